@@ -1,0 +1,1 @@
+"""Flask blueprints: Label Studio's endpoints, the admin API, health and metrics."""

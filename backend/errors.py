@@ -1,0 +1,99 @@
+"""Errors of the backend, each with a stable code and the HTTP status it maps to.
+
+BackendError
+├── BadRequest            400  body, field or parameter is unusable; `field` names it
+├── Unauthorized          401  credentials missing or wrong
+├── UnsupportedConfig     422  the label config holds nothing that can be learned
+├── NotFound              404  unknown project, version or job
+├── Conflict              409  the state does not allow it (e.g. cancel of a finished job)
+├── PayloadTooLarge       413
+├── StoreUnavailable      503  Redis is away, full or misconfigured
+├── NotReady              503  models are still loading
+├── LabelStudioError      502  Label Studio refused or did not answer
+└── SettingsError         (start) a setting has an unusable value
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class BackendError(Exception):
+    """Root of the tree. `code` is stable for machines; `evidence` goes to the log and, where safe, the reply."""
+
+    code = "backend_error"
+    status = 500
+
+    def __init__(self, message: str, **evidence: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence
+
+
+class BadRequest(BackendError):
+    """The request cannot be used; `field` in the evidence names what is wrong."""
+
+    code = "bad_request"
+    status = 400
+
+
+class Unauthorized(BackendError):
+    """Credentials are missing or wrong."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class UnsupportedConfig(BackendError):
+    """The label config holds no control that can be learned from its inputs."""
+
+    code = "unsupported_label_config"
+    status = 422
+
+
+class NotFound(BackendError):
+    """There is no such project, version or job."""
+
+    code = "not_found"
+    status = 404
+
+
+class Conflict(BackendError):
+    """The present state does not allow the request."""
+
+    code = "conflict"
+    status = 409
+
+
+class PayloadTooLarge(BackendError):
+    """The body exceeds the limit."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class StoreUnavailable(BackendError):
+    """Redis does not answer, refuses writes, or is configured so that labels could be lost."""
+
+    code = "store_unavailable"
+    status = 503
+
+
+class NotReady(BackendError):
+    """Models are still loading."""
+
+    code = "not_ready"
+    status = 503
+
+
+class LabelStudioError(BackendError):
+    """Label Studio's API refused the call or did not answer."""
+
+    code = "label_studio_error"
+    status = 502
+
+
+class SettingsError(BackendError):
+    """A setting has a value that cannot be used; names it, its value and what is allowed."""
+
+    code = "bad_setting"

@@ -1,0 +1,1 @@
+"""What RQ runs: refit, fine-tune, sync."""

@@ -1,0 +1,1 @@
+"""Live models in the web process: loading, hot swap, fair scheduling of predictions."""

@@ -1,0 +1,136 @@
+"""Every setting, once: default, type, allowed range and help. The only file that reads the environment.
+
+Source order: environment, then `.env` in the working directory, then the default. `<NAME>_FILE` reads the
+value from a file (container secrets). `docs/settings.md` is generated from this table.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from backend.errors import SettingsError
+
+
+class Settings(BaseSettings):
+    """Typed settings. Build with `load_settings`, which turns bad values into one readable error."""
+
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", case_sensitive=False, frozen=True)
+
+    host: str = Field("127.0.0.1", description="Address the web process listens on.")
+    port: int = Field(9090, ge=1, le=65535, description="Port the web process listens on.")
+    public_url: str = Field("", description="URL Label Studio reaches this backend at; default http://HOST:PORT.")
+    data_dir: Path = Field(Path(".understudy"), description="Everything written on disk lives here.")
+    redis_url: str = Field("", description="Redis to use; empty starts an embedded one under DATA_DIR.")
+    allow_unsafe_redis: bool = Field(
+        False, description="Accept a Redis without appendfsync always and noeviction (labels can be lost)."
+    )
+    base_model: str = Field(
+        "", description="Encoder: hub id or directory; empty takes the packaged MiniLM, verified by its digest."
+    )
+    label_studio_url: str = Field("", description="Label Studio's URL; needed for resync, connect and queue steering.")
+    label_studio_api_key: SecretStr = Field(
+        SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
+    )
+    basic_auth_user: str = Field("", description="User name for Label Studio's calls; empty switches it off.")
+    basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password that goes with BASIC_AUTH_USER.")
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="Secret of /webhook; generated into DATA_DIR when basic auth is on and this is empty."
+    )
+    admin_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token of /admin; generated into DATA_DIR (mode 0600) when empty."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
+    web_threads: int = Field(16, ge=2, le=256, description="HTTP threads of the web process.")
+    predict_threads: int = Field(0, ge=0, le=256, description="Predictor threads; 0 means one per core.")
+    predict_deadline: float = Field(
+        80.0, gt=0, le=3600, description="Seconds after which /predict declines what is not done (Label Studio waits 100)."
+    )
+    max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
+    max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
+    feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
+    pool_size: int = Field(4000, ge=100, le=1_000_000, description="Unlabelled texts kept per project for cold start.")
+    poll_seconds: float = Field(2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub.")
+    scheduler_seconds: float = Field(2.0, gt=0, le=60, description="How often the scheduler asks what is due.")
+    resync_minutes: float = Field(10.0, gt=0, description="Minutes between reconciliations with Label Studio.")
+    finetune_enabled: bool = Field(True, description="Fine-tune automatically when due; an admin can always ask.")
+    finetune_min_labels: int = Field(32, ge=2, description="Fewest labels before an automatic fine-tune.")
+    finetune_min_per_class: float = Field(5.0, ge=0, description="Fewest labels per class on average (1 if over 50 classes).")
+    finetune_growth: float = Field(0.25, gt=0, description="Growth in labels since the last run that makes the next due.")
+    finetune_minutes: float = Field(
+        30.0, ge=0, description="With any new label, a fine-tune is due after this many minutes (0: never by time)."
+    )
+    finetune_steps: int = Field(0, ge=0, description="Optimiser steps; 0 takes the number from the label count.")
+    finetune_threads: int = Field(0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one.")
+    gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
+    keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
+    abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
+    seed: int = Field(0, description="Seed of every random choice in training.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_secret_files(cls, values: Any) -> Any:
+        """`<NAME>_FILE` names a file holding the value, as container secrets do."""
+        for name in ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url"):
+            path = os.environ.get(f"{name.upper()}_FILE")
+            if path and not values.get(name):
+                values[name] = Path(path).read_text(encoding="utf-8").strip()
+        return values
+
+    @property
+    def url(self) -> str:
+        """The URL to give Label Studio."""
+        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
+        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+
+    @property
+    def models_dir(self) -> Path:
+        """Root of the version directories: `<models_dir>/<project>/<version>/`."""
+        return self.data_dir / "models"
+
+    @property
+    def runs_dir(self) -> Path:
+        """Scratch of training runs: snapshot, checkpoints, result."""
+        return self.data_dir / "runs"
+
+    @property
+    def features_dir(self) -> Path:
+        """The feature cache shared by this machine's processes."""
+        return self.data_dir / "features"
+
+    @property
+    def effective_redis_url(self) -> str:
+        """REDIS_URL, or the embedded server's unix socket."""
+        return self.redis_url or f"unix://{(self.data_dir / 'redis' / 'redis.sock').absolute()}?db=0"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Settings from the environment. Raises SettingsError naming the setting, its value and what is allowed."""
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
+        shown = "***" if name.lower() in _SECRETS else repr(first.get("input"))
+        raise SettingsError(f"{name}={shown} cannot be used: {first['msg']}", setting=name) from error
+    except OSError as error:
+        raise SettingsError(f"a *_FILE setting cannot be read: {error}") from error
+
+
+_SECRETS = frozenset({"label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url"})
+
+
+@lru_cache(maxsize=1)
+def current_settings() -> Settings:
+    """The process's settings, read once (RQ jobs and entry points use this)."""
+    return load_settings()
+
+
+def child_environment(**changes: str) -> dict[str, str]:
+    """A copy of this process's environment with `changes`, for subprocesses (secrets travel here, never in argv)."""
+    return {**os.environ, **changes}

@@ -1,0 +1,40 @@
+"""Errors of the model package.
+
+ModelError
+├── EncoderError          the encoder cannot be loaded or its digest is wrong
+├── VersionError          a version directory is missing, torn or does not fit
+└── TrainingError         training cannot start or did not finish
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class ModelError(Exception):
+    """Root of the tree. `code` is stable for machines, `evidence` says what was seen."""
+
+    code = "model_error"
+
+    def __init__(self, message: str, **evidence: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.evidence = evidence
+
+
+class EncoderError(ModelError):
+    """The encoder cannot be loaded, or its files are not the ones expected."""
+
+    code = "encoder_unusable"
+
+
+class VersionError(ModelError):
+    """A version directory is missing, incomplete, corrupt, or made for another label set."""
+
+    code = "version_unusable"
+
+
+class TrainingError(ModelError):
+    """Training cannot start (too few labels, one class) or did not finish."""
+
+    code = "training_failed"

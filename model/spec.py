@@ -1,0 +1,172 @@
+"""What is to be learned: inputs, controls and labels of one task, and what a labelled example looks like.
+
+These types are the seam between `backend` (which reads Label Studio's formats) and `model` (which learns).
+They hold plain data only and convert to and from JSON without loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+Text = tuple[str, ...]
+"""One encoder input: the segments a control reads (one text, or several for a pair)."""
+
+Document = Mapping[str, str]
+"""One task: input name -> its plain text (HTML stripped, dialogue joined)."""
+
+
+class Kind(str, Enum):
+    """How a control is answered."""
+
+    SINGLE = "single"
+    MULTIPLE = "multiple"
+    TAXONOMY = "taxonomy"
+    RATING = "rating"
+
+
+@dataclass(frozen=True)
+class Label:
+    """One answer. `path` is what a result carries (the aliases of nested choices from the root down);
+    `words` is what a person reads (shown text plus hints), used by the cold start."""
+
+    path: tuple[str, ...]
+    words: str
+
+    @property
+    def key(self) -> str:
+        """The label as one string: `A`, or `A/A1` when nested. Unique within a control."""
+        return "/".join(self.path)
+
+
+@dataclass(frozen=True)
+class Input:
+    """One object tag: its name, the task field or template it shows, and how to read it."""
+
+    name: str
+    tag: str  # Text | HyperText | Paragraphs
+    value: str  # as in the config: "$text", "Text is $text"
+    name_key: str = "author"
+    text_key: str = "text"
+
+
+@dataclass(frozen=True)
+class Control:
+    """One control tag that can be learned. `options_field` is set when the choices are in the task data."""
+
+    name: str
+    kind: Kind
+    inputs: tuple[str, ...]
+    labels: tuple[Label, ...]
+    tag: str = "Choices"  # Choices | Taxonomy | Rating
+    options_field: str | None = None
+
+    def text_of(self, document: Document) -> Text:
+        """The segments of `document` which this control reads, in the order of its `toName`."""
+        return tuple(document[name] for name in self.inputs)
+
+    def keys(self) -> tuple[str, ...]:
+        """Label keys in config order: the column order of every score matrix."""
+        return tuple(label.key for label in self.labels)
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """Everything that is learned for one project."""
+
+    inputs: tuple[Input, ...]
+    controls: tuple[Control, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes when inputs, controls or label sets change; 16 hex digits."""
+        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def control(self, name: str) -> Control:
+        """The control called `name`. Raises KeyError."""
+        for control in self.controls:
+            if control.name == name:
+                return control
+        raise KeyError(name)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types, readable by `from_json`."""
+        return {
+            "inputs": [asdict(item) for item in self.inputs],
+            "controls": [{**asdict(item), "kind": item.kind.value} for item in self.controls],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TaskSpec:
+        """Inverse of `to_json`. Raises KeyError or ValueError on foreign data."""
+        controls = tuple(
+            Control(
+                name=item["name"],
+                kind=Kind(item["kind"]),
+                inputs=tuple(item["inputs"]),
+                labels=tuple(Label(tuple(label["path"]), label["words"]) for label in item["labels"]),
+                tag=item["tag"],
+                options_field=item["options_field"],
+            )
+            for item in data["controls"]
+        )
+        return cls(inputs=tuple(Input(**item) for item in data["inputs"]), controls=controls)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One labelled task as seen by one control, after the consensus of its annotators.
+
+    `target` maps label key -> weight in [0, 1]: for single, taxonomy and rating the weights are a
+    distribution (they sum to 1; soft when annotators disagree), for multiple each is the share of
+    annotators who set that label. `weight` is the sample's importance (1 = one confident label)."""
+
+    task: int
+    text: Text
+    target: Mapping[str, float]
+    weight: float = 1.0
+    ground_truth: bool = False
+    annotations: tuple[int, ...] = ()
+
+    @property
+    def top(self) -> str:
+        """The heaviest label (ties: alphabetical). Raises ValueError when there is none."""
+        return min(self.target, key=lambda key: (-self.target[key], key))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Sample:
+        """Inverse of `to_json`."""
+        return cls(
+            task=int(data["task"]),
+            text=tuple(data["text"]),
+            target=dict(data["target"]),
+            weight=float(data["weight"]),
+            ground_truth=bool(data["ground_truth"]),
+            annotations=tuple(data["annotations"]),
+        )
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer of one control for one task.
+
+    `chosen` holds label keys (several for multiple, none when unsure of every label); `score` in [0, 1]
+    is the calibrated confidence in the whole answer; `ranking` lists (key, probability), best first."""
+
+    control: str
+    chosen: tuple[str, ...]
+    score: float
+    ranking: tuple[tuple[str, float], ...] = field(default=())
+
+
+Samples = Mapping[str, Sequence[Sample]]
+"""Control name -> its samples."""
