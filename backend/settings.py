@@ -40,7 +40,8 @@ class Settings(BaseSettings):
     basic_auth_user: str = Field("", description="User name for Label Studio's calls; empty switches it off.")
     basic_auth_pass: SecretStr = Field(SecretStr(""), description="Password that goes with BASIC_AUTH_USER.")
     webhook_secret: SecretStr = Field(
-        SecretStr(""), description="Secret of /webhook; generated into DATA_DIR when basic auth is on and this is empty."
+        SecretStr(""),
+        description="Secret of /webhook; generated into DATA_DIR when basic auth is on and this is empty.",
     )
     admin_token: SecretStr = Field(
         SecretStr(""), description="Bearer token of /admin; generated into DATA_DIR (mode 0600) when empty."
@@ -49,24 +50,35 @@ class Settings(BaseSettings):
     web_threads: int = Field(16, ge=2, le=256, description="HTTP threads of the web process.")
     predict_threads: int = Field(0, ge=0, le=256, description="Predictor threads; 0 means one per core.")
     predict_deadline: float = Field(
-        80.0, gt=0, le=3600, description="Seconds after which /predict declines what is not done (Label Studio waits 100)."
+        80.0,
+        gt=0,
+        le=3600,
+        description="Seconds after which /predict declines what is not done (Label Studio waits 100).",
     )
     max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
     feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
     pool_size: int = Field(4000, ge=100, le=1_000_000, description="Unlabelled texts kept per project for cold start.")
-    poll_seconds: float = Field(2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub.")
+    poll_seconds: float = Field(
+        2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub."
+    )
     scheduler_seconds: float = Field(2.0, gt=0, le=60, description="How often the scheduler asks what is due.")
     resync_minutes: float = Field(10.0, gt=0, description="Minutes between reconciliations with Label Studio.")
     finetune_enabled: bool = Field(True, description="Fine-tune automatically when due; an admin can always ask.")
     finetune_min_labels: int = Field(32, ge=2, description="Fewest labels before an automatic fine-tune.")
-    finetune_min_per_class: float = Field(5.0, ge=0, description="Fewest labels per class on average (1 if over 50 classes).")
-    finetune_growth: float = Field(0.25, gt=0, description="Growth in labels since the last run that makes the next due.")
+    finetune_min_per_class: float = Field(
+        5.0, ge=0, description="Fewest labels per class on average (1 if over 50 classes)."
+    )
+    finetune_growth: float = Field(
+        0.25, gt=0, description="Growth in labels since the last run that makes the next due."
+    )
     finetune_minutes: float = Field(
         30.0, ge=0, description="With any new label, a fine-tune is due after this many minutes (0: never by time)."
     )
     finetune_steps: int = Field(0, ge=0, description="Optimiser steps; 0 takes the number from the label count.")
-    finetune_threads: int = Field(0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one.")
+    finetune_threads: int = Field(
+        0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one."
+    )
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")

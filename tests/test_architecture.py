@@ -1,4 +1,4 @@
-"""The import rules of the project, enforced: one arrow from `backend` to `model`, heavy and stateful libraries in few places."""
+"""The import rules of the project: one arrow from `backend` to `model`, heavy and stateful libraries in few places."""
 
 from __future__ import annotations
 
@@ -50,11 +50,7 @@ def offenders(paths: list[Path], forbidden: tuple[str, ...], *, top_level: bool 
 
 def files(*prefixes: str, but: tuple[str, ...] = ()) -> list[Path]:
     """Source files whose path starts with one of the prefixes, without those that start with one of `but`."""
-    return [
-        ROOT / name
-        for name in NAMES
-        if name.startswith(prefixes) and not (but and name.startswith(but))
-    ]
+    return [ROOT / name for name in NAMES if name.startswith(prefixes) and not (but and name.startswith(but))]
 
 
 RULES = [
@@ -65,10 +61,18 @@ RULES = [
         files("backend/", but=("backend/api/", "backend/app.py", "backend/auth.py", "backend/_wsgi.py")),
         ("flask",),
     ),
-    ("redis stays in the store", files("backend/", but=("backend/store/", "backend/jobs/worker.py")), ("redis", "rq")),
+    (
+        "redis stays in the store",
+        files("backend/", but=("backend/store/", "backend/jobs/worker.py")),
+        ("redis", "rq"),
+    ),
     ("jobs know no HTTP", files("backend/jobs/"), ("backend.api", "backend.serving", "backend.app")),
     ("Label Studio's formats know no store", files("backend/labelstudio/"), ("backend.store",)),
-    ("errors and settings are leaves", files("backend/errors.py", "model/errors.py", "model/spec.py"), ("backend", "model")),
+    (
+        "errors and settings are leaves",
+        files("backend/errors.py", "model/errors.py", "model/spec.py"),
+        ("backend", "model"),
+    ),
 ]
 
 
@@ -97,5 +101,7 @@ def test_no_pickle_anywhere() -> None:
 
 
 def test_no_file_holds_two_ideas() -> None:
-    long = {name: count for name in NAMES if (count := len((ROOT / name).read_text(encoding="utf-8").splitlines())) > 300}
+    long = {
+        name: count for name in NAMES if (count := len((ROOT / name).read_text(encoding="utf-8").splitlines())) > 300
+    }
     assert long == {}

@@ -1,0 +1,35 @@
+"""Percentiles and tables shared by the benches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+
+def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
+    """n, p50, p99 and max of durations in seconds, given in milliseconds."""
+    values = np.asarray(seconds) * 1000
+    p50, p99 = np.percentile(values, [50, 99])
+    return {
+        "n": len(values),
+        "p50_ms": round(p50, 1),
+        "p99_ms": round(p99, 1),
+        "max_ms": round(values.max(), 1),
+    }
+
+
+def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
+    """Print rows as a table, or as one JSON object a row."""
+    if as_json:
+        for row in rows:
+            print(json.dumps({"bench": title, **row}))
+        return
+    names = list(rows[0])
+    widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
+    print(f"\n{title}")
+    print("  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)))
+    for row in rows:
+        print("  ".join(str(row[name]).rjust(width) for name, width in zip(names, widths, strict=True)))
