@@ -1,0 +1,1 @@
+"""The real Label Studio, the real product, every process: opt-in with `make e2e`."""

@@ -1,0 +1,143 @@
+"""A Label Studio and an `understudy up` that know each other, with basic auth and the webhook secret switched on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from backend.labelstudio.local_server import LabelStudioServer
+
+from bench.rig import ROOT, Rig, choices_config, read_rows
+
+USER, PASSWORD = "understudy", "basic-auth-p4ss"
+
+
+class Studio:
+    """Label Studio's REST API as its own front end uses it."""
+
+    def __init__(self, server: LabelStudioServer) -> None:
+        self.server = server
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Token {server.legacy_token}"
+
+    def call(self, method: str, path: str, body: Any = None, expect: tuple[int, ...] = (200, 201, 204)) -> Any:
+        """One API call; its JSON. Fails the test on any other status."""
+        reply = self.session.request(method, f"{self.server.url}{path}", json=body, timeout=600)
+        assert reply.status_code in expect, f"{method} {path}: {reply.status_code} {reply.text[:500]}"
+        return reply.json() if reply.content else None
+
+    def create_project(self, title: str, config: str) -> int:
+        return int(self.call("POST", "/api/projects/", {"title": title, "label_config": config})["id"])
+
+    def import_texts(self, project: int, texts: list[str]) -> None:
+        self.call("POST", f"/api/projects/{project}/import", [{"text": text} for text in texts])
+
+    def tasks(self, project: int) -> list[dict[str, Any]]:
+        reply = self.call("GET", f"/api/tasks?project={project}&page_size=1000&fields=all")
+        return sorted(reply["tasks"], key=lambda task: int(task["id"]))
+
+    def annotate(self, task: int, label: str, **fields: Any) -> int:
+        body = {"result": choices_result(label), "lead_time": 2.0, **fields}
+        return int(self.call("POST", f"/api/tasks/{task}/annotations/", body)["id"])
+
+    def retrieve_predictions(self, project: int, tasks: list[int] | None = None) -> None:
+        chosen = {"all": tasks is None, "included" if tasks else "excluded": tasks or []}
+        path = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project}"
+        self.call("POST", path, {"selectedItems": chosen, "ordering": [], "filters": None})
+
+    def predictions(self, task: int) -> list[dict[str, Any]]:
+        return list(self.call("GET", f"/api/predictions/?task={task}"))
+
+    def set_config(self, project: int, config: str) -> None:
+        self.call("PATCH", f"/api/projects/{project}/", {"label_config": config})
+
+
+def choices_result(label: str) -> list[dict[str, Any]]:
+    """The `result` of one chosen label."""
+    return [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+
+
+def label_of(prediction: dict[str, Any]) -> str:
+    """The chosen label of a prediction."""
+    return str(prediction["result"][0]["value"]["choices"][0])
+
+
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+    """The first truthy value of `condition()`. Fails with `what` after `timeout` seconds."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        if value := condition():
+            return value
+        time.sleep(0.1)
+    pytest.fail(f"after {timeout:.0f} s still not: {what}")
+
+
+class Backend(Rig):
+    """The product with basic auth on, and its command line."""
+
+    def start(self, timeout: float = 120.0) -> float:
+        self.session().auth = (USER, PASSWORD)
+        return super().start(timeout)
+
+    def understudy(self, *arguments: str, expect: int = 0) -> str:
+        """Run the command line with this product's settings; what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "backend", *arguments],
+            cwd=ROOT,
+            env={**os.environ, **self._environment, "PORT": str(self.port), "DATA_DIR": str(self.data_dir)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == expect, f"understudy {' '.join(arguments)}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    def examples(self, project: int) -> dict[int, dict[str, Any]]:
+        """`understudy examples PROJECT --json`: annotation id -> example."""
+        lines = self.understudy("examples", str(project), "--json").strip().splitlines()
+        return {int(row["id"]): row for row in map(json.loads, lines)}
+
+    def version(self, project: int) -> str:
+        """What /setup reports."""
+        body = {"project": f"{project}.1", "schema": self.configs[project]}
+        return str(self.post("/setup", body)["model_version"])
+
+    configs: dict[int, str]
+
+
+@pytest.fixture(scope="session")
+def label_studio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Studio]:
+    cache = Path(os.path.expanduser(os.environ.get("UNDERSTUDY_LS_CACHE", str(ROOT / ".label-studio"))))
+    with LabelStudioServer(cache) as server:
+        yield Studio(server)
+
+
+@pytest.fixture(scope="session")
+def backend(label_studio: Studio) -> Iterator[Backend]:
+    rig = Backend(
+        LABEL_STUDIO_URL=label_studio.server.url,
+        LABEL_STUDIO_API_KEY=label_studio.server.access_token,
+        BASIC_AUTH_USER=USER,
+        BASIC_AUTH_PASS=PASSWORD,
+    )
+    rig.configs = {}
+    with rig:
+        yield rig
+
+
+@pytest.fixture(scope="session")
+def rows() -> list[tuple[str, str]]:
+    return read_rows()
+
+
+@pytest.fixture(scope="session")
+def config(rows: list[tuple[str, str]]) -> str:
+    return choices_config(sorted({label for _, label in rows}))
