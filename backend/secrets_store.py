@@ -1,0 +1,69 @@
+"""Secrets that are made when nobody set them: random, in a file of their own, readable by the owner only."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from contextlib import suppress
+from pathlib import Path
+
+from backend.errors import SettingsError
+from backend.settings import Settings
+
+
+def ensure_secret(path: Path) -> str:
+    """The secret in `path`; made first (256 random bits, mode 0600) when the file is missing.
+
+    Safe when several processes ask at once: all of them get the same one. Raises SettingsError when the file is
+    empty or cannot be read or written.
+    """
+    try:
+        if not path.exists():
+            _create(path)
+        path.chmod(0o600)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be used for a secret: {error.strerror}") from error
+    secret = read_secret(path)
+    if not secret:
+        raise SettingsError(f"{path} is empty: delete it to have a new secret made, or write one into it")
+    return secret
+
+
+def read_secret(path: Path) -> str:
+    """The secret in `path`, or "" when there is no such file. Raises SettingsError when it cannot be read."""
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except FileNotFoundError:
+        return ""
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}") from error
+
+
+def admin_token(settings: Settings) -> str:
+    """The bearer token of /admin: ADMIN_TOKEN, else `DATA_DIR/admin_token`, made when missing."""
+    return settings.admin_token.get_secret_value() or ensure_secret(settings.data_dir / "admin_token")
+
+
+def webhook_secret(settings: Settings) -> str:
+    """The secret of /webhook, or "" when it is open.
+
+    WEBHOOK_SECRET, else, with basic auth on, `DATA_DIR/webhook_secret`, made when missing: Label Studio sends no
+    basic auth with webhooks, so a protected backend needs a secret of its own there.
+    """
+    if configured := settings.webhook_secret.get_secret_value():
+        return configured
+    return ensure_secret(settings.data_dir / "webhook_secret") if settings.basic_auth_user else ""
+
+
+def _create(path: Path) -> None:
+    """Writes a new secret under a name of this process's own, then links it: the first one to link wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    own = path.with_name(f".{path.name}-{os.getpid()}-{secrets.token_hex(4)}")
+    descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(secrets.token_urlsafe(32) + "\n")
+        with suppress(FileExistsError):
+            os.link(own, path)
+    finally:
+        own.unlink()
