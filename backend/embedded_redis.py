@@ -115,7 +115,7 @@ def _candidates() -> list[Path]:
 
 
 def _make_private(directory: Path) -> None:
-    """Makes `directory` for this user alone; refuses one that another user made, as one could under the temp directory."""
+    """Makes `directory` for this user alone; refuses another user's (anyone may make one in the temp directory)."""
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     if directory.is_symlink() or directory.stat().st_uid != os.getuid():
         raise SettingsError(f"{directory} belongs to another user: remove it, or choose a shorter DATA_DIR")

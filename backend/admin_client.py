@@ -1,0 +1,109 @@
+"""The command line's side of the admin API: one HTTP call each, with errors that say what to do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import requests
+
+from backend.errors import BackendError
+from backend.secrets_store import read_secret
+from backend.settings import Settings
+
+TIMEOUT = 30.0
+"""Seconds; the slowest call (a resync request) only enqueues."""
+
+
+class AdminError(BackendError):
+    """The admin API did not do what was asked; the message is for the person at the terminal."""
+
+    code = "admin_error"
+
+
+def local_url(settings: Settings) -> str:
+    """Where this machine reaches the web process (PUBLIC_URL may only work from outside)."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
+    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+
+
+class AdminClient:
+    """Calls the admin API of a running understudy. Every method raises AdminError."""
+
+    def __init__(self, settings: Settings, url: str = "") -> None:
+        self.url = (url or local_url(settings)).rstrip("/")
+        self._data_dir = settings.data_dir
+        self._token = settings.admin_token.get_secret_value() or read_secret(settings.data_dir / "admin_token")
+        if not self._token:
+            raise AdminError(
+                f"no admin token: set ADMIN_TOKEN, or DATA_DIR to the directory of the running server "
+                f"(there is no {settings.data_dir / 'admin_token'})"
+            )
+
+    def projects(self) -> list[dict[str, Any]]:
+        """Every project with its live version, examples and running job."""
+        return list(self._call("GET", "/admin/projects")["projects"])
+
+    def project(self, project: int) -> dict[str, Any]:
+        """One project in full."""
+        return self._call("GET", f"/admin/projects/{project}")
+
+    def examples(self, project: int) -> list[dict[str, Any]]:
+        """What is stored, one entry per annotation."""
+        return list(self._call("GET", f"/admin/projects/{project}/examples")["examples"])
+
+    def versions(self, project: int) -> dict[str, Any]:
+        """The kept versions, newest first, and which one is live."""
+        return self._call("GET", f"/admin/projects/{project}/versions")
+
+    def retrain(self, project: int) -> dict[str, Any]:
+        """Asks for a training; {"job", "status"}, of the one that is already there when it is."""
+        return self._call("POST", f"/admin/projects/{project}/retrain", {})
+
+    def rollback(self, project: int, version: str) -> dict[str, Any]:
+        """Makes a kept version the live one."""
+        return self._call("POST", f"/admin/projects/{project}/rollback", {"version": version})
+
+    def resync(self, project: int) -> dict[str, Any]:
+        """Asks for a reconciliation with Label Studio."""
+        return self._call("POST", f"/admin/projects/{project}/resync", {})
+
+    def job(self, job: str) -> dict[str, Any]:
+        """State, step, of, epoch, metric, seconds left."""
+        return self._call("GET", f"/admin/jobs/{job}")
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """Asks a job to stop."""
+        return self._call("POST", f"/admin/jobs/{job}/cancel", {})
+
+    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            reply = requests.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT)
+        except requests.ConnectionError as error:
+            raise AdminError(
+                f"nothing answers at {self.url}: start it with `understudy up`, or set HOST and PORT (or --url) "
+                "to where it runs"
+            ) from error
+        except requests.RequestException as error:
+            raise AdminError(f"{self.url} did not answer: {error}") from error
+        if reply.status_code == 401:
+            raise AdminError(
+                f"{self.url} refuses this admin token: it runs with another ADMIN_TOKEN or another DATA_DIR than "
+                f"{self._data_dir}"
+            )
+        parsed = _parse(reply)
+        if not reply.ok or parsed is None:
+            raise AdminError(_message(parsed) or f"{self.url}{path} answers {reply.status_code} {reply.reason}")
+        return parsed
+
+
+def _parse(reply: requests.Response) -> dict[str, Any] | None:
+    try:
+        body = reply.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _message(body: dict[str, Any] | None) -> str:
+    return str((body or {}).get("message") or (body or {}).get("error") or "")

@@ -1,0 +1,196 @@
+"""The orders to a running understudy: status, retrain, cancel, versions, rollback, examples, resync."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import click
+
+from backend.settings import current_settings, load_settings
+
+if TYPE_CHECKING:
+    from backend.admin_client import AdminClient
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+project_argument = click.argument("project", type=click.IntRange(1))
+
+
+def with_api(command: Command) -> Command:
+    """Gives the command the admin API as its first argument, found by --url and --data-dir or the settings."""
+
+    @click.option("--url", default="", help="Where understudy runs; default http://HOST:PORT.")
+    @click.option(
+        "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Its DATA_DIR (holds the token)."
+    )
+    @wraps(command)
+    def with_client(url: str, data_dir: Path | None, **others: Any) -> Any:
+        from backend.admin_client import AdminClient
+
+        settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
+        return command(AdminClient(settings, url), **others)
+
+    return cast("Command", with_client)
+
+
+@click.command()
+@click.argument("project", type=click.IntRange(1), required=False)
+@json_option
+@with_api
+def status(api: AdminClient, project: int | None, as_json: bool) -> None:
+    """Show the projects, or one of them; follows a running training on a terminal."""
+    from backend.progress import describe, follow
+
+    shown = [api.project(project)] if project is not None else api.projects()
+    if as_json:
+        click.echo(json.dumps(shown[0] if project is not None else shown, indent=2))
+        return
+    if not shown:
+        click.echo("No project yet: connect one with `understudy connect --project ID`.")
+        return
+    _print_table([_status_row(entry) for entry in shown])
+    if project is not None:
+        _print_details(shown[0])
+    for job in filter(None, (entry.get("job") for entry in shown)):
+        if sys.stdout.isatty():
+            follow(api, job["id"])
+        else:
+            click.echo(f"{job['id']}: {describe(job)}")
+
+
+@click.command()
+@project_argument
+@click.option("--wait/--no-wait", default=True, help="Stay and show the progress.")
+@with_api
+def retrain(api: AdminClient, project: int, wait: bool) -> None:
+    """Fine-tune a project now; a second call while it runs follows the first."""
+    from backend.progress import follow
+
+    reply = api.retrain(project)
+    click.echo(f"{reply['job']}: {reply.get('message') or reply['status']}")
+    if not wait:
+        return
+    try:
+        record = follow(api, reply["job"])
+    except KeyboardInterrupt:
+        click.echo(f"\nThe training goes on; `understudy cancel {reply['job']}` would stop it.")
+        return
+    if record["status"] in ("failed", "cancelled"):
+        raise SystemExit(1)
+
+
+@click.command()
+@click.argument("job")
+@with_api
+def cancel(api: AdminClient, job: str) -> None:
+    """Stop a training."""
+    reply = api.cancel(job)
+    click.echo(f"{job}: {reply.get('message') or reply.get('status')}")
+
+
+@click.command()
+@project_argument
+@json_option
+@with_api
+def versions(api: AdminClient, project: int, as_json: bool) -> None:
+    """List the kept versions of a project."""
+    reply = api.versions(project)
+    if as_json:
+        click.echo(json.dumps(reply, indent=2))
+        return
+    live = reply.get("live")
+    rows = [_version_row(entry, live) for entry in reply.get("versions", [])]
+    if not rows:
+        click.echo("No version yet: label a few tasks.")
+        return
+    _print_table(rows)
+
+
+@click.command()
+@project_argument
+@click.argument("version")
+@with_api
+def rollback(api: AdminClient, project: int, version: str) -> None:
+    """Serve an earlier version again."""
+    reply = api.rollback(project, version)
+    click.echo(reply.get("message") or f"project {project} serves {reply.get('live', version)}")
+
+
+@click.command()
+@project_argument
+@json_option
+@with_api
+def examples(api: AdminClient, project: int, as_json: bool) -> None:
+    """Show what is stored: one line or object per annotation."""
+    stored = api.examples(project)
+    if as_json:
+        click.echo(json.dumps(stored, indent=2))
+        return
+    for example in stored:
+        click.echo("\t".join(str(part) for part in _example_parts(example)))
+
+
+@click.command()
+@project_argument
+@with_api
+def resync(api: AdminClient, project: int) -> None:
+    """Reconcile the stored examples with Label Studio."""
+    reply = api.resync(project)
+    click.echo(reply.get("message") or f"project {project}: {reply.get('status', 'asked for')}")
+
+
+ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, examples, resync)
+
+
+def _example_parts(example: Mapping[str, Any]) -> Iterable[Any]:
+    labels = json.dumps(example.get("labels"), ensure_ascii=False)
+    return example["id"], example["task"], labels, example.get("updated_at")
+
+
+def _status_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+    job = entry.get("job")
+    return {
+        "project": entry["id"],
+        "version": entry.get("live") or "v0",
+        "examples": entry.get("examples", 0),
+        "pending": entry.get("pending", 0),
+        "training": job["status"] if job else "",
+    }
+
+
+def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
+    return {
+        "version": entry["version"],
+        "": "live" if entry["version"] == live else "",
+        "kind": entry.get("kind", ""),
+        "status": entry.get("status", ""),
+        "labels": sum((entry.get("labels_seen") or {}).values()),
+        "made": entry.get("created_at", ""),
+        "reason": entry.get("reason", ""),
+    }
+
+
+def _print_details(entry: Mapping[str, Any]) -> None:
+    for control, counts in (entry.get("labels") or {}).items():
+        click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+    for control, metrics in (entry.get("metrics") or {}).items():
+        click.echo(f"{control}, held out: {json.dumps(metrics)}")
+    for what, why in (entry.get("off") or {}).items():
+        click.echo(f"off: {what}: {why}")
+
+
+def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*rows[0], box=None, pad_edge=False)
+    for row in rows:
+        table.add_row(*(str(value) for value in row.values()))
+    # Wide enough for no value to be cut when the output goes to a file.
+    Console(width=None if sys.stdout.isatty() else 200).print(table)

@@ -1,0 +1,149 @@
+"""The command line: `understudy up` and its processes, one by one; and the orders to a running understudy.
+
+Only what a command needs is imported, inside it, so that `--help` and `status` answer at once.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import click
+
+from backend.admin_commands import ADMIN_COMMANDS
+from backend.errors import BackendError
+from backend.settings import Settings, current_settings, load_settings
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Commands(click.Group):
+    """Shows our own errors as one line instead of a traceback."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except BackendError as error:
+            raise click.ClickException(error.message) from error
+
+
+def serving_options(command: Command) -> Command:
+    """--host, --port and --data-dir, which go before HOST, PORT and DATA_DIR."""
+
+    @click.option("--host", help="Address to listen on (HOST).")
+    @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PORT).")
+    @click.option(
+        "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (DATA_DIR)."
+    )
+    @wraps(command)
+    def with_settings(host: str | None, port: int | None, data_dir: Path | None, **others: Any) -> Any:
+        given = {"host": host, "port": port, "data_dir": data_dir}
+        return command(load_settings(**{name: value for name, value in given.items() if value is not None}), **others)
+
+    return cast("Command", with_settings)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="understudy", prog_name="understudy")
+@click.option("--supervised", type=int, hidden=True, help="Process id of the supervisor to die with.")
+@click.pass_context
+def main(context: click.Context, supervised: int | None) -> None:
+    """A Label Studio ML backend that learns while people label."""
+    if supervised is not None:
+        from backend.lifetime import die_with
+
+        # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
+        die_with(supervised, signal.SIGTERM if context.invoked_subcommand == "redis" else signal.SIGKILL)
+
+
+@main.command()
+@serving_options
+def up(settings: Settings) -> None:
+    """Run everything on this machine until Ctrl-C; starts a Redis of its own when REDIS_URL is unset."""
+    from backend.up import run_up
+
+    run_up(settings)
+
+
+@main.command()
+@serving_options
+def demo(settings: Settings) -> None:
+    """Run everything, with a Label Studio of its own and a ready project on the sample messages."""
+    from backend.demo import run_demo
+
+    run_demo(settings)
+
+
+@main.command()
+def web() -> None:
+    """Run the HTTP process: Label Studio's endpoints, the admin API and /metrics."""
+    from backend.web import run_web
+
+    run_web(current_settings())
+
+
+@main.command()
+def learner() -> None:
+    """Run the worker that refits the heads."""
+    from backend.jobs.worker import run_learner
+
+    run_learner(current_settings())
+
+
+@main.command()
+def trainer() -> None:
+    """Run the worker that fine-tunes the encoder."""
+    from backend.jobs.worker import run_trainer
+
+    run_trainer(current_settings())
+
+
+@main.command()
+def sync() -> None:
+    """Run the worker that talks to Label Studio's API."""
+    from backend.jobs.worker import run_sync
+
+    run_sync(current_settings())
+
+
+@main.command()
+def scheduler() -> None:
+    """Run the loop that asks what is due."""
+    from backend.scheduler import run_scheduler
+
+    run_scheduler(current_settings())
+
+
+@main.command(hidden=True)
+def redis() -> None:
+    """Run the embedded Redis."""
+    from backend.embedded_redis import run_redis
+
+    run_redis(current_settings())
+
+
+@main.command(hidden=True)
+def console() -> None:
+    """Tell the user of `up` what is going on."""
+    from backend.console import run_console
+
+    run_console(current_settings())
+
+
+@main.command()
+@click.option("--project", type=click.IntRange(1), required=True, help="Id of the project in Label Studio.")
+@click.option("--title", default="understudy", show_default=True, help="Name of the backend in Label Studio.")
+@click.option("--sampling/--no-sampling", default=True, help="Set the project to Uncertainty sampling.")
+def connect(project: int, title: str, sampling: bool) -> None:
+    """Connect a Label Studio project to this backend, or bring its connection up to date."""
+    from backend.connect import run_connect
+
+    for line in run_connect(current_settings(), project, title=title, sampling=sampling):
+        click.echo(line)
+
+
+for command in ADMIN_COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,134 @@
+"""What `understudy up` says on the terminal: progress until the models serve, the URL, what is off, and what dies."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import requests
+
+from backend.admin_client import local_url
+from backend.embedded_redis import answers
+from backend.settings import Settings
+from backend.switched_off import switched_off
+
+EXITED = re.compile(r"exited: (?P<name>\S+) \((?P<how>.*); (?:not )?expected\)")
+STOPPING = "indicating exit request"
+
+
+def run_console(settings: Settings, after_ready: Callable[[], None] | None = None) -> None:
+    """Tells the user about the start, then about every process that dies, until the supervisor stops.
+
+    `after_ready` runs once the models serve (the demo makes its project there).
+    """
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # through a pipe, lines must not wait
+    watch = Watch(settings.data_dir.absolute() / "logs")
+    click.echo(f"understudy: data in {settings.data_dir.absolute()}, logs in {watch.logs}")
+    began = time.monotonic()
+    if not _wait_until_ready(settings, watch, began):
+        return
+    click.echo(f"Models serve after {time.monotonic() - began:.1f} s.\n\n{greeting(settings)}\n")
+    if after_ready is not None:
+        after_ready()
+    click.echo("Ctrl-C stops everything.")
+    while watch.running():
+        for line in watch.news():
+            click.echo(line)
+        time.sleep(0.5)
+
+
+def greeting(settings: Settings) -> str:
+    """The URL to give Label Studio, how to connect, and what is switched off and why."""
+    lines = [
+        f"Give Label Studio this URL: {settings.url}",
+        "Connect a project:          understudy connect --project ID",
+    ]
+    if off := switched_off(settings):
+        lines += ["", "Switched off:", *(f"  - {what}: {why}" for what, why in off.items())]
+    return "\n".join(lines)
+
+
+@dataclass
+class Watch:
+    """Follows supervisord's log: what died, and whether everything is being stopped."""
+
+    logs: Path
+    stopping: bool = False
+    _read: int = 0
+    _parent: int = 0
+
+    def __post_init__(self) -> None:
+        path = self.logs / "supervisord.log"
+        self._read = path.stat().st_size if path.exists() else 0
+        self._parent = os.getppid()
+
+    def running(self) -> bool:
+        """False once the supervisor is going or gone."""
+        return not self.stopping and os.getppid() == self._parent
+
+    def news(self) -> Iterator[str]:
+        """A sentence for every child that died since the last call."""
+        for line in self._new_lines():
+            if STOPPING in line:
+                self.stopping = True
+                yield "Stopping."
+                return
+            if match := EXITED.search(line):
+                name = match["name"]
+                yield f"{name} ended ({match['how']}) and is started again; see {self.logs / name}.log"
+
+    def _new_lines(self) -> list[str]:
+        path = self.logs / "supervisord.log"
+        if not path.exists():
+            return []
+        if path.stat().st_size < self._read:  # rotated
+            self._read = 0
+        with path.open("rb") as file:
+            file.seek(self._read)
+            complete, _, _ = file.read().rpartition(b"\n")
+        self._read += len(complete) + 1 if complete else 0
+        return complete.decode("utf-8", "replace").splitlines()
+
+
+def _wait_until_ready(settings: Settings, watch: Watch, began: float) -> bool:
+    """Prints each new state once; False when the supervisor stopped first."""
+    shown = ""
+    while watch.running():
+        for line in watch.news():
+            click.echo(line)
+        state = current_state(settings)
+        if not state:
+            return True
+        if state != shown:
+            click.echo(f"{time.monotonic() - began:6.1f} s  {state}")
+            shown = state
+        time.sleep(0.1)
+    return False
+
+
+def current_state(settings: Settings) -> str:
+    """What is being waited for, in words; "" when models serve."""
+    if not settings.redis_url and not answers(settings.redis_socket):
+        return "starting Redis"
+    try:
+        reply = requests.get(f"{local_url(settings)}/ready", timeout=5)
+    except requests.RequestException:
+        return "starting the web process"
+    if reply.ok:
+        return ""
+    return f"loading: {_reason(reply)}"
+
+
+def _reason(reply: requests.Response) -> str:
+    try:
+        body = reply.json()
+    except ValueError:
+        body = None
+    reason = body.get("reason") or body.get("message") if isinstance(body, dict) else None
+    return str(reason or f"the web process answers {reply.status_code}")

@@ -1,0 +1,80 @@
+"""A training's progress on the command line: a live bar on a terminal, one line per change otherwise."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from backend.admin_client import AdminClient
+
+OVER = frozenset({"done", "rejected", "failed", "cancelled"})
+"""States a job does not leave."""
+
+POLL = 0.5
+"""Seconds between two looks at a job."""
+
+
+def follow(client: AdminClient, job: str) -> dict[str, Any]:
+    """Shows the job until it is over, and returns its last record. Ctrl-C stops the showing, not the job."""
+    if sys.stdout.isatty():
+        return _follow_live(client, job)
+    return _follow_plainly(client, job)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """One line: state, stage, steps, epoch, metric, seconds left; then the outcome."""
+    parts = [str(record.get("status", "?"))]
+    if record.get("stage") and record.get("status") not in OVER:
+        parts.append(str(record["stage"]))
+    if record.get("of") and record.get("status") not in OVER:
+        parts.append(f"step {record.get('step') or 0} of {record['of']}")
+    if record.get("epoch") and record.get("status") not in OVER:
+        parts.append(f"epoch {float(record['epoch']):.1f}")
+    parts += _numbers(record.get("metric"))
+    if record.get("seconds_left") is not None and record.get("status") not in OVER:
+        parts.append(f"{float(record['seconds_left']):.0f} s left")
+    if record.get("status") in OVER:
+        parts += [str(record[key]) for key in ("version", "message") if record.get(key)]
+    return ", ".join(parts)
+
+
+def _numbers(metric: Any) -> list[str]:
+    if not isinstance(metric, Mapping):
+        return [] if metric is None else [str(metric)]
+    return [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in metric.items()]
+
+
+def _follow_plainly(client: AdminClient, job: str) -> dict[str, Any]:
+    shown = ""
+    while True:
+        record = client.job(job)
+        line = describe(record)
+        if line != shown:
+            click.echo(f"{job}: {line}")
+            shown = line
+        if record.get("status") in OVER:
+            return record
+        time.sleep(POLL)
+
+
+def _follow_live(client: AdminClient, job: str) -> dict[str, Any]:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns) as bar:
+        shown = bar.add_task(job, total=None)
+        while True:
+            record = client.job(job)
+            bar.update(
+                shown,
+                description=f"{job}: {describe(record)}",
+                completed=int(record.get("step") or 0),
+                total=int(record["of"]) if record.get("of") else None,
+            )
+            if record.get("status") in OVER:
+                return record
+            time.sleep(POLL)

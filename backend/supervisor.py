@@ -1,0 +1,173 @@
+"""One foreground process that keeps all the others alive: `understudy up` turns into it.
+
+supervisord (the PyPI package) does the work, from a config file written into the data directory: it restarts what
+dies, slower each time a start fails, and never gives up. On top of it: losing the terminal stops everything instead
+of restarting it, and at the end no descendant is left, not even one whose own parent was killed.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+from backend.errors import SettingsError
+from backend.lifetime import adopt_orphans
+from backend.settings import Settings, child_environment
+
+NEVER_GIVE_UP = 1_000_000
+"""supervisord's startretries: each failed start waits one second longer than the one before."""
+
+
+@dataclass(frozen=True)
+class Program:
+    """One child. Those of the lowest `priority` start first and stop last; all of one priority stop together.
+
+    `stop_seconds`: how long it may take to stop before it is killed. `once`: it ends by itself, do not restart it."""
+
+    name: str
+    command: tuple[str, ...]
+    priority: int = 20
+    stop_seconds: int = 10
+    once: bool = False
+
+
+def programs(settings: Settings, parent: int) -> list[Program]:
+    """What `understudy up` runs; `parent` is the supervisor's process id, with which each of them dies."""
+    command = (sys.executable, "-m", "backend", "--supervised", str(parent))
+    workers = [
+        Program("web", (*command, "web"), stop_seconds=15),
+        Program("learner", (*command, "learner")),
+        Program("trainer", (*command, "trainer"), stop_seconds=15),
+        Program("sync", (*command, "sync")),
+        Program("scheduler", (*command, "scheduler")),
+    ]
+    # Redis leaves last: the others still write while they stop.
+    redis = [] if settings.redis_url else [Program("redis", (*command, "redis"), priority=10)]
+    return redis + workers
+
+
+def config_text(children: Sequence[Program]) -> str:
+    """supervisord's configuration. Paths are relative to the file's own directory, so none needs escaping."""
+    blocks = [
+        "[supervisord]\nnodaemon=true\nsilent=true\nlogfile=%(here)s/logs/supervisord.log\nlogfile_maxbytes=1MB\n"
+        "logfile_backups=1\npidfile=%(here)s/supervisord.pid\nchildlogdir=%(here)s/logs\nnocleanup=true"
+    ]
+    for priority in sorted({child.priority for child in children}):
+        members = [child for child in children if child.priority == priority]
+        names = ",".join(child.name for child in members)
+        # A group stops all its programs at once; ungrouped ones would stop one after the other.
+        blocks.append(f"[group:level{priority}]\npriority={priority}\nprograms={names}")
+        blocks += [_program_text(child) for child in members]
+    return "\n\n".join(blocks) + "\n"
+
+
+def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
+    """Becomes the supervisor of `children`, with the settings in the environment that they inherit."""
+    config = settings.data_dir.absolute() / "supervisord.conf"
+    (config.parent / "logs").mkdir(parents=True, exist_ok=True)
+    config.write_text(config_text(children), encoding="utf-8")
+    sys.stdout.flush()
+    environment = child_environment(
+        HOST=settings.host, PORT=str(settings.port), DATA_DIR=str(settings.data_dir.absolute())
+    )
+    os.execve(sys.executable, [sys.executable, "-m", "backend.supervisor", str(config)], environment)
+
+
+def hold_lock(data_dir: Path) -> int:
+    """Takes the data directory for this process and what it execs into; returns the descriptor that holds it.
+
+    Raises SettingsError when another `understudy up` has it. The kernel lets go when the process dies.
+    """
+    try:
+        data_dir.mkdir(parents=True, exist_ok=True)
+        lock = os.open(data_dir / "up.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise SettingsError(f"DATA_DIR={data_dir} cannot be written to: {error.strerror}") from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.read(lock, 32).decode("ascii", "replace").strip()
+        os.close(lock)
+        raise SettingsError(
+            f"another `understudy up` (process {owner}) already uses {data_dir}: stop it first, or give this one "
+            "a --data-dir and a --port of its own"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.write(lock, str(os.getpid()).encode())
+    os.set_inheritable(lock, True)
+    return lock
+
+
+def _program_text(child: Program) -> str:
+    # `%` starts an expansion in supervisord's file.
+    command = shlex.join(child.command).replace("%", "%%")
+    return "\n".join(
+        [
+            f"[program:{child.name}]",
+            f"command={command}",
+            f"priority={child.priority}",
+            f"autorestart={'false' if child.once else 'true'}",
+            f"startsecs={0 if child.once else 2}",
+            f"startretries={NEVER_GIVE_UP}",
+            f"stopwaitsecs={child.stop_seconds}",
+            "stopasgroup=true",
+            "killasgroup=true",
+            "redirect_stderr=true",
+            "stdout_logfile_maxbytes=10MB",
+            "stdout_logfile_backups=2",
+        ]
+    )
+
+
+def supervise(config: Path) -> None:
+    """Runs supervisord on `config` until SIGTERM, Ctrl-C or the loss of the terminal; then every descendant is gone."""
+    from supervisor.medusa import asyncore_25
+    from supervisor.options import ServerOptions
+    from supervisor.supervisord import Supervisor
+
+    adopt_orphans()
+    options = ServerOptions()
+    options.realize(["-c", str(config)])
+    options.first = True
+    options.test = False
+    for group in options.process_group_configs:
+        for process in group.process_configs:
+            # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
+            process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
+    signals = options.get_signal
+
+    def hangup_means_stop() -> Any:
+        received = signals()
+        return signal.SIGTERM if received == signal.SIGHUP else received
+
+    options.get_signal = hangup_means_stop
+    try:
+        Supervisor(options).main()
+    except asyncore_25.ExitNow:
+        pass
+    finally:
+        _end_descendants()
+        options.close_logger()
+
+
+def _end_descendants() -> None:
+    """Kills what supervisord did not start itself: grandchildren whose parent died before them."""
+    import psutil
+
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(left, timeout=5)
+
+
+if __name__ == "__main__":
+    supervise(Path(sys.argv[1]))
