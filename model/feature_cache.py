@@ -1,0 +1,137 @@
+"""Pooled features on disk, shared by all processes of a machine: no encoder reads the same text twice.
+
+Values are float16 (3 kB a text for MiniLM). A miss returns the same rounded values as a later hit, so that results do
+not depend on what happened to be cached. The store is bounded: when it is full the oldest tenth goes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import lmdb
+import numpy as np
+import xxhash
+
+from model.spec import Text
+
+log = logging.getLogger(__name__)
+
+_COUNTER = b"\x00next"
+
+
+def text_key(text: Text) -> bytes:
+    """16 bytes that name a text: the same for the same segments, whatever the process or machine."""
+    return xxhash.xxh3_128(b"\x1f".join(part.encode("utf-8", "surrogatepass") for part in text)).digest()
+
+
+class FeatureCache:
+    """An LMDB file. Every method survives a full or damaged store: it then behaves like an empty one."""
+
+    def __init__(self, path: Path, max_mb: int) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._environment = lmdb.open(
+            str(path), map_size=max_mb << 20, max_dbs=2, sync=False, metasync=False, readahead=False, max_readers=512
+        )
+        self._values = self._environment.open_db(b"values")
+        self._order = self._environment.open_db(b"order", integerkey=False)
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """The stored bytes of each key, None where there are none."""
+        try:
+            with self._environment.begin(db=self._values, buffers=False) as transaction:
+                return [transaction.get(key) for key in keys]
+        except lmdb.Error as error:
+            log.warning("feature cache unreadable: %s", error)
+            return [None] * len(keys)
+
+    def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """Store the items; makes room by dropping the oldest."""
+        for _ in range(3):
+            try:
+                self._put(items)
+                return
+            except lmdb.MapFullError:
+                self._evict()
+            except lmdb.Error as error:
+                log.warning("feature cache not written: %s", error)
+                return
+
+    def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        with self._environment.begin(write=True) as transaction:
+            number = int.from_bytes(transaction.get(_COUNTER, b"\0", db=self._order), "big")
+            for key, value in items:
+                if transaction.put(key, value, db=self._values, overwrite=False):
+                    number += 1
+                    transaction.put(b"\x01" + number.to_bytes(8, "big"), key, db=self._order)
+            transaction.put(_COUNTER, number.to_bytes(8, "big"), db=self._order)
+
+    def _evict(self) -> None:
+        try:
+            with self._environment.begin(write=True) as transaction:
+                drop = max(1, transaction.stat(self._values)["entries"] // 10)
+                cursor = transaction.cursor(self._order)
+                cursor.set_range(b"\x01")
+                for _ in range(drop):
+                    if not cursor.value():
+                        break
+                    transaction.delete(cursor.value(), db=self._values)
+                    cursor.delete()
+        except lmdb.Error as error:  # even deleting needs free pages; start over rather than stay full
+            log.warning("feature cache emptied: %s", error)
+            with self._environment.begin(write=True) as transaction:
+                transaction.drop(self._values, delete=False)
+                transaction.drop(self._order, delete=False)
+
+    def __len__(self) -> int:
+        with self._environment.begin() as transaction:
+            return int(transaction.stat(self._values)["entries"])
+
+    def close(self) -> None:
+        """Release the file."""
+        self._environment.close()
+
+
+class Encoding(Protocol):
+    """What is cached: an encoder."""
+
+    digest: str
+    width: int
+    depth: int
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        """Pooled outputs [n, depth, width]."""
+        ...
+
+
+class CachedEncoder:
+    """An encoder that looks into the cache first. Thread-safe; counts its hits and misses."""
+
+    def __init__(self, encoder: Encoding, cache: FeatureCache) -> None:
+        self.encoder, self.cache = encoder, cache
+        self.digest, self.width, self.depth = encoder.digest, encoder.width, encoder.depth
+        self.hits = self.misses = 0
+        self._prefix = bytes.fromhex(encoder.digest)
+        self._counting = threading.Lock()
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        """Pooled outputs, float32 [n, depth, width], rounded to float16 whether they were cached or not."""
+        keys = [self._prefix + text_key(text) for text in texts]
+        unique = dict(zip(keys, texts, strict=True))
+        found = dict(zip(unique, self.cache.get_many(list(unique)), strict=True))
+        missing = [key for key, value in found.items() if value is None]
+        if missing:
+            fresh = self.encoder.embed([unique[key] for key in missing]).astype(np.float16)
+            found.update((key, row.tobytes()) for key, row in zip(missing, fresh, strict=True))
+            self.cache.put_many([(key, found[key] or b"") for key in missing])
+        with self._counting:
+            self.misses += len(missing)
+            self.hits += len(texts) - len(missing)
+        return self._decode([found[key] for key in keys])
+
+    def _decode(self, values: Sequence[Any]) -> np.ndarray:
+        flat = np.frombuffer(b"".join(values), dtype=np.float16)
+        return flat.reshape(len(values), self.depth, self.width).astype(np.float32)
