@@ -1,0 +1,61 @@
+"""From a row of probabilities to an answer with a confidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.spec import Control, Kind, Prediction
+
+Floats = NDArray[np.floating]
+
+RANKED = 10
+"""Most runners-up listed in a prediction."""
+
+
+def decide(
+    control: Control, head_config: Mapping[str, Any], probabilities: Floats, options: Sequence[str] | None = None
+) -> Prediction | None:
+    """The answer for one task from its probabilities [K] in the column order of `head_config["labels"]`.
+
+    Labels outside the control (or outside `options`, for choices that the task itself lists) are never
+    chosen; None when nothing remains. Single and taxonomy: the likeliest. Rating: the median, since its error is a
+    distance. Multiple: every label over the threshold, with the confidence in the whole set.
+    """
+    labels = head_config["labels"]
+    allowed = set(options) if options is not None else set(control.keys())
+    columns = [index for index, label in enumerate(labels) if label in allowed]
+    if not columns:
+        return None
+    keys = [labels[index] for index in columns]
+    row = np.asarray(probabilities, dtype=float)[columns]
+    if control.kind is Kind.MULTIPLE:
+        return _decide_set(control, keys, row, float(head_config.get("threshold", 0.5)))
+    row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
+    best = _median(keys, row) if control.kind is Kind.RATING else int(row.argmax())
+    return Prediction(control.name, (keys[best],), _clip(row[best]), _rank(keys, row))
+
+
+def _decide_set(control: Control, keys: Sequence[str], row: Floats, threshold: float) -> Prediction:
+    chosen = row >= threshold
+    sure = np.where(chosen, row, 1 - row)
+    names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
+    return Prediction(control.name, names, _clip(float(np.prod(sure))), _rank(keys, row))
+
+
+def _median(keys: Sequence[str], row: Floats) -> int:
+    order = sorted(range(len(keys)), key=lambda index: int(keys[index]))
+    at = int(np.searchsorted(np.cumsum(row[order]), 0.5))
+    return order[min(at, len(order) - 1)]
+
+
+def _rank(keys: Sequence[str], row: Floats) -> tuple[tuple[str, float], ...]:
+    best = np.argsort(-row, kind="stable")[:RANKED]
+    return tuple((keys[index], round(float(row[index]), 4)) for index in best)
+
+
+def _clip(value: float) -> float:
+    return round(min(max(float(value), 0.0), 1.0), 6)

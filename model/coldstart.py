@@ -1,0 +1,44 @@
+"""Zero-shot classification from label names, refined on unlabelled texts.
+
+Soft spherical k-means whose centres start at the embedded label names ("EM zero-shot"; LEARNING: +2 to +17 points of
+accuracy over the plain names on seven data sets, no labels needed).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+Floats = NDArray[np.floating]
+
+ITERATIONS = 10
+TEMPERATURE = 0.05  # of the assignment step; picked from 8 settings over 7 data sets
+SHARE = 0.5  # of the pool's class means in the centres, with a large pool
+SCALE = 20.0  # cosine similarity -> logits
+
+
+def normalise(vectors: Floats) -> Floats:
+    """Rows at unit length; zero rows stay zero."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+
+
+def refine_prototypes(names: Floats, pool: Floats) -> Floats:
+    """Class centres [K, width] from embedded names [K, width] and unlabelled texts [n, width].
+
+    A small pool shifts the centres less: with 100 texts for 77 classes a full share costs 4 points.
+    """
+    start = normalise(names)
+    if len(pool) == 0 or len(names) < 2:
+        return start
+    share = SHARE * min(1.0, len(pool) / (8 * len(names)))
+    texts, centres = normalise(pool), start
+    for _ in range(ITERATIONS):
+        belongs = softmax(texts @ centres.T / TEMPERATURE, axis=1)
+        centres = normalise((1 - share) * start + share * normalise(belongs.T @ texts))
+    return centres
+
+
+def zero_shot(texts: Floats, prototypes: Floats) -> Floats:
+    """Class probabilities [n, K] by cosine similarity to the prototypes."""
+    return softmax(SCALE * normalise(texts) @ prototypes.T, axis=1)

@@ -1,0 +1,165 @@
+"""The head: an average of a few linear models over encoder features and words, each starting from the label names.
+
+Everything a reply needs is a matrix product. `config()` and `tensors()` are all of its state, in JSON and arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from model.calibration import apply_temperature
+from model.coldstart import normalise, zero_shot
+from model.features import Terms, dense_features
+from model.linear import softmax_rows
+from model.spec import Text
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What one member uses: the encoder view, words or not, the share of the label-name prior, the regularisation."""
+
+    view: str  # last | layers
+    words: bool
+    prior: float
+    strength: float
+
+
+@dataclass(frozen=True)
+class Member:
+    """One linear model: logits = dense @ coefficients + words @ word_coefficients + intercept + prior * similarity."""
+
+    choice: Choice
+    weight: float
+    coefficients: Floats  # [dim, K]
+    intercept: Floats  # [K]
+    word_coefficients: Floats | None  # [terms, K]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What all members share: the pool's mean features [depth, width], label prototypes [K, width] and the mean
+    similarity of the pool to each prototype [K]."""
+
+    mean: Floats
+    prototypes: Floats
+    similarity: Floats
+
+    def prior(self, pooled: Floats) -> Floats:
+        """Similarity of each text to each label, centred by the pool [n, K]."""
+        return normalise(pooled[:, -1]) @ self.prototypes.T - self.similarity
+
+
+@dataclass(frozen=True)
+class LinearHead:
+    """Scores of one control. `labels` are the columns. Without members it is the zero-shot classifier."""
+
+    labels: tuple[str, ...]
+    multilabel: bool
+    reference: Reference
+    members: tuple[Member, ...] = ()
+    terms: Terms = field(default_factory=lambda: Terms((), np.zeros(0, np.float32)))
+    temperature: float = 1.0
+    zero_share: float = 1.0  # of the zero-shot answer in the geometric mean
+    threshold: float = 0.5
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    def scores(self, texts: Sequence[Text], features: Floats) -> Floats:
+        """Probabilities [n, K]; rows sum to 1 unless multilabel. `features` is [n, depth, width]."""
+        if len(texts) == 0 or not self.labels:
+            return np.zeros((len(texts), len(self.labels)))
+        base = zero_shot(features[:, -1], self.reference.prototypes)
+        if not self.members:
+            return apply_temperature(base, self.temperature)
+        fitted = self._average(texts, features)
+        if self.multilabel:
+            return apply_temperature(fitted, self.temperature, multilabel=True)
+        return apply_temperature(blend_zero_shot(fitted, base, self.zero_share), self.temperature)
+
+    def _average(self, texts: Sequence[Text], features: Floats) -> Floats:
+        prior = self.reference.prior(features)
+        views = {name: dense_features(features, self.reference.mean, name) for name in self._views()}
+        words = self.terms.transform(texts) if any(m.word_coefficients is not None for m in self.members) else None
+        total = np.zeros((len(texts), len(self.labels)))
+        for member in self.members:
+            logits = views[member.choice.view] @ member.coefficients + member.intercept + member.choice.prior * prior
+            if member.word_coefficients is not None:
+                logits = logits + words @ member.word_coefficients
+            total += member.weight * (expit(logits) if self.multilabel else softmax_rows(logits))
+        return total
+
+    def _views(self) -> set[str]:
+        return {member.choice.view for member in self.members}
+
+    def config(self) -> dict[str, Any]:
+        """JSON: everything but the arrays, and `oof`: the out-of-fold measures."""
+        return {
+            "kind": "linear",
+            "labels": list(self.labels),
+            "multilabel": self.multilabel,
+            "temperature": self.temperature,
+            "zero_share": self.zero_share,
+            "threshold": self.threshold,
+            "members": [
+                {**asdict(m.choice), "weight": m.weight, "has_words": m.word_coefficients is not None}
+                for m in self.members
+            ],
+            "vocabulary": list(self.terms.vocabulary),
+            **self.details,
+        }
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Arrays by name, float32."""
+        arrays: dict[str, Floats] = {
+            "mean": self.reference.mean,
+            "prototypes": self.reference.prototypes,
+            "similarity": self.reference.similarity,
+            "idf": self.terms.idf,
+        }
+        for index, member in enumerate(self.members):
+            arrays[f"members.{index}.coefficients"] = member.coefficients
+            arrays[f"members.{index}.intercept"] = member.intercept
+            if member.word_coefficients is not None:
+                arrays[f"members.{index}.words"] = member.word_coefficients
+        return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
+
+
+def blend_zero_shot(fitted: Floats, base: Floats, share: float) -> Floats:
+    """Geometric mean of fitted and zero-shot probabilities [n, K], the latter with weight `share`."""
+    if share <= 0:
+        return fitted
+    logs = (1 - share) * np.log(np.maximum(fitted, 1e-12)) + share * np.log(np.maximum(base, 1e-12))
+    return softmax_rows(logs)
+
+
+def restore_head(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> LinearHead:
+    """The head that `config()` and `tensors()` describe. Raises KeyError on foreign data."""
+    members = tuple(
+        Member(
+            Choice(item["view"], item["words"], item["prior"], item["strength"]),
+            item["weight"],
+            tensors[f"members.{index}.coefficients"],
+            tensors[f"members.{index}.intercept"],
+            tensors[f"members.{index}.words"] if item["has_words"] else None,
+        )
+        for index, item in enumerate(config["members"])
+    )
+    known = {"kind", "labels", "multilabel", "temperature", "zero_share", "threshold", "members", "vocabulary"}
+    return LinearHead(
+        labels=tuple(config["labels"]),
+        multilabel=config["multilabel"],
+        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"]),
+        members=members,
+        terms=Terms(tuple(config["vocabulary"]), tensors["idf"]),
+        temperature=config["temperature"],
+        zero_share=config["zero_share"],
+        threshold=config["threshold"],
+        details={key: value for key, value in config.items() if key not in known},
+    )
