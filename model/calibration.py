@@ -17,7 +17,7 @@ def apply_temperature(probabilities: Floats, temperature: float, *, multilabel: 
     if temperature == 1.0:
         return probabilities
     if multilabel:
-        return expit(logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)) / temperature)  # type: ignore[no-any-return]
+        return expit(logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)) / temperature)
     return softmax(np.log(np.clip(probabilities, SMALLEST, 1)) / temperature, axis=1)
 
 

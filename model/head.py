@@ -86,7 +86,8 @@ class LinearHead:
     def _average(self, texts: Sequence[Text], features: Floats) -> Floats:
         prior = self.reference.prior(features)
         views = {name: dense_features(features, self.reference.mean, name) for name in self._views()}
-        words = self.terms.transform(texts) if any(m.word_coefficients is not None for m in self.members) else None
+        uses_words = any(member.word_coefficients is not None for member in self.members)
+        words: Any = self.terms.transform(texts) if uses_words else None
         total = np.zeros((len(texts), len(self.labels)))
         for member in self.members:
             logits = views[member.choice.view] @ member.coefficients + member.intercept + member.choice.prior * prior

@@ -134,7 +134,7 @@ def _prepacked(weight: Tensor, bias: Tensor) -> Linear:
     operator = torch.ops.mkldnn._linear_pointwise
 
     def apply(hidden: Tensor) -> Tensor:
-        return operator(hidden, packed, bias, "none", [], "")  # type: ignore[no-any-return]
+        return operator(hidden, packed, bias, "none", [], "")
 
     return apply
 

@@ -1,0 +1,110 @@
+"""A fine-tuned encoder with one cosine head per control, and how its answer is blended with the refitted head's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from model.coldstart import normalise
+from model.linear import softmax_rows
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class TunedHead:
+    """One control: logits = normalise(embedding) @ coefficients.T + bias."""
+
+    labels: tuple[str, ...]
+    multilabel: bool
+    coefficients: Floats  # [K, width]
+    bias: Floats  # [K]
+    weight: float  # share in the blend, before label-set changes
+    temperature: float = 1.0  # of the blend
+
+    def scores(self, embeddings: Floats) -> Floats:
+        """Probabilities [n, K] from last-layer embeddings [n, width]."""
+        logits = normalise(embeddings) @ self.coefficients.T + self.bias
+        return expit(logits) if self.multilabel else softmax_rows(logits)
+
+
+@dataclass(frozen=True)
+class FineTuned:
+    """All controls' heads over the encoder whose weights lie in `encoder_weights`."""
+
+    encoder_weights: Path
+    heads: Mapping[str, TunedHead] = field(default_factory=dict)
+
+    def config(self) -> dict[str, Any]:
+        """JSON state."""
+        return {
+            name: {
+                "labels": list(head.labels),
+                "multilabel": head.multilabel,
+                "weight": head.weight,
+                "temperature": head.temperature,
+            }
+            for name, head in self.heads.items()
+        }
+
+    def tensors(self) -> dict[str, NDArray[np.float32]]:
+        """Array state, keyed `<control>.weight` and `<control>.bias`."""
+        arrays = {}
+        for name, head in self.heads.items():
+            arrays[f"{name}.weight"] = np.ascontiguousarray(head.coefficients, dtype=np.float32)
+            arrays[f"{name}.bias"] = np.ascontiguousarray(head.bias, dtype=np.float32)
+        return arrays
+
+
+def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], encoder_weights: Path) -> FineTuned:
+    """Inverse of `config()` and `tensors()`. Raises KeyError on foreign data."""
+    heads = {
+        name: TunedHead(
+            tuple(item["labels"]),
+            item["multilabel"],
+            tensors[f"{name}.weight"],
+            tensors[f"{name}.bias"],
+            item["weight"],
+            item["temperature"],
+        )
+        for name, item in config.items()
+    }
+    return FineTuned(encoder_weights, heads)
+
+
+def blend_weight(count: int) -> float:
+    """Share of the fine-tuned model with `count` labels: (n - 16) / (n + 32), none up to 16 (LEARNING, g13)."""
+    return max(0.0, (count - 16) / (count + 32))
+
+
+def blend(head: Floats, tuned: Floats, weight: float, *, multilabel: bool = False) -> Floats:
+    """Geometric mean p ∝ tuned^w head^(1-w) of two [n, K] probability matrices; per label when multilabel."""
+    if multilabel:
+        clipped = [np.clip(p, 1e-6, 1 - 1e-6) for p in (tuned, head)]
+        return expit(weight * logit(clipped[0]) + (1 - weight) * logit(clipped[1]))
+    logs = weight * np.log(np.maximum(tuned, 1e-12)) + (1 - weight) * np.log(np.maximum(head, 1e-12))
+    return softmax_rows(logs)
+
+
+def align_columns(probabilities: Floats, have: tuple[str, ...], want: tuple[str, ...], fallback: Floats) -> Floats:
+    """Columns of `probabilities` in the order of `want`.
+
+    A label that the fine-tuned model does not know takes the head's own value (`fallback` [n, K]), and for
+    single-label rows what is left is shared as the fine-tuned model says, so that a new label is not shut out.
+    """
+    if have == want:
+        return probabilities
+    column = {label: index for index, label in enumerate(have)}
+    known = np.array([label in column for label in want])
+    result = fallback.copy()
+    if known.any():
+        mine = probabilities[:, [column[label] for label in want if label in column]]
+        share = fallback[:, known].sum(1, keepdims=True)
+        result[:, known] = mine / np.maximum(mine.sum(1, keepdims=True), 1e-12) * share
+    return result

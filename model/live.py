@@ -1,0 +1,153 @@
+"""A version ready to answer: heads, encoder and how their answers are put together. Immutable, so safe to share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.answers import decide
+from model.calibration import apply_temperature
+from model.errors import VersionError
+from model.finetuned import FineTuned, align_columns, blend
+from model.labelnames import words_of
+from model.learning import Embedder, Head, fit_heads
+from model.manifest import Manifest
+from model.spec import Control, Document, Kind, Label, Prediction, TaskSpec, Text
+from model.versions import ENCODER, read_heads, verify_version, version_path
+
+Floats = NDArray[np.floating]
+Options = Sequence[Mapping[str, Sequence[str]]]
+
+
+@dataclass(frozen=True)
+class LiveModel:
+    """Answers tasks with one version. Holds no lock and keeps no state between calls."""
+
+    version: str
+    spec: TaskSpec
+    heads: Mapping[str, Head]
+    base: Embedder
+    finetuned: FineTuned | None = None
+    tuned: Embedder | None = None
+    manifest: Manifest | None = None
+    configs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+
+    def predict(self, documents: Sequence[Document], options: Options | None = None) -> list[list[Prediction]]:
+        """Per document, the answers of the controls whose inputs it holds.
+
+        `options`: per document, control -> the choices that the task itself lists (dynamic choices).
+        """
+        answers: list[list[Prediction]] = [[] for _ in documents]
+        features: dict[tuple[str, ...], tuple[Floats, Floats | None]] = {}
+        for control in self.spec.controls:
+            rows = [i for i, document in enumerate(documents) if all(name in document for name in control.inputs)]
+            if not rows:
+                continue
+            texts = [control.text_of(documents[row]) for row in rows]
+            if control.inputs not in features:  # one encoder pass serves all controls of these inputs
+                features[control.inputs] = self._embed(texts)
+            pooled, tuned = features[control.inputs]
+            probabilities = self._scores(control.name, texts, pooled, tuned)
+            for index, row in enumerate(rows):
+                listed = options[row].get(control.name) if options else None
+                answer = self._decide(control, probabilities[index], pooled[index], listed)
+                if answer is not None:
+                    answers[row].append(answer)
+        return answers
+
+    def scores(self, control: str, texts: Sequence[Text]) -> Floats:
+        """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
+        return self._scores(control, texts, *self._embed(texts))
+
+    def labels(self, control: str) -> tuple[str, ...]:
+        """Column order of `scores`."""
+        return self.heads[control].labels
+
+    def warm(self) -> None:
+        """Run one text through everything, so that the first request finds all of it in memory."""
+        self.predict([dict.fromkeys((item.name for item in self.spec.inputs), "warm up")])
+
+    def _embed(self, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
+        tuned = self.tuned.embed(texts)[:, -1] if self.tuned is not None else None
+        return self.base.embed(texts), tuned
+
+    def _scores(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
+        head = self.heads[control]
+        own = head.scores(texts, pooled)
+        part = self.finetuned.heads.get(control) if self.finetuned is not None else None
+        if part is None or tuned is None or part.weight <= 0:
+            return own
+        other = align_columns(part.scores(tuned), part.labels, head.labels, own)
+        mixed = blend(own, other, part.weight, multilabel=part.multilabel)
+        return apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
+
+    def _decide(self, control: Control, row: Floats, pooled: Floats, listed: Sequence[str] | None) -> Prediction | None:
+        config = self.configs.get(control.name) or self.heads[control.name].config()
+        if listed is None:
+            return decide(control, config, row)
+        keys = tuple(dict.fromkeys(listed))
+        filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled, keys))
+        return decide(control, {**config, "labels": list(keys)}, filled, options=keys)
+
+    def _zero_shot(self, pooled: Floats, keys: Sequence[str]) -> Floats:
+        """Similarity of one text to the names of listed choices, as probabilities."""
+        control = Control("listed", Kind.SINGLE, ("text",), tuple(Label((key,), words_of(key)) for key in keys))
+        head = fit_heads(TaskSpec((), (control,)), {}, [], self.base)["listed"]
+        return head.scores([("",)], pooled[None])[0]
+
+
+def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallback: Floats) -> Floats:
+    """The learned probability of each wanted label; a label never seen takes its zero-shot share."""
+    column = {label: index for index, label in enumerate(have)}
+    known = np.array([label in column for label in want], dtype=bool)
+    filled = fallback.copy()
+    learned = np.array([row[column[label]] for label in want if label in column])
+    if known.any() and learned.sum() > 0:
+        filled[known] = learned / learned.sum() * fallback[known].sum()
+    return filled
+
+
+def cold_start(spec: TaskSpec, base: Embedder, version: str = "v0") -> LiveModel:
+    """The model of a project without any version: label names only, the same wherever it is built."""
+    heads = fit_heads(spec, {}, [], base)
+    return LiveModel(version, spec, heads, base, configs={name: head.config() for name, head in heads.items()})
+
+
+def load_version(
+    root: Path, project: int, version: str, base: Embedder, open_encoder: Callable[[Path], Embedder]
+) -> LiveModel:
+    """A published version, every digest verified. Raises VersionError and keeps nothing then.
+
+    `open_encoder(weights)` gives the encoder with fine-tuned weights (the caller may share it between versions).
+    """
+    directory = version_path(root, project, version)
+    manifest = verify_version(directory)
+    if manifest.encoder_digest != base.digest:
+        raise VersionError(
+            f"{version} was made with another BASE_MODEL (encoder {manifest.encoder_digest}, here {base.digest})",
+            version=version,
+        )
+    weights = _encoder_weights(root, project, manifest)
+    heads, finetuned = read_heads(directory, weights)
+    spec = TaskSpec.from_json(manifest.spec)
+    missing = {control.name for control in spec.controls} - set(heads)
+    if missing:
+        raise VersionError(f"{version} has no head for {', '.join(sorted(missing))}", version=version)
+    configs = {name: head.config() for name, head in heads.items()}
+    tuned = open_encoder(weights) if finetuned is not None and weights is not None else None
+    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, configs)
+
+
+def _encoder_weights(root: Path, project: int, manifest: Manifest) -> Path | None:
+    if manifest.finetuned is None:
+        return None
+    directory = version_path(root, project, manifest.finetuned)
+    if manifest.finetuned != manifest.version:
+        verify_version(directory)
+    if not (directory / ENCODER).is_file():
+        raise VersionError(f"{manifest.version} needs the encoder of {manifest.finetuned}, which is gone")
+    return directory / ENCODER

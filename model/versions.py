@@ -1,0 +1,207 @@
+"""Immutable version directories: `<root>/<project>/<version>/`, complete or absent.
+
+Written aside, fsynced and renamed; read with every digest verified. Safetensors and JSON only. A version that only
+refits the head of a fine-tuned one names the directory that holds the encoder (`finetuned`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
+
+from model.base_model import sha256_of
+from model.errors import VersionError
+from model.finetuned import FineTuned, restore_finetuned
+from model.learning import Head, restore_head
+from model.manifest import Manifest, library_versions, now, read_manifest
+
+Arrays = dict[str, NDArray[Any]]
+
+NAME = re.compile(r"v\d{1,9}(\.\d{1,9})?")
+"""`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
+
+WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
+
+
+def version_path(root: Path, project: int, version: str) -> Path:
+    """Directory of a version. Raises VersionError for a name that is not a version's."""
+    if not NAME.fullmatch(version):
+        raise VersionError(f"{version!r} is not a version name (v3, v3.17)", version=version[:40])
+    return root / str(int(project)) / version
+
+
+def version_order(version: str) -> tuple[int, int]:
+    """Sort key: (fine-tune, refit)."""
+    tuned, _, refit = version.removeprefix("v").partition(".")
+    return int(tuned), int(refit or 0)
+
+
+def write_version(
+    root: Path, manifest: Manifest, heads: Mapping[str, Head], finetuned: FineTuned | None = None
+) -> Path:
+    """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
+
+    On any failure nothing is left under the version's name.
+    """
+    from safetensors.numpy import save
+
+    target = version_path(root, manifest.project, manifest.version)
+    if target.exists():
+        raise VersionError(f"{manifest.version} exists already; versions are immutable", version=manifest.version)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.parent / f".tmp-{manifest.version}-{os.getpid()}"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir()
+    try:
+        arrays, state = _collect(heads, finetuned)
+        _write(scratch / WEIGHTS, save(arrays))
+        _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
+        if finetuned is not None and manifest.kind == "finetune":
+            _copy(finetuned.encoder_weights, scratch / ENCODER)
+        complete = replace(
+            manifest,
+            files=_digests(scratch),
+            created_at=manifest.created_at or now(),
+            libraries=manifest.libraries or library_versions(),
+        )
+        _write(scratch / "manifest.json", complete.to_json().encode())
+        _sync_directory(scratch)
+        os.rename(scratch, target)
+        _sync_directory(target.parent)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return target
+
+
+def _collect(heads: Mapping[str, Head], finetuned: FineTuned | None) -> tuple[Arrays, dict[str, Any]]:
+    arrays: Arrays = {}
+    names = list(heads)
+    for index, name in enumerate(names):
+        arrays.update({f"head.{index}.{key}": value for key, value in heads[name].tensors().items()})
+    state: dict[str, Any] = {"heads": {name: heads[name].config() for name in names}, "order": names}
+    if finetuned is not None:
+        arrays.update({f"tuned.{key}": value for key, value in finetuned.tensors().items()})
+        state["finetuned"] = finetuned.config()
+    return arrays, state
+
+
+def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, Head], FineTuned | None]:
+    """The heads of a verified version, and its fine-tuned part over the weights in `encoder`."""
+    from safetensors.numpy import load_file
+
+    try:
+        arrays = load_file(directory / WEIGHTS)
+        state = json.loads((directory / HEADS).read_text(encoding="utf-8"))
+        heads: dict[str, Head] = {
+            name: restore_head(state["heads"][name], _under(arrays, f"head.{index}."))
+            for index, name in enumerate(state["order"])
+        }
+        tuned = state.get("finetuned")
+        finetuned = restore_finetuned(tuned, _under(arrays, "tuned."), encoder) if tuned and encoder else None
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise VersionError(f"{directory.name} cannot be read: {error!r}", version=directory.name) from error
+    return heads, finetuned
+
+
+def _under(arrays: Arrays, prefix: str) -> Arrays:
+    return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+
+
+def verify_version(directory: Path) -> Manifest:
+    """The manifest of a version whose files are all there and unchanged. Raises VersionError."""
+    manifest = read_manifest(directory)
+    for name, facts in manifest.files.items():
+        path = directory / name
+        if not path.is_file() or path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
+            raise VersionError(f"{manifest.version}: {name} is missing or damaged", version=manifest.version, file=name)
+    return manifest
+
+
+def _sha256(path: Path) -> str:
+    """Digest of a file, remembered while its inode does not change: every refit of a fine-tuned version checks
+    the same 90 MB of encoder weights again."""
+    facts = path.stat()
+    return _sha256_of_inode(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=64)
+def _sha256_of_inode(path: Path, inode: int, changed: int, size: int) -> str:
+    return sha256_of(path)
+
+
+def list_versions(root: Path, project: int) -> list[Manifest]:
+    """Manifests of all readable versions of a project, oldest name first."""
+    folder = root / str(int(project))
+    manifests = []
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if NAME.fullmatch(path.name):
+            try:
+                manifests.append(read_manifest(path))
+            except VersionError:
+                continue  # a damaged version is no version; loading it by name says why
+    return sorted(manifests, key=lambda manifest: version_order(manifest.version))
+
+
+def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_age_s: float = 3600) -> list[str]:
+    """Delete old versions and dead scratch; the names deleted.
+
+    Kept: `keep`, the `newest` last versions, anything younger than `min_age_s`, and every version whose encoder a
+    kept one uses.
+    """
+    manifests = list_versions(root, project)
+    kept = keep | {manifest.version for manifest in manifests[-newest:]}
+    kept |= {m.version for m in manifests if _age(version_path(root, project, m.version)) < min_age_s}
+    kept |= {m.finetuned for m in manifests if m.version in kept and m.finetuned}
+    dead = [manifest.version for manifest in manifests if manifest.version not in kept]
+    for version in dead:
+        path = version_path(root, project, version)
+        trash = path.with_name(f".trash-{version}-{os.getpid()}")
+        os.rename(path, trash)  # first out of sight, so that a crash leaves no half version
+    folder = root / str(int(project))
+    for leftover in [*folder.glob(".trash-*"), *folder.glob(".tmp-*")]:
+        if leftover.name.startswith(".trash-") or _age(leftover) > min_age_s:
+            shutil.rmtree(leftover, ignore_errors=True)
+    return dead
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _write(path: Path, data: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _copy(source: Path, target: Path) -> None:
+    shutil.copyfile(source, target)
+    with target.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _digests(directory: Path) -> dict[str, dict[str, Any]]:
+    return {path.name: {"sha256": sha256_of(path), "size": path.stat().st_size} for path in sorted(directory.iterdir())}
+
+
+def _sync_directory(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
