@@ -56,7 +56,9 @@ class Input:
 
 @dataclass(frozen=True)
 class Control:
-    """One control tag that can be learned. `options_field` is set when the choices are in the task data."""
+    """One control tag that can be learned. `options_field` is set when the choices are in the task data.
+
+    `nested`: results carry every label as a path, also a path of one (Choices with `allowNested`)."""
 
     name: str
     kind: Kind
@@ -64,6 +66,7 @@ class Control:
     labels: tuple[Label, ...]
     tag: str = "Choices"  # Choices | Taxonomy | Rating
     options_field: str | None = None
+    nested: bool = False
 
     def text_of(self, document: Document) -> Text:
         """The segments of `document` which this control reads, in the order of its `toName`."""
@@ -112,6 +115,7 @@ class TaskSpec:
                 labels=tuple(Label(tuple(label["path"]), label["words"]) for label in item["labels"]),
                 tag=item["tag"],
                 options_field=item["options_field"],
+                nested=bool(item.get("nested", False)),
             )
             for item in data["controls"]
         )

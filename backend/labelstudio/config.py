@@ -1,0 +1,160 @@
+"""Reads a Label Studio label config into a `TaskSpec`: which controls can be learned, from which inputs.
+
+Label Studio's own reader (`label_studio_sdk`) is the oracle of the tests; docs/decisions/0002 says why it does not serve.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
+
+from backend.errors import BadRequest, UnsupportedConfig
+from backend.labelstudio.labels import is_true, labels_of, nested
+from model.spec import Control, Input, Kind, TaskSpec
+
+MAX_BYTES = 256 * 1024
+"""Largest config read. 150 labels need 5 KB."""
+
+MAX_DEPTH = 64
+"""Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
+
+VARIABLE = re.compile(r"\$([\w\[\].{}]+)")
+"""A reference to task data, as Label Studio's front end reads it."""
+
+_INPUTS = {"text": "Text", "hypertext": "HyperText", "paragraphs": "Paragraphs"}
+_CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating"}
+
+
+class _Skipped(Exception):
+    """This input or control cannot be learned; the message says why."""
+
+
+def parse_label_config(xml: Any) -> TaskSpec:
+    """What can be learned from this label config. Equal texts give the same object (cached).
+
+    Raises BadRequest when it is no XML, holds a DTD, or is too large; UnsupportedConfig when no control can be
+    learned: its message is one short ASCII line, fit for an HTTP status line."""
+    spec, skipped = _read(_checked(xml))
+    if spec.controls:
+        return spec
+    reason = skipped[0] if skipped else "no Choices, Taxonomy or Rating in the label config"
+    raise UnsupportedConfig(reason, skipped=list(skipped))
+
+
+def skipped_controls(xml: Any) -> tuple[str, ...]:
+    """One reason for each control of a supported kind that is left out. Raises BadRequest as above."""
+    return _read(_checked(xml))[1]
+
+
+def _checked(xml: Any) -> str:
+    if not isinstance(xml, str):
+        raise BadRequest("label_config is not a string", field="label_config")
+    if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:
+        raise BadRequest(f"label_config is larger than {MAX_BYTES // 1024} KB", field="label_config")
+    return xml
+
+
+@lru_cache(maxsize=64)
+def _read(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    root = _parse(xml)
+    inputs: dict[str, Input | str] = {}
+    tags: list[tuple[Element, bool]] = []
+    for element, repeated in _walk(root):
+        name, tag = element.get("name"), str(element.tag).lower()
+        if tag in _CONTROLS and element.get("toName"):
+            tags.append((element, repeated))
+        elif name:
+            inputs.setdefault(name, _input(element, name))
+    controls: dict[str, Control] = {}
+    skipped: list[str] = []
+    for element, repeated in tags:
+        try:
+            control = _control(element, repeated, inputs)
+        except _Skipped as reason:
+            skipped.append(str(reason))
+        else:
+            controls.setdefault(control.name, control)
+    needed = {name: None for control in controls.values() for name in control.inputs}
+    used = tuple(item for name in inputs if name in needed and isinstance(item := inputs[name], Input))
+    return TaskSpec(inputs=used, controls=tuple(controls.values())), tuple(skipped)
+
+
+def _parse(xml: str) -> Element:
+    try:
+        root: Element = fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        # Of these, UnicodeEncodeError (a lone surrogate) and DefusedXmlException are ValueErrors.
+        detail = "a DTD is not allowed" if isinstance(error, DefusedXmlException) else str(error)
+        raise BadRequest(f"label_config is not usable XML: {_ascii(detail)}", field="label_config") from error
+    return root
+
+
+def _walk(root: Element) -> Iterator[tuple[Element, bool]]:
+    """Every element in document order, and whether a Repeater holds it. Raises BadRequest when nested too deep."""
+    stack = [(root, 1, False)]
+    while stack:
+        element, depth, repeated = stack.pop()
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"label_config is nested deeper than {MAX_DEPTH} tags", field="label_config")
+        yield element, repeated
+        inside = repeated or str(element.tag).lower() == "repeater"
+        stack.extend((child, depth + 1, inside) for child in reversed(element))
+
+
+def _input(element: Element, name: str) -> Input | str:
+    """The input this tag shows, or why its text cannot be read."""
+    tag, value = _INPUTS.get(str(element.tag).lower()), element.get("value")
+    shown = f"{_ascii(str(element.tag))} '{_ascii(name)}'"
+    if tag is None:
+        return f"reads {shown}, which is not text"
+    if not value:
+        return f"reads {shown}, which has no value"
+    if element.get("valueType", "").lower() == "url":
+        return f"reads {shown} by valueType=url: no URL in task data is fetched"
+    if element.get("encoding", "none").lower() != "none":
+        return f"reads {shown} with an encoding"
+    return Input(name, tag, value, element.get("nameKey", "author"), element.get("textKey", "text"))
+
+
+def _control(element: Element, repeated: bool, inputs: Mapping[str, Input | str]) -> Control:
+    """The control of this tag. Raises _Skipped."""
+    tag, name = _CONTROLS[str(element.tag).lower()], element.get("name", "")
+    shown = f"{tag} '{_ascii(name)}'"
+    if not name:
+        raise _Skipped(f"{tag} has no name")
+    if is_true(element, "perRegion") or is_true(element, "perItem"):
+        raise _Skipped(f"{shown} is answered per region, not per task")
+    if repeated:
+        raise _Skipped(f"{shown} is inside a Repeater")
+    to_name = tuple(part.strip() for part in element.get("toName", "").split(",") if part.strip())
+    for item in to_name:
+        if not isinstance(found := inputs.get(item, f"reads '{_ascii(item)}', which is not there"), Input):
+            raise _Skipped(f"{shown} {found}")
+    kind = _kind(element, tag)
+    labels, field = labels_of(element, kind), _options_field(element, tag)
+    if not labels and field is None:
+        raise _Skipped(f"{shown} has no labels to choose from")
+    return Control(name, kind, to_name, labels, tag, field, nested=tag == "Choices" and nested(element))
+
+
+def _kind(element: Element, tag: str) -> Kind:
+    if tag == "Choices":
+        return Kind.MULTIPLE if element.get("choice", "single").lower() == "multiple" else Kind.SINGLE
+    return Kind.TAXONOMY if tag == "Taxonomy" else Kind.RATING
+
+
+def _options_field(element: Element, tag: str) -> str | None:
+    """The task field with the choices, for `value="$options"`."""
+    match = VARIABLE.fullmatch(element.get("value", ""))
+    return match.group(1) if match and tag != "Rating" else None
+
+
+def _ascii(text: str) -> str:
+    """At most 80 printable ASCII characters of `text`: safe in a status line and in a log."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:80])

@@ -1,0 +1,58 @@
+"""The labels of one control tag: a tree of `Choice` tags, or the stars of a `Rating`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree.ElementTree import Element
+
+from model.spec import Kind, Label
+
+MAX_STARS = 100
+"""A Rating with more stars than this is a number, not a class."""
+
+
+def labels_of(control: Element, kind: Kind) -> tuple[Label, ...]:
+    """The labels of a Choices, Taxonomy or Rating tag in document order, each key once; empty when it has none.
+
+    Inner choices of a tree are labels as well, unless Label Studio's page cannot pick one alone: Taxonomy with
+    `leafsOnly`, and single Choices with `allowNested` (there a parent is chosen by choosing all its children).
+    """
+    if kind is Kind.RATING:
+        return _stars(control.get("maxRating", "5"))
+    leaves_only = is_true(control, "leafsOnly") if kind is Kind.TAXONOMY else kind is Kind.SINGLE and nested(control)
+    labels: dict[str, Label] = {}
+    for label, leaf in _choices(control, (), ()):
+        if leaf or not leaves_only:
+            labels.setdefault(label.key, label)
+    return tuple(labels.values())
+
+
+def nested(control: Element) -> bool:
+    """Whether results of this Choices tag carry paths."""
+    return is_true(control, "allowNested")
+
+
+def is_true(element: Element, name: str) -> bool:
+    """Whether the attribute `name` is switched on."""
+    return element.get(name, "").strip().lower() == "true"
+
+
+def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) -> Iterator[tuple[Label, bool]]:
+    """(label, has no children) of every Choice below `element`; Views and headers between them do not matter."""
+    for child in element:
+        value, alias = child.get("value", ""), child.get("alias", "")
+        if str(child.tag).lower() != "choice" or not (value or alias):
+            yield from _choices(child, path, words)
+            continue
+        here, shown = (*path, alias or value), (*words, value or alias)
+        hint = child.get("hint", "").strip()
+        below = list(_choices(child, here, shown))
+        yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below
+        yield from below
+
+
+def _stars(maximum: str) -> tuple[Label, ...]:
+    count = int(maximum) if maximum.isascii() and maximum.isdigit() and len(maximum) < 5 else 5
+    if count > MAX_STARS:
+        return ()
+    return tuple(Label((str(star),), f"{star} out of {count} stars") for star in range(1, count + 1))
