@@ -127,13 +127,13 @@ def rollback(api: AdminClient, project: int, version: str) -> None:
 @json_option
 @with_api
 def examples(api: AdminClient, project: int, as_json: bool) -> None:
-    """Show what is stored: one line or object per annotation."""
+    """Show what is stored: one line (or one JSON object a line) per annotation."""
     stored = api.examples(project)
-    if as_json:
-        click.echo(json.dumps(stored, indent=2))
-        return
     for example in stored:
-        click.echo("\t".join(str(part) for part in _example_parts(example)))
+        if as_json:
+            click.echo(json.dumps(example, ensure_ascii=False))
+        else:
+            click.echo("\t".join(str(part) for part in _example_parts(example)))
 
 
 @click.command()

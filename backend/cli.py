@@ -46,17 +46,26 @@ def serving_options(command: Command) -> Command:
     return cast("Command", with_settings)
 
 
+def child(command: Command) -> Command:
+    """Marks a process that `up` runs: gives it the settings, and lets it die with the supervisor when it has one."""
+
+    @click.option("--supervised", type=int, hidden=True, help="Process id of the supervisor to die with.")
+    @wraps(command)
+    def with_settings(supervised: int | None) -> Any:
+        if supervised is not None:
+            from backend.lifetime import die_with
+
+            # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
+            die_with(supervised, signal.SIGTERM if command.__name__ == "redis" else signal.SIGKILL)
+        return command(current_settings())
+
+    return cast("Command", with_settings)
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="understudy", prog_name="understudy")
-@click.option("--supervised", type=int, hidden=True, help="Process id of the supervisor to die with.")
-@click.pass_context
-def main(context: click.Context, supervised: int | None) -> None:
+def main() -> None:
     """A Label Studio ML backend that learns while people label."""
-    if supervised is not None:
-        from backend.lifetime import die_with
-
-        # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
-        die_with(supervised, signal.SIGTERM if context.invoked_subcommand == "redis" else signal.SIGKILL)
 
 
 @main.command()
@@ -78,59 +87,66 @@ def demo(settings: Settings) -> None:
 
 
 @main.command()
-def web() -> None:
+@child
+def web(settings: Settings) -> None:
     """Run the HTTP process: Label Studio's endpoints, the admin API and /metrics."""
     from backend.web import run_web
 
-    run_web(current_settings())
+    run_web(settings)
 
 
 @main.command()
-def learner() -> None:
+@child
+def learner(settings: Settings) -> None:
     """Run the worker that refits the heads."""
     from backend.jobs.worker import run_learner
 
-    run_learner(current_settings())
+    run_learner(settings)
 
 
 @main.command()
-def trainer() -> None:
+@child
+def trainer(settings: Settings) -> None:
     """Run the worker that fine-tunes the encoder."""
     from backend.jobs.worker import run_trainer
 
-    run_trainer(current_settings())
+    run_trainer(settings)
 
 
 @main.command()
-def sync() -> None:
+@child
+def sync(settings: Settings) -> None:
     """Run the worker that talks to Label Studio's API."""
     from backend.jobs.worker import run_sync
 
-    run_sync(current_settings())
+    run_sync(settings)
 
 
 @main.command()
-def scheduler() -> None:
+@child
+def scheduler(settings: Settings) -> None:
     """Run the loop that asks what is due."""
     from backend.scheduler import run_scheduler
 
-    run_scheduler(current_settings())
+    run_scheduler(settings)
 
 
 @main.command(hidden=True)
-def redis() -> None:
+@child
+def redis(settings: Settings) -> None:
     """Run the embedded Redis."""
     from backend.embedded_redis import run_redis
 
-    run_redis(current_settings())
+    run_redis(settings)
 
 
 @main.command(hidden=True)
-def console() -> None:
+@child
+def console(settings: Settings) -> None:
     """Tell the user of `up` what is going on."""
     from backend.console import run_console
 
-    run_console(current_settings())
+    run_console(settings)
 
 
 @main.command()

@@ -41,16 +41,19 @@ class Program:
 
 def programs(settings: Settings, parent: int) -> list[Program]:
     """What `understudy up` runs; `parent` is the supervisor's process id, with which each of them dies."""
-    command = (sys.executable, "-m", "backend", "--supervised", str(parent))
+
+    def child(name: str) -> tuple[str, ...]:
+        return (sys.executable, "-m", "backend", name, "--supervised", str(parent))
+
     workers = [
-        Program("web", (*command, "web"), stop_seconds=15),
-        Program("learner", (*command, "learner")),
-        Program("trainer", (*command, "trainer"), stop_seconds=15),
-        Program("sync", (*command, "sync")),
-        Program("scheduler", (*command, "scheduler")),
+        Program("web", child("web"), stop_seconds=15),
+        Program("learner", child("learner")),
+        Program("trainer", child("trainer"), stop_seconds=15),
+        Program("sync", child("sync")),
+        Program("scheduler", child("scheduler")),
     ]
     # Redis leaves last: the others still write while they stop.
-    redis = [] if settings.redis_url else [Program("redis", (*command, "redis"), priority=10)]
+    redis = [] if settings.redis_url else [Program("redis", child("redis"), priority=10)]
     return redis + workers
 
 

@@ -67,5 +67,5 @@ def _start_console(settings: Settings, command: Sequence[str]) -> None:
     environment = child_environment(
         HOST=settings.host, PORT=str(settings.port), DATA_DIR=str(settings.data_dir.absolute())
     )
-    arguments = [sys.executable, "-m", "backend", "--supervised", str(os.getpid()), *command]
+    arguments = [sys.executable, "-m", "backend", *command, "--supervised", str(os.getpid())]
     subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL)

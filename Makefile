@@ -1,0 +1,85 @@
+# understudy: `make up` runs it, `make test` tests it. Both make their own virtual environment first; a second run
+# finds everything done. Needs Python 3.10-3.12, make and a C compiler. More arguments: make up ARGS="--port 9091"
+
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+# Tried in this order after $(PYTHON); a name on PATH that does not run, or lacks venv, is passed over.
+PYTHONS := python3.11 python3.12 python3.10 python3 python
+FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+
+.PHONY: help install dev up demo test lint format types e2e bench bench-smoke docs clean distclean
+.DEFAULT_GOAL := help
+
+help:  ## Show this list.
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+install: $(VENV)/.installed  ## Make .venv with everything that runs.
+
+dev: $(VENV)/.developing  ## Make .venv with the tools of tests and checks as well.
+
+up: install  ## Run everything on this machine until Ctrl-C.
+	@$(BIN)/understudy up $(ARGS)
+
+demo: install  ## Run everything, with a Label Studio of its own and a ready project.
+	@$(BIN)/understudy demo $(ARGS)
+
+test: dev  ## Run the tests, on all cores.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
+
+lint: dev  ## Check style, format and the Dockerfile.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	bash -n .ci/run
+	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint docker/Dockerfile; $(BIN)/hadolint docker/Dockerfile; \
+	  else echo "no hadolint for this platform: docker/Dockerfile was not checked"; fi
+
+format: dev  ## Rewrite the sources in the project's format.
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: dev  ## Check the types.
+	$(BIN)/mypy
+
+e2e: dev  ## Drive the real Label Studio.
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+bench: dev  ## Run every benchmark.
+	$(BIN)/python -m bench.learn_latency
+	$(BIN)/python -m bench.webhook
+	$(BIN)/python -m bench.hot_swap
+
+bench-smoke: dev  ## Run every benchmark for a moment, to see that it works.
+	$(BIN)/python -m bench.learn_latency --labels 16 --repeats 3
+	$(BIN)/python -m bench.webhook --events 30 --clients 2
+	$(BIN)/python -m bench.hot_swap --clients 2 --swaps 5
+
+docs: install  ## Write docs/settings.md anew from the settings.
+	$(BIN)/python -m backend.docs_settings
+
+clean:  ## Remove what tests and tools leave behind.
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist artifacts *.egg-info
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+distclean: clean  ## Remove the virtual environments as well. Labels and models in .understudy stay.
+	rm -rf $(VENV) .venv-label-studio
+
+$(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.developing: requirements-dev.txt $(VENV)/.installed
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-dev.txt
+	@touch $@
+
+# Order-only above: the link's age says nothing.
+$(BIN)/python:
+	@for python in $(PYTHON) $(PYTHONS); do \
+	  if "$$python" -c '$(FIT)' >/dev/null 2>&1; then \
+	    echo "$$python -m venv $(VENV)   ($$("$$python" --version))"; exec "$$python" -m venv --clear $(VENV); \
+	  fi; \
+	done; \
+	echo "Python 3.10, 3.11 or 3.12 with its venv module is needed, and none was found. Debian and Ubuntu:" >&2; \
+	echo "apt-get install python3 python3-venv. Elsewhere: make install PYTHON=/path/to/python3.11" >&2; exit 1
