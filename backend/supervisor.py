@@ -145,13 +145,15 @@ def supervise(config: Path) -> None:
         for process in group.process_configs:
             # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
             process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
-    signals = options.get_signal
+    received, poll = options.get_signal, options.poller.poll
 
     def hangup_means_stop() -> Any:
-        received = signals()
-        return signal.SIGTERM if received == signal.SIGHUP else received
+        signum = received()
+        return signal.SIGTERM if signum == signal.SIGHUP else signum
 
     options.get_signal = hangup_means_stop
+    # Its own second between two looks is felt at every start, restart and stop.
+    options.poller.poll = lambda timeout: poll(min(timeout, 0.2))
     try:
         Supervisor(options).main()
     except asyncore_25.ExitNow:
