@@ -149,6 +149,19 @@ def console(settings: Settings) -> None:
     run_console(settings)
 
 
+@main.command(hidden=True)
+def healthcheck() -> None:
+    """Exit with 0 when the web process of this machine answers (the image's health check)."""
+    import requests
+
+    from backend.admin_client import local_url
+
+    try:
+        requests.get(f"{local_url(current_settings())}/health", timeout=3).raise_for_status()
+    except requests.RequestException as error:
+        raise click.ClickException(str(error)) from error
+
+
 @main.command()
 @click.option("--project", type=click.IntRange(1), required=True, help="Id of the project in Label Studio.")
 @click.option("--title", default="understudy", show_default=True, help="Name of the backend in Label Studio.")
