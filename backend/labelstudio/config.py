@@ -1,7 +1,6 @@
-"""Label config (XML) to task spec: which controls can be learned, from which inputs, with which labels.
+"""Reads a Label Studio label config into a `TaskSpec`: which controls can be learned, from which inputs.
 
-An own reader on defusedxml instead of the SDK's LabelInterface, which costs 0.4 s and 47 MB to import and expands
-entities; the SDK is the oracle of the tests (docs/decisions/0002-own-label-config-reader.md).
+Label Studio's own reader (`label_studio_sdk`) is the oracle of the tests; docs/decisions/0002 says why only there.
 """
 
 from __future__ import annotations
@@ -10,135 +9,157 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import DefusedXmlException
+from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadRequest, UnsupportedConfig
-from model.labelnames import words_of
-from model.spec import Control, Input, Kind, Label, TaskSpec
+from backend.labelstudio.labels import is_true, labels_of, nested
+from model.spec import Control, Input, Kind, TaskSpec
 
-MAX_CONFIG_CHARS = 256 * 1024
-OBJECTS = ("Text", "HyperText", "Paragraphs")
-CONTROLS = ("Choices", "Taxonomy", "Rating")
-HELPERS = ("evidence", "understudy")
+MAX_BYTES = 256 * 1024
+"""Largest config read. 150 labels need 5 KB."""
+
+MAX_DEPTH = 64
+"""Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
+
+VARIABLE = re.compile(r"\$([\w\[\].{}]+)")
+"""A reference to task data, as Label Studio's front end reads it."""
+
+HELPERS = frozenset({"evidence", "understudy"})
 """Names of controls that the backend fills itself; never learned from."""
 
-_FIELD = re.compile(r"\$(\w+)")
+_INPUTS = {"text": "Text", "hypertext": "HyperText", "paragraphs": "Paragraphs"}
+_CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating"}
 
 
-@lru_cache(maxsize=256)
-def parse_label_config(xml: str) -> TaskSpec:
-    """The task spec of a label config.
-
-    Raises BadRequest when it is not XML (or too large, or has a DTD), UnsupportedConfig with a short reason when
-    it holds no control that can be learned; the reason becomes the HTTP status line that Label Studio shows.
-    """
-    root = _read(xml)
-    inputs = {item.name: item for item in _inputs(root)}
-    controls, refused = [], []
-    for element in root.iter():
-        if element.tag in CONTROLS:
-            reason = _refusal(element, inputs)
-            if reason:
-                refused.append(reason)
-            else:
-                controls.append(_control(element, inputs))
-    if not controls:
-        raise UnsupportedConfig(refused[0] if refused else "no Choices, Taxonomy or Rating over a text")
-    used = {name for control in controls for name in control.inputs}
-    return TaskSpec(tuple(item for item in inputs.values() if item.name in used), tuple(controls))
+class _Skipped(Exception):
+    """This input or control cannot be learned; the message says why."""
 
 
-def _read(xml: str) -> Any:
-    from defusedxml.common import DefusedXmlException
-    from defusedxml.ElementTree import ParseError, fromstring
+def parse_label_config(xml: Any) -> TaskSpec:
+    """What can be learned from this label config. Equal texts give the same object (cached).
 
+    Raises BadRequest when it is no XML, holds a DTD, or is too large; UnsupportedConfig when no control can be
+    learned: its message is one short ASCII line, fit for an HTTP status line."""
+    spec, skipped = _read(_checked(xml))
+    if spec.controls:
+        return spec
+    reason = skipped[0] if skipped else "no Choices, Taxonomy or Rating in the label config"
+    raise UnsupportedConfig(reason, skipped=list(skipped))
+
+
+def skipped_controls(xml: Any) -> tuple[str, ...]:
+    """One reason for each control of a supported kind that is left out. Raises BadRequest as above."""
+    return _read(_checked(xml))[1]
+
+
+def _checked(xml: Any) -> str:
     if not isinstance(xml, str) or not xml.strip():
-        raise BadRequest("the label config is empty", field="label_config")
-    if len(xml) > MAX_CONFIG_CHARS:
-        raise BadRequest(f"the label config is over {MAX_CONFIG_CHARS // 1024} KB", field="label_config")
-    try:
-        return fromstring(xml, forbid_dtd=True)
-    except (ParseError, DefusedXmlException, ValueError, UnicodeError, RecursionError) as error:
-        raise BadRequest(f"the label config is not usable XML: {type(error).__name__}", field="label_config") from error
+        raise BadRequest("label_config is empty", field="label_config")
+    if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:
+        raise BadRequest(f"label_config is larger than {MAX_BYTES // 1024} KB", field="label_config")
+    return xml
 
 
-def _inputs(root: Any) -> Iterator[Input]:
-    for element in root.iter():
-        name, value = element.get("name"), element.get("value")
-        if element.tag in OBJECTS and name and value and element.get("valueType") != "url":
-            yield Input(name, element.tag, value, element.get("nameKey") or "author", element.get("textKey") or "text")
-
-
-def _refusal(element: Any, inputs: Mapping[str, Input]) -> str | None:
-    """Why a control cannot be learned, in few ASCII words; None when it can."""
-    if not element.get("name"):
-        return f"{element.tag} has no name"
-    if element.get("name") in HELPERS:
-        return f"{element.tag} is filled by the backend"
-    if element.get("perRegion", "").lower() == "true" or element.get("perItem", "").lower() == "true":
-        return f"{element.tag} per region or item cannot be learned"
-    targets = _targets(element)
-    if not targets or any(target not in inputs for target in targets):
-        return f"{element.tag} must refer to Text, HyperText or Paragraphs with inline text"
-    if element.tag != "Rating" and not element.get("value", "").startswith("$") and not list(element.iter("Choice")):
-        return f"{element.tag} has no choices"
-    return None
-
-
-def _targets(element: Any) -> list[str]:
-    return [name.strip() for name in element.get("toName", "").split(",") if name.strip()]
-
-
-def _control(element: Any, inputs: Mapping[str, Input]) -> Control:
-    source = element.get("value", "")
-    field = _FIELD.fullmatch(source.strip())
-    return Control(
-        name=element.get("name"),
-        kind=_kind(element),
-        inputs=tuple(_targets(element)),
-        labels=_labels(element),
-        tag=element.tag,
-        options_field=field.group(1) if field and element.tag != "Rating" else None,
-    )
-
-
-def _kind(element: Any) -> Kind:
-    if element.tag == "Rating":
-        return Kind.RATING
-    if element.tag == "Taxonomy":
-        return Kind.TAXONOMY
-    return Kind.MULTIPLE if element.get("choice") == "multiple" else Kind.SINGLE
-
-
-def _labels(element: Any) -> tuple[Label, ...]:
-    if element.tag == "Rating":
+@lru_cache(maxsize=64)
+def _read(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    root = _parse(xml)
+    inputs: dict[str, Input | str] = {}
+    tags: list[tuple[Element, bool]] = []
+    for element, repeated in _walk(root):
+        name, tag = element.get("name"), str(element.tag).lower()
+        if tag in _CONTROLS and element.get("toName"):
+            tags.append((element, repeated))
+        elif name:
+            inputs.setdefault(name, _input(element, name))
+    controls: dict[str, Control] = {}
+    skipped: list[str] = []
+    for element, repeated in tags:
         try:
-            top = min(max(int(element.get("maxRating", "5")), 1), 100)
-        except ValueError:
-            top = 5
-        return tuple(Label((str(stars),), f"{stars} of {top} stars") for stars in range(1, top + 1))
-    labels = list(_walk(element, (), ()))
-    keys = [label.key for label in labels]
-    if len(set(keys)) < len(keys):
-        raise UnsupportedConfig("two choices have the same name")
-    return tuple(labels)
+            control = _control(element, repeated, inputs)
+        except _Skipped as reason:
+            skipped.append(str(reason))
+        else:
+            controls.setdefault(control.name, control)
+    needed = {name: None for control in controls.values() for name in control.inputs}
+    used = tuple(item for name in inputs if name in needed and isinstance(item := inputs[name], Input))
+    return TaskSpec(inputs=used, controls=tuple(controls.values())), tuple(skipped)
 
 
-def _walk(element: Any, path: tuple[str, ...], shown: tuple[str, ...]) -> Iterator[Label]:
-    """Choices from the root down; a `<View>` or `<Header>` between them is only layout."""
-    for child in element:
-        if child.tag == "Choice":
-            text = child.get("value") or child.get("alias") or ""
-            here = (*path, child.get("alias") or text)
-            words = (*shown, " ".join(filter(None, (words_of(text), _hint(child)))))
-            if text:
-                yield Label(here, " ".join(words))
-            yield from _walk(child, here, words)
-        elif child.tag not in CONTROLS:
-            yield from _walk(child, path, shown)
+def _parse(xml: str) -> Element:
+    try:
+        root: Element = fromstring(xml, forbid_dtd=True)
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
+        # Of these, UnicodeEncodeError (a lone surrogate) and DefusedXmlException are ValueErrors.
+        detail = "a DTD is not allowed" if isinstance(error, DefusedXmlException) else str(error)
+        raise BadRequest(f"label_config is not usable XML: {_ascii(detail)}", field="label_config") from error
+    return root
 
 
-def _hint(choice: Any) -> str:
-    """What else a person reads about a choice: its hint, or the text of its html."""
-    from backend.labelstudio.documents import html_text
+def _walk(root: Element) -> Iterator[tuple[Element, bool]]:
+    """Every element in document order, and whether a Repeater holds it. Raises BadRequest when nested too deep."""
+    stack = [(root, 1, False)]
+    while stack:
+        element, depth, repeated = stack.pop()
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"label_config is nested deeper than {MAX_DEPTH} tags", field="label_config")
+        yield element, repeated
+        inside = repeated or str(element.tag).lower() == "repeater"
+        stack.extend((child, depth + 1, inside) for child in reversed(element))
 
-    return " ".join(filter(None, (choice.get("hint"), html_text(choice.get("html") or ""))))
+
+def _input(element: Element, name: str) -> Input | str:
+    """The input this tag shows, or why its text cannot be read."""
+    tag, value = _INPUTS.get(str(element.tag).lower()), element.get("value")
+    shown = f"{_ascii(str(element.tag))} '{_ascii(name)}'"
+    if tag is None:
+        return f"reads {shown}, which is not text"
+    if not value:
+        return f"reads {shown}, which has no value"
+    if element.get("valueType", "").lower() == "url":
+        return f"reads {shown} by valueType=url: no URL in task data is fetched"
+    if element.get("encoding", "none").lower() != "none":
+        return f"reads {shown} with an encoding"
+    return Input(name, tag, value, element.get("nameKey", "author"), element.get("textKey", "text"))
+
+
+def _control(element: Element, repeated: bool, inputs: Mapping[str, Input | str]) -> Control:
+    """The control of this tag. Raises _Skipped."""
+    tag, name = _CONTROLS[str(element.tag).lower()], element.get("name", "")
+    shown = f"{tag} '{_ascii(name)}'"
+    if not name:
+        raise _Skipped(f"{tag} has no name")
+    if name in HELPERS:
+        raise _Skipped(f"{shown} is filled by the backend")
+    if is_true(element, "perRegion") or is_true(element, "perItem"):
+        raise _Skipped(f"{shown} is answered per region, not per task")
+    if repeated:
+        raise _Skipped(f"{shown} is inside a Repeater")
+    to_name = tuple(part.strip() for part in element.get("toName", "").split(",") if part.strip())
+    for item in to_name:
+        if not isinstance(found := inputs.get(item, f"reads '{_ascii(item)}', which is not there"), Input):
+            raise _Skipped(f"{shown} {found}")
+    kind = _kind(element, tag)
+    labels, field = labels_of(element, kind), _options_field(element, tag)
+    if not labels and field is None:
+        raise _Skipped(f"{shown} has no labels to choose from")
+    return Control(name, kind, to_name, labels, tag, field, nested=tag == "Choices" and nested(element))
+
+
+def _kind(element: Element, tag: str) -> Kind:
+    if tag == "Choices":
+        return Kind.MULTIPLE if element.get("choice", "single").lower() == "multiple" else Kind.SINGLE
+    return Kind.TAXONOMY if tag == "Taxonomy" else Kind.RATING
+
+
+def _options_field(element: Element, tag: str) -> str | None:
+    """The task field with the choices, for `value="$options"`."""
+    match = VARIABLE.fullmatch(element.get("value", ""))
+    return match.group(1) if match and tag != "Rating" else None
+
+
+def _ascii(text: str) -> str:
+    """At most 80 printable ASCII characters of `text`: safe in a status line and in a log."""
+    return "".join(char if " " <= char <= "~" else "?" for char in text[:80])

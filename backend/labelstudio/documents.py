@@ -1,147 +1,172 @@
-"""Task data to plain text, input by input."""
+"""Reads the data of a task into the plain texts that a model sees. Nothing is fetched: text is what the task holds."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from html.parser import HTMLParser
 from typing import Any
 
 from backend.errors import BackendError
+from backend.labelstudio.config import VARIABLE
+from backend.labelstudio.html_text import html_to_text
 from model.spec import Control, Input, TaskSpec
 
 Options = dict[str, list[str]]
+"""Control name -> keys of the labels that a task offers (choices in the task data)."""
 
-_FIELD = re.compile(r"\$(\w+(?:\.\w+)*)")
-_SILENT = ("script", "style", "head", "template")
-_BREAKING = ("p", "div", "br", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "section", "article", "td", "th")
+UNDEFINED = "$undefined$"
+"""Label Studio's field name for texts that were imported before the project had a label config."""
+
+_HTML_PER_CHARACTER = 20
+"""HTML is cut to this many characters for each character of text kept, before it is parsed."""
 
 
 class Undecidable(BackendError):
-    """A task lacks what its controls read; it is declined, the others of its batch are not."""
+    """This task cannot be answered, `reason` says why; the other tasks of its batch can."""
 
     code = "undecidable_task"
     status = 400
 
+    @property
+    def reason(self) -> str:
+        """What the task lacks."""
+        return self.message
 
-def read_document(spec: TaskSpec, data: Mapping[str, Any], max_chars: int = 100_000) -> tuple[dict[str, str], Options]:
-    """(input name -> text, control -> choices listed in the task data).
 
-    An empty text is a text. Raises Undecidable when no control's inputs are all there.
-    """
-    if not isinstance(data, Mapping):
-        raise Undecidable("task data is not an object", field="data")
-    document = {}
+def read_document(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dict[str, str], Options]:
+    """(input name -> text of at most `max_chars`, control name -> choices listed in the task data).
+
+    An empty text is a text. Inputs that cannot be read are missing; raises Undecidable when no control is left whose
+    inputs are all there (and, with choices in the task data, whose choices are)."""
+    document, reasons = read_texts(spec, data, max_chars)
+    options: Options = {}
+    answerable = False
+    for control in spec.controls:
+        try:
+            if control.options_field is not None:
+                options[control.name] = read_options(control, data)
+            answerable = answerable or all(name in document for name in control.inputs)
+        except Undecidable as error:
+            reasons.append(error.reason)
+    if not answerable:
+        raise Undecidable(reasons[0] if reasons else "the task has no text", field="data")
+    return document, options
+
+
+def read_texts(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dict[str, str], list[str]]:
+    """(input name -> text, for those inputs that the task holds; why the others cannot be read)."""
+    document: dict[str, str] = {}
+    reasons: list[str] = []
     for item in spec.inputs:
-        text = read_text(item, data)
-        if text is not None:
-            document[item.name] = clean(text)[:max_chars]
-    if not any(all(name in document for name in control.inputs) for control in spec.controls):
-        fields = sorted({name for item in spec.inputs for name in _FIELD.findall(item.value)})
-        raise Undecidable(f"task data has no usable {' or '.join(fields) or 'text'}", field="data")
-    return document, _options(spec.controls, data)
+        try:
+            document[item.name] = read_text(item, data, max_chars)
+        except Undecidable as error:
+            reasons.append(error.reason)
+    return document, reasons
 
 
-def read_text(item: Input, data: Mapping[str, Any]) -> str | None:
-    """The text of one input, None when the task does not hold it."""
-    whole = _FIELD.fullmatch(item.value.strip())
-    if whole:
-        value = _lookup(data, whole.group(1))
-        return None if value is None else _as_text(item, value)
-    missing = False
-
-    def fill(match: re.Match[str]) -> str:
-        nonlocal missing
-        value = _lookup(data, match.group(1))
-        text = None if value is None else _as_text(item, value)
-        missing = missing or text is None
-        return text or ""
-
-    filled = _FIELD.sub(fill, item.value)
-    return None if missing else filled
+def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
+    """The text of one input. Raises Undecidable when the task does not hold it."""
+    if not isinstance(data, Mapping):
+        raise Undecidable("the task has no data", field="data")
+    variable = VARIABLE.fullmatch(item.value.strip())
+    if variable:
+        text = _text_of(item, variable.group(1), _lookup(data, variable.group(1)), max_chars)
+    else:
+        filled = VARIABLE.sub(lambda match: _plain(match.group(1), _lookup(data, match.group(1))), item.value)
+        text = _shown(item, filled, max_chars)
+    return clean(text[:max_chars])
 
 
-def _lookup(data: Mapping[str, Any], path: str) -> Any:
+def read_options(control: Control, data: Any) -> list[str]:
+    """Keys of the labels this task offers: those of the config, then those of the task. Raises Undecidable."""
+    field = control.options_field or ""
+    try:
+        value = _lookup(data if isinstance(data, Mapping) else {}, field, undefined=False)
+    except Undecidable:
+        if not control.labels:
+            raise
+        value = []
+    found = dict.fromkeys([*control.keys(), *("/".join(path) for path in _option_paths(value, (), control))])
+    if not found:
+        raise Undecidable(f"field {field!r} offers no choices", field="data")
+    return [clean(key) for key in found]
+
+
+def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
+    """Paths in `[{"value": "A", "alias": "a", "children": [...]}, "B", ...]`; what has no value is passed over."""
+    paths: list[tuple[str, ...]] = []
+    listed = value if isinstance(value, Sequence) and not isinstance(value, str) and len(above) < 32 else ()
+    for item in listed:
+        shown = (item.get("alias") or item.get("value")) if isinstance(item, Mapping) else item
+        if not isinstance(shown, str | int | float) or isinstance(shown, bool) or shown == "":
+            continue
+        path = (*above, str(shown))
+        paths.append(path)
+        if isinstance(item, Mapping) and (control.nested or control.tag == "Taxonomy"):
+            paths.extend(_option_paths(item.get("children"), path, control))
+    return paths
+
+
+def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> Any:
+    """The value of `field`: a key of `data`, or a path like `message.body` or `turns[0].text`. Raises Undecidable."""
+    if field in data:
+        return data[field]
     value: Any = data
-    for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+    for part in re.findall(r"[^.\[\]{}]+", field):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isascii() and part.isdigit() and int(part[:9]) < len(value):
+            value = value[int(part[:9])]
+        elif undefined and UNDEFINED in data:
+            return data[UNDEFINED]
+        else:
+            raise Undecidable(f"field {field!r} is missing", field=field)
     return value
 
 
-def _as_text(item: Input, value: Any) -> str | None:
-    if item.tag == "Paragraphs":
-        return _dialogue(item, value)
-    if isinstance(value, str):
-        return html_text(value) if item.tag == "HyperText" else value
-    if isinstance(value, bool | int | float):
-        return str(value)
-    if isinstance(value, Sequence):
-        return "\n".join(str(part) for part in value if isinstance(part, str | int | float))
-    return None
+def _text_of(item: Input, field: str, value: Any, max_chars: int) -> str:
+    """`value` as one text, by the input's tag. Raises Undecidable."""
+    if item.tag == "Paragraphs" and isinstance(value, list):
+        return _dialogue(item, field, value)
+    return _shown(item, _plain(field, value), max_chars)
 
 
-def _dialogue(item: Input, value: Any) -> str | None:
-    """`author: text` lines; a plain string is taken as it is."""
+def _shown(item: Input, text: str, max_chars: int) -> str:
+    return html_to_text(text[: max_chars * _HTML_PER_CHARACTER]) if item.tag == "HyperText" else text
+
+
+def _plain(field: str, value: Any) -> str:
+    """A string, number or list of these as text; Label Studio's import accepts no others. Raises Undecidable."""
     if isinstance(value, str):
         return value
-    if not isinstance(value, Sequence):
-        return None
+    if isinstance(value, bool | int | float):
+        return str(value)
+    if isinstance(value, list):
+        return "\n".join(str(part) for part in value if isinstance(part, str | int | float))
+    raise Undecidable(f"field {field!r} is {'null' if value is None else 'an object'}, not a text", field=field)
+
+
+def _dialogue(item: Input, field: str, turns: list[Any]) -> str:
+    """`author: text` lines; turns without a text are passed over. Raises Undecidable when no turn has any."""
     lines = []
-    for turn in value:
-        if isinstance(turn, Mapping):
-            author, text = turn.get(item.name_key), turn.get(item.text_key)
-            lines.append(f"{author}: {text or ''}" if author else str(text or ""))
-        elif isinstance(turn, str):
+    for turn in turns:
+        if isinstance(turn, str):
             lines.append(turn)
+        elif isinstance(turn, Mapping) and isinstance(text := turn.get(item.text_key), str | int | float):
+            author = turn.get(item.name_key)
+            lines.append(f"{author}: {text}" if author not in (None, "") else str(text))
+    if turns and not lines:
+        raise Undecidable(f"field {field!r} has no {item.text_key!r} in any paragraph", field=field)
     return "\n".join(lines)
 
 
-def _options(controls: Sequence[Control], data: Mapping[str, Any]) -> Options:
-    options = {}
-    for control in controls:
-        if control.options_field is not None:
-            listed = data.get(control.options_field)
-            items = listed if isinstance(listed, Sequence) and not isinstance(listed, str) else []
-            options[control.name] = [name for name in map(_option_name, items) if name]
-    return options
-
-
-def _option_name(item: Any) -> str:
-    if isinstance(item, Mapping):
-        item = item.get("alias") or item.get("value")
-    return item if isinstance(item, str) else ""
-
-
 def clean(text: str) -> str:
-    """Without lone surrogates and NUL, which no tokenizer and no store accepts."""
-    return text.encode("utf-8", "replace").decode("utf-8").replace("\0", " ")
-
-
-class _TextOnly(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._silent = 0
-
-    def handle_starttag(self, tag: str, attrs: Any) -> None:
-        self._silent += tag in _SILENT
-        if tag in _BREAKING:
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        self._silent = max(0, self._silent - (tag in _SILENT))
-        if tag in _BREAKING:
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        if not self._silent:
-            self.parts.append(data)
-
-
-def html_text(html: str) -> str:
-    """What a reader sees of a piece of HTML, one line a block."""
-    parser = _TextOnly()
-    parser.feed(html)
-    parser.close()
-    lines = (" ".join(line.split()) for line in "".join(parser.parts).splitlines())
-    return "\n".join(line for line in lines if line)
+    """`text` without NUL and lone surrogates, which tokenizers, UTF-8 and the store refuse."""
+    text = text.replace("\0", " ")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Through UTF-16, which keeps a pair that arrived as two escapes; "replace" alone would lose it.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -1,184 +1,192 @@
-"""Webhook bodies to events. Tolerant of what Label Studio really sends, strict about what cannot be used."""
+"""Reads a webhook body of Label Studio into one typed event: tolerant of what it sends, strict about the rest."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import BadRequest
-from backend.labelstudio.documents import Undecidable, clean, read_document
+from backend.labelstudio.annotations import to_record
+from backend.labelstudio.ids import bad_field, read_id, read_project_id
 from backend.labelstudio.records import ExampleRecord
-from backend.labelstudio.results import read_targets
 from model.spec import TaskSpec
 
-_PROJECT = re.compile(r"(\d{1,18})(\.\d+)?", re.ASCII)
-UPSERTS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED")
+__all__ = ["Event", "parse_webhook", "read_project_id", "to_record", "to_records"]
+
+Object = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Event:
-    """A webhook's action and project. `label_config` is None when the body does not carry it."""
+    """What happened in one project. `label_config` is the project's config of that moment; None when not sent."""
 
     action: str
     project: int
     label_config: str | None = None
 
+    @property
+    def project_id(self) -> int:
+        """The same as `project`."""
+        return self.project
+
 
 @dataclass(frozen=True)
 class AnnotationsUpserted(Event):
-    """Annotations with their tasks; `refused` counts the items that could not be read."""
+    """Annotations were created or changed, each with its task; None where nothing needs the task's text."""
 
-    items: tuple[tuple[Mapping[str, Any], Mapping[str, Any]], ...] = ()
+    items: tuple[tuple[Object, Object | None], ...] = ()
 
 
 @dataclass(frozen=True)
 class AnnotationsDeleted(Event):
-    """Annotation ids."""
+    """Annotations are gone. Label Studio sends their ids only."""
 
     ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class TasksDeleted(Event):
-    """Task ids."""
+    """Tasks are gone, and their annotations with them: no ANNOTATIONS_DELETED follows."""
 
     ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class TasksCreated(Event):
-    """New tasks, perhaps with annotations that no event reports: the store asks Label Studio."""
+    """New tasks. Annotations imported along with them come in no event: only a resync sees them."""
+
+    tasks: tuple[Object, ...] = ()
 
 
 @dataclass(frozen=True)
 class ProjectUpdated(Event):
-    """Any change of the project; the label config is the new one."""
+    """A project setting changed, maybe the label config: `label_config` is the new one."""
 
 
 @dataclass(frozen=True)
 class StartTraining(Event):
-    """The admin pressed Start Training."""
+    """Somebody pressed Start Training, or Label Studio asks for it by itself. Carries no data."""
 
 
 @dataclass(frozen=True)
 class Ignored(Event):
-    """An action that means nothing here, or one sent without its payload (`incomplete`)."""
+    """Nothing to do. `incomplete` says that data was announced and not sent: only a resync can fetch it.
 
-    incomplete: bool = field(default=False)
+    `project` is 0 when the body names none."""
 
-
-def read_project_id(value: Any) -> int:
-    """7 from `7`, `"7"`, `"7.1795455205"`. Raises BadRequest for anything else (it becomes a key and a path)."""
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 10**18:
-        return value
-    match = _PROJECT.fullmatch(value) if isinstance(value, str) else None
-    if match is None or int(match.group(1)) == 0:
-        raise BadRequest("project must be an id like 7 or '7.1795455205'", field="project")
-    return int(match.group(1))
+    incomplete: bool = False
 
 
 def parse_webhook(body: Any) -> Event:
-    """The event of a webhook body. Raises BadRequest naming the field."""
+    """The event in this webhook body. Unknown actions are Ignored; so is a known one that lacks its payload (what a
+    webhook with `send_payload` off sends), as `incomplete`. Raises BadRequest naming the field it cannot use."""
     if not isinstance(body, Mapping):
-        raise BadRequest("the body must be a JSON object", field="body")
+        raise BadRequest("the body is not a JSON object", field="body")
     action = body.get("action")
-    if not isinstance(action, str):
-        raise BadRequest("action must be a string", field="action")
-    project, config = _project(body)
-    if action in UPSERTS:
-        return _upserted(action, project, config, body)
-    if action == "ANNOTATIONS_DELETED":
-        ids = _ids(body, "annotations")
-        return (
-            Ignored(action, project, config, True) if ids is None else AnnotationsDeleted(action, project, config, ids)
-        )
-    if action == "TASKS_DELETED":
-        ids = _ids(body, "tasks")
-        return Ignored(action, project, config, True) if ids is None else TasksDeleted(action, project, config, ids)
-    simple = {"TASKS_CREATED": TasksCreated, "PROJECT_UPDATED": ProjectUpdated, "START_TRAINING": StartTraining}
-    return simple.get(action, Ignored)(action, project, config)
+    if not isinstance(action, str) or not action:
+        raise bad_field("action", "a string is needed")
+    read = _ACTIONS.get(action)
+    if "project" not in body and not any(key in body for key in _PAYLOADS):
+        return Ignored(action, 0, incomplete=read is not None)
+    project, label_config = _project(body)
+    return read(action, project, label_config, body) if read else Ignored(action, project, label_config)
 
 
-def _project(body: Mapping[str, Any]) -> tuple[int, str | None]:
+def to_records(event: Event, spec: TaskSpec, max_chars: int = 100_000) -> list[ExampleRecord]:
+    """The records of an event that upserts annotations, in its order; none for other events. Raises BadRequest."""
+    if not isinstance(event, AnnotationsUpserted):
+        return []
+    return [to_record(spec, annotation, task, max_chars) for annotation, task in event.items]
+
+
+_PAYLOADS = ("annotation", "annotations", "task", "tasks")
+
+
+def _project(body: Object) -> tuple[int, str | None]:
+    """Project id and label config. The project is an object in webhooks; a bare id is taken as well, and the one
+    that the annotation or task names when there is no project."""
     project = body.get("project")
-    if project is None:
-        project = _project_of_annotation(body)
-    if not isinstance(project, Mapping):
-        return read_project_id(project), None
-    config = project.get("label_config")
-    return read_project_id(project.get("id")), config if isinstance(config, str) and config.strip() else None
+    if isinstance(project, Mapping):
+        config = project.get("label_config")
+        if config is not None and not isinstance(config, str):
+            raise bad_field("project.label_config", "a string is needed")
+        return read_id(project.get("id"), "project.id"), config if config and config.strip() else None
+    if "project" not in body:
+        named = [item["project"] for key in _PAYLOADS for item in _objects(body, key) if "project" in item]
+        project = named[0] if named else None
+    return read_project_id(project), None
 
 
-def _project_of_annotation(body: Mapping[str, Any]) -> Any:
-    annotation = body.get("annotation")
-    return annotation.get("project") if isinstance(annotation, Mapping) else None
+def _objects(body: Object, name: str) -> list[Object]:
+    """The objects under `name`: one, or a list of them; none when it is missing. Raises BadRequest."""
+    value: Any = body.get(name, [])
+    values: list[Object] = value if isinstance(value, list) else [value]
+    if not all(isinstance(item, Mapping) for item in values):
+        raise bad_field(name, "an object or a list of objects is needed")
+    return values
 
 
-def _upserted(action: str, project: int, config: str | None, body: Mapping[str, Any]) -> Event:
-    annotations, tasks = _listed(body.get("annotation")), _listed(body.get("task"))
-    if not annotations or not tasks:
-        return Ignored(action, project, config, incomplete=True)  # a webhook with send_payload=false
-    by_id = {task.get("id"): task for task in tasks}
-    items = []
-    for annotation in annotations:
-        task = by_id.get(annotation.get("task")) or (tasks[0] if len(annotations) == len(tasks) == 1 else None)
-        if task is None:
-            raise BadRequest("an annotation's task is not in the body", field="task")
+def _upserted(action: str, project: int, config: str | None, body: Object) -> Event:
+    if "annotation" not in body:
+        return Ignored(action, project, config, incomplete=True)
+    tasks = _objects(body, "task")
+    by_id = {read_id(task["id"], "task.id"): task for task in tasks if task.get("id") is not None}
+    items: list[tuple[Object, Object | None]] = []
+    for annotation in _objects(body, "annotation"):
+        number = annotation.get("task")
+        task = by_id.get(read_id(number, "annotation.task")) if number is not None else None
+        if number is None and len(tasks) == 1:
+            task = tasks[0]
+        if task is None and annotation.get("result") and not annotation.get("was_cancelled"):
+            if tasks:
+                raise bad_field("task", "the annotation's task is not in the body")
+            return Ignored(action, project, config, incomplete=True)
         items.append((annotation, task))
     return AnnotationsUpserted(action, project, config, tuple(items))
 
 
-def _listed(value: Any) -> list[Mapping[str, Any]]:
-    values = value if isinstance(value, list) else [value]
-    return [item for item in values if isinstance(item, Mapping)]
-
-
-def _ids(body: Mapping[str, Any], name: str) -> tuple[int, ...] | None:
-    value = body.get(name)
-    if value is None:
+def _ids(body: Object, plural: str, singular: str) -> tuple[int, ...] | None:
+    """Ids of the objects (or bare ids) under `plural`, or `singular`; None when both are missing. Raises BadRequest."""
+    name = plural if plural in body else singular
+    if name not in body:
         return None
-    if not isinstance(value, list):
-        raise BadRequest(f"{name} must be a list", field=name)
-    return tuple(_whole(item.get("id") if isinstance(item, Mapping) else item, name) for item in value)
+    items = body[name] if isinstance(body[name], list) else [body[name]]
+    return tuple(read_id(item.get("id") if isinstance(item, Mapping) else item, f"{name}.id") for item in items)
 
 
-def _whole(value: Any, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 2**63:
-        raise BadRequest(f"{name} must hold whole numbers", field=name)
-    return value
+def _annotations_deleted(action: str, project: int, config: str | None, body: Object) -> Event:
+    ids = _ids(body, "annotations", "annotation")
+    if ids is None:
+        return Ignored(action, project, config, incomplete=True)
+    return AnnotationsDeleted(action, project, config, ids)
 
 
-def to_record(
-    spec: TaskSpec, annotation: Mapping[str, Any], task: Mapping[str, Any], max_chars: int = 100_000
-) -> ExampleRecord:
-    """What to store of an annotation. Raises BadRequest when it has no usable id; a task without the text becomes a
-    record without targets, so that nothing is learned from it."""
-    number = _whole(annotation.get("id"), "annotation.id")
-    task_id = _whole(task.get("id", annotation.get("task")), "task.id")
-    skipped = bool(annotation.get("was_cancelled"))
-    targets = {} if skipped else read_targets(spec, annotation.get("result"))
-    try:
-        texts, _ = read_document(spec, task.get("data") or {}, max_chars)
-    except Undecidable:
-        texts, targets = {}, {}
-    annotator = annotation.get("completed_by")
-    if isinstance(annotator, Mapping):
-        annotator = annotator.get("id")
-    return ExampleRecord(
-        annotation=number,
-        task=task_id,
-        texts=texts,
-        targets=_clean_targets(targets),
-        updated_at=str(annotation.get("updated_at") or annotation.get("created_at") or ""),
-        annotator=annotator if isinstance(annotator, int) else None,
-        ground_truth=bool(annotation.get("ground_truth")),
-    )
+def _tasks_deleted(action: str, project: int, config: str | None, body: Object) -> Event:
+    ids = _ids(body, "tasks", "task")
+    return Ignored(action, project, config, True) if ids is None else TasksDeleted(action, project, config, ids)
 
 
-def _clean_targets(targets: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: value if isinstance(value, int) else [[clean(part) for part in path] for path in value]
-        for name, value in targets.items()
-    }
+def _tasks_created(action: str, project: int, config: str | None, body: Object) -> Event:
+    return TasksCreated(action, project, config, tuple(_objects(body, "tasks")))
+
+
+def _project_updated(action: str, project: int, config: str | None, body: Object) -> Event:
+    return ProjectUpdated(action, project, config)
+
+
+def _start_training(action: str, project: int, config: str | None, body: Object) -> Event:
+    return StartTraining(action, project, config)
+
+
+_ACTIONS: dict[str, Callable[[str, int, str | None, Object], Event]] = {
+    "ANNOTATION_CREATED": _upserted,
+    "ANNOTATIONS_CREATED": _upserted,
+    "ANNOTATION_UPDATED": _upserted,
+    "ANNOTATIONS_DELETED": _annotations_deleted,
+    "ANNOTATION_DELETED": _annotations_deleted,  # in the list of older backends; 1.23 sends the plural
+    "TASKS_CREATED": _tasks_created,
+    "TASKS_DELETED": _tasks_deleted,
+    "PROJECT_UPDATED": _project_updated,
+    "START_TRAINING": _start_training,
+}

@@ -7,11 +7,13 @@ from html.parser import HTMLParser
 
 _HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
 _BLOCKS = frozenset(
-    "address article aside blockquote br dd div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 header "
-    "hr li main nav ol p pre section table tbody tfoot thead tr ul".split()
+    {
+        *("address", "article", "aside", "blockquote", "br", "dd", "div", "dl", "dt", "figcaption", "figure", "footer"),
+        *("form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p", "pre", "section"),
+        *("table", "tbody", "tfoot", "thead", "tr", "ul"),
+    }
 )
 _CELLS = frozenset({"td", "th"})
-_VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 
 
 def html_to_text(html: str) -> str:
@@ -32,7 +34,7 @@ class _Reader(HTMLParser):
         self.hidden = 0
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _HIDDEN and tag not in _VOID:
+        if tag in _HIDDEN:
             self.hidden += 1
         self._separate(tag)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 
+from backend.labelstudio.html_text import html_to_text
 from model.spec import Kind, Label
 
 MAX_STARS = 100
@@ -45,7 +46,8 @@ def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) ->
             yield from _choices(child, path, words)
             continue
         here, shown = (*path, alias or value), (*words, value or alias)
-        hint = child.get("hint", "").strip()
+        read = [child.get("hint", "").strip(), html_to_text(child.get("html", ""))]
+        hint = " ".join(part for part in read if part and part != shown[-1])
         below = list(_choices(child, here, shown))
         yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below
         yield from below

@@ -1,25 +1,29 @@
-"""One stored annotation: the unit of the example store."""
+"""What is stored of one annotation: its texts, its answers, and when it was last changed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
 Targets = dict[str, Any]
-"""Control name -> label paths (list[list[str]]) or, for Rating, an int."""
+"""Control name -> the answer: paths of the chosen labels (list[list[str]]), or the stars of a Rating (int)."""
 
 
 @dataclass(frozen=True)
 class ExampleRecord:
-    """An annotation as it is stored. Empty `targets`: skipped or empty, so no example, but it supersedes older ones."""
+    """One human annotation of one task.
+
+    `texts` maps input name -> plain text. Empty `targets` say that the annotation teaches nothing (skipped, empty,
+    unreadable task): it still supersedes an older record of the same annotation. `updated_at` is Label Studio's own
+    time stamp, as sent: it alone orders the changes of an annotation."""
 
     annotation: int
     task: int
-    texts: Mapping[str, str]
-    targets: Targets
-    updated_at: str
+    texts: Mapping[str, str] = field(default_factory=dict)
+    targets: Targets = field(default_factory=dict)
+    updated_at: str = ""
     annotator: int | None = None
     ground_truth: bool = False
 
@@ -34,16 +38,31 @@ class ExampleRecord:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ExampleRecord:
-        """Inverse of `to_json`."""
+        """Inverse of `to_json`. Raises TypeError on foreign data."""
         return cls(**data)
 
 
 def microseconds(stamp: str) -> int:
-    """ISO 8601 time as microseconds since 1970; 0 for an empty or unreadable stamp (any other update is newer)."""
-    try:
-        moment = datetime.fromisoformat(stamp.replace("Z", "+00:00"))
-    except (ValueError, AttributeError):
+    """An ISO 8601 time as microseconds since 1970 (UTC when it names no zone); 0 for an unreadable one, which makes
+    any other change newer."""
+    moment = read_time(stamp)
+    if moment is None:
         return 0
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return max(0, round(moment.timestamp() * 1_000_000))
+    delta = moment - _EPOCH
+    return max(0, (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)
+
+
+def read_time(stamp: Any) -> datetime | None:
+    """An ISO 8601 time, with its zone; None for anything else."""
+    if not isinstance(stamp, str):
+        return None
+    # Python 3.10's fromisoformat knows no Z.
+    text = stamp[:-1] + "+00:00" if stamp[-1:] in ("Z", "z") else stamp
+    try:
+        moment = datetime.fromisoformat(text)
+        return moment.replace(tzinfo=timezone.utc) if moment.tzinfo is None else moment.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
+        return None
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)

@@ -1,108 +1,133 @@
-"""Predictions to Label Studio results, and annotation results to targets."""
+"""Answers as Label Studio's `result` lists: writes predictions, reads annotations."""
 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.labelstudio.documents import clean
 from backend.labelstudio.records import Targets
 from model.spec import Control, Kind, Prediction, TaskSpec
 
 
 def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: str) -> dict[str, Any]:
-    """One item of a /predict reply. The score of several controls is that of the least sure one."""
-    return {
-        "model_version": version,
-        "score": min((prediction.score for prediction in predictions), default=0.0),
-        "result": [item for prediction in predictions for item in _results(spec, prediction)],
-    }
+    """One task's item of a /predict reply. No value in it is ever null: Label Studio would drop the whole batch.
+
+    `score` in [0, 1] is that of the least sure control, so that low first means uncertain first."""
+    scores = [_confidence(prediction.score) for prediction in predictions]
+    return {"model_version": version, "score": min(scores, default=0.0), "result": to_results(spec, predictions)}
 
 
-def _results(spec: TaskSpec, prediction: Prediction) -> list[dict[str, Any]]:
-    control = spec.control(prediction.control)
-    value = _value(control, prediction.chosen)
-    if value is None:
-        return []
-    return [
-        {
-            "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
-            "from_name": control.name,
-            "to_name": control.inputs[0],
-            "type": control.tag.lower(),
-            "value": value,
-            "score": prediction.score,
-        }
-    ]
+def to_results(
+    spec: TaskSpec, predictions: Sequence[Prediction], to_name: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """One result per control that answers. `to_name` says which input a control's result names (default: its first).
 
-
-def _value(control: Control, chosen: Sequence[str]) -> dict[str, Any] | None:
-    if not chosen:
-        return None  # an empty set has nothing to select
-    if control.kind is Kind.RATING:
-        return {"rating": int(chosen[0])}
-    paths = {label.key: label.path for label in control.labels}
-    found = [list(paths.get(key, (key,))) for key in chosen]
-    if control.tag == "Taxonomy":
-        return {"taxonomy": found}
-    # The page accepts a plain string for a choice at the top and needs the path for a nested one.
-    return {"choices": [path[0] if len(path) == 1 else path for path in found]}
+    Raises KeyError for a control that the spec has not."""
+    results = []
+    for prediction in predictions:
+        control = spec.control(prediction.control)
+        if not prediction.chosen:
+            continue  # an empty set has nothing to select
+        kind = control.tag.lower()
+        results.append(
+            {
+                "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
+                "from_name": control.name,
+                "to_name": (to_name or {}).get(control.name, control.inputs[0]),
+                "type": kind,
+                "value": {kind: _value(control, prediction.chosen)},
+                "score": _confidence(prediction.score),
+            }
+        )
+    return results
 
 
 def read_targets(spec: TaskSpec, result: Any) -> Targets:
-    """control -> label paths or rating, from an annotation's `result`; {} when it says nothing of our controls.
+    """Control name -> paths of the chosen labels, or stars. Controls that were not answered are missing.
 
-    Labels that the config does not know are kept as given: they are set aside when a model is fitted.
-    """
+    Labels which the config does not have are kept as given. Whatever is malformed, or about a region of the text,
+    is passed over: one odd control must not cost the others."""
+    controls = {control.name: control for control in spec.controls}
     targets: Targets = {}
-    names = {control.name: control for control in spec.controls}
-    for item in result if isinstance(result, list) else []:
-        if not isinstance(item, Mapping) or item.get("from_name") not in names:
+    for item in result if isinstance(result, list) else ():
+        name = item.get("from_name") if isinstance(item, Mapping) else None
+        control = controls.get(name) if isinstance(name, str) else None
+        value = item.get("value") if control else None
+        if control is None or not isinstance(value, Mapping) or "start" in value or "item_index" in item:
             continue
-        control = names[item["from_name"]]
-        value = item.get("value")
-        answer = _answer(control, value) if isinstance(value, Mapping) else None
-        if answer is None:
-            continue
-        if isinstance(answer, list):
-            targets[control.name] = [*targets.get(control.name, []), *answer]
-        else:
-            targets[control.name] = answer
+        target = _read_value(control, value.get(control.tag.lower()))
+        if isinstance(target, list):
+            earlier = targets.get(control.name, [])
+            targets[control.name] = earlier + [path for path in target if path not in earlier]
+        elif target is not None:
+            targets[control.name] = target
     return targets
 
 
-def _answer(control: Control, value: Mapping[str, Any]) -> list[list[str]] | int | None:
-    if control.kind is Kind.RATING:
-        rating = value.get("rating")
-        return rating if isinstance(rating, int) and not isinstance(rating, bool) and rating > 0 else None
-    listed = value.get("taxonomy" if control.tag == "Taxonomy" else "choices")
-    if isinstance(listed, str):
-        listed = [listed]
-    paths = [path for path in map(_path, listed if isinstance(listed, list) else []) if path]
-    return [_full_path(control, path) for path in paths] or None
-
-
-def _path(item: Any) -> list[str]:
-    if isinstance(item, str):
-        return [item]
-    if isinstance(item, list) and all(isinstance(part, str) for part in item):
-        return item
-    return []
-
-
-def _full_path(control: Control, path: list[str]) -> list[str]:
-    """Nested choices may be given by their last name only; the path is what identifies them."""
-    if len(path) == 1:
-        matches = [label.path for label in control.labels if label.path[-1] == path[0]]
-        exact = [match for match in matches if len(match) == 1]
-        if matches and not exact and len(matches) == 1:
-            return list(matches[0])
-    return path
-
-
 def label_keys(targets: Targets) -> dict[str, list[str]]:
-    """control -> label keys as people read them: `A/A1`, ratings as digits."""
+    """Control name -> label keys as people read them: `A/A1`, stars as digits."""
     return {
-        name: [str(value)] if isinstance(value, int) else ["/".join(path) for path in value]
-        for name, value in targets.items()
+        name: [str(target)] if isinstance(target, int) else ["/".join(path) for path in target]
+        for name, target in targets.items()
     }
+
+
+def path_of(control: Control, key: str) -> tuple[str, ...]:
+    """The path of a label key; a key that is only in the task data is split when the control's labels are paths."""
+    if "/" not in key:
+        return (key,)
+    for label in control.labels:
+        if label.key == key:
+            return label.path
+    return tuple(key.split("/")) if control.nested or control.kind is Kind.TAXONOMY else (key,)
+
+
+def _confidence(score: float) -> float:
+    return round(min(max(float(score), 0.0), 1.0), 6) if math.isfinite(score) else 0.0
+
+
+def _value(control: Control, chosen: Sequence[str]) -> Any:
+    if control.kind is Kind.RATING:
+        return int(chosen[0])
+    paths = [list(path_of(control, key)) for key in chosen]
+    if control.kind is Kind.TAXONOMY or control.nested:
+        return paths
+    # The page takes a plain string for a choice at the top.
+    return [path[0] if len(path) == 1 else path for path in paths]
+
+
+def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
+    """The answer in a result's value; None when there is none."""
+    if control.kind is Kind.RATING:
+        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return int(value) if number and value >= 1 else None
+    entries = [value] if isinstance(value, str) else value if isinstance(value, list) else []
+    if control.kind is Kind.TAXONOMY and entries and all(isinstance(entry, str) for entry in entries):
+        entries = [entries]  # one path that was not wrapped
+    paths: list[list[str]] = []
+    for entry in entries:
+        path = _read_path(control, entry)
+        if path and path not in paths:
+            paths.append(path)
+    return _without_parents(control, paths) or None
+
+
+def _read_path(control: Control, entry: Any) -> list[str]:
+    """A label as the path from its root. A bare name of one inner choice (old exports) finds its path."""
+    if isinstance(entry, list):
+        return [clean(str(part)) for part in entry if isinstance(part, str | int | float)]
+    if not isinstance(entry, str | int | float) or isinstance(entry, bool):
+        return []
+    name = clean(str(entry))
+    ending = [label.path for label in control.labels if label.path[-1] == name]
+    return list(ending[0]) if len(ending) == 1 else [name]
+
+
+def _without_parents(control: Control, paths: list[list[str]]) -> list[list[str]]:
+    """Of a nested single choice only the innermost: the page reports a parent along with its only child."""
+    if control.kind is not Kind.SINGLE or not control.nested:
+        return paths
+    return [path for path in paths if not any(other[: len(path)] == path and other != path for other in paths)]
