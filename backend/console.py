@@ -7,6 +7,7 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,13 @@ def run_console(settings: Settings, after_ready: Callable[[], None] | None = Non
 
     `after_ready` runs once the models serve (the demo makes its project there).
     """
+    try:
+        _tell(settings, after_ready)
+    except KeyboardInterrupt:  # the terminal sends Ctrl-C to the supervisor and to this process
+        click.echo("Stopping.")
+
+
+def _tell(settings: Settings, after_ready: Callable[[], None] | None) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # through a pipe, lines must not wait
     watch = Watch(settings.data_dir.absolute() / "logs")
     click.echo(f"understudy: data in {settings.data_dir.absolute()}, logs in {watch.logs}")
@@ -80,8 +88,8 @@ class Watch:
                 yield "Stopping."
                 return
             if match := EXITED.search(line):
-                name = match["name"]
-                yield f"{name} ended ({match['how']}) and is started again; see {self.logs / name}.log"
+                log = self.logs / f"{match['name']}.log"
+                yield f"{match['name']} ended ({match['how']}) and is started again. {_last_line(log)}; see {log}"
 
     def _new_lines(self) -> list[str]:
         path = self.logs / "supervisord.log"
@@ -94,6 +102,15 @@ class Watch:
             complete, _, _ = file.read().rpartition(b"\n")
         self._read += len(complete) + 1 if complete else 0
         return complete.decode("utf-8", "replace").splitlines()
+
+
+def _last_line(log: Path, size: int = 4096) -> str:
+    """The end of a log, which says why its process died more often than not."""
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - size))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+        return f"Last words: {lines[-1][:300]}" if lines else "No last words"
+    return "No log"
 
 
 def _wait_until_ready(settings: Settings, watch: Watch, began: float) -> bool:
