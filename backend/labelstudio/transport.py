@@ -1,0 +1,168 @@
+"""Calls to Label Studio's REST API: authentication with either kind of token, time-outs, retries, readable errors.
+
+The SDK's HTTP client does the authentication (a personal access token is exchanged for short-lived ones). Retries are
+our own, because the SDK also repeats a POST that Label Studio may already have carried out.
+"""
+
+from __future__ import annotations
+
+import re
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backend.errors import LabelStudioError
+
+CONNECT_SECONDS = 5.0
+READ_SECONDS = 300.0
+"""Label Studio stores about 6 predictions a second on a small machine, and lists slowly."""
+
+ATTEMPTS = 4
+WAIT_SECONDS = (0.5, 1.0, 2.0)
+"""Waits between the attempts of one call."""
+
+SWITCHES = "ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
+"""Label Studio's own environment: without both it calls no private address (or, with one, sends no annotation)."""
+
+_REMEDIES = (
+    (403, "reserved network address", f"set {SWITCHES} in the environment of Label Studio and restart it"),
+    (
+        401,
+        "legacy token",
+        "use a personal access token, or allow legacy tokens in Label Studio's organization settings",
+    ),
+    (401, "", "LABEL_STUDIO_API_KEY is not a valid token of this Label Studio, or has expired"),
+    (403, "", "the user of LABEL_STUDIO_API_KEY may not do this"),
+    (404, "", "no such object, or the user of LABEL_STUDIO_API_KEY cannot see it"),
+)
+
+
+class Transport:
+    """One Label Studio and one token. Use from one thread at a time; `close` it or use it as a context manager."""
+
+    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS) -> None:
+        self.url = url.rstrip("/")
+        self._api_key = api_key
+        self._attempts = attempts
+        self._http: Any = None
+        self._client: Any = None
+
+    def call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
+        """The JSON of one API call, None when the reply is empty.
+
+        Raises LabelStudioError whose evidence holds `status` (None: no answer), `path` and, where known, a `hint`.
+        GET, PATCH, PUT and DELETE are repeated on 5xx and lost connections; POST only when it cannot have arrived."""
+        from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
+
+        repeatable = method != "POST"
+        retrying = Retrying(
+            retry=retry_if_exception(lambda error: _is_passing(error, repeatable)),
+            stop=stop_after_attempt(self._attempts),
+            wait=wait_chain(*(wait_fixed(seconds) for seconds in WAIT_SECONDS)),
+            reraise=True,
+        )
+        return retrying(self._once, method, path, body, params)
+
+    def close(self) -> None:
+        """Give back the connections."""
+        if self._client is not None:
+            self._client.close()
+            self._client = self._http = None
+
+    def _once(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
+        options = {"max_retries": 0}
+        reply = self._guarded(
+            path,
+            lambda: self._connected().request(
+                path, method=method, json=body, params=dict(params or {}), request_options=options
+            ),
+        )
+        if not 200 <= reply.status_code < 300:
+            raise self._refusal(reply, path)
+        if not reply.content:
+            return None
+        try:
+            return reply.json()
+        except ValueError as error:
+            raise self._error(f"{self.url} does not answer in JSON: is it a Label Studio?", path, reply) from error
+
+    def _connected(self) -> Any:
+        """The SDK's HTTP client: adds the token, renewed when due. Made late: importing the SDK takes a while."""
+        if self._http is None:
+            import httpx
+            from label_studio_sdk import LabelStudio
+
+            # A redirect would turn a POST into a GET; the refusal names the address to set instead.
+            timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+            self._client = httpx.Client(timeout=timeout, follow_redirects=False)
+            weakref.finalize(self, self._client.close)  # for those who forget to close
+            # The slash keeps a path in the URL when the SDK joins the address of the token exchange.
+            sdk = LabelStudio(base_url=f"{self.url}/", api_key=self._api_key, httpx_client=self._client)
+            self._http = sdk._client_wrapper.httpx_client
+        return self._http
+
+    def _guarded(self, path: str, call: Callable[[], Any]) -> Any:
+        """`call()` with the SDK's and the connection's errors as LabelStudioError."""
+        import httpx
+        from label_studio_sdk.core.api_error import ApiError
+
+        try:
+            return call()
+        except ApiError as error:  # the token exchange
+            said = _said(error.body)
+            raise self._error(f"Label Studio ({error.status_code}): {said}", path, error, said) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+            raise self._error(f"LABEL_STUDIO_URL {self.url!r} is not a URL: {error}", path) from error
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            raise self._error(f"{self.url} does not answer: {error}", path, sent=False) from error
+        except httpx.HTTPError as error:
+            raise self._error(f"{self.url} broke off: {type(error).__name__} {error}", path, sent=True) from error
+
+    def _refusal(self, reply: Any, path: str) -> LabelStudioError:
+        if 300 <= reply.status_code < 400:
+            target = reply.headers.get("location", "")
+            return self._error(f"{self.url} redirects to {target}: set LABEL_STUDIO_URL to that address", path, reply)
+        try:
+            said = _said(reply.json())
+        except ValueError:
+            said = _said(reply.text)
+        return self._error(f"Label Studio ({reply.status_code}): {said}", path, reply, said)
+
+    def _error(
+        self, message: str, path: str, reply: Any = None, said: str = "", sent: bool | None = None
+    ) -> LabelStudioError:
+        status = getattr(reply, "status_code", None)
+        hint = next((hint for code, text, hint in _REMEDIES if code == status and text in said), "")
+        evidence = {"status": status, "path": path, **({"hint": hint} if hint else {})}
+        return LabelStudioError(message, **evidence, **({} if sent is None else {"sent": sent}))
+
+
+def _is_passing(error: BaseException, repeatable: bool) -> bool:
+    """Whether the same call may succeed a moment later, and may be made again."""
+    if not isinstance(error, LabelStudioError):
+        return False
+    if error.evidence.get("sent") is False:
+        return True
+    status = error.evidence.get("status")
+    passing = status in (429, 500, 502, 503, 504) or (status is None and "sent" in error.evidence)
+    return repeatable and passing
+
+
+def _said(body: Any) -> str:
+    """What Label Studio's error body says, as one line of text without markup."""
+    if isinstance(body, Mapping):
+        found = body.get("validation_errors") or body.get("detail") or body
+        parts = list(_strings(found))
+    else:
+        parts = [str(body)]
+    text = re.sub(r"<[^<>]{0,200}>", "", " ".join(parts))
+    return " ".join(text.split())[:1000]
+
+
+def _strings(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        named = [(name, _strings(item)) for name, item in value.items()]
+        return [text if name == "non_field_errors" else f"{name}: {text}" for name, texts in named for text in texts]
+    if isinstance(value, list):
+        return [text for item in value for text in _strings(item)]
+    return [str(value)] if value not in (None, "") else []
