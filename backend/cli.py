@@ -164,9 +164,9 @@ def healthcheck() -> None:
 
 @main.command()
 @click.option("--project", type=click.IntRange(1), required=True, help="Id of the project in Label Studio.")
-@click.option("--title", default="understudy", show_default=True, help="Name of the backend in Label Studio.")
+@click.option("--title", help="Name of the backend in Label Studio (default: the present one, or understudy).")
 @click.option("--sampling/--no-sampling", default=True, help="Set the project to Uncertainty sampling.")
-def connect(project: int, title: str, sampling: bool) -> None:
+def connect(project: int, title: str | None, sampling: bool) -> None:
     """Connect a Label Studio project to this backend, or bring its connection up to date."""
     from backend.connect import run_connect
 

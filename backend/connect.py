@@ -1,0 +1,151 @@
+"""`understudy connect`: makes a Label Studio project use this backend, or brings its connection up to date.
+
+Every step looks first and changes only what differs, so it may be run again at any time. Label Studio 1.23 refuses
+private addresses by default, in two places with two switches; the second one leaves half a connection behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backend.errors import LabelStudioError, SettingsError
+from backend.labelstudio.client import LabelStudioClient
+from backend.secrets_store import webhook_secret
+from backend.settings import Settings
+
+TITLE = "understudy"
+"""Name of the backend in Label Studio unless --title says otherwise."""
+
+SAMPLING = "Uncertainty sampling"
+"""Label Studio's own word for least confident first."""
+
+SECRET_HEADER = "X-Webhook-Secret"
+
+SWITCHES = """\
+    ML_BLOCK_LOCAL_IP=false
+    SSRF_PROTECTION_ENABLED=false
+
+(or, instead of both, USE_DEFAULT_BANNED_SUBNETS=false), restart it, and run this command again."""
+
+BLOCKED = """\
+Label Studio refuses {url}: it calls no private addresses unless it is told to. Set these two variables in the
+environment of Label Studio (not of understudy):
+
+{switches}
+
+Label Studio said: {said}"""
+
+HALF_CONNECTED = """\
+Label Studio made the connection to {url} but refuses its webhook: it would show predictions, yet no annotation would
+ever arrive. ML_BLOCK_LOCAL_IP=false is set there, the second variable is not. Set both in the environment of Label
+Studio (not of understudy):
+
+{switches}
+
+Label Studio said: {said}"""
+
+UNREACHABLE = """\
+Label Studio cannot use {url}: {said}
+Is `understudy up` running, and does that URL work from the machine (or container) that Label Studio runs on? If it is
+known there by another address, set PUBLIC_URL to it."""
+
+
+def run_connect(settings: Settings, project: int, *, title: str | None = None, sampling: bool = True) -> Iterator[str]:
+    """Connects `project`; yields a line for everything done or found in order.
+
+    `title` None keeps the present one. Raises SettingsError without LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY,
+    LabelStudioError, with the remedy, when Label Studio refuses something.
+    """
+    key = settings.label_studio_api_key.get_secret_value()
+    if not (settings.label_studio_url and key):
+        raise SettingsError(
+            "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
+        )
+    client = LabelStudioClient(settings.label_studio_url, key)
+    present = client.project(project)
+    before = _own_backend(client.backends(project), settings.url, title)
+    yield _connect_backend(client, settings, project, before, title)
+    backend = _own_backend(client.backends(project), settings.url, title) or {}
+    yield _connect_webhook(client, settings, project, before)
+    yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
+    yield f"Project {project} ({present.get('title', '')}) uses {settings.url}."
+
+
+def _own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> dict[str, Any] | None:
+    """The connection to this backend: the one with its URL, else (its URL has changed) the one with its title."""
+    by_url = [backend for backend in backends if str(backend.get("url", "")).rstrip("/") == url]
+    by_title = [backend for backend in backends if backend.get("title") == (title or TITLE)]
+    return next(iter(by_url or by_title), None)
+
+
+def _connect_backend(
+    client: LabelStudioClient, settings: Settings, project: int, before: Mapping[str, Any] | None, title: str | None
+) -> str:
+    name = title or (str(before["title"]) if before and before.get("title") else TITLE)
+    user = settings.basic_auth_user
+    auth = (user, settings.basic_auth_pass.get_secret_value()) if user else None
+    try:
+        client.create_or_update_backend(
+            project, url=settings.url, title=name, basic_auth=auth, backend=int(before["id"]) if before else None
+        )
+    except LabelStudioError as error:
+        after = _own_backend(client.backends(project), settings.url, title)
+        raise _explained(error, settings.url, half_done=after is not None and before is None) from error
+    protection = "with basic auth" if auth else "without basic auth"
+    return f"ML backend '{name}' {'updated' if before else 'created'}, {protection}."
+
+
+def _connect_webhook(
+    client: LabelStudioClient, settings: Settings, project: int, before: Mapping[str, Any] | None
+) -> str:
+    """Label Studio makes the webhook with the connection, but neither moves it when the URL changes nor protects it."""
+    url = f"{settings.url}/webhook"
+    old = f"{str((before or {}).get('url', settings.url)).rstrip('/')}/webhook"
+    hooks = client.webhooks(project)
+    found = next((hook for hook in hooks if hook["url"] == url), None) or next(
+        (hook for hook in hooks if hook["url"] == old), None
+    )
+    secret = webhook_secret(settings)
+    present = dict((found or {}).get("headers") or {})
+    headers = {name: value for name, value in present.items() if name.lower() != SECRET_HEADER.lower()}
+    headers |= {SECRET_HEADER: secret} if secret else {}
+    if found and found["url"] == url and present == headers and found.get("is_active", True):
+        return f"Webhook is in order, {_protection(secret)}."
+    try:
+        if found:
+            client.patch_webhook(int(found["id"]), url=url, headers=headers)
+        else:
+            client.create_webhook(project, url=url, headers=headers)
+    except LabelStudioError as error:
+        raise _explained(error, settings.url, half_done=True) from error
+    return f"Webhook {'updated' if found else 'created'}, {_protection(secret)}."
+
+
+def _protection(secret: str) -> str:
+    return f"with the secret in {SECRET_HEADER}" if secret else "without a secret"
+
+
+def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: str, sampling: bool) -> Iterator[str]:
+    changes = {}
+    if sampling and present.get("sampling") != SAMPLING:
+        changes["sampling"] = SAMPLING
+    if client.project(int(present["id"])).get("model_version") != title:
+        # Scores in the Data Manager, uncertainty sampling and live predictions all hang on this name.
+        changes["model_version"] = title
+    if changes:
+        client.set_project(int(present["id"]), **changes)
+    for name, value in changes.items():
+        yield f"Project's {name.replace('_', ' ')} set to '{value}'."
+
+
+def _explained(error: LabelStudioError, url: str, *, half_done: bool) -> LabelStudioError:
+    """The error with what to do about it in front."""
+    said = error.message
+    if "reserved network address" in said or "private" in said.lower() or "SSRF" in said:
+        text = (HALF_CONNECTED if half_done else BLOCKED).format(url=url, switches=SWITCHES, said=said)
+    elif "health check failed" in said or "valid ML backend" in said or "Able to connect" in said:
+        text = UNREACHABLE.format(url=url, said=said)
+    else:
+        text = said
+    return LabelStudioError(text, **error.evidence)
