@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("model/**/*.py"), *ROOT.glob("backend/**/*.py")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
-TORCH = ("model/encoder.py", "model/packed.py", "model/padded.py", "model/windows.py", "model/finetune.py", "model/training.py")
+TORCH = tuple(f"model/{name}.py" for name in "encoder packed padded windows finetune training checkpoint".split())
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""
 
 

@@ -1,1 +1,1 @@
-"""Redis: keys and scripts next to the class that owns them."""
+"""Everything kept in Redis, each kind of data next to its keys and Lua scripts."""

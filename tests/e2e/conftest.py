@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 import requests
-from backend.labelstudio.local_server import LabelStudioServer
 
+from backend.labelstudio.local_server import LabelStudioServer
 from bench.rig import ROOT, Rig, choices_config, read_rows
 
 USER, PASSWORD = "understudy", "basic-auth-p4ss"

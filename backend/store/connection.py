@@ -1,0 +1,79 @@
+"""Connections to Redis, and the check that it keeps what it acknowledges."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import redis
+from redis.backoff import ConstantBackoff
+from redis.retry import Retry
+
+from backend.errors import StoreUnavailable
+from backend.settings import Settings
+
+Arguments = ParamSpec("Arguments")
+Result = TypeVar("Result")
+
+Client = Any
+"""A redis.Redis. Its annotations say `bytes | str` everywhere; decode_responses, which settles it, they cannot see."""
+
+SECONDS = 5.0
+"""How long one command may take. Label Studio gives up on a webhook after 1 s, but the label is stored all the same."""
+
+
+def connect(settings: Settings, *, binary: bool = False, blocking: bool = False) -> Client:
+    """A client; nothing is sent yet. `binary`: replies as bytes (RQ). `blocking`: reads never time out."""
+    return redis.Redis.from_url(
+        settings.effective_redis_url,
+        decode_responses=not binary,
+        socket_timeout=None if blocking else SECONDS,
+        socket_connect_timeout=0.5,
+        # A lost connection is tried again at once: every script may be applied twice.
+        retry=Retry(ConstantBackoff(0.05), 2),
+        health_check_interval=0,
+        client_name="understudy",
+    )
+
+
+def guarded(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:
+    """Redis errors leave as StoreUnavailable; nothing above the store knows redis."""
+
+    @wraps(function)
+    def call(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Result:
+        try:
+            return function(*args, **kwargs)
+        except redis.RedisError as error:
+            raise unavailable(error) from error
+
+    return call
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """The error as callers see it. What Redis says holds no label and no secret."""
+    return StoreUnavailable(f"Redis: {str(error)[:200] or type(error).__name__}", kind=type(error).__name__)
+
+
+@guarded
+def find_problems(client: Client) -> list[str]:
+    """What in this server's settings could lose an acknowledged label; empty when nothing."""
+    wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    try:
+        seen: dict[str, Any] = {}
+        for name in wanted:
+            seen.update(client.config_get(name))
+    except redis.ResponseError:
+        return [f"CONFIG GET is not allowed, so {', '.join(wanted)} cannot be verified"]
+    return [f"{name} is {seen.get(name)!r}, not {value!r}" for name, value in wanted.items() if seen.get(name) != value]
+
+
+def verify(client: Client, settings: Settings) -> list[str]:
+    """The problems that were accepted. Raises StoreUnavailable for problems unless ALLOW_UNSAFE_REDIS is set."""
+    problems = find_problems(client)
+    if problems and not settings.allow_unsafe_redis:
+        raise StoreUnavailable(
+            f"this Redis could lose labels: {'; '.join(problems)}. Set them with CONFIG SET or in its config file, or "
+            "accept the loss with ALLOW_UNSAFE_REDIS=true"
+        )
+    return problems

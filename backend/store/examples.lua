@@ -1,0 +1,62 @@
+-- One change of one annotation. All keys carry the project's hash tag.
+-- KEYS: ex, ver, task, log, seq, tomb    ARGV: op, bytask prefix, annotation, ...
+--   upsert: version, task, value ("" teaches nothing), before (restore: only tombstones older than this, else "")
+--   delete: before ("" always, else only when the last change is not after this seq)
+local ex, ver, task, log, seq, tomb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local op, prefix, id = ARGV[1], ARGV[2], ARGV[3]
+
+local function changed()
+  redis.call('ZADD', log, redis.call('INCR', seq), id)
+end
+
+local function clock()
+  local now = redis.call('TIME')
+  return now[1] * 1000000 + now[2]
+end
+
+if op == 'delete' then
+  local before = ARGV[4]
+  if before ~= '' then
+    local last = redis.call('ZSCORE', log, id)
+    if last and tonumber(last) > tonumber(before) then return 'newer' end
+  end
+  local known = redis.call('HGET', task, id)
+  if known then redis.call('SREM', prefix .. known, id) end
+  redis.call('HDEL', ver, id)
+  redis.call('HDEL', task, id)
+  redis.call('ZADD', tomb, clock(), id)
+  if redis.call('HDEL', ex, id) == 1 then
+    changed()
+    return 'deleted'
+  end
+  return 'absent'
+end
+
+local version, owner, value, before = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local buried = redis.call('ZSCORE', tomb, id)
+if buried then
+  if before == '' or tonumber(buried) >= tonumber(before) then return 'deleted' end
+  redis.call('ZREM', tomb, id)
+end
+local present = redis.call('HGET', ver, id)
+local stored = redis.call('HGET', ex, id)
+if present then
+  if present > version then return 'stale' end
+  if present == version and (stored or '') == value then return 'duplicate' end
+end
+redis.call('HSET', ver, id, version)
+local known = redis.call('HGET', task, id)
+if known and known ~= owner then redis.call('SREM', prefix .. known, id) end
+redis.call('HSET', task, id, owner)
+redis.call('SADD', prefix .. owner, id)
+if value == '' then
+  if redis.call('HDEL', ex, id) == 1 then
+    changed()
+    return 'cleared'
+  end
+  return 'empty'
+end
+if stored == value then return 'unchanged' end
+redis.call('HSET', ex, id, value)
+changed()
+return 'stored'

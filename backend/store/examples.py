@@ -1,0 +1,167 @@
+"""The example store: every human annotation, keyed by its id, ordered by Label Studio's own time stamp.
+
+Key schema and invariants I1 to I7: docs/store.md. Every change is one Lua script; replies are sent only after it ran.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from backend.labelstudio.records import ExampleRecord
+from backend.store.connection import Client, guarded
+from backend.store.keys import project_key
+
+log = logging.getLogger(__name__)
+
+CHANGED = frozenset({"stored", "cleared", "deleted"})
+"""Outcomes that a model should hear of."""
+
+BATCH = 500
+"""Scripts sent in one go: bounds the memory of the reply, and keeps Redis answering others in between."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The examples at one moment; `seq` numbers the last change that is in it."""
+
+    records: tuple[ExampleRecord, ...]
+    seq: int
+    damaged: tuple[int, ...] = ()
+
+
+class ExampleStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+        self._script = client.register_script(Path(__file__).with_name("examples.lua").read_text(encoding="utf-8"))
+
+    @guarded
+    def upsert_many(self, project: int, records: Sequence[ExampleRecord], *, restore: str = "") -> list[str]:
+        """The outcome for each record: stored, cleared, unchanged, duplicate, empty, stale or deleted.
+
+        `restore`: a `clock()` reading before which a tombstone gives way, for records seen in Label Studio since."""
+        arguments = [
+            ["upsert", self._prefix(project), r.annotation, r.version, r.task, _encode(r), restore] for r in records
+        ]
+        return self._run(project, arguments)
+
+    @guarded
+    def remove(self, project: int, annotations: Iterable[int], *, before: int | None = None) -> list[str]:
+        """Delete and bury; the outcome for each: deleted, absent, or newer when it changed after seq `before`."""
+        limit = "" if before is None else before
+        return self._run(project, [["delete", self._prefix(project), item, limit] for item in annotations])
+
+    @guarded
+    def remove_tasks(self, project: int, tasks: Iterable[int]) -> list[str]:
+        """Delete all annotations of these tasks."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for task in tasks:
+            pipeline.smembers(f"{self._prefix(project)}{task}")
+        found = sorted({int(item) for members in pipeline.execute() for item in members})
+        return self._run(project, [["delete", self._prefix(project), item, ""] for item in found])
+
+    def reconcile(self, project: int, records: Sequence[ExampleRecord], since: int, clock: str) -> Counter[str]:
+        """Make the store equal to a complete listing that began at seq `since` and time `clock`; outcomes counted.
+
+        What changed after the listing began is newer than it, and stays."""
+        outcomes = Counter(self.upsert_many(project, records, restore=clock))
+        listed = {record.annotation for record in records}
+        gone = sorted(self.ids(project) - listed)
+        outcomes.update("removed" if o == "deleted" else o for o in self.remove(project, gone, before=since))
+        return outcomes
+
+    @guarded
+    def snapshot(self, project: int) -> Snapshot:
+        """All examples, and the seq that covers exactly them. Damaged records are left out and reported."""
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.hgetall(project_key(project, "ex"))
+            pipeline.get(project_key(project, "seq"))
+            values, seq = pipeline.execute()
+        records: list[ExampleRecord] = []
+        damaged: list[int] = []
+        for name in sorted(values, key=int):
+            record = _decode(values[name])
+            if record is None:
+                damaged.append(int(name))
+            else:
+                records.append(record)
+        if damaged:
+            log.error("examples damaged: project %s, annotations %s", project, damaged[:20])
+        return Snapshot(tuple(records), int(seq or 0), tuple(damaged))
+
+    @guarded
+    def changed_since(self, project: int, seq: int) -> set[int]:
+        """Annotations changed or deleted after `seq`."""
+        return {int(item) for item in self._redis.zrangebyscore(project_key(project, "log"), f"({seq}", "+inf")}
+
+    @guarded
+    def pending(self, project: int) -> int:
+        """Annotations changed since the snapshot of the newest trained model (I4)."""
+        trained = int(self._redis.get(project_key(project, "trained")) or 0)
+        return int(self._redis.zcount(project_key(project, "log"), f"({trained}", "+inf"))
+
+    @guarded
+    def ids(self, project: int) -> set[int]:
+        """Annotations known, also those that teach nothing (skipped, empty)."""
+        return {int(item) for item in self._redis.hkeys(project_key(project, "ver"))}
+
+    @guarded
+    def count(self, project: int) -> int:
+        """Examples stored."""
+        return int(self._redis.hlen(project_key(project, "ex")))
+
+    @guarded
+    def seq(self, project: int) -> int:
+        """Number of the last change."""
+        return int(self._redis.get(project_key(project, "seq")) or 0)
+
+    @guarded
+    def clock(self) -> str:
+        """Redis's own time in microseconds: what tombstones are stamped with."""
+        seconds, micro = self._redis.time()
+        return str(seconds * 1_000_000 + micro)
+
+    def _run(self, project: int, calls: Sequence[Sequence[Any]]) -> list[str]:
+        keys = [project_key(project, name) for name in ("ex", "ver", "task", "log", "seq", "tomb")]
+        if len(calls) == 1:
+            return [str(self._script(keys=keys, args=calls[0]))]
+        outcomes: list[str] = []
+        for start in range(0, len(calls), BATCH):
+            pipeline = self._redis.pipeline(transaction=False)
+            for arguments in calls[start : start + BATCH]:
+                self._script(keys=keys, args=arguments, client=pipeline)
+            outcomes += map(str, pipeline.execute())
+        return outcomes
+
+    def _prefix(self, project: int) -> str:
+        return project_key(project, "bytask:")
+
+
+def _encode(record: ExampleRecord) -> str:
+    """The stored value: 16 hex digits of sha256, then JSON. "" for an annotation that teaches nothing."""
+    if not record.targets:
+        return ""
+    text = json.dumps(record.to_json(), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
+    return _digest(text) + text
+
+
+def _decode(value: str) -> ExampleRecord | None:
+    """The record, None when a bit of it was lost: an append-only file with flipped bytes loads without any error."""
+    if value[:16] != _digest(value[16:]):
+        return None
+    try:
+        return ExampleRecord.from_json(json.loads(value[16:]))
+    except (ValueError, TypeError):
+        return None
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]

@@ -1,0 +1,191 @@
+"""Trainings as people see them, and the flags that keep background work from piling up.
+
+A training's record is ours, not RQ's: it outlives the queue, which only carries it. One training a project at a time.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from backend.errors import Conflict, NotFound
+from backend.store.connection import Client, guarded
+from backend.store.keys import job_key, project_key
+from backend.store.queue import REFIT, SYNC, TRAIN, JobQueue
+
+OVER = frozenset({"done", "rejected", "failed", "cancelled"})
+"""States a job does not leave."""
+
+KEPT_SECONDS = 30 * 24 * 3600
+RECENT = 50
+FLAG_SECONDS = 30
+"""After this time a refit or reconciliation that never began is asked for again."""
+
+_REQUEST = """
+local running = redis.call('GET', KEYS[1])
+if running then return running end
+redis.call('SET', KEYS[1], ARGV[1])
+redis.call('LPUSH', KEYS[2], ARGV[1])
+redis.call('LTRIM', KEYS[2], 0, ARGV[2])
+return ARGV[1]
+"""
+
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+
+
+class JobStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client, queue: JobQueue) -> None:
+        self._redis, self._queue = client, queue
+        self._request = client.register_script(_REQUEST)
+        self._release = client.register_script(_RELEASE)
+
+    @guarded
+    def request_training(self, project: int, by: str, force: bool = False) -> tuple[dict[str, Any], bool]:
+        """(record, whether it is new): of the training that is queued or running already, when there is one.
+
+        `force`: an admin asks, so that it also runs when nothing has changed."""
+        job = f"train-{project}-{secrets.token_hex(5)}"
+        record = {"id": job, "project": project, "status": "queued", "by": by, "asked_at": time.time()}
+        self.update(job, {**record, "force": int(force), "attempts": 0})
+        keys = [project_key(project, "job"), project_key(project, "jobs")]
+        winner = str(self._request(keys=keys, args=[job, RECENT]))
+        if winner != job:
+            self._redis.delete(job_key(job))
+            found = self.find(winner)
+            if found and found["status"] not in OVER:
+                return found, False
+            self._release(keys=keys[:1], args=[winner])  # its record is gone or over: a crash at the very end
+            return self.request_training(project, by, force)
+        self.send(job)
+        return self.get(job), True
+
+    @guarded
+    def send(self, job: str) -> None:
+        """Hand a training to the trainer."""
+        self.update(job, {"status": "queued", "rq": self._queue.enqueue(TRAIN, job)})
+
+    def is_lost(self, record: Mapping[str, Any]) -> bool:
+        """Whether a training that should be queued or running is known to no queue any more."""
+        return record["status"] not in OVER and not self._queue.is_alive(str(record.get("rq", "")))
+
+    @guarded
+    def find(self, job: str) -> dict[str, Any] | None:
+        """A training's record, None for an unknown one."""
+        fields = self._redis.hgetall(job_key(job))
+        return {name: _number(text) if name in _NUMBERS else text for name, text in fields.items()} or None
+
+    def get(self, job: str) -> dict[str, Any]:
+        """A training's record. Raises NotFound."""
+        record = self.find(job) if len(job) < 100 else None
+        if record is None or "status" not in record:
+            raise NotFound(f"there is no job {job[:100]!r}", job=job[:100])
+        record["metric"] = {"loss": record.pop("loss")} if "loss" in record else None
+        return record
+
+    @guarded
+    def update(self, job: str, fields: Mapping[str, Any]) -> None:
+        """Change fields of a record; None removes one. A job that is over lets go of its project."""
+        pipeline = self._redis.pipeline(transaction=True)
+        kept = {name: str(value) for name, value in fields.items() if value is not None}
+        if kept:
+            pipeline.hset(job_key(job), mapping=kept)
+        gone = [name for name, value in fields.items() if value is None]
+        if gone:
+            pipeline.hdel(job_key(job), *gone)
+        pipeline.expire(job_key(job), KEPT_SECONDS)
+        pipeline.execute()
+        if fields.get("status") in OVER:
+            project = self._redis.hget(job_key(job), "project")
+            self._release(keys=[project_key(int(project or 0), "job")], args=[job])
+
+    @guarded
+    def running(self, project: int) -> dict[str, Any] | None:
+        """The training that is queued or running."""
+        job = self._redis.get(project_key(project, "job"))
+        if job is None:
+            return None
+        try:
+            record = self.get(job)
+        except NotFound:
+            return None
+        return None if record["status"] in OVER else record
+
+    @guarded
+    def recent(self, project: int) -> list[dict[str, Any]]:
+        """The last trainings, newest first."""
+        found = []
+        for job in self._redis.lrange(project_key(project, "jobs"), 0, RECENT):
+            try:
+                found.append(self.get(job))
+            except NotFound:
+                continue  # expired
+        return found
+
+    def cancel(self, job: str) -> dict[str, Any]:
+        """Ask a training to stop; at once when it has not begun. Raises NotFound, or Conflict when it is over."""
+        record = self.get(job)
+        if record["status"] in OVER:
+            raise Conflict(f"{job} is over: {record['status']}", job=job, status=record["status"])
+        fields = {"status": "cancelled", "message": "cancelled before it began", "ended_at": time.time()}
+        self.update(job, {"cancel": 1, **(fields if record["status"] == "queued" else {})})
+        return self.get(job)
+
+    @guarded
+    def is_cancelled(self, job: str) -> bool:
+        """Whether somebody asked it to stop."""
+        return self._redis.hget(job_key(job), "cancel") == "1"
+
+    @guarded
+    def enqueue_refit(self, project: int) -> bool:
+        """Ask for a refit; False when one is asked for already and has not begun."""
+        if not self._redis.set(project_key(project, "refit"), "1", nx=True, ex=FLAG_SECONDS):
+            return False
+        self._queue.enqueue(REFIT, project, retries=3)
+        return True
+
+    @guarded
+    def begin_refit(self, project: int) -> None:
+        """From here on a change asks for a refit of its own."""
+        self._redis.delete(project_key(project, "refit"))
+
+    @guarded
+    def enqueue_sync(self, project: int) -> bool:
+        """Ask for a reconciliation with Label Studio; False when one is asked for already and has not begun."""
+        if not self._redis.set(project_key(project, "resync"), "1", nx=True, ex=FLAG_SECONDS * 10):
+            return False
+        self._queue.enqueue(SYNC, project)
+        return True
+
+    @guarded
+    def begin_sync(self, project: int) -> None:
+        """From here on a reconciliation that is asked for is another one."""
+        self._redis.delete(project_key(project, "resync"))
+
+
+_NUMBERS = frozenset(
+    {
+        "project",
+        "step",
+        "of",
+        "epoch",
+        "loss",
+        "seconds_left",
+        "asked_at",
+        "started_at",
+        "ended_at",
+        "attempts",
+        "force",
+    }
+)
+
+
+def _number(text: str) -> float | int | str:
+    try:
+        value = float(text)
+    except ValueError:
+        return text
+    return int(value) if value.is_integer() else value

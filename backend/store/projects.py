@@ -1,0 +1,100 @@
+"""What is known of each project besides its labels: label config, unlabelled pool, dirty flag, last reconciliation."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import PROJECTS, project_key
+from model.spec import Document
+
+
+class ProjectStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+
+    @guarded
+    def save_config(self, project: int, label_config: str) -> bool:
+        """Remember the label config; whether it is another one than before (False for the first)."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hget(project_key(project, "cfg"), "label_config")
+        pipeline.hset(project_key(project, "cfg"), "label_config", label_config)
+        pipeline.sadd(PROJECTS, project)
+        before = pipeline.execute()[0]
+        return before is not None and before != label_config
+
+    @guarded
+    def config(self, project: int) -> str | None:
+        """The label config last seen; None for an unknown project."""
+        found = self._redis.hget(project_key(project, "cfg"), "label_config")
+        return None if found is None else str(found)
+
+    @guarded
+    def projects(self) -> list[int]:
+        """All known projects, ascending."""
+        return sorted(int(item) for item in self._redis.smembers(PROJECTS))
+
+    @guarded
+    def add_pool(self, project: int, documents: Mapping[int, Document], limit: int) -> int:
+        """Add unlabelled tasks up to `limit` in all; how many are new."""
+        if not documents:
+            return 0
+        key = project_key(project, "pool")
+        room = limit - int(self._redis.hlen(key))
+        if room <= 0:
+            return 0
+        fresh = list(documents.items())[:room]
+        added = self._redis.hset(
+            key, mapping={str(task): json.dumps(dict(document), ensure_ascii=True) for task, document in fresh}
+        )
+        return int(added)
+
+    @guarded
+    def pool(self, project: int) -> dict[int, Document]:
+        """The unlabelled tasks: task id -> document."""
+        values = self._redis.hgetall(project_key(project, "pool"))
+        return {int(task): json.loads(text) for task, text in sorted(values.items(), key=lambda item: int(item[0]))}
+
+    @guarded
+    def pool_size(self, project: int) -> int:
+        """How many unlabelled tasks are known."""
+        return int(self._redis.hlen(project_key(project, "pool")))
+
+    @guarded
+    def remove_from_pool(self, project: int, tasks: Iterable[int]) -> None:
+        """Forget deleted tasks."""
+        names = [str(task) for task in tasks]
+        if names:
+            self._redis.hdel(project_key(project, "pool"), *names)
+
+    @guarded
+    def mark_dirty(self, project: int, why: str) -> None:
+        """Something may have been missed: reconcile with Label Studio soon."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hset(project_key(project, "meta"), "dirty", why)
+        pipeline.sadd(PROJECTS, project)
+        pipeline.execute()
+
+    @guarded
+    def dirty(self, project: int) -> str:
+        """Why a reconciliation is needed, "" when it is not."""
+        return str(self._redis.hget(project_key(project, "meta"), "dirty") or "")
+
+    @guarded
+    def note_sync(self, project: int, outcome: Mapping[str, Any]) -> None:
+        """A reconciliation ended; a successful one (no `error`) clears the dirty flag."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hset(project_key(project, "meta"), "sync", json.dumps({"at": time.time(), **outcome}))
+        if not outcome.get("error"):
+            pipeline.hdel(project_key(project, "meta"), "dirty")
+        pipeline.execute()
+
+    @guarded
+    def last_sync(self, project: int) -> dict[str, Any]:
+        """The last reconciliation: `at` (epoch seconds) and its outcome; empty before the first."""
+        return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")

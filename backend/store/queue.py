@@ -1,0 +1,83 @@
+"""Background work on RQ: JSON only, and nothing runs that is not on the list.
+
+The JSON serializer alone would not do: RQ imports whatever dotted name a job carries, so that whoever can write to
+Redis could run `os.system`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import rq
+from rq.exceptions import NoSuchJobError
+from rq.job import Job
+from rq.serializers import JSONSerializer
+
+from backend.store.connection import Client, guarded
+
+REFIT, TRAIN, SYNC = "backend.jobs.refit.refit", "backend.jobs.train.train", "backend.jobs.sync.resync"
+
+FUNCTIONS = {REFIT: ("learn", 120), TRAIN: ("train", 6 * 3600), SYNC: ("sync", 3600)}
+"""Function -> (its queue, seconds it may take)."""
+
+
+class ForbiddenJob(Exception):
+    """A job names a function or a callback that is not on the list."""
+
+
+class AllowedJob(Job):
+    """A job that only ever runs a function of FUNCTIONS, with no callback."""
+
+    @property
+    def func(self) -> Any:
+        if self.func_name not in FUNCTIONS or self.instance is not None:
+            raise ForbiddenJob(f"{str(self.func_name)[:80]!r} is not a function that may be queued")
+        return super().func
+
+    @property
+    def success_callback(self) -> Any:
+        return self._no_callback(self._success_callback_name)
+
+    @property
+    def failure_callback(self) -> Any:
+        return self._no_callback(self._failure_callback_name)
+
+    @property
+    def stopped_callback(self) -> Any:
+        return self._no_callback(self._stopped_callback_name)
+
+    @staticmethod
+    def _no_callback(name: str | None) -> None:
+        """Callbacks are never used here: one that is named was forged, and does not run."""
+
+
+class JobQueue:
+    """Enqueues by function name. `client` must be a binary connection."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+
+    @guarded
+    def enqueue(self, function: str, *args: int | str, retries: int = 0) -> str:
+        """Queue a call; the RQ job's id."""
+        name, seconds = FUNCTIONS[function]
+        queue = rq.Queue(name, connection=self._redis, serializer=JSONSerializer, job_class=AllowedJob)
+        job = queue.enqueue_call(
+            function,
+            args=list(args),
+            timeout=seconds,
+            result_ttl=60,
+            failure_ttl=24 * 3600,
+            retry=rq.Retry(max=retries, interval=[1, 10, 60]) if retries else None,
+        )
+        return str(job.id)
+
+    @guarded
+    def is_alive(self, job_id: str) -> bool:
+        """Whether RQ still has it queued, waiting or running."""
+        try:
+            job = AllowedJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return False
+        status = str(getattr(job.get_status(), "value", job.get_status()))
+        return status in {"queued", "started", "scheduled", "deferred", "created", "ready_to_enqueue", "rate_limited"}

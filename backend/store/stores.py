@@ -1,0 +1,55 @@
+"""All stores over one connection: what a process opens once."""
+
+from __future__ import annotations
+
+from backend.settings import Settings
+from backend.store.connection import Client, connect, guarded, verify
+from backend.store.evidence import EvidenceStore
+from backend.store.examples import ExampleStore
+from backend.store.jobs import JobStore
+from backend.store.keys import SCHEDULER_LEASE
+from backend.store.projects import ProjectStore
+from backend.store.queue import JobQueue
+from backend.store.versions import VersionStore
+
+
+class Stores:
+    """The example store and its neighbours. Opening sends nothing; `verify` does."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._redis: Client = connect(settings)
+        self.queue = JobQueue(connect(settings, binary=True))
+        self.examples = ExampleStore(self._redis)
+        self.projects = ProjectStore(self._redis)
+        self.versions = VersionStore(self._redis)
+        self.evidence = EvidenceStore(self._redis)
+        self.jobs = JobStore(self._redis, self.queue)
+
+    def verify(self) -> list[str]:
+        """Problems that were accepted. Raises StoreUnavailable for a Redis that is away or could lose labels."""
+        return verify(self._redis, self.settings)
+
+    @guarded
+    def hold_lease(self, owner: str, seconds: float) -> bool:
+        """Whether `owner` is the one scheduler for the next `seconds`."""
+        taken = self._redis.set(SCHEDULER_LEASE, owner, nx=True, px=int(seconds * 1000))
+        if not taken and self._redis.get(SCHEDULER_LEASE) == owner:
+            taken = self._redis.set(SCHEDULER_LEASE, owner, xx=True, px=int(seconds * 1000))
+        return bool(taken)
+
+    @guarded
+    def give_up_lease(self, owner: str) -> None:
+        """Let another scheduler take over at once."""
+        if self._redis.get(SCHEDULER_LEASE) == owner:
+            self._redis.delete(SCHEDULER_LEASE)
+
+    @guarded
+    def ping(self) -> None:
+        """Raises StoreUnavailable when Redis does not answer."""
+        self._redis.ping()
+
+    def close(self) -> None:
+        """Give back the connections."""
+        self._redis.close()
+        self.queue._redis.close()

@@ -1,0 +1,135 @@
+"""Which version of each project is live, its history, its watermarks, and the names of the next ones."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import ANNOUNCE, project_key
+
+FIRST = "v0"
+"""The version of a project that has none yet: label names only."""
+
+
+class VersionStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+        self._publish = client.register_script(Path(__file__).with_name("publish.lua").read_text(encoding="utf-8"))
+
+    @guarded
+    def live(self, project: int) -> str | None:
+        """The live version; None before the first."""
+        return self._redis.get(project_key(project, "live"))
+
+    @guarded
+    def live_of(self, projects: Sequence[int]) -> dict[int, str | None]:
+        """The live version of each project, in one round trip."""
+        if not projects:
+            return {}
+        # MGET would tie the projects to one cluster slot.
+        pipeline = self._redis.pipeline(transaction=False)
+        for project in projects:
+            pipeline.get(project_key(project, "live"))
+        return dict(zip(projects, pipeline.execute(), strict=True))
+
+    @guarded
+    def allocate(self, project: int, *, tuned: int | None = None) -> str:
+        """A version name never given before: `vN` for a fine-tune (`tuned` None), else `v<tuned>.k`."""
+        key = project_key(project, "counters")
+        if tuned is None:
+            return f"v{self._redis.hincrby(key, 'tuned', 1)}"
+        return f"v{tuned}.{self._redis.hincrby(key, f'refit:{tuned}', 1)}"
+
+    @guarded
+    def seed_counters(self, project: int, versions: Sequence[tuple[int, int]]) -> None:
+        """Never give a name again that is on disk already, as (fine-tune, refit): for a Redis that lost its data."""
+        key = project_key(project, "counters")
+        least: dict[str, int] = {}
+        for tuned, refit in versions:
+            least["tuned"] = max(least.get("tuned", 0), tuned)
+            least[f"refit:{tuned}"] = max(least.get(f"refit:{tuned}", 0), refit)
+        present = self._redis.hgetall(key)
+        raised = {name: number for name, number in least.items() if number > int(present.get(name, 0))}
+        if raised:
+            self._redis.hset(key, mapping={name: str(number) for name, number in raised.items()})
+
+    @guarded
+    def publish(
+        self, project: int, version: str, *, expected: str | None, seq: int, by: str, force: bool = False
+    ) -> str:
+        """Make `version` live if `expected` is: published, already, superseded or pinned (the last two change nothing).
+
+        `force` asks for neither. Raises the `trained` watermark to `seq` in the same step."""
+        entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
+        keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned")]
+        message = f"{project} {version}"
+        return str(
+            self._publish(
+                keys=keys, args=[version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message]
+            )
+        )
+
+    @guarded
+    def pin(self, project: int, version: str) -> None:
+        """Nothing is published by itself from now on."""
+        self._redis.set(project_key(project, "pinned"), version)
+
+    @guarded
+    def pinned(self, project: int) -> str | None:
+        """The version an admin rolled back to; None when learning publishes by itself."""
+        return self._redis.get(project_key(project, "pinned"))
+
+    @guarded
+    def unpin(self, project: int) -> None:
+        """Learning publishes by itself again."""
+        self._redis.delete(project_key(project, "pinned"))
+
+    @guarded
+    def trained(self, project: int) -> int:
+        """Seq of the newest snapshot that a published model was fitted on."""
+        return int(self._redis.get(project_key(project, "trained")) or 0)
+
+    @guarded
+    def raise_trained(self, project: int, seq: int) -> None:
+        """The changes up to `seq` need no new model (they teach nothing new)."""
+        if seq > self.trained(project):
+            self._redis.set(project_key(project, "trained"), seq)
+
+    @guarded
+    def history(self, project: int) -> list[dict[str, Any]]:
+        """Moves of the live pointer, newest first: version, from, by, at."""
+        return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, -1)]
+
+    @guarded
+    def note_evaluated(self, project: int, facts: Mapping[str, Any]) -> None:
+        """A fine-tune ended, accepted or not: do not repeat it on the same data (`examples`, `seq`, `at`, …)."""
+        self._redis.set(project_key(project, "evaluated"), json.dumps({"at": time.time(), **facts}))
+
+    @guarded
+    def evaluated(self, project: int) -> dict[str, Any]:
+        """The last fine-tune; empty before the first."""
+        return json.loads(self._redis.get(project_key(project, "evaluated")) or "{}")
+
+    def listen(self, seconds: float) -> Iterator[tuple[int, str] | None]:
+        """(project, version) of each announcement, None after `seconds` without one. Ends when Redis is lost.
+
+        Announcements get lost, so whoever listens also polls."""
+        subscription = self._redis.pubsub(ignore_subscribe_messages=True)
+        try:
+            subscription.subscribe(ANNOUNCE)
+            while True:
+                message = subscription.get_message(timeout=seconds)
+                project, _, version = str(message["data"]).partition(" ") if message else ("", "", "")
+                yield (int(project), version) if project.isdigit() else None
+        except redis.RedisError:
+            return
+        finally:
+            subscription.close()

@@ -1,0 +1,116 @@
+"""Real parts for all tests: a Redis server with AOF always, settings on a scratch directory, encoders."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.embedded_redis import answers, find_redis_server, write_config
+from backend.settings import Settings, current_settings
+from backend.store.stores import Stores
+
+QUIET = ("REDIS_URL", "DATA_DIR", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASE_MODEL", "BASIC_AUTH_USER")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No test sees the settings of whoever runs it."""
+    for name in QUIET:
+        monkeypatch.delenv(name, raising=False)
+    current_settings.cache_clear()
+    yield
+    current_settings.cache_clear()
+
+
+class RedisServer:
+    """The embedded Redis with the product's own configuration, started and stopped at will."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        config = write_config(self.settings, find_redis_server())
+        with (self.settings.data_dir / "redis.log").open("ab") as log:
+            self.process = subprocess.Popen([find_redis_server(), str(config)], stdout=log, stderr=log)
+        deadline = time.monotonic() + 20
+        while not answers(self.settings.redis_socket):
+            assert time.monotonic() < deadline, "Redis does not start"
+            time.sleep(0.01)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.process.terminate()
+            self.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+        server = RedisServer(Settings(data_dir=Path(scratch)))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def redis_server(shared_redis: RedisServer) -> RedisServer:
+    """The shared server, emptied."""
+    stores = Stores(shared_redis.settings)
+    stores._redis.flushall()
+    stores.close()
+    return shared_redis
+
+
+@pytest.fixture
+def own_redis() -> Iterator[RedisServer]:
+    """A server for one test, which may kill it."""
+    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+        server = RedisServer(Settings(data_dir=Path(scratch)))
+        server.start()
+        yield server
+        server.stop()
+
+
+@pytest.fixture
+def settings(redis_server: RedisServer, tmp_path: Path) -> Settings:
+    """A data directory of this test, on the shared Redis."""
+    url = redis_server.settings.effective_redis_url
+    return Settings(data_dir=tmp_path / "data", redis_url=url, poll_seconds=0.2, admin_token="admin")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def stores(settings: Settings) -> Iterator[Stores]:
+    opened = Stores(settings)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def make_record() -> Callable[..., Any]:
+    """Builds records; a second later each time unless `at` says otherwise."""
+    from backend.labelstudio.records import ExampleRecord
+
+    seconds = itertools.count()
+
+    def make(
+        annotation: int, label: str | None = "A", task: int | None = None, at: int | None = None, **more: Any
+    ) -> Any:
+        stamp = f"2026-01-01T00:{(at if at is not None else next(seconds)) // 60:02d}:{(at or 0) % 60:02d}Z"
+        targets = {} if label is None else {"label": [[label]]}
+        fields = {"texts": {"text": f"text {task or annotation}"}, "targets": targets, "updated_at": stamp, **more}
+        return ExampleRecord(annotation=annotation, task=task or annotation, **fields)
+
+    return make
