@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from model.calibration import apply_temperature, fit_temperature
 from model.coldstart import normalise, refine_prototypes, zero_shot
 from model.evaluation import evaluate, evaluate_multilabel, log_losses, micro_f1
-from model.feature_cache import text_key
 from model.features import Terms
 from model.head import LinearHead, Reference, blend_zero_shot, restore_head
+from model.holdout import stratified_folds
 from model.labelnames import words_of
 from model.search import Data, search, select_members
 from model.spec import Control, Document, Kind, Sample, Samples, TaskSpec, Text
 
-__all__ = ["Embedder", "Head", "fit_head", "fit_heads", "restore_head"]
+__all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 
 Floats = NDArray[np.floating]
 
@@ -97,9 +97,9 @@ def fit_head(
     previous: Mapping[str, Any] | None = None,
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
-    labels = _labels_of(control, samples)
+    labels = labels_of(control, samples)
     multilabel = control.kind is Kind.MULTIPLE
-    usable, targets = _targets(labels, samples, multilabel)
+    usable, targets = target_matrix(labels, samples, multilabel)
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
     reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
@@ -107,7 +107,7 @@ def fit_head(
     if not usable or len(labels) < 2:
         return empty
     weights = np.array([sample.weight for sample in usable])
-    folds = _folds(texts, targets, seed)
+    folds = stratified_folds(texts, targets, 3 if len(texts) > 128 else 5, seed)
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
     return _fit_on(empty, data, previous)
 
@@ -136,14 +136,14 @@ def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -
     )
 
 
-def _labels_of(control: Control, samples: Sequence[Sample]) -> tuple[str, ...]:
+def labels_of(control: Control, samples: Sequence[Sample]) -> tuple[str, ...]:
     """The control's labels; for choices listed in the task data, those seen so far."""
     if control.options_field is None:
         return control.keys()
     return tuple(sorted({key for sample in samples for key in sample.target}))
 
 
-def _targets(labels: Sequence[str], samples: Sequence[Sample], multilabel: bool) -> tuple[list[Sample], Floats]:
+def target_matrix(labels: Sequence[str], samples: Sequence[Sample], multilabel: bool) -> tuple[list[Sample], Floats]:
     """The samples that hold a known label, and their targets [n, K]."""
     column = {label: index for index, label in enumerate(labels)}
     usable, rows = [], []
@@ -175,24 +175,6 @@ def _reference(
     prototypes = refine_prototypes(names[:, -1], background[:, -1])
     similarity = (normalise(everything[:, -1]) @ prototypes.T).mean(0)
     return Reference(everything.mean(0), prototypes, similarity)
-
-
-def _folds(texts: Sequence[Text], targets: Floats, seed: int) -> NDArray[np.int64]:
-    """Fold of each row: 5 (3 above 128 rows), stratified by heaviest label, equal texts together.
-
-    With fewer rows than folds every distinct text is its own fold.
-    """
-    wanted = 3 if len(texts) > 128 else 5
-    groups: dict[bytes, list[int]] = {}
-    for index, text in enumerate(texts):
-        groups.setdefault(text_key(text), []).append(index)
-    order = np.random.default_rng(seed).permutation(len(groups))
-    keys = [list(groups)[position] for position in order]
-    keys.sort(key=lambda key: int(targets[groups[key][0]].argmax()))
-    folds = np.zeros(len(texts), dtype=np.int64)
-    for position, key in enumerate(keys):
-        folds[groups[key]] = position % min(wanted, len(keys))
-    return folds
 
 
 def _zero_share(data: Data) -> float:

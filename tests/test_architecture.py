@@ -13,7 +13,10 @@ ROOT = Path(__file__).parent.parent
 SOURCES = sorted([*ROOT.glob("model/**/*.py"), *ROOT.glob("backend/**/*.py")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
-TORCH = tuple(f"model/{name}.py" for name in "encoder packed padded windows finetune training checkpoint".split())
+TORCH = (
+    *("model/encoder.py", "model/packed.py", "model/padded.py", "model/windows.py"),
+    *("model/finetune.py", "model/training.py", "model/checkpoint.py"),
+)
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""
 
 

@@ -1,0 +1,94 @@
+"""The rows of a training that are held out, what champion and challenger answered there, and the verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.calibration import apply_temperature, fit_temperature
+from model.gate import Verdict, decide_promotion
+from model.holdout import is_held_out, stratified_folds
+from model.learning import labels_of, target_matrix
+from model.spec import Control, Kind, Sample
+
+Floats = NDArray[np.floating]
+
+FOLDS = 3
+"""Parts of the cross-fit while labels are few: each part is answered by a model trained on the two others."""
+
+HOLD_OUT_FROM = 300
+"""Labels from which one fifth is held out instead: 60 rows are evidence enough, and one training instead of four."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """All usable rows of one control, and their split: part of each row, -1 for rows that are always trained on."""
+
+    control: Control
+    samples: list[Sample]
+    labels: tuple[str, ...]
+    targets: Floats
+    parts: NDArray[np.int64]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether answers are sets."""
+        return self.control.kind is Kind.MULTIPLE
+
+
+def split_rows(control: Control, samples: Sequence[Sample], seed: int) -> HeldOut | None:
+    """The usable rows of a control and their split; None with fewer than two classes."""
+    labels = labels_of(control, samples)
+    usable, targets = target_matrix(labels, samples, control.kind is Kind.MULTIPLE)
+    if len(usable) < 2 or (targets.sum(0) > 0).sum() < 2:
+        return None
+    if len(usable) < HOLD_OUT_FROM:
+        parts = stratified_folds([sample.text for sample in usable], targets, FOLDS, seed)
+    else:
+        # A ground truth is the surest evidence there is.
+        parts = np.array([0 if s.ground_truth or is_held_out(s.text) else -1 for s in usable])
+    return HeldOut(control, usable, labels, targets, parts)
+
+
+class Evidence:
+    """What head and blend answered on held-out rows of one control."""
+
+    def __init__(self, lesson: HeldOut) -> None:
+        self.lesson = lesson
+        shape = lesson.targets.shape
+        self.champion, self.challenger = np.zeros(shape), np.zeros(shape)
+        self.rows = np.zeros(len(lesson.samples), dtype=bool)
+
+    def add(self, part: int, champion: Floats, challenger: Floats) -> None:
+        """The answers on the rows of one part."""
+        rows = self.lesson.parts == part
+        self.champion[rows], self.challenger[rows] = champion, challenger
+        self.rows |= rows
+
+    @property
+    def temperature(self) -> float:
+        """The blend's temperature, fitted on its held-out answers."""
+        if not self.rows.any():
+            return 1.0
+        return fit_temperature(
+            self.challenger[self.rows], self.lesson.targets[self.rows], multilabel=self.lesson.multilabel
+        )
+
+    def judge(self, min_examples: int, seed: int) -> Verdict:
+        """The gate's verdict; both sides calibrated on the same rows, so that neither has the advantage."""
+        targets = self.lesson.targets[self.rows]
+        sides = []
+        for answers in (self.champion[self.rows], self.challenger[self.rows]):
+            t = fit_temperature(answers, targets, multilabel=self.lesson.multilabel)
+            sides.append(apply_temperature(answers, t, multilabel=self.lesson.multilabel))
+        return decide_promotion(
+            sides[0],
+            sides[1],
+            targets,
+            min_examples=min_examples,
+            multilabel=self.lesson.multilabel,
+            seed=seed,
+        )

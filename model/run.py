@@ -1,0 +1,82 @@
+"""What a training run is asked for and what it found: two JSON files in the run's directory."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from model.errors import TrainingError
+from model.spec import Sample, TaskSpec
+
+REQUEST, RESULT = "run.json", "result.json"
+
+
+@dataclass(frozen=True)
+class Request:
+    """One fine-tune: everything it needs, so that the training process talks to nobody.
+
+    `models` is the root of the version directories, `version` the name to write under, `steps` 0 for as many as the
+    labels call for, `threads` torch's. `min_examples` is the gate's."""
+
+    project: int
+    version: str
+    parent: str | None
+    snapshot_seq: int
+    spec: Mapping[str, Any]
+    samples: Mapping[str, list[dict[str, Any]]]
+    pool: list[dict[str, str]]
+    base_model: str
+    models: str
+    features: str
+    features_mb: int
+    steps: int = 0
+    threads: int = 1
+    seed: int = 0
+    min_examples: int = 20
+
+    @property
+    def task_spec(self) -> TaskSpec:
+        """The spec as an object."""
+        return TaskSpec.from_json(self.spec)
+
+    def samples_of(self, control: str) -> list[Sample]:
+        """The samples of one control."""
+        return [Sample.from_json(item) for item in self.samples.get(control, ())]
+
+
+@dataclass(frozen=True)
+class Result:
+    """How it ended: the version is on disk in both cases. `reason` is a sentence for people."""
+
+    version: str
+    accepted: bool
+    reason: str
+    metrics: dict[str, Any] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write aside and rename: the file is complete or absent."""
+    scratch = path.with_name(f".{path.name}.tmp")
+    scratch.write_text(json.dumps(value if isinstance(value, dict | list) else asdict(value)), encoding="utf-8")
+    os.replace(scratch, path)
+
+
+def read_request(directory: Path) -> Request:
+    """The request of a run. Raises TrainingError."""
+    try:
+        return Request(**json.loads((directory / REQUEST).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(f"the run cannot be read: {error}", run=directory.name) from error
+
+
+def read_result(directory: Path) -> Result | None:
+    """The result of a run, None when it has none yet."""
+    try:
+        return Result(**json.loads((directory / RESULT).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
