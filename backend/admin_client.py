@@ -63,6 +63,10 @@ class AdminClient:
         """Makes a kept version the live one."""
         return self._call("POST", f"/admin/projects/{project}/rollback", {"version": version})
 
+    def unpin(self, project: int) -> dict[str, Any]:
+        """Ends a rollback: learning publishes by itself again."""
+        return self._call("POST", f"/admin/projects/{project}/unpin", {})
+
     def resync(self, project: int) -> dict[str, Any]:
         """Asks for a reconciliation with Label Studio."""
         return self._call("POST", f"/admin/projects/{project}/resync", {})

@@ -124,6 +124,15 @@ def rollback(api: AdminClient, project: int, version: str) -> None:
 
 @click.command()
 @project_argument
+@with_api
+def unpin(api: AdminClient, project: int) -> None:
+    """End a rollback: learning publishes by itself again."""
+    reply = api.unpin(project)
+    click.echo(f"project {project} serves {reply.get('live')}; {reply.get('message')}")
+
+
+@click.command()
+@project_argument
 @json_option
 @with_api
 def examples(api: AdminClient, project: int, as_json: bool) -> None:
@@ -145,7 +154,7 @@ def resync(api: AdminClient, project: int) -> None:
     click.echo(reply.get("message") or f"project {project}: {reply.get('status', 'asked for')}")
 
 
-ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, examples, resync)
+ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync)
 
 
 def _example_parts(example: Mapping[str, Any]) -> Iterable[Any]:

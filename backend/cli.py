@@ -156,8 +156,10 @@ def healthcheck() -> None:
 
     from backend.admin_client import local_url
 
+    settings = current_settings()
+    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
     try:
-        requests.get(f"{local_url(current_settings())}/health", timeout=3).raise_for_status()
+        requests.get(f"{local_url(settings)}/health", timeout=3, auth=auth).raise_for_status()
     except requests.RequestException as error:
         raise click.ClickException(str(error)) from error
 

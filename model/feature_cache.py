@@ -48,6 +48,15 @@ class FeatureCache:
             log.warning("feature cache unreadable: %s", error)
             return [None] * len(keys)
 
+    def has_many(self, keys: Sequence[bytes]) -> list[bool]:
+        """Whether each key is stored; reads no value."""
+        try:
+            with self._environment.begin(db=self._values) as transaction, transaction.cursor() as cursor:
+                return [bool(cursor.set_key(key)) for key in keys]
+        except lmdb.Error as error:
+            log.warning("feature cache unreadable: %s", error)
+            return [False] * len(keys)
+
     def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Store the items; makes room by dropping the oldest."""
         for _ in range(3):
@@ -131,6 +140,10 @@ class CachedEncoder:
             self.misses += len(missing)
             self.hits += len(texts) - len(missing)
         return self._decode([found[key] for key in keys])
+
+    def holds(self, texts: Sequence[Text]) -> list[bool]:
+        """Whether each text can be had without encoding it."""
+        return self.cache.has_many([self._prefix + text_key(text) for text in texts])
 
     def _decode(self, values: Sequence[Any]) -> np.ndarray:
         flat = np.frombuffer(b"".join(values), dtype=np.float16)

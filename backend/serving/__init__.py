@@ -1,1 +1,1 @@
-"""Live models in the web process: loading, hot swap, fair scheduling of predictions."""
+"""What answers: live models, swapped without a failed request, and the threads that compute."""

@@ -68,12 +68,14 @@ class ExampleStore:
         found = sorted({int(item) for members in pipeline.execute() for item in members})
         return self._run(project, [["delete", self._prefix(project), item, ""] for item in found])
 
-    def reconcile(self, project: int, records: Sequence[ExampleRecord], since: int, clock: str) -> Counter[str]:
+    def reconcile(
+        self, project: int, records: Sequence[ExampleRecord], since: int, clock: str, unread: Iterable[int] = ()
+    ) -> Counter[str]:
         """Make the store equal to a complete listing that began at seq `since` and time `clock`; outcomes counted.
 
-        What changed after the listing began is newer than it, and stays."""
+        What changed after the listing began is newer than it, and stays. `unread`: listed, but not understood."""
         outcomes = Counter(self.upsert_many(project, records, restore=clock))
-        listed = {record.annotation for record in records}
+        listed = {*unread, *(record.annotation for record in records)}
         gone = sorted(self.ids(project) - listed)
         outcomes.update("removed" if o == "deleted" else o for o in self.remove(project, gone, before=since))
         return outcomes

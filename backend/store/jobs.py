@@ -23,6 +23,9 @@ RECENT = 50
 FLAG_SECONDS = 30
 """After this time a refit or reconciliation that never began is asked for again."""
 
+BEAT_SECONDS = 20
+"""A running training shows a sign of life every second; after this long without one its worker is dead."""
+
 _REQUEST = """
 local running = redis.call('GET', KEYS[1])
 if running then return running end
@@ -66,11 +69,16 @@ class JobStore:
     @guarded
     def send(self, job: str) -> None:
         """Hand a training to the trainer."""
-        self.update(job, {"status": "queued", "rq": self._queue.enqueue(TRAIN, job)})
+        self.update(job, {"status": "queued", "sent_at": time.time(), "beat": None})
+        self.update(job, {"rq": self._queue.enqueue(TRAIN, job)})
 
     def is_lost(self, record: Mapping[str, Any]) -> bool:
-        """Whether a training that should be queued or running is known to no queue any more."""
-        return record["status"] not in OVER and not self._queue.is_alive(str(record.get("rq", "")))
+        """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it."""
+        if record["status"] in OVER:
+            return False
+        if record["status"] == "running":
+            return time.time() - float(record.get("beat", 0)) > BEAT_SECONDS
+        return time.time() - float(record.get("sent_at", 0)) > 5 and not self._queue.is_waiting(str(record.get("rq")))
 
     @guarded
     def find(self, job: str) -> dict[str, Any] | None:
@@ -151,6 +159,11 @@ class JobStore:
     def begin_refit(self, project: int) -> None:
         """From here on a change asks for a refit of its own."""
         self._redis.delete(project_key(project, "refit"))
+
+    @guarded
+    def is_learner_wanted(self) -> bool:
+        """Whether work waits for the learner."""
+        return self._queue.length(REFIT) > 0
 
     @guarded
     def enqueue_sync(self, project: int) -> bool:

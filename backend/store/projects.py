@@ -98,3 +98,13 @@ class ProjectStore:
     def last_sync(self, project: int) -> dict[str, Any]:
         """The last reconciliation: `at` (epoch seconds) and its outcome; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")
+
+    @guarded
+    def save_summary(self, project: int, summary: Mapping[str, Any]) -> None:
+        """What the last refit saw: label counts, quarantine, samples and classes per control."""
+        self._redis.hset(project_key(project, "meta"), "summary", json.dumps(dict(summary)))
+
+    @guarded
+    def summary(self, project: int) -> dict[str, Any]:
+        """What the last refit saw; empty before the first."""
+        return json.loads(self._redis.hget(project_key(project, "meta"), "summary") or "{}")

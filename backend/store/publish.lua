@@ -1,5 +1,5 @@
 -- Compare-and-set of a project's live version.
--- KEYS: live, hist, trained, pinned    ARGV: version, expected ("" none yet), seq, entry, force, channel, message
+-- KEYS: live, hist, trained, pinned, fitted    ARGV: version, expected ("" none yet), seq, entry, force, channel, message
 local live = redis.call('GET', KEYS[1]) or ''
 if live == ARGV[1] then return 'already' end
 if ARGV[5] ~= '1' then
@@ -10,5 +10,6 @@ redis.call('SET', KEYS[1], ARGV[1])
 redis.call('LPUSH', KEYS[2], ARGV[4])
 redis.call('LTRIM', KEYS[2], 0, 199)
 if tonumber(ARGV[3]) > tonumber(redis.call('GET', KEYS[3]) or '0') then redis.call('SET', KEYS[3], ARGV[3]) end
+redis.call('SET', KEYS[5], ARGV[3])
 redis.call('PUBLISH', ARGV[6], ARGV[7])
 return 'published'

@@ -21,6 +21,9 @@ FUNCTIONS = {REFIT: ("learn", 120), TRAIN: ("train", 6 * 3600), SYNC: ("sync", 3
 """Function -> (its queue, seconds it may take)."""
 
 
+WAITING = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
+
+
 class ForbiddenJob(Exception):
     """A job names a function or a callback that is not on the list."""
 
@@ -68,16 +71,20 @@ class JobQueue:
             timeout=seconds,
             result_ttl=60,
             failure_ttl=24 * 3600,
-            retry=rq.Retry(max=retries, interval=[1, 10, 60]) if retries else None,
+            retry=rq.Retry(max=retries) if retries else None,  # at once: waiting would need RQ's scheduler process
         )
         return str(job.id)
 
     @guarded
-    def is_alive(self, job_id: str) -> bool:
-        """Whether RQ still has it queued, waiting or running."""
+    def length(self, function: str) -> int:
+        """Calls that wait in the queue of `function`."""
+        return int(rq.Queue(FUNCTIONS[function][0], connection=self._redis, serializer=JSONSerializer).count)
+
+    @guarded
+    def is_waiting(self, job_id: str) -> bool:
+        """Whether RQ still has the call and nobody has begun it."""
         try:
             job = AllowedJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
             return False
-        status = str(getattr(job.get_status(), "value", job.get_status()))
-        return status in {"queued", "started", "scheduled", "deferred", "created", "ready_to_enqueue", "rate_limited"}
+        return str(getattr(job.get_status(), "value", job.get_status())) in WAITING

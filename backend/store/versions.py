@@ -69,7 +69,7 @@ class VersionStore:
 
         `force` asks for neither. Raises the `trained` watermark to `seq` in the same step."""
         entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
-        keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned")]
+        keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned", "fitted")]
         message = f"{project} {version}"
         return str(
             self._publish(
@@ -98,10 +98,18 @@ class VersionStore:
         return int(self._redis.get(project_key(project, "trained")) or 0)
 
     @guarded
-    def raise_trained(self, project: int, seq: int) -> None:
-        """The changes up to `seq` need no new model (they teach nothing new)."""
+    def fitted(self, project: int) -> int:
+        """Seq of the snapshot that the live version's heads were fitted on: unlike `trained` it may fall."""
+        return int(self._redis.get(project_key(project, "fitted")) or 0)
+
+    @guarded
+    def note_fitted(self, project: int, seq: int) -> None:
+        """The live version needs no other heads for what changed up to `seq`."""
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.set(project_key(project, "fitted"), seq)
         if seq > self.trained(project):
-            self._redis.set(project_key(project, "trained"), seq)
+            pipeline.set(project_key(project, "trained"), seq)
+        pipeline.execute()
 
     @guarded
     def history(self, project: int) -> list[dict[str, Any]]:

@@ -1,0 +1,128 @@
+"""What an admin sees and does; knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.consensus import label_keys
+from backend.errors import Conflict, LabelStudioError, NotFound
+from backend.services import Services
+from backend.store.versions import FIRST
+from backend.switched_off import switched_off
+from model.errors import VersionError
+
+RECENT_EVIDENCE = 200
+"""Latest test-then-train rows that the metrics are taken over."""
+
+
+def require_project(services: Services, project: int) -> int:
+    """The id of a known project. Raises NotFound."""
+    if project not in services.stores.projects.projects():
+        raise NotFound(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
+    return project
+
+
+def describe_project(services: Services, project: int) -> dict[str, Any]:
+    """One project as shown by status."""
+    stores = services.stores
+    summary = stores.projects.summary(project)
+    return {
+        "id": project,
+        "live": stores.versions.live(project) or FIRST,
+        "served": services.registry.version_of(project),
+        "pinned": stores.versions.pinned(project),
+        "examples": stores.examples.count(project),
+        "pending": stores.examples.pending(project),
+        "pool": stores.projects.pool_size(project),
+        "labels": summary.get("labels", {}),
+        "quarantined": summary.get("quarantined", {}),
+        "metrics": summarise_evidence(stores.evidence.rows(project, RECENT_EVIDENCE)),
+        "job": stores.jobs.running(project),
+        "recent_jobs": stores.jobs.recent(project)[:5],
+        "last_sync": stores.projects.last_sync(project),
+        "dirty": stores.projects.dirty(project),
+        "off": switched_off(services.settings),
+    }
+
+
+def summarise_evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Control -> how the versions that served answered new labels before they learned them."""
+    found: dict[str, dict[str, float]] = {}
+    for control in sorted({str(row["control"]) for row in rows}):
+        mine = [row for row in rows if row["control"] == control]
+        count = len(mine)
+        found[control] = {
+            "n": count,
+            "accuracy": round(sum(bool(row["correct"]) for row in mine) / count, 4),
+            "confidence": round(sum(float(row["confidence"]) for row in mine) / count, 4),
+            "log_loss": round(sum(float(row["log_loss"]) for row in mine) / count, 4),
+        }
+    return found
+
+
+def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
+    """One entry per stored annotation."""
+    snapshot = services.stores.examples.snapshot(project)
+    return [
+        {
+            "id": record.annotation,
+            "task": record.task,
+            "labels": {name: label_keys(target) for name, target in record.targets.items()},
+            "updated_at": record.updated_at,
+            "annotator": record.annotator,
+            "ground_truth": record.ground_truth,
+        }
+        for record in snapshot.records
+    ]
+
+
+def describe_versions(services: Services, project: int) -> dict[str, Any]:
+    """Kept versions, newest first."""
+    from model.versions import list_versions
+
+    manifests = list_versions(services.settings.models_dir, project)
+    shown = ("version", "kind", "status", "reason", "parent", "created_at", "labels_seen", "metrics", "snapshot_seq")
+    versions = [{name: getattr(manifest, name) for name in shown} for manifest in manifests]
+    versions.sort(key=lambda entry: entry["created_at"], reverse=True)
+    return {
+        "live": services.stores.versions.live(project) or FIRST,
+        "pinned": services.stores.versions.pinned(project),
+        "versions": versions,
+        "history": services.stores.versions.history(project)[:50],
+    }
+
+
+def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
+    """Make a kept version live and pin it. Raises NotFound for one that is not kept, Conflict for a damaged one."""
+    from model.versions import verify_version, version_path
+
+    try:
+        directory = version_path(services.settings.models_dir, project, version)
+        if not directory.is_dir():
+            raise NotFound(f"project {project} keeps no version {version}", version=version)
+        manifest = verify_version(directory)
+    except VersionError as error:
+        raise Conflict(error.message, version=version[:40]) from error
+    versions = services.stores.versions
+    versions.pin(project, version)
+    live = versions.live(project)
+    versions.publish(project, version, expected=live, seq=manifest.snapshot_seq, by="admin", force=True)
+    message = f"project {project} serves {version} and stays there until a retrain is accepted, or `understudy unpin`"
+    return {"live": version, "from": live or FIRST, "pinned": version, "message": message}
+
+
+def unpin(services: Services, project: int) -> dict[str, Any]:
+    """Let learning publish by itself again."""
+    services.stores.versions.unpin(project)
+    services.stores.jobs.enqueue_refit(project)
+    return {"live": services.stores.versions.live(project) or FIRST, "pinned": None, "message": "learning goes on"}
+
+
+def request_resync(services: Services, project: int) -> dict[str, Any]:
+    """Ask for a reconciliation. Raises LabelStudioError when Label Studio is not configured."""
+    settings = services.settings
+    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+        raise LabelStudioError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
+    created = services.stores.jobs.enqueue_sync(project)
+    return {"status": "queued", "message": "asked for" if created else "already asked for"}

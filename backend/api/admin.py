@@ -1,0 +1,86 @@
+"""The admin API: projects, trainings, versions. Every route needs the admin token."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from backend.admin import (
+    describe_examples,
+    describe_project,
+    describe_versions,
+    request_resync,
+    require_project,
+    rollback_to,
+    unpin,
+)
+from backend.api.labelstudio import services
+from backend.api.payloads import read_body, reply
+from backend.errors import BadRequest
+from backend.intake import start_training
+
+blueprint = Blueprint("admin", __name__, url_prefix="/admin")
+
+
+@blueprint.get("/projects")
+def projects() -> Response:
+    """Every project."""
+    known = services().stores.projects.projects()
+    return reply({"projects": [describe_project(services(), project) for project in known]})
+
+
+@blueprint.get("/projects/<int:project>")
+def project(project: int) -> Response:
+    """One project: live version, examples, pending, labels, held-out metrics, running job, what is off."""
+    return reply(describe_project(services(), require_project(services(), project)))
+
+
+@blueprint.get("/projects/<int:project>/examples")
+def examples(project: int) -> Response:
+    """What is stored, one object per annotation."""
+    return reply({"examples": describe_examples(services(), require_project(services(), project))})
+
+
+@blueprint.get("/projects/<int:project>/versions")
+def versions(project: int) -> Response:
+    """Kept versions, newest first, and the history of the live pointer."""
+    return reply(describe_versions(services(), require_project(services(), project)))
+
+
+@blueprint.post("/projects/<int:project>/retrain")
+def retrain(project: int) -> Response:
+    """Fine-tune now; the job that is there already when there is one."""
+    return reply(start_training(services(), require_project(services(), project), "admin"), 202)
+
+
+@blueprint.post("/projects/<int:project>/rollback")
+def rollback(project: int) -> Response:
+    """Serve `version` again, and stay there."""
+    version = read_body().get("version")
+    if not isinstance(version, str):
+        raise BadRequest("version: the name of a kept version is needed", field="version")
+    return reply(rollback_to(services(), require_project(services(), project), version))
+
+
+@blueprint.post("/projects/<int:project>/unpin")
+def release(project: int) -> Response:
+    """End a rollback: learning publishes by itself again."""
+    return reply(unpin(services(), require_project(services(), project)))
+
+
+@blueprint.post("/projects/<int:project>/resync")
+def resync(project: int) -> Response:
+    """Reconcile with Label Studio now."""
+    return reply(request_resync(services(), project), 202)
+
+
+@blueprint.get("/jobs/<job>")
+def job(job: str) -> Response:
+    """A training's record."""
+    return reply(services().stores.jobs.get(job))
+
+
+@blueprint.post("/jobs/<job>/cancel")
+def cancel(job: str) -> Response:
+    """Stop a training."""
+    record = services().stores.jobs.cancel(job)
+    return reply({**record, "message": "cancelled" if record["status"] == "cancelled" else "asked to stop"})

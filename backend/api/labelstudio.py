@@ -1,0 +1,132 @@
+"""The endpoints that Label Studio calls. Shapes and limits: docs/http.md."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+
+from backend.api.payloads import read_body, reply
+from backend.errors import BadRequest, NotFound, StoreUnavailable
+from backend.intake import remember_config, start_training, store_task_annotations, take_event
+from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.events import parse_webhook
+from backend.labelstudio.ids import read_project_id
+from backend.services import Services
+from backend.serving.prediction import answer_tasks
+from backend.serving.predictors import deadline
+
+blueprint = Blueprint("labelstudio", __name__)
+
+
+def services() -> Services:
+    """The application's services."""
+    found: Services = current_app.extensions["understudy"]
+    return found
+
+
+@blueprint.get("/")
+@blueprint.get("/health")
+def health() -> Response:
+    """Up as soon as the process answers; /ready says whether models serve."""
+    return reply({"status": "UP", "model_class": "understudy", "ready": not services().registry.not_ready})
+
+
+@blueprint.get("/versions")
+def versions() -> Response:
+    """Versions that serve now. Label Studio does not say for which project it asks."""
+    live: set[str] = set()
+    with suppress(StoreUnavailable):
+        for project in services().stores.projects.projects():
+            live.add(services().registry.version_of(project))
+    return reply({"versions": sorted(live) or [services().registry.version_of(None)]})
+
+
+@blueprint.post("/setup")
+def setup() -> Response:
+    """Whether the label config can be learned, and which version would answer. Never waits for a model."""
+    body = read_body()
+    project = _project(body)
+    config = body.get("schema") or body.get("label_config")
+    parse_label_config(config)
+    if project is not None:
+        with suppress(StoreUnavailable):  # predictions go on without Redis
+            remember_config(services(), project, str(config))
+    return reply({"model_version": services().registry.version_of(project)})
+
+
+@blueprint.post("/predict")
+def predict() -> Response:
+    """One result per task, all of one version."""
+    wired = services()
+    body = read_body()
+    left = deadline(wired.settings.predict_deadline)
+    tasks = body.get("tasks")
+    if not isinstance(tasks, list):
+        raise BadRequest("tasks: a list is needed", field="tasks")
+    project = _project(body)
+    config = body.get("label_config")
+    if config is None and project is not None:
+        config = wired.stores.projects.config(project)
+    spec = parse_label_config(config)
+    model = wired.registry.model_for(project, spec, left())
+    items, documents = answer_tasks(
+        model,
+        spec,
+        tasks,
+        settings=wired.settings,
+        predictors=wired.predictors,
+        metrics=wired.metrics,
+        left=left,
+    )
+    if project is not None:
+        wired.background.add_pool(project, documents)
+    return reply({"results": items, "model_version": model.version})
+
+
+@blueprint.post("/webhook")
+@blueprint.post("/webhook/<secret>")
+def webhook(secret: str = "") -> Response:
+    """Stores what happened, then answers."""
+    wired = services()
+    event = parse_webhook(read_body())
+    wired.metrics.events.labels(event.action[:40]).inc()
+    wired.metrics.last_event.set_to_current_time()
+    try:
+        return reply(take_event(wired, event))
+    except StoreUnavailable:
+        wired.background.note_missed(event.project or None, f"{event.action} came while Redis was away")
+        raise
+
+
+@blueprint.post("/train")
+def train() -> Response:
+    """What old Label Studio configurations call instead of START_TRAINING; brings the annotations along."""
+    wired, body = services(), read_body()
+    project = _project(body)
+    if project is None:
+        raise BadRequest("project: a project id is needed", field="project")
+    if isinstance(body.get("label_config"), str):
+        remember_config(wired, project, body["label_config"])
+    tasks = body.get("annotations")
+    if isinstance(tasks, list):
+        store_task_annotations(wired, project, tasks)
+    return reply(start_training(wired, project, "Label Studio"), 201)
+
+
+@blueprint.post("/job_status")
+def job_status() -> Response:
+    """A training's record."""
+    job = read_body().get("job")
+    if not isinstance(job, str):
+        raise BadRequest("job: the id of a job is needed", field="job")
+    record = services().stores.jobs.find(job) if len(job) < 100 else None
+    if record is None:
+        raise NotFound(f"there is no job {job[:100]!r}", job=job[:100])
+    return reply({"job_status": record["status"], "error": "", "log": "", **services().stores.jobs.get(job)})
+
+
+def _project(body: dict[str, Any]) -> int | None:
+    """The project id; None when the body has none, as in tools that only try a backend out."""
+    return None if body.get("project") in (None, "") else read_project_id(body["project"])

@@ -1,0 +1,26 @@
+"""For load balancers and Prometheus."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from backend.api.labelstudio import services
+from backend.api.payloads import reply
+
+blueprint = Blueprint("operations", __name__)
+
+
+@blueprint.get("/ready")
+def ready() -> Response:
+    """503 with a reason until models serve; then 200, with what could not be loaded."""
+    registry = services().registry
+    if registry.not_ready:
+        return reply({"ready": False, "reason": registry.not_ready}, 503)
+    return reply({"ready": True, "stale": registry.stale()})
+
+
+@blueprint.get("/metrics")
+def metrics() -> Response:
+    """Prometheus text."""
+    return Response(generate_latest(services().metrics.registry), content_type=CONTENT_TYPE_LATEST)

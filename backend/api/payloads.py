@@ -1,0 +1,67 @@
+"""Reads request bodies and writes replies: JSON objects in, JSON objects out, errors in one shape."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from flask import Response, request
+
+from backend.errors import BackendError, BadRequest
+
+
+def read_body() -> dict[str, Any]:
+    """The request's JSON object. Raises BadRequest."""
+    return parse_object(request.get_data(cache=False))
+
+
+def parse_object(data: bytes) -> dict[str, Any]:
+    """A JSON object from bytes, `{}` for no bytes. Raises BadRequest for anything else."""
+    if not data.strip():
+        return {}
+    body = _parse(data)
+    if not isinstance(body, dict):
+        raise BadRequest("the body is not a JSON object", field="body")
+    return body
+
+
+def _parse(data: bytes) -> Any:
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        pass
+    try:  # a lone surrogate in one task must not cost the batch: Python's own parser takes it
+        return json.loads(data, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
+        raise BadRequest(f"the body is not JSON: {reason[:200]}", field="body") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not a JSON value")
+
+
+def reply(body: Mapping[str, Any], status: int = 200) -> Response:
+    """A JSON reply."""
+    return Response(orjson.dumps(body), status=status, mimetype="application/json")
+
+
+def error_reply(error: BackendError) -> Response:
+    """An error: its stable code, what went wrong, and the field; 422 also in the status line, which users see."""
+    body: dict[str, Any] = {"error": error.code, "message": error.message}
+    for name in ("field", "hint", "job", "version", "setting"):
+        if error.evidence.get(name):
+            body[name] = str(error.evidence[name])
+    answer = reply(body, error.status)
+    if error.status == 422:
+        # Label Studio shows its user the reason phrase and ignores the body.
+        answer.status = f"422 {_phrase(error.message)}"
+    if error.status == 401:
+        answer.headers["WWW-Authenticate"] = 'Basic realm="understudy"'
+    return answer
+
+
+def _phrase(text: str) -> str:
+    return "".join(char if " " <= char <= "~" else "?" for char in text)[:180] or "unsupported label config"

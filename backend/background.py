@@ -1,0 +1,88 @@
+"""What the web process does after it has answered: pool texts, and the memory of what it had to refuse."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Mapping
+
+from backend.errors import StoreUnavailable
+from backend.store.stores import Stores
+from model.spec import Document
+
+log = logging.getLogger(__name__)
+
+WAITING = 100
+"""Batches of pool texts that may wait; more are dropped, since the next /predict brings them again."""
+
+
+class Background:
+    """One thread. Losing it loses no label: labels are stored before the reply."""
+
+    def __init__(self, stores: Stores, limit: int) -> None:
+        self._stores, self._limit = stores, limit
+        self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING)
+        self._missed: dict[int | None, str] = {}
+        self._guard = threading.Lock()
+        self._known: dict[int, set[int]] = {}
+        self._thread = threading.Thread(target=self._run, name="background", daemon=True)
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after what waits."""
+        self._batches.put(None)
+
+    def add_pool(self, project: int, documents: Mapping[int, Document]) -> None:
+        """Remember unlabelled tasks; never waits."""
+        known = self._known.setdefault(project, set())
+        fresh = {task: document for task, document in documents.items() if task not in known}
+        if not fresh:
+            return
+        try:
+            self._batches.put_nowait((project, fresh))
+            known.update(fresh)
+        except queue.Full:
+            log.debug("pool texts dropped project=%s", project)
+
+    def note_missed(self, project: int | None, why: str) -> None:
+        """An event could not be stored: reconcile as soon as Redis is back. None: it is not known which project's."""
+        with self._guard:
+            self._missed[project] = why
+
+    def _run(self) -> None:
+        while True:
+            try:
+                batch = self._batches.get(timeout=1.0)
+            except queue.Empty:
+                batch = (0, {})
+            if batch is None:
+                return
+            try:
+                self._mark_missed()
+                if batch[1]:
+                    self._store_pool(*batch)
+            except StoreUnavailable as error:
+                log.debug("background waits: %s", error.message)
+            except Exception:
+                log.exception("background")
+
+    def _store_pool(self, project: int, documents: Mapping[int, Document]) -> None:
+        added = self._stores.projects.add_pool(project, documents, self._limit)
+        if added and not self._stores.examples.count(project):
+            self._stores.jobs.enqueue_refit(project)  # the cold start gains from them
+
+    def _mark_missed(self) -> None:
+        with self._guard:
+            missed, self._missed = self._missed, {}
+        try:
+            for project, why in missed.items():
+                for number in [project] if project is not None else self._stores.projects.projects():
+                    self._stores.projects.mark_dirty(number, why)
+        except StoreUnavailable:
+            with self._guard:
+                self._missed = {**missed, **self._missed}
+            raise

@@ -1,0 +1,57 @@
+"""The base encoder and the fine-tuned ones of a process, over the feature cache that a machine's processes share."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from model.feature_cache import CachedEncoder, FeatureCache
+    from model.learning import Embedder
+
+
+class Encoders:
+    """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few."""
+
+    def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2) -> None:
+        self._settings, self._threads, self._kept = settings, threads, tuned
+        self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
+        self._base: CachedEncoder | None = None
+        self._cache: FeatureCache | None = None
+
+    @property
+    def base(self) -> CachedEncoder:
+        """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
+        from model.encoder import Encoder, find_base_model
+        from model.feature_cache import CachedEncoder
+
+        if self._base is None:
+            encoder = Encoder(find_base_model(self._settings.base_model), threads=self._threads)
+            self._base = CachedEncoder(encoder, self.cache)
+        return self._base
+
+    @property
+    def cache(self) -> FeatureCache:
+        """The feature cache of this machine."""
+        from model.feature_cache import FeatureCache
+
+        if self._cache is None:
+            self._cache = FeatureCache(self._settings.features_dir, self._settings.feature_cache_mb)
+        return self._cache
+
+    def open(self, weights: Path) -> Embedder:
+        """The encoder with fine-tuned weights; the same object while it is kept."""
+        from model.encoder import Encoder, find_base_model
+        from model.feature_cache import CachedEncoder
+
+        if weights not in self._tuned:
+            directory = find_base_model(self._settings.base_model)
+            encoder = Encoder(directory, threads=self._threads, weights=weights)
+            self._tuned[weights] = CachedEncoder(encoder, self.cache)
+        self._tuned.move_to_end(weights)
+        while len(self._tuned) > self._kept:
+            self._tuned.popitem(last=False)
+        return self._tuned[weights]

@@ -1,0 +1,130 @@
+"""What a webhook event does to the store. Everything is durable before this returns; knows no HTTP."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import Any
+
+from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
+from backend.labelstudio import events
+from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.records import ExampleRecord
+from backend.services import Services
+from backend.store.examples import CHANGED
+from model.spec import TaskSpec
+
+log = logging.getLogger(__name__)
+
+Reply = dict[str, Any]
+
+
+def take_event(services: Services, event: events.Event) -> Reply:
+    """Carry out one event; the reply's body. Raises BadRequest and StoreUnavailable."""
+    if event.project:
+        remember_config(services, event.project, event.label_config)
+    if isinstance(event, events.AnnotationsUpserted):
+        return _upsert(services, event)
+    if isinstance(event, events.AnnotationsDeleted):
+        return _changed(services, event.project, services.stores.examples.remove(event.project, event.ids))
+    if isinstance(event, events.TasksDeleted):
+        services.stores.projects.remove_from_pool(event.project, event.ids)
+        return _changed(services, event.project, services.stores.examples.remove_tasks(event.project, event.ids))
+    if isinstance(event, events.TasksCreated):
+        return _add_tasks(services, event)
+    if isinstance(event, events.StartTraining):
+        return start_training(services, event.project, "Label Studio")
+    if isinstance(event, events.Ignored) and event.incomplete:
+        log.warning("webhook without payload action=%s: switch send_payload on (understudy connect)", event.action)
+        services.background.note_missed(event.project or None, f"{event.action} came without its payload")
+        return {"status": "ignored", "reason": "the payload is missing; a reconciliation was asked for"}
+    return {"status": "ok" if isinstance(event, events.ProjectUpdated) else "ignored"}
+
+
+def remember_config(services: Services, project: int, config: str | None) -> None:
+    """Keep the label config; a changed one asks for a refit and a reconciliation. Raises StoreUnavailable."""
+    projects = services.stores.projects
+    if config is None or projects.config(project) == config:
+        return
+    if projects.save_config(project, config):
+        log.info("label config changed project=%s", project)
+        projects.mark_dirty(project, "the label config has changed")
+        services.stores.jobs.enqueue_refit(project)
+
+
+def start_training(services: Services, project: int, by: str) -> Reply:
+    """Ask for a fine-tune: its job, or the one that is there already."""
+    record, created = services.stores.jobs.request_training(project, by=by, force=True)
+    message = "training was asked for" if created else f"already {record['status']}: nothing is trained twice"
+    return {"job": record["id"], "status": record["status"], "new": created, "message": message}
+
+
+def spec_of(services: Services, project: int, config: str | None) -> TaskSpec | None:
+    """The project's task spec; None when its config is unknown or holds nothing that can be learned."""
+    config = config or services.stores.projects.config(project)
+    if config is None:
+        return None
+    try:
+        return parse_label_config(config)
+    except (UnsupportedConfig, BadRequest):
+        return None
+
+
+def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
+    spec = spec_of(services, event.project, event.label_config)
+    if spec is None:
+        services.stores.projects.mark_dirty(event.project, "annotations came before a usable label config")
+        return {"status": "ignored", "reason": "no usable label config is known; a reconciliation was asked for"}
+    records: list[ExampleRecord] = []
+    refused: list[str] = []
+    for annotation, task in event.items:
+        try:
+            records.append(events.to_record(spec, annotation, task, services.settings.max_text_chars))
+        except BadRequest as error:
+            if len(event.items) == 1:
+                raise
+            refused.append(error.message)
+    reply = _changed(services, event.project, services.stores.examples.upsert_many(event.project, records))
+    if refused:
+        services.stores.projects.mark_dirty(event.project, "some annotations of a batch could not be read")
+        reply["refused"] = refused[:20]
+    return reply
+
+
+def store_task_annotations(services: Services, project: int, tasks: list[Any]) -> Reply:
+    """The annotations inside tasks, as /train sends them."""
+    items = tuple(
+        (annotation, task)
+        for task in tasks
+        if isinstance(task, Mapping)
+        for annotation in task.get("annotations") or ()
+        if isinstance(annotation, Mapping)
+    )
+    return _upsert(services, events.AnnotationsUpserted("TRAIN", project, None, items)) if items else {"status": "ok"}
+
+
+def _changed(services: Services, project: int, outcomes: list[str]) -> Reply:
+    counted = Counter(outcomes)
+    for outcome, count in counted.items():
+        services.metrics.examples.labels(outcome).inc(count)
+    if CHANGED & set(outcomes):
+        # The label is safe by now: the scheduler asks again for a refit that is lost here.
+        with suppress(StoreUnavailable):
+            services.stores.jobs.enqueue_refit(project)
+    return {"status": "ok", "outcomes": dict(counted)}
+
+
+def _add_tasks(services: Services, event: events.TasksCreated) -> Reply:
+    spec = spec_of(services, event.project, event.label_config)
+    documents = {}
+    for task in event.tasks if spec else ():
+        with suppress(Undecidable):
+            if isinstance(task.get("id"), int) and spec is not None:
+                documents[task["id"]] = read_document(spec, task.get("data"), services.settings.max_text_chars)[0]
+    services.background.add_pool(event.project, documents)
+    if any(task.get("is_labeled") or task.get("total_annotations") for task in event.tasks):
+        services.stores.projects.mark_dirty(event.project, "tasks were imported with annotations")
+    return {"status": "ok", "tasks": len(event.tasks)}

@@ -1,0 +1,53 @@
+"""What a worker process opens once and keeps: stores, and for the learner the warm encoder and the live versions."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from backend.encoders import Encoders
+from backend.jobs.pool import PoolReader
+from backend.settings import Settings, current_settings
+from backend.store.stores import Stores
+
+if TYPE_CHECKING:
+    from model.live import LiveModel
+
+KEPT_MODELS = 16
+"""Live versions that the learner keeps in memory."""
+
+
+class Context:
+    """One worker's settings, stores and (when asked for) models."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.stores = Stores(settings)
+        self.encoders = Encoders(settings)
+        self.pools = PoolReader()
+        self.stopping = False
+        self._live: OrderedDict[tuple[int, str], LiveModel] = OrderedDict()
+
+    def keep_model(self, project: int, model: LiveModel) -> None:
+        """Remember a version that this process has just made."""
+        self._live[(project, model.version)] = model
+
+    def live_model(self, project: int, version: str) -> LiveModel:
+        """A published version, loaded once. Raises VersionError."""
+        from model.live import load_version
+
+        key = (project, version)
+        if key not in self._live:
+            base = self.encoders.base
+            self._live[key] = load_version(self.settings.models_dir, project, version, base, self.encoders.open)
+        self._live.move_to_end(key)
+        while len(self._live) > KEPT_MODELS:
+            self._live.popitem(last=False)
+        return self._live[key]
+
+
+@lru_cache(maxsize=1)
+def context() -> Context:
+    """This process's context."""
+    return Context(current_settings())

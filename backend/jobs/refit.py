@@ -1,0 +1,162 @@
+"""Refits the heads of a project on all its labels, and publishes them as a new version. Runs in the learner."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from backend.consensus import Consensus, reach_consensus
+from backend.errors import BadRequest, UnsupportedConfig
+from backend.jobs.context import Context, context
+from backend.jobs.evidence import test_then_train
+from backend.jobs.pool import encode_ahead
+from backend.labelstudio.config import parse_label_config
+from backend.store.examples import Snapshot
+from model.errors import ModelError
+
+if TYPE_CHECKING:
+    from model.live import LiveModel
+    from model.manifest import Manifest
+    from model.spec import TaskSpec
+
+log = logging.getLogger(__name__)
+
+
+def refit(project: int) -> str:
+    """One refit; what came of it: published, unchanged, pinned, superseded, or no config. (RQ calls this.)"""
+    began = time.monotonic()
+    work = context()
+    outcome = _refit(work, int(project))
+    log.info("refit project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
+    if outcome in ("published", "unchanged"):
+        encode_ahead(work, int(project))
+    return outcome
+
+
+def _refit(work: Context, project: int) -> str:
+    stores = work.stores
+    stores.jobs.begin_refit(project)
+    config = stores.projects.config(project)
+    if config is None:
+        return "no config"
+    try:
+        spec = parse_label_config(config)
+    except (UnsupportedConfig, BadRequest) as error:
+        stores.versions.note_fitted(project, stores.examples.seq(project))
+        return f"unusable config: {error.message}"
+    if stores.versions.pinned(project):
+        return "pinned"
+    live = stores.versions.live(project)
+    snapshot = stores.examples.snapshot(project)
+    pool = work.pools.read(work, project)
+    champion = _load(work, project, live)
+    if not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
+        stores.versions.note_fitted(project, snapshot.seq)
+        return "unchanged"
+    consensus = reach_consensus(spec, snapshot.records)
+    if champion is not None:
+        test_then_train(work, project, champion, consensus, champion.manifest)
+    return _publish(work, project, spec, snapshot, consensus, champion, live, pool)
+
+
+def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int) -> bool:
+    """Whether a new head would differ: labels or label set changed; or, with no label yet, the pool has doubled."""
+    if manifest is None:
+        labels = max((len(control.labels) for control in spec.controls), default=1)
+        return bool(snapshot.records) or pool >= 2 * labels
+    if manifest.snapshot_seq != snapshot.seq or manifest.spec_digest != spec.digest:
+        return True
+    return not snapshot.records and pool >= 2 * int(manifest.metrics.get("pool", 0) or 1)
+
+
+def _load(work: Context, project: int, live: str | None) -> LiveModel | None:
+    """The live version; None when there is none, or when its files are gone: a new one is made then."""
+    if live is None:
+        return None
+    try:
+        return work.live_model(project, live)
+    except ModelError as error:
+        log.error("live version unusable project=%s version=%s: %s", project, live, error)
+        return None
+
+
+def _publish(
+    work: Context,
+    project: int,
+    spec: TaskSpec,
+    snapshot: Snapshot,
+    consensus: Consensus,
+    champion: LiveModel | None,
+    live: str | None,
+    pool: list[dict[str, str]],
+) -> str:
+    from model.learning import fit_heads
+    from model.live import LiveModel
+    from model.versions import version_order, write_version
+
+    base, stores, root = work.encoders.base, work.stores, work.settings.models_dir
+    heads = fit_heads(
+        spec,
+        consensus.samples,
+        pool,
+        base,
+        seed=work.settings.seed,
+        previous=champion.configs if champion else None,
+    )
+    finetuned = champion.finetuned if champion else None
+    tuned = version_order(live)[0] if live and finetuned is not None else 0
+    version = stores.versions.allocate(project, tuned=tuned)
+    configs = {name: head.config() for name, head in heads.items()}
+    facts = _manifest_facts(spec, snapshot, consensus, configs, len(pool))
+    manifest = _manifest(work, project, version, live, champion, facts)
+    write_version(root, manifest, heads, finetuned)
+    tuned_encoder = champion.tuned if champion else None
+    work.keep_model(project, LiveModel(version, spec, heads, base, finetuned, tuned_encoder, manifest, configs))
+    stores.projects.save_summary(project, {**_summary(spec, consensus), "seq": snapshot.seq})
+    outcome = stores.versions.publish(project, version, expected=live, seq=snapshot.seq, by="learner")
+    if outcome == "superseded":
+        stores.jobs.enqueue_refit(project)
+    return outcome
+
+
+def _manifest_facts(
+    spec: TaskSpec, snapshot: Snapshot, consensus: Consensus, configs: Mapping[str, Any], pool: int
+) -> dict[str, Any]:
+    held_out = {name: config["oof"] for name, config in configs.items() if "oof" in config}
+    return {
+        "snapshot_seq": snapshot.seq,
+        "spec": spec.to_json(),
+        "spec_digest": spec.digest,
+        "labels_seen": {name: len(samples) for name, samples in consensus.samples.items()},
+        "metrics": {**held_out, "pool": pool},
+    }
+
+
+def _manifest(
+    work: Context, project: int, version: str, live: str | None, champion: LiveModel | None, facts: dict[str, Any]
+) -> Manifest:
+    from model.manifest import Manifest
+
+    owner = champion.manifest.finetuned if champion and champion.manifest else None
+    return Manifest(
+        version=version,
+        project=project,
+        parent=live,
+        kind="head",
+        encoder_digest=work.encoders.base.digest,
+        finetuned=owner,
+        seed=work.settings.seed,
+        **facts,
+    )
+
+
+def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
+    """What the scheduler and the admin API want to know without reading all examples."""
+    return {
+        "labels": consensus.counts(),
+        "quarantined": consensus.quarantined,
+        "samples": {name: len(samples) for name, samples in consensus.samples.items()},
+        "classes": {control.name: len(control.labels) for control in spec.controls},
+    }

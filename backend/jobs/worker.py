@@ -1,0 +1,102 @@
+"""The RQ workers: one queue a process, jobs in the process itself, JSON only, nothing that is not on the list."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from typing import Any
+
+from rq import Queue, SimpleWorker
+from rq.serializers import JSONSerializer
+
+from backend.errors import StoreUnavailable
+from backend.jobs.context import Context, context
+from backend.logs import configure_logs
+from backend.settings import Settings
+from backend.store.connection import connect
+from backend.store.queue import AllowedJob
+
+log = logging.getLogger(__name__)
+
+WORKER_TTL = 30
+"""Seconds after which a silent worker counts as dead: the default of 7 minutes leaves its jobs lying that long."""
+
+
+class Worker(SimpleWorker):
+    """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
+
+    def request_stop(self, signum: Any, frame: Any) -> None:
+        """SIGTERM: a long job sees the flag, and ends in order."""
+        context().stopping = True
+        super().request_stop(signum, frame)
+
+
+def run_learner(settings: Settings) -> None:
+    """Refits heads, with a warm encoder."""
+    configure_logs(settings, "learner")
+    work = _open()
+    _warm_up(work)
+    _work(settings, "learn")
+
+
+def run_trainer(settings: Settings) -> None:
+    """Fine-tunes; this process itself never runs torch."""
+    configure_logs(settings, "trainer")
+    _open()
+    _work(settings, "train")
+
+
+def run_sync(settings: Settings) -> None:
+    """Talks to Label Studio's API."""
+    configure_logs(settings, "sync")
+    _open()
+    _work(settings, "sync")
+
+
+def _open() -> Context:
+    """The process's context once Redis answers and is safe. Raises StoreUnavailable for an unsafe one."""
+    work = context()
+    wait_for_redis(work)
+    return work
+
+
+def wait_for_redis(work: Context, pause: float = 0.2) -> None:
+    """Returns when Redis answers. Raises StoreUnavailable when its settings could lose labels."""
+    while True:
+        try:
+            work.stores.ping()
+        except StoreUnavailable:
+            time.sleep(pause)
+            continue
+        for problem in work.stores.verify():
+            log.warning("redis: %s", problem)
+        return
+
+
+def _warm_up(work: Context) -> None:
+    """Load what the first refit would otherwise wait for: encoder, optimiser, TF-IDF."""
+    from model.learning import fit_heads
+    from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
+
+    control = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
+    spec = TaskSpec((Input("t", "Text", "$t"),), (control,))
+    texts = ["a good day", "a bad day", "good food", "bad food"]
+    samples = [Sample(i, (text,), {"ab"[i % 2]: 1.0}) for i, text in enumerate(texts)]
+    fit_heads(spec, {"c": samples}, [{"t": text} for text in texts], work.encoders.base)
+
+
+def _work(settings: Settings, name: str) -> None:
+    client = connect(settings, binary=True, blocking=True)
+    worker = Worker(
+        [Queue(name, connection=client, serializer=JSONSerializer, job_class=AllowedJob)],
+        name=f"{name}-{socket.gethostname()}-{os.getpid()}",
+        connection=client,
+        serializer=JSONSerializer,
+        job_class=AllowedJob,
+        worker_ttl=WORKER_TTL,
+        maintenance_interval=WORKER_TTL,
+        log_job_description=False,
+    )
+    worker.work(with_scheduler=False, logging_level=settings.log_level)

@@ -1,0 +1,77 @@
+"""One JSON object a log line, with what must never be in a log taken out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from backend.settings import Settings
+
+SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "access_token")
+HIDDEN = "***"
+
+
+def configure_logs(settings: Settings, process: str) -> None:
+    """Everything goes to stderr as JSON: time, level, process, logger, event. Values of secret settings never show."""
+    import structlog
+
+    secrets = [value for value in secret_values(settings) if len(value) >= 4]
+
+    def name_process(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
+    def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        return {name: hide(name, value, secrets) for name, value in event.items()}
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        name_process,
+    ]
+    formatter = structlog.stdlib.ProcessorFormatter(
+        foreign_pre_chain=shared,
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            structlog.processors.format_exc_info,
+            redact,
+            structlog.processors.JSONRenderer(),
+        ],
+    )
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(formatter)
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(settings.log_level)
+    for name in ("httpx", "httpcore", "rq.worker", "urllib3"):
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
+    rq_logger = logging.getLogger("rq.worker")
+    rq_logger.handlers[:] = [logging.NullHandler()]  # else RQ adds a handler of its own
+
+
+def secret_values(settings: Settings) -> Iterable[str]:
+    """The values that must not show: configured ones and those made into files."""
+    from backend.secrets_store import read_secret
+
+    for field in (
+        settings.label_studio_api_key,
+        settings.basic_auth_pass,
+        settings.webhook_secret,
+        settings.admin_token,
+    ):
+        yield field.get_secret_value()
+    for name in ("admin_token", "webhook_secret"):
+        yield read_secret(settings.data_dir / name)
+
+
+def hide(name: str, value: Any, secrets: Iterable[str]) -> Any:
+    """`value` as it may be logged."""
+    if any(part in name.lower() for part in SECRET_NAMES):
+        return HIDDEN
+    if isinstance(value, str):
+        for secret in secrets:
+            value = value.replace(secret, HIDDEN)
+    return value

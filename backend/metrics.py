@@ -1,0 +1,45 @@
+"""What /metrics tells Prometheus. One object per web process, with a registry of its own."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+
+class Metrics:
+    """All counters of the web process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "understudy_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "understudy_request_seconds",
+            "Time to answer, by route.",
+            ["route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 100),
+            registry=self.registry,
+        )
+        self.predictions = Counter("understudy_predictions", "Tasks answered.", registry=self.registry)
+        self.declined = Counter(
+            "understudy_predictions_declined", "Tasks declined, by reason.", ["reason"], registry=self.registry
+        )
+        self.events = Counter(
+            "understudy_webhook_events", "Webhook events by action.", ["action"], registry=self.registry
+        )
+        self.examples = Counter(
+            "understudy_example_changes", "Outcomes of annotation changes.", ["outcome"], registry=self.registry
+        )
+        self.store_errors = Counter(
+            "understudy_store_errors", "Requests refused because Redis was away.", registry=self.registry
+        )
+        self.swaps = Counter("understudy_model_swaps", "Versions swapped in.", registry=self.registry)
+        self.load_failures = Counter(
+            "understudy_model_load_failures", "Versions that could not be loaded.", registry=self.registry
+        )
+        self.live = Gauge(
+            "understudy_live_version", "1 for the version served.", ["project", "version"], registry=self.registry
+        )
+        self.last_event = Gauge(
+            "understudy_last_event_timestamp_seconds", "When the last webhook came.", registry=self.registry
+        )

@@ -1,0 +1,162 @@
+"""Asks every few seconds, from the data alone, what is due: refits, fine-tunes, reconciliations, lost work, garbage.
+
+Losing every `rq:*` key loses nothing: this loop asks for it again. Only one scheduler is active at a time.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from backend.errors import BackendError, StoreUnavailable
+from backend.jobs.context import Context, context
+from backend.jobs.worker import wait_for_redis
+from backend.logs import configure_logs
+from backend.settings import Settings
+from backend.trigger import Facts, why_due
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+"""Times a training is begun before it counts as failed."""
+
+SYNC_BACK_OFF = 30.0
+"""Seconds after a failed reconciliation before the next one."""
+
+GARBAGE_SECONDS = 600.0
+
+
+def run_scheduler(settings: Settings) -> None:
+    """Runs until SIGTERM."""
+    configure_logs(settings, "scheduler")
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    work = context()
+    wait_for_redis(work)
+    scheduler = Scheduler(work)
+    while not stop.is_set():
+        try:
+            scheduler.tick()
+        except StoreUnavailable as error:
+            log.warning("scheduler waits: %s", error.message)
+        stop.wait(settings.scheduler_seconds)
+    scheduler.leave()
+
+
+class Scheduler:
+    """One scheduler; `tick` does everything that is due now."""
+
+    def __init__(self, work: Context) -> None:
+        self.work, self.stores, self.settings = work, work.stores, work.settings
+        self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._cleaned = time.monotonic()
+        self._restored: set[int] = set()
+
+    def tick(self) -> bool:
+        """Whether this one is the active scheduler. Raises StoreUnavailable."""
+        if not self.stores.hold_lease(self.owner, max(10.0, 4 * self.settings.scheduler_seconds)):
+            return False
+        self._find_lost_projects()
+        for project in self.stores.projects.projects():
+            try:
+                self._tend(project)
+            except StoreUnavailable:
+                raise
+            except (BackendError, OSError, ValueError):
+                log.exception("scheduler: project %s", project)
+        if time.monotonic() - self._cleaned > GARBAGE_SECONDS:
+            self._cleaned = time.monotonic()
+            self._collect_garbage()
+        return True
+
+    def leave(self) -> None:
+        """Let another one take over at once."""
+        with suppress(StoreUnavailable):  # the lease runs out by itself
+            self.stores.give_up_lease(self.owner)
+
+    def _tend(self, project: int) -> None:
+        versions, jobs = self.stores.versions, self.stores.jobs
+        if versions.live(project) is None:
+            self._restore(project)
+        pinned = versions.pinned(project)
+        if not pinned and versions.fitted(project) != self.stores.examples.seq(project):
+            jobs.enqueue_refit(project)
+        running = jobs.running(project)
+        if running and jobs.is_lost(running):
+            self._send_again(running)
+        elif not running and (reason := why_due(self.settings, self._facts(project, bool(pinned)))):
+            record, created = jobs.request_training(project, by=f"policy: {reason}")
+            log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
+        if self._sync_is_due(project):
+            jobs.enqueue_sync(project)
+
+    def _facts(self, project: int, pinned: bool) -> Facts:
+        summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)
+        samples: dict[str, int] = summary.get("samples", {})
+        largest = max(samples, key=lambda name: samples[name], default="")
+        return Facts(
+            labels=samples.get(largest, 0),
+            classes=int(summary.get("classes", {}).get(largest, 0)),
+            now=time.time(),
+            trained_labels=int(last["labels"]) if last else None,
+            trained_at=float(last.get("at", 0)),
+            changed=summary.get("seq") != last.get("seq"),
+            pinned=pinned,
+        )
+
+    def _send_again(self, record: dict[str, Any]) -> None:
+        if int(record.get("attempts", 0)) >= ATTEMPTS:
+            message = f"its worker died {ATTEMPTS} times"
+            self.stores.jobs.update(record["id"], {"status": "failed", "ended_at": time.time(), "message": message})
+            return
+        log.warning("training lost, sent again job=%s", record["id"])
+        self.stores.jobs.send(record["id"])
+
+    def _sync_is_due(self, project: int) -> bool:
+        if not (self.settings.label_studio_url and self.settings.label_studio_api_key.get_secret_value()):
+            return False
+        last = self.stores.projects.last_sync(project)
+        age = time.time() - float(last.get("at", 0))
+        if last.get("error") and age < SYNC_BACK_OFF:
+            return False
+        return bool(self.stores.projects.dirty(project)) or age > 60 * self.settings.resync_minutes
+
+    def _find_lost_projects(self) -> None:
+        """Projects with versions on disk that Redis knows nothing of: it lost its data, Label Studio has the labels."""
+        root = self.settings.models_dir
+        on_disk = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
+        for project in on_disk - set(self.stores.projects.projects()):
+            self.stores.projects.mark_dirty(project, "Redis has lost this project")
+
+    def _restore(self, project: int) -> None:
+        """Point at the newest published version on disk when Redis has lost its pointer."""
+        from model.versions import list_versions, version_order
+
+        manifests = list_versions(self.settings.models_dir, project)
+        if not manifests:
+            return
+        self.stores.versions.seed_counters(project, [version_order(manifest.version) for manifest in manifests])
+        newest = [m for m in manifests if m.status == "published"]
+        latest = max(newest, key=lambda m: (m.created_at, version_order(m.version)), default=None)
+        if latest is not None:
+            # Sequence numbers begin anew, so the restored model counts as fitted on nothing.
+            self.stores.versions.publish(project, latest.version, expected=None, seq=0, by="restored from disk")
+            log.warning("live pointer restored project=%s version=%s", project, latest.version)
+
+    def _collect_garbage(self) -> None:
+        from model.versions import collect_garbage
+
+        for project in self.stores.projects.projects():
+            kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)} - {None}
+            names = {name for name in kept if name}
+            deleted = collect_garbage(self.settings.models_dir, project, names, self.settings.keep_versions)
+            if deleted:
+                log.info("versions deleted project=%s: %s", project, ", ".join(deleted))

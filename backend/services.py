@@ -1,0 +1,55 @@
+"""Everything the routes need, built once per web process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from backend.background import Background
+from backend.metrics import Metrics
+from backend.secrets_store import admin_token, webhook_secret
+from backend.serving.predictors import Predictors
+from backend.serving.registry import Registry
+from backend.settings import Settings
+from backend.store.stores import Stores
+
+
+@dataclass(frozen=True)
+class Services:
+    """Settings, stores, live models, predictor threads, background work, metrics and the secrets in force."""
+
+    settings: Settings
+    stores: Stores
+    registry: Registry
+    predictors: Predictors
+    background: Background
+    metrics: Metrics
+    admin_token: str
+    webhook_secret: str
+
+    def stop(self) -> None:
+        """End all threads."""
+        self.registry.stop()
+        self.predictors.stop()
+        self.background.stop()
+
+
+def build_services(settings: Settings) -> Services:
+    """Start threads and begin to load; returns at once."""
+    stores, metrics = Stores(settings), Metrics()
+    registry = Registry(settings, stores.projects, stores.versions, metrics)
+    threads = settings.predict_threads or os.cpu_count() or 1
+    background = Background(stores, settings.pool_size)
+    services = Services(
+        settings,
+        stores,
+        registry,
+        Predictors(threads),
+        background,
+        metrics,
+        admin_token(settings),
+        webhook_secret(settings),
+    )
+    registry.start()
+    background.start()
+    return services

@@ -1,0 +1,39 @@
+"""A model for a task spec that no version was made for: new projects, and label configs that have just changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from model.spec import Control, TaskSpec
+
+if TYPE_CHECKING:
+    from model.learning import Embedder, Head
+    from model.live import LiveModel
+
+
+def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
+    """`live` answering under `spec`: controls it knows keep their heads, others start cold. None gives a cold start.
+
+    A label that is gone is never answered, since answers are chosen among the labels of `spec`; one that is new gets
+    its first answers from the refit that follows the change."""
+    from model.live import LiveModel, cold_start
+
+    cold = cold_start(spec, base)
+    if live is None:
+        return cold
+    heads: dict[str, Head] = {
+        control.name: live.heads[control.name] if _fits(live, control) else cold.heads[control.name]
+        for control in spec.controls
+    }
+    configs = {name: head.config() for name, head in heads.items()}
+    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, configs)
+
+
+def _fits(live: LiveModel, control: Control) -> bool:
+    try:
+        before = live.spec.control(control.name)
+    except KeyError:
+        return False
+    same = (before.kind, before.inputs, before.tag) == (control.kind, control.inputs, control.tag)
+    kept = set(before.keys()) & set(control.keys())
+    return same and (bool(kept) or control.options_field is not None)

@@ -1,0 +1,158 @@
+"""The live model of every project: a publish is noticed by message or poll, loaded aside, swapped as one reference."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from backend.encoders import Encoders
+from backend.errors import NotReady, StoreUnavailable
+from backend.metrics import Metrics
+from backend.serving.adapting import adapt
+from backend.settings import Settings
+from backend.store.projects import ProjectStore
+from backend.store.versions import FIRST, VersionStore
+from model.errors import ModelError
+from model.spec import TaskSpec
+
+if TYPE_CHECKING:
+    from model.live import LiveModel
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = 10.0
+"""Before a version that could not be loaded is tried again."""
+
+KEPT_ADAPTED = 128
+
+
+class Registry:
+    """Thread-safe. Requests only read; one follower thread loads and swaps."""
+
+    def __init__(self, settings: Settings, projects: ProjectStore, versions: VersionStore, metrics: Metrics) -> None:
+        self._settings, self._versions, self._metrics = settings, versions, metrics
+        self._projects = projects
+        self._encoders = Encoders(settings, threads=1, tuned=4)
+        self._models: dict[int, LiveModel] = {}
+        self._pointers: dict[int, str] = {}
+        self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()
+        self._adapting = threading.Lock()
+        self._failed: dict[tuple[int, str], tuple[float, str]] = {}
+        self._ready = threading.Event()
+        self._reason = "the encoder is loading"
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
+
+    def start(self) -> None:
+        """Load in the background, then follow the publishes."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the follower."""
+        self._stop.set()
+
+    @property
+    def not_ready(self) -> str:
+        """Why models do not serve yet; "" when they do."""
+        return "" if self._ready.is_set() else self._reason
+
+    def stale(self) -> dict[str, str]:
+        """Versions that should be live and could not be loaded: `project version` -> why."""
+        return {f"{project} {version}": why for (project, version), (_, why) in self._failed.items()}
+
+    def version_of(self, project: int | None) -> str:
+        """What /setup reports; never waits."""
+        if project is None:
+            return FIRST
+        model = self._models.get(project)
+        return model.version if model else self._pointers.get(project, FIRST)
+
+    def model_for(self, project: int | None, spec: TaskSpec, timeout: float) -> LiveModel:
+        """The model that answers for `project` under `spec`: take it once per request. Raises NotReady."""
+        if not self._ready.wait(timeout):
+            raise NotReady(f"models do not serve yet: {self._reason}")
+        live = self._models.get(project) if project is not None else None
+        if live is not None and live.spec.digest == spec.digest:
+            return live
+        return self._adapt(project or 0, live, spec)
+
+    def _adapt(self, project: int, live: LiveModel | None, spec: TaskSpec) -> LiveModel:
+        """A cold start for a project without versions; or the live version under a config that has changed since."""
+        key = (live.version if live else FIRST, project if live else 0, spec.digest)
+        with self._adapting:
+            if key not in self._adapted:
+                self._adapted[key] = adapt(live, spec, self._encoders.base)
+            self._adapted.move_to_end(key)
+            while len(self._adapted) > KEPT_ADAPTED:
+                self._adapted.popitem(last=False)
+            return self._adapted[key]
+
+    def _follow(self) -> None:
+        while not self._stop.is_set():
+            try:
+                if not self._ready.is_set():
+                    self._load_first()
+                for _ in self._versions.listen(self._settings.poll_seconds):
+                    if self._stop.is_set():
+                        return
+                    self._catch_up()
+            except (StoreUnavailable, ModelError, OSError) as error:
+                self._reason = str(error)
+                log.warning("registry waits: %s", error)
+            except Exception as error:  # the follower must outlive anything
+                self._reason = repr(error)
+                log.exception("registry")
+            self._stop.wait(0.5)
+
+    def _load_first(self) -> None:
+        self._reason = "waiting for Redis"
+        self._find_pointers()
+        self._reason = "the encoder is loading"
+        self._encoders.base.embed([("warm up",)])
+        self._reason = "the versions are loading"
+        self._catch_up()
+        self._ready.set()
+        log.info("models serve, projects=%s", sorted(self._models))
+
+    def _find_pointers(self) -> None:
+        known = set(self._projects.projects()) | set(self._pointers)
+        live = self._versions.live_of(sorted(known))
+        self._pointers = {project: version for project, version in live.items() if version}
+
+    def _catch_up(self) -> None:
+        self._find_pointers()
+        for project, version in self._pointers.items():
+            present = self._models.get(project)
+            if (present is None or present.version != version) and self._may_try(project, version):
+                self._load(project, version)
+        for project in set(self._models) - set(self._pointers):
+            # Redis has lost its data: what is in memory goes on serving until the pointer is restored.
+            log.debug("no live pointer project=%s", project)
+
+    def _may_try(self, project: int, version: str) -> bool:
+        failed = self._failed.get((project, version))
+        return failed is None or time.monotonic() - failed[0] > RETRY_SECONDS
+
+    def _load(self, project: int, version: str) -> None:
+        from model.live import load_version
+
+        began = time.monotonic()
+        try:
+            model = load_version(self._settings.models_dir, project, version, self._encoders.base, self._encoders.open)
+            model.warm()
+        except (ModelError, OSError) as error:
+            self._failed[(project, version)] = (time.monotonic(), str(error))
+            self._metrics.load_failures.inc()
+            log.error("version not loaded, the old one serves on project=%s version=%s: %s", project, version, error)
+            return
+        previous = self._models.get(project)
+        self._models[project] = model  # the swap
+        self._failed = {key: value for key, value in self._failed.items() if key[0] != project}
+        self._metrics.swaps.inc()
+        if previous is not None:
+            self._metrics.live.remove(str(project), previous.version)
+        self._metrics.live.labels(str(project), version).set(1)
+        log.info("swapped project=%s version=%s seconds=%.3f", project, version, time.monotonic() - began)

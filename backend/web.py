@@ -1,0 +1,69 @@
+"""The web process: one gunicorn worker with threads, so that live models are in memory once."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from backend.logs import configure_logs
+from backend.services import build_services
+from backend.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+def run_web(settings: Settings) -> None:
+    """Serves until SIGTERM."""
+    from gunicorn.app.base import BaseApplication
+
+    from backend.app import create_app
+
+    class Server(BaseApplication):  # type: ignore[misc]
+        """gunicorn without its command line."""
+
+        def load_config(self) -> None:
+            for name, value in _options(settings).items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Any:
+            # In the worker, after the fork: torch must not have run before.
+            configure_logs(settings, "web")
+            services = build_services(settings)
+            _verify_store(services)
+            return create_app(services)
+
+    configure_logs(settings, "web")
+    Server().run()
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "bind": f"{settings.host}:{settings.port}",
+        "workers": 1,
+        "worker_class": "gthread",
+        "threads": settings.web_threads,
+        "timeout": 0,  # a thread may wait for a large batch; the process is watched by its supervisor
+        "graceful_timeout": 10,
+        "keepalive": 30,
+        "accesslog": None,
+        "errorlog": "-",
+        "loglevel": "warning",
+        "limit_request_line": 4094,
+        "worker_tmp_dir": None,
+        "control_socket_disable": True,
+    }
+
+
+def _verify_store(services: Any) -> None:
+    """An unsafe Redis stops the start; one that is away does not, since predictions can go on without it."""
+    from backend.errors import StoreUnavailable
+
+    try:
+        for problem in services.stores.verify():
+            log.warning("redis: %s", problem)
+    except StoreUnavailable as error:
+        if error.evidence.get("kind"):
+            log.warning("redis is away: %s", error.message)
+            return
+        log.critical("%s", error.message)
+        raise SystemExit(4) from error  # gunicorn's "application failed to load": do not start again in a loop
