@@ -17,6 +17,7 @@ from backend.logs import configure_logs
 from backend.settings import Settings
 from backend.store.connection import connect
 from backend.store.queue import AllowedJob
+from backend.threads import use_one_thread
 
 log = logging.getLogger(__name__)
 
@@ -85,6 +86,7 @@ def _warm_up(work: Context) -> None:
     texts = ["a good day", "a bad day", "good food", "bad food"]
     samples = [Sample(i, (text,), {"ab"[i % 2]: 1.0}) for i, text in enumerate(texts)]
     fit_heads(spec, {"c": samples}, [{"t": text} for text in texts], work.encoders.base)
+    use_one_thread()
 
 
 def _work(settings: Settings, name: str) -> None:

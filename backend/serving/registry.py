@@ -15,6 +15,7 @@ from backend.serving.adapting import adapt
 from backend.settings import Settings
 from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
+from backend.threads import use_one_thread
 from model.errors import ModelError
 from model.spec import TaskSpec
 
@@ -112,6 +113,7 @@ class Registry:
         self._find_pointers()
         self._reason = "the encoder is loading"
         self._encoders.base.embed([("warm up",)])
+        use_one_thread()
         self._reason = "the versions are loading"
         self._catch_up()
         self._ready.set()
