@@ -51,13 +51,13 @@ def child(command: Command) -> Command:
 
     @click.option("--supervised", type=int, hidden=True, help="Process id of the supervisor to die with.")
     @wraps(command)
-    def with_settings(supervised: int | None) -> Any:
+    def with_settings(supervised: int | None, **others: Any) -> Any:
         if supervised is not None:
             from backend.lifetime import die_with
 
             # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
             die_with(supervised, signal.SIGTERM if command.__name__ == "redis" else signal.SIGKILL)
-        return command(current_settings())
+        return command(current_settings(), **others)
 
     return cast("Command", with_settings)
 
@@ -141,12 +141,16 @@ def redis(settings: Settings) -> None:
 
 
 @main.command(hidden=True)
+@click.option("--demo", "is_demo", is_flag=True)
 @child
-def console(settings: Settings) -> None:
+def console(settings: Settings, is_demo: bool) -> None:
     """Tell the user of `up` what is going on."""
-    from backend.console import run_console
+    from functools import partial
 
-    run_console(settings)
+    from backend.console import run_console
+    from backend.demo import prepare_project
+
+    run_console(settings, partial(prepare_project, settings) if is_demo else None)
 
 
 @main.command(hidden=True)

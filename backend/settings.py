@@ -163,3 +163,13 @@ def current_settings() -> Settings:
 def child_environment(**changes: str) -> dict[str, str]:
     """A copy of this process's environment with `changes`, for subprocesses (secrets travel here, never in argv)."""
     return {**os.environ, **changes}
+
+
+def environment_of(settings: Settings) -> dict[str, str]:
+    """The environment of `understudy up`'s children: this one, with what the command line or the demo set."""
+    given = {"HOST": settings.host, "PORT": str(settings.port), "DATA_DIR": str(settings.data_dir.absolute())}
+    if settings.label_studio_url:
+        given["LABEL_STUDIO_URL"] = settings.label_studio_url
+    if key := settings.label_studio_api_key.get_secret_value():
+        given["LABEL_STUDIO_API_KEY"] = key
+    return child_environment(**given)

@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 
 from backend.errors import SettingsError
 from backend.lifetime import adopt_orphans
-from backend.settings import Settings, child_environment
+from backend.settings import Settings, environment_of
 
 NEVER_GIVE_UP = 1_000_000
 """supervisord's startretries: each failed start waits one second longer than the one before."""
@@ -78,9 +78,7 @@ def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
     (config.parent / "logs").mkdir(parents=True, exist_ok=True)
     config.write_text(config_text(children), encoding="utf-8")
     sys.stdout.flush()
-    environment = child_environment(
-        HOST=settings.host, PORT=str(settings.port), DATA_DIR=str(settings.data_dir.absolute())
-    )
+    environment = environment_of(settings)
     os.execve(sys.executable, [sys.executable, "-m", "backend.supervisor", str(config)], environment)
 
 

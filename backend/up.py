@@ -14,7 +14,7 @@ from typing import NoReturn
 from backend.embedded_redis import find_redis_server, write_config
 from backend.errors import SettingsError
 from backend.secrets_store import admin_token, webhook_secret
-from backend.settings import Settings, child_environment
+from backend.settings import Settings, environment_of
 from backend.supervisor import Program, hold_lock, programs, start
 
 PORT_PATIENCE = 2.0
@@ -64,8 +64,6 @@ def _bind_problem(host: str, port: int) -> OSError | None:
 
 def _start_console(settings: Settings, command: Sequence[str]) -> None:
     """Starts the process that tells the user what is going on; it lives and dies with this one."""
-    environment = child_environment(
-        HOST=settings.host, PORT=str(settings.port), DATA_DIR=str(settings.data_dir.absolute())
-    )
+    environment = environment_of(settings)
     arguments = [sys.executable, "-m", "backend", *command, "--supervised", str(os.getpid())]
     subprocess.Popen(arguments, env=environment, stdin=subprocess.DEVNULL)

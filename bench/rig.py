@@ -183,7 +183,6 @@ class Rig:
     def start(self, timeout: float = 120.0) -> float:
         """Start and wait for /ready; seconds from exec to ready."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        log = (self.data_dir / "up.log").open("ab")
         command = [
             sys.executable,
             "-m",
@@ -195,9 +194,10 @@ class Rig:
             str(self.data_dir),
         ]
         began = time.monotonic()
-        self.process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **self._environment}, stdout=log, stderr=subprocess.STDOUT
-        )
+        with (self.data_dir / "up.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, env={**os.environ, **self._environment}, stdout=log, stderr=subprocess.STDOUT
+            )
         while time.monotonic() - began < timeout:
             if self.process.poll() is not None:
                 break
@@ -239,7 +239,7 @@ class Rig:
     def admin(self, method: str, path: str, body: Any = None) -> dict[str, Any]:
         """Call the admin API; the JSON reply."""
         headers = {"Authorization": f"Bearer {self.admin_token}"}
-        reply = self.session().request(method, f"{self.url}/admin{path}", json=body, headers=headers, timeout=60)
+        reply = requests.request(method, f"{self.url}/admin{path}", json=body, headers=headers, timeout=60)
         reply.raise_for_status()
         return dict(reply.json())
 

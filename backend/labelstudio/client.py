@@ -80,14 +80,14 @@ class LabelStudioClient:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
         if backend is None:
             return self._object("POST", "api/ml/", body)
-        return self._object("PATCH", f"api/ml/{backend}/", body)
+        return self._object("PATCH", f"api/ml/{backend}", body)
 
     def rename_backend(self, backend: Mapping[str, Any], title: str) -> Json:
         """Give a backend (one of `backends`) a new title; the project's `model_version` follows it.
 
         Label Studio needs URL and project along with the title, else it answers 500."""
         body = {"title": title, "url": backend["url"], "project": backend["project"]}
-        return self._object("PATCH", f"api/ml/{backend['id']}/", body)
+        return self._object("PATCH", f"api/ml/{backend['id']}", body)
 
     def webhooks(self, project: int) -> list[Json]:
         """Its webhooks: id, url, headers, is_active, …"""

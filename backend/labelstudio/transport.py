@@ -125,7 +125,8 @@ class Transport:
         try:
             said = _said(reply.json())
         except ValueError:
-            said = _said(reply.text)
+            html = "html" in reply.headers.get("content-type", "")
+            said = f"a page instead of JSON for {path}" if html else _said(reply.text)
         return self._error(f"Label Studio ({reply.status_code}): {said}", path, reply, said)
 
     def _error(

@@ -155,7 +155,7 @@ def test_connecting_again_makes_nothing_twice(studio: Studio, settings: Settings
     studio.changes.clear()
     assert "Webhook is in order" in connect(settings)
     assert json.dumps([studio.backends, studio.webhooks, studio.project]) == before
-    assert studio.changes == [("PATCH", "/api/ml/1/")]
+    assert studio.changes == [("PATCH", "/api/ml/1")]
 
 
 def test_new_credentials_and_a_new_secret_are_brought_along(studio: Studio, settings: Settings) -> None:
