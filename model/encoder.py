@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from model.base_model import find_base_model, read_config, read_pooling, read_window, sha256_of
+from model.base_model import find_base_model, read_config, read_pooling, read_window, sha256_of, tokenizer_files
+from model.errors import EncoderError
 from model.spec import Text
 from model.windows import Window, Windows
 
@@ -37,9 +38,14 @@ class Encoder:
         self.depth = min(KEPT_LAYERS, int(config.get("num_hidden_layers", config.get("n_layers", KEPT_LAYERS))))
         window = read_window(directory, config)
         self._windows = Windows(directory, window)
-        self._engine = _build_engine(directory, config, weights, self.depth, self.pooling, threads)
+        try:
+            self._engine = _build_engine(directory, config, weights, self.depth, self.pooling, threads)
+        except EncoderError:
+            raise
+        except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
+            raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
         self.width = int(self._engine.width)
-        self.digest = _digest(config, weights or directory / "model.safetensors", self.pooling, window)
+        self.digest = _digest(directory, config, weights or directory / "model.safetensors", self.pooling, window)
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`."""
@@ -92,7 +98,8 @@ def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _digest(config: dict[str, Any], weights: Path, pooling: str, window: int) -> str:
+def _digest(directory: Path, config: dict[str, Any], weights: Path, pooling: str, window: int) -> str:
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
-    text = json.dumps([shape, sha256_of(weights), pooling, window], sort_keys=True)
+    tokenizer = [sha256_of(path) for path in tokenizer_files(directory)]
+    text = json.dumps([shape, sha256_of(weights), tokenizer, pooling, window], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

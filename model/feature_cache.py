@@ -21,11 +21,18 @@ from model.spec import Text
 log = logging.getLogger(__name__)
 
 _COUNTER = b"\x00next"
+_PAGE, _HEADER, _INDEX = 4096, 16, 256
+"""LMDB keeps a value of this size on pages of its own; the index takes about 200 bytes an entry."""
+
+ROOM = 1.5
+BATCH = 256
+"""Entries of one transaction."""
 
 
 def text_key(text: Text) -> bytes:
     """16 bytes that name a text: the same for the same segments, whatever the process or machine."""
-    return xxhash.xxh3_128(b"\x1f".join(part.encode("utf-8", "surrogatepass") for part in text)).digest()
+    parts = [part.encode("utf-8", "surrogatepass") for part in text]
+    return xxhash.xxh3_128(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
 
 
 class FeatureCache:
@@ -33,8 +40,25 @@ class FeatureCache:
 
     def __init__(self, path: Path, max_mb: int) -> None:
         path.mkdir(parents=True, exist_ok=True)
+        self._bytes = max_mb << 20
+        try:
+            self._open(path)
+        except lmdb.Error as error:
+            log.warning("feature cache damaged, begun anew: %s", error)
+            for file in path.glob("*.mdb"):
+                file.unlink()
+            self._open(path)
+
+    def _open(self, path: Path) -> None:
+        # More address space than is ever filled: deleting needs free pages, too.
         self._environment = lmdb.open(
-            str(path), map_size=max_mb << 20, max_dbs=2, sync=False, metasync=False, readahead=False, max_readers=512
+            str(path),
+            map_size=int(self._bytes * ROOM) + (64 << 20),
+            max_dbs=2,
+            sync=False,
+            metasync=False,
+            readahead=False,
+            max_readers=512,
         )
         self._values = self._environment.open_db(b"values")
         self._order = self._environment.open_db(b"order", integerkey=False)
@@ -59,14 +83,14 @@ class FeatureCache:
 
     def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Store the items; makes room by dropping the oldest."""
-        for _ in range(3):
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
             try:
-                self._put(items)
-                return
-            except lmdb.MapFullError:
-                self._evict()
+                self._make_room(batch)
+                self._put(batch)
             except lmdb.Error as error:
-                log.warning("feature cache not written: %s", error)
+                log.warning("feature cache not written, emptied: %s", error)
+                self._empty()
                 return
 
     def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
@@ -78,22 +102,31 @@ class FeatureCache:
                     transaction.put(b"\x01" + number.to_bytes(8, "big"), key, db=self._order)
             transaction.put(_COUNTER, number.to_bytes(8, "big"), db=self._order)
 
-    def _evict(self) -> None:
+    def _make_room(self, items: Sequence[tuple[bytes, bytes]]) -> None:
+        """Drop the oldest tenth, or as many as come, when the store would outgrow its bound."""
+        if not items:
+            return
+        pages = -(-(len(items[0][1]) + _HEADER) // _PAGE)
+        limit = max(BATCH, self._bytes // (pages * _PAGE + _INDEX))
+        with self._environment.begin(write=True) as transaction:
+            entries = transaction.stat(self._values)["entries"]
+            if entries + len(items) <= limit:
+                return
+            cursor = transaction.cursor(self._order)
+            cursor.set_range(b"\x01")
+            for _ in range(max(limit // 10, entries + len(items) - limit)):
+                if not cursor.value():
+                    break
+                transaction.delete(cursor.value(), db=self._values)
+                cursor.delete()
+
+    def _empty(self) -> None:
         try:
-            with self._environment.begin(write=True) as transaction:
-                drop = max(1, transaction.stat(self._values)["entries"] // 10)
-                cursor = transaction.cursor(self._order)
-                cursor.set_range(b"\x01")
-                for _ in range(drop):
-                    if not cursor.value():
-                        break
-                    transaction.delete(cursor.value(), db=self._values)
-                    cursor.delete()
-        except lmdb.Error as error:  # even deleting needs free pages; start over rather than stay full
-            log.warning("feature cache emptied: %s", error)
             with self._environment.begin(write=True) as transaction:
                 transaction.drop(self._values, delete=False)
                 transaction.drop(self._order, delete=False)
+        except lmdb.Error as error:
+            log.warning("feature cache stays full: %s", error)
 
     def __len__(self) -> int:
         with self._environment.begin() as transaction:

@@ -92,7 +92,9 @@ def blend(head: Floats, tuned: Floats, weight: float, *, multilabel: bool = Fals
     return softmax_rows(logs)
 
 
-def align_columns(probabilities: Floats, have: tuple[str, ...], want: tuple[str, ...], fallback: Floats) -> Floats:
+def align_columns(
+    probabilities: Floats, have: tuple[str, ...], want: tuple[str, ...], fallback: Floats, *, multilabel: bool = False
+) -> Floats:
     """Columns of `probabilities` in the order of `want`.
 
     A label that the fine-tuned model does not know takes the head's own value (`fallback` [n, K]), and for
@@ -105,6 +107,9 @@ def align_columns(probabilities: Floats, have: tuple[str, ...], want: tuple[str,
     result = fallback.copy()
     if known.any():
         mine = probabilities[:, [column[label] for label in want if label in column]]
+        if multilabel:  # independent answers: nothing is shared out
+            result[:, known] = mine
+            return result
         share = fallback[:, known].sum(1, keepdims=True)
         result[:, known] = mine / np.maximum(mine.sum(1, keepdims=True), 1e-12) * share
     return result

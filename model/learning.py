@@ -152,7 +152,7 @@ def target_matrix(labels: Sequence[str], samples: Sequence[Sample], multilabel: 
         for key, share in sample.target.items():
             if key in column:
                 row[column[key]] = share
-        if row.sum() > 0 or (multilabel and not sample.target):
+        if sample.weight > 0 and (row.sum() > 0 or (multilabel and not sample.target)):
             usable.append(sample)
             rows.append(row if multilabel else row / row.sum())
     return usable, np.array(rows).reshape(len(rows), len(labels))

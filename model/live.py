@@ -81,7 +81,7 @@ class LiveModel:
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or tuned is None or part.weight <= 0:
             return own
-        other = align_columns(part.scores(tuned), part.labels, head.labels, own)
+        other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
         mixed = blend(own, other, part.weight, multilabel=part.multilabel)
         return apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
 
@@ -90,7 +90,8 @@ class LiveModel:
         if listed is None:
             return decide(control, config, row)
         keys = tuple(dict.fromkeys(listed))
-        filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled, keys))
+        exclusive = control.kind is not Kind.MULTIPLE
+        filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled, keys), exclusive)
         return decide(control, {**config, "labels": list(keys)}, filled, options=keys)
 
     def _zero_shot(self, pooled: Floats, keys: Sequence[str]) -> Floats:
@@ -100,13 +101,15 @@ class LiveModel:
         return head.scores([("",)], pooled[None])[0]
 
 
-def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallback: Floats) -> Floats:
+def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallback: Floats, exclusive: bool) -> Floats:
     """The learned probability of each wanted label; a label never seen takes its zero-shot share."""
     column = {label: index for index, label in enumerate(have)}
     known = np.array([label in column for label in want], dtype=bool)
     filled = fallback.copy()
     learned = np.array([row[column[label]] for label in want if label in column])
-    if known.any() and learned.sum() > 0:
+    if not exclusive:
+        filled[known] = learned
+    elif known.any() and learned.sum() > 0:
         filled[known] = learned / learned.sum() * fallback[known].sum()
     return filled
 
@@ -133,7 +136,10 @@ def load_version(
         )
     weights = _encoder_weights(root, project, manifest)
     heads, finetuned = read_heads(directory, weights)
-    spec = TaskSpec.from_json(manifest.spec)
+    try:
+        spec = TaskSpec.from_json(manifest.spec)
+    except (KeyError, ValueError, TypeError) as error:
+        raise VersionError(f"{version}: its task spec cannot be read: {error!r}", version=version) from error
     missing = {control.name for control in spec.controls} - set(heads)
     if missing:
         raise VersionError(f"{version} has no head for {', '.join(sorted(missing))}", version=version)

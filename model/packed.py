@@ -33,7 +33,7 @@ class PackedBert:
         self.width = int(config["hidden_size"])
         self.layers = int(config["num_hidden_layers"])
         self.keep, self.pooling = keep, pooling
-        named = {name.removeprefix("bert."): value for name, value in weights.items()}
+        named = {name.removeprefix("bert."): value.float() for name, value in weights.items()}
         pack = _packer(named["encoder.layer.0.output.dense.weight"])
         self._words = named["embeddings.word_embeddings.weight"]
         self._positions = named["embeddings.position_embeddings.weight"]

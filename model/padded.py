@@ -32,7 +32,7 @@ class PaddedEncoder:
                 self._model.load_state_dict(load_file(weights))
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
-        self._model.eval()
+        self._model.float().eval()
         self._typed = self._model.config.model_type in ("bert", "electra", "roformer")
         self._pad = self._model.config.pad_token_id or 0
         self.width = int(self._model.config.hidden_size)

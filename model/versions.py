@@ -27,7 +27,7 @@ from model.manifest import Manifest, library_versions, now, read_manifest
 
 Arrays = dict[str, NDArray[Any]]
 
-NAME = re.compile(r"v\d{1,9}(\.\d{1,9})?")
+NAME = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 """`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
@@ -51,7 +51,7 @@ def write_version(
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
-    On any failure nothing is left under the version's name.
+    On any failure before the rename nothing is left under the version's name; after it the version is whole.
     """
     from safetensors.numpy import save
 
@@ -121,6 +121,8 @@ def _under(arrays: Arrays, prefix: str) -> Arrays:
 def verify_version(directory: Path) -> Manifest:
     """The manifest of a version whose files are all there and unchanged. Raises VersionError."""
     manifest = read_manifest(directory)
+    if not isinstance(manifest.files, dict) or not {WEIGHTS, HEADS} <= set(manifest.files):
+        raise VersionError(f"{directory.name}: the manifest does not list the files", version=directory.name)
     for name, facts in manifest.files.items():
         path = directory / name
         if not path.is_file() or path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
@@ -160,7 +162,7 @@ def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_a
     kept one uses.
     """
     manifests = list_versions(root, project)
-    kept = keep | {manifest.version for manifest in manifests[-newest:]}
+    kept = keep | {manifest.version for manifest in manifests[max(0, len(manifests) - newest) :]}
     kept |= {m.version for m in manifests if _age(version_path(root, project, m.version)) < min_age_s}
     kept |= {m.finetuned for m in manifests if m.version in kept and m.finetuned}
     dead = [manifest.version for manifest in manifests if manifest.version not in kept]

@@ -27,26 +27,52 @@ class Windows:
 
     def __init__(self, directory: Path, length: int) -> None:
         self.length = length
-        self._tokenizer = _load_tokenizer(directory)
+        self._tokenizer, self._whole = _load_tokenizer(directory), _load_tokenizer(directory)
+        self._whole.no_padding()
+        self._whole.no_truncation()
         self._tokenizer.no_padding()
-        special = self._tokenizer.num_special_tokens_to_add(True)
-        stride = max(0, min(OVERLAP, (length - special) // 4))
-        self._tokenizer.enable_truncation(max_length=length, stride=stride)
+        self._space = length - self._tokenizer.num_special_tokens_to_add(True)
+        self._tokenizer.enable_truncation(max_length=length, stride=max(0, min(OVERLAP, self._space // 4)))
 
     def split(self, texts: Sequence[Text]) -> list[Window]:
         """All windows of all texts; every text has at least one. A pair is one sequence of two segments."""
-        inputs = [_as_input(text) for text in texts]
+        inputs: list[str | tuple[str, str]] = []
+        owners: list[int] = []
+        for index, text in enumerate(texts):
+            parts = self._as_inputs(text)
+            inputs += parts
+            owners += [index] * len(parts)
         windows: list[Window] = []
-        for index, encoding in enumerate(self._tokenizer.encode_batch(inputs)):
+        for owner, encoding in zip(owners, self._tokenizer.encode_batch(inputs), strict=True):
             for part in (encoding, *encoding.overflowing):
-                windows.append(Window(index, part.ids, part.type_ids))
+                windows.append(Window(owner, part.ids, part.type_ids))
         return windows
 
+    def _as_inputs(self, text: Text) -> Sequence[str | tuple[str, str]]:
+        if len(text) <= 1:
+            return [text[0] if text else ""]
+        first, second = text[0], "\n".join(text[1:])
+        half = self._space // 2
+        if min(len(first), len(second)) <= half:  # a token has a character at least
+            return [(first, second)]
+        return self._pairs(first, second, half)
 
-def _as_input(text: Text) -> str | tuple[str, str]:
-    if len(text) <= 1:
-        return text[0] if text else ""
-    return text[0], "\n".join(text[1:])
+    def _pairs(self, first: str, second: str, half: int) -> Sequence[tuple[str, str]]:
+        """Two long segments walk side by side: the tokenizer would give every part of one with every part of the
+        other, 841 windows for two of 1,200 words."""
+        parts = [self._parts(segment, half) for segment in (first, second)]
+        if min(map(len, parts)) == 1:
+            return [(first, second)]
+        count = max(map(len, parts))
+        return [(parts[0][min(i, len(parts[0]) - 1)], parts[1][min(i, len(parts[1]) - 1)]) for i in range(count)]
+
+    def _parts(self, segment: str, size: int) -> list[str]:
+        """The segment in pieces of at most `size` tokens, cut between tokens."""
+        offsets = self._whole.encode(segment, add_special_tokens=False).offsets
+        step = max(1, size - min(OVERLAP, size // 4))
+        starts = range(0, max(1, len(offsets) - size + step), step)
+        cuts = [offsets[start : start + size] for start in starts]
+        return [segment[cut[0][0] : cut[-1][1]] for cut in cuts if cut] or [segment]
 
 
 def _load_tokenizer(directory: Path) -> Any:

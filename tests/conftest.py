@@ -114,3 +114,47 @@ def make_record() -> Callable[..., Any]:
         return ExampleRecord(annotation=annotation, task=task or annotation, **fields)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def shared_features() -> Iterator[Path]:
+    """One feature cache for the tests of a process: no text is encoded twice."""
+    with tempfile.TemporaryDirectory(prefix="us-features-") as scratch:
+        yield Path(scratch)
+
+
+@pytest.fixture
+def context(settings: Settings, shared_features: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """What jobs run in: they find it where a worker process would."""
+    from backend.jobs import context as module
+
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    settings.features_dir.symlink_to(shared_features)
+    module.context.cache_clear()
+    monkeypatch.setattr(module, "current_settings", lambda: settings)
+    yield module.context()
+    module.context().stores.close()
+    module.context.cache_clear()
+
+
+@pytest.fixture
+def services(context: Any, settings: Settings) -> Iterator[Any]:
+    """The web process's services, with models serving."""
+    from backend.services import build_services
+
+    built = build_services(settings)
+    deadline = time.monotonic() + 60
+    while built.registry.not_ready:
+        assert time.monotonic() < deadline, built.registry.not_ready
+        time.sleep(0.02)
+    yield built
+    built.stop()
+    built.stores.close()
+
+
+@pytest.fixture
+def client(services: Any) -> Any:
+    """A test client of the web application."""
+    from backend.app import create_app
+
+    return create_app(services).test_client()

@@ -52,8 +52,9 @@ class Registry:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the follower."""
+        """End the follower; returns when it has ended."""
         self._stop.set()
+        self._thread.join(2 * self._settings.poll_seconds + 1)
 
     @property
     def not_ready(self) -> str:
