@@ -146,7 +146,9 @@ def _run_process(work: Context, job: str, directory: Path) -> str:
     finally:
         process.kill()
         process.wait()
-    reader.join(5)
+        reader.join(5)
+        if process.stdout is not None:
+            process.stdout.close()
     if process.returncode == 0:
         return ""
     return str(last.get("error") or f"the training process ended with status {process.returncode}")

@@ -1,4 +1,4 @@
-"""Everything that a real Label Studio 1.23.2 sent, replayed: no request may fail, and no reply may break Label Studio."""
+"""What a real Label Studio 1.23.2 sent, replayed: no request may fail, and no reply may break Label Studio."""
 
 from __future__ import annotations
 

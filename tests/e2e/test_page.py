@@ -14,7 +14,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from bench.rig import ROOT
-from tests.e2e.conftest import Backend, Studio, label_of
+from tests.e2e.conftest import Backend, Studio, label_of, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -30,6 +30,10 @@ FLAGS = [
     "--disable-sync",
     "--window-size=1280,860",
 ]
+
+
+CHECKED = "[class*=choices] input:checked"
+"""Label Studio's own markup of a chosen choice."""
 
 
 @pytest.fixture
@@ -56,14 +60,10 @@ def test_the_annotator_sees_the_preselected_choice(
     task = int(label_studio.tasks(project)[0]["id"])
 
     browser.get(f"{label_studio.server.url}/projects/{project}/data?task={task}")
-    wait = WebDriverWait(browser, 60)
-    chosen = wait.until(
-        lambda page: page.find_elements(
-            By.CSS_SELECTOR, "input[type=radio]:checked, .ant-checkbox-checked, input[type=checkbox]:checked"
-        )
-    )
+    [prediction] = wait_until(lambda: label_studio.predictions(task), "opening the task asks for a prediction")
+    expected = label_of(prediction)
+    chosen = WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.CSS_SELECTOR, CHECKED))
 
-    expected = label_of(label_studio.predictions(task)[-1])
     ARTIFACTS.mkdir(exist_ok=True)
     browser.save_screenshot(str(ARTIFACTS / "pre-label.png"))
     shown = [element.find_element(By.XPATH, "./ancestor::label[1]").text for element in chosen]

@@ -1,0 +1,86 @@
+"""The scheduler: everything that is due comes from the data, so that losing the queue loses nothing."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from backend.jobs.refit import refit
+from backend.scheduler import Scheduler
+from tests.jobs.conftest import PROJECT, Labels
+
+
+@pytest.fixture
+def scheduler(context: Any) -> Scheduler:
+    return Scheduler(context)
+
+
+def queued(context: Any) -> int:
+    return int(context.stores.queue.length("backend.jobs.refit.refit"))
+
+
+def test_only_one_scheduler_is_active(context: Any, scheduler: Scheduler) -> None:
+    assert scheduler.tick() and not Scheduler(context).tick()
+    scheduler.leave()
+    assert Scheduler(context).tick()
+
+
+def test_a_refit_that_was_lost_with_the_queue_is_asked_for_again(
+    context: Any, scheduler: Scheduler, labels: Labels
+) -> None:
+    labels.add(0, 8)
+    for key in context.stores._redis.keys("rq:*"):
+        context.stores._redis.delete(key)
+    scheduler.tick()
+    assert queued(context) == 1
+    refit(PROJECT)
+    context.stores._redis.delete("rq:queue:learn")
+    scheduler.tick()
+    assert queued(context) == 0, "nothing is due"
+
+
+def test_a_training_whose_worker_died_is_sent_again_and_given_up_in_the_end(
+    context: Any, scheduler: Scheduler, labels: Labels
+) -> None:
+    record, _ = context.stores.jobs.request_training(PROJECT, by="test")
+    job = record["id"]
+    context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 1})
+    scheduler.tick()
+    assert context.stores.jobs.get(job)["status"] == "queued"
+    context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 5})
+    scheduler.tick()
+    assert context.stores.jobs.get(job)["status"] == "failed"
+    assert context.stores.jobs.running(PROJECT) is None
+
+
+def test_a_training_that_only_rq_forgot_is_sent_again(context: Any, scheduler: Scheduler, labels: Labels) -> None:
+    record, _ = context.stores.jobs.request_training(PROJECT, by="test")
+    context.stores.jobs.update(record["id"], {"sent_at": time.time() - 60})
+    scheduler.tick()
+    assert context.stores.queue.length("backend.jobs.train.train") == 1, "still waiting: not sent twice"
+    for key in context.stores._redis.keys("rq:*"):
+        context.stores._redis.delete(key)
+    scheduler.tick()
+    assert context.stores.queue.length("backend.jobs.train.train") == 1
+
+
+def test_a_fine_tune_is_asked_for_when_the_policy_says_so(context: Any, scheduler: Scheduler, labels: Labels) -> None:
+    labels.add(0, 48)
+    refit(PROJECT)
+    scheduler.tick()
+    running = context.stores.jobs.running(PROJECT)
+    assert running is not None and "first time, with 48 labels" in running["by"]
+
+
+def test_redis_that_lost_everything_gets_its_pointer_back_from_disk(
+    context: Any, scheduler: Scheduler, labels: Labels
+) -> None:
+    labels.add(0, 16)
+    refit(PROJECT)
+    context.stores._redis.flushall()
+    scheduler.tick()
+    assert context.stores.versions.live(PROJECT) == "v0.1"
+    assert "lost" in context.stores.projects.dirty(PROJECT)
+    assert context.stores.versions.allocate(PROJECT, tuned=0) == "v0.2", "no name is given twice"
