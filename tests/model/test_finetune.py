@@ -1,0 +1,113 @@
+"""Fine-tuning on a tiny BERT: it learns, it resumes exactly, and what is served is what was trained."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from model.encoder import Encoder
+from model.finetune import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
+
+WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "light", "chair"]
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("tiny")
+    vocabulary = {word: index for index, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *WORDS])}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.save(str(folder / "tokenizer.json"))
+    config = BertConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def lesson(tiny: Path) -> Lesson:
+    generator = np.random.default_rng(0)
+    texts = [(" ".join(generator.choice(WORDS[3:], 4)) + " " + WORDS[i % 3],) for i in range(36)]
+    targets = np.eye(3)[[i % 3 for i in range(36)]]
+    features = Encoder(tiny).embed(texts)[:, -1]
+    start = prototype_head(np.eye(3, features.shape[1]), features, targets)
+    return Lesson("label", ("a", "b", "c"), False, texts, targets, np.ones(36), start)
+
+
+def tune(tiny: Path, lesson: Lesson, steps: int, checkpoint: Path | None = None, stop: int | None = None) -> Tuning:
+    tuning = Tuning(tiny, [lesson], seed=3, threads=1)
+
+    def report(step: int, loss: float) -> None:
+        if step == stop:
+            raise KeyboardInterrupt
+
+    with contextlib.suppress(KeyboardInterrupt):
+        tuning.run(steps, report, checkpoint)
+    return tuning
+
+
+def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    tuning = tune(tiny, lesson, 60)
+    tuning.save_encoder(tmp_path / "encoder.safetensors")
+    served = Encoder(tiny, weights=tmp_path / "encoder.safetensors")
+    head = tuning.heads({"label": 1.0}, {"label": 1.0})["label"]
+    scores = head.scores(served.embed(lesson.texts)[:, -1])
+    accuracy = (scores.argmax(1) == lesson.targets.argmax(1)).mean()
+    assert accuracy > 0.8
+    assert served.digest != Encoder(tiny).digest
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    tune(tiny, lesson, 60, checkpoint, stop=40)
+    assert checkpoint.is_file()
+    steps: list[int] = []
+    resumed = Tuning(tiny, [lesson], seed=3, threads=1)
+    resumed.run(60, lambda step, loss: steps.append(step), checkpoint)
+    assert steps[0] == 26, "the checkpoint of step 25"
+    whole = tune(tiny, lesson, 60)
+    for name, parameter in whole._trainable().items():
+        np.testing.assert_allclose(
+            resumed._trainable()[name].detach().numpy(), parameter.detach().numpy(), rtol=0, atol=2e-5
+        )
+
+
+def test_a_torn_checkpoint_starts_anew(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "run.safetensors"
+    checkpoint.write_bytes(b"torn")
+    steps: list[int] = []
+    Tuning(tiny, [lesson], seed=3, threads=1).run(2, lambda step, loss: steps.append(step), checkpoint)
+    assert steps == [1, 2]
+
+
+def test_batches_are_even_over_the_classes() -> None:
+    targets = np.eye(4)[[0] * 50 + [1] * 5 + [2] * 2 + [3]]
+    rows = draw_batch(targets, False, np.random.default_rng(0))
+    counts = np.bincount(targets[rows].argmax(1), minlength=4)
+    assert counts.tolist() == [4, 4, 4, 4]
+
+
+def test_equal_labels_close_together_cost_less() -> None:
+    import torch
+
+    labels = torch.tensor([0, 0, 1, 1])
+    near = torch.nn.functional.normalize(torch.tensor([[1.0, 0], [1, 0.1], [0, 1], [0.1, 1]]), dim=-1)
+    assert contrastive_loss(near, labels) < contrastive_loss(near[[0, 2, 1, 3]], labels)
+    assert float(contrastive_loss(near, torch.arange(4))) == 0.0
+
+
+def test_steps_grow_with_the_labels() -> None:
+    assert [steps_for(n) for n in (1, 16, 64, 256, 1000, 9000)] == [60, 60, 100, 200, 300, 300]
