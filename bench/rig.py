@@ -137,11 +137,12 @@ class Project:
         return [int(pair["annotation"]["id"]) for pair in pairs]
 
     def settle(self, quiet: float = 2.0, timeout: float = 120.0) -> str:
-        """Wait until the version has not changed for `quiet` seconds; that version."""
+        """Wait until all labels are learned and the version has not changed for `quiet` seconds; that version."""
         version, since, deadline = self.setup(), time.monotonic(), time.monotonic() + timeout
         while time.monotonic() - since < quiet and time.monotonic() < deadline:
             time.sleep(0.1)
-            if (now := self.setup()) != version:
+            now = self.setup()
+            if now != version or self.rig.admin("GET", f"/projects/{self.number}")["pending"]:
                 version, since = now, time.monotonic()
         return version
 

@@ -12,10 +12,10 @@ from model.calibration import apply_temperature, fit_temperature
 from model.coldstart import normalise, refine_prototypes, zero_shot
 from model.evaluation import evaluate, evaluate_multilabel, log_losses, micro_f1
 from model.features import Terms
-from model.head import LinearHead, Reference, blend_zero_shot, restore_head
+from model.head import Choice, LinearHead, Reference, blend_zero_shot, restore_head
 from model.holdout import stratified_folds
 from model.labelnames import words_of
-from model.search import Data, search, select_members
+from model.search import DIMENSIONS, Data, Search, search, select_members
 from model.spec import Control, Document, Kind, Sample, Samples, TaskSpec, Text
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
@@ -24,6 +24,12 @@ Floats = NDArray[np.floating]
 
 PSEUDO_LABELS = 4
 """Labels that the zero-shot answer is worth while there are few (LEARNING section 8)."""
+
+REPEAT_SIZE = 300_000
+"""Rows x dimensions x classes above which a whole search takes longer than half a second."""
+
+SEARCH_GROWTH = 1.1
+"""Growth in rows after which the choices are searched for again."""
 
 TEMPERATURE_FROM = 64
 """Labels from which a temperature is fitted: below, T = 1 had the lower calibration error."""
@@ -68,11 +74,14 @@ def fit_heads(
     *,
     seed: int = 0,
     previous: Mapping[str, Mapping[str, Any]] | None = None,
+    repeat: bool = False,
 ) -> dict[str, LinearHead]:
     """One head per control of `spec`.
 
     `samples` may lack a control, hold one class only or labels unknown to the spec (these rows are left out); `pool`
     are unlabelled tasks; `previous` the earlier heads' configs, around which the search is thinned when rows are many.
+    `repeat`: with many rows take the choices of `previous` as they are, several times as fast; `is_settled` tells
+    whether a search is due.
     """
     return {
         control.name: fit_head(
@@ -82,6 +91,7 @@ def fit_heads(
             embedder,
             seed=seed,
             previous=(previous or {}).get(control.name),
+            repeat=repeat,
         )
         for control in spec.controls
     }
@@ -95,6 +105,7 @@ def fit_head(
     *,
     seed: int = 0,
     previous: Mapping[str, Any] | None = None,
+    repeat: bool = False,
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
     labels = labels_of(control, samples)
@@ -109,7 +120,35 @@ def fit_head(
     weights = np.array([sample.weight for sample in usable])
     folds = stratified_folds(texts, targets, 3 if len(texts) > 128 else 5, seed)
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
+    if repeat and previous and _can_repeat(data, labels, previous):
+        return _fit_again(empty, data, previous)
     return _fit_on(empty, data, previous)
+
+
+def is_settled(config: Mapping[str, Any]) -> bool:
+    """Whether a head's choices were searched for on about as many rows as it was fitted on."""
+    count = int(config.get("n", 0))
+    return count <= SEARCH_GROWTH * int(config.get("searched", count))
+
+
+def _can_repeat(data: Data, labels: Sequence[str], previous: Mapping[str, Any]) -> bool:
+    rows, classes = data.targets.shape
+    same = list(labels) == list(previous.get("labels", ())) and previous.get("multilabel") == data.multilabel
+    return same and bool(previous.get("members")) and rows * min(rows, DIMENSIONS) * classes > REPEAT_SIZE
+
+
+def _fit_again(empty: LinearHead, data: Data, previous: Mapping[str, Any]) -> LinearHead:
+    """The previous choices, shares, temperature and threshold on the present rows; nothing is scored."""
+    items = previous["members"]
+    choices = [Choice(item["view"], item["words"], item["prior"], item["strength"]) for item in items]
+    members = Search(data).fit(choices, [float(item["weight"]) for item in items])
+    terms = data.terms if any(member.word_coefficients is not None for member in members) else empty.terms
+    searched = previous.get("searched", previous.get("n", 0))
+    details = {"n": len(data.texts), "searched": searched, "oof": previous.get("oof", {})}
+    temperature, threshold = float(previous["temperature"]), float(previous["threshold"])
+    return LinearHead(
+        empty.labels, data.multilabel, data.reference, members, terms, temperature, 0.0, threshold, details
+    )
 
 
 def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -> LinearHead:
@@ -130,7 +169,7 @@ def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -
     measures = (
         evaluate_multilabel(held_out, data.targets, threshold) if data.multilabel else evaluate(held_out, data.targets)
     )
-    details = {"n": count, "oof": {key: round(float(value), 4) for key, value in measures.items()}}
+    details = {"n": count, "searched": count, "oof": {key: round(float(value), 4) for key, value in measures.items()}}
     return LinearHead(
         empty.labels, data.multilabel, data.reference, members, terms, temperature, share, threshold, details
     )

@@ -30,12 +30,22 @@ def refit(project: int) -> str:
     work = context()
     outcome = _refit(work, int(project))
     log.info("refit project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
+    if outcome == "published" and not _is_settled(work, int(project)) and not work.stores.jobs.is_learner_wanted():
+        log.info("search project=%s outcome=%s", project, _refit(work, int(project), search=True))
     if outcome in ("published", "unchanged"):
         encode_ahead(work, int(project))
     return outcome
 
 
-def _refit(work: Context, project: int) -> str:
+def _is_settled(work: Context, project: int) -> bool:
+    """False when the live heads repeat choices that were made on clearly fewer labels."""
+    from model.learning import is_settled
+
+    live = work.stores.versions.live(project)
+    return live is None or all(is_settled(config) for config in work.live_model(project, live).configs.values())
+
+
+def _refit(work: Context, project: int, search: bool = False) -> str:
     stores = work.stores
     stores.jobs.begin_refit(project)
     config = stores.projects.config(project)
@@ -52,13 +62,13 @@ def _refit(work: Context, project: int) -> str:
     snapshot = stores.examples.snapshot(project)
     pool = work.pools.read(work, project)
     champion = _load(work, project, live)
-    if not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
+    if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
         stores.versions.note_fitted(project, snapshot.seq)
         return "unchanged"
     consensus = reach_consensus(spec, snapshot.records)
     if champion is not None:
         test_then_train(work, project, champion, consensus, champion.manifest)
-    return _publish(work, project, spec, snapshot, consensus, champion, live, pool)
+    return _publish(work, project, spec, snapshot, consensus, champion, live, pool, search)
 
 
 def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int) -> bool:
@@ -91,6 +101,7 @@ def _publish(
     champion: LiveModel | None,
     live: str | None,
     pool: list[dict[str, str]],
+    search: bool,
 ) -> str:
     from model.learning import fit_heads
     from model.live import LiveModel
@@ -104,6 +115,7 @@ def _publish(
         base,
         seed=work.settings.seed,
         previous=champion.configs if champion else None,
+        repeat=not search,
     )
     finetuned = champion.finetuned if champion else None
     tuned = version_order(live)[0] if live and finetuned is not None else 0

@@ -70,7 +70,10 @@ class Registry:
         if project is None:
             return FIRST
         model = self._models.get(project)
-        return model.version if model else self._pointers.get(project, FIRST)
+        if model is not None:
+            return model.version
+        # Once models serve, a pointer whose version is not loaded yet does not answer: /predict would contradict.
+        return FIRST if self._ready.is_set() else self._pointers.get(project, FIRST)
 
     def model_for(self, project: int | None, spec: TaskSpec, timeout: float) -> LiveModel:
         """The model that answers for `project` under `spec`: take it once per request. Raises NotReady."""
