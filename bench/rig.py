@@ -241,7 +241,8 @@ class Rig:
         """Call the admin API; the JSON reply."""
         headers = {"Authorization": f"Bearer {self.admin_token}"}
         reply = requests.request(method, f"{self.url}/admin{path}", json=body, headers=headers, timeout=60)
-        reply.raise_for_status()
+        if not reply.ok:
+            raise requests.HTTPError(f"{path}: {reply.status_code} {reply.text}", response=reply)
         return dict(reply.json())
 
     def wait_job(self, job: str, timeout: float = 600.0) -> dict[str, Any]:

@@ -38,7 +38,11 @@ def run_learner(settings: Settings) -> None:
     """Refits heads, with a warm encoder."""
     configure_logs(settings, "learner")
     work = _open()
-    _warm_up(work)
+    from model.warming import warm_up
+
+    # What the first refit would otherwise wait for: encoder, optimiser, TF-IDF.
+    warm_up(work.encoders.base)
+    use_one_thread()
     _work(settings, "learn")
 
 
@@ -74,19 +78,6 @@ def wait_for_redis(work: Context, pause: float = 0.2) -> None:
         for problem in work.stores.verify():
             log.warning("redis: %s", problem)
         return
-
-
-def _warm_up(work: Context) -> None:
-    """Load what the first refit would otherwise wait for: encoder, optimiser, TF-IDF."""
-    from model.learning import fit_heads
-    from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
-
-    control = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
-    spec = TaskSpec((Input("t", "Text", "$t"),), (control,))
-    texts = ["a good day", "a bad day", "good food", "bad food"]
-    samples = [Sample(i, (text,), {"ab"[i % 2]: 1.0}) for i, text in enumerate(texts)]
-    fit_heads(spec, {"c": samples}, [{"t": text} for text in texts], work.encoders.base)
-    use_one_thread()
 
 
 def _work(settings: Settings, name: str) -> None:

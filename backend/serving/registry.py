@@ -116,7 +116,9 @@ class Registry:
         self._reason = "waiting for Redis"
         self._find_pointers()
         self._reason = "the encoder is loading"
-        self._encoders.base.embed([("warm up",)])
+        from model.warming import warm_up
+
+        warm_up(self._encoders.base)
         use_one_thread()
         self._reason = "the versions are loading"
         self._catch_up()

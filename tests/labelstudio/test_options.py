@@ -1,0 +1,71 @@
+"""Choices listed in the task data: flat, with aliases, as trees, or missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.documents import Undecidable, read_document, read_options
+from model.spec import Control, Input, Kind, TaskSpec
+from tests.labelstudio.samples import CONFIGS, TASKS, control
+
+TREE = [{"value": "A", "alias": "a", "children": [{"value": "A1"}, {"value": ""}]}, {"value": "B"}]
+
+
+def dynamic(*keys: str, **more: Any) -> Control:
+    return control("c", *keys, options_field="options", **more)
+
+
+def test_the_recorded_options_are_the_labels_of_the_task() -> None:
+    spec = parse_label_config(CONFIGS["dynamic_choices"])
+    assert read_document(spec, TASKS["dynamic_choices"][0]) == ({"text": "a"}, {"c": ["X", "Y"]})
+
+
+def test_options_of_the_config_come_first_and_none_twice() -> None:
+    assert read_options(dynamic("Z", "A"), {"options": ["A", {"value": "B"}, "B", 7]}) == ["Z", "A", "B", "7"]
+
+
+def test_an_alias_stands_for_its_value() -> None:
+    assert read_options(dynamic(), {"options": TREE}) == ["a", "B"]
+
+
+@pytest.mark.parametrize("tree", [dynamic(nested=True), dynamic(kind=Kind.TAXONOMY, tag="Taxonomy")])
+def test_a_tree_of_options_is_walked_where_labels_are_paths(tree: Control) -> None:
+    assert read_options(tree, {"options": TREE}) == ["a", "a/A1", "B"]
+
+
+@pytest.mark.parametrize("options", [None, [], "A", {"value": "A"}, 7, [None, {}, [], True, ""]])
+def test_a_task_that_offers_nothing_is_undecidable(options: Any) -> None:
+    with pytest.raises(Undecidable, match="offers no choices"):
+        read_options(dynamic(), {"options": options})
+
+
+@pytest.mark.parametrize("data", [{}, None, []])
+def test_a_task_without_the_field_is_undecidable_unless_the_config_has_labels(data: Any) -> None:
+    with pytest.raises(Undecidable, match="'options' is missing"):
+        read_options(dynamic(), data)
+    assert read_options(dynamic("A"), data) == ["A"]
+
+
+def test_a_document_without_its_options_is_undecidable() -> None:
+    spec = TaskSpec((Input("text", "Text", "$text"),), (dynamic(),))
+    with pytest.raises(Undecidable, match="'options' is missing"):
+        read_document(spec, {"text": "a"})
+
+
+def test_the_text_under_the_undefined_field_is_no_list_of_options() -> None:
+    with pytest.raises(Undecidable, match="is missing"):
+        read_options(dynamic(), {"$undefined$": ["a", "b"]})
+
+
+def test_options_are_cleaned() -> None:
+    assert read_options(dynamic(), {"options": ["a\0", "\ud800"]}) == ["a ", "\ufffd"]
+
+
+def test_endless_trees_are_cut() -> None:
+    tree: list[Any] = []
+    for _ in range(500):
+        tree = [{"value": "x", "children": tree}]
+    assert len(read_options(dynamic(nested=True), {"options": tree})) == 32

@@ -1,0 +1,112 @@
+"""Live models: what is published is served, what is damaged is not, and a changed config never brings a dead label."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from backend.jobs.refit import refit
+from backend.labelstudio.config import parse_label_config
+from bench.rig import choices_config
+from model.versions import version_path
+from tests.jobs.conftest import PROJECT, Labels
+
+
+@pytest.fixture
+def labels(context: Any) -> Labels:
+    return Labels(context)
+
+
+def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "not within time"
+        time.sleep(0.02)
+
+
+def version(services: Any) -> str:
+    return str(services.registry.version_of(PROJECT))
+
+
+def test_a_published_version_is_served_within_a_second(services: Any, labels: Labels) -> None:
+    assert version(services) == "v0"
+    labels.add(0, 16)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.1", 1.0)
+
+
+def test_a_lost_announcement_is_made_up_for_by_polling(services: Any, labels: Labels) -> None:
+    labels.add(0, 16)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.1")
+    labels.add(16, 20)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.2")
+    labels.context.stores._redis.set(f"understudy:{{p{PROJECT}}}:live", "v0.1")  # moved, but nothing was said
+    wait_for(lambda: version(services) == "v0.1", 5.0)
+
+
+def test_a_damaged_version_is_refused_and_the_old_one_serves_on(services: Any, labels: Labels, client: Any) -> None:
+    labels.add(0, 16)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.1")
+    services.stores.versions.pin(PROJECT, "v0.1")
+    root = services.settings.models_dir
+    broken = version_path(root, PROJECT, "v0.2")
+    import shutil
+
+    shutil.copytree(version_path(root, PROJECT, "v0.1"), broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-7])
+    services.stores.versions.publish(PROJECT, "v0.2", expected="v0.1", seq=99, by="test", force=True)
+    wait_for(lambda: services.registry.stale())
+    assert version(services) == "v0.1"
+    ready = client.get("/ready")
+    assert ready.status_code == 200 and "damaged" in str(ready.get_json()["stale"])
+    assert "understudy_model_load_failures_total 1.0" in client.get("/metrics").text
+
+
+def test_setup_and_predict_agree_and_a_removed_label_is_gone_at_once(
+    services: Any, labels: Labels, client: Any
+) -> None:
+    labels.add(0, 24)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.1")
+    gone = labels.rows[0][1]
+    narrow = choices_config([name for name in labels.names if name != gone])
+    tasks = [{"id": 1, "data": {"text": labels.rows[0][0]}}]
+    body = {"project": f"{PROJECT}.1", "tasks": tasks, "label_config": narrow}
+    [answer] = client.post("/predict", json=body).get_json()["results"]
+    setup = client.post("/setup", json={"project": f"{PROJECT}.1", "schema": narrow}).get_json()
+    assert answer["model_version"] == setup["model_version"] == "v0.1"
+    assert gone not in answer["result"][0]["value"]["choices"]
+
+
+def test_a_new_project_gets_a_cold_start(services: Any) -> None:
+    spec = parse_label_config(choices_config(["praise", "complaint"]))
+    model = services.registry.model_for(99, spec, 1.0)
+    [answer] = model.predict([{"text": "thank you, this is wonderful"}])
+    assert model.version == "v0" and answer[0].chosen == ("praise",) and answer[0].score < 0.95
+
+
+def test_predictions_go_on_without_redis(services: Any, labels: Labels, client: Any, monkeypatch: Any) -> None:
+    labels.add(0, 16)
+    refit(PROJECT)
+    wait_for(lambda: version(services) == "v0.1")
+    from redis import ConnectionError as Lost
+
+    def away(*args: Any, **more: Any) -> Any:
+        raise Lost("away")
+
+    monkeypatch.setattr(services.stores._redis, "execute_command", away)
+    config = choices_config(labels.names)
+    body = {"project": f"{PROJECT}.1", "tasks": [{"id": 1, "data": {"text": "hello"}}], "label_config": config}
+    assert client.post("/predict", json=body).get_json()["results"][0]["model_version"] == "v0.1"
+    assert client.post("/setup", json={"project": f"{PROJECT}.1", "schema": config}).status_code == 200
+    event = {"action": "PROJECT_UPDATED", "project": {"id": PROJECT, "label_config": config}}
+    reply = client.post("/webhook", json=event)
+    assert (reply.status_code, reply.get_json()["error"]) == (503, "store_unavailable")
+    assert services.background._missed, "to be reconciled when Redis is back"
