@@ -24,7 +24,7 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 """Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
 
-VARIABLE = re.compile(r"\$([\w\[\].{}]+)")
+VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
 """A reference to task data, as Label Studio's front end reads it."""
 
 HELPERS = frozenset({"evidence", "understudy"})

@@ -40,3 +40,12 @@ def test_html_is_read_as_people_see_it(html: str, expected: str) -> None:
 )
 def test_broken_html_does_not_fail(html: str) -> None:
     assert html_to_text("a " + html).startswith("a")
+
+
+@pytest.mark.parametrize("html", ["a<![x]]>b", "<![ x", "<p>array<![x]</p>", "<a b=c " * 20_000, "<!--" * 50_000])
+def test_hostile_markup_is_read_quickly_and_never_raises(html: str) -> None:
+    assert isinstance(html_to_text(html), str)
+
+
+def test_a_head_that_is_never_closed_hides_no_text() -> None:
+    assert html_to_text("<html><head><title>T</title><body>Text</body></html>") == "Text"
