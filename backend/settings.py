@@ -36,7 +36,7 @@ class Settings(BaseSettings):
     base_model: str = Field(
         "", description="Encoder: hub id or directory; empty takes the packaged MiniLM, verified by its digest."
     )
-    label_studio_url: str = Field("", description="Label Studio's URL; needed for resync, connect and queue steering.")
+    label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )

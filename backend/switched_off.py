@@ -17,9 +17,8 @@ def switched_off(settings: Settings) -> dict[str, str]:
         if not value
     ]
     if missing:
-        reason = f"{' and '.join(missing)} not set"
-        off["reconciling with Label Studio"] = f"{reason}; a webhook that gets lost is not made up for"
-        off["steering Label Studio's queue"] = reason
+        reason = f"{' and '.join(missing)} not set; a webhook that gets lost is not made up for"
+        off["reconciling with Label Studio"] = reason
     if not settings.basic_auth_user:
         off["basic auth"] = f"BASIC_AUTH_USER not set; whoever reaches {settings.host}:{settings.port} can ask"
         if not settings.webhook_secret.get_secret_value():

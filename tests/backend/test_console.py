@@ -118,4 +118,4 @@ def test_the_greeting_gives_the_url_and_what_is_off(tmp_path: Path) -> None:
 
 def test_half_of_label_studios_settings_names_the_other_half(tmp_path: Path) -> None:
     off = switched_off(Settings(data_dir=tmp_path, label_studio_url="http://ls", _env_file=None))
-    assert off["steering Label Studio's queue"] == "LABEL_STUDIO_API_KEY not set"
+    assert off["reconciling with Label Studio"].startswith("LABEL_STUDIO_API_KEY not set")

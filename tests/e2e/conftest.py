@@ -127,7 +127,7 @@ def backend(label_studio: Studio) -> Iterator[Backend]:
         LABEL_STUDIO_API_KEY=label_studio.server.access_token,
         BASIC_AUTH_USER=USER,
         BASIC_AUTH_PASS=PASSWORD,
-        FINETUNE_STEPS="30",  # the road is the same, the time is CI's
+        FINETUNE_STEPS="20",  # the road is the same, the time is CI's
     )
     rig.configs = {}
     with rig:

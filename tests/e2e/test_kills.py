@@ -21,7 +21,7 @@ ROLES = ("web", "learner", "trainer", "sync", "scheduler", "redis")
 
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
-    with Rig(FINETUNE_ENABLED="false", FINETUNE_STEPS="25") as running:
+    with Rig(FINETUNE_ENABLED="false", FINETUNE_STEPS="12") as running:
         yield running
 
 
