@@ -2,9 +2,8 @@
 
     python -m bench.hot_swap [--clients 8] [--swaps 50] [--json]
 
-A swap is a rollback to another kept version through the admin API, which takes the same road as a publish: the
-pointer in Redis moves, the web process loads and verifies the files, warms up and exchanges one reference. Every
-reply is checked: it must hold one version only, and one result per task.
+Every swap is a label's: the webhook stores it, the learner refits and publishes, the web process loads and verifies the
+files, warms up and exchanges one reference. Every reply is checked: one version only, and one result per task.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import argparse
 import itertools
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,14 +71,14 @@ def under_load(project: Project, texts: list[str], clients: int, work: Any) -> L
     return load
 
 
-def swap_often(project: Project, versions: list[str], swaps: int) -> None:
-    """Roll back and forth `swaps` times, each time waiting until /setup reports the version."""
-    for version in itertools.islice(itertools.cycle(versions), swaps):
-        project.rig.admin("POST", f"/projects/{project.number}/rollback", {"version": version})
-        deadline = time.monotonic() + 30
-        while project.setup() != version:
+def publish_often(project: Project, stream: Iterator[tuple[str, str]], swaps: int) -> None:
+    """Label one task after the other, each time waiting until /setup reports the version that learned it."""
+    for text, label in itertools.islice(stream, swaps):
+        before, deadline = project.setup(), time.monotonic() + 60
+        project.annotate(text, label)
+        while project.setup() == before:
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{version} is not served 30 s after the rollback")
+                raise TimeoutError(f"60 s after a label {before} is still served")
             time.sleep(0.02)
 
 
@@ -94,14 +94,12 @@ def main() -> None:
     with Rig() as rig:
         project = Project(rig, 7, sorted({label for _, label in rows}))
         project.setup()
-        versions = []
-        for _ in range(3):
-            project.annotate_many(list(itertools.islice(stream, 24)))
-            versions.append(project.settle())
+        project.annotate_many(list(itertools.islice(stream, 64)))
+        project.settle()
         texts = [text for text, _ in itertools.islice(stream, 400)]
         project.predict(texts)
         began = time.monotonic()
-        swapped = under_load(project, texts, args.clients, lambda: swap_often(project, versions, args.swaps))
+        swapped = under_load(project, texts, args.clients, lambda: publish_often(project, stream, args.swaps))
         duration = time.monotonic() - began
         calm = under_load(project, texts, args.clients, lambda: time.sleep(duration))
     rows_out = [

@@ -11,7 +11,7 @@ from backend.api.payloads import read_body, reply
 from backend.errors import BadRequest, NotFound, StoreUnavailable
 from backend.intake import remember_config, start_training, store_task_annotations, take_event
 from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.events import parse_webhook
+from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.services import Services
 from backend.serving.prediction import answer_tasks
@@ -91,7 +91,7 @@ def webhook(secret: str = "") -> Response:
     """Stores what happened, then answers."""
     wired = services()
     event = parse_webhook(read_body())
-    wired.metrics.events.labels(event.action[:40]).inc()
+    wired.metrics.events.labels(event.action if event.action in KNOWN_ACTIONS else "other").inc()
     wired.metrics.last_event.set_to_current_time()
     try:
         return reply(take_event(wired, event))

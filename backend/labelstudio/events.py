@@ -12,7 +12,7 @@ from backend.labelstudio.ids import bad_field, read_id, read_project_id
 from backend.labelstudio.records import ExampleRecord
 from model.spec import TaskSpec
 
-__all__ = ["Event", "parse_webhook", "read_project_id", "to_record", "to_records"]
+__all__ = ["KNOWN_ACTIONS", "Event", "parse_webhook", "read_project_id", "to_record", "to_records"]
 
 Object = Mapping[str, Any]
 
@@ -190,3 +190,6 @@ _ACTIONS: dict[str, Callable[[str, int, str | None, Object], Event]] = {
     "PROJECT_UPDATED": _project_updated,
     "START_TRAINING": _start_training,
 }
+
+KNOWN_ACTIONS = frozenset(_ACTIONS)
+"""Actions that mean something here."""
