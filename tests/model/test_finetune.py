@@ -16,6 +16,7 @@ WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "l
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import torch
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import BertConfig, BertModel
 
@@ -33,6 +34,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
         intermediate_size=64,
         max_position_embeddings=64,
     )
+    torch.manual_seed(0)
     BertModel(config).save_pretrained(folder)
     return folder
 
@@ -60,7 +62,7 @@ def tune(tiny: Path, lesson: Lesson, steps: int, checkpoint: Path | None = None,
 
 
 def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
-    tuning = tune(tiny, lesson, 60)
+    tuning = tune(tiny, lesson, 150)
     tuning.save_encoder(tmp_path / "encoder.safetensors")
     served = Encoder(tiny, weights=tmp_path / "encoder.safetensors")
     head = tuning.heads({"label": 1.0}, {"label": 1.0})["label"]

@@ -1,0 +1,78 @@
+"""Every kind of control from webhook to prediction: the answer that comes back is one that Label Studio can show."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from backend.jobs.refit import refit
+
+GOOD = ["great, thank you", "lovely service, very happy", "excellent and quick", "wonderful help, thanks a lot"]
+BAD = ["broken on arrival", "terrible, never again", "it does not work at all", "rude staff and a late parcel"]
+TEXTS = [*GOOD, *BAD] * 2
+
+TEXT = '<Text name="t" value="$text"/>'
+
+
+def choices(tag: str, attributes: str = "", inner: str = "") -> str:
+    options = inner or '<Choice value="good"/><Choice value="bad"/>'
+    return f'<View>{TEXT}<{tag} name="c" toName="t" {attributes}>{options}</{tag}></View>'
+
+
+NESTED = '<Choice value="mood"><Choice value="good"/><Choice value="bad"/></Choice><Choice value="other"/>'
+ALIASED = '<Choice value="a good one" alias="good"/><Choice value="a bad one" alias="bad"/>'
+PAIR = (
+    '<View><Text name="t" value="$text"/><Text name="u" value="$other"/>'
+    '<Choices name="c" toName="t,u"><Choice value="good"/><Choice value="bad"/></Choices></View>'
+)
+
+KINDS: list[tuple[str, str, str, Callable[[bool], Any]]] = [
+    ("single", choices("Choices"), "choices", lambda good: ["good" if good else "bad"]),
+    ("alias", choices("Choices", inner=ALIASED), "choices", lambda good: ["good" if good else "bad"]),
+    ("multiple", choices("Choices", 'choice="multiple"'), "choices", lambda good: ["good"] if good else ["bad"]),
+    (
+        "nested",
+        choices("Choices", 'allowNested="true"', NESTED),
+        "choices",
+        lambda good: [["mood", "good" if good else "bad"]],
+    ),
+    ("taxonomy", choices("Taxonomy", inner=NESTED), "taxonomy", lambda good: [["mood", "good" if good else "bad"]]),
+    ("rating", f'<View>{TEXT}<Rating name="c" toName="t"/></View>', "rating", lambda good: 5 if good else 1),
+    (
+        "dynamic",
+        f'<View>{TEXT}<Choices name="c" toName="t" value="$options"/></View>',
+        "choices",
+        lambda good: ["good" if good else "bad"],
+    ),
+    ("pair", PAIR, "choices", lambda good: ["good" if good else "bad"]),
+]
+
+
+def task(number: int, text: str) -> dict[str, Any]:
+    options = [{"value": "good"}, {"value": "bad"}]
+    return {"id": number, "data": {"text": text, "other": "about the order", "options": options}}
+
+
+@pytest.mark.parametrize(("name", "config", "kind", "answer"), KINDS, ids=[kind[0] for kind in KINDS])
+def test_labels_of_every_kind_are_learned_and_answered(
+    client: Any, services: Any, name: str, config: str, kind: str, answer: Callable[[bool], Any]
+) -> None:
+    assert client.post("/setup", json={"project": "7.1", "schema": config}).status_code == 200
+    for number, text in enumerate(TEXTS, 1):
+        result = {"from_name": "c", "to_name": "t", "type": kind, "value": {kind: answer(text in GOOD)}}
+        annotation = {"id": number, "task": number, "result": [result], "updated_at": "2026-01-01T00:00:00Z"}
+        body = {"project": {"id": 7, "label_config": config}, "annotation": annotation, "task": task(number, text)}
+        reply = client.post("/webhook", json={"action": "ANNOTATION_CREATED", **body})
+        assert reply.get_json()["outcomes"] == {"stored": 1}
+    assert refit(7) == "published"
+    deadline = time.monotonic() + 10
+    while services.registry.version_of(7) == "v0" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    tasks = [task(50, "very happy, thanks"), task(51, "it arrived broken")]
+    results = client.post("/predict", json={"project": "7.1", "tasks": tasks, "label_config": config}).get_json()
+    values = [item["result"][0]["value"][kind] for item in results["results"]]
+    assert values == [answer(True), answer(False)], name
+    assert all(0 < item["score"] <= 1 and item["model_version"] == "v0.1" for item in results["results"])
