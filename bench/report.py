@@ -27,9 +27,9 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -
         for row in rows:
             print(json.dumps({"bench": title, **row}))
         return
-    names = list(rows[0])
-    widths = [max(len(name), *(len(str(row[name])) for row in rows)) for name in names]
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in names]
     print(f"\n{title}")
     print("  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)))
     for row in rows:
-        print("  ".join(str(row[name]).rjust(width) for name, width in zip(names, widths, strict=True)))
+        print("  ".join(str(row.get(name, "")).rjust(width) for name, width in zip(names, widths, strict=True)))
