@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.consensus import label_keys
-from backend.errors import Conflict, LabelStudioError, NotFound
+from backend.errors import BadRequest, Conflict, LabelStudioError, NotFound
+from backend.labelstudio.config import skipped_controls
 from backend.services import Services
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
@@ -37,6 +38,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "pool": stores.projects.pool_size(project),
         "labels": summary.get("labels", {}),
         "quarantined": summary.get("quarantined", {}),
+        "not_learned": _not_learned(stores.projects.config(project)),
         "metrics": summarise_evidence(stores.evidence.rows(project, RECENT_EVIDENCE)),
         "job": stores.jobs.running(project),
         "recent_jobs": stores.jobs.recent(project)[:5],
@@ -44,6 +46,14 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "dirty": stores.projects.dirty(project),
         "off": switched_off(services.settings),
     }
+
+
+def _not_learned(config: str | None) -> list[str]:
+    """Why controls of the label config are left out, one reason each."""
+    try:
+        return list(skipped_controls(config))
+    except BadRequest:
+        return []
 
 
 def summarise_evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:

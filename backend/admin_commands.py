@@ -190,6 +190,8 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
     for control, metrics in (entry.get("metrics") or {}).items():
         click.echo(f"{control}, held out: {json.dumps(metrics)}")
+    for reason in entry.get("not_learned") or ():
+        click.echo(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():
         click.echo(f"off: {what}: {why}")
 

@@ -11,7 +11,7 @@ from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 from backend import auth
 from backend.api import admin, labelstudio, operations
 from backend.api.payloads import error_reply, reply
-from backend.errors import BackendError, StoreUnavailable
+from backend.errors import BackendError, PayloadTooLarge, StoreUnavailable
 from backend.services import Services
 from model.errors import ModelError
 
@@ -64,8 +64,8 @@ def _handle_errors(app: Flask, services: Services) -> None:
     def too_large(error: RequestEntityTooLarge) -> Response:
         if request.path.startswith("/webhook"):
             services.background.note_missed(None, "a webhook was too large")
-        message = f"the body is larger than MAX_BODY_MB={services.settings.max_body_mb}"
-        return reply({"error": "payload_too_large", "message": message}, 413)
+        limit = services.settings.max_body_mb
+        return error_reply(PayloadTooLarge(f"the body is larger than MAX_BODY_MB={limit}"))
 
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:

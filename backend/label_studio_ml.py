@@ -11,14 +11,13 @@ from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
+from backend.answering import answer_request
 from backend.errors import BackendError
 from backend.intake import remember_config, take_event
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.services import Services, build_services
-from backend.serving.prediction import answer_tasks
-from backend.serving.predictors import deadline
 from backend.settings import current_settings
 
 
@@ -42,22 +41,7 @@ class BertClassifier(LabelStudioMLBase):  # type: ignore[misc]
 
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:
         """One item per task, in order; `[]` for one that cannot be decided."""
-        services, project = shared_services(), self._project()
-        left = deadline(services.settings.predict_deadline)
-        spec = parse_label_config(self.label_config)
-        model = services.registry.model_for(project, spec, left())
-        items, documents = answer_tasks(
-            model,
-            spec,
-            tasks,
-            settings=services.settings,
-            predictors=services.predictors,
-            metrics=services.metrics,
-            left=left,
-        )
-        if project is not None:
-            services.background.add_pool(project, documents)
-        return items
+        return answer_request(shared_services(), self._project(), self.label_config, tasks)[0]
 
     def fit(self, event: str, data: dict[str, Any], **additional_params: Any) -> dict[str, Any]:
         """Store what happened; the workers learn it. Errors come back as a reply, since that server has no other way.

@@ -58,7 +58,6 @@ class Scheduler:
         self.work, self.stores, self.settings = work, work.stores, work.settings
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._cleaned = time.monotonic()
-        self._restored: set[int] = set()
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""

@@ -63,18 +63,17 @@ def decide_promotion(
     low, high = _interval(difference, seed)
     evidence |= {"log_loss_change": round(float(difference.mean()), 4), "interval": [round(low, 4), round(high, 4)]}
     shown = f"log-loss {metrics[1]['log_loss']:.3f} against {metrics[0]['log_loss']:.3f} on {len(targets)} held out"
-    if collapsed := [] if multilabel else _collapsed(champion, challenger, targets):
-        evidence["collapsed"] = collapsed
+    evidence["collapsed"] = collapsed = [] if multilabel else _collapsed(champion, challenger, targets)
+    if collapsed:
         return Verdict(False, True, f"{len(collapsed)} class(es) are never answered any more; {shown}", evidence)
     if difference.mean() > 0:
-        degree = "significantly worse" if low > 0 else "worse"
-        return Verdict(False, True, f"{degree} than the champion: {shown}", evidence)
+        return Verdict(False, True, f"{'significantly ' * (low > 0)}worse than the champion: {shown}", evidence)
     if metrics[1]["macro_f1"] < metrics[0]["macro_f1"] - MAX_F1_LOSS:
         return Verdict(
             False, True, f"macro-F1 falls from {metrics[0]['macro_f1']} to {metrics[1]['macro_f1']}", evidence
         )
-    degree = "significantly better" if high < 0 else "not worse"
-    return Verdict(True, True, f"{degree} than the champion: {shown}", evidence)
+    better = "significantly better" if high < 0 else "not worse"
+    return Verdict(True, True, f"{better} than the champion: {shown}", evidence)
 
 
 def _interval(difference: Floats, seed: int) -> tuple[float, float]:

@@ -13,7 +13,7 @@ from model.errors import EncoderError
 from model.windows import Window
 
 TOKENS = 768
-"""Most tokens of a padded batch: larger ones waste time on padding (docs/performance: padded engines)."""
+"""Most tokens of a padded batch: larger ones waste time on padding."""
 
 
 class PaddedEncoder:

@@ -144,33 +144,35 @@ class Training:
         }
         path = self.directory / ENCODER
         tuning.save_encoder(path)
-        gate = {name: verdict.to_json() for name, verdict in verdicts.items()}
-        metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
-        manifest = Manifest(
+        manifest = self._manifest(verdicts, accepted, reason)
+        root = Path(request.models)
+        shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
+        write_version(root, manifest, heads, FineTuned(path, tuning.heads(weights, temperatures)))
+        path.unlink()
+        result = Result(request.version, accepted, reason, dict(manifest.metrics), dict(manifest.gate or {}))
+        write_json(self.directory / RESULT, result)
+        return result
+
+    def _manifest(self, verdicts: Mapping[str, Verdict], accepted: bool, reason: str) -> Manifest:
+        request = self.request
+        return Manifest(
             version=request.version,
             project=request.project,
             parent=request.parent,
             kind="finetune",
             snapshot_seq=request.snapshot_seq,
             spec=request.spec,
-            spec_digest=spec.digest,
+            spec_digest=request.task_spec.digest,
             encoder_digest=self.base.digest,
             labels_seen={name: len(items) for name, items in request.samples.items()},
             finetuned=request.version,
             status="published" if accepted else "challenger",
             reason=reason,
-            metrics=metrics,
+            metrics={name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()},
             incumbent_metrics={name: verdict.evidence.get("champion", {}) for name, verdict in verdicts.items()},
-            gate=gate,
+            gate={name: verdict.to_json() for name, verdict in verdicts.items()},
             seed=request.seed,
         )
-        root = Path(request.models)
-        shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
-        write_version(root, manifest, heads, FineTuned(path, tuning.heads(weights, temperatures)))
-        path.unlink()
-        result = Result(request.version, accepted, reason, metrics, gate)
-        write_json(self.directory / RESULT, result)
-        return result
 
 
 class _Scratch:

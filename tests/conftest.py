@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -56,13 +57,20 @@ class RedisServer:
             self.process.wait(20)
 
 
-@pytest.fixture(scope="session")
-def shared_redis() -> Iterator[RedisServer]:
+@contextmanager
+def running_redis() -> Iterator[RedisServer]:
+    """A server on a scratch directory of its own."""
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         server = RedisServer(Settings(data_dir=Path(scratch)))
         server.start()
         yield server
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def shared_redis() -> Iterator[RedisServer]:
+    with running_redis() as server:
+        yield server
 
 
 @pytest.fixture
@@ -77,11 +85,8 @@ def redis_server(shared_redis: RedisServer) -> RedisServer:
 @pytest.fixture
 def own_redis() -> Iterator[RedisServer]:
     """A server for one test, which may kill it."""
-    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
-        server = RedisServer(Settings(data_dir=Path(scratch)))
-        server.start()
+    with running_redis() as server:
         yield server
-        server.stop()
 
 
 @pytest.fixture

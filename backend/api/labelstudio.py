@@ -7,6 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
+from backend.answering import answer_request
 from backend.api.payloads import read_body, reply
 from backend.errors import BadRequest, NotFound, StoreUnavailable
 from backend.intake import remember_config, start_training, store_task_annotations, take_event
@@ -14,8 +15,6 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.services import Services
-from backend.serving.prediction import answer_tasks
-from backend.serving.predictors import deadline
 
 blueprint = Blueprint("labelstudio", __name__)
 
@@ -61,7 +60,6 @@ def predict() -> Response:
     """One result per task, all of one version."""
     wired = services()
     body = read_body()
-    left = deadline(wired.settings.predict_deadline)
     tasks = body.get("tasks")
     if not isinstance(tasks, list):
         raise BadRequest("tasks: a list is needed", field="tasks")
@@ -69,20 +67,8 @@ def predict() -> Response:
     config = body.get("label_config")
     if config is None and project is not None:
         config = wired.stores.projects.config(project)
-    spec = parse_label_config(config)
-    model = wired.registry.model_for(project, spec, left())
-    items, documents = answer_tasks(
-        model,
-        spec,
-        tasks,
-        settings=wired.settings,
-        predictors=wired.predictors,
-        metrics=wired.metrics,
-        left=left,
-    )
-    if project is not None:
-        wired.background.add_pool(project, documents)
-    return reply({"results": items, "model_version": model.version})
+    items, version = answer_request(wired, project, config, tasks)
+    return reply({"results": items, "model_version": version})
 
 
 @blueprint.post("/webhook")

@@ -1,4 +1,4 @@
-"""What understudy asks of Label Studio's API, in the order of a project's life: create, connect, list, push."""
+"""What understudy asks of Label Studio's API, in the order of a project's life: create, connect, list."""
 
 from __future__ import annotations
 
@@ -12,9 +12,6 @@ from backend.labelstudio.transport import Transport
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
-
-PREDICTIONS = 1000
-"""Predictions in one bulk import: half a second of Label Studio's time."""
 
 TIMEOUT_SECONDS = 100.0
 """What Label Studio waits for a prediction (its own default)."""
@@ -82,13 +79,6 @@ class LabelStudioClient:
             return self._object("POST", "api/ml/", body)
         return self._object("PATCH", f"api/ml/{backend}", body)
 
-    def rename_backend(self, backend: Mapping[str, Any], title: str) -> Json:
-        """Give a backend (one of `backends`) a new title; the project's `model_version` follows it.
-
-        Label Studio needs URL and project along with the title, else it answers 500."""
-        body = {"title": title, "url": backend["url"], "project": backend["project"]}
-        return self._object("PATCH", f"api/ml/{backend['id']}", body)
-
     def webhooks(self, project: int) -> list[Json]:
         """Its webhooks: id, url, headers, is_active, …"""
         return self._list("GET", "api/webhooks/", params={"project": project})
@@ -143,16 +133,6 @@ class LabelStudioClient:
         if not isinstance(ids, list) or len(ids) != len(tasks):
             raise LabelStudioError(f"Label Studio imported {reply.get('task_count')} of {len(tasks)} tasks", status=201)
         return [int(task) for task in ids]
-
-    def import_predictions(self, project: int, predictions: Sequence[Mapping[str, Any]]) -> int:
-        """Store predictions in bulk (`{"task", "result", "score", "model_version"}`); how many.
-
-        300 times as fast as predictions that Label Studio asks for, but `cluster` is not stored."""
-        created = 0
-        for start in range(0, len(predictions), PREDICTIONS):
-            chunk = list(predictions[start : start + PREDICTIONS])
-            created += int(self._object("POST", f"api/projects/{project}/import/predictions", chunk)["created"])
-        return created
 
     def _tasks(self, project: int, counters: Sequence[str], page: int, *, answered: bool = True) -> Iterator[Json]:
         """Tasks ascending by id with any of the counters above 0, or (`answered` false) with no annotation."""

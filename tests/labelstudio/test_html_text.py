@@ -43,7 +43,7 @@ def test_broken_html_does_not_fail(html: str) -> None:
 
 
 @pytest.mark.parametrize("html", ["a<![x]]>b", "<![ x", "<p>array<![x]</p>", "<a b=c " * 20_000, "<!--" * 50_000])
-def test_hostile_markup_is_read_quickly_and_never_raises(html: str) -> None:
+def test_hostile_markup_never_raises(html: str) -> None:
     assert isinstance(html_to_text(html), str)
 
 

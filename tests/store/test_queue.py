@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 from typing import Any
 
@@ -47,17 +48,21 @@ def test_a_forged_callback_does_not_run(worker: Any, tmp_path: Any) -> None:
 
 
 class Bomb:
-    """What a pickle would run."""
+    """What a pickle would run: makes a directory."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
 
     def __reduce__(self) -> Any:
-        return (pytest.fail, ("a pickle was loaded",))
+        return (os.mkdir, (self.path,))
 
 
-def test_a_pickled_job_is_not_loaded(worker: Any) -> None:
-    forge(worker, "backend.jobs.refit.refit", serializer=DefaultSerializer)
+def test_a_pickled_job_is_not_loaded(worker: Any, tmp_path: Any) -> None:
     job = forge(worker, "backend.jobs.refit.refit", serializer=DefaultSerializer)
-    worker.connection.hset(job.key, "data", pickle.dumps(Bomb()))
+    worker.connection.hset(job.key, "data", pickle.dumps(Bomb(str(tmp_path / "owned"))))
     run(worker)
+    assert not (tmp_path / "owned").exists()
+    assert Queue("learn", connection=worker.connection, serializer=JSONSerializer).count == 0, "taken up, and refused"
 
 
 def test_the_list_names_real_functions() -> None:

@@ -1,0 +1,34 @@
+"""One /predict from config to answers, for our own server and for label-studio-ml's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from backend.labelstudio.config import parse_label_config
+from backend.services import Services
+from backend.serving.prediction import Item, answer_tasks
+from backend.serving.predictors import deadline
+
+
+def answer_request(
+    services: Services, project: int | None, config: Any, tasks: Sequence[Any]
+) -> tuple[list[Item], str]:
+    """(one item per task in order, the version that answered all of them); remembers the tasks as unlabelled texts.
+
+    Raises BadRequest or UnsupportedConfig for the label config, NotReady when models do not serve in time."""
+    left = deadline(services.settings.predict_deadline)
+    spec = parse_label_config(config)
+    model = services.registry.model_for(project, spec, left())
+    items, documents = answer_tasks(
+        model,
+        spec,
+        tasks,
+        settings=services.settings,
+        predictors=services.predictors,
+        metrics=services.metrics,
+        left=left,
+    )
+    if project is not None:
+        services.background.add_pool(project, documents)
+    return items, model.version
