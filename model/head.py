@@ -56,6 +56,21 @@ class Reference:
         """Similarity of each text to each label, centred by the pool [n, K]."""
         return normalise(pooled[:, -1]) @ self.prototypes.T - self.similarity
 
+    def zero_shot(self, pooled: Floats) -> Floats:
+        """What is answered with no label at all: probabilities [n, K]."""
+        return zero_shot(pooled[:, -1], self.prototypes)
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What a head answered to its own labelled rows by models that had not seen them: for label errors and calibration.
+
+    `tasks` [n] are the samples' task ids, `probabilities` and `targets` [n, K] in the order of the head's labels."""
+
+    tasks: tuple[int, ...]
+    probabilities: Floats
+    targets: Floats
+
 
 @dataclass(frozen=True)
 class LinearHead:
@@ -70,12 +85,13 @@ class LinearHead:
     zero_share: float = 1.0  # of the zero-shot answer in the geometric mean
     threshold: float = 0.5
     details: Mapping[str, Any] = field(default_factory=dict)
+    out_of_fold: OutOfFold | None = field(default=None, compare=False)  # not written to disk; None after a repeat
 
     def scores(self, texts: Sequence[Text], features: Floats) -> Floats:
         """Probabilities [n, K]; rows sum to 1 unless multilabel. `features` is [n, depth, width]."""
         if len(texts) == 0 or not self.labels:
             return np.zeros((len(texts), len(self.labels)))
-        base = zero_shot(features[:, -1], self.reference.prototypes)
+        base = self.reference.zero_shot(features)
         if not self.members:
             return apply_temperature(base, self.temperature)
         fitted = self._average(texts, features)

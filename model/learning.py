@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import apply_temperature, fit_temperature
-from model.coldstart import normalise, refine_prototypes, zero_shot
+from model.coldstart import normalise, refine_prototypes
 from model.evaluation import evaluate, evaluate_multilabel, log_losses, micro_f1
 from model.features import Terms
-from model.head import Choice, LinearHead, Reference, blend_zero_shot, restore_head
+from model.head import Choice, LinearHead, OutOfFold, Reference, blend_zero_shot, restore_head
 from model.holdout import stratified_folds
 from model.labelnames import words_of
 from model.search import DIMENSIONS, Data, Search, search, select_members
@@ -122,7 +123,8 @@ def fit_head(
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
     if repeat and previous and _can_repeat(data, labels, previous):
         return _fit_again(empty, data, previous)
-    return _fit_on(empty, data, previous)
+    head, held_out = _fit_on(empty, data, previous)
+    return replace(head, out_of_fold=OutOfFold(tuple(sample.task for sample in usable), held_out, targets))
 
 
 def is_settled(config: Mapping[str, Any]) -> bool:
@@ -151,7 +153,8 @@ def _fit_again(empty: LinearHead, data: Data, previous: Mapping[str, Any]) -> Li
     )
 
 
-def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -> LinearHead:
+def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -> tuple[LinearHead, Floats]:
+    """The head of a whole search, and its out-of-fold probabilities [n, K]."""
     runner, candidates = search(data, previous)
     count = len(data.texts)
     chosen, shares = select_members(candidates, count)
@@ -160,7 +163,7 @@ def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -
     terms = data.terms if any(member.word_coefficients is not None for member in members) else empty.terms
     share = 0.0 if data.multilabel else _zero_share(data)
     if share:
-        held_out = blend_zero_shot(held_out, zero_shot(data.pooled[:, -1], data.reference.prototypes), share)
+        held_out = blend_zero_shot(held_out, data.reference.zero_shot(data.pooled), share)
     temperature = 1.0
     if count >= TEMPERATURE_FROM:
         temperature = fit_temperature(held_out, data.targets, multilabel=data.multilabel)
@@ -170,9 +173,10 @@ def _fit_on(empty: LinearHead, data: Data, previous: Mapping[str, Any] | None) -
         evaluate_multilabel(held_out, data.targets, threshold) if data.multilabel else evaluate(held_out, data.targets)
     )
     details = {"n": count, "searched": count, "oof": {key: round(float(value), 4) for key, value in measures.items()}}
-    return LinearHead(
+    head = LinearHead(
         empty.labels, data.multilabel, data.reference, members, terms, temperature, share, threshold, details
     )
+    return head, held_out
 
 
 def labels_of(control: Control, samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -221,7 +225,7 @@ def _zero_share(data: Data) -> float:
     count, classes = data.targets.shape
     if count > 16 and count >= classes:
         return 0.0
-    loss = log_losses(zero_shot(data.pooled[:, -1], data.reference.prototypes), data.targets).mean()
+    loss = log_losses(data.reference.zero_shot(data.pooled), data.targets).mean()
     return PSEUDO_LABELS / (count + PSEUDO_LABELS) if loss < np.log(classes) else 0.0
 
 
