@@ -89,6 +89,8 @@ class Scheduler:
         if not pinned and versions.fitted(project) != self.stores.examples.seq(project):
             jobs.enqueue_refit(project)
         running = jobs.running(project)
+        if not running:
+            self._note_failure(project)
         if running and jobs.is_lost(running):
             self._send_again(running)
         elif not running and (reason := why_due(self.settings, self._facts(project, bool(pinned)))):
@@ -109,7 +111,18 @@ class Scheduler:
             trained_at=float(last.get("at", 0)),
             changed=summary.get("seq") != last.get("seq"),
             pinned=pinned,
+            refusals=int(last.get("refusals", 0)),
         )
+
+    def _note_failure(self, project: int) -> None:
+        """A training that failed or was cancelled was an attempt, too: without this it would be asked for again now."""
+        record, last = self.stores.jobs.newest(project), self.stores.versions.evaluated(project)
+        if record is None or record.get("status") not in ("failed", "cancelled") or last.get("job") == record["id"]:
+            return
+        summary = self.stores.projects.summary(project)
+        labels = max(summary.get("samples", {}).values(), default=0)
+        facts = {"labels": labels, "seq": summary.get("seq"), "job": record["id"]}
+        self.stores.versions.note_evaluated(project, facts, accepted=False)
 
     def _send_again(self, record: dict[str, Any]) -> None:
         if int(record.get("attempts", 0)) >= ATTEMPTS:

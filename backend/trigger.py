@@ -9,11 +9,18 @@ from backend.settings import Settings
 MANY_CLASSES = 50
 """Above this, one label per class is enough to begin with."""
 
+TRICKLE = 0.2
+"""Share of FINETUNE_GROWTH without which the passing of time makes nothing due: one label an hour is no reason."""
+
+MOST_BACK_OFF = 4
+"""Refusals in a row double the growth that is asked for, up to this factor: 100 % with a growth of 25 %."""
+
 
 @dataclass(frozen=True)
 class Facts:
     """One project at one moment. `labels`: samples and `classes`: labels of its largest control; `trained_labels` and
-    `trained_at` (epoch seconds) of the last fine-tune, None before the first; `changed`: labels changed since it."""
+    `trained_at` (epoch seconds) of the last fine-tune, None before the first; `changed`: labels changed since it;
+    `refusals`: the last fine-tunes in a row that came to nothing (refused, failed, cancelled, withdrawn)."""
 
     labels: int
     classes: int
@@ -23,6 +30,7 @@ class Facts:
     changed: bool = True
     running: bool = False
     pinned: bool = False
+    refusals: int = 0
 
 
 def why_due(policy: Settings, facts: Facts) -> str:
@@ -34,9 +42,15 @@ def why_due(policy: Settings, facts: Facts) -> str:
         return ""
     if facts.trained_labels is None:
         return f"first time, with {facts.labels} labels"
-    if facts.labels >= facts.trained_labels * (1 + policy.finetune_growth):
+    if facts.labels <= facts.trained_labels:
+        return ""  # with a growth of 0, a refusal would be repeated on the same labels
+    back_off = min(MOST_BACK_OFF, 2 ** max(0, facts.refusals - 1))
+    if facts.labels >= facts.trained_labels * (1 + policy.finetune_growth * back_off):
         return f"{facts.labels} labels, up from {facts.trained_labels}"
+    if facts.refusals:
+        return ""  # time alone changes no verdict
     waited = (facts.now - facts.trained_at) / 60
-    if policy.finetune_minutes and waited >= policy.finetune_minutes and facts.labels > facts.trained_labels:
-        return f"new labels, and {waited:.0f} minutes since the last time"
+    trickle = facts.trained_labels * (1 + TRICKLE * policy.finetune_growth)
+    if policy.finetune_minutes and waited >= policy.finetune_minutes and facts.labels >= trickle:
+        return f"{facts.labels - facts.trained_labels} new labels, and {waited:.0f} minutes since the last time"
     return ""

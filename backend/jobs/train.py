@@ -78,7 +78,7 @@ def _train(work: Context, job: str, record: dict[str, Any], directory: Path) -> 
     request = json.loads((directory / REQUEST).read_text(encoding="utf-8"))
     counts = [len(samples) for samples in request["samples"].values()]
     facts = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": job}
-    work.stores.versions.note_evaluated(project, {**facts, "accepted": bool(result and result.accepted)})
+    work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
     if result is None:
         return _end(work, job, "failed", message=error)
     outcome = publish(work, project, result, request["snapshot_seq"], asked_by_admin=bool(record.get("force")))

@@ -133,6 +133,12 @@ class JobStore:
                 continue  # expired
         return found
 
+    @guarded
+    def newest(self, project: int) -> dict[str, Any] | None:
+        """The training that was asked for last; None without one, or when its record has expired."""
+        job = self._redis.lindex(project_key(project, "jobs"), 0)
+        return self.find(job) if job else None
+
     def cancel(self, job: str) -> dict[str, Any]:
         """Ask a training to stop; at once when it has not begun. Raises NotFound, or Conflict when it is over."""
         record = self.get(job)

@@ -117,9 +117,15 @@ class VersionStore:
         return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, -1)]
 
     @guarded
-    def note_evaluated(self, project: int, facts: Mapping[str, Any]) -> None:
-        """A fine-tune ended, accepted or not: do not repeat it on the same data (`examples`, `seq`, `at`, …)."""
-        self._redis.set(project_key(project, "evaluated"), json.dumps({"at": time.time(), **facts}))
+    def note_evaluated(self, project: int, facts: Mapping[str, Any], *, accepted: bool) -> None:
+        """A fine-tune ended, or was withdrawn: do not repeat it on the same data (`labels`, `seq`, `job`, `at`).
+
+        `refusals` counts those in a row that came to nothing."""
+        last = self.evaluated(project)
+        told = last.get("job") == facts.get("job") and not last.get("accepted", True)  # a job that was run again
+        refusals = 0 if accepted else int(last.get("refusals", 0)) + (not told)
+        entry = {"at": time.time(), **facts, "accepted": accepted, "refusals": refusals}
+        self._redis.set(project_key(project, "evaluated"), json.dumps(entry))
 
     @guarded
     def evaluated(self, project: int) -> dict[str, Any]:

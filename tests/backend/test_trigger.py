@@ -11,6 +11,7 @@ from backend.trigger import Facts, why_due
 
 POLICY = Settings()
 READY = Facts(labels=64, classes=8, now=10_000.0)
+LONG_AGO = 10_000.0 - 31 * 60
 
 
 @pytest.mark.parametrize(
@@ -25,8 +26,16 @@ READY = Facts(labels=64, classes=8, now=10_000.0)
         ({"changed": False}, ""),
         ({"trained_labels": 52, "trained_at": 9_990.0}, ""),
         ({"trained_labels": 51, "trained_at": 9_990.0}, "up from 51"),
-        ({"trained_labels": 63, "trained_at": 10_000.0 - 31 * 60}, "31 minutes"),
+        ({"trained_labels": 60, "trained_at": LONG_AGO}, "4 new labels, and 31 minutes"),
+        ({"trained_labels": 60, "trained_at": LONG_AGO + 120}, ""),
+        ({"trained_labels": 63, "trained_at": LONG_AGO}, ""),
         ({"trained_labels": 64, "trained_at": 0.0}, ""),
+        ({"trained_labels": 60, "trained_at": LONG_AGO, "refusals": 1}, ""),
+        ({"trained_labels": 51, "refusals": 1}, "up from 51"),
+        ({"trained_labels": 51, "refusals": 2}, ""),
+        ({"trained_labels": 42, "refusals": 2}, "up from 42"),
+        ({"trained_labels": 32, "refusals": 9}, "up from 32"),
+        ({"trained_labels": 33, "refusals": 9}, ""),
     ],
 )
 def test_due(changes: dict[str, float], due: str) -> None:
@@ -36,3 +45,27 @@ def test_due(changes: dict[str, float], due: str) -> None:
 
 def test_it_can_be_switched_off() -> None:
     assert why_due(POLICY.model_copy(update={"finetune_enabled": False}), READY) == ""
+
+
+def test_the_same_labels_are_never_trained_on_twice_whatever_the_growth() -> None:
+    eager = POLICY.model_copy(update={"finetune_growth": 0.0})
+    assert why_due(eager, replace(READY, trained_labels=64, refusals=1)) == ""
+    assert why_due(eager, replace(READY, trained_labels=63, refusals=1)) != ""
+
+
+def count_trainings(accepted: bool, minutes_a_label: float, until: int = 300) -> int:
+    """Fine-tunes while labels trickle in, each judged alike."""
+    trainings, last, last_at, refusals = 0, None, 0.0, 0
+    for labels in range(32, until):
+        now = labels * minutes_a_label * 60
+        if why_due(POLICY, Facts(labels, 2, now, last, last_at, refusals=refusals)):
+            trainings, last, last_at = trainings + 1, labels, now
+            refusals = 0 if accepted else refusals + 1
+    return trainings
+
+
+def test_a_trickle_of_labels_is_no_loop() -> None:
+    """One label an hour for eleven days: without the growth rule, 268 trainings."""
+    assert count_trainings(accepted=False, minutes_a_label=60) == 5, "32, 40, 60, 120 and 240 labels"
+    assert count_trainings(accepted=True, minutes_a_label=60) == 42, "5 % growth each"
+    assert count_trainings(accepted=True, minutes_a_label=0.1) == 10

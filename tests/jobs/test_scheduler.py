@@ -74,6 +74,64 @@ def test_a_fine_tune_is_asked_for_when_the_policy_says_so(context: Any, schedule
     assert running is not None and "first time, with 48 labels" in running["by"]
 
 
+def note_refusal(context: Any, labels: int) -> None:
+    facts = {"labels": labels, "seq": context.stores.examples.seq(PROJECT), "job": f"train-{labels}"}
+    context.stores.versions.note_evaluated(PROJECT, facts, accepted=False)
+
+
+def test_a_refused_challenger_is_not_trained_again_until_the_labels_have_grown(
+    context: Any, scheduler: Scheduler, labels: Labels
+) -> None:
+    labels.add(0, 48)
+    refit(PROJECT)
+    note_refusal(context, 48)
+    scheduler.tick()
+    assert context.stores.jobs.running(PROJECT) is None, "nothing changed"
+    labels.add(48, 59)
+    refit(PROJECT)
+    scheduler.tick()
+    assert context.stores.jobs.running(PROJECT) is None, "59 is not a quarter more than 48"
+    labels.add(59, 60)
+    refit(PROJECT)
+    scheduler.tick()
+    running = context.stores.jobs.running(PROJECT)
+    assert running is not None and "60 labels, up from 48" in running["by"]
+
+
+def test_refusals_in_a_row_ask_for_more_growth_and_an_acceptance_ends_them(context: Any) -> None:
+    versions = context.stores.versions
+    note_refusal(context, 48)
+    note_refusal(context, 60)
+    note_refusal(context, 60)
+    assert versions.evaluated(PROJECT)["refusals"] == 2, "a job that is run again counts once"
+    versions.note_evaluated(PROJECT, {"labels": 90, "seq": 1, "job": "train-90"}, accepted=True)
+    assert versions.evaluated(PROJECT)["refusals"] == 0
+
+
+@pytest.mark.parametrize("end", ["cancelled", "failed"])
+def test_a_training_that_came_to_nothing_is_not_asked_for_again_at_once(
+    context: Any, scheduler: Scheduler, labels: Labels, end: str
+) -> None:
+    labels.add(0, 48)
+    refit(PROJECT)
+    scheduler.tick()
+    job = context.stores.jobs.running(PROJECT)["id"]
+    if end == "cancelled":
+        context.stores.jobs.cancel(job)
+    else:
+        context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 5})
+        scheduler.tick()
+    for _ in range(3):
+        scheduler.tick()
+    assert context.stores.jobs.running(PROJECT) is None
+    assert context.stores.jobs.get(job)["status"] == end
+    assert context.stores.versions.evaluated(PROJECT)["refusals"] == 1
+    labels.add(48, 60)
+    refit(PROJECT)
+    scheduler.tick()
+    assert context.stores.jobs.running(PROJECT) is not None, "it is asked for again when there is more to learn from"
+
+
 def test_redis_that_lost_everything_gets_its_pointer_back_from_disk(
     context: Any, scheduler: Scheduler, labels: Labels
 ) -> None:
