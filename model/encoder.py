@@ -13,6 +13,7 @@ import numpy as np
 from model.base_model import find_base_model, read_config, read_pooling, read_window, sha256_of, tokenizer_files
 from model.errors import EncoderError
 from model.spec import Text
+from model.taught_file import read_taught
 from model.windows import Window, Windows
 
 __all__ = ["Encoder", "find_base_model"]
@@ -45,6 +46,8 @@ class Encoder:
         except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
         self.width = int(self._engine.width)
+        # Other weights give other features than those that the trained head was trained on.
+        self.taught = read_taught(directory, config, self.pooling) if weights is None else None
         self.digest = _digest(directory, config, weights or directory / "model.safetensors", self.pooling, window)
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:

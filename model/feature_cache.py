@@ -155,6 +155,7 @@ class CachedEncoder:
     def __init__(self, encoder: Encoding, cache: FeatureCache) -> None:
         self.encoder, self.cache = encoder, cache
         self.digest, self.width, self.depth = encoder.digest, encoder.width, encoder.depth
+        self.taught = getattr(encoder, "taught", None)
         self.hits = self.misses = 0
         self._prefix = bytes.fromhex(encoder.digest)
         self._counting = threading.Lock()

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.calibration import apply_temperature
-from model.coldstart import normalise, zero_shot
+from model.coldstart import SCALE, normalise, zero_shot
 from model.features import Terms, dense_features
 from model.linear import softmax_rows
 from model.spec import Text
+from model.taught import TaughtLabels, restore_taught
 
 Floats = NDArray[np.floating]
 
@@ -45,20 +46,25 @@ class Member:
 
 @dataclass(frozen=True)
 class Reference:
-    """What all members share: the pool's mean features [depth, width], label prototypes [K, width] and the mean
-    similarity of the pool to each prototype [K]."""
+    """What all members share: the pool's mean features [depth, width], label prototypes [K, width], the mean
+    similarity of the pool to each prototype [K], and the base model's trained head where it knows these labels."""
 
     mean: Floats
     prototypes: Floats
     similarity: Floats
+    taught: TaughtLabels | None = None
 
     def prior(self, pooled: Floats) -> Floats:
-        """Similarity of each text to each label, centred by the pool [n, K]."""
+        """Similarity of each text to each label, centred by the pool [n, K]; with a trained head its log-odds, scaled
+        so that the share which turns similarities into logits gives its own answer."""
+        if self.taught is not None:
+            return self.taught.log_odds(self.zero_shot(pooled)) / SCALE
         return normalise(pooled[:, -1]) @ self.prototypes.T - self.similarity
 
     def zero_shot(self, pooled: Floats) -> Floats:
         """What is answered with no label at all: probabilities [n, K]."""
-        return zero_shot(pooled[:, -1], self.prototypes)
+        names = zero_shot(pooled[:, -1], self.prototypes)
+        return names if self.taught is None else self.taught.probabilities(pooled[:, -1], names)
 
 
 @dataclass(frozen=True)
@@ -129,6 +135,7 @@ class LinearHead:
                 for m in self.members
             ],
             "vocabulary": list(self.terms.vocabulary),
+            **({"taught": self.reference.taught.config()} if self.reference.taught else {}),
             **self.details,
         }
 
@@ -139,6 +146,7 @@ class LinearHead:
             "prototypes": self.reference.prototypes,
             "similarity": self.reference.similarity,
             "idf": self.terms.idf,
+            **(self.reference.taught.tensors() if self.reference.taught else {}),
         }
         for index, member in enumerate(self.members):
             arrays[f"members.{index}.coefficients"] = member.coefficients
@@ -169,10 +177,12 @@ def restore_head(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Li
         for index, item in enumerate(config["members"])
     )
     known = {"kind", "labels", "multilabel", "temperature", "zero_share", "threshold", "members", "vocabulary"}
+    known |= {"taught"}
+    taught = restore_taught(config.get("taught"), tensors, config["multilabel"])
     return LinearHead(
         labels=tuple(config["labels"]),
         multilabel=config["multilabel"],
-        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"]),
+        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught),
         members=members,
         terms=Terms(tuple(config["vocabulary"]), tensors["idf"]),
         temperature=config["temperature"],

@@ -18,6 +18,7 @@ from model.holdout import stratified_folds
 from model.labelnames import words_of
 from model.search import DIMENSIONS, Data, Search, search, select_members
 from model.spec import Control, Document, Kind, Sample, Samples, TaskSpec, Text
+from model.taught import match_labels
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 
@@ -217,7 +218,8 @@ def _reference(
         everything = names if len(names) else np.zeros((1, embedder.depth, embedder.width), np.float32)
     prototypes = refine_prototypes(names[:, -1], background[:, -1])
     similarity = (normalise(everything[:, -1]) @ prototypes.T).mean(0)
-    return Reference(everything.mean(0), prototypes, similarity)
+    taught = match_labels(getattr(embedder, "taught", None), control, labels)
+    return Reference(everything.mean(0), prototypes, similarity, taught)
 
 
 def _zero_share(data: Data) -> float:

@@ -33,7 +33,7 @@ class PackedBert:
         self.width = int(config["hidden_size"])
         self.layers = int(config["num_hidden_layers"])
         self.keep, self.pooling = keep, pooling
-        named = {name.removeprefix("bert."): value.float() for name, value in weights.items()}
+        named = {_present_name(name): value.float() for name, value in weights.items()}
         pack = _packer(named["encoder.layer.0.output.dense.weight"])
         self._words = named["embeddings.word_embeddings.weight"]
         self._positions = named["embeddings.position_embeddings.weight"]
@@ -48,7 +48,7 @@ class PackedBert:
         ids = torch.tensor([token for window in windows for token in window.ids])
         types = torch.tensor([kind for window in windows for kind in window.types])
         positions = torch.cat([torch.arange(length) for length in lengths.tolist()])
-        hidden = self._words[ids] + self._positions[positions] + self._types[types]
+        hidden = self._words[ids] + self._positions[positions] + self._types[types.clamp(max=len(self._types) - 1)]
         hidden = self._normalise(hidden, self._embedding_norm)
         spans = _spans([len(window.ids) for window in windows])
         pooled = []
@@ -106,6 +106,15 @@ def _spans(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
         spans.append((start, count, length))
         start += count * length
     return spans
+
+
+def _present_name(name: str) -> str:
+    """`bert.embeddings.LayerNorm.gamma`, as checkpoints of 2018 have it (bert-base-uncased), is
+    `embeddings.LayerNorm.weight`."""
+    old = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
+    for was, now in old.items():
+        name = name.replace(was, now) if name.endswith(was) else name
+    return name.removeprefix("bert.")
 
 
 def _norm(named: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:

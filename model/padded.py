@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from model.base_model import has_token_types
 from model.errors import EncoderError
 from model.windows import Window
 
@@ -33,7 +34,7 @@ class PaddedEncoder:
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
         self._model.float().eval()
-        self._typed = self._model.config.model_type in ("bert", "electra", "roformer")
+        self._typed = has_token_types(self._model.config.to_dict())
         self._pad = self._model.config.pad_token_id or 0
         self.width = int(self._model.config.hidden_size)
         self.keep, self.pooling = keep, pooling

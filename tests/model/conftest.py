@@ -20,6 +20,18 @@ from tests.model.fakes import Floats, Remembering, choices, samples_of
 SAMPLE_DATA = Path(__file__).parents[2] / "examples" / "support_messages.csv"
 LETTERS = "abcdefghijkl"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
+ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")
+ROBERTAS = ("roberta", "xlm-roberta", "camembert", "mpnet")
+FAMILIES = ("bert", "distilbert", "electra", "modernbert", "deberta-v2", *ROBERTAS)
+
+DEBERTA = {
+    **{"relative_attention": True, "position_buckets": 8, "pos_att_type": ["c2p", "p2c"], "share_att_key": True},
+    **{"norm_rel_ebd": "layer_norm", "position_biased_input": False, "type_vocab_size": 0},
+}
+MODERN = {
+    **{"local_attention": 8, "bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3},
+}
+"""Windows of 40 tokens: longer than what the local layers see."""
 
 
 @pytest.fixture(scope="session")
@@ -60,35 +72,39 @@ def messages(minilm: Encoder) -> Messages:
     return Messages(choices(*labels), embedder, samples_of(*few), texts, [row["label"] for row in test])
 
 
-def write_tokenizer(directory: Path, *, typed: bool) -> None:
-    """A tokenizer that knows twelve letters."""
+def write_tokenizer(directory: Path, *, family: str = "bert") -> None:
+    """A tokenizer that knows twelve letters, with the special tokens where the family has them."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-    vocabulary = {word: index for index, word in enumerate([*SPECIAL, *LETTERS])}
-    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    special = ROBERTA_SPECIAL if family in ROBERTAS else SPECIAL
+    vocabulary = {word: index for index, word in enumerate([*special, *LETTERS])}
+    first, last = (special[0], special[2]) if family in ROBERTAS else (special[2], special[3])
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=special[3] if family in ROBERTAS else special[1]))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    kind = ":1" if typed else ""
+    pair = f"{first} $A {last} {last} $B {last}" if family in ROBERTAS else f"{first} $A {last} $B:1 {last}:1"
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]",
-        pair=f"[CLS] $A [SEP] $B{kind} [SEP]{kind}",
-        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
+        single=f"{first} $A {last}",
+        pair=pair,
+        special_tokens=[(first, vocabulary[first]), (last, vocabulary[last])],
     )
     tokenizer.save(str(directory / "tokenizer.json"))
 
 
 def tiny_config(family: str, **more: Any) -> Any:
-    """A three-layer configuration of a family."""
+    """A three-layer configuration of a family, at most 40 tokens a window but where `more` says otherwise."""
     import transformers as hub
 
-    common = {"vocab_size": len(SPECIAL) + len(LETTERS), "max_position_embeddings": 42, "pad_token_id": 0, **more}
+    pad = 1 if family in ROBERTAS else 0  # RoBERTa's positions start behind it
+    common = {"vocab_size": len(SPECIAL) + len(LETTERS), "max_position_embeddings": 40, "pad_token_id": pad}
     usual = {"hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 32, **common}
+    if family in ROBERTAS:
+        usual["max_position_embeddings"] = 42
+    special = {"deberta-v2": DEBERTA, "electra": {"embedding_size": 8}, "modernbert": MODERN}.get(family, {})
     if family == "distilbert":
-        return hub.DistilBertConfig(dim=16, n_layers=3, n_heads=2, hidden_dim=32, **common)
-    if family == "electra":
-        return hub.ElectraConfig(embedding_size=8, **usual)
-    if family == "roberta":
-        return hub.RobertaConfig(type_vocab_size=1, **usual)
-    return hub.BertConfig(**usual)
+        return hub.DistilBertConfig(**{"dim": 16, "n_layers": 3, "n_heads": 2, "hidden_dim": 32, **common, **more})
+    if family in ("roberta", "xlm-roberta", "camembert"):
+        special = {"type_vocab_size": 1}
+    return hub.AutoConfig.for_model(family, **{**usual, **special, **more})
 
 
 TinyModel = Callable[..., tuple[Path, Any]]
@@ -105,7 +121,7 @@ def tiny_model(tmp_path: Path) -> TinyModel:
         torch.manual_seed(seed)
         model = AutoModel.from_config(tiny_config(family, **more)).eval()
         model.save_pretrained(directory)
-        write_tokenizer(directory, typed=family != "roberta")
+        write_tokenizer(directory, family=family)
         (directory / "1_Pooling").mkdir()
         modes = {"pooling_mode_cls_token": pooling == "cls", "pooling_mode_mean_tokens": pooling == "mean"}
         (directory / "1_Pooling" / "config.json").write_text(json.dumps(modes))

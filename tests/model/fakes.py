@@ -71,7 +71,8 @@ def samples_of(*rows: tuple[str, str]) -> list[Sample]:
 @torch.inference_mode()
 def forward(model: Any, ids: Sequence[int], types: Sequence[int], keep: int, pooling: str = "mean") -> Floats:
     """Pooled outputs [keep, width] of one unpadded sequence through a `transformers` model."""
-    extra = {"token_type_ids": torch.tensor([list(types)])} if model.config.model_type in ("bert", "electra") else {}
+    typed = getattr(model.config, "type_vocab_size", 0) > 1
+    extra = {"token_type_ids": torch.tensor([list(types)])} if typed else {}
     output = model(input_ids=torch.tensor([list(ids)]), output_hidden_states=True, **extra)
     hidden = torch.stack(output.hidden_states[-keep:])[:, 0]
     return np.asarray((hidden[:, 0] if pooling == "cls" else hidden.mean(1)).numpy())

@@ -7,20 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
+from model.base_model import read_config, read_window
 from model.encoder import Encoder
 from model.spec import Text
 from model.windows import Windows
-from tests.model.conftest import TinyModel
+from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import Floats, forward
 
 TEXTS: list[Text] = [("a b c d e f",), ("g",), ("",), ("h i j k l a b",), ("a b", "c d e"), ("b a c",)]
 LONG: Text = (" ".join("abcdefghijkl"[i * i % 12] for i in range(100)),)
-FAMILIES = ["bert", "distilbert", "roberta", "electra"]
 
 
 def expected(encoder: Encoder, model: Any, text: Text) -> Floats:
     """Each window through the `transformers` model by itself, weighted by its tokens."""
-    parts = Windows(encoder.directory, 40).split([text])
+    window = read_window(encoder.directory, read_config(encoder.directory))
+    parts = Windows(encoder.directory, window).split([text])
     vectors = [forward(model, part.ids, part.types, encoder.depth, encoder.pooling) for part in parts]
     return np.asarray(np.average(vectors, axis=0, weights=[len(part.ids) for part in parts]))
 
@@ -40,14 +41,10 @@ def test_a_family_equals_transformers(family: str, pooling: str, tiny_model: Tin
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("family", ["bert", "electra"])
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_long_text_is_the_mean_of_its_windows(family: str, pooling: str, tiny_model: TinyModel) -> None:
-    directory, model = tiny_model(family, pooling=pooling, max_position_embeddings=40)
-    assert_equal_to_transformers(Encoder(directory), model, [LONG, TEXTS[0]])
-
-
-def test_positions_of_a_long_roberta_text_stay_in_range(tiny_model: TinyModel) -> None:
-    directory, model = tiny_model("roberta")
+    directory, model = tiny_model(family, pooling=pooling)
+    assert read_window(directory, read_config(directory)) == 40
     assert_equal_to_transformers(Encoder(directory), model, [LONG, TEXTS[0]])
 
 

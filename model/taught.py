@@ -1,0 +1,165 @@
+"""What a base model has been taught before: its trained head, matched with the labels of a control.
+
+Serves from the first task, then is the offset that the fitted logits start from (`Reference.prior`): as labels arrive
+that contradict it, the search gives it less weight or none. To a text of one window this is the model's own answer, to
+a longer one the head's answer to the mean of its windows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import erf, expit, log_softmax, logit
+
+from model.labelnames import words_of
+from model.spec import Control, Kind, Label
+
+Floats = NDArray[np.floating]
+
+COVERED = 2 / 3
+"""Least share of a control's labels that the trained head must know: below, it answers another question."""
+
+UNKNOWN_SHARE = 0.5
+"""Of what uniform guessing would give, for labels that the trained head does not know."""
+
+LARGEST = 12.0
+"""Bound of the log-odds of one label: an over-confident head is still outvoted by a few labels."""
+
+ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
+    "gelu": lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))),
+    "relu": lambda x: np.maximum(x, 0),
+    "silu": lambda x: x * expit(x),
+    "tanh": np.tanh,
+}
+
+
+@dataclass(frozen=True)
+class Taught:
+    """A trained head: output(norm(activation(dense(x)))), `norm` and biases where they are.
+
+    `labels` name the L outputs; `arrays` are `dense.weight` [h, width], `output.weight` [L, h], and `dense.bias`,
+    `output.bias`, `norm.weight`, `norm.bias` as far as there are.
+    """
+
+    labels: tuple[str, ...]
+    multilabel: bool
+    activation: str
+    epsilon: float
+    arrays: Mapping[str, Floats]
+
+    def logits(self, features: Floats) -> Floats:
+        """[n, L] from pooled last-layer features [n, width]."""
+        hidden = ACTIVATIONS[self.activation](self._linear(np.asarray(features, dtype=np.float64), "dense"))
+        if "norm.weight" in self.arrays:
+            centred = hidden - hidden.mean(-1, keepdims=True)
+            hidden = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + self.epsilon)
+            hidden = hidden * self.arrays["norm.weight"] + self.arrays.get("norm.bias", 0.0)
+        return self._linear(hidden, "output")
+
+    def _linear(self, features: Floats, name: str) -> Floats:
+        return features @ self.arrays[f"{name}.weight"].T + self.arrays.get(f"{name}.bias", 0.0)
+
+
+@dataclass(frozen=True)
+class TaughtLabels:
+    """A trained head in the columns of one control: `columns` [K] are places in `taught.labels`, or -1."""
+
+    taught: Taught
+    columns: tuple[int, ...]
+    multilabel: bool
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which of the control's labels the trained head knows [K]."""
+        return np.array(self.columns) >= 0
+
+    def probabilities(self, features: Floats, names: Floats) -> Floats:
+        """Probabilities [n, K]: the trained head's for what it knows; a small share by `names` [n, K], the answer by
+        label names, for what it does not. Labels that the control lacks are left out of the model's answer."""
+        known = self.known
+        logits = self.taught.logits(features)
+        whole = expit(logits) if self.taught.multilabel else np.exp(log_softmax(logits, axis=1))
+        mine = whole[:, [column for column in self.columns if column >= 0]]
+        result = UNKNOWN_SHARE * names
+        if self.multilabel:
+            result[:, known] = mine
+            return result
+        share = UNKNOWN_SHARE * float(np.mean(~known))
+        rest = names[:, ~known]
+        result[:, ~known] = share * rest / np.maximum(rest.sum(1, keepdims=True), 1e-12)
+        result[:, known] = (1 - share) * mine / np.maximum(mine.sum(1, keepdims=True), 1e-300)
+        return result
+
+    def log_odds(self, probabilities: Floats) -> Floats:
+        """What `probabilities` [n, K] are as logits [n, K], bounded."""
+        if self.multilabel:
+            bound = expit(LARGEST)
+            return logit(np.clip(probabilities, 1 - bound, bound))
+        logs = np.log(np.maximum(probabilities, np.exp(-LARGEST)))
+        return logs - logs.mean(1, keepdims=True)
+
+    def config(self) -> dict[str, Any]:
+        """JSON state."""
+        taught = self.taught
+        return {
+            "labels": list(taught.labels),
+            "multilabel": taught.multilabel,
+            "activation": taught.activation,
+            "epsilon": taught.epsilon,
+            "columns": list(self.columns),
+        }
+
+    def tensors(self) -> dict[str, Floats]:
+        """Array state; names begin with `taught.`."""
+        return {f"taught.{name}": value for name, value in self.taught.arrays.items()}
+
+
+def restore_taught(
+    config: Mapping[str, Any] | None, tensors: Mapping[str, Floats], multilabel: bool
+) -> TaughtLabels | None:
+    """Inverse of `config()` and `tensors()`; None for no config. Raises KeyError on foreign data."""
+    if config is None:
+        return None
+    prefix = "taught."
+    arrays = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    taught = Taught(
+        tuple(config["labels"]), config["multilabel"], config["activation"], float(config["epsilon"]), arrays
+    )
+    return TaughtLabels(taught, tuple(config["columns"]), multilabel)
+
+
+def match_labels(taught: Taught | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:
+    """The trained head for these labels of `control`; None without one, or when it knows too few of them.
+
+    Names are compared as words, without case and punctuation: a label's key (alias or value), the last part of its
+    path, and the text that it shows. Each of the model's labels is given once.
+    """
+    if taught is None:
+        return None
+    column = {_plain(name, control.kind): index for index, name in reversed(list(enumerate(taught.labels)))}
+    shown = {label.key: label for label in control.labels}
+    columns, free = [], dict(column)
+    for key in labels:
+        names = (_plain(name, control.kind) for name in _names(key, shown.get(key)))
+        columns.append(next((free.pop(name) for name in names if name in free), -1))
+    matched = sum(index >= 0 for index in columns)
+    if matched < 2 or matched < COVERED * len(labels):
+        return None
+    return TaughtLabels(taught, tuple(columns), control.kind is Kind.MULTIPLE)
+
+
+def _names(key: str, label: Label | None) -> Iterator[str]:
+    yield key
+    if label is not None:
+        words = re.sub(r" \(.*\)$", "", label.words)  # without the hint
+        yield from (label.path[-1], words, words.rsplit(" / ", 1)[-1])
+
+
+def _plain(name: str, kind: Kind) -> str:
+    plain = re.sub(r"[\W_]+", "", words_of(name).casefold())
+    return re.sub(r"stars?$", "", plain) if kind is Kind.RATING else plain
