@@ -182,3 +182,8 @@ class CachedEncoder:
     def _decode(self, values: Sequence[Any]) -> np.ndarray:
         flat = np.frombuffer(b"".join(values), dtype=np.float16)
         return flat.reshape(len(values), self.depth, self.width).astype(np.float32)
+
+
+def uncached(embedder: Encoding) -> Encoding:
+    """The encoder behind the cache, if there is one: for texts that nobody will ask for again."""
+    return embedder.encoder if isinstance(embedder, CachedEncoder) else embedder

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from model.answers import decide
 from model.calibration import apply_temperature
 from model.errors import VersionError
+from model.feature_cache import uncached
 from model.finetuned import FineTuned, align_columns, blend
 from model.labelnames import words_of
 from model.learning import Embedder, Head, fit_heads
@@ -21,6 +22,9 @@ from model.versions import ENCODER, read_heads, verify_version, version_path
 
 Floats = NDArray[np.floating]
 Options = Sequence[Mapping[str, Sequence[str]]]
+
+SERVED_TEMPERATURE = "served_temperature"
+"""Of a head's config: the temperature of the served answer, set by the learner; never for sets."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,30 @@ class LiveModel:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
         return self._scores(control, texts, *self._embed(texts))
 
+    def probe(self, control: str, texts: Sequence[Text], listed: Sequence[str] | None = None) -> Floats:
+        """As `scores`, for texts that nobody will ask for again: the feature cache is passed by.
+
+        `listed`: the choices that a task offers, then the columns are these."""
+        pooled = uncached(self.base).embed(texts)
+        tuned = uncached(self.tuned).embed(texts)[:, -1] if self.tuned is not None else None
+        rows = self._scores(control, texts, pooled, tuned)
+        if listed is None:
+            return rows
+        exclusive = self.spec.control(control).kind is not Kind.MULTIPLE
+        fallback, have = self._zero_shot(pooled, listed), self.labels(control)
+        filled = [_fill_unknown(row, have, listed, other, exclusive) for row, other in zip(rows, fallback, strict=True)]
+        return np.array(filled).reshape(len(texts), len(listed))
+
+    def parts(self, control: str, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
+        """What would be served but for the correction, and the head alone when that is a blend; [n, K] each."""
+        own, mixed = self._parts(control, texts, *self._embed(texts))
+        return (own, None) if mixed is None else (mixed, own)
+
+    def correct(self, control: str, probabilities: Floats) -> Floats:
+        """The correction that test-then-train evidence has earned (decision 0004), last of all; rows sum to 1."""
+        config = self.configs.get(control) or self.heads[control].config()
+        return apply_temperature(probabilities, float(str(config.get(SERVED_TEMPERATURE, 1.0))))
+
     def labels(self, control: str) -> tuple[str, ...]:
         """Column order of `scores`."""
         return self.heads[control].labels
@@ -76,14 +104,21 @@ class LiveModel:
         return self.base.embed(texts), tuned
 
     def _scores(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
+        own, mixed = self._parts(control, texts, pooled, tuned)
+        return self.correct(control, own if mixed is None else mixed)
+
+    def _parts(
+        self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None
+    ) -> tuple[Floats, Floats | None]:
+        """The head's own answer, and its blend with the fine-tuned one's when that has a share."""
         head = self.heads[control]
         own = head.scores(texts, pooled)
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or tuned is None or part.weight <= 0:
-            return own
+            return own, None
         other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
         mixed = blend(own, other, part.weight, multilabel=part.multilabel)
-        return apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
+        return own, apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
 
     def _decide(self, control: Control, row: Floats, pooled: Floats, listed: Sequence[str] | None) -> Prediction | None:
         config = self.configs.get(control.name) or self.heads[control.name].config()
@@ -91,14 +126,14 @@ class LiveModel:
             return decide(control, config, row)
         keys = tuple(dict.fromkeys(listed))
         exclusive = control.kind is not Kind.MULTIPLE
-        filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled, keys), exclusive)
+        filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled[None], keys)[0], exclusive)
         return decide(control, {**config, "labels": list(keys)}, filled, options=keys)
 
     def _zero_shot(self, pooled: Floats, keys: Sequence[str]) -> Floats:
-        """Similarity of one text to the names of listed choices, as probabilities."""
+        """Similarity of texts [n, depth, width] to the names of listed choices, as probabilities [n, len(keys)]."""
         control = Control("listed", Kind.SINGLE, ("text",), tuple(Label((key,), words_of(key)) for key in keys))
         head = fit_heads(TaskSpec((), (control,)), {}, [], self.base)["listed"]
-        return head.scores([("",)], pooled[None])[0]
+        return head.scores([("",)] * len(pooled), pooled)
 
 
 def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallback: Floats, exclusive: bool) -> Floats:
