@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.spec import Control, Kind, Prediction
+from model.taxonomy import SURE, descend
 
 Floats = NDArray[np.floating]
 
@@ -22,8 +23,9 @@ def decide(
     """The answer for one task from its probabilities [K] in the column order of `head_config["labels"]`.
 
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
-    chosen; None when nothing remains. Single and taxonomy: the likeliest. Rating: the median, since its error is a
-    distance. Multiple: every label over the threshold, with the confidence in the whole set.
+    chosen; None when nothing remains. Single: the likeliest. Taxonomy: the deepest node that is sure
+    (`head_config["sure"]`). Rating: the median, since its error is a distance. Multiple: every label over its
+    threshold (`head_config["threshold"]`, one or one per label), with the confidence in the whole set.
     """
     labels = head_config["labels"]
     allowed = set(options) if options is not None else set(control.keys())
@@ -35,8 +37,17 @@ def decide(
     if control.kind is Kind.MULTIPLE:
         return _decide_set(control, keys, row, float(head_config.get("threshold", 0.5)))
     row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
+    if control.kind is Kind.TAXONOMY:
+        return _decide_node(control, keys, row, float(head_config.get("sure", SURE)))
     best = _median(keys, row) if control.kind is Kind.RATING else int(row.argmax())
     return Prediction(control.name, (keys[best],), _clip(row[best]), _rank(keys, row))
+
+
+def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float) -> Prediction:
+    known = {label.key: label.path for label in control.labels}
+    levels = descend([known.get(key) or tuple(key.split("/")) for key in keys], row, sure)
+    named = tuple(("/".join(path), _clip(confidence)) for path, confidence in levels)
+    return Prediction(control.name, (named[-1][0],), named[-1][1], _rank(keys, row), named)
 
 
 def _decide_set(control: Control, keys: Sequence[str], row: Floats, threshold: float) -> Prediction:

@@ -164,12 +164,14 @@ class Prediction:
     """The answer of one control for one task.
 
     `chosen` holds label keys (several for multiple, none when unsure of every label); `score` in [0, 1]
-    is the calibrated confidence in the whole answer; `ranking` lists (key, probability), best first."""
+    is the calibrated confidence in the whole answer; `ranking` lists (key, probability), best first; `levels`, for a
+    taxonomy, (key, confidence) of every node from the root to the answer."""
 
     control: str
     chosen: tuple[str, ...]
     score: float
     ranking: tuple[tuple[str, float], ...] = field(default=())
+    levels: tuple[tuple[str, float], ...] = field(default=())
 
 
 Samples = Mapping[str, Sequence[Sample]]

@@ -32,6 +32,7 @@ def to_results(
         if not prediction.chosen:
             continue  # an empty set has nothing to select
         kind = control.tag.lower()
+        levels = [{"label": key, "score": _confidence(score)} for key, score in prediction.levels]
         results.append(
             {
                 "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
@@ -40,6 +41,8 @@ def to_results(
                 "type": kind,
                 "value": {kind: _value(control, prediction.chosen)},
                 "score": _confidence(prediction.score),
+                # The page keeps `meta` and shows of it only `text`.
+                **({"meta": {"levels": levels}} if levels else {}),
             }
         )
     return results

@@ -143,3 +143,13 @@ def test_writing_a_recorded_answer_gives_label_studios_own_result(body: dict[str
     ours = to_results(spec, [Prediction(name, tuple(keys), 0.5) for name, keys in answers.items()])
     fields = ("from_name", "to_name", "type", "value")
     assert [{key: row[key] for key in fields} for row in ours] == [{key: row[key] for key in fields} for row in theirs]
+
+
+def test_a_taxonomy_carries_the_confidence_of_every_level() -> None:
+    inner = '<Choice value="A"><Choice value="A1"/></Choice>'
+    config = f'<View><Text name="t" value="$t"/><Taxonomy name="x" toName="t">{inner}</Taxonomy></View>'
+    prediction = Prediction("x", ("A/A1",), 0.6, levels=(("A", 0.9), ("A/A1", 0.6)))
+    (result,) = to_results(parse_label_config(config), [prediction])
+    assert result["value"] == {"taxonomy": [["A", "A1"]]}
+    assert result["meta"] == {"levels": [{"label": "A", "score": 0.9}, {"label": "A/A1", "score": 0.6}]}
+    assert all("meta" not in one for one in to_results(two(), [Prediction("c", ("A",), 0.5)]))
