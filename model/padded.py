@@ -21,16 +21,8 @@ class PaddedEncoder:
     """`AutoModel` behind the interface of `PackedBert`."""
 
     def __init__(self, directory: Path, weights: Path | None, *, keep: int, pooling: str) -> None:
-        from safetensors.torch import load_file
-        from transformers import AutoConfig, AutoModel
-
-        options = {"trust_remote_code": False, "local_files_only": True}
         try:
-            if weights is None:
-                self._model: Any = AutoModel.from_pretrained(directory, use_safetensors=True, **options)
-            else:
-                self._model = AutoModel.from_config(AutoConfig.from_pretrained(directory, **options))
-                self._model.load_state_dict(load_file(weights))
+            self._model: Any = _load_base(directory) if weights is None else _load_weights(directory, weights)
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
         self._model.float().eval()
@@ -60,6 +52,30 @@ class PaddedEncoder:
             return hidden[:, :, 0]
         weight = mask[:, None, :, None].to(hidden.dtype)
         return (hidden * weight).sum(2) / weight.sum(2)
+
+
+def _load_base(directory: Path) -> Any:
+    """The encoder of a checkpoint of any task: prefixes and other heads are dropped, what is missing is not made up."""
+    from transformers import AutoModel
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()  # it reports every tensor of a head that is left out
+    model, found = AutoModel.from_pretrained(
+        directory, use_safetensors=True, output_loading_info=True, trust_remote_code=False, local_files_only=True
+    )
+    missing = sorted(name for name in found["missing_keys"] if "pooler" not in name)
+    if missing:
+        raise ValueError(f"model.safetensors lacks {len(missing)} of its tensors, {missing[0]} among them")
+    return model
+
+
+def _load_weights(directory: Path, weights: Path) -> Any:
+    from safetensors.torch import load_file
+    from transformers import AutoConfig, AutoModel
+
+    model = AutoModel.from_config(AutoConfig.from_pretrained(directory, trust_remote_code=False, local_files_only=True))
+    model.load_state_dict(load_file(weights))
+    return model
 
 
 def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
