@@ -15,7 +15,9 @@ import click
 
 from backend.admin_commands import ADMIN_COMMANDS
 from backend.errors import BackendError
+from backend.explain_commands import EXPLAIN_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
+from backend.simulate_command import simulate
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -180,5 +182,5 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in ADMIN_COMMANDS:
+for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, simulate):
     main.add_command(command)

@@ -3,7 +3,8 @@
 ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
 ├── VersionError          a version directory is missing, torn or does not fit
-└── TrainingError         training cannot start or did not finish
+├── TrainingError         training cannot start or did not finish
+└── DataError             a labelled file cannot be used
 """
 
 from __future__ import annotations
@@ -38,3 +39,9 @@ class TrainingError(ModelError):
     """Training cannot start (too few labels, one class) or did not finish."""
 
     code = "training_failed"
+
+
+class DataError(ModelError):
+    """A labelled file cannot be used; the message names what is wrong and the remedy."""
+
+    code = "data_unusable"

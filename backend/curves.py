@@ -1,0 +1,100 @@
+"""Learning curves for people: a table of medians and small curves on the terminal, and a picture."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+Curve = dict[int, dict[str, float]]
+"""Label count -> medians over the seeds."""
+
+PANELS = {
+    "accuracy": "accuracy",
+    "macro_f1": "macro-F1",
+    "ece": "calibration error (ECE, 15 bins)",
+    "refit_seconds": "seconds per refit",
+}
+
+
+def curve_name(row: Row) -> str:
+    """What a row's curve is called: the strategy for our own, the method for a peer."""
+    ours = row["method"] == "zero-shot" or str(row["method"]).startswith("prior-LR")
+    return f"understudy, {row['strategy']}" if ours else str(row["method"])
+
+
+def medians(rows: Sequence[Row]) -> dict[str, Curve]:
+    """Curve name -> its medians over the seeds, and `seeds`, how many there are."""
+    grouped: dict[str, dict[int, list[Row]]] = {}
+    for row in rows:
+        grouped.setdefault(curve_name(row), {}).setdefault(int(row["n"]), []).append(row)
+    return {
+        name: {
+            count: {
+                **{key: statistics.median(float(row[key]) for row in cell) for key in PANELS},
+                "finetune_seconds": statistics.median(float(row.get("finetune_seconds") or 0) for row in cell),
+                "seeds": len(cell),
+            }
+            for count, cell in sorted(cells.items())
+        }
+        for name, cells in grouped.items()
+    }
+
+
+def print_curves(rows: Sequence[Row]) -> None:
+    """A table of medians with the accuracy as a bar, the best of each label count in bold."""
+    from rich.bar import Bar
+    from rich.console import Console
+    from rich.table import Table
+
+    curves = medians(rows)
+    best: dict[int, float] = {}
+    for curve in curves.values():
+        for count, cell in curve.items():
+            best[count] = max(cell["accuracy"], best.get(count, 0.0))
+    table = Table(box=None, pad_edge=False)
+    titles = ("curve", "labels", "accuracy", "macro-F1", "ECE", "refit s", "fine-tune s", "seeds", "")
+    for index, title in enumerate(titles):
+        table.add_column(title, justify="right" if index else "left")
+    for name, curve in curves.items():
+        for count, cell in curve.items():
+            accuracy = f"{cell['accuracy']:.3f}"
+            shown = f"[bold]{accuracy}[/bold]" if cell["accuracy"] == best[count] else accuracy
+            tuned = f"{cell['finetune_seconds']:.1f}" if cell["finetune_seconds"] else ""
+            measures = (f"{cell['macro_f1']:.3f}", f"{cell['ece']:.3f}", f"{cell['refit_seconds']:.3f}")
+            bar = Bar(1.0, 0.0, cell["accuracy"], width=24)
+            table.add_row(name, str(count), shown, *measures, tuned, str(int(cell["seeds"])), bar)
+    Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:
+    """Four panels (accuracy, macro-F1, ECE, seconds per refit) against the labels, the seeds' range shaded.
+
+    The kind of picture follows from the suffix. Raises ValueError for one that matplotlib does not write, OSError."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    curves = medians(rows)
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, (key, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+        for name, curve in curves.items():
+            cells = {n: [float(r[key]) for r in rows if curve_name(r) == name and r["n"] == n] for n in curve}
+            line = panel.plot(list(curve), [cell[key] for cell in curve.values()], marker="o", markersize=3, label=name)
+            low, high = [min(cell) for cell in cells.values()], [max(cell) for cell in cells.values()]
+            panel.fill_between(list(cells), low, high, color=line[0].get_color(), alpha=0.12, linewidth=0)
+        panel.set_xscale("symlog", base=2, linthresh=8)
+        counts = sorted({count for curve in curves.values() for count in curve})
+        panel.set_xticks(counts, [str(count) for count in counts])
+        panel.set_xlabel("labels")
+        panel.set_title(label)
+        panel.grid(alpha=0.3)
+        if key == "refit_seconds":
+            panel.set_yscale("log")
+    figure.axes[0].legend(fontsize=8)
+    if title:
+        figure.suptitle(title)
+    figure.savefig(path, dpi=110)

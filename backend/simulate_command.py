@@ -1,0 +1,258 @@
+"""`understudy simulate`: the learning curve of a labelled file, or of a labelled project, through the real learner."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.settings import Settings, current_settings
+from model.errors import DataError, ModelError
+
+if TYPE_CHECKING:
+    from backend.simulation import Workplace
+    from model.labelled_file import Dataset
+    from model.simulation import Plan, Row
+
+CHEAP_PEERS = "tfidf,lr"
+QUIET_SECONDS = 5.0
+"""Between two signs of life when stderr is no terminal."""
+
+
+class Counts(click.ParamType):
+    """Whole numbers joined by commas."""
+
+    name = "n,n,…"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            numbers = tuple(int(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            numbers = ()
+        if not numbers or min(numbers) < 0:
+            self.fail(f"{value!r} is not a list of whole numbers from 0 on, such as 0,16,64", param, ctx)
+        return numbers
+
+
+class Names(click.ParamType):
+    """Known names joined by commas; `find` gives the known ones, `words` stand for several."""
+
+    name = "name,…"
+
+    def __init__(self, what: str, find: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> None:
+        self.what, self.find, self.words = what, find, words
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        parts = (part.strip().lower().replace("-", "_") for part in str(value).split(","))
+        names = tuple(dict.fromkeys(part for part in parts if part))
+        known = self.find()
+        unknown = [name for name in names if name not in (*known, *self.words)]
+        if unknown or not names:
+            listed = ", ".join([*known, *self.words])
+            self.fail(f"unknown {self.what} {', '.join(unknown) or repr(value)}; known: {listed}", param, ctx)
+        if "all" in names:
+            return tuple(known)
+        return tuple(name for name in names if name != "none")
+
+
+def strategy_names() -> Sequence[str]:
+    """Known strategies."""
+    from model.acquisition import STRATEGIES
+
+    return tuple(STRATEGIES)
+
+
+def peer_names() -> Sequence[str]:
+    """Known peers, the quick ones first."""
+    from model.peers import PEERS
+
+    return tuple(PEERS)
+
+
+class Speaker:
+    """Signs of life and notes on stderr, so that stdout holds rows only."""
+
+    def __init__(self) -> None:
+        self._live, self._said, self._what = sys.stderr.isatty(), 0.0, ""
+
+    def about(self, what: str) -> None:
+        """What the next signs of life belong to."""
+        self._what = what
+
+    def tell(self, words: str) -> None:
+        """A sign of life: one line that is written over on a terminal, now and then a line elsewhere."""
+        line = f"{self._what}: {words}" if self._what else words
+        if self._live:
+            click.echo(f"\r\033[K{line[:110]}", nl=False, err=True)
+        elif time.monotonic() - self._said > QUIET_SECONDS:
+            self._said = time.monotonic()
+            click.echo(line, err=True)
+
+    def note(self, words: str) -> None:
+        """A line that stays."""
+        self.clear()
+        click.echo(words, err=True)
+
+    def clear(self) -> None:
+        """Take the sign of life away."""
+        if self._live:
+            click.echo("\r\033[K", nl=False, err=True)
+
+
+@click.command()
+@click.argument("train", type=click.Path(dir_okay=False, path_type=Path), required=False, metavar="[TRAIN.csv]")
+@click.option("--test", type=click.Path(dir_okay=False, path_type=Path), help="Rows to measure on (CSV as TRAIN.csv).")
+@click.option("--test-rows", type=click.IntRange(1), help="Measure on the first so many test rows only.")
+@click.option("--project", type=click.IntRange(1), help="Replay what this project has stored, instead of a file.")
+@click.option("--control", default="", help="Which control of the project (default: the first).")
+@click.option(
+    "--strategy",
+    "strategies",
+    type=Names("strategy", strategy_names, ["all"]),
+    default="random",
+    show_default=True,
+    help="How the next labels are chosen: random, margin, entropy, least_confidence, margin_clusters, typiclust, "
+    "coreset, badge, or all.",
+)
+@click.option("--labels", "counts", type=Counts(), default="0,16,64,256", show_default=True, help="Label counts.")
+@click.option(
+    "--seeds",
+    type=Counts(),
+    default="3",
+    show_default=True,
+    help="Number of seeds (from 0 on), or the seeds themselves: 11,12,13.",
+)
+@click.option("--pool", type=click.IntRange(1), default=4000, show_default=True, help="Rows to choose labels from.")
+@click.option("--batch", type=click.IntRange(1), default=16, show_default=True, help="Labels chosen at a time.")
+@click.option(
+    "--peers",
+    type=Names("peer", peer_names, ["all", "none"]),
+    help=f"Recipes to run on the same rows: tfidf, lr, humansignal, setfit, all or none (default: {CHEAP_PEERS}; "
+    "with --json none). The last two fine-tune, which takes minutes.",
+)
+@click.option("--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default).")
+@click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
+@click.option("--threads", type=click.IntRange(1), help="Threads of torch (default: all cores).")
+@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Keep encoded texts here.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the curves (PNG, SVG).")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per strategy, n and seed, nothing else.")
+def simulate(train: Path | None, test: Path | None, project: int | None, as_json: bool, **options: Any) -> None:
+    """Replay labelled rows through the real learner and policy, and show its learning curve.
+
+    TRAIN.csv has the columns text,label (others are ignored); several labels of a row are joined by |, underscores in
+    names are spaces, rows without a label belong to the unlabelled pool only. Without --test a fifth of the rows is
+    held out, by a hash of the text. The label set, which a project's config would list, is the union of the labels of
+    both files.
+    """
+    if (train is None) == (project is None):
+        raise click.UsageError("give a TRAIN.csv or --project ID, one of them")
+    if test is not None and train is None:
+        raise click.UsageError("--test goes with a TRAIN.csv")
+    speaker, settings = Speaker(), current_settings()
+    try:
+        data = _read(settings, train, test, project, options)
+        plans = _plans(data, options, speaker)
+        peers = options["peers"] if options["peers"] is not None else () if as_json else tuple(CHEAP_PEERS.split(","))
+        with _workplace(settings, options["cache"], options["threads"] or 0) as place:
+            rows = []
+            for row in _rows(place, data, plans, peers, options["finetune"], speaker):
+                rows.append(row)
+                if as_json:
+                    speaker.clear()
+                    click.echo(json.dumps(row, ensure_ascii=False))
+    except ModelError as error:
+        raise click.ClickException(error.message) from error
+    finally:
+        speaker.clear()
+    _show(rows, options["plot"], as_json)
+
+
+def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Any) -> Dataset:
+    from dataclasses import replace
+
+    from model.labelled_file import read_dataset
+
+    if train is not None:
+        data = read_dataset(train, test, multilabel=options["multilabel"])
+    else:
+        from backend.simulated_project import read_project
+
+        data = read_project(settings, int(project or 0), options["control"])
+    limit = options["test_rows"]
+    return replace(data, test=data.test[:limit]) if limit else data
+
+
+def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[Plan]:
+    from model.simulation import Plan, reachable
+
+    counts = reachable(data, options["counts"])
+    if above := [count for count in options["counts"] if count > counts[-1]]:
+        speaker.note(f"only {counts[-1]} rows can be labelled: {', '.join(map(str, above))} become {counts[-1]}")
+    given = options["seeds"]
+    seeds = given if len(given) > 1 else tuple(range(given[0]))
+    if not seeds:
+        raise click.BadParameter("at least one seed is needed", param_hint="--seeds")
+    return [
+        Plan(counts, strategy, seed, options["pool"], options["batch"])
+        for seed in seeds
+        for strategy in options["strategies"]
+    ]
+
+
+@contextmanager
+def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator[Workplace]:
+    from backend.simulation import Workplace
+
+    with tempfile.TemporaryDirectory(prefix="understudy-simulate-") as scratch:
+        try:
+            place = Workplace(settings, Path(scratch), cache or Path(scratch) / "features", threads)
+        except OSError as error:
+            raise DataError(f"{cache or scratch} cannot be written: {error.strerror or error}") from error
+        yield place
+        place.close()
+
+
+def _rows(
+    place: Workplace, data: Dataset, plans: Sequence[Plan], peers: Sequence[str], finetune: bool, speaker: Speaker
+) -> Iterator[Row]:
+    from backend.simulation import PolicyTrainer
+    from model.simulation import Replay
+
+    trainer = PolicyTrainer(place, speaker.tell) if finetune else None
+    for plan in plans:
+        speaker.about(f"{plan.strategy}, seed {plan.seed}")
+        yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()
+    for seed in dict.fromkeys(plan.seed for plan in plans):
+        yield from _peer_rows(place, data, plans[0].counts, seed, peers, speaker)
+
+
+def _peer_rows(
+    place: Workplace, data: Dataset, counts: Sequence[int], seed: int, peers: Sequence[str], speaker: Speaker
+) -> Iterator[Row]:
+    from model.peers import PEERS, Rival
+
+    for name in peers:
+        speaker.about(f"{PEERS[name].method}, seed {seed}")
+        rival = Rival(data, PEERS[name], place.base, place.base_model, place.threads, speaker.tell)
+        yield from (rival.row(count, seed) for count in counts if count)
+
+
+def _show(rows: Sequence[Row], plot: Path | None, as_json: bool) -> None:
+    from backend.curves import draw, print_curves
+
+    if not as_json:
+        print_curves(rows)
+    if plot is not None:
+        try:
+            draw(rows, plot)
+        except (OSError, ValueError) as error:
+            raise click.ClickException(f"{plot} cannot be written: {error}") from error
+        if not as_json:
+            click.echo(f"Curves drawn in {plot}")

@@ -1,0 +1,45 @@
+"""The labels that a running understudy has stored for a project, as a data set to replay."""
+
+from __future__ import annotations
+
+from backend.consensus import reach_consensus
+from backend.errors import NotFound
+from backend.labelstudio.config import parse_label_config
+from backend.settings import Settings
+from backend.store.stores import Stores
+from model.labelled_file import Dataset, hold_out
+from model.spec import Control, Sample, TaskSpec
+
+
+def read_project(settings: Settings, project: int, control: str = "") -> Dataset:
+    """Samples after consensus, the unlabelled pool, and the stable hold-out. Only reads.
+
+    Raises NotFound for an unknown project or control, DataError with too few labels, StoreUnavailable."""
+    stores = Stores(settings)
+    try:
+        config = stores.projects.config(project)
+        if config is None:
+            known = ", ".join(map(str, stores.projects.projects())) or "none"
+            raise NotFound(f"project {project} is not known here (known: {known})", project=project)
+        spec = parse_label_config(config)
+        chosen = _control(spec, control)
+        samples = reach_consensus(spec, stores.examples.snapshot(project).records).samples[chosen.name]
+        documents = stores.projects.pool(project)
+    finally:
+        stores.close()
+    labelled = {sample.task for sample in samples}
+    unlabelled = [
+        Sample(task, chosen.text_of(document), {})
+        for task, document in documents.items()
+        if task not in labelled and all(name in document for name in chosen.inputs)
+    ]
+    return hold_out(chosen, [*samples, *unlabelled])
+
+
+def _control(spec: TaskSpec, name: str) -> Control:
+    fixed = [control for control in spec.controls if control.options_field is None]
+    for control in fixed:
+        if name in ("", control.name):
+            return control
+    known = ", ".join(control.name for control in fixed) or "none"
+    raise NotFound(f"there is no control {name!r} with choices in the config (these have: {known})", control=name)

@@ -1,0 +1,168 @@
+"""Fine-tunes for `understudy simulate` by the real policy and with the real training process, in a place aside."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.settings import Settings, child_environment
+from backend.trigger import Facts, why_due
+from model.errors import ModelError
+from model.run import REQUEST, Request, read_result, write_json
+from model.simulation import Tuned
+from model.spec import Sample, TaskSpec
+
+if TYPE_CHECKING:
+    from model.feature_cache import CachedEncoder, FeatureCache
+    from model.learning import Embedder
+    from model.live import LiveModel
+
+PROJECT = 1
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Workplace:
+    """Base encoder, feature cache and scratch directory of one simulation."""
+
+    def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
+        from model.encoder import Encoder, find_base_model
+        from model.feature_cache import CachedEncoder, FeatureCache
+        from model.warming import warm_up
+
+        self.settings, self.scratch, self.features = settings, scratch, features
+        self.threads = threads or cores()
+        self.base_model = find_base_model(settings.base_model)
+        self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
+        self.base: CachedEncoder = CachedEncoder(Encoder(self.base_model, threads=self.threads), self.cache)
+        warm_up(self.base)
+
+    def open_encoder(self, weights: Path) -> Embedder:
+        """The encoder with fine-tuned weights."""
+        from model.encoder import Encoder
+        from model.feature_cache import CachedEncoder
+
+        return CachedEncoder(Encoder(self.base_model, threads=self.threads, weights=weights), self.cache)
+
+    def close(self) -> None:
+        """Release the cache's file."""
+        self.cache.close()
+
+
+class PolicyTrainer:
+    """Fine-tunes at the counts at which `backend.trigger` would, by growth alone: a replay has no clock."""
+
+    def __init__(self, place: Workplace, tell: Callable[[str], None] = lambda _: None) -> None:
+        self.place, self.tell, self._runs = place, tell, 0
+
+    def why_due(self, labels: int, classes: int, trained: int | None) -> str:
+        """See `backend.trigger`."""
+        return why_due(self.place.settings, Facts(labels, classes, now=0.0, trained_labels=trained))
+
+    def tune(self, spec: TaskSpec, samples: Sequence[Sample], pool: Sequence[dict[str, str]], seed: int) -> Tuned:
+        """Runs the training process to its end; an accepted version is loaded as the server would load it."""
+        began = time.perf_counter()
+        self._runs += 1
+        version = f"v{self._runs}"
+        directory = self.place.scratch / "runs" / version
+        directory.mkdir(parents=True)
+        models = self.place.scratch / "models"
+        try:
+            write_json(directory / REQUEST, self._request(version, models, spec, samples, pool, seed))
+            error = self._run(directory, len(samples))
+            result = read_result(directory)
+            if result is None:
+                return Tuned(None, f"failed: {error}", time.perf_counter() - began)
+            model = self._load(models, version) if result.accepted else None
+            return Tuned(model, result.reason, time.perf_counter() - began)
+        except ModelError as problem:
+            return Tuned(None, f"failed: {problem.message}", time.perf_counter() - began)
+        finally:  # loaded weights are in memory; a version of 90 MB per training would fill the disk
+            shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(models / str(PROJECT) / version, ignore_errors=True)
+
+    def _load(self, models: Path, version: str) -> LiveModel:
+        from model.live import load_version
+
+        return load_version(models, PROJECT, version, self.place.base, self.place.open_encoder)
+
+    def _request(
+        self,
+        version: str,
+        models: Path,
+        spec: TaskSpec,
+        samples: Sequence[Sample],
+        pool: Sequence[dict[str, str]],
+        seed: int,
+    ) -> Request:
+        settings = self.place.settings
+        return Request(
+            project=PROJECT,
+            version=version,
+            parent=None,
+            snapshot_seq=0,
+            spec=spec.to_json(),
+            samples={spec.controls[0].name: [sample.to_json() for sample in samples]},
+            pool=list(pool),
+            base_model=settings.base_model,
+            models=str(models.absolute()),
+            features=str(self.place.features.absolute()),
+            features_mb=settings.feature_cache_mb,
+            steps=settings.finetune_steps,
+            threads=self.place.threads,
+            seed=seed,
+            min_examples=settings.gate_min_examples,
+        )
+
+    def _run(self, directory: Path, count: int) -> str:
+        """What went wrong, "" when nothing did."""
+        threads = str(self.place.threads)
+        limits = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
+        environment = child_environment(**limits)
+        last: dict[str, Any] = {}
+        log = directory / "training.log"
+        with log.open("wb") as errors:
+            command = [sys.executable, "-m", "model.training", str(directory.absolute())]
+            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
+            try:
+                for line in process.stdout or ():
+                    last.update(_parsed(line))
+                    self.tell(f"fine-tuning on {count} labels: {describe(last)}")
+                process.wait()
+            finally:
+                process.kill()
+                process.wait()
+                if process.stdout is not None:
+                    process.stdout.close()
+        if process.returncode == 0:
+            return ""
+        words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return str(last.get("error") or (words[-1] if words else f"exit status {process.returncode}"))
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except ValueError:
+        return {}  # a library that prints
+    return value if isinstance(value, dict) else {}
+
+
+def describe(last: dict[str, Any]) -> str:
+    """How far a training is, in words."""
+    parts = [str(last.get("stage") or "starting")]
+    if last.get("of"):
+        parts.append(f"step {last.get('step', 0)}/{last['of']}")
+    if last.get("seconds_left") is not None:
+        parts.append(f"{float(last['seconds_left']):.0f} s left")
+    return ", ".join(parts)

@@ -1,0 +1,121 @@
+"""A labelled CSV file as samples: columns `text` and `label`, several labels joined by `|`."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from model.errors import DataError
+from model.feature_cache import text_key
+from model.holdout import is_held_out
+from model.spec import Control, Kind, Label, Sample
+
+JOINT = "|"
+INPUT = "text"
+HELD_OUT = 1000
+"""Most rows that are held out of a file without a test file."""
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What is replayed. Samples without a target are unlabelled: they are in the pool only."""
+
+    control: Control
+    train: tuple[Sample, ...]
+    test: tuple[Sample, ...]
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether answers are sets."""
+        return self.control.kind is Kind.MULTIPLE
+
+
+def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
+    """(text, labels) of every row; no labels for an empty cell. Other columns do not matter. Raises DataError."""
+    csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            lines = csv.reader(file)
+            columns = [name.strip().lower() for name in next(lines, [])]
+            missing = [name for name in ("text", "label") if name not in columns]
+            if missing:
+                seen = ", ".join(columns)[:200] or "nothing"
+                raise DataError(
+                    f"{path}: column {' and '.join(missing)} is missing; the first line must name the columns "
+                    f"text,label (it holds: {seen})"
+                )
+            places = columns.index("text"), columns.index("label")
+            rows = [_row(line, *places) for line in lines if line]
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}") from error
+    if not rows:
+        raise DataError(f"{path} holds no rows: it needs a line text,label and one line per labelled text")
+    return rows
+
+
+def _row(line: Sequence[str], text: int, label: int) -> tuple[str, tuple[str, ...]]:
+    cells = [line[place].strip() if place < len(line) else "" for place in (text, label)]
+    return cells[0], tuple(dict.fromkeys(part.strip() for part in cells[1].split(JOINT) if part.strip()))
+
+
+def read_dataset(train: Path, test: Path | None = None, *, multilabel: bool | None = None) -> Dataset:
+    """The rows of a file and of its test file, or of its stable hold-out. `multilabel` None: decided by the rows.
+
+    The label set is the union of both files', as a project's config would list it. Raises DataError."""
+    rows = read_rows(train)
+    extra = read_rows(test) if test is not None else []
+    several = any(len(labels) > 1 for _, labels in [*rows, *extra])
+    if multilabel is False and several:
+        raise DataError(f"{train} has rows with several labels (joined by {JOINT}): leave out --single-label")
+    kind = Kind.MULTIPLE if (several if multilabel is None else multilabel) else Kind.SINGLE
+    names = sorted({label for _, labels in [*rows, *extra] for label in labels})
+    if len(names) < 2:
+        found = f"only the label {names[0]!r}" if names else "no label at all"
+        raise DataError(f"{train} holds {found}: at least two different labels are needed to learn from")
+    if not any(text for text, _ in rows):
+        raise DataError(f"{train}: every text is empty")
+    control = Control("label", kind, (INPUT,), tuple(Label((name,), name.replace("_", " ")) for name in names))
+    samples = make_samples(rows)
+    if test is None:
+        return hold_out(control, samples)
+    held = tuple(sample for sample in make_samples(extra, first=len(rows)) if sample.target)
+    if not held:
+        raise DataError(f"{test}: no row has a label, so nothing can be measured")
+    return checked(Dataset(control, tuple(samples), held), str(train))
+
+
+def make_samples(rows: Iterable[tuple[str, tuple[str, ...]]], first: int = 0) -> list[Sample]:
+    """One sample per row, numbered from `first`."""
+    return [
+        Sample(number, (text,), dict.fromkeys(labels, 1.0)) for number, (text, labels) in enumerate(rows, start=first)
+    ]
+
+
+def hold_out(control: Control, samples: Sequence[Sample], most: int = HELD_OUT) -> Dataset:
+    """Splits off the stable hold-out (a fifth of the texts, at most `most` rows, by their hash); its texts appear
+    nowhere else. Raises DataError when a side stays empty."""
+    held = sorted((s for s in samples if s.target and is_held_out(s.text)), key=lambda s: text_key(s.text))[:most]
+    texts = {sample.text for sample in held}
+    data = Dataset(control, tuple(s for s in samples if s.text not in texts), tuple(held))
+    if not held:
+        raise DataError(f"{len(samples)} rows are too few to hold some of them out: give more, or a --test file")
+    return checked(data, "the data")
+
+
+def checked(data: Dataset, where: str) -> Dataset:
+    """`data` when something can be learned from it. Raises DataError."""
+    labelled = [sample for sample in data.train if sample.target]
+    if not labelled:
+        raise DataError(f"{where}: no row to learn from has a label")
+    if len({key for sample in labelled for key in sample.target}) < 2:
+        raise DataError(f"{where}: all rows to learn from have the same label, at least two are needed")
+    return data

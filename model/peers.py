@@ -1,0 +1,183 @@
+"""What an annotator could pick instead: recipes of other tools, on the same rows and the same encoder.
+
+tfidf        TF-IDF (1-2 grams, sublinear) + logistic regression
+lr           logistic regression on L2-normalised mean-pooled embeddings, C by cross-validation
+humansignal  label-studio-ml-backend's fine-tune recipe (model/peer_training.py)
+setfit       SetFit with its paper's defaults (model/peer_training.py)
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.coldstart import normalise
+from model.labelled_file import Dataset
+from model.learning import Embedder, target_matrix
+from model.scoring import measure
+from model.simulation import Row, Tell, shuffled
+from model.spec import Sample
+
+Floats = NDArray[np.floating]
+
+STRENGTHS = (1.0, 10.0, 100.0)
+"""C of the cross-validated logistic regression."""
+
+ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a peer is given: training samples with targets [n, K], and the test samples."""
+
+    train: Sequence[Sample]
+    targets: Floats
+    test: Sequence[Sample]
+    multilabel: bool
+    base: Embedder
+    base_model: Path
+    seed: int
+    threads: int
+    tell: Tell
+
+    def features(self, samples: Sequence[Sample]) -> Floats:
+        """L2-normalised mean-pooled last layer [n, width]."""
+        return normalise(self.base.embed([sample.text for sample in samples])[:, -1])
+
+    def flat(self, samples: Sequence[Sample]) -> list[str]:
+        """Each text as one string."""
+        return [" ".join(sample.text) for sample in samples]
+
+
+@dataclass(frozen=True)
+class Peer:
+    """`answer`: probabilities [test rows, K] of a task that holds at least two classes."""
+
+    method: str
+    answer: Callable[[Task], Floats]
+
+
+@dataclass(frozen=True)
+class Rival:
+    """One peer's random-sampling curve on the rows that the learner's curve has."""
+
+    data: Dataset
+    peer: Peer
+    base: Embedder
+    base_model: Path
+    threads: int
+    tell: Tell
+
+    def row(self, count: int, seed: int) -> Row:
+        """The measures after `count` labels, as `Replay.rows` gives them; `refit_seconds` is the whole training."""
+        task = self.task(count, seed)
+        self.tell(f"{count} labels")
+        task.features([*task.train, *task.test])  # encoded before the clock starts, as for the learner
+        seen, control = int((task.targets.sum(0) > 0).sum()), self.data.control
+        began = time.perf_counter()
+        scores = self.peer.answer(task) if seen > 1 else np.tile(task.targets[:1], (len(task.test), 1))
+        seconds = time.perf_counter() - began
+        found = measure(control, {"labels": list(control.keys()), "threshold": 0.5}, scores, task.test)
+        return {
+            "strategy": "random",
+            "n": count,
+            "seed": seed,
+            **{key: round(value, 6) for key, value in found.items()},
+            "refit_seconds": round(seconds, 4),
+            "method": self.peer.method,
+            "classes": len(control.labels),
+            "classes_seen": seen,
+            "test_rows": len(task.test),
+        }
+
+    def task(self, count: int, seed: int) -> Task:
+        """The first `count` labelled rows of this seed."""
+        rows = [sample for sample in shuffled(self.data.train, seed) if sample.target][:count]
+        train, targets = target_matrix(self.data.control.keys(), rows, self.data.multilabel)
+        return Task(
+            train=train,
+            targets=targets,
+            test=self.data.test,
+            multilabel=self.data.multilabel,
+            base=self.base,
+            base_model=self.base_model,
+            seed=seed,
+            threads=self.threads,
+            tell=self.tell,
+        )
+
+
+def fit_logistic(train: Any, targets: Floats, test: Any, strength: float, *, multilabel: bool) -> Floats:
+    """Probabilities [test rows, K] of scikit-learn's logistic regression; classes without a row get none."""
+    from sklearn.linear_model import LogisticRegression
+
+    result = np.zeros((test.shape[0], targets.shape[1]))
+    if not multilabel:
+        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, targets.argmax(1))
+        result[:, model.classes_] = model.predict_proba(test)
+        return result
+    for column, wanted in enumerate((targets >= 0.5).T):
+        if wanted.all() or not wanted.any():
+            result[:, column] = float(wanted.all())
+            continue
+        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, wanted)
+        result[:, column] = model.predict_proba(test)[:, 1]
+    return result
+
+
+def tfidf(task: Task) -> Floats:
+    """TF-IDF + LR."""
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
+    try:
+        train = vectorizer.fit_transform(task.flat(task.train))
+    except ValueError:  # not one word in all texts
+        return np.tile(task.targets.mean(0), (len(task.test), 1))
+    return fit_logistic(
+        train, task.targets, vectorizer.transform(task.flat(task.test)), 10.0, multilabel=task.multilabel
+    )
+
+
+def logistic(task: Task) -> Floats:
+    """LR on embeddings, C by cross-validated accuracy (sets: share of right label decisions)."""
+    train, test = task.features(task.train), task.features(task.test)
+    best = best_strength(train, task.targets, task.seed, multilabel=task.multilabel)
+    return fit_logistic(train, task.targets, test, best, multilabel=task.multilabel)
+
+
+def best_strength(train: Floats, targets: Floats, seed: int, *, multilabel: bool) -> float:
+    """The C of STRENGTHS that answers best out of 5 folds (3 above 256 rows); the smallest of equals.
+
+    Folds whose training part holds one class only are left out."""
+    from sklearn.model_selection import KFold, StratifiedKFold
+
+    tops, count = targets.argmax(1), 5 if len(train) <= 256 else 3
+    if len(train) < 2:
+        return STRENGTHS[0]
+    kind = KFold if multilabel or np.bincount(tops).max() < count else StratifiedKFold
+    right = np.zeros(len(STRENGTHS))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds
+        parts = list(kind(min(count, len(train)), shuffle=True, random_state=seed).split(train, tops))
+    for rows, held in parts:
+        if not multilabel and len(set(tops[rows])) < 2:
+            continue
+        for index, strength in enumerate(STRENGTHS):
+            scores = fit_logistic(train[rows], targets[rows], train[held], strength, multilabel=multilabel)
+            agree = (scores >= 0.5) == (targets[held] >= 0.5) if multilabel else scores.argmax(1) == tops[held]
+            right[index] += agree.sum()
+    return STRENGTHS[int(right.argmax())]
+
+
+PEERS = {
+    "tfidf": Peer("TF-IDF + LR", tfidf),
+    "lr": Peer("LR on embeddings", logistic),
+}

@@ -1,0 +1,205 @@
+"""Replays labelled rows through the real learner: what it would have known after n labels, for many n.
+
+One curve belongs to one strategy and one seed. The seed shuffles the rows; the first ones are the pool, so that the
+labels of a curve are nested. Fine-tuning is somebody else's: a `Trainer`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model import acquisition
+from model.labelled_file import Dataset
+from model.learning import Embedder, fit_head
+from model.live import LiveModel
+from model.scoring import measure
+from model.spec import Kind, Sample, TaskSpec, Text
+
+Floats = NDArray[np.floating]
+Row = dict[str, Any]
+Tell = Callable[[str], None]
+
+POOL_USED = 1000
+"""Pool texts that a refit looks at, as in the product (backend/jobs/pool.py)."""
+
+CHUNK = 256
+"""Texts encoded between two signs of life."""
+
+ZERO_SHOT, HEAD, TUNED = "zero-shot", "prior-LR", "prior-LR + fine-tune"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One curve: label counts (ascending), strategy, seed; `pool` rows may be chosen, `batch` at a time."""
+
+    counts: tuple[int, ...]
+    strategy: str = "random"
+    seed: int = 0
+    pool: int = 4000
+    batch: int = 16
+
+
+class Trainer(Protocol):
+    """Fine-tunes when the policy says so."""
+
+    def why_due(self, labels: int, classes: int, trained: int | None) -> str:
+        """Why to fine-tune with so many labels, the last time being with `trained`; "" for not now."""
+        ...
+
+    def tune(self, spec: TaskSpec, samples: Sequence[Sample], pool: Sequence[dict[str, str]], seed: int) -> Tuned:
+        """One training and its verdict."""
+        ...
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What a training came to: a model when its gate accepted it, the reason in any case, and wall seconds."""
+
+    model: LiveModel | None
+    reason: str
+    seconds: float
+
+
+def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
+    """The samples in the order of this seed."""
+    return [samples[index] for index in np.random.default_rng(seed).permutation(len(samples))]
+
+
+def reachable(data: Dataset, counts: Sequence[int]) -> tuple[int, ...]:
+    """The counts, ascending, those above the number of labelled rows clipped to it."""
+    most = sum(bool(sample.target) for sample in data.train)
+    return tuple(sorted({min(count, most) for count in counts}))
+
+
+def encode_ahead(embedder: Embedder, texts: Sequence[Text], tell: Tell, what: str) -> None:
+    """Have the features of these texts in the cache, with signs of life."""
+    unique = list(dict.fromkeys(texts))
+    holds = getattr(embedder, "holds", None)
+    missing = [text for text, held in zip(unique, holds(unique), strict=True) if not held] if holds else []
+    for start in range(0, len(missing), CHUNK):
+        tell(f"encoding {what}: {start}/{len(missing)}")
+        embedder.embed(missing[start : start + CHUNK])
+
+
+class Replay:
+    """One curve, row by row."""
+
+    def __init__(
+        self, data: Dataset, plan: Plan, base: Embedder, trainer: Trainer | None = None, tell: Tell = lambda _: None
+    ) -> None:
+        self.data, self.plan, self.base, self.trainer, self.tell = data, plan, base, trainer, tell
+        self.control = data.control
+        self.spec = TaskSpec((), (data.control,))
+        order = shuffled(data.train, plan.seed)
+        labelled = [sample for sample in order if sample.target]
+        self.candidates = labelled[: max(plan.pool, *plan.counts)]
+        self.pool = [dict(zip(self.control.inputs, s.text, strict=True)) for s in order[: min(plan.pool, POOL_USED)]]
+        self.chosen: list[int] = []
+        self.model: LiveModel | None = None
+        self.trained: int | None = None
+        self._fitted = -1
+        self._features: Floats | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """One row per label count: the measures on the test samples, and what it took."""
+        self._encode()
+        self._refit(repeat=False)  # untimed: libraries load, and a strategy needs an answer to begin with
+        for count in self.plan.counts:
+            self._grow(count)
+            began = time.perf_counter()
+            self._refit(repeat=False)
+            seconds = time.perf_counter() - began
+            tuned = self._tune(count)
+            yield {**self._measure(count, seconds), **tuned}
+
+    def _encode(self) -> None:
+        read = [tuple(document[name] for name in self.control.inputs) for document in self.pool]
+        last = self.plan.counts[-1]
+        texts = [s.text for s in (self.candidates[:last] if self.plan.strategy == "random" else self.candidates)]
+        encode_ahead(self.base, [*read, *texts], self.tell, "the pool")
+        encode_ahead(self.base, [sample.text for sample in self.data.test], self.tell, "the test rows")
+
+    def _grow(self, count: int) -> None:
+        """Choose labels until there are `count`, batch by batch, with the answers of the head so far."""
+        if self.plan.strategy == "random":
+            self.chosen = list(range(count))
+            return
+        while len(self.chosen) < count:
+            if self._fitted != len(self.chosen):
+                self._refit(repeat=True)
+            self.tell(f"choosing {len(self.chosen)}/{count}")
+            wanted = min(self.plan.batch - len(self.chosen) % self.plan.batch, count - len(self.chosen))
+            seed = self.plan.seed * 1_000_003 + len(self.chosen)
+            self.chosen += acquisition.choose(self.plan.strategy, self._view(), wanted, seed).tolist()
+
+    def _view(self) -> acquisition.Pool:
+        """The candidates as the present head sees them."""
+        assert self.model is not None
+        texts = [sample.text for sample in self.candidates]
+        if self._features is None:
+            self._features = self.base.embed(texts)
+        head = self.model.heads[self.control.name]
+        threshold = float(head.config().get("threshold", 0.5))
+        several = self.control.kind is Kind.MULTIPLE
+        scores = head.scores(texts, self._features)
+        return acquisition.Pool(scores, self._features[:, -1], np.array(self.chosen, dtype=int), several, threshold)
+
+    def _samples(self) -> list[Sample]:
+        return [self.candidates[index] for index in self.chosen]
+
+    def _refit(self, *, repeat: bool) -> None:
+        """The head on all labels, as the learner does it; a fine-tuned encoder stays."""
+        name = self.control.name
+        previous = self.model.configs.get(name) if self.model else None
+        seed = self.plan.seed
+        head = fit_head(
+            self.control, self._samples(), self.pool, self.base, seed=seed, previous=previous, repeat=repeat
+        )
+        self._fitted = len(self.chosen)
+        heads, configs = {name: head}, {name: head.config()}
+        if self.model is None:
+            self.model = LiveModel("v0", self.spec, heads, self.base, configs=configs)
+        else:
+            self.model = replace(self.model, heads=heads, configs=configs)
+
+    def _tune(self, count: int) -> Row:
+        """A training, if it is due; what is to be told of it."""
+        told: Row = {"finetune_seconds": None, "finetune": ""}
+        if self.trainer is None or not self.trainer.why_due(count, len(self.control.labels), self.trained):
+            return told
+        result = self.trainer.tune(self.spec, self._samples(), self.pool, self.plan.seed)
+        self.trained = count
+        if result.model is not None:
+            self.model = result.model
+        return {"finetune_seconds": round(result.seconds, 3), "finetune": result.reason}
+
+    def _measure(self, count: int, seconds: float) -> Row:
+        assert self.model is not None
+        self.tell(f"measuring {count} labels")
+        name = self.control.name
+        scores = self.model.scores(name, [sample.text for sample in self.data.test])
+        found = measure(self.control, self.model.configs[name], scores, self.data.test)
+        return {
+            "strategy": self.plan.strategy,
+            "n": count,
+            "seed": self.plan.seed,
+            **{key: round(value, 6) for key, value in found.items()},
+            "refit_seconds": round(seconds, 4),
+            "method": self._method(count),
+            "classes": len(self.control.labels),
+            "classes_seen": len({key for sample in self._samples() for key in sample.target}),
+            "test_rows": len(self.data.test),
+        }
+
+    def _method(self, count: int) -> str:
+        assert self.model is not None
+        part = self.model.finetuned.heads.get(self.control.name) if self.model.finetuned is not None else None
+        if part is not None and part.weight > 0:
+            return TUNED
+        return HEAD if count else ZERO_SHOT
