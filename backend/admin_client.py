@@ -55,6 +55,13 @@ class AdminClient:
         """The kept versions, newest first, and which one is live."""
         return self._call("GET", f"/admin/projects/{project}/versions")
 
+    def explain(self, project: int, task: int, control: str = "") -> dict[str, Any]:
+        """What a task would be answered, and the words that decided."""
+        from urllib.parse import urlencode
+
+        query = urlencode({"task": task, **({"control": control} if control else {})})
+        return self._call("GET", f"/admin/projects/{project}/explain?{query}")
+
     def retrain(self, project: int) -> dict[str, Any]:
         """Asks for a training; {"job", "status"}, of the one that is already there when it is."""
         return self._call("POST", f"/admin/projects/{project}/retrain", {})

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.helpers import read_helpers
 from backend.services import Services
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline
@@ -28,6 +29,8 @@ def answer_request(
         predictors=services.predictors,
         metrics=services.metrics,
         left=left,
+        helpers=read_helpers(config),
+        highlighter=services.highlighter.of(project),
     )
     if project is not None:
         services.background.add_pool(project, documents)

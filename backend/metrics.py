@@ -24,6 +24,12 @@ class Metrics:
         self.declined = Counter(
             "understudy_predictions_declined", "Tasks declined, by reason.", ["reason"], registry=self.registry
         )
+        self.highlights = Counter(
+            "understudy_highlights",
+            "Tasks to be highlighted, by outcome.",
+            ["outcome"],
+            registry=self.registry,
+        )
         self.events = Counter(
             "understudy_webhook_events", "Webhook events by action.", ["action"], registry=self.registry
         )

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from backend.background import Background
 from backend.metrics import Metrics
 from backend.secrets_store import admin_token, webhook_secret
+from backend.serving.highlights import Highlighter
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings import Settings
@@ -26,6 +27,7 @@ class Services:
     metrics: Metrics
     admin_token: str
     webhook_secret: str
+    highlighter: Highlighter = field(default_factory=Highlighter)
 
     def stop(self) -> None:
         """End all threads."""

@@ -125,6 +125,10 @@ class LabelStudioClient:
             found.append(task)
         return found
 
+    def task(self, task: int) -> Json:
+        """One task: id, project, data, annotations, predictions."""
+        return self._object("GET", f"api/tasks/{task}/", params={"resolve_uri": "false"})
+
     def import_tasks(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> list[int]:
         """Import tasks (`{"data": {…}}`, or the bare data); their ids in the same order."""
         params = {"return_task_ids": "true"}

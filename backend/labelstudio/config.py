@@ -55,6 +55,11 @@ def skipped_controls(xml: Any) -> tuple[str, ...]:
     return _read(_checked(xml))[1]
 
 
+def elements_of(xml: Any) -> Iterator[Element]:
+    """Every tag of a label config in document order. Raises BadRequest as above."""
+    return (element for element, _ in _walk(_parse(_checked(xml))))
+
+
 def _checked(xml: Any) -> str:
     if not isinstance(xml, str) or not xml.strip():
         raise BadRequest("label_config is empty", field="label_config")

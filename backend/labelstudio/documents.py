@@ -78,6 +78,17 @@ def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
     return clean(text[:max_chars])
 
 
+def is_shown_as_read(item: Input, data: Any) -> bool:
+    """Whether the page shows exactly the characters that `read_text` gives, so that offsets mean the same in both."""
+    variable = VARIABLE.fullmatch(item.value.strip())
+    if item.tag != "Text" or not isinstance(data, Mapping):
+        return False
+    try:
+        return variable is None or isinstance(_lookup(data, variable.group(1)), str)
+    except Undecidable:
+        return False
+
+
 def read_options(control: Control, data: Any) -> list[str]:
     """Keys of the labels this task offers: those of the config, then those of the task. Raises Undecidable."""
     field = control.options_field or ""

@@ -1,0 +1,21 @@
+"""Explanations over the admin API."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from backend.admin import require_project
+from backend.api.labelstudio import services
+from backend.api.payloads import reply
+from backend.explaining import explain_task
+from backend.labelstudio.ids import read_id
+
+blueprint = Blueprint("explaining", __name__, url_prefix="/admin")
+
+
+@blueprint.get("/projects/<int:project>/explain")
+def explain(project: int) -> Response:
+    """The answer for `?task=ID` (of `&control=NAME`) and the words that decided."""
+    known = require_project(services(), project)
+    task = read_id(request.args.get("task"), "task")
+    return reply(explain_task(services(), known, task, request.args.get("control", "")))

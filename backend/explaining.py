@@ -1,0 +1,135 @@
+"""Why a task is answered as it is, for an admin; knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady
+from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.helpers import runner_up
+from backend.services import Services
+from model.spec import Document, Prediction, TaskSpec
+
+if TYPE_CHECKING:
+    from model.explanation import Explained
+    from model.live import LiveModel
+
+SECONDS = 20.0
+"""Longest wait for a free predictor thread and the explanation."""
+
+Options = dict[str, list[str]]
+
+
+def explain_task(services: Services, project: int, task: int, control: str = "") -> dict[str, Any]:
+    """What the version that serves now answers for a task, and the words that decided.
+
+    `control`: default is the first that answers. Raises NotFound for a task or an answer that is not there, BadRequest
+    for a control that the label config has not, NotReady when models do not serve in time."""
+    spec = parse_label_config(services.stores.projects.config(project))
+    if control and control not in {item.name for item in spec.controls}:
+        known = ", ".join(item.name for item in spec.controls)
+        raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
+    document, options = find_task(services, spec, project, task)
+    model = services.registry.model_for(project, spec, SECONDS)
+    found: list[dict[str, Any]] = []
+    failed: list[Exception] = []
+
+    def compute() -> None:
+        try:
+            found.extend(_explain(model, document, options, control))
+        except Exception as error:
+            failed.append(error)
+
+    in_time = services.predictors.run([compute], SECONDS)
+    if failed:
+        raise failed[0]
+    if not in_time:
+        raise NotReady(f"no explanation within {SECONDS:.0f} s: the server is busy, ask again")
+    if not found:
+        what = f"answer of {control}" if control else "answer"
+        raise NotFound(f"task {task} has no {what}: it lacks a text, or the choices that its control takes from it")
+    return {"project": project, "task": task, **found[0]}
+
+
+def _explain(model: LiveModel, document: Document, options: Options, control: str) -> list[dict[str, Any]]:
+    """The first answer (of `control`), described; empty when there is none."""
+    from model.explanation import explain_answer
+
+    answers = [one for one in model.predict([document], [options])[0] if control in ("", one.control)]
+    return [
+        _describe(model, document, one, explain_answer(model, document, one, options.get(one.control)))
+        for one in answers[:1]
+    ]
+
+
+def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
+    """The texts of a task and the choices it lists: as stored here, with its annotations or as an unlabelled text; from
+    Label Studio for what is not stored. Raises NotFound with what to do."""
+    stored = _stored(services, project, task)
+    listed = any(control.options_field is not None for control in spec.controls)
+    if not listed and all(item.name in stored for item in spec.inputs):
+        return stored, {}
+    reason = "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set"
+    settings = services.settings
+    if settings.label_studio_url and settings.label_studio_api_key.get_secret_value():
+        try:
+            return _ask_label_studio(services, spec, project, task)
+        except (LabelStudioError, Undecidable) as error:
+            reason = error.message
+    if stored:
+        return stored, {}
+    raise NotFound(
+        f"task {task} of project {project} is not known here ({reason}): open it in Label Studio once, or run "
+        f"`understudy resync {project}`"
+    )
+
+
+def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
+    from backend.labelstudio.client import LabelStudioClient
+
+    settings = services.settings
+    with closing(LabelStudioClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value())) as api:
+        found = api.task(task)
+    if found.get("project") != project:
+        raise LabelStudioError(f"Label Studio has no task {task} in project {project}")
+    return read_document(spec, found.get("data"), settings.max_text_chars)
+
+
+def _stored(services: Services, project: int, task: int) -> Document:
+    """Every text of the task that is stored; empty for an unknown one."""
+    records = [record for record in services.stores.examples.snapshot(project).records if record.task == task]
+    texts = {name: text for record in records for name, text in record.texts.items()}
+    return {**services.stores.projects.pool(project).get(task, {}), **texts}
+
+
+def _describe(
+    model: LiveModel, document: Document, answer: Prediction, explained: Sequence[Explained]
+) -> dict[str, Any]:
+    inputs = model.spec.control(answer.control).inputs
+    second = runner_up(answer)
+    words = [
+        {
+            "label": one.label,
+            "input": inputs[word.segment],
+            "start": word.start,
+            "end": word.end,
+            "text": word.text,
+            "weight": round(word.weight, 4),
+            "log_odds": round(word.log_odds, 4),
+        }
+        for one in explained
+        for word in one.words
+    ]
+    return {
+        "version": model.version,
+        "control": answer.control,
+        "label": explained[0].label if explained else "",
+        "labels": list(answer.chosen),
+        "score": answer.score,
+        "runner_up": {"label": second[0], "score": second[1]} if second else {},
+        "texts": {name: document[name] for name in inputs},
+        "words": words,
+    }

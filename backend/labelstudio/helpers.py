@@ -1,0 +1,135 @@
+"""The two opt-in controls that the backend fills for the annotator to read, and never learns from.
+
+    <Labels name="evidence" toName="text"><Label value="decided"/></Labels>   the deciding words, highlighted
+    <TextArea name="understudy" toName="text"/>                               "refund 0.83, delivery 0.11"
+
+Label Studio counts a region's offsets in UTF-16 code units, Python in code points. Regions of HyperText need an XPath
+into the page's own DOM, those of Paragraphs the index of a turn: no words are highlighted there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+from xml.etree.ElementTree import Element
+
+from backend.labelstudio.config import elements_of
+from model.occlusion import Word
+from model.spec import Control, Kind, Prediction, TaskSpec
+
+
+@dataclass(frozen=True)
+class Helper:
+    """One of the two controls: what its results name. `label` is the first label of the Labels control."""
+
+    name: str
+    to_name: str
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Helpers:
+    """What a label config asks for."""
+
+    evidence: Helper | None = None
+    summary: Helper | None = None
+
+
+NO_HELPERS = Helpers()
+
+
+@lru_cache(maxsize=64)
+def read_helpers(xml: str) -> Helpers:
+    """The helper controls of this label config. A `toName` that names no single tag of it switches a helper off.
+
+    Raises BadRequest for what is no XML."""
+    elements = list(elements_of(xml))
+    names = {element.get("name") for element in elements if element.get("value")}
+    found: dict[tuple[str, str], Helper] = {}
+    for element in elements:
+        to_name = element.get("toName", "")
+        if to_name in names:
+            helper = Helper(element.get("name", ""), to_name, _first_label(element))
+            found.setdefault((str(element.tag).lower(), helper.name), helper)
+    evidence = found.get(("labels", "evidence"))
+    return Helpers(evidence if evidence and evidence.label else None, found.get(("textarea", "understudy")))
+
+
+def _first_label(element: Element) -> str:
+    """What a region of this Labels control is called; "" for a control without labels."""
+    labels = (one.get("alias") or one.get("value") for one in element.iter() if str(one.tag).lower() == "label")
+    return next(filter(None, labels), "")
+
+
+def explained_answer(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> Prediction | None:
+    """The answer whose words are highlighted: that of the first control which read the text and chose something."""
+    for prediction in predictions:
+        if prediction.chosen and helper.to_name in spec.control(prediction.control).inputs:
+            return prediction
+    return None
+
+
+def evidence_results(helper: Helper, text: str, words: Sequence[Word]) -> list[dict[str, Any]]:
+    """One region per word, all of `text`; `score` is the word's weight."""
+    return [
+        {
+            "id": _id(helper, f"{word.start}-{word.end}"),
+            "from_name": helper.name,
+            "to_name": helper.to_name,
+            "type": "labels",
+            "value": {
+                "start": utf16_length(text[: word.start]),
+                "end": utf16_length(text[: word.end]),
+                "text": word.text,
+                "labels": [helper.label],
+            },
+            "score": round(word.weight, 4),
+        }
+        for word in words
+    ]
+
+
+def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+    """One result with a line per control that answered."""
+    named = len(spec.controls) > 1
+    lines = [f"{one.control}: {summarise(spec, one)}" if named else summarise(spec, one) for one in predictions]
+    if not lines:
+        return []
+    value = {"text": lines}
+    base = {"from_name": helper.name, "to_name": helper.to_name, "type": "textarea", "value": value}
+    return [{"id": _id(helper, ""), **base}]
+
+
+def summarise(spec: TaskSpec, prediction: Prediction) -> str:
+    """`refund 0.83, delivery 0.11`: what was chosen, then the likeliest of the rest; `none` for an empty set."""
+    control, known = spec.control(prediction.control), dict(prediction.ranking)
+    sole = prediction.chosen[0] if len(prediction.chosen) == 1 and control.kind is not Kind.MULTIPLE else None
+    parts = [_part(control, key, prediction.score if key == sole else known.get(key, 0.0)) for key in prediction.chosen]
+    second = runner_up(prediction)
+    if second is not None:
+        parts.append(_part(control, *second))
+    chosen = "" if prediction.chosen else "none, "
+    return chosen + ", ".join(parts)
+
+
+def runner_up(prediction: Prediction) -> tuple[str, float] | None:
+    """The likeliest label that was not chosen, and its probability; None when there is no other."""
+    return next(((key, share) for key, share in prediction.ranking if key not in prediction.chosen), None)
+
+
+def utf16_length(text: str) -> int:
+    """Length as JavaScript counts it."""
+    return len(text) + sum(character > "\uffff" for character in text)
+
+
+def _part(control: Control, key: str, probability: float) -> str:
+    stars = f"{key} star{'' if key == '1' else 's'}" if control.kind is Kind.RATING else key
+    return f"{stars} {probability:.2f}"
+
+
+def _id(helper: Helper, what: str) -> str:
+    """Unique in one prediction, the same in every one."""
+    return hashlib.sha256(f"{helper.name}\0{what}".encode()).hexdigest()[:10]
