@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from model.base_model import read_config
+from model.errors import EncoderError
 from model.spec import Text
 
 OVERLAP = 32
@@ -76,12 +78,29 @@ class Windows:
 
 
 def _load_tokenizer(directory: Path) -> Any:
-    path = directory / "tokenizer.json"
-    if path.is_file():
-        from tokenizers import Tokenizer
+    """The fast tokenizer of tokenizer.json, or built from vocab.txt and its like. Raises EncoderError."""
+    try:
+        path = directory / "tokenizer.json"
+        return _read_tokenizer(path) if path.is_file() else _build_tokenizer(directory)
+    except Exception as error:  # tokenizers raises plain Exception, transformers half a dozen kinds
+        raise EncoderError(
+            f"the tokenizer in {directory} cannot be loaded: {error}; give it a whole tokenizer.json: AutoTokenizer and "
+            "save_pretrained of transformers make one (some need the package sentencepiece or tiktoken)",
+            path=str(directory),
+        ) from error
 
-        return Tokenizer.from_file(str(path))
-    from transformers import AutoTokenizer  # builds the fast tokenizer from vocab.txt and its like
+
+def _read_tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    return Tokenizer.from_file(str(path))
+
+
+def _build_tokenizer(directory: Path) -> Any:
+    from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=True, trust_remote_code=False, local_files_only=True)
+    found, wanted = len(tokenizer), int(read_config(directory).get("vocab_size", 0))
+    if 2 * found < wanted:  # a vocabulary under another family's file name is passed over without a word
+        raise ValueError(f"it knows {found} tokens, the encoder {wanted}")
     return tokenizer.backend_tokenizer
