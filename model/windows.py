@@ -84,7 +84,7 @@ def _load_tokenizer(directory: Path) -> Any:
         return _read_tokenizer(path) if path.is_file() else _build_tokenizer(directory)
     except Exception as error:  # tokenizers raises plain Exception, transformers half a dozen kinds
         raise EncoderError(
-            f"the tokenizer in {directory} cannot be loaded: {error}; give it a whole tokenizer.json: AutoTokenizer and "
+            f"the tokenizer in {directory} cannot be loaded: {error}; give a whole tokenizer.json: AutoTokenizer and "
             "save_pretrained of transformers make one (some need the package sentencepiece or tiktoken)",
             path=str(directory),
         ) from error
