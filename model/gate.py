@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from model.evaluation import evaluate, evaluate_multilabel, log_losses, log_losses_binary, macro_f1, one_hot
 
@@ -96,16 +96,17 @@ def decide_promotion(
     return Verdict(True, True, f"{how} than the champion: {shown}", evidence)
 
 
-def decide_withdrawal(served: Floats, alone: Floats, *, seed: int = 0) -> Verdict:
+def decide_withdrawal(served: ArrayLike, alone: ArrayLike, *, seed: int = 0) -> Verdict:
     """Whether a published blend goes on (`accepted`), by its log-losses [n] on labels that came since it was published,
     and those of the head alone on the same labels: withdrawn when it is worse in WITHDRAW_PROOF of the resamples."""
-    count = len(served)
+    blend, head = np.asarray(served, dtype=float), np.asarray(alone, dtype=float)
+    count = len(blend)
     evidence: dict[str, Any] = {"n": count}
     if count < WITHDRAW_FROM:
         return Verdict(True, False, f"{count} of {WITHDRAW_FROM} new labels", evidence)
-    better, change, interval = compare_losses(np.asarray(alone), np.asarray(served), seed)
+    better, change, interval = compare_losses(head, blend, seed)
     evidence |= {"log_loss_change": change, "interval": interval, "better": better}
-    shown = f"log-loss {np.mean(served):.3f} against {np.mean(alone):.3f} on {count} new labels"
+    shown = f"log-loss {blend.mean():.3f} against {head.mean():.3f} on {count} new labels"
     if better <= 1 - WITHDRAW_PROOF:
         return _refuse(f"worse than the head alone: {shown}", evidence)
     return Verdict(True, better >= WITHDRAW_PROOF, f"not proven worse than the head alone: {shown}", evidence)

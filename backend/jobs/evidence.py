@@ -9,31 +9,38 @@ import numpy as np
 
 from backend.consensus import Consensus
 from backend.jobs.context import Context
+from model.answers import decide
+from model.curve import tally
 from model.errors import ModelError
-from model.spec import Kind, Sample
+from model.evaluation import log_losses, log_losses_binary
+from model.prequential import keep_answers
+from model.spec import Control, Kind, Sample
 
 if TYPE_CHECKING:
     from model.live import LiveModel
-    from model.manifest import Manifest
 
 AT_ONCE = 50
-"""Most new labels tested in one refit: more come from an import or a resync, and would keep the annotator waiting."""
+"""Most new labels tested in one refit, the last ones: an import must not keep an annotator waiting."""
 
 
-def test_then_train(
-    work: Context, project: int, champion: LiveModel, consensus: Consensus, manifest: Manifest | None
-) -> int:
-    """Score the labels that came after the champion's snapshot, and keep the outcome; how many rows."""
-    if manifest is None:
-        return 0
-    changed = work.stores.examples.changed_since(project, manifest.snapshot_seq)
+def test_then_train(work: Context, project: int, champion: LiveModel, consensus: Consensus, seq: int) -> int:
+    """Score the labels that came after the champion's snapshot, up to snapshot `seq`, and keep the outcome; how many.
+
+    Tasks that the champion has learned with another answer, or from another annotator, are left out, and so are texts
+    that it has seen in another task."""
+    store = work.stores.evidence
+    learned = champion.manifest.snapshot_seq if champion.manifest else 0
+    changed = work.stores.examples.changed_since(project, store.tested(project, champion.version) or learned)
+    touched = {s.task for samples in consensus.samples.values() for s in samples if changed & set(s.annotations)}
+    first = store.first_seen(project, touched, seq)
+    new = {task for task in touched if first[task] > learned}
     rows: list[dict[str, Any]] = []
     for name, samples in consensus.samples.items():
-        known = {sample.text for sample in samples if not changed & set(sample.annotations)}
-        fresh = [s for s in samples if changed & set(s.annotations) and s.text not in known]
-        if name in champion.heads and 0 < len(fresh) <= AT_ONCE:
-            rows += _rows(champion, name, fresh)
-    work.stores.evidence.append(project, rows)
+        known = {sample.text for sample in samples if sample.task not in new}
+        fresh = [sample for sample in samples if sample.task in new and sample.text not in known]
+        if name in champion.heads and fresh:
+            rows += _rows(champion, name, fresh[-AT_ONCE:])
+    store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
 
 
@@ -41,42 +48,44 @@ test_then_train.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
 
 def _rows(champion: LiveModel, name: str, samples: list[Sample]) -> list[dict[str, Any]]:
+    labels, control, manifest = champion.labels(name), champion.spec.control(name), champion.manifest
+    config = {**(champion.configs.get(name) or champion.heads[name].config()), "labels": list(labels)}
+    samples = [sample for sample in samples if set(sample.target) <= set(labels)]  # a new label tells nothing about it
+    if not samples or not labels:
+        return []
     try:
-        scores = champion.scores(name, [sample.text for sample in samples])
+        served, alone = champion.parts(name, [sample.text for sample in samples])
     except (ModelError, ValueError):
         return []
-    labels = champion.labels(name)
-    column = {label: index for index, label in enumerate(labels)}
-    kind = champion.spec.control(name).kind
-    threshold = float(str(champion.configs.get(name, {}).get("threshold", 0.5)))
-    found = []
-    for sample, row in zip(samples, scores, strict=True):
-        if not all(key in column for key in sample.target):
-            continue  # a label that is new to the champion tells nothing about it
-        confidence, correct, loss = _judge(kind, labels, row, sample, threshold)
-        found.append(
-            {
-                "version": champion.version,
-                "control": name,
-                "annotation": sample.annotations[-1] if sample.annotations else 0,
-                "labels": champion.manifest.labels_seen.get(name, 0) if champion.manifest else 0,
-                "confidence": round(confidence, 4),
-                "correct": correct,
-                "log_loss": round(loss, 4),
-                "at": round(time.time(), 3),
-            }
-        )
-    return found
+    shown = champion.correct(name, served)
+    rows = []
+    for index, sample in enumerate(samples):
+        target = np.array([sample.target.get(label, 0.0) for label in labels])
+        row = {
+            "version": champion.version,
+            "tuned": manifest.finetuned if manifest else None,
+            "control": name,
+            "annotation": sample.annotations[-1] if sample.annotations else 0,
+            "labels": manifest.labels_seen.get(name, 0) if manifest else 0,
+            **_judge(control, config, shown[index], sample, target),
+            "served": keep_answers(served[index], target),
+            "at": round(time.time(), 3),
+        }
+        if alone is not None:
+            kept = keep_answers(alone[index], target)
+            row["alone"] = {**_judge(control, config, alone[index], sample, target), **kept}
+        rows.append(row)
+    return rows
 
 
-def _judge(
-    kind: Kind, labels: tuple[str, ...], row: Any, sample: Sample, threshold: float
-) -> tuple[float, bool, float]:
-    """(confidence, correct, log-loss) of one answer."""
-    target = np.array([sample.target.get(label, 0.0) for label in labels])
-    if kind is Kind.MULTIPLE:
-        chosen, p = row >= threshold, np.clip(row, 1e-12, 1 - 1e-12)
-        loss = -(target * np.log(p) + (1 - target) * np.log1p(-p)).mean()
-        return float(np.where(chosen, row, 1 - row).prod()), bool((chosen == (target >= 0.5)).all()), float(loss)
-    loss = -(target * np.log(np.clip(row, 1e-12, 1))).sum()
-    return float(row.max()), labels[int(row.argmax())] == sample.top, float(loss)
+def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, target: Any) -> dict[str, Any]:
+    """confidence, correct and log_loss of the answer that these probabilities lead to."""
+    answer = decide(control, config, row, options=config["labels"])
+    several = control.kind is Kind.MULTIPLE
+    true = {key for key, share in sample.target.items() if share >= 0.5} if several else {sample.top}
+    losses = (log_losses_binary if several else log_losses)(row[None], target[None])
+    return {
+        "confidence": round(answer.score, 4) if answer else 0.0,
+        "correct": answer is not None and set(answer.chosen) == true,
+        "log_loss": round(float(losses[0]), 4),
+    }

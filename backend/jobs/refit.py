@@ -11,7 +11,9 @@ from backend.consensus import Consensus, reach_consensus
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.context import Context, context
 from backend.jobs.evidence import test_then_train
+from backend.jobs.hindsight import RECENT, Hindsight, look_back
 from backend.jobs.pool import encode_ahead
+from backend.jobs.survey import survey_pool
 from backend.labelstudio.config import parse_label_config
 from backend.store.examples import Snapshot
 from model.errors import ModelError
@@ -34,6 +36,7 @@ def refit(project: int) -> str:
         log.info("search project=%s outcome=%s", project, _refit(work, int(project), search=True))
     if outcome in ("published", "unchanged"):
         encode_ahead(work, int(project))
+        survey_pool(work, int(project))
     return outcome
 
 
@@ -66,8 +69,8 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         stores.versions.note_fitted(project, snapshot.seq)
         return "unchanged"
     consensus = reach_consensus(spec, snapshot.records)
-    if champion is not None:
-        test_then_train(work, project, champion, consensus, champion.manifest)
+    if tested := champion or (_cold_start(work, spec) if live is None else None):
+        test_then_train(work, project, tested, consensus, snapshot.seq)
     return _publish(work, project, spec, snapshot, consensus, champion, live, pool, search)
 
 
@@ -90,6 +93,13 @@ def _load(work: Context, project: int, live: str | None) -> LiveModel | None:
     except ModelError as error:
         log.error("live version unusable project=%s version=%s: %s", project, live, error)
         return None
+
+
+def _cold_start(work: Context, spec: TaskSpec) -> LiveModel:
+    """What has answered so far in a project without a version."""
+    from model.live import cold_start
+
+    return cold_start(spec, work.encoders.base)
 
 
 def _publish(
@@ -117,20 +127,34 @@ def _publish(
         previous=champion.configs if champion else None,
         repeat=not search,
     )
-    finetuned = champion.finetuned if champion else None
+    hindsight = _look_back(work, project, spec, consensus, champion)
+    heads = hindsight.correct(heads)
+    finetuned = hindsight.withdraw(champion.finetuned) if champion else None
     tuned = version_order(live)[0] if live and finetuned is not None else 0
     version = stores.versions.allocate(project, tuned=tuned)
     configs = {name: head.config() for name, head in heads.items()}
     facts = _manifest_facts(spec, snapshot, consensus, configs, len(pool))
-    manifest = _manifest(work, project, version, live, champion, facts)
+    owner = champion.manifest.finetuned if champion and champion.manifest and finetuned is not None else None
+    manifest = _manifest(work, project, version, live, owner, {**facts, "reason": hindsight.reason})
     write_version(root, manifest, heads, finetuned)
-    tuned_encoder = champion.tuned if champion else None
+    tuned_encoder = champion.tuned if champion and finetuned is not None else None
     work.keep_model(project, LiveModel(version, spec, heads, base, finetuned, tuned_encoder, manifest, configs))
     stores.projects.save_summary(project, {**_summary(spec, consensus), "seq": snapshot.seq})
     outcome = stores.versions.publish(project, version, expected=live, seq=snapshot.seq, by="learner")
     if outcome == "superseded":
         stores.jobs.enqueue_refit(project)
+    elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):
+        log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
+        stores.versions.note_evaluated(project, last, accepted=False)
     return outcome
+
+
+def _look_back(
+    work: Context, project: int, spec: TaskSpec, consensus: Consensus, champion: LiveModel | None
+) -> Hindsight:
+    rows = work.stores.evidence.rows(project, RECENT)
+    labels = {name: len(samples) for name, samples in consensus.samples.items()}
+    return look_back(spec, rows, champion, labels, work.settings.seed)
 
 
 def _manifest_facts(
@@ -147,11 +171,11 @@ def _manifest_facts(
 
 
 def _manifest(
-    work: Context, project: int, version: str, live: str | None, champion: LiveModel | None, facts: dict[str, Any]
+    work: Context, project: int, version: str, live: str | None, owner: str | None, facts: dict[str, Any]
 ) -> Manifest:
+    """`owner`: the version that holds the fine-tuned encoder."""
     from model.manifest import Manifest
 
-    owner = champion.manifest.finetuned if champion and champion.manifest else None
     return Manifest(
         version=version,
         project=project,

@@ -3,32 +3,45 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 
 KEPT = 2000
-"""Rows kept per project."""
+"""Rows kept per project; the learning curve is added up aside, and kept for good."""
 
 
 class EvidenceStore:
-    """Rows of `{"version", "control", "annotation", "n", "log_loss", "correct", "confidence"}`, oldest first."""
+    """Rows of `{"version", "tuned", "control", "annotation", "labels", "confidence", "correct", "log_loss", "served",
+    "alone", "at"}`, oldest first. Rows of earlier releases lack `tuned`, `served` and `alone`."""
 
     def __init__(self, client: Client) -> None:
         self._redis = client
 
     @guarded
-    def append(self, project: int, rows: Sequence[dict[str, Any]]) -> None:
-        """Add rows; the oldest over KEPT go."""
-        if not rows:
-            return
+    def append(
+        self,
+        project: int,
+        rows: Sequence[Mapping[str, Any]],
+        tallies: Mapping[str, float] | None = None,
+        tested: tuple[str, int] | None = None,
+    ) -> None:
+        """Add rows and what they add to the learning curve, in one step; the oldest rows over KEPT go.
+
+        `tested`: the version that answered, and the seq up to which: a refit that is run again adds no row twice."""
         key = project_key(project, "evidence")
         pipeline = self._redis.pipeline(transaction=True)
-        pipeline.rpush(key, *(json.dumps(row) for row in rows))
-        pipeline.ltrim(key, -KEPT, -1)
-        pipeline.execute()
+        if rows:
+            pipeline.rpush(key, *(json.dumps(row, separators=(",", ":")) for row in rows))
+            pipeline.ltrim(key, -KEPT, -1)
+        for field, value in (tallies or {}).items():
+            pipeline.hincrbyfloat(project_key(project, "curve"), field, value)
+        if tested is not None:
+            pipeline.set(project_key(project, "tested"), json.dumps(tested))
+        if len(pipeline):
+            pipeline.execute()
 
     @guarded
     def rows(self, project: int, last: int = KEPT) -> list[dict[str, Any]]:
@@ -39,3 +52,38 @@ class EvidenceStore:
     def count(self, project: int) -> int:
         """Rows kept now."""
         return int(self._redis.llen(project_key(project, "evidence")))
+
+    @guarded
+    def tallies(self, project: int) -> dict[str, float]:
+        """The sums of all rows ever added."""
+        return {key: float(value) for key, value in self._redis.hgetall(project_key(project, "curve")).items()}
+
+    @guarded
+    def tested(self, project: int, version: str) -> int:
+        """The seq up to which `version` was tested last; 0 when another version was."""
+        name, seq = json.loads(self._redis.get(project_key(project, "tested")) or '["", 0]')
+        return int(seq) if name == version else 0
+
+    @guarded
+    def first_seen(self, project: int, tasks: Collection[int], seq: int) -> dict[int, int]:
+        """The seq at which each task was first seen with a label: `seq`, for those that are seen now.
+
+        An answer that is changed, or joined by a second annotator's, is no new task."""
+        if not tasks:
+            return {}
+        key = project_key(project, "seen")
+        pipeline = self._redis.pipeline(transaction=True)
+        for task in tasks:
+            pipeline.hsetnx(key, str(task), seq)
+        pipeline.hmget(key, [str(task) for task in tasks])
+        return dict(zip(tasks, map(int, pipeline.execute()[-1]), strict=True))
+
+    @guarded
+    def save_survey(self, project: int, survey: Mapping[str, Any]) -> None:
+        """What the live version said to the unlabelled pool."""
+        self._redis.set(project_key(project, "survey"), json.dumps(dict(survey)))
+
+    @guarded
+    def survey(self, project: int) -> dict[str, Any]:
+        """The last survey: version, labels, and of each control what `summarise_pool` keeps; {} before the first."""
+        return json.loads(self._redis.get(project_key(project, "survey")) or "{}")

@@ -1,0 +1,100 @@
+"""What the labels that came in say about the version that answered them, and what follows for the next one.
+
+Decisions are those of `model/prequential.py` (confidence) and `model/gate.py` (is the fine-tune worth it after all?).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from model.spec import Kind, TaskSpec
+
+if TYPE_CHECKING:
+    from model.finetuned import FineTuned
+    from model.head import LinearHead
+    from model.live import LiveModel
+
+log = logging.getLogger(__name__)
+
+RECENT = 600
+"""Rows read at a refit: 200 for each of three controls."""
+
+
+@dataclass(frozen=True)
+class Hindsight:
+    """`temperatures`: control -> the correction of the next version. `withdrawn`: control -> why its fine-tune is."""
+
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+    withdrawn: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why the next version goes without a fine-tune that the last one had; "" when it does not."""
+        return "; ".join(f"{name}: fine-tune withdrawn, {why}" for name, why in self.withdrawn.items())
+
+    def correct(self, heads: Mapping[str, LinearHead]) -> dict[str, LinearHead]:
+        """The heads with the corrections in their configs."""
+        from model.live import SERVED_TEMPERATURE
+
+        return {
+            name: replace(head, details={**head.details, SERVED_TEMPERATURE: self.temperatures[name]})
+            if name in self.temperatures
+            else head
+            for name, head in heads.items()
+        }
+
+    def withdraw(self, finetuned: FineTuned | None) -> FineTuned | None:
+        """The fine-tuned part without the withdrawn controls; None when nothing of it is left."""
+        if finetuned is None or not self.withdrawn:
+            return finetuned
+        parts = {n: replace(p, weight=0.0) if n in self.withdrawn else p for n, p in finetuned.heads.items()}
+        return replace(finetuned, heads=parts) if any(part.weight > 0 for part in parts.values()) else None
+
+
+def look_back(
+    spec: TaskSpec,
+    rows: Sequence[Mapping[str, Any]],
+    champion: LiveModel | None,
+    labels: Mapping[str, int],
+    seed: int = 0,
+) -> Hindsight:
+    """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`."""
+    from model.prequential import choose_rows, decide_correction, read_rows
+
+    withdrawn = _withdrawn(rows, champion, seed) if champion is not None else {}
+    temperatures = {}
+    for control in spec.controls:
+        if control.kind is Kind.MULTIPLE:
+            continue  # their threshold would have to move along
+        blended = control.name in _shares(champion) and control.name not in withdrawn
+        found = read_rows(choose_rows(rows, control.name, labels.get(control.name, 0), blended))
+        correction = decide_correction(found, seed)
+        if correction.temperature != 1.0:
+            temperatures[control.name] = correction.temperature
+            log.info(
+                "correction control=%s temperature=%s: %s", control.name, correction.temperature, correction.reason
+            )
+    return Hindsight(temperatures, withdrawn)
+
+
+def _withdrawn(rows: Sequence[Mapping[str, Any]], champion: LiveModel, seed: int) -> dict[str, str]:
+    from model.gate import decide_withdrawal
+
+    owner = champion.manifest.finetuned if champion.manifest else None
+    found = {}
+    for name in _shares(champion):
+        mine = [row for row in rows if row["control"] == name and row.get("tuned") == owner and "alone" in row]
+        served, alone = [row["log_loss"] for row in mine], [row["alone"]["log_loss"] for row in mine]
+        verdict = decide_withdrawal(served, alone, seed=seed)
+        if not verdict.accepted:
+            found[name] = f"{owner} is {verdict.reason}"
+    return found
+
+
+def _shares(champion: LiveModel | None) -> list[str]:
+    """Controls that the fine-tuned encoder has a share in."""
+    heads = champion.finetuned.heads if champion is not None and champion.finetuned is not None else {}
+    return [name for name, part in heads.items() if part.weight > 0]

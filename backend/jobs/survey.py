@@ -1,0 +1,89 @@
+"""What the live version says to the unlabelled tasks: against it, the labelled ones show how they were chosen.
+
+Done when nobody waits, and only when the labels have grown or the encoder is another one.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from backend.errors import BackendError
+from backend.jobs.context import Context
+from backend.jobs.pool import CHUNK
+from model.answers import decide
+from model.errors import ModelError
+from model.pool_accuracy import summarise_pool
+from model.spec import Control
+
+if TYPE_CHECKING:
+    from model.live import LiveModel
+
+log = logging.getLogger(__name__)
+
+GROWTH = 1.1
+"""Growth in labels after which the survey is made again."""
+
+TUNED_TEXTS = 300
+"""Texts asked when a fine-tuned encoder has to read them first: about a second."""
+
+
+def survey_pool(work: Context, project: int) -> bool:
+    """Whether a survey was made and kept."""
+    stores = work.stores
+    live = stores.versions.live(project)
+    if live is None or stores.jobs.is_learner_wanted():
+        return False
+    try:
+        model = work.live_model(project, live)
+        last = stores.evidence.survey(project)
+        if model.manifest is None or not _is_due(model, last):
+            return False
+        found = _survey(work, project, model)
+    except (BackendError, ModelError, ValueError) as error:
+        log.error("survey failed project=%s version=%s: %s", project, live, error)
+        return False
+    if found is None:
+        return False
+    facts = {"version": live, "tuned": model.manifest.finetuned, "labels": _labels(model), "controls": found}
+    stores.evidence.save_survey(project, facts)
+    return True
+
+
+def _is_due(model: LiveModel, last: dict[str, Any]) -> bool:
+    if not _labels(model):
+        return False
+    tuned = model.manifest.finetuned if model.manifest else None
+    return not last or tuned != last.get("tuned") or _labels(model) >= GROWTH * int(last["labels"])
+
+
+def _labels(model: LiveModel) -> int:
+    return max(model.manifest.labels_seen.values(), default=0) if model.manifest else 0
+
+
+def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | None:
+    """Control -> the pool's confidences, summarised; None when somebody waits for the learner."""
+    documents = work.pools.read(work, project)
+    records = work.stores.examples.snapshot(project).records
+    found = {}
+    for control in model.spec.controls:
+        readable = [d for d in documents if all(name in d for name in control.inputs)]
+        labelled = {control.text_of(r.texts) for r in records if all(name in r.texts for name in control.inputs)}
+        texts = [text for d in readable if (text := control.text_of(d)) not in labelled]
+        asked = texts if model.tuned is None else texts[:TUNED_TEXTS]
+        scores: list[float] = []
+        for start in range(0, len(asked), CHUNK):
+            if work.stores.jobs.is_learner_wanted():
+                return None
+            rows = model.scores(control.name, asked[start : start + CHUNK])
+            scores += [_confidence(model, control, row) for row in rows]
+        found[control.name] = summarise_pool(np.array(scores))
+    return found
+
+
+def _confidence(model: LiveModel, control: Control, row: Any) -> float:
+    config = model.configs.get(control.name) or model.heads[control.name].config()
+    answer = decide(control, config, row, options=config["labels"])  # type: ignore[arg-type]
+    return answer.score if answer is not None else 0.0
