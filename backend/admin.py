@@ -38,6 +38,8 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "pool": stores.projects.pool_size(project),
         "labels": summary.get("labels", {}),
         "quarantined": summary.get("quarantined", {}),
+        "annotators": summary.get("annotators", {}),
+        "disagreements": summary.get("disagreements", {}),
         "not_learned": _not_learned(stores.projects.config(project)),
         "metrics": summarise_evidence(stores.evidence.rows(project, RECENT_EVIDENCE)),
         "job": stores.jobs.running(project),

@@ -190,10 +190,21 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
     for control, metrics in (entry.get("metrics") or {}).items():
         click.echo(f"{control}, held out: {json.dumps(metrics)}")
+    for control, people in (entry.get("annotators") or {}).items():
+        click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
     for reason in entry.get("not_learned") or ():
         click.echo(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():
         click.echo(f"off: {what}: {why}")
+
+
+def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Mapping[str, Any]] | None) -> str:
+    parts = []
+    for person, entry in people.items():
+        known = entry.get("reliability")
+        parts.append(f"{person} {'' if known is None else f'{known:.0%} '}({entry.get('labels', 0)} labels)")
+    tasks = f"; most disputed tasks {', '.join(str(item['task']) for item in disputed[:5])}" if disputed else ""
+    return ", ".join(parts) + tasks
 
 
 def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:

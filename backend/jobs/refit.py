@@ -195,4 +195,5 @@ def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
         "quarantined": consensus.quarantined,
         "samples": {name: len(samples) for name, samples in consensus.samples.items()},
         "classes": {control.name: len(control.labels) for control in spec.controls},
+        **consensus.describe_annotators(),
     }

@@ -102,6 +102,14 @@ def test_status_of_one_project_as_json_is_what_the_server_says(admin: Admin, und
     assert json.loads(understudy("status", "7", "--json").stdout) == PROJECT
 
 
+def test_status_of_one_project_says_how_reliable_its_annotators_are(admin: Admin, understudy: Any) -> None:
+    people = {"3": {"reliability": 0.93, "labels": 60}, "4": {"reliability": None, "labels": 5}}
+    overlap = {"annotators": {"topic": people}, "disagreements": {"topic": [{"task": 12, "score": 1.0}]}}
+    admin.replies["GET", "/admin/projects/7"] = 200, {**PROJECT, **overlap}
+    lines = understudy("status", "7").output.splitlines()
+    assert "topic, annotators: 3 93% (60 labels), 4 (5 labels); most disputed tasks 12" in lines
+
+
 def test_retrain_prints_the_job_and_follows_it_to_its_end(admin: Admin, understudy: Any) -> None:
     admin.replies["POST", "/admin/projects/7/retrain"] = 202, {"job": JOB["id"], "status": "queued"}
     done = {**JOB, "status": "done", "version": "v2", "message": "better"}
