@@ -177,7 +177,23 @@ def best_strength(train: Floats, targets: Floats, seed: int, *, multilabel: bool
     return STRENGTHS[int(right.argmax())]
 
 
+def humansignal(task: Task) -> Floats:
+    """HumanSignal's recipe."""
+    from model.peer_training import train_humansignal
+
+    return train_humansignal(task)
+
+
+def setfit(task: Task) -> Floats:
+    """SetFit."""
+    from model.peer_training import train_setfit
+
+    return train_setfit(task)
+
+
 PEERS = {
     "tfidf": Peer("TF-IDF + LR", tfidf),
     "lr": Peer("LR on embeddings", logistic),
+    "humansignal": Peer("HumanSignal fine-tune", humansignal),
+    "setfit": Peer("SetFit", setfit),
 }
