@@ -125,7 +125,8 @@ def read_window(directory: Path, config: Mapping[str, Any]) -> int:
     """Most tokens of one forward pass: what the encoder was made for, at most 512."""
     limit = int(config.get("max_position_embeddings", 512))
     if config.get("model_type") in AFTER_PADDING:
-        limit -= int(config.get("pad_token_id", 1)) + 1
+        pad = config.get("pad_token_id")
+        limit -= (1 if pad is None else int(pad)) + 1
     limit = min(limit, 512)
     path = directory / "sentence_bert_config.json"
     if path.is_file():

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.base_model import read_pooling
+from model.base_model import has_token_types, read_config, read_pooling, read_window
 from model.checkpoint import load_checkpoint, save_checkpoint
 from model.coldstart import normalise
 from model.finetuned import TunedHead
@@ -80,12 +80,11 @@ class Tuning:
         options = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bf16(self.device))
-        encoder = AutoModel.from_pretrained(directory, attn_implementation="sdpa", **options)
+        encoder = AutoModel.from_pretrained(directory, **options)  # sdpa where the family has it
         self.encoder: Any = encoder.float().to(self.device)
         self.pooling = read_pooling(directory)
-        limit = min(TRAIN_TOKENS, int(self.encoder.config.max_position_embeddings))
-        self.windows = Windows(directory, limit)
-        self.typed = "type_vocab_size" in self.encoder.config.to_dict() and self.encoder.config.type_vocab_size > 1
+        self.windows = Windows(directory, min(TRAIN_TOKENS, read_window(directory, read_config(directory))))
+        self.typed = has_token_types(self.encoder.config.to_dict())
         _freeze_embeddings(self.encoder)
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})
