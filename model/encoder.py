@@ -12,6 +12,7 @@ import numpy as np
 
 from model.base_model import find_base_model, read_config, read_pooling, read_window, sha256_of, tokenizer_files
 from model.errors import EncoderError
+from model.pairs import interact, two_segments
 from model.spec import Text
 from model.taught_file import read_taught
 from model.windows import Window, Windows
@@ -20,6 +21,9 @@ __all__ = ["Encoder", "find_base_model"]
 
 KEPT_LAYERS = 4
 """Pooled layers kept: the last four decide on question type and sentiment, the last alone on topics."""
+
+FEATURES = 2
+"""Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
 
 CHUNK_TOKENS = 2048
 """Tokens of one packed forward: 1k to 4k are equally fast, small ones keep the memory low."""
@@ -51,7 +55,21 @@ class Encoder:
         self.digest = _digest(directory, config, weights or directory / "model.safetensors", self.pooling, window)
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
-        """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`."""
+        """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`.
+
+        The first layers of a text of several segments hold what the segments have in common (`model/pairs.py`)."""
+        result = self._read(texts)
+        pairs = [index for index, text in enumerate(texts) if len(text) > 1]
+        if pairs:
+            segments = [two_segments(texts[index]) for index in pairs]
+            alone = list(dict.fromkeys((segment,) for pair in segments for segment in pair))
+            row = {text[0]: features for text, features in zip(alone, self._read(alone), strict=True)}
+            first, second = (np.stack([row[pair[side]] for pair in segments]) for side in (0, 1))
+            result[pairs] = interact(result[pairs], first, second)
+        return result
+
+    def _read(self, texts: Sequence[Text]) -> np.ndarray:
+        """Pooled outputs of each text as one sequence, or the mean over its windows."""
         result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
         if not texts:
             return result
@@ -104,5 +122,5 @@ def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
 def _digest(directory: Path, config: dict[str, Any], weights: Path, pooling: str, window: int) -> str:
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
     tokenizer = [sha256_of(path) for path in tokenizer_files(directory)]
-    text = json.dumps([shape, sha256_of(weights), tokenizer, pooling, window], sort_keys=True)
+    text = json.dumps([shape, sha256_of(weights), tokenizer, pooling, window, FEATURES], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

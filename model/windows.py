@@ -9,6 +9,7 @@ from typing import Any
 
 from model.base_model import read_config
 from model.errors import EncoderError
+from model.pairs import two_segments
 from model.spec import Text
 
 OVERLAP = 32
@@ -53,7 +54,7 @@ class Windows:
     def _as_inputs(self, text: Text) -> Sequence[str | tuple[str, str]]:
         if len(text) <= 1:
             return [text[0] if text else ""]
-        first, second = text[0], "\n".join(text[1:])
+        first, second = two_segments(text)
         half = self._space // 2
         if min(len(first), len(second)) <= half:  # a token has a character at least
             return [(first, second)]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from model.encoder import Encoder
+from model.pairs import INTERACTIONS
 from model.spec import Text
 from model.windows import OVERLAP, Windows
 from tests.model.fakes import Floats, forward
@@ -60,7 +61,17 @@ def test_texts_of_different_lengths_equal_transformers_in_every_layer(minilm: En
 
 def test_a_pair_of_texts_has_token_types(minilm: Encoder, reference: Any) -> None:
     assert set(tokens_of(minilm, PAIR)[1]) == {0, 1}
-    np.testing.assert_allclose(minilm.embed([PAIR])[0], expected(minilm, reference, PAIR), atol=1e-4)
+    joint = expected(minilm, reference, PAIR)[INTERACTIONS:]
+    np.testing.assert_allclose(minilm.embed([PAIR])[0, INTERACTIONS:], joint, atol=1e-4)
+
+
+def test_a_pair_holds_what_its_segments_share_and_where_they_differ(minilm: Encoder, reference: Any) -> None:
+    first, second = (expected(minilm, reference, (segment,))[-1] for segment in PAIR)
+    a, b = first / np.linalg.norm(first), second / np.linalg.norm(second)
+    shared, apart = minilm.embed([PAIR])[0, :INTERACTIONS]
+    np.testing.assert_allclose(shared, a * b * np.sqrt(minilm.width), atol=1e-4)
+    np.testing.assert_allclose(apart, np.abs(a - b), atol=1e-4)
+    assert shared.sum() / np.sqrt(minilm.width) == pytest.approx(a @ b, abs=1e-4)  # a linear head can find the cosine
 
 
 def test_a_pair_is_not_its_joined_text(minilm: Encoder) -> None:
