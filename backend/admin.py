@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.consensus import label_keys
@@ -11,10 +10,8 @@ from backend.labelstudio.config import skipped_controls
 from backend.services import Services
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
+from backend.track_record import describe_curve
 from model.errors import VersionError
-
-RECENT_EVIDENCE = 200
-"""Latest test-then-train rows that the metrics are taken over."""
 
 
 def require_project(services: Services, project: int) -> int:
@@ -28,6 +25,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
     """One project as shown by status."""
     stores = services.stores
     summary = stores.projects.summary(project)
+    record = describe_curve(stores.evidence, project)
     return {
         "id": project,
         "live": stores.versions.live(project) or FIRST,
@@ -41,7 +39,8 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "annotators": summary.get("annotators", {}),
         "disagreements": summary.get("disagreements", {}),
         "not_learned": _not_learned(stores.projects.config(project)),
-        "metrics": summarise_evidence(stores.evidence.rows(project, RECENT_EVIDENCE)),
+        "metrics": record["recent"],
+        "curve": record["curve"],
         "job": stores.jobs.running(project),
         "recent_jobs": stores.jobs.recent(project)[:5],
         "last_sync": stores.projects.last_sync(project),
@@ -56,21 +55,6 @@ def _not_learned(config: str | None) -> list[str]:
         return list(skipped_controls(config))
     except BadRequest:
         return []
-
-
-def summarise_evidence(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Control -> how the versions that served answered new labels before they learned them."""
-    found: dict[str, dict[str, float]] = {}
-    for control in sorted({str(row["control"]) for row in rows}):
-        mine = [row for row in rows if row["control"] == control]
-        count = len(mine)
-        found[control] = {
-            "n": count,
-            "accuracy": round(sum(bool(row["correct"]) for row in mine) / count, 4),
-            "confidence": round(sum(float(row["confidence"]) for row in mine) / count, 4),
-            "log_loss": round(sum(float(row["log_loss"]) for row in mine) / count, 4),
-        }
-    return found
 
 
 def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:

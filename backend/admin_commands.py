@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from backend.settings import current_settings, load_settings
+from backend.track_record import tell_record
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -54,7 +55,7 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
     if not shown:
         click.echo("No project yet: connect one with `understudy connect --project ID`.")
         return
-    _print_table([_status_row(entry) for entry in shown])
+    print_table([_status_row(entry) for entry in shown])
     if project is not None:
         _print_details(shown[0])
     for job in filter(None, (entry.get("job") for entry in shown)):
@@ -109,7 +110,7 @@ def versions(api: AdminClient, project: int, as_json: bool) -> None:
     if not rows:
         click.echo("No version yet: label a few tasks.")
         return
-    _print_table(rows)
+    print_table(rows)
 
 
 @click.command()
@@ -188,8 +189,8 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
-    for control, metrics in (entry.get("metrics") or {}).items():
-        click.echo(f"{control}, held out: {json.dumps(metrics)}")
+    for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
+        click.echo(line)
     for control, people in (entry.get("annotators") or {}).items():
         click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
     for reason in entry.get("not_learned") or ():
@@ -207,7 +208,8 @@ def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Map
     return ", ".join(parts) + tasks
 
 
-def _print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table whose columns are the keys of the first row."""
     from rich.console import Console
     from rich.table import Table
 

@@ -87,7 +87,7 @@ class LiveModel:
         return (own, None) if mixed is None else (mixed, own)
 
     def correct(self, control: str, probabilities: Floats) -> Floats:
-        """The correction that test-then-train evidence has earned (decision 0004), last of all; rows sum to 1."""
+        """The correction that test-then-train evidence has earned (decision 0008), last of all; rows sum to 1."""
         config = self.configs.get(control) or self.heads[control].config()
         return apply_temperature(probabilities, float(str(config.get(SERVED_TEMPERATURE, 1.0))))
 

@@ -1,7 +1,7 @@
 """What test-then-train rows say about the confidence of the versions that served: one temperature for the next one.
 
 Pure. A row holds what was answered to a text before its label was learned (decision 0001), before any correction, so
-that corrections do not pile up. docs/decisions/0004 gives the measurements behind the numbers below.
+that corrections do not pile up. docs/decisions/0008 gives the measurements behind the numbers below.
 """
 
 from __future__ import annotations

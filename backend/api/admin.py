@@ -17,6 +17,7 @@ from backend.api.labelstudio import services
 from backend.api.payloads import read_body, reply
 from backend.errors import BadRequest
 from backend.intake import start_training
+from backend.track_record import describe_curve
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 
@@ -44,6 +45,12 @@ def examples(project: int) -> Response:
 def versions(project: int) -> Response:
     """Kept versions, newest first, and the history of the live pointer."""
     return reply(describe_versions(services(), require_project(services(), project)))
+
+
+@blueprint.get("/projects/<int:project>/curve")
+def curve(project: int) -> Response:
+    """Accuracy, confidence, log-loss and ECE of new labels before they were learned, by the labels known then."""
+    return reply(describe_curve(services().stores.evidence, require_project(services(), project)))
 
 
 @blueprint.post("/projects/<int:project>/retrain")
