@@ -22,9 +22,14 @@ def apply_temperature(probabilities: Floats, temperature: float, *, multilabel: 
 
 
 def fit_temperature(
-    probabilities: Floats, targets: Floats, *, prior_strength: float = 2.0, multilabel: bool = False
+    probabilities: Floats,
+    targets: Floats,
+    *,
+    prior_strength: float = 2.0,
+    centre: float = 0.0,
+    multilabel: bool = False,
 ) -> float:
-    """The T that minimises mean log-loss + (prior_strength / n) ln²T, within [0.2, 5].
+    """The T that minimises mean log-loss + (prior_strength / n) (ln T - centre)², within [0.2, 5].
 
     Only for predictions made on examples the model was not fitted on, and only where every class had a prior:
     out-of-fold predictions of a head that misses classes look hopeless and would ruin it.
@@ -36,7 +41,7 @@ def fit_temperature(
 
     def objective(log_temperature: float) -> float:
         scaled = apply_temperature(probabilities, float(np.exp(log_temperature)), multilabel=multilabel)
-        return float(losses(scaled, targets).mean()) + prior_strength / count * log_temperature**2
+        return float(losses(scaled, targets).mean()) + prior_strength / count * (log_temperature - centre) ** 2
 
     bound = float(np.log(5.0))
     return float(np.exp(minimize_scalar(objective, bounds=(-bound, bound), method="bounded").x))

@@ -9,15 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.calibration import apply_temperature, fit_temperature
-from model.gate import Verdict, decide_promotion
+from model.evaluation import log_losses, log_losses_binary
+from model.gate import Verdict, compare_losses, decide_promotion
 from model.holdout import is_held_out, stratified_folds
-from model.learning import labels_of, target_matrix
+from model.learning import HUMBLE, HUMBLE_STRENGTH, labels_of, target_matrix
 from model.spec import Control, Kind, Sample
 
 Floats = NDArray[np.floating]
 
 FOLDS = 3
 """Parts of the cross-fit while labels are few: each part is answered by a model trained on the two others."""
+
+HOPELESS = 0.05
+"""Share of resamples with the lower loss, under which a challenger gets no further parts."""
 
 HOLD_OUT_FROM = 300
 """Labels from which one fifth is held out instead: 60 rows are evidence enough, and one training instead of four."""
@@ -71,19 +75,21 @@ class Evidence:
     @property
     def temperature(self) -> float:
         """The blend's temperature, fitted on its held-out answers."""
-        if not self.rows.any():
-            return 1.0
-        return fit_temperature(
-            self.challenger[self.rows], self.lesson.targets[self.rows], multilabel=self.lesson.multilabel
-        )
+        return self._temperature(self.challenger) if self.rows.any() else 1.0
+
+    def is_hopeless(self, min_examples: int, seed: int) -> bool:
+        """Whether the rest of the parts can be spared: the challenger is clearly worse on those answered so far."""
+        if self.rows.sum() < min_examples:
+            return False
+        champion, challenger = self._calibrated()
+        losses = log_losses_binary if self.lesson.multilabel else log_losses
+        targets = self.lesson.targets[self.rows]
+        return compare_losses(losses(champion, targets), losses(challenger, targets), seed)[0] <= HOPELESS
 
     def judge(self, min_examples: int, seed: int) -> Verdict:
         """The gate's verdict; both sides calibrated on the same rows, so that neither has the advantage."""
         targets = self.lesson.targets[self.rows]
-        sides = []
-        for answers in (self.champion[self.rows], self.challenger[self.rows]):
-            t = fit_temperature(answers, targets, multilabel=self.lesson.multilabel)
-            sides.append(apply_temperature(answers, t, multilabel=self.lesson.multilabel))
+        sides = self._calibrated()
         return decide_promotion(
             sides[0],
             sides[1],
@@ -91,4 +97,22 @@ class Evidence:
             min_examples=min_examples,
             multilabel=self.lesson.multilabel,
             seed=seed,
+        )
+
+    def _calibrated(self) -> tuple[Floats, Floats]:
+        """Both sides' answers on the rows so far, each at its own temperature."""
+        champion, challenger = (
+            apply_temperature(answers[self.rows], self._temperature(answers), multilabel=self.lesson.multilabel)
+            for answers in (self.champion, self.challenger)
+        )
+        return champion, challenger
+
+    def _temperature(self, answers: Floats) -> float:
+        strength, centre = (2.0, 0.0) if self.lesson.multilabel else (HUMBLE_STRENGTH, HUMBLE)
+        return fit_temperature(
+            answers[self.rows],
+            self.lesson.targets[self.rows],
+            prior_strength=strength,
+            centre=centre,
+            multilabel=self.lesson.multilabel,
         )

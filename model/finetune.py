@@ -2,7 +2,7 @@
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,
-batches of 16 drawn evenly over the classes, word, position and type embeddings frozen.
+batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen (model/toplayers.py).
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from model.checkpoint import load_checkpoint, save_checkpoint
 from model.coldstart import normalise
 from model.finetuned import TunedHead
 from model.spec import Text
+from model.stopping import looks_at
+from model.toplayers import TopLayers
 from model.windows import Window, Windows
 
 Floats = NDArray[np.floating]
@@ -85,17 +87,27 @@ class Tuning:
         self.pooling = read_pooling(directory)
         self.windows = Windows(directory, min(TRAIN_TOKENS, read_window(directory, read_config(directory))))
         self.typed = has_token_types(self.encoder.config.to_dict())
-        _freeze_embeddings(self.encoder)
+        self.top = TopLayers(self.encoder, pooling=self.pooling, typed=self.typed)
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})
         self.weight.to(self.device)
         self.bias.to(self.device)
         self._read: list[list[list[Window]]] = [_by_text(self.windows, lesson.texts) for lesson in self.lessons]
 
-    def run(self, steps: int, report: Report, checkpoint: Path | None = None) -> None:
-        """Train for `steps` steps, calling `report(step, loss)` after each. Goes on from `checkpoint` if there is one.
+    def run(
+        self,
+        steps: int,
+        report: Report,
+        checkpoint: Path | None = None,
+        *,
+        last: int | None = None,
+        watch: Callable[[], bool] | None = None,
+    ) -> int:
+        """Train for `steps` steps, calling `report(step, loss)` after each; the step it ended after.
 
-        Batches and dropout depend on seed and step only, so that a resumed run does what the first would have done."""
+        Goes on from `checkpoint` if there is one. Batches and dropout depend on seed and step only, so that a resumed
+        run does what the first would have done. Ends after step `last`, with the learning rate of a longer run, or when
+        `watch()`, asked now and then in the second half, says so."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
         head = [*self.weight.values(), *self.bias.values()]
         optimizer = torch.optim.AdamW(
@@ -104,8 +116,9 @@ class Tuning:
         named = self._trainable()
         start = load_checkpoint(checkpoint, named, optimizer) if checkpoint else 0
         schedule = [_rate(step, steps) for step in range(steps)]
+        looks = looks_at(steps)
         self.encoder.train()
-        for step in range(start, steps):
+        for step in range(start, last or steps):
             for group, rate in zip(optimizer.param_groups, (ENCODER_RATE, HEAD_RATE), strict=True):
                 group["lr"] = rate * schedule[step]
             loss = self._step(step)
@@ -116,7 +129,29 @@ class Tuning:
             if checkpoint and (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps:
                 save_checkpoint(checkpoint, step + 1, named, optimizer)
             report(step + 1, float(loss.detach()))
+            if watch is not None and step + 1 in looks and watch():
+                self.encoder.eval()
+                return step + 1
         self.encoder.eval()
+        return last or steps
+
+    @torch.no_grad()
+    def answers(self, lesson: int, texts: Sequence[Text]) -> Floats:
+        """Probabilities [n, K] of one lesson's head as it is now, by each text's first window."""
+        was_training = self.encoder.training
+        self.encoder.eval()
+        windows = sorted((found[0] for found in _by_text(self.windows, texts)), key=lambda window: len(window.ids))
+        result = np.zeros((len(texts), len(self.lessons[lesson].labels)))
+        head = self.heads({x.name: 1.0 for x in self.lessons}, {x.name: 1.0 for x in self.lessons})
+        for start in range(0, len(windows), BATCH):
+            batch = windows[start : start + BATCH]
+            with self._autocast:
+                pooled = self.top.embed(batch)
+            result[[window.text for window in batch]] = head[self.lessons[lesson].name].scores(
+                pooled.float().cpu().numpy()
+            )
+        self.encoder.train(was_training)
+        return result
 
     def heads(self, weights: Mapping[str, float], temperatures: Mapping[str, float]) -> dict[str, TunedHead]:
         """The trained heads, to be blended with these weights and temperatures."""
@@ -153,7 +188,7 @@ class Tuning:
         rows = draw_batch(lesson.targets, lesson.multilabel, generator)
         windows = [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
         with self._autocast:
-            pooled = self._embed(windows)
+            pooled = self.top.embed(windows)
         embeddings = F.normalize(pooled.float(), dim=-1)
         dropped = F.dropout(embeddings, self.encoder.config.to_dict().get("hidden_dropout_prob", 0.1))
         logits = dropped @ self.weight[str(index)].T + self.bias[str(index)]
@@ -165,22 +200,6 @@ class Tuning:
         losses = -(targets * logits.log_softmax(-1)).sum(-1)
         loss = (losses * importance).sum() / importance.sum()
         return loss + CONTRAST * contrastive_loss(embeddings, targets.argmax(-1))
-
-    def _embed(self, windows: Sequence[Window]) -> Tensor:
-        longest = max(len(window.ids) for window in windows)
-        ids = torch.full((len(windows), longest), int(self.encoder.config.pad_token_id or 0))
-        mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
-        for row, window in enumerate(windows):
-            ids[row, : len(window.ids)] = torch.tensor(window.ids)
-            types[row, : len(window.ids)] = torch.tensor(window.types)
-            mask[row, : len(window.ids)] = 1
-        ids, mask, types = (tensor.to(self.device) for tensor in (ids, mask, types))
-        extra = {"token_type_ids": types} if self.typed else {}
-        hidden = self.encoder(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        share = mask[:, :, None].to(hidden.dtype)
-        return (hidden * share).sum(1) / share.sum(1)
 
 
 def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
@@ -229,12 +248,6 @@ def _by_text(windows: Windows, texts: Sequence[Text]) -> list[list[Window]]:
     for window in windows.split(texts):
         found[window.text].append(window)
     return found
-
-
-def _freeze_embeddings(encoder: Any) -> None:
-    for name, parameter in encoder.named_parameters():
-        frozen = "embeddings" in name and "LayerNorm" not in name
-        parameter.requires_grad = not frozen and "pooler" not in name
 
 
 def _parameter(values: Floats) -> nn.Parameter:

@@ -37,10 +37,13 @@ def fit_blocks(
     is |W|² / (2 strength), intercepts are free but for a trace that keeps unseen classes finite.
     """
     blocks, classes, width = len(weights), targets.shape[1], features.shape[1]
+    if blocks * len(features) * width * classes > SINGLE_PRECISION_FROM:
+        features, targets, weights, offsets = (a.astype(np.float32) for a in (features, targets, weights, offsets))
     split = blocks * width * classes
     row_weights = weights[:, :, None]
 
     def objective(flat: Floats) -> tuple[float, Floats]:
+        flat = flat.astype(features.dtype, copy=False)
         coefficients = flat[:split].reshape(blocks, width, classes)
         intercepts = flat[split:].reshape(blocks, 1, classes)
         logits = features @ coefficients + intercepts + offsets
@@ -48,7 +51,7 @@ def fit_blocks(
         slopes = features.T @ residual + coefficients / strength
         tilts = residual.sum(1) + intercepts[:, 0] / _FREE
         value = loss + (coefficients**2).sum() / (2 * strength) + (intercepts**2).sum() / (2 * _FREE)
-        return float(value), np.concatenate([slopes.ravel(), tilts.ravel()])
+        return float(value), np.concatenate([slopes.ravel(), tilts.ravel()]).astype(np.float64)
 
     start = np.zeros(split + blocks * classes)
     found = minimize(
@@ -56,6 +59,9 @@ def fit_blocks(
     ).x
     return found[:split].reshape(blocks, width, classes), found[split:].reshape(blocks, classes)
 
+
+SINGLE_PRECISION_FROM = 1_000_000
+"""Multiply-adds of one product from which single precision is worth its conversion: it halves the time."""
 
 _FREE = 100.0
 """Variance of the intercepts' prior: wide enough not to matter, finite so that a class never seen is not at -inf."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from model.base_model import find_base_model
 from model.coldstart import refine_prototypes
 from model.encoder import Encoder
 from model.errors import ModelError, TrainingError
+from model.evaluation import log_losses, log_losses_binary
 from model.evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.finetune import Lesson, Tuning, prototype_head, steps_for
@@ -29,6 +30,8 @@ from model.learning import Embedder, fit_head
 from model.manifest import Manifest
 from model.progress import Progress
 from model.run import RESULT, Result, read_request, read_result, write_json
+from model.spec import Text
+from model.stopping import should_stop
 from model.versions import ENCODER, version_path, write_version
 
 Floats = NDArray[np.floating]
@@ -50,6 +53,7 @@ class Training:
             raise TrainingError("there are too few labels to train on: at least two classes are needed")
         self.count = max(len(x.samples) for x in self.lessons)
         self.steps = self.request.steps or steps_for(self.count)
+        self.last: int | None = None  # the step after which the first part's held-out answers got worse
         self.parts = sorted({int(p) for x in self.lessons for p in x.parts if p >= 0})
         runs = len(self.parts) if self.count < HOLD_OUT_FROM else 1
         self.progress = Progress(self.steps * (runs + (1 if self.count < HOLD_OUT_FROM else 0)))
@@ -61,15 +65,18 @@ class Training:
             return found
         few = self.count < HOLD_OUT_FROM
         evidence = {x.control.name: Evidence(x) for x in self.lessons}
-        tuning = None
+        final = None
+        limits = self.request.min_examples, self.request.seed
         for part in self.parts:
             stage = f"checking {part + 1} of {len(self.parts)}" if few else "training"
             rows, tuning = self._held_out(part, stage, keep=not few)
             for name, (champion, challenger) in rows.items():
                 evidence[name].add(part, champion, challenger)
-        verdicts = {name: item.judge(self.request.min_examples, self.request.seed) for name, item in evidence.items()}
-        final = self._tuning(part=None, stage="training") if few or tuning is None else tuning
-        return self._write(final, evidence, verdicts)
+            if not few or (tuning is not None and all(item.is_hopeless(*limits) for item in evidence.values())):
+                final = tuning  # a hopeless one is kept as it is, with the reason
+                break
+        verdicts = {name: item.judge(*limits) for name, item in evidence.items()}
+        return self._write(final or self._tuning(part=None, stage="training"), evidence, verdicts)
 
     def _held_out(self, part: int, stage: str, keep: bool) -> tuple[dict[str, tuple[Floats, Floats]], Tuning | None]:
         """Per control (head alone, blend) on the rows of `part`; none of them saw these rows in training."""
@@ -94,7 +101,7 @@ class Training:
                 weight = blend_weight(len(rest))
                 answers[lesson.control.name] = own, blend(own, tuned, weight, multilabel=lesson.multilabel)
         write_json(stored, {name: [a.tolist(), b.tolist()] for name, (a, b) in answers.items()})
-        return answers, tuning if keep else None
+        return answers, tuning
 
     def _tuning(self, part: int | None, stage: str) -> Tuning:
         """An encoder trained on all rows but those of `part`."""
@@ -104,10 +111,38 @@ class Training:
         tuning = Tuning(self.base_path, lessons, seed=self.request.seed, threads=self.request.threads)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
         per_epoch = 16 / max(1, sum(len(lesson.texts) for lesson in lessons))
-        tuning.run(self.steps, lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch), checkpoint)
+        watch = self._watch(tuning, part) if part == self.parts[0] else None
+        ended = tuning.run(
+            self.steps,
+            lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch),
+            checkpoint,
+            last=self.last,
+            watch=watch,
+        )
+        self.last = ended if ended < self.steps else self.last
         self.progress.finish(self.steps)
         checkpoint.unlink(missing_ok=True)
         return tuning
+
+    def _watch(self, tuning: Tuning, part: int) -> Callable[[], bool]:
+        """Looks at the rows of `part` while the others are learned; true when learning on makes it worse."""
+        held: list[tuple[int, list[Text], Floats]] = []
+        for index, lesson in enumerate(tuning.lessons):
+            whole = next(x for x in self.lessons if x.control.name == lesson.name)
+            rows = np.flatnonzero(whole.parts == part)
+            if len(rows):
+                held.append((index, [whole.samples[row].text for row in rows], whole.targets[rows]))
+        seen: list[float] = []
+
+        def look() -> bool:
+            losses = []
+            for index, texts, targets in held:
+                loss = log_losses_binary if tuning.lessons[index].multilabel else log_losses
+                losses.append(float(loss(tuning.answers(index, texts), targets).mean()))
+            seen.append(sum(losses))
+            return should_stop(seen)
+
+        return look
 
     def _lesson(self, lesson: HeldOut, part: int | None) -> Lesson | None:
         rows = np.flatnonzero(lesson.parts != part) if part is not None else np.arange(len(lesson.samples))

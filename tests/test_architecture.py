@@ -15,7 +15,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
 TORCH = (
     *("model/encoder.py", "model/packed.py", "model/padded.py", "model/windows.py"),
-    *("model/finetune.py", "model/training.py", "model/checkpoint.py", "model/peer_training.py"),
+    *("model/finetune.py", "model/toplayers.py", "model/training.py", "model/checkpoint.py", "model/peer_training.py"),
 )
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""
 

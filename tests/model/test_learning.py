@@ -186,7 +186,7 @@ def test_about_a_fifth_of_all_texts_is_held_out_for_ever() -> None:
 
 
 def test_the_leading_directions_are_those_of_the_exact_decomposition() -> None:
-    from model.search import leading_eigenvectors
+    from model.space import leading_eigenvectors
 
     rows = np.random.default_rng(0).standard_normal((300, 80)) * np.exp(-np.arange(80) / 15)
     gram = (rows @ rows.T).astype(np.float32)

@@ -1,0 +1,84 @@
+"""What a refit tries, by the number of rows and classes. Pure: the time it will take is decided before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from model.space import DIMENSIONS
+
+SEARCH_ROWS = 1000
+"""Most rows that choices are made on."""
+
+SEARCH_SIZE = 20_000_000
+"""Rows x dimensions x classes of one fit of the search: a tenth of a second on one core."""
+
+FULL_SIZE = 10_000_000
+"""Rows x dimensions x classes up to which all folds of all candidates are fitted."""
+
+HUGE_SIZE = 150_000_000
+"""From here on one member is fitted instead of the average of a few."""
+
+PRIORS = (0.0, 10.0, 20.0)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`spaces` (view, words), `priors` and `strengths` to try; the first strength goes to every space, the others only
+    to the best `deep` of them. `folds`: how many parts the rows are dealt to, `scored`: how many of these are held
+    out in turn. `rows`: how many rows the choices are made on. `members`: how many candidates are averaged."""
+
+    spaces: tuple[tuple[str, bool], ...]
+    priors: tuple[float, ...]
+    strengths: tuple[float, ...]
+    folds: int
+    scored: int
+    rows: int
+    members: int = 4
+    deep: int = 2
+    iterations: int = 60
+
+    @property
+    def whole(self) -> bool:
+        """Whether every row is answered out-of-fold during the search."""
+        return self.scored == self.folds
+
+
+def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = None) -> Plan:
+    """Up to FULL_SIZE: all spaces, priors and strengths in 5 folds, 3 above 128 rows.
+
+    Thinned above it: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
+    the last winner's two spaces are tried, two strengths beside its own, two priors; two members are averaged, one
+    above HUGE_SIZE."""
+    spaces = tuple((view, words) for view in ("last", "layers") for words in (False, True))
+    strengths = (10.0, 1.0, 3.0, 30.0, 100.0, *((0.3,) if rows <= 32 else ()))
+    size = rows * min(rows, DIMENSIONS) * classes
+    priors = PRIORS[1:] if classes > 50 and rows >= 256 else PRIORS
+    if size <= FULL_SIZE:
+        folds = 3 if rows > 128 else 5
+        return Plan(spaces, priors, strengths, folds, folds, rows)
+    members = list((previous or {}).get("members", ()))
+    best = tuple(dict.fromkeys((str(m["view"]), bool(m["words"])) for m in members))[:2]
+    if best:
+        own = float(members[0]["strength"])
+        strengths = tuple(dict.fromkeys((own, *_neighbours(own, strengths))))
+    limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (DIMENSIONS * classes)))
+    return Plan(
+        best or spaces[1:],
+        priors[-2:],
+        strengths if best else (10.0, 3.0, 30.0),
+        5,
+        1,
+        min(rows, limit),
+        members=1 if size > HUGE_SIZE else 2,
+        deep=1,
+        iterations=30,
+    )
+
+
+def _neighbours(strength: float, strengths: tuple[float, ...]) -> tuple[float, ...]:
+    """The next smaller and the next larger one."""
+    below = [s for s in strengths if s < strength]
+    above = [s for s in strengths if s > strength]
+    return (*((max(below),) if below else ()), *((min(above),) if above else ()))
