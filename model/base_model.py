@@ -24,7 +24,11 @@ AFTER_PADDING = (
 )
 """Families whose positions start at pad_token_id + 1, so that as many fewer tokens fit."""
 
-HUB_FILES = ["*.json", "*.txt", "*.safetensors", "*.model", "1_Pooling/*"]
+HUB_FILES = (
+    *("config.json", "model.safetensors", "1_Pooling/config.json", "sentence_bert_config.json"),
+    *(*TOKENIZERS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+"""What is fetched: by name, because repositories hold the same weights in up to six more formats."""
 
 
 def find_base_model(base_model: str = "") -> Path:
@@ -57,17 +61,32 @@ def _packaged_model() -> Path:
 
 
 def _hub_model(name: str) -> Path:
+    """What was downloaded once stays the encoder: a newer revision would be another one, and every version unusable."""
     from huggingface_hub import snapshot_download
 
     try:
-        path = Path(snapshot_download(name, allow_patterns=HUB_FILES))
+        path = _downloaded(name) or Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
     except Exception as error:  # the hub client raises a dozen unrelated kinds
         raise EncoderError(
-            f"BASE_MODEL={name!r} is neither a directory nor to be had from the model hub ({type(error).__name__}); "
-            "give a directory with config.json, model.safetensors and tokenizer.json",
+            f"BASE_MODEL={name!r} is neither a directory nor to be had from the model hub ({type(error).__name__}): "
+            "check the name; behind a login set HF_TOKEN; without network give a directory with config.json, "
+            "model.safetensors and tokenizer.json",
             base_model=name,
         ) from error
     _require_files(path)
+    return path
+
+
+def _downloaded(name: str) -> Path | None:
+    """The snapshot in the local cache; None when there is none or it lacks what an interrupted download left out."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=True))
+        _require_files(path)
+    except (LocalEntryNotFoundError, EncoderError):
+        return None
     return path
 
 
