@@ -73,7 +73,7 @@ def print_curves(rows: Sequence[Row]) -> None:
 def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:
     """Four panels (accuracy, macro-F1, ECE, seconds per refit) against the labels, the seeds' range shaded.
 
-    The kind of picture follows from the suffix. Raises ValueError for one that matplotlib does not write, OSError."""
+    The kind of picture follows from the suffix. Raises OSError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

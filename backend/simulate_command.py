@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.simulation import Plan, Row
 
 CHEAP_PEERS = "tfidf,lr"
+PICTURES = (".png", ".svg", ".pdf")
 QUIET_SECONDS = 5.0
 """Between two signs of life when stderr is no terminal."""
 
@@ -155,6 +156,7 @@ def simulate(train: Path | None, test: Path | None, project: int | None, as_json
         raise click.UsageError("give a TRAIN.csv or --project ID, one of them")
     if test is not None and train is None:
         raise click.UsageError("--test goes with a TRAIN.csv")
+    _check_plot(options["plot"])
     speaker, settings = Speaker(), current_settings()
     try:
         data = _read(settings, train, test, project, options)
@@ -172,6 +174,13 @@ def simulate(train: Path | None, test: Path | None, project: int | None, as_json
     finally:
         speaker.clear()
     _show(rows, options["plot"], as_json)
+
+
+def _check_plot(plot: Path | None) -> None:
+    """A picture that cannot be written is refused before the work, not after it."""
+    if plot is not None and (plot.suffix.lower() not in PICTURES or not plot.absolute().parent.is_dir()):
+        wanted = f"a file name ending in {', '.join(PICTURES)} in an existing directory"
+        raise click.BadParameter(f"{plot} cannot be written: {wanted} is needed", param_hint="--plot")
 
 
 def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Any) -> Dataset:
@@ -252,7 +261,7 @@ def _show(rows: Sequence[Row], plot: Path | None, as_json: bool) -> None:
     if plot is not None:
         try:
             draw(rows, plot)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise click.ClickException(f"{plot} cannot be written: {error}") from error
         if not as_json:
             click.echo(f"Curves drawn in {plot}")

@@ -1,0 +1,86 @@
+"""Labelled CSV files, good and bad."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from model.errors import DataError
+from model.labelled_file import read_dataset, read_rows
+from model.spec import Kind
+
+
+def write(path: Path, text: str | bytes) -> Path:
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def many(count: int, labels: tuple[str, ...] = ("a", "b")) -> str:
+    return "text,label\n" + "".join(f"text {i},{labels[i % len(labels)]}\n" for i in range(count))
+
+
+def test_columns_are_found_by_name_whatever_else_there_is(tmp_path: Path) -> None:
+    file = write(
+        tmp_path / "x.csv", b'\xef\xbb\xbfid, Label ,TEXT\r\n1,card_fee,"one, two\nthree"\r\n\r\n2,,four\r\n3\r\n'
+    )
+    assert read_rows(file) == [("one, two\nthree", ("card_fee",)), ("four", ()), ("", ())]
+
+
+def test_underscores_are_spaces_in_words_and_stay_in_keys(tmp_path: Path) -> None:
+    data = read_dataset(write(tmp_path / "x.csv", many(60, ("card_fee", "lost"))))
+    assert [(label.key, label.words) for label in data.control.labels] == [("card_fee", "card fee"), ("lost", "lost")]
+
+
+def test_several_labels_make_sets(tmp_path: Path) -> None:
+    data = read_dataset(write(tmp_path / "x.csv", many(60, ("a|b", "b", " c | a |"))))
+    assert data.control.kind is Kind.MULTIPLE and data.control.keys() == ("a", "b", "c")
+    assert {tuple(s.target) for s in data.train} == {("a", "b"), ("b",), ("c", "a")}
+
+
+def test_the_hold_out_is_stable_and_shares_no_text_with_the_rest(tmp_path: Path) -> None:
+    file = write(tmp_path / "x.csv", many(300) + many(150).removeprefix("text,label\n"))
+    first, again = read_dataset(file), read_dataset(file)
+    assert [s.text for s in first.test] == [s.text for s in again.test]
+    assert 0.1 < len(first.test) / 450 < 0.3
+    assert not {s.text for s in first.train} & {s.text for s in first.test}
+
+
+def test_the_label_set_is_the_union_of_both_files(tmp_path: Path) -> None:
+    train = write(tmp_path / "train.csv", many(10))
+    test = write(tmp_path / "test.csv", "text,label\ntext 1,c\nx,\n")
+    data = read_dataset(train, test)
+    assert data.control.keys() == ("a", "b", "c")
+    assert len(data.train) == 10, "with a test file nothing is dropped"
+    assert [s.target for s in data.test] == [{"c": 1.0}], "rows without a label measure nothing"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "column text and label is missing"),
+        (b"text,class\na,b\n", "column label is missing"),
+        (b"text,label\n", "no rows"),
+        (b"text,label\na,x\nb,x\n", "only the label 'x'"),
+        (b"text,label\na,\nb,\n", "no label at all"),
+        (b"text,label\n,x\n,y\n", "every text is empty"),
+        ("text,label\ngrün,x\nb,y\n".encode("latin-1"), "save it as UTF-8"),
+        (b"text,label\na,x\nb,y\n", "too few to hold some of them out"),
+    ],
+)
+def test_bad_files_are_refused_with_the_remedy(tmp_path: Path, content: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        read_dataset(write(tmp_path / "x.csv", content))
+
+
+def test_a_missing_file_and_a_useless_test_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="cannot be read"):
+        read_dataset(tmp_path / "nothing.csv")
+    train = write(tmp_path / "train.csv", many(10))
+    with pytest.raises(DataError, match="no row has a label"):
+        read_dataset(train, write(tmp_path / "test.csv", "text,label\na,\n"))
+    one = write(tmp_path / "one.csv", "text,label\na,x\nb,x\n")
+    with pytest.raises(DataError, match="all rows to learn from have the same label"):
+        read_dataset(one, write(tmp_path / "t.csv", "text,label\na,y\n"))
+    with pytest.raises(DataError, match="single-label"):
+        read_dataset(write(tmp_path / "m.csv", many(10, ("a|b", "c"))), multilabel=False)
