@@ -47,6 +47,7 @@ e2e: dev  ## Drive the real Label Studio.
 
 bench: dev  ## Run every benchmark.
 	$(BIN)/python -m bench.accuracy
+	$(BIN)/python -m bench.faithfulness
 	$(BIN)/python -m bench.learning --results artifacts/learning.jsonl --out artifacts/learning
 	$(BIN)/python -m bench.learn_latency
 	$(BIN)/python -m bench.webhook
@@ -54,6 +55,7 @@ bench: dev  ## Run every benchmark.
 
 bench-smoke: dev  ## Run every benchmark for a moment, to see that it works.
 	$(BIN)/python -m bench.accuracy --labels 16 --held-out 40
+	$(BIN)/python -m bench.faithfulness --labels 16 --messages 2 --joined 1
 	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning --data examples/support_messages.csv --labels 0,32 --seeds 11
 	$(BIN)/python -m bench.learn_latency --labels 16 --repeats 3
 	$(BIN)/python -m bench.webhook --events 30 --clients 2

@@ -3,8 +3,9 @@
     <Labels name="evidence" toName="text"><Label value="decided"/></Labels>   the deciding words, highlighted
     <TextArea name="understudy" toName="text"/>                               "refund 0.83, delivery 0.11"
 
-Label Studio counts a region's offsets in UTF-16 code units, Python in code points. Regions of HyperText need an XPath
-into the page's own DOM, those of Paragraphs the index of a turn: no words are highlighted there.
+Label Studio counts a region's offsets in code points, as Python does, not in JavaScript's UTF-16 units (its
+`domManager.ts`; tests/e2e/test_evidence_page.py sees it in the page). Regions of HyperText need an XPath into the
+page's own DOM, those of Paragraphs the index of a turn: no words are highlighted there.
 """
 
 from __future__ import annotations
@@ -72,8 +73,8 @@ def explained_answer(helper: Helper, spec: TaskSpec, predictions: Sequence[Predi
     return None
 
 
-def evidence_results(helper: Helper, text: str, words: Sequence[Word]) -> list[dict[str, Any]]:
-    """One region per word, all of `text`; `score` is the word's weight."""
+def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, Any]]:
+    """One region per word of the text that the helper names; `score` is the word's weight."""
     return [
         {
             "id": _id(helper, f"{word.start}-{word.end}"),
@@ -81,8 +82,8 @@ def evidence_results(helper: Helper, text: str, words: Sequence[Word]) -> list[d
             "to_name": helper.to_name,
             "type": "labels",
             "value": {
-                "start": utf16_length(text[: word.start]),
-                "end": utf16_length(text[: word.end]),
+                "start": word.start,
+                "end": word.end,
                 "text": word.text,
                 "labels": [helper.label],
             },
@@ -118,11 +119,6 @@ def summarise(spec: TaskSpec, prediction: Prediction) -> str:
 def runner_up(prediction: Prediction) -> tuple[str, float] | None:
     """The likeliest label that was not chosen, and its probability; None when there is no other."""
     return next(((key, share) for key, share in prediction.ranking if key not in prediction.chosen), None)
-
-
-def utf16_length(text: str) -> int:
-    """Length as JavaScript counts it."""
-    return len(text) + sum(character > "\uffff" for character in text)
 
 
 def _part(control: Control, key: str, probability: float) -> str:

@@ -38,13 +38,12 @@ Words = Sequence["Word"]
 
 @dataclass(frozen=True)
 class Wanted:
-    """One answer to be explained: of the task at `index` of a request, whose `text` gets the highlights."""
+    """One answer to be explained, of the task at `index` of a request."""
 
     index: int
     document: Mapping[str, str]
     answer: Prediction
     listed: Sequence[str] | None
-    text: str
 
 
 class Highlighter:
@@ -98,7 +97,7 @@ def highlight(
         try:
             segment = model.spec.control(wanted.answer.control).inputs.index(helper.to_name)
             words = [word for word in explain(model, wanted) if word.segment == segment]
-            found[wanted.index] = evidence_results(helper, wanted.text, words[:MOST_SHOWN])
+            found[wanted.index] = evidence_results(helper, words[:MOST_SHOWN])
         except Exception:
             failed.append(wanted.index)
             log.exception("task answered without highlights")

@@ -139,8 +139,7 @@ def _wanted(
     for index, document, options in sorted(rows, key=lambda row: row[0]):
         answer = explained_answer(helper, request.spec, request.answers.get(index, [])) if items[index] else None
         if answer is not None and shown is not None and is_shown_as_read(shown, tasks[index]["data"]):
-            listed = options.get(answer.control)
-            wanted.append(Wanted(index, document, answer, listed, document[helper.to_name]))
+            wanted.append(Wanted(index, document, answer, options.get(answer.control)))
     return wanted
 
 

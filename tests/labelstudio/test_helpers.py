@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from backend.errors import BadRequest
 from backend.labelstudio.annotations import to_record
@@ -17,7 +15,6 @@ from backend.labelstudio.helpers import (
     read_helpers,
     summarise,
     summary_results,
-    utf16_length,
 )
 from backend.labelstudio.results import read_targets, to_prediction
 from model.occlusion import Word
@@ -70,19 +67,14 @@ def test_what_is_no_xml_is_refused() -> None:
         read_helpers("<View>")
 
 
-def test_offsets_are_counted_as_the_page_counts_them() -> None:
-    text = "😀 refund 🇩🇪 now"
+def test_offsets_count_code_points_as_the_page_does() -> None:
+    # "😀 refund 🇩🇪 now": the page's own code units would be 3 and 15.
     words = [Word(0, 2, 8, "refund", 1.0, 3.0), Word(0, 12, 15, "now", 0.31, 1.0)]
-    first, second = evidence_results(Helper("evidence", "text", "decided"), text, words)
-    assert first["value"] == {"start": 3, "end": 9, "text": "refund", "labels": ["decided"]}
-    assert (second["value"]["start"], second["value"]["end"], second["score"]) == (15, 18, 0.31)
+    first, second = evidence_results(Helper("evidence", "text", "decided"), words)
+    assert first["value"] == {"start": 2, "end": 8, "text": "refund", "labels": ["decided"]}
+    assert (second["value"]["start"], second["value"]["end"], second["score"]) == (12, 15, 0.31)
     assert first["id"] != second["id"]
     assert (first["from_name"], first["to_name"], first["type"]) == ("evidence", "text", "labels")
-
-
-@given(st.text())
-def test_a_length_is_that_of_the_text_in_utf_16(text: str) -> None:
-    assert utf16_length(text) == len(text.encode("utf-16-le")) // 2
 
 
 def spec(*kinds: Kind) -> TaskSpec:
@@ -124,7 +116,7 @@ def test_several_controls_get_a_line_each_and_the_first_that_answers_is_explaine
 def filled() -> list[dict[str, object]]:
     """What the backend itself writes into the two controls."""
     answer = Prediction("topic", ("1",), 0.8, RANKING)
-    regions = evidence_results(Helper("evidence", "text", "decided"), "late", [Word(0, 0, 4, "late", 1.0, 3.0)])
+    regions = evidence_results(Helper("evidence", "text", "decided"), [Word(0, 0, 4, "late", 1.0, 3.0)])
     return [*regions, *summary_results(Helper("understudy", "text"), spec(Kind.SINGLE), [answer])]
 
 
