@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.set_confidence import set_confidence
 from model.spec import Control, Kind, Prediction
 from model.taxonomy import SURE, descend
+from model.thresholds import thresholds_of
 
 Floats = NDArray[np.floating]
 
@@ -25,7 +27,8 @@ def decide(
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
     chosen; None when nothing remains. Single: the likeliest. Taxonomy: the deepest node that is sure
     (`head_config["sure"]`). Rating: the median, since its error is a distance. Multiple: every label over its
-    threshold (`head_config["threshold"]`, one or one per label), with the confidence in the whole set.
+    threshold (`head_config["thresholds"]` by label, else `["threshold"]`), with the confidence in the whole set
+    (mapped by `["set_confidence"]`).
     """
     labels = head_config["labels"]
     allowed = set(options) if options is not None else set(control.keys())
@@ -35,7 +38,7 @@ def decide(
     keys = [labels[index] for index in columns]
     row = np.asarray(probabilities, dtype=float)[columns]
     if control.kind is Kind.MULTIPLE:
-        return _decide_set(control, keys, row, float(head_config.get("threshold", 0.5)))
+        return _decide_set(control, keys, row, head_config)
     row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
     if control.kind is Kind.TAXONOMY:
         return _decide_node(control, keys, row, float(head_config.get("sure", SURE)))
@@ -50,11 +53,11 @@ def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float
     return Prediction(control.name, (named[-1][0],), named[-1][1], _rank(keys, row), named)
 
 
-def _decide_set(control: Control, keys: Sequence[str], row: Floats, threshold: float) -> Prediction:
-    chosen = row >= threshold
-    sure = np.where(chosen, row, 1 - row)
+def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
+    chosen = row >= thresholds_of(head_config, keys)
     names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
-    return Prediction(control.name, names, _clip(float(np.prod(sure))), _rank(keys, row))
+    confidence = set_confidence(row, chosen, head_config.get("set_confidence"))
+    return Prediction(control.name, names, _clip(confidence), _rank(keys, row))
 
 
 def _median(keys: Sequence[str], row: Floats) -> int:
