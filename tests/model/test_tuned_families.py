@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -61,11 +62,14 @@ def test_it_is_tuned_and_served_as_it_was_trained(
         expected = np.average(vectors, axis=0, weights=[len(part.ids) for part in parts])
         np.testing.assert_allclose(served.embed([text])[0, -1], expected, atol=1e-5)
     scores = tuning.heads({"label": 1.0}, {"label": 1.0})["label"].scores(served.embed(texts)[:, -1])
-    np.testing.assert_allclose(scores.sum(1), 1, atol=1e-5)
+    whole = [row for row, text in enumerate(texts) if text != LONG]  # training reads one window at a time
+    np.testing.assert_allclose(tuning.answers(0, [texts[row] for row in whole]), scores[whole], atol=1e-4)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_embeddings_stay_as_they_were_and_every_layer_moves(family: str, tiny_model: TinyModel, tmp_path: Path) -> None:
+def test_embeddings_and_lower_layers_stay_and_the_upper_ones_learn(
+    family: str, tiny_model: TinyModel, tmp_path: Path
+) -> None:
     directory, model = tiny_model(family, initializer_range=0.1)
     texts, truth = letter_texts(36)
     tuning = Tuning(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1)
@@ -75,7 +79,8 @@ def test_embeddings_stay_as_they_were_and_every_layer_moves(family: str, tiny_mo
     moved = {name for name, value in after.items() if name in before and not value.equal(before[name])}
     tables = {name for name in before if name.endswith("embeddings.weight")}
     assert tables and not tables & moved
-    assert all(any(f"layer{plural}.{number}." in name for name in moved for plural in ("", "s")) for number in range(3))
+    learned = {number for number in range(3) if any(re.search(rf"layers?\.{number}\.", name) for name in moved)}
+    assert learned == {1, 2}
 
 
 def last_layer(model: Any, ids: list[int], types: list[int], pooling: str) -> Any:
