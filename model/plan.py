@@ -20,7 +20,18 @@ FULL_SIZE = 10_000_000
 HUGE_SIZE = 150_000_000
 """From here on one member is fitted instead of the average of a few."""
 
+FULL_ROWS = 600
+
+LADDER = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+
+MANY = 16
+"""Above this many classes weaker regularisation wins: with 77 and 1,000 labels 100 is best, with 2 it is 3."""
+
+FEW_STRENGTHS, MANY_STRENGTHS = (10.0, 3.0, 30.0, 1.0, 100.0), (30.0, 100.0, 10.0, 300.0)
+
 PRIORS = (0.0, 10.0, 20.0)
+
+SPACES = tuple((view, words) for view in ("last", "layers") for words in (False, True))
 
 
 @dataclass(frozen=True)
@@ -46,28 +57,28 @@ class Plan:
 
 
 def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = None) -> Plan:
-    """Up to FULL_SIZE: all spaces, priors and strengths in 5 folds, 3 above 128 rows.
+    """Up to FULL_ROWS and FULL_SIZE every row is answered out-of-fold, in 5 folds, 3 above 128 rows; all spaces and
+    priors are tried, and all strengths unless `previous` had one that can be started from, above 128 rows.
 
-    Thinned above it: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
+    Thinned above that: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
     the last winner's two spaces are tried, two strengths beside its own, two priors; two members are averaged, one
     above HUGE_SIZE."""
-    spaces = tuple((view, words) for view in ("last", "layers") for words in (False, True))
-    strengths = (10.0, 1.0, 3.0, 30.0, 100.0, *((0.3,) if rows <= 32 else ()))
-    size = rows * min(rows, DIMENSIONS) * classes
+    strengths = MANY_STRENGTHS if classes > MANY else FEW_STRENGTHS + ((0.3,) if rows <= 32 else ())
     priors = PRIORS[1:] if classes > 50 and rows >= 256 else PRIORS
-    if size <= FULL_SIZE:
-        folds = 3 if rows > 128 else 5
-        return Plan(spaces, priors, strengths, folds, folds, rows)
-    members = list((previous or {}).get("members", ()))
-    best = tuple(dict.fromkeys((str(m["view"]), bool(m["words"])) for m in members))[:2]
-    if best:
+    members = list((previous or {}).get("members", ())) if rows > 128 else []
+    if members:
         own = float(members[0]["strength"])
-        strengths = tuple(dict.fromkeys((own, *_neighbours(own, strengths))))
+        strengths = (own, *_neighbours(own))
+    size = rows * min(rows, DIMENSIONS) * classes
+    if size <= FULL_SIZE and rows <= FULL_ROWS:
+        folds = 3 if rows > 128 else 5
+        return Plan(SPACES, priors, strengths, folds, folds, rows, deep=1 if members else 2)
+    best = tuple(dict.fromkeys((str(m["view"]), bool(m["words"])) for m in members))[:2]
     limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (DIMENSIONS * classes)))
     return Plan(
-        best or spaces[1:],
+        best or SPACES[1:],
         priors[-2:],
-        strengths if best else (10.0, 3.0, 30.0),
+        strengths[:3],
         5,
         1,
         min(rows, limit),
@@ -77,8 +88,8 @@ def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = No
     )
 
 
-def _neighbours(strength: float, strengths: tuple[float, ...]) -> tuple[float, ...]:
-    """The next smaller and the next larger one."""
-    below = [s for s in strengths if s < strength]
-    above = [s for s in strengths if s > strength]
-    return (*((max(below),) if below else ()), *((min(above),) if above else ()))
+def _neighbours(strength: float) -> tuple[float, ...]:
+    """The next smaller and the next larger one of the ladder."""
+    below = [s for s in LADDER if s < strength]
+    above = [s for s in LADDER if s > strength]
+    return (*below[-1:], *above[:1])
