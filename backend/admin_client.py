@@ -62,6 +62,13 @@ class AdminClient:
         query = urlencode({"task": task, **({"control": control} if control else {})})
         return self._call("GET", f"/admin/projects/{project}/explain?{query}")
 
+    def suspects(self, project: int, control: str = "", limit: int = 100) -> dict[str, Any]:
+        """The labels that are probably wrong, most suspicious first."""
+        from urllib.parse import urlencode
+
+        query = urlencode({"limit": limit, **({"control": control} if control else {})})
+        return self._call("GET", f"/admin/projects/{project}/suspects?{query}")
+
     def retrain(self, project: int) -> dict[str, Any]:
         """Asks for a training; {"job", "status"}, of the one that is already there when it is."""
         return self._call("POST", f"/admin/projects/{project}/retrain", {})

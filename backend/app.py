@@ -9,7 +9,7 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from backend import auth
-from backend.api import admin, explaining, labelstudio, operations
+from backend.api import admin, explaining, labelstudio, operations, suspects
 from backend.api.payloads import error_reply, reply
 from backend.errors import BackendError, PayloadTooLarge, StoreUnavailable
 from backend.services import Services
@@ -23,7 +23,7 @@ def create_app(services: Services) -> Flask:
     app = Flask("understudy", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_mb << 20
     app.extensions["understudy"] = services
-    for module in (labelstudio, operations, admin, explaining):
+    for module in (labelstudio, operations, admin, explaining, suspects):
         app.register_blueprint(module.blueprint)
     _handle_requests(app, services)
     _handle_errors(app, services)

@@ -18,6 +18,7 @@ from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
+from backend.suspect_commands import SUSPECT_COMMANDS
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -182,5 +183,5 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, simulate):
+for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate):
     main.add_command(command)

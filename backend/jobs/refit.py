@@ -14,6 +14,7 @@ from backend.jobs.evidence import test_then_train
 from backend.jobs.hindsight import RECENT, Hindsight, look_back
 from backend.jobs.pool import encode_ahead
 from backend.jobs.survey import survey_pool
+from backend.jobs.suspects import keep_suspects
 from backend.labelstudio.config import parse_label_config
 from backend.store.examples import Snapshot
 from model.errors import ModelError
@@ -146,6 +147,8 @@ def _publish(
     elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):
         log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
         stores.versions.note_evaluated(project, last, accepted=False)
+    if outcome == "published":
+        keep_suspects(work, project, spec, heads, consensus, snapshot)
     return outcome
 
 

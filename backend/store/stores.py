@@ -10,6 +10,7 @@ from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue
+from backend.store.suspects import SuspectStore
 from backend.store.versions import VersionStore
 
 
@@ -24,6 +25,7 @@ class Stores:
         self.projects = ProjectStore(self._redis)
         self.versions = VersionStore(self._redis)
         self.evidence = EvidenceStore(self._redis)
+        self.suspects = SuspectStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
 
     def verify(self) -> list[str]:

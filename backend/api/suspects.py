@@ -1,0 +1,21 @@
+"""Probably wrong labels over the admin API."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from backend.admin import require_project
+from backend.api.labelstudio import services
+from backend.api.payloads import reply
+from backend.labelstudio.ids import read_id
+from backend.suspects import LIMIT, describe_suspects
+
+blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
+
+
+@blueprint.get("/projects/<int:project>/suspects")
+def suspects(project: int) -> Response:
+    """The most suspicious labels (`?control=NAME&limit=N`), each with what the model would have said."""
+    known = require_project(services(), project)
+    limit = read_id(request.args.get("limit", LIMIT), "limit")
+    return reply(describe_suspects(services(), known, request.args.get("control", ""), limit))

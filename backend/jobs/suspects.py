@@ -1,0 +1,64 @@
+"""Keeps the labels that a whole search of the heads finds suspicious."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backend.consensus import Consensus
+from backend.jobs.context import Context
+from backend.store.examples import Snapshot
+from model.spec import Kind, Sample, TaskSpec
+
+if TYPE_CHECKING:
+    from model.head import LinearHead
+    from model.quality import Suspect
+
+EXCERPT = 120
+"""Characters of the text that are kept."""
+
+
+def keep_suspects(
+    work: Context,
+    project: int,
+    spec: TaskSpec,
+    heads: Mapping[str, LinearHead],
+    consensus: Consensus,
+    snapshot: Snapshot,
+) -> None:
+    """Replace the lists of the controls that were searched; a head that repeats earlier choices has nothing to say."""
+    from model.quality import find_suspects
+
+    versions = {record.annotation: record.version for record in snapshot.records}
+    found = {}
+    for name, head in heads.items():
+        answers = head.out_of_fold
+        if answers is None:
+            continue
+        samples = {sample.task: sample for sample in consensus.samples[name]}
+        sure = {task for task, sample in samples.items() if sample.ground_truth}
+        multilabel = spec.control(name).kind is Kind.MULTIPLE
+        suspects = find_suspects(head.labels, answers, multilabel=multilabel, sure=sure, temperature=head.temperature)
+        rows = [_row(suspect, samples[suspect.task], versions) for suspect in suspects]
+        found[name] = {"searched": len(answers.tasks), "at": round(time.time(), 3), "rows": rows}
+    work.stores.suspects.replace(project, found, [control.name for control in spec.controls], snapshot.seq)
+
+
+def _row(suspect: Suspect, sample: Sample, versions: Mapping[int, str]) -> dict[str, Any]:
+    return {
+        "task": suspect.task,
+        "annotations": {str(id_): versions[id_] for id_ in sample.annotations},
+        "text": excerpt(sample.text),
+        "given": suspect.given,
+        "suggested": suspect.suggested,
+        "p_given": round(suspect.p_given, 4),
+        "p_suggested": round(suspect.p_suggested, 4),
+        "flag": suspect.flag,
+    }
+
+
+def excerpt(text: Sequence[str]) -> str:
+    """The beginning of a text, on one line."""
+    line = " ".join(" / ".join(text).split())
+    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"

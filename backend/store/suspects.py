@@ -1,0 +1,49 @@
+"""Labels that are probably wrong, as the last whole search found them; one list a control."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import project_key
+
+
+class SuspectStore:
+    """Rows of `{"task", "annotations": {id: version}, "text", "given", "suggested", "p_given", "p_suggested", "flag"}`.
+
+    All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+
+    @guarded
+    def replace(
+        self, project: int, found: Mapping[str, Mapping[str, Any]], controls: Collection[str], seq: int
+    ) -> None:
+        """`found`: control -> {"searched": rows looked at, "at": epoch seconds, "rows": [...]}, in place of what was
+        there; controls that are not in it keep theirs, those that are not in `controls` are forgotten."""
+        key = project_key(project, "suspects")
+        gone = [name for name in self._redis.hkeys(key) if name not in controls]
+        pipeline = self._redis.pipeline(transaction=True)
+        if gone:
+            pipeline.hdel(key, *gone)
+        if found:
+            values = {name: json.dumps({**entry, "seq": seq}, ensure_ascii=True) for name, entry in found.items()}
+            pipeline.hset(key, mapping=values)
+        pipeline.execute()
+
+    @guarded
+    def read(self, project: int) -> dict[str, dict[str, Any]]:
+        """Control -> what `replace` was given, without the rows whose annotations have changed or gone since."""
+        values = self._redis.hgetall(project_key(project, "suspects"))
+        entries = {name: json.loads(text) for name, text in sorted(values.items())}
+        ids = sorted({id_ for entry in entries.values() for row in entry["rows"] for id_ in row["annotations"]})
+        known = self._redis.hmget(project_key(project, "ver"), ids) if ids else []
+        present = dict(zip(ids, known, strict=True))
+        return {name: {**entry, "rows": _still(entry["rows"], present)} for name, entry in entries.items()}
+
+
+def _still(rows: Sequence[dict[str, Any]], present: Mapping[str, str | None]) -> list[dict[str, Any]]:
+    return [row for row in rows if all(present[id_] == version for id_, version in row["annotations"].items())]
