@@ -116,7 +116,9 @@ def fit_correction(rows: Rows) -> float:
     def objective(log_temperature: float) -> float:
         return float(rows.log_losses(float(np.exp(log_temperature))).sum()) + STRENGTH * log_temperature**2
 
-    return float(np.exp(minimize_scalar(objective, bounds=(-BOUND, BOUND), method="bounded").x))
+    return float(
+        np.exp(minimize_scalar(objective, bounds=(-BOUND, BOUND), method="bounded", options={"xatol": 1e-3}).x)
+    )
 
 
 def decide_correction(rows: Rows, seed: int = 0) -> Correction:
