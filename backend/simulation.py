@@ -114,7 +114,7 @@ class PolicyTrainer:
             spec=spec.to_json(),
             samples={spec.controls[0].name: [sample.to_json() for sample in samples]},
             pool=list(pool),
-            base_model=settings.base_model,
+            base_model=str(self.place.base_model.absolute()),
             models=str(models.absolute()),
             features=str(self.place.features.absolute()),
             features_mb=settings.feature_cache_mb,
@@ -133,7 +133,8 @@ class PolicyTrainer:
         log = directory / "training.log"
         with log.open("wb") as errors:
             command = [sys.executable, "-m", "model.training", str(directory.absolute())]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, env=environment)
+            # Elsewhere than in the user's directory, where a model.py of theirs would be found first.
+            process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, env=environment)
             try:
                 for line in process.stdout or ():
                     last.update(_parsed(line))
