@@ -17,6 +17,10 @@ TEMPERATURE = 0.05  # of the assignment step; picked from 8 settings over 7 data
 SHARE = 0.5  # of the pool's class means in the centres, with a large pool
 SCALE = 20.0  # cosine similarity -> logits
 
+HUMILITY = 0.1
+"""Share of a uniform guess in an answer from names alone, which are never sure: lowers the calibration error of
+banking77, AG News and SMS spam (.12 -> .09), and costs sst2 .01."""
+
 
 def normalise(vectors: Floats) -> Floats:
     """Rows at unit length; zero rows stay zero."""
@@ -40,5 +44,6 @@ def refine_prototypes(names: Floats, pool: Floats) -> Floats:
 
 
 def zero_shot(texts: Floats, prototypes: Floats) -> Floats:
-    """Class probabilities [n, K] by cosine similarity to the prototypes."""
-    return softmax(SCALE * normalise(texts) @ prototypes.T, axis=1)
+    """Class probabilities [n, K] by cosine similarity to the prototypes; humble ones."""
+    similar = softmax(SCALE * normalise(texts) @ prototypes.T, axis=1)
+    return (1 - HUMILITY) * similar + HUMILITY / max(1, len(prototypes))
