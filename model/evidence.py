@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import apply_temperature, fit_temperature
+from model.calibration import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.evaluation import log_losses, log_losses_binary
 from model.gate import Verdict, compare_losses, decide_promotion
 from model.holdout import is_held_out, stratified_folds
-from model.learning import HUMBLE, HUMBLE_STRENGTH, labels_of, target_matrix
+from model.learning import labels_of, target_matrix
 from model.spec import Control, Kind, Sample
 
 Floats = NDArray[np.floating]

@@ -9,16 +9,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import apply_temperature, fit_temperature
 from model.coldstart import normalise, refine_prototypes
-from model.evaluation import evaluate, evaluate_multilabel, micro_f1
 from model.features import Terms
-from model.head import Choice, LinearHead, Member, OutOfFold, Reference, blend_zero_shot, restore_head
+from model.head import Choice, LinearHead, Member, Reference, restore_head
+from model.head_calibration import calibrate_head
 from model.holdout import stratified_folds
 from model.labelnames import words_of
 from model.plan import Plan, plan_search
 from model.search import Data, Search, search
-from model.selection import member_shares, nested_answers, zero_shot_share
+from model.selection import member_shares, nested_answers
 from model.space import DIMENSIONS, choose_landmarks
 from model.spec import Control, Document, Kind, Sample, Samples, TaskSpec, Text
 from model.taught import match_labels
@@ -33,12 +32,8 @@ REPEAT_SIZE = 300_000
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
-TEMPERATURE_FROM = 64
-"""Labels from which a temperature is fitted: below, T = 1 had the lower calibration error."""
-
-HUMBLE, HUMBLE_STRENGTH = 0.25, 8.0
-"""The prior of a head's log-temperature. Above 0: out-of-fold answers are luckier than others, since choices were made
-on them. On sst2 at 64 labels (3 seeds) it takes the calibration error from .12 to .09, and costs SMS spam .01."""
+KEPT_RULES = ("nonempty", "thresholds", "set_confidence")
+"""What a refit that repeats takes over besides the choices."""
 
 
 class Embedder(Protocol):
@@ -82,6 +77,7 @@ def fit_heads(
     previous: Mapping[str, Mapping[str, Any]] | None = None,
     repeat: bool = False,
     cross_fit: bool = False,
+    per_label: bool = False,
 ) -> dict[str, LinearHead]:
     """One head per control of `spec`.
 
@@ -89,7 +85,7 @@ def fit_heads(
     are unlabelled tasks; `previous` the earlier heads' configs, around which the search is thinned when rows are many.
     `repeat`: with many rows take the choices of `previous` as they are, several times as fast; `is_settled` tells
     whether a search is due. `cross_fit`: answer every row out-of-fold, also where a plan would hold out one fifth (for
-    label errors; several times as slow then).
+    label errors; several times as slow then). `per_label`: sets get one threshold a label, for macro-F1.
     """
     return {
         control.name: fit_head(
@@ -101,6 +97,7 @@ def fit_heads(
             previous=(previous or {}).get(control.name),
             repeat=repeat,
             cross_fit=cross_fit,
+            per_label=per_label,
         )
         for control in spec.controls
     }
@@ -116,6 +113,7 @@ def fit_head(
     previous: Mapping[str, Any] | None = None,
     repeat: bool = False,
     cross_fit: bool = False,
+    per_label: bool = False,
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
     labels = labels_of(control, samples)
@@ -124,7 +122,8 @@ def fit_head(
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
     reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
-    empty = LinearHead(labels, multilabel, reference, details={"n": len(usable)})
+    details = {"n": len(usable)} | ({"nonempty": True} if multilabel else {})
+    empty = LinearHead(labels, multilabel, reference, details=details)
     if not usable or len(labels) < 2:
         return empty
     weights = np.array([sample.weight for sample in usable])
@@ -133,7 +132,8 @@ def fit_head(
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
     if repeat and previous and _can_repeat(data, labels, previous):
         return _fit_again(empty, data, previous)
-    return _search_and_fit(empty, data, plan, [sample.task for sample in usable], seed, cross_fit)
+    tasks = [sample.task for sample in usable]
+    return _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
 
 
 def is_settled(config: Mapping[str, Any]) -> bool:
@@ -164,12 +164,24 @@ def _fit_again(empty: LinearHead, data: Data, previous: Mapping[str, Any]) -> Li
         temperature=float(previous["temperature"]),
         zero_share=float(previous["zero_share"]),
         threshold=previous["threshold"],
-        details={"n": len(data.texts), "searched": searched, "oof": previous.get("oof", {})},
+        details={
+            **{name: previous[name] for name in KEPT_RULES if name in previous},
+            "n": len(data.texts),
+            "searched": searched,
+            "oof": previous.get("oof", {}),
+        },
     )
 
 
 def _search_and_fit(
-    empty: LinearHead, data: Data, plan: Plan, tasks: Sequence[int], seed: int, cross_fit: bool
+    empty: LinearHead,
+    data: Data,
+    plan: Plan,
+    tasks: Sequence[int],
+    *,
+    seed: int,
+    cross_fit: bool,
+    per_label: bool,
 ) -> LinearHead:
     """The head of a whole search, with what it answered out-of-fold."""
     count = len(data.texts)
@@ -192,37 +204,7 @@ def _search_and_fit(
         held_out = runner.cross_fit(choices, list(shares), scored)
     members = runner.fit(choices, list(shares))
     head = replace(empty, members=members, terms=_terms_of(members, data, empty), zero_share=0.0)
-    return _calibrate(head, data, held_out, rows, tasks)
-
-
-def _calibrate(
-    head: LinearHead, data: Data, held_out: Floats, rows: NDArray[np.int64], tasks: Sequence[int]
-) -> LinearHead:
-    """Share of the zero-shot answer, temperature and threshold, by the answers [m, K] held out at `rows`."""
-    count, targets, weights = len(data.texts), data.targets[rows], data.weights[rows]
-    multilabel = data.multilabel
-    share = 0.0 if multilabel else zero_shot_share(held_out, data.zero_shot[rows], targets, weights)
-    if not multilabel:
-        held_out = blend_zero_shot(held_out, data.zero_shot[rows], share)
-    temperature = 1.0
-    if count >= TEMPERATURE_FROM:
-        strength, centre = (2.0, 0.0) if multilabel else (HUMBLE_STRENGTH, HUMBLE)
-        temperature = fit_temperature(held_out, targets, prior_strength=strength, centre=centre, multilabel=multilabel)
-        held_out = apply_temperature(held_out, temperature, multilabel=multilabel)
-    threshold = _threshold(held_out, targets) if multilabel else 0.5
-    measures = evaluate_multilabel(held_out, targets, threshold) if multilabel else evaluate(held_out, targets)
-    return replace(
-        head,
-        temperature=temperature,
-        zero_share=share,
-        threshold=threshold,
-        details={
-            "n": count,
-            "searched": count,
-            "oof": {key: round(float(value), 4) for key, value in measures.items()},
-        },
-        out_of_fold=OutOfFold(tuple(tasks[row] for row in rows), held_out, targets),
-    )
+    return calibrate_head(head, data, held_out, rows, tasks, per_label)
 
 
 def _terms_of(members: Sequence[Member], data: Data, empty: LinearHead) -> Terms:
@@ -270,11 +252,3 @@ def _reference(
     similarity = (normalise(everything[:, -1]) @ prototypes.T).mean(0)
     taught = match_labels(getattr(embedder, "taught", None), control, labels)
     return Reference(everything.mean(0), prototypes, similarity, taught)
-
-
-def _threshold(probabilities: Floats, targets: Floats) -> float:
-    """The one threshold with the best out-of-fold micro-F1: .5 costs 9 to 21 points with few labels."""
-    grid = np.round(np.arange(0.1, 0.71, 0.02), 2)
-    true = targets >= 0.5
-    scores = [micro_f1(probabilities >= threshold, true) for threshold in grid]
-    return float(grid[int(np.argmax(scores))])

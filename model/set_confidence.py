@@ -28,13 +28,12 @@ def set_product(rows: Floats, chosen: NDArray[np.bool_]) -> Floats:
 
 
 def fit_set_confidence(
-    probabilities: Floats, targets: Floats, thresholds: Floats | float, *, prior_strength: float = 2.0
+    probabilities: Floats, targets: Floats, chosen: NDArray[np.bool_], *, prior_strength: float = 2.0
 ) -> list[float]:
-    """(intercept, slope) of the map, from out-of-fold probabilities [n, K] and targets [n, K].
+    """(intercept, slope) of the map, from out-of-fold probabilities, targets and chosen labels, all [n, K].
 
     Minimises the mean log-loss of "the whole set is right" + (prior_strength / n) (intercept² + ln² slope): few rows
     stay near (0, 1), the product itself."""
-    chosen = probabilities >= thresholds
     right = (chosen == (targets >= 0.5)).all(-1).astype(float)
     scores = _logits(set_product(probabilities, chosen))
     if len(right) == 0:

@@ -16,20 +16,31 @@ PSEUDO_POSITIVES = 5.0
 near its best for 5, micro-F1 up to 11 points above none at all)."""
 
 
-def fit_threshold(probabilities: Floats, targets: Floats) -> float:
+def choose_labels(probabilities: Floats, thresholds: Floats | float, nonempty: bool) -> NDArray[np.bool_]:
+    """Which labels of each row [n, K] belong to its set: those over the threshold; with `nonempty` at least the best.
+
+    Where annotators leave no set empty, an answer that does is surely wrong: goemotions, 256 labels, exact match
+    .36 -> .41, micro-F1 .53 -> .55."""
+    chosen = np.asarray(probabilities >= thresholds)
+    if nonempty and probabilities.shape[1]:
+        chosen[np.arange(len(chosen)), probabilities.argmax(1)] = True
+    return chosen
+
+
+def fit_threshold(probabilities: Floats, targets: Floats, nonempty: bool = False) -> float:
     """The one threshold with the best micro-F1 on out-of-fold probabilities and targets [n, K]; of equals the lowest.
 
     .5 costs 9 to 21 points of micro-F1 with few labels (LEARNING section 7)."""
-    counts = _f1_counts(probabilities, targets >= 0.5).sum(-1)
+    counts = _f1_counts(probabilities, targets >= 0.5, nonempty).sum(-1)
     return float(GRID[int(np.argmax(_f1(counts)))])
 
 
-def fit_label_thresholds(probabilities: Floats, targets: Floats, shared: float) -> Floats:
+def fit_label_thresholds(probabilities: Floats, targets: Floats, shared: float, nonempty: bool = False) -> Floats:
     """One threshold per label [K] for macro-F1: each label's best, drawn to `shared` the fewer positives it has.
 
     A label without positives takes `shared`."""
     true = targets >= 0.5
-    best = GRID[np.argmax(_f1(_f1_counts(probabilities, true)), axis=0)]
+    best = GRID[np.argmax(_f1(_f1_counts(probabilities, true, nonempty)), axis=0)]
     positives = true.sum(0)
     return np.asarray((positives * best + PSEUDO_POSITIVES * shared) / (positives + PSEUDO_POSITIVES))
 
@@ -41,9 +52,9 @@ def thresholds_of(config: Mapping[str, object], keys: Sequence[str]) -> Floats:
     return np.array([float(own.get(key, shared)) for key in keys])
 
 
-def _f1_counts(probabilities: Floats, true: NDArray[np.bool_]) -> Floats:
+def _f1_counts(probabilities: Floats, true: NDArray[np.bool_], nonempty: bool) -> Floats:
     """[3, grid, K]: right, wrongly chosen and missed labels at each threshold."""
-    chosen = probabilities[None] >= GRID[:, None, None]
+    chosen = np.stack([choose_labels(probabilities, threshold, nonempty) for threshold in GRID])
     right = (chosen & true).sum(1)
     return np.stack([right, chosen.sum(1) - right, true.sum(0) - right]).astype(float)
 

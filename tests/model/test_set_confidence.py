@@ -25,7 +25,7 @@ def exclusive(seed: int, count: int = 600, classes: int = 24) -> tuple[Floats, F
 
 def test_the_map_is_a_logistic_regression_when_the_prior_is_off() -> None:
     rows, targets = exclusive(0)
-    intercept, slope = fit_set_confidence(rows, targets, 0.5, prior_strength=0.0)
+    intercept, slope = fit_set_confidence(rows, targets, rows >= 0.5, prior_strength=0.0)
     chosen = rows >= 0.5
     right = (chosen == (targets > 0)).all(1)
     product = np.clip(set_product(rows, chosen), 1e-6, 1 - 1e-6)
@@ -35,7 +35,8 @@ def test_the_map_is_a_logistic_regression_when_the_prior_is_off() -> None:
 
 
 def test_sets_of_many_labels_are_calibrated_on_fresh_rows() -> None:
-    parameters = fit_set_confidence(*exclusive(1), 0.5)
+    seen, truth = exclusive(1)
+    parameters = fit_set_confidence(seen, truth, seen >= 0.5)
     rows, targets = exclusive(2)
     chosen = rows >= 0.5
     right = (chosen == (targets > 0)).all(1)
@@ -47,13 +48,13 @@ def test_sets_of_many_labels_are_calibrated_on_fresh_rows() -> None:
 
 def test_few_rows_stay_near_the_product() -> None:
     rows, targets = exclusive(3, count=4)
-    intercept, slope = fit_set_confidence(rows, targets, 0.5, prior_strength=20.0)
+    intercept, slope = fit_set_confidence(rows, targets, rows >= 0.5, prior_strength=20.0)
     assert abs(intercept) < 0.3
     assert 0.7 < slope < 1.4
 
 
 def test_no_rows_and_no_map_give_the_product() -> None:
-    assert fit_set_confidence(np.zeros((0, 3)), np.zeros((0, 3)), 0.5) == [0.0, 1.0]
+    assert fit_set_confidence(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3), dtype=bool)) == [0.0, 1.0]
     assert set_confidence(np.array([0.9, 0.2]), np.array([True, False]), None) == pytest.approx(0.72)
 
 
@@ -61,7 +62,7 @@ def test_no_rows_and_no_map_give_the_product() -> None:
 @given(st.integers(0, 2**32 - 1), st.integers(1, 40))
 def test_the_order_of_the_answers_stays_and_a_confidence_is_a_share(seed: int, count: int) -> None:
     rows, targets = exclusive(seed, count, 5)
-    parameters = fit_set_confidence(rows, targets, 0.5)
+    parameters = fit_set_confidence(rows, targets, rows >= 0.5)
     chosen = rows >= 0.5
     mapped = np.array([set_confidence(row, picked, parameters) for row, picked in zip(rows, chosen, strict=True)])
     products = set_product(rows, chosen)

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from model.answers import decide
 from model.spec import Kind
-from model.thresholds import GRID, PSEUDO_POSITIVES, fit_label_thresholds, fit_threshold, thresholds_of
+from model.thresholds import GRID, PSEUDO_POSITIVES, choose_labels, fit_label_thresholds, fit_threshold, thresholds_of
 from tests.model.fakes import Floats, choices
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -75,3 +75,9 @@ def test_a_threshold_belongs_to_its_label_whatever_the_columns() -> None:
     found = decide(choices("c", "b", kind=Kind.MULTIPLE), {"labels": ["b", "c"], **config}, np.array([0.2, 0.4]))
     assert found is not None
     assert found.chosen == ("b",)
+
+
+def test_sets_that_are_never_empty_hold_the_likeliest_label() -> None:
+    rows = np.array([[0.1, 0.2], [0.9, 0.8]])
+    assert choose_labels(rows, 0.5, nonempty=True).tolist() == [[False, True], [True, True]]
+    assert choose_labels(rows, 0.5, nonempty=False).tolist() == [[False, False], [True, True]]
