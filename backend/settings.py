@@ -34,7 +34,9 @@ class Settings(BaseSettings):
         False, description="Accept a Redis without appendfsync always and noeviction (labels can be lost)."
     )
     base_model: str = Field(
-        "", description="Encoder: hub id or directory; empty takes the packaged MiniLM, verified by its digest."
+        "",
+        description="BERT-family encoder: hub id or directory; empty takes the packaged MiniLM, verified by its "
+        "digest. A trained classifier with matching labels answers from the first task on.",
     )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_api_key: SecretStr = Field(
