@@ -53,12 +53,10 @@ def find_again(rows: Sequence[tuple[str, str]], embedder: Embedder, seed: int) -
     given, wrong = inject([label for _, label in rows], names, seed)
     control = Control("label", Kind.SINGLE, ("text",), tuple(Label((name,), name) for name in names))
     samples = [Sample(i, (text,), {label: 1.0}) for i, ((text, _), label) in enumerate(zip(rows, given, strict=True))]
-    head = fit_head(control, samples, [{"text": text} for text, _ in rows], embedder, seed=seed)
+    head = fit_head(control, samples, [{"text": text} for text, _ in rows], embedder, seed=seed, cross_fit=True)
     if head.out_of_fold is None:
         raise SystemExit("the head gives no out-of-fold answers")
-    suspects = find_suspects(
-        head.labels, head.out_of_fold, multilabel=False, temperature=head.temperature, limit=len(rows)
-    )
+    suspects = find_suspects(head.labels, head.out_of_fold, multilabel=False, limit=len(rows))
     shown = {
         "likely_wrong": {s.task for s in suspects if s.flag == LIKELY_WRONG},
         "flagged": {s.task for s in suspects if s.flag},

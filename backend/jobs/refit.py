@@ -14,7 +14,7 @@ from backend.jobs.evidence import test_then_train
 from backend.jobs.hindsight import RECENT, Hindsight, look_back
 from backend.jobs.pool import encode_ahead
 from backend.jobs.survey import survey_pool
-from backend.jobs.suspects import keep_suspects
+from backend.jobs.suspects import is_checkable, is_covered, keep_suspects
 from backend.labelstudio.config import parse_label_config
 from backend.store.examples import Snapshot
 from model.errors import ModelError
@@ -42,11 +42,14 @@ def refit(project: int) -> str:
 
 
 def _is_settled(work: Context, project: int) -> bool:
-    """False when the live heads repeat choices that were made on clearly fewer labels."""
+    """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
     from model.learning import is_settled
 
     live = work.stores.versions.live(project)
-    return live is None or all(is_settled(config) for config in work.live_model(project, live).configs.values())
+    if live is None:
+        return True
+    configs = work.live_model(project, live).configs
+    return all(is_settled(config) for config in configs.values()) and is_covered(work, project, configs)
 
 
 def _refit(work: Context, project: int, search: bool = False) -> str:
@@ -127,6 +130,7 @@ def _publish(
         seed=work.settings.seed,
         previous=champion.configs if champion else None,
         repeat=not search,
+        cross_fit=search and all(is_checkable(len(consensus.samples[c.name]), len(c.labels)) for c in spec.controls),
     )
     hindsight = _look_back(work, project, spec, consensus, champion)
     heads = hindsight.correct(heads)

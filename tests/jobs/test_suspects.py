@@ -47,6 +47,24 @@ def test_wrong_labels_are_found_and_leave_when_they_are_corrected(
     assert top["task"] not in [row["task"] for row in suspects(client)["suspects"]]
 
 
+def test_labels_that_a_thinned_refit_did_not_check_are_checked_at_once(
+    context: Any, mislabelled: Labels, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.plan.FULL_ROWS", 60)
+    live, searched = [], []
+    keep = context.stores.suspects.replace
+
+    def replace(project: int, found: Any, *more: Any) -> None:
+        searched.append(found["label"]["searched"])
+        live.append(context.stores.versions.live(project))
+        keep(project, found, *more)
+
+    monkeypatch.setattr(context.stores.suspects, "replace", replace)
+    refit(PROJECT)
+    assert (searched, live) == ([24, 120], ["v0.1", "v0.2"]), "one fold in five, published; then all"
+    assert suspects(client)["searched"]["label"]["labels"] == 120
+
+
 def test_what_cannot_be_answered_is_named(context: Any, mislabelled: Labels, client: Any) -> None:
     refit(PROJECT)
     unknown = client.get(f"/admin/projects/{PROJECT}/suspects?control=nope", headers=ADMIN)
