@@ -16,6 +16,7 @@ from scipy.special import expit, softmax
 from model.base_model import read_pooling
 from model.encoder import Encoder
 from model.feature_cache import CachedEncoder, FeatureCache
+from model.finetune import Lesson, Tuning, prototype_head
 from model.head import restore_head
 from model.learning import fit_head
 from model.live import cold_start
@@ -186,6 +187,24 @@ def test_weights_that_were_tuned_on_have_no_trained_head(trained: tuple[Path, An
 
     AutoModel.from_pretrained(trained[0]).save_pretrained(other)
     assert Encoder(trained[0], weights=other / "model.safetensors").taught is None
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "modernbert"])
+def test_a_fine_tune_goes_on_from_its_weights(family: str, tmp_path: Path) -> None:
+    directory = tmp_path / "base"
+    build_classifier(directory, family, steps=40)
+    base = Encoder(directory)
+    texts, truth = letter_texts(36, 5)
+    targets = np.eye(3)[truth]
+    names = base.embed([(name,) for name in NAMES])[:, -1]
+    start = prototype_head(names, base.embed(texts)[:, -1], targets)
+    tuning = Tuning(directory, [Lesson("label", NAMES, False, texts, targets, np.ones(36), start)], seed=1, threads=1)
+    assert accuracy(tuning.answers(0, TEXTS), NAMES, NAMES) > 0.9, "before the first step"
+    tuning.run(10, lambda step, loss: None)
+    tuning.save_encoder(tmp_path / "tuned.safetensors")
+    served = Encoder(directory, weights=tmp_path / "tuned.safetensors")
+    head = tuning.heads({"label": 1.0}, {"label": 1.0})["label"]
+    assert accuracy(head.scores(served.embed(TEXTS)[:, -1]), NAMES, NAMES) > 0.9
 
 
 def test_another_pooling_than_the_heads_has_no_trained_head(tmp_path: Path) -> None:
