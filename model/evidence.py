@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,11 @@ from numpy.typing import NDArray
 from model.calibration import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.evaluation import log_losses, log_losses_binary
 from model.gate import Verdict, compare_losses, decide_promotion
+from model.head_calibration import set_rules
 from model.holdout import is_held_out, stratified_folds
 from model.learning import labels_of, target_matrix
 from model.spec import Control, Kind, Sample
+from model.thresholds import fit_threshold
 
 Floats = NDArray[np.floating]
 
@@ -90,14 +93,26 @@ class Evidence:
         """The gate's verdict; both sides calibrated on the same rows, so that neither has the advantage."""
         targets = self.lesson.targets[self.rows]
         sides = self._calibrated()
+        champion, challenger = (self._threshold(answers) for answers in sides)
         return decide_promotion(
             sides[0],
             sides[1],
             targets,
             min_examples=min_examples,
             multilabel=self.lesson.multilabel,
+            thresholds=(champion, challenger),
             seed=seed,
         )
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """How the blend's sets are chosen and believed; nothing for single answers."""
+        if not self.lesson.multilabel or not self.rows.any():
+            return {}
+        return set_rules(self._calibrated()[1], self.lesson.targets[self.rows], ())
+
+    def _threshold(self, answers: Floats) -> float:
+        return fit_threshold(answers, self.lesson.targets[self.rows]) if self.lesson.multilabel else 0.5
 
     def _calibrated(self) -> tuple[Floats, Floats]:
         """Both sides' answers on the rows so far, each at its own temperature."""

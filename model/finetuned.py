@@ -27,6 +27,7 @@ class TunedHead:
     bias: Floats  # [K]
     weight: float  # share in the blend, before label-set changes
     temperature: float = 1.0  # of the blend
+    rules: Mapping[str, Any] = field(default_factory=dict)  # how the blend's sets are chosen: replaces the head's
 
     def scores(self, embeddings: Floats) -> Floats:
         """Probabilities [n, K] from last-layer embeddings [n, width]."""
@@ -49,6 +50,7 @@ class FineTuned:
                 "multilabel": head.multilabel,
                 "weight": head.weight,
                 "temperature": head.temperature,
+                "rules": dict(head.rules),
             }
             for name, head in self.heads.items()
         }
@@ -72,6 +74,7 @@ def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], 
             tensors[f"{name}.bias"],
             item["weight"],
             item["temperature"],
+            item.get("rules", {}),
         )
         for name, item in config.items()
     }

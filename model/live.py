@@ -91,6 +91,14 @@ class LiveModel:
         config = self.configs.get(control) or self.heads[control].config()
         return apply_temperature(probabilities, float(str(config.get(SERVED_TEMPERATURE, 1.0))))
 
+    def rules(self, control: str) -> Mapping[str, object]:
+        """How rows of `scores` become answers: the head's config, with the blend's own rules for sets."""
+        config = self.configs.get(control) or self.heads[control].config()
+        part = self.finetuned.heads.get(control) if self.finetuned is not None else None
+        if part is None or self.tuned is None or part.weight <= 0:
+            return config
+        return {**config, **part.rules}
+
     def labels(self, control: str) -> tuple[str, ...]:
         """Column order of `scores`."""
         return self.heads[control].labels
@@ -121,7 +129,7 @@ class LiveModel:
         return own, apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
 
     def _decide(self, control: Control, row: Floats, pooled: Floats, listed: Sequence[str] | None) -> Prediction | None:
-        config = self.configs.get(control.name) or self.heads[control.name].config()
+        config = self.rules(control.name)
         if listed is None:
             return decide(control, config, row)
         keys = tuple(dict.fromkeys(listed))

@@ -10,6 +10,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -182,7 +183,11 @@ class Training:
         manifest = self._manifest(verdicts, accepted, reason)
         root = Path(request.models)
         shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
-        write_version(root, manifest, heads, FineTuned(path, tuning.heads(weights, temperatures)))
+        tuned = {
+            name: replace(head, rules=evidence[name].rules)
+            for name, head in tuning.heads(weights, temperatures).items()
+        }
+        write_version(root, manifest, heads, FineTuned(path, tuned))
         path.unlink()
         result = Result(request.version, accepted, reason, dict(manifest.metrics), dict(manifest.gate or {}))
         write_json(self.directory / RESULT, result)

@@ -12,7 +12,8 @@ import numpy as np
 
 from backend.errors import BackendError
 from backend.jobs.context import Context
-from backend.jobs.pool import CHUNK
+from backend.jobs.pool import characters
+from backend.portions import portions
 from model.answers import decide
 from model.errors import ModelError
 from model.pool_accuracy import summarise_pool
@@ -74,10 +75,10 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | N
         texts = [text for d in readable if (text := control.text_of(d)) not in labelled]
         asked = texts if model.tuned is None else texts[:TUNED_TEXTS]
         scores: list[float] = []
-        for start in range(0, len(asked), CHUNK):
+        for portion in portions(asked, characters):
             if work.stores.jobs.is_learner_wanted():
                 return None
-            rows = model.scores(control.name, asked[start : start + CHUNK])
+            rows = model.scores(control.name, portion)
             scores += [_confidence(model, control, row) for row in rows]
         found[control.name] = summarise_pool(np.array(scores))
     return found
