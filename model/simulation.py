@@ -184,7 +184,7 @@ class Replay:
         self.tell(f"measuring {count} labels")
         name = self.control.name
         scores = self.model.scores(name, [sample.text for sample in self.data.test])
-        found = measure(self.control, self.model.configs[name], scores, self.data.test)
+        found = measure(self.control, self.model.rules(name), scores, self.data.test)
         return {
             "strategy": self.plan.strategy,
             "n": count,

@@ -49,7 +49,7 @@ test_then_train.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
 def _rows(champion: LiveModel, name: str, samples: list[Sample]) -> list[dict[str, Any]]:
     labels, control, manifest = champion.labels(name), champion.spec.control(name), champion.manifest
-    config = {**(champion.configs.get(name) or champion.heads[name].config()), "labels": list(labels)}
+    config = {**champion.rules(name), "labels": list(labels)}
     samples = [sample for sample in samples if set(sample.target) <= set(labels)]  # a new label tells nothing about it
     if not samples or not labels:
         return []

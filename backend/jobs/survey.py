@@ -85,6 +85,6 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | N
 
 
 def _confidence(model: LiveModel, control: Control, row: Any) -> float:
-    config = model.configs.get(control.name) or model.heads[control.name].config()
+    config = model.rules(control.name)
     answer = decide(control, config, row, options=config["labels"])  # type: ignore[arg-type]
     return answer.score if answer is not None else 0.0
