@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.labelstudio.config import parse_label_config
+from backend.portions import portions
 from model.feature_cache import text_key
 from model.spec import TaskSpec, Text
 
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
 
 USED = 1000
 """Pool texts of a refit: 300 keep most of what the cold start gains from 4,000."""
-
-CHUNK = 16
-"""Texts encoded between two looks at the queue."""
 
 
 class PoolReader:
@@ -51,14 +49,19 @@ def encode_ahead(work: Context, project: int) -> int:
     wanted = list(dict.fromkeys(text for document in chosen for text in _texts(spec, document)))
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
-    for start in range(0, len(missing), CHUNK):
+    for portion in portions(missing, characters):  # between two looks at the queue
         if work.stores.jobs.is_learner_wanted():
             return done
-        base.embed(missing[start : start + CHUNK])
-        done += len(missing[start : start + CHUNK])
+        base.embed(portion)
+        done += len(portion)
     if done and not work.stores.examples.count(project):
         work.stores.jobs.enqueue_refit(project)
     return done
+
+
+def characters(text: Text) -> int:
+    """Length of all segments."""
+    return sum(map(len, text))
 
 
 def _spec(work: Context, project: int) -> TaskSpec:

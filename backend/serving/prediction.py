@@ -11,6 +11,7 @@ from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_do
 from backend.labelstudio.helpers import NO_HELPERS, Helper, Helpers, explained_answer, summary_results
 from backend.labelstudio.results import to_prediction
 from backend.metrics import Metrics
+from backend.portions import portions
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Predictors
 from backend.settings import Settings
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
     from model.live import LiveModel
 
 log = logging.getLogger(__name__)
-
-CHUNK = 16
-"""Tasks computed at a time: large enough for the matrix products, small enough for others to come in between."""
 
 Item = dict[str, Any] | list[Any]
 Row = tuple[int, dict[str, str], dict[str, list[str]]]
@@ -59,9 +57,8 @@ def answer_tasks(
     request = _Request(model, spec, helpers, settings, metrics, [[] for _ in tasks])
     rows, documents = _read(request, tasks)
     # Texts of like length share a chunk, so that none waits for a longer one in its batch.
-    rows.sort(key=lambda row: sum(map(len, row[1].values())))
-    chunks = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
-    in_time = predictors.run([_chunk(request, chunk) for chunk in chunks], left())
+    rows.sort(key=_length)
+    in_time = predictors.run([_chunk(request, chunk) for chunk in portions(rows, _length)], left())
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
         late = sum(not items[index] for index, _, _ in rows)
@@ -99,6 +96,10 @@ def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[Row], dict[int,
         if isinstance(task.get("id"), int) and not task.get("annotations"):
             documents[task["id"]] = document
     return rows, documents
+
+
+def _length(row: Row) -> int:
+    return sum(map(len, row[1].values()))
 
 
 def _chunk(request: _Request, rows: Sequence[Row]) -> Callable[[], None]:

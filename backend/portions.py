@@ -1,0 +1,29 @@
+"""Cuts work on texts into portions that none waits long for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
+
+TEXTS = 16
+"""Large enough for the matrix products, small enough for others to come in between."""
+
+CHARACTERS = 8_000
+"""About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten."""
+
+
+def portions(items: Sequence[T], length: Callable[[T], int]) -> Iterator[list[T]]:
+    """The items in order, in lists of at most TEXTS items and CHARACTERS by `length`, or of one that is longer."""
+    portion: list[T] = []
+    size = 0
+    for item in items:
+        own = length(item)
+        if portion and (len(portion) == TEXTS or size + own > CHARACTERS):
+            yield portion
+            portion, size = [], 0
+        portion.append(item)
+        size += own
+    if portion:
+        yield portion
