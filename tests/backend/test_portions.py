@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ def test_portions_hold_everything_in_order_within_the_bounds(lengths: list[int])
     assert [item for portion in found for item in portion] == lengths
     assert all(1 <= len(portion) <= TEXTS for portion in found)
     assert all(len(portion) == 1 or sum(portion) <= CHARACTERS for portion in found)
-    for portion, following in zip(found, found[1:], strict=False):
+    for portion, following in itertools.pairwise(found):
         assert len(portion) == TEXTS or sum(portion) + following[0] > CHARACTERS
 
 
