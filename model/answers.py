@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.ordinal import median_star, smooth_ratings, smoothing_for
 from model.set_confidence import set_confidence
 from model.spec import Control, Kind, Prediction
 from model.taxonomy import SURE, descend
@@ -26,7 +27,8 @@ def decide(
 
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
     chosen; None when nothing remains. Single: the likeliest. Taxonomy: the deepest node that is sure
-    (`head_config["sure"]`). Rating: the median, since its error is a distance. Multiple: every label over its
+    (`head_config["sure"]`). Rating: the median, since its error is a distance, smoothed over the neighbours while
+    labels are few (`head_config["n"]`). Multiple: every label over its
     threshold (`head_config["thresholds"]` by label, else `["threshold"]`; the likeliest at least with `["nonempty"]`),
     with the confidence in the whole set (mapped by `["set_confidence"]`).
     """
@@ -42,7 +44,9 @@ def decide(
     row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
     if control.kind is Kind.TAXONOMY:
         return _decide_node(control, keys, row, float(head_config.get("sure", SURE)))
-    best = _median(keys, row) if control.kind is Kind.RATING else int(row.argmax())
+    if control.kind is Kind.RATING:
+        return _decide_stars(control, keys, row, head_config.get("n"))
+    best = int(row.argmax())
     return Prediction(control.name, (keys[best],), _clip(row[best]), _rank(keys, row))
 
 
@@ -60,10 +64,12 @@ def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config:
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))
 
 
-def _median(keys: Sequence[str], row: Floats) -> int:
+def _decide_stars(control: Control, keys: Sequence[str], row: Floats, count: int | None) -> Prediction:
     order = sorted(range(len(keys)), key=lambda index: int(keys[index]))
-    at = int(np.searchsorted(np.cumsum(row[order]), 0.5))
-    return order[min(at, len(order) - 1)]
+    stars = [keys[index] for index in order]
+    row = row[order] if count is None else smooth_ratings(row[order], smoothing_for(count))
+    best = median_star(row)
+    return Prediction(control.name, (stars[best],), _clip(row[best]), _rank(stars, row))
 
 
 def _rank(keys: Sequence[str], row: Floats) -> tuple[tuple[str, float], ...]:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.labels import PRAISE
 from model.spec import Kind
 from tests.labelstudio.samples import choices, spec_of
 
@@ -74,6 +75,14 @@ def test_taxonomy_offers_its_parents_unless_only_leaves_count(attribute: str, ex
 )
 def test_rating_has_one_label_for_each_star(attributes: str, count: int) -> None:
     assert rated(attributes) == tuple(str(star) for star in range(1, count + 1))
+
+
+def test_stars_are_read_as_praise() -> None:
+    for count in (2, 3, 5, 10):
+        config = f'<View><Text name="t" value="$t"/><Rating name="r" toName="t" maxRating="{count}"/></View>'
+        said = [label.words for label in parse_label_config(config).controls[0].labels]
+        assert (said[0], said[-1]) == (PRAISE[0], PRAISE[-1])
+        assert [PRAISE.index(words) for words in said] == sorted(PRAISE.index(words) for words in said)
 
 
 def test_labels_of_the_config_and_of_the_task_add_up() -> None:
