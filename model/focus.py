@@ -1,0 +1,121 @@
+"""Long texts are read sentence by sentence, with an eye for what the labels are about.
+
+The mean over a text of 2,000 tokens drowns the one sentence that decides. Here each sentence is a text of its own, and
+beside their mean stands a mean in which those count more that come near a label's name (attention with the labels as
+queries). Both are features: a head chooses out-of-fold (docs/decisions/0011).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from model.coldstart import normalise
+from model.labelnames import words_of
+from model.spec import Control, Text
+
+Floats = NDArray[np.floating]
+
+LONG = 1600
+"""Characters of one segment from which it is read by sentences: more than a window of 256 tokens usually holds."""
+
+SHORTEST, LONGEST = 24, 400
+"""Characters of a sentence: shorter ones join the next, longer ones are cut between words."""
+
+SHARPNESS = 30.0
+"""Cosine similarity -> attention; 20 and 40 were alike."""
+
+CLOSER, STEEPNESS = 0.15, 40.0
+"""How much closer to a label's name (cosine) the closest sentence is than the mean of all when it takes half of the
+last layer. A text that is about a label all along is closer as a whole."""
+
+_END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
+
+
+class Embedder(Protocol):
+    """An encoder, cached or not; see `model/learning.py`."""
+
+    digest: str
+    width: int
+    depth: int
+
+    def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """Pooled outputs [n, depth, width]."""
+        ...
+
+
+class Focused:
+    """An encoder that reads long texts for one control. Short texts and pairs are what the encoder says."""
+
+    def __init__(self, embedder: Embedder, control: Control) -> None:
+        self.digest, self.width, self.depth = embedder.digest, embedder.width, embedder.depth
+        self._embedder = embedder
+        self._names: list[Text] = [(words_of(label.words),) for label in control.labels]
+
+    def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """Pooled outputs, float32 [n, depth, width]."""
+        long = {index: split_sentences(text[0]) for index, text in enumerate(texts) if is_long(text)}
+        if not long or not self._names:
+            return self._embedder.embed(texts)
+        short = [index for index in range(len(texts)) if index not in long]
+        unique = list(dict.fromkeys((sentence,) for sentences in long.values() for sentence in sentences))
+        # In one call, so that the encoder sorts and packs them all; a cache knows the sentences from the last time.
+        found = self._embedder.embed([*(texts[index] for index in short), *unique, *self._names])
+        row = {text: len(short) + index for index, text in enumerate(unique)}
+        queries = found[len(short) + len(unique) :, -1]
+        result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
+        result[short] = found[: len(short)]
+        for index, sentences in long.items():
+            result[index] = pool_sentences(found[[row[(sentence,)] for sentence in sentences]], queries)
+        return result
+
+
+def is_long(text: Text) -> bool:
+    """Whether a text is read by sentences: one segment of `LONG` characters and more."""
+    return len(text) == 1 and len(text[0]) >= LONG
+
+
+def pool_sentences(sentences: Floats, queries: Floats) -> Floats:
+    """Features [depth, width] of a text from those of its sentences [m, depth, width] and the label names [K, width].
+
+    The last layer is the sentences' mean, or what attention to the labels gives, the more one sentence is closer to a
+    label than the whole. The layers before it are attention alone, for the last layer and the one before, and the mean.
+    """
+    mean, names = sentences.mean(0), normalise(queries).T
+    similarity = normalise(sentences[:, -1]) @ names
+    near = (similarity - similarity.mean(0)).max(1)  # each label against its own usual similarity in this text
+    weights = np.exp(SHARPNESS * (near - near.max()))
+    attended = np.tensordot(weights / weights.sum(), sentences, 1)
+    closer = similarity.max() - (normalise(mean[-1]) @ names).max()
+    share = expit(STEEPNESS * (closer - CLOSER))
+    last = (1 - share) * mean[-1] + share * attended[-1]
+    return np.stack([mean[0], mean[-1], attended[max(-2, -len(mean))], attended[-1], last][-len(mean) :])
+
+
+def split_sentences(text: str) -> list[str]:
+    """The different sentences in their order, each of `SHORTEST` to `LONGEST` characters where possible; one at least.
+
+    What is said again and again counts once: a footer repeated ten times would have ten times the attention."""
+    sentences: list[str] = []
+    held = ""
+    for part in filter(None, (piece.strip() for piece in _END.split(text))):
+        held = f"{held} {part}" if held else part
+        if len(held) >= SHORTEST:
+            sentences += _cut(held)
+            held = ""
+    return list(dict.fromkeys([*sentences, held] if held else sentences)) or [""]
+
+
+def _cut(sentence: str) -> list[str]:
+    pieces = []
+    while len(sentence) > LONGEST:
+        at = sentence.rfind(" ", LONGEST // 2, LONGEST)
+        at = LONGEST if at < 0 else at
+        pieces.append(sentence[:at])
+        sentence = sentence[at:].lstrip()
+    return [*pieces, sentence] if sentence else pieces
