@@ -99,7 +99,8 @@ class LinearHead:
             return np.zeros((len(texts), len(self.labels)))
         base = self.reference.zero_shot(features)
         if not self.members:
-            return apply_temperature(base, self.temperature)
+            only = self.multilabel and len(self.labels) == 1  # its name does not say how often it applies
+            return np.full(base.shape, 0.5) if only else apply_temperature(base, self.temperature)
         fitted = self._average(texts, features)
         if self.multilabel:
             return apply_temperature(fitted, self.temperature, multilabel=True)

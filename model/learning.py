@@ -122,9 +122,9 @@ def fit_head(
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
     reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
-    details = {"n": len(usable)} | ({"nonempty": True} if multilabel else {})
+    details = {"n": len(usable)} | ({"nonempty": len(labels) > 1} if multilabel else {})
     empty = LinearHead(labels, multilabel, reference, details=details)
-    if not usable or len(labels) < 2:
+    if not usable or len(labels) < (1 if multilabel else 2):  # one label of a set may be there or not
         return empty
     weights = np.array([sample.weight for sample in usable])
     plan = plan_search(len(texts), len(labels), previous)
@@ -187,7 +187,7 @@ def _search_and_fit(
     count = len(data.texts)
     runner = Search(data, plan.iterations)
     thinned = choose_landmarks(data.targets, seed, plan.rows)
-    chooser = runner if thinned is None else Search(data.take(thinned), plan.iterations)
+    chooser = runner if thinned is None else Search(_thin(data, thinned, plan.folds, seed), plan.iterations)
     candidates = search(chooser, plan)
     losses = np.stack([candidate.losses for candidate in candidates])
     with_prior = np.array([candidate.choice.prior > 0 for candidate in candidates])
@@ -205,6 +205,12 @@ def _search_and_fit(
     members = runner.fit(choices, list(shares))
     head = replace(empty, members=members, terms=_terms_of(members, data, empty), zero_share=0.0)
     return calibrate_head(head, data, held_out, rows, tasks, per_label)
+
+
+def _thin(data: Data, rows: NDArray[np.int64], folds: int, seed: int) -> Data:
+    """These rows, dealt to folds anew: where most texts are copies, the first fold of all rows may be none of them."""
+    part = data.take(rows)
+    return replace(part, folds=stratified_folds(part.texts, part.targets, folds, seed))
 
 
 def _terms_of(members: Sequence[Member], data: Data, empty: LinearHead) -> Terms:
