@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,20 @@ class TunedHead:
     multilabel: bool
     coefficients: Floats  # [K, width]
     bias: Floats  # [K]
-    weight: float  # share in the blend, before label-set changes
-    temperature: float = 1.0  # of the blend
+    weight: float  # share in the blend as trained
+    temperature: float = 1.0  # of the blend as trained
     rules: Mapping[str, Any] = field(default_factory=dict)  # how the blend's sets are chosen: replaces the head's
+    trained_on: int = 0  # labels; 0: not known
+
+    def aged(self, count: int) -> TunedHead:
+        """This part beside a head of `count` labels: what was trained on half of them has half the share.
+
+        Beside a head refitted on 1,000 labels of banking77 a fine-tune of 256 cost 8 points of accuracy with its whole
+        share."""
+        if not self.trained_on or count <= self.trained_on:
+            return self
+        age = self.trained_on / count
+        return replace(self, weight=self.weight * age, temperature=self.temperature**age)
 
     def scores(self, embeddings: Floats) -> Floats:
         """Probabilities [n, K] from last-layer embeddings [n, width]."""
@@ -51,6 +62,7 @@ class FineTuned:
                 "weight": head.weight,
                 "temperature": head.temperature,
                 "rules": dict(head.rules),
+                "trained_on": head.trained_on,
             }
             for name, head in self.heads.items()
         }
@@ -75,6 +87,7 @@ def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], 
             item["weight"],
             item["temperature"],
             item.get("rules", {}),
+            int(item.get("trained_on", 0)),
         )
         for name, item in config.items()
     }

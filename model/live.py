@@ -124,6 +124,8 @@ class LiveModel:
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or tuned is None or part.weight <= 0:
             return own, None
+        config = self.configs.get(control) or head.config()
+        part = part.aged(int(str(config.get("n", 0))))
         other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
         mixed = blend(own, other, part.weight, multilabel=part.multilabel)
         return own, apply_temperature(mixed, part.temperature, multilabel=part.multilabel)

@@ -183,8 +183,9 @@ class Training:
         manifest = self._manifest(verdicts, accepted, reason)
         root = Path(request.models)
         shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
+        counts = {x.control.name: len(x.samples) for x in self.lessons}
         tuned = {
-            name: replace(head, rules=evidence[name].rules)
+            name: replace(head, rules=evidence[name].rules, trained_on=counts[name])
             for name, head in tuning.heads(weights, temperatures).items()
         }
         write_version(root, manifest, heads, FineTuned(path, tuned))

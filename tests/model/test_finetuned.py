@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_a_blend_lies_between_and_sums_to_one(weight: float) -> None:
     sets = blend(SETS_HEAD, SETS_TUNED, weight, multilabel=True)
     assert (sets >= np.minimum(SETS_HEAD, SETS_TUNED) - 1e-9).all()
     assert (sets <= np.maximum(SETS_HEAD, SETS_TUNED) + 1e-9).all()
+
+
+def test_a_fine_tune_counts_for_less_the_more_labels_came_since() -> None:
+    fresh = replace(tuned_head(), trained_on=100)
+    assert fresh.aged(90) == fresh.aged(100) == fresh
+    old = fresh.aged(400)
+    assert old.weight == pytest.approx(fresh.weight / 4)
+    assert old.temperature == pytest.approx(fresh.temperature**0.25)
+    assert replace(fresh, trained_on=0).aged(400).weight == fresh.weight, "versions that do not say"
 
 
 def test_the_weight_grows_with_the_labels() -> None:
