@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
+    multilabel_thresholds: Literal["shared", "per_label"] = Field(
+        "shared",
+        description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1).",
+    )
     seed: int = Field(0, description="Seed of every random choice in training.")
 
     @model_validator(mode="before")

@@ -130,6 +130,7 @@ def _publish(
         seed=work.settings.seed,
         previous=champion.configs if champion else None,
         repeat=not search,
+        per_label=work.settings.multilabel_thresholds == "per_label",
         cross_fit=search and all(is_checkable(len(consensus.samples[c.name]), len(c.labels)) for c in spec.controls),
     )
     hindsight = _look_back(work, project, spec, consensus, champion)

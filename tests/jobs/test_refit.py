@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from backend.jobs.refit import refit
 from bench.rig import choices_config
 from model.versions import list_versions
@@ -90,3 +92,16 @@ def test_the_pool_alone_makes_a_better_cold_start(context: Any, labels: Labels) 
     model = context.live_model(PROJECT, "v0.1")
     [answer] = model.predict([{"text": labels.rows[50][0]}])
     assert 0 < answer[0].score < 1
+
+
+@pytest.mark.parametrize(("wanted", "own"), [("shared", set()), ("per_label", {"billing", "refund"})])
+def test_every_label_of_a_set_has_a_threshold_of_its_own_where_that_is_set(
+    context: Any, labels: Labels, monkeypatch: pytest.MonkeyPatch, wanted: str, own: set[str]
+) -> None:
+    settings = context.settings.model_copy(update={"multilabel_thresholds": wanted})
+    monkeypatch.setattr(context, "settings", settings)
+    context.stores.projects.save_config(PROJECT, choices_config(["billing", "refund"], multiple=True))
+    labels.add(0, 40)
+    assert refit(PROJECT) == "published"
+    model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
+    assert set(model.configs["label"].get("thresholds", {})) == own
