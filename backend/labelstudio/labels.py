@@ -48,8 +48,9 @@ def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) ->
         if str(child.tag).lower() != "choice" or not (value or alias):
             yield from _choices(child, path, words)
             continue
-        here, shown = (*path, alias or value), (*words, value or alias)
         read = [child.get("hint", "").strip(), html_to_text(child.get("html", ""))]
+        # An alias is often a code: it is read only where nothing else is.
+        here, shown = (*path, alias or value), (*words, value or read[1] or read[0] or alias)
         hint = " ".join(part for part in read if part and part != shown[-1])
         below = list(_choices(child, here, shown))
         yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below

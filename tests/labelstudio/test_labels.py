@@ -51,6 +51,8 @@ def test_a_hint_and_html_explain_a_label() -> None:
     assert words('<Choice value="A" hint="first letter"/>') == ["A (first letter)"]
     assert words('<Choice value="A" html="&lt;b&gt;the &amp;amp; first&lt;/b&gt;"/>') == ["A (the & first)"]
     assert words('<Choice value="A" hint="A"/>') == ["A"]
+    assert words('<Choice alias="77" html="&lt;i&gt;lost&lt;/i&gt;" hint="on the way"/>') == ["lost (on the way)"]
+    assert words('<Choice alias="77" hint="on the way"/><Choice alias="78"/>') == ["on the way", "78"]
 
 
 def test_inner_choices_are_labels_of_multiple_choices() -> None:
