@@ -16,6 +16,7 @@ import lmdb
 import numpy as np
 import xxhash
 
+from model.portions import characters_of, portions
 from model.spec import Text
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,10 @@ _PAGE, _HEADER, _INDEX = 4096, 16, 256
 ROOM = 1.5
 BATCH = 256
 """Entries of one transaction."""
+
+KEPT = 64_000
+"""Characters after which what was encoded is kept: some seconds. Who is stopped in the midst of many long texts goes on
+from there; a refit that ran out of its time would else begin anew, and never get done."""
 
 
 def text_key(text: Text) -> bytes:
@@ -166,10 +171,11 @@ class CachedEncoder:
         unique = dict(zip(keys, texts, strict=True))
         found = dict(zip(unique, self.cache.get_many(list(unique)), strict=True))
         missing = [key for key, value in found.items() if value is None]
-        if missing:
-            fresh = self.encoder.embed([unique[key] for key in missing]).astype(np.float16)
-            found.update((key, row.tobytes()) for key, row in zip(missing, fresh, strict=True))
-            self.cache.put_many([(key, found[key] or b"") for key in missing])
+        for portion in portions(missing, lambda key: characters_of(unique[key]), texts=BATCH, characters=KEPT):
+            fresh = self.encoder.embed([unique[key] for key in portion]).astype(np.float16)
+            rows = [(key, row.tobytes()) for key, row in zip(portion, fresh, strict=True)]
+            found.update(rows)
+            self.cache.put_many(rows)
         with self._counting:
             self.misses += len(missing)
             self.hits += len(texts) - len(missing)

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.labelstudio.config import parse_label_config
-from backend.portions import portions
 from model.feature_cache import text_key
+from model.portions import characters_of, portions
 from model.spec import TaskSpec, Text
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def encode_ahead(work: Context, project: int) -> int:
     wanted = list(dict.fromkeys(text for document in chosen for text in _texts(spec, document)))
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
-    for portion in portions(missing, characters):  # between two looks at the queue
+    for portion in portions(missing, characters_of):  # between two looks at the queue
         if work.stores.jobs.is_learner_wanted():
             return done
         base.embed(portion)
@@ -57,11 +57,6 @@ def encode_ahead(work: Context, project: int) -> int:
     if done and not work.stores.examples.count(project):
         work.stores.jobs.enqueue_refit(project)
     return done
-
-
-def characters(text: Text) -> int:
-    """Length of all segments."""
-    return sum(map(len, text))
 
 
 def _spec(work: Context, project: int) -> TaskSpec:

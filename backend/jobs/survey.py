@@ -12,11 +12,10 @@ import numpy as np
 
 from backend.errors import BackendError
 from backend.jobs.context import Context
-from backend.jobs.pool import characters
-from backend.portions import portions
 from model.answers import decide
 from model.errors import ModelError
 from model.pool_accuracy import summarise_pool
+from model.portions import characters_of, portions
 from model.spec import Control
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | N
         texts = [text for d in readable if (text := control.text_of(d)) not in labelled]
         asked = texts if model.tuned is None else texts[:TUNED_TEXTS]
         scores: list[float] = []
-        for portion in portions(asked, characters):
+        for portion in portions(asked, characters_of):
             if work.stores.jobs.is_learner_wanted():
                 return None
             rows = model.scores(control.name, portion)

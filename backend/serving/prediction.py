@@ -11,10 +11,10 @@ from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_do
 from backend.labelstudio.helpers import NO_HELPERS, Helper, Helpers, explained_answer, summary_results
 from backend.labelstudio.results import to_prediction
 from backend.metrics import Metrics
-from backend.portions import portions
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Predictors
 from backend.settings import Settings
+from model.portions import characters_of, portions
 from model.spec import Prediction, TaskSpec
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[Row], dict[int,
 
 
 def _length(row: Row) -> int:
-    return sum(map(len, row[1].values()))
+    return characters_of(tuple(row[1].values()))
 
 
 def _chunk(request: _Request, rows: Sequence[Row]) -> Callable[[], None]:

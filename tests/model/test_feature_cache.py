@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -139,3 +140,27 @@ def test_two_processes_share_the_cache(cached: CachedEncoder, tmp_path: Path) ->
     assert both.tobytes().hex() == vectors
     assert np.array_equal(both[:1], mine)
     assert seen(cached) == [("from the parent",)]
+
+
+class Interrupted(WordsEncoder):
+    """Reads a number of texts, then is stopped."""
+
+    left = 0
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        self.left -= len(texts)
+        if self.left < 0:
+            raise TimeoutError
+        return super().embed(texts)
+
+
+def test_who_is_stopped_in_the_midst_of_long_texts_goes_on_from_there(open_cache: OPEN) -> None:
+    texts: list[Text] = [(f"text {number} " * 2_000,) for number in range(20)]
+    encoder, cache = Interrupted(), open_cache(4)
+    rounds = 0
+    while rounds < 9 and not all(CachedEncoder(encoder, cache).holds(texts)):
+        rounds, encoder.left = rounds + 1, 9
+        with contextlib.suppress(TimeoutError):
+            CachedEncoder(encoder, cache).embed(texts)
+    assert rounds == 3
+    assert sorted(encoder.seen) == sorted(texts), "none was read twice"

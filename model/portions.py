@@ -14,16 +14,23 @@ CHARACTERS = 8_000
 """About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten."""
 
 
-def portions(items: Sequence[T], length: Callable[[T], int]) -> Iterator[list[T]]:
-    """The items in order, in lists of at most TEXTS items and CHARACTERS by `length`, or of one that is longer."""
+def portions(
+    items: Sequence[T], length: Callable[[T], int], *, texts: int = TEXTS, characters: int = CHARACTERS
+) -> Iterator[list[T]]:
+    """The items in order, in lists of at most `texts` items and `characters` by `length`, or of one that is longer."""
     portion: list[T] = []
     size = 0
     for item in items:
         own = length(item)
-        if portion and (len(portion) == TEXTS or size + own > CHARACTERS):
+        if portion and (len(portion) == texts or size + own > characters):
             yield portion
             portion, size = [], 0
         portion.append(item)
         size += own
     if portion:
         yield portion
+
+
+def characters_of(text: Sequence[str]) -> int:
+    """The length of a text: of all its segments."""
+    return sum(map(len, text))

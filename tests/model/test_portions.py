@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.portions import CHARACTERS, TEXTS, portions
+from model.portions import CHARACTERS, TEXTS, portions
 
 
 @given(st.lists(st.integers(0, 2 * CHARACTERS), max_size=80))
