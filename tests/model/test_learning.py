@@ -183,14 +183,3 @@ def test_about_a_fifth_of_all_texts_is_held_out_for_ever() -> None:
     texts: list[Text] = [(f"text {i}",) for i in range(2000)]
     assert np.mean([is_held_out(text) for text in texts]) == pytest.approx(0.2, abs=0.03)
     assert [is_held_out(text) for text in texts[:50]] == [is_held_out(text) for text in texts[:50]]
-
-
-def test_the_leading_directions_are_those_of_the_exact_decomposition() -> None:
-    from model.space import leading_eigenvectors
-
-    rows = np.random.default_rng(0).standard_normal((300, 80)) * np.exp(-np.arange(80) / 15)
-    gram = (rows @ rows.T).astype(np.float32)
-    values, vectors = leading_eigenvectors(gram, 20)
-    exact = np.linalg.eigvalsh(gram.astype(np.float64))[::-1][:20]
-    np.testing.assert_allclose(values, exact, rtol=0.02)
-    np.testing.assert_allclose(vectors.T @ vectors, np.eye(20), atol=1e-4)
