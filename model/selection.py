@@ -69,7 +69,7 @@ def zero_shot_share(fitted: Floats, base: Floats, targets: Floats, weights: Floa
 
     The share with the least loss, pulled towards m / (n + m): what m pseudo-labels are worth; towards 0 when the
     zero-shot answer is worse than a uniform guess on the labels seen. 1 means that the labels have not taught
-    anything better yet: the answer is never worse than the zero-shot one on the labels seen."""
+    anything better yet: on the labels seen the answer costs at most PULL nats more than the zero-shot one."""
     count, classes = targets.shape
     loss = float(np.average(log_losses(base, targets), weights=weights))
     usual = PSEUDO_LABELS / (count + PSEUDO_LABELS) if loss < np.log(classes) else 0.0
