@@ -190,6 +190,23 @@ class CachedEncoder:
         return flat.reshape(len(values), self.depth, self.width).astype(np.float32)
 
 
-def uncached(embedder: Encoding) -> Encoding:
-    """The encoder behind the cache, if there is one: for texts that nobody will ask for again."""
-    return embedder.encoder if isinstance(embedder, CachedEncoder) else embedder
+class _Peeking:
+    """Reads what the cache holds and leaves nothing there."""
+
+    def __init__(self, cached: CachedEncoder) -> None:
+        self.cached = cached
+        self.digest, self.width, self.depth = cached.digest, cached.width, cached.depth
+
+    def embed(self, texts: Sequence[Text]) -> np.ndarray:
+        """As the cache's, of texts that nobody will ask for again."""
+        held = np.array(self.cached.holds(texts), dtype=bool)
+        result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
+        for encoder, rows in ((self.cached, np.flatnonzero(held)), (self.cached.encoder, np.flatnonzero(~held))):
+            if len(rows):
+                result[rows] = encoder.embed([texts[row] for row in rows])
+        return result
+
+
+def peeking(embedder: Encoding) -> Encoding:
+    """The encoder with its cache to read from, if there is one: for variants of texts that are in it."""
+    return _Peeking(embedder) if isinstance(embedder, CachedEncoder) else embedder

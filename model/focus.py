@@ -54,6 +54,7 @@ class Focused:
 
     def __init__(self, embedder: Embedder, control: Control) -> None:
         self.digest, self.width, self.depth = embedder.digest, embedder.width, embedder.depth
+        self.taught = getattr(embedder, "taught", None)
         self._embedder = embedder
         self._names: list[Text] = [(words_of(label.words),) for label in control.labels]
 
@@ -73,6 +74,10 @@ class Focused:
         for index, sentences in long.items():
             result[index] = pool_sentences(found[[row[(sentence,)] for sentence in sentences]], queries)
         return result
+
+    def parts_of(self, text: Text) -> list[Text]:
+        """What the encoder reads of a text: itself, or its sentences."""
+        return [(sentence,) for sentence in split_sentences(text[0])] if is_long(text) and self._names else [text]
 
 
 def is_long(text: Text) -> bool:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from model.coldstart import normalise, refine_prototypes
 from model.features import Terms
+from model.focus import Focused
 from model.head import Choice, LinearHead, Member, Reference, restore_head
 from model.head_calibration import calibrate_head
 from model.holdout import stratified_folds
@@ -116,6 +117,7 @@ def fit_head(
     per_label: bool = False,
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
+    embedder = Focused(embedder, control)
     labels = labels_of(control, samples)
     multilabel = control.kind is Kind.MULTIPLE
     usable, targets = target_matrix(labels, samples, multilabel)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from model.answers import decide
 from model.calibration import apply_temperature
 from model.errors import VersionError
-from model.feature_cache import uncached
+from model.feature_cache import peeking
 from model.finetuned import FineTuned, align_columns, blend
+from model.focus import Focused, is_long
 from model.labelnames import words_of
 from model.learning import Embedder, Head, fit_heads
 from model.manifest import Manifest
@@ -52,9 +53,11 @@ class LiveModel:
             if not rows:
                 continue
             texts = [control.text_of(documents[row]) for row in rows]
-            if control.inputs not in features:  # one encoder pass serves all controls of these inputs
-                features[control.inputs] = self._embed(texts)
-            pooled, tuned = features[control.inputs]
+            # One encoder pass serves all controls of these inputs; but long texts are read with an eye for the labels.
+            key = (*control.inputs, control.name) if any(map(is_long, texts)) else control.inputs
+            if key not in features:
+                features[key] = self._embed(control.name, texts)
+            pooled, tuned = features[key]
             probabilities = self._scores(control.name, texts, pooled, tuned)
             for index, row in enumerate(rows):
                 listed = options[row].get(control.name) if options else None
@@ -65,14 +68,14 @@ class LiveModel:
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
-        return self._scores(control, texts, *self._embed(texts))
+        return self._scores(control, texts, *self._embed(control, texts))
 
     def probe(self, control: str, texts: Sequence[Text], listed: Sequence[str] | None = None) -> Floats:
         """As `scores`, for texts that nobody will ask for again: the feature cache is passed by.
 
         `listed`: the choices that a task offers, then the columns are these."""
-        pooled = uncached(self.base).embed(texts)
-        tuned = uncached(self.tuned).embed(texts)[:, -1] if self.tuned is not None else None
+        pooled = Focused(peeking(self.base), self.spec.control(control)).embed(texts)
+        tuned = peeking(self.tuned).embed(texts)[:, -1] if self.tuned is not None else None
         rows = self._scores(control, texts, pooled, tuned)
         if listed is None:
             return rows
@@ -83,7 +86,7 @@ class LiveModel:
 
     def parts(self, control: str, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
         """What would be served but for the correction, and the head alone when that is a blend; [n, K] each."""
-        own, mixed = self._parts(control, texts, *self._embed(texts))
+        own, mixed = self._parts(control, texts, *self._embed(control, texts))
         return (own, None) if mixed is None else (mixed, own)
 
     def correct(self, control: str, probabilities: Floats) -> Floats:
@@ -107,9 +110,9 @@ class LiveModel:
         """Run one text through everything, so that the first request finds all of it in memory."""
         self.predict([dict.fromkeys((item.name for item in self.spec.inputs), "warm up")])
 
-    def _embed(self, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
+    def _embed(self, control: str, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
         tuned = self.tuned.embed(texts)[:, -1] if self.tuned is not None else None
-        return self.base.embed(texts), tuned
+        return Focused(self.base, self.spec.control(control)).embed(texts), tuned
 
     def _scores(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
         own, mixed = self._parts(control, texts, pooled, tuned)

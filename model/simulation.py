@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import acquisition
+from model.focus import Focused
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
 from model.live import LiveModel
@@ -122,8 +123,10 @@ class Replay:
         read = [tuple(document[name] for name in self.control.inputs) for document in self.pool]
         last = self.plan.counts[-1]
         texts = [s.text for s in (self.candidates[:last] if self.plan.strategy == "random" else self.candidates)]
-        encode_ahead(self.base, [*read, *texts], self.tell, "the pool")
-        encode_ahead(self.base, [sample.text for sample in self.data.test], self.tell, "the test rows")
+        reader = Focused(self.base, self.control)
+        tests = [sample.text for sample in self.data.test]
+        for what, whole in (("the pool", [*read, *texts]), ("the test rows", tests)):
+            encode_ahead(self.base, [part for text in whole for part in reader.parts_of(text)], self.tell, what)
 
     def _grow(self, count: int) -> None:
         """Choose labels until there are `count`, batch by batch, with the answers of the head so far."""
@@ -143,7 +146,7 @@ class Replay:
         assert self.model is not None
         texts = [sample.text for sample in self.candidates]
         if self._features is None:
-            self._features = self.base.embed(texts)
+            self._features = Focused(self.base, self.control).embed(texts)
         head = self.model.heads[self.control.name]
         threshold = float(head.config().get("threshold", 0.5))
         several = self.control.kind is Kind.MULTIPLE

@@ -25,6 +25,7 @@ from model.evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.finetune import Lesson, Tuning, prototype_head, steps_for
 from model.finetuned import FineTuned, blend, blend_weight
+from model.focus import Focused
 from model.gate import Verdict
 from model.labelnames import words_of
 from model.learning import Embedder, fit_head
@@ -97,7 +98,7 @@ class Training:
                 texts = [lesson.samples[row].text for row in rows]
                 rest = [s for s, p in zip(lesson.samples, lesson.parts, strict=True) if p != part]
                 head = fit_head(lesson.control, rest, self.request.pool, self.base, seed=self.request.seed)
-                own = head.scores(texts, self.base.embed(texts))
+                own = head.scores(texts, Focused(self.base, lesson.control).embed(texts))
                 tuned = heads[lesson.control.name].scores(encoder.embed(texts)[:, -1])
                 weight = blend_weight(len(rest))
                 answers[lesson.control.name] = own, blend(own, tuned, weight, multilabel=lesson.multilabel)
@@ -152,10 +153,11 @@ class Training:
         texts = [lesson.samples[row].text for row in rows]
         targets = lesson.targets[rows]
         words = {label.key: label.words for label in lesson.control.labels}
-        names = self.base.embed([(words_of(words.get(key, key)),) for key in lesson.labels])[:, -1]
+        base = Focused(self.base, lesson.control)
+        names = base.embed([(words_of(words.get(key, key)),) for key in lesson.labels])[:, -1]
         pool = [d for d in self.request.pool if all(name in d for name in lesson.control.inputs)]
-        background = self.base.embed([lesson.control.text_of(document) for document in pool])[:, -1]
-        start = prototype_head(refine_prototypes(names, background), self.base.embed(texts)[:, -1], targets)
+        background = base.embed([lesson.control.text_of(document) for document in pool])[:, -1]
+        start = prototype_head(refine_prototypes(names, background), base.embed(texts)[:, -1], targets)
         weights = np.array([lesson.samples[row].weight for row in rows])
         return Lesson(lesson.control.name, lesson.labels, lesson.multilabel, texts, targets, weights, start)
 

@@ -36,7 +36,7 @@ class PoolReader:
     def _cached(self, work: Context, project: int, documents: list[dict[str, str]]) -> list[dict[str, str]]:
         spec = _spec(work, project)
         base = work.encoders.base
-        return [document for document in documents if all(base.holds(_texts(spec, document)))]
+        return [document for document in documents if all(base.holds(_texts(spec, base, document)))]
 
 
 def encode_ahead(work: Context, project: int) -> int:
@@ -46,7 +46,7 @@ def encode_ahead(work: Context, project: int) -> int:
     spec, base = _spec(work, project), work.encoders.base
     documents = work.stores.projects.pool(project)
     chosen = [dict(documents[task]) for task in sorted(documents, key=_spread)[:USED]]
-    wanted = list(dict.fromkeys(text for document in chosen for text in _texts(spec, document)))
+    wanted = list(dict.fromkeys(text for document in chosen for text in _texts(spec, base, document)))
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
     for portion in portions(missing, characters_of):  # between two looks at the queue
@@ -66,8 +66,12 @@ def _spec(work: Context, project: int) -> TaskSpec:
         return TaskSpec((), ())
 
 
-def _texts(spec: TaskSpec, document: dict[str, str]) -> list[Text]:
-    return [c.text_of(document) for c in spec.controls if all(name in document for name in c.inputs)]
+def _texts(spec: TaskSpec, base: Any, document: dict[str, str]) -> list[Text]:
+    """What the encoder reads of a document: its texts, long ones sentence by sentence."""
+    from model.focus import Focused
+
+    controls = [c for c in spec.controls if all(name in document for name in c.inputs)]
+    return [part for c in controls for part in Focused(base, c).parts_of(c.text_of(document))]
 
 
 def _spread(task: int) -> Any:
