@@ -18,25 +18,19 @@ USED = 1000
 
 
 class PoolReader:
-    """Reads each project's pool again only when it has grown or shrunk."""
+    """Reads each project's pool again, and cuts it into what is encoded, only when pool or label config changed."""
 
     def __init__(self) -> None:
-        self._read: dict[int, tuple[int, list[dict[str, str]]]] = {}
+        self._read: dict[int, tuple[tuple[int, str], list[tuple[dict[str, str], list[Text]]]]] = {}
 
     def read(self, work: Context, project: int) -> list[dict[str, str]]:
         """Documents whose features are in the cache, at most USED, in the order of a hash of their task id."""
-        size = work.stores.projects.pool_size(project)
+        spec, base = _spec(work, project), work.encoders.base
+        state = work.stores.projects.pool_size(project), spec.digest
         known = self._read.get(project)
-        if known is None or known[0] != size:
-            documents = work.stores.projects.pool(project)
-            chosen = sorted(documents, key=_spread)[:USED]
-            known = self._read[project] = (size, [dict(documents[task]) for task in chosen])
-        return self._cached(work, project, known[1])
-
-    def _cached(self, work: Context, project: int, documents: list[dict[str, str]]) -> list[dict[str, str]]:
-        spec = _spec(work, project)
-        base = work.encoders.base
-        return [document for document in documents if all(base.holds(_texts(spec, base, document)))]
+        if known is None or known[0] != state:
+            known = self._read[project] = state, _chosen(work, project, spec)
+        return [document for document, texts in known[1] if all(base.holds(texts))]
 
 
 def encode_ahead(work: Context, project: int) -> int:
@@ -44,9 +38,7 @@ def encode_ahead(work: Context, project: int) -> int:
 
     Asks for a refit at the end when there is no label yet, since the cold start gains from every text."""
     spec, base = _spec(work, project), work.encoders.base
-    documents = work.stores.projects.pool(project)
-    chosen = [dict(documents[task]) for task in sorted(documents, key=_spread)[:USED]]
-    wanted = list(dict.fromkeys(text for document in chosen for text in _texts(spec, base, document)))
+    wanted = list(dict.fromkeys(text for _, texts in _chosen(work, project, spec) for text in texts))
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
     for portion in portions(missing, characters_of):  # between two looks at the queue
@@ -66,12 +58,24 @@ def _spec(work: Context, project: int) -> TaskSpec:
         return TaskSpec((), ())
 
 
-def _texts(spec: TaskSpec, base: Any, document: dict[str, str]) -> list[Text]:
-    """What the encoder reads of a document: its texts, long ones sentence by sentence."""
+def _chosen(work: Context, project: int, spec: TaskSpec) -> list[tuple[dict[str, str], list[Text]]]:
+    """At most USED documents, each with what the encoder reads of it: its texts, long ones sentence by sentence."""
     from model.focus import Focused
 
-    controls = [c for c in spec.controls if all(name in document for name in c.inputs)]
-    return [part for c in controls for part in Focused(base, c).parts_of(c.text_of(document))]
+    documents = work.stores.projects.pool(project)
+    readers = [(control, Focused(work.encoders.base, control)) for control in spec.controls]
+    return [
+        (
+            dict(documents[task]),
+            [
+                part
+                for control, reader in readers
+                if all(name in documents[task] for name in control.inputs)
+                for part in reader.parts_of(control.text_of(documents[task]))
+            ],
+        )
+        for task in sorted(documents, key=_spread)[:USED]
+    ]
 
 
 def _spread(task: int) -> Any:
