@@ -122,7 +122,7 @@ def test_labels_of_a_set_are_independent() -> None:
 
 
 def test_soft_targets_are_learned_as_shares() -> None:
-    hard = topic_samples(30)
+    hard = topic_samples(90)
     soft = [Sample(s.task, s.text, {s.top: 0.6, "birds": 0.4}) if s.top == "dogs" else s for s in hard]
     dogs = [sample.text for sample in soft if sample.top == "dogs"]
     sure, torn = (scores(fit(TOPICS, samples), dogs).mean(0) for samples in (hard, soft))

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.evaluation import log_losses, one_hot
 from model.head import blend_zero_shot
-from model.selection import LEAST_SHARE, PRIOR_BONUS, PULL, SHARES, member_shares, nested_answers, zero_shot_share
+from model.selection import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
 from tests.model.fakes import Floats
 
 NONE = np.zeros(6, dtype=bool)
@@ -170,7 +170,7 @@ def test_rows_of_little_weight_have_little_say() -> None:
 
 @settings(deadline=None, max_examples=50)
 @given(st.integers(1, 60), st.integers(2, 6), st.integers(0, 10_000))
-def test_it_is_never_worse_than_the_zero_shot_answer_beyond_the_pull(count: int, classes: int, seed: int) -> None:
+def test_it_is_never_worse_than_the_zero_shot_answer(count: int, classes: int, seed: int) -> None:
     generator = np.random.default_rng(seed)
     targets = one_hot(generator.integers(0, classes, count), classes)
     fitted, base = random_answers(2, count, classes, seed, sharpness=0.4)
@@ -178,4 +178,4 @@ def test_it_is_never_worse_than_the_zero_shot_answer_beyond_the_pull(count: int,
     share = zero_shot_share(fitted, base, targets, weights)
     assert share in SHARES
     costs = [(weights * log_losses(rows, targets)).sum() for rows in (blend_zero_shot(fitted, base, share), base)]
-    assert costs[0] <= costs[1] + PULL
+    assert costs[0] <= costs[1] + 1e-6
