@@ -27,7 +27,7 @@ LADDER = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 MANY = 16
 """Above this many classes weaker regularisation wins: with 77 and 1,000 labels 100 is best, with 2 it is 3."""
 
-FEW_STRENGTHS, MANY_STRENGTHS = (10.0, 3.0, 30.0, 1.0, 100.0), (30.0, 100.0, 10.0, 300.0)
+FEW_STRENGTHS, MANY_STRENGTHS = (10.0, 3.0, 30.0, 1.0, 100.0), (100.0, 30.0, 300.0, 10.0)
 
 PRIORS = (0.0, 10.0, 20.0)
 
@@ -76,7 +76,7 @@ def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = No
     best = tuple(dict.fromkeys((str(m["view"]), bool(m["words"])) for m in members))[:2]
     limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (DIMENSIONS * classes)))
     return Plan(
-        best or SPACES[1:],
+        best or SPACES,
         priors[-2:],
         strengths[:3],
         5,
