@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from backend.consensus import Consensus
 from backend.jobs.context import Context
+from backend.labelstudio.results import path_of
 from model.answers import decide
 from model.curve import tally
 from model.errors import ModelError
@@ -82,10 +84,19 @@ def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, t
     """confidence, correct and log_loss of the answer that these probabilities lead to."""
     answer = decide(control, config, row, options=config["labels"])
     several = control.kind is Kind.MULTIPLE
-    true = {key for key, share in sample.target.items() if share >= 0.5} if several else {sample.top}
     losses = (log_losses_binary if several else log_losses)(row[None], target[None])
     return {
         "confidence": round(answer.score, 4) if answer else 0.0,
-        "correct": answer is not None and set(answer.chosen) == true,
+        "correct": answer is not None and _is_right(control, answer.chosen, sample),
         "log_loss": round(float(losses[0]), 4),
     }
+
+
+def _is_right(control: Control, chosen: Sequence[str], sample: Sample) -> bool:
+    """Whether an answer says what its confidence is about: the whole set; in a taxonomy the node, or one below it."""
+    if control.kind is Kind.MULTIPLE:
+        return set(chosen) == {key for key, share in sample.target.items() if share >= 0.5}
+    if control.kind is Kind.TAXONOMY:
+        node = path_of(control, chosen[0])
+        return path_of(control, sample.top)[: len(node)] == node
+    return chosen[0] == sample.top

@@ -6,12 +6,15 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from backend.jobs.evidence import _judge
 from backend.jobs.refit import refit
 from backend.store.evidence import KEPT
 from model.curve import learning_curve
 from model.prequential import read_rows
+from model.spec import Control, Kind, Label, Sample
 from tests.jobs.conftest import PROJECT, Labels
 
 
@@ -112,3 +115,18 @@ def test_the_unlabelled_pool_is_surveyed_and_shows_the_bias_of_the_choice(contex
     labels.add(42, 60)
     refit(PROJECT)
     assert context.stores.evidence.survey(PROJECT)["labels"] == 60
+
+
+def test_an_inner_node_of_a_taxonomy_is_right_about_everything_below_it() -> None:
+    paths = [("A",), ("A", "A1"), ("A", "A2"), ("AA",), ("B",), ("B", "A1")]
+    tree = Control("where", Kind.TAXONOMY, ("text",), tuple(Label(path, path[-1]) for path in paths), "Taxonomy")
+    config = {"labels": [label.key for label in tree.labels]}
+    unsure = np.array([0.1, 0.4, 0.35, 0.05, 0.05, 0.05])  # answers A, with .85: which of the two below is not sure
+
+    def judged(key: str) -> dict[str, Any]:
+        target = np.array([float(label.key == key) for label in tree.labels])
+        return _judge(tree, config, unsure, Sample(1, ("x",), {key: 1.0}), target)
+
+    assert judged("A/A1")["confidence"] == pytest.approx(0.85)
+    right = {label.key for label in tree.labels if judged(label.key)["correct"]}
+    assert right == {"A", "A/A1", "A/A2"}
