@@ -18,10 +18,11 @@ def summarise_evidence(
 ) -> dict[str, dict[str, Any]]:
     """Control -> how the versions that served answered its RECENT last new labels before they learned them.
 
-    `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled."""
+    `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
+    rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
     from model.pool_accuracy import estimate_accuracy
 
-    pools = (survey or {}).get("controls", {})
+    pools, labels = (survey or {}).get("controls", {}), int((survey or {}).get("labels", 0))
     found: dict[str, dict[str, Any]] = {}
     for control in sorted({str(row["control"]) for row in rows}):
         mine = [row for row in rows if row["control"] == control][-RECENT:]
@@ -33,7 +34,10 @@ def summarise_evidence(
             "confidence": round(sum(confidences) / count, 4),
             "log_loss": round(sum(float(row["log_loss"]) for row in mine) / count, 4),
         }
-        estimate = estimate_accuracy(confidences, hits, dict(pools.get(control) or {}))
+        alike = [index for index, row in enumerate(mine) if 2 * int(row.get("labels", 0)) >= labels]
+        estimate = estimate_accuracy(
+            [confidences[index] for index in alike], [hits[index] for index in alike], dict(pools.get(control) or {})
+        )
         if estimate is not None:
             found[control]["pool"] = estimate
     return found

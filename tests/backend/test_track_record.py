@@ -57,6 +57,15 @@ def test_the_metrics_are_those_of_the_last_rows_of_each_control() -> None:
     assert found["stars"]["n"] == 1
 
 
+def test_what_to_expect_of_the_pool_is_told_by_versions_that_resemble_the_live_one() -> None:
+    rows = rows_at(3, 60, 0, confidence=0.9) + rows_at(80, 40, 36, confidence=0.9)
+    pool = {"label": summarise_pool(np.full(500, 0.9))}
+    found = summarise_evidence(rows, {"labels": 100, "controls": pool})["label"]
+    assert found["n"] == 100 and found["accuracy"] == 0.36, "what was answered is told whole"
+    assert found["pool"]["labelled"] == 40 and found["pool"]["accuracy"] == pytest.approx(0.9)
+    assert "pool" not in summarise_evidence(rows, {"labels": 200, "controls": pool})["label"], "too early to tell"
+
+
 def test_the_terminal_says_it_in_two_or_three_lines() -> None:
     points = [{"labels": n, "accuracy": n / 1000} for n in (2, 5, 11, 20, 45, 90, 180, 260)]
     metrics = {"label": {"n": 200, "accuracy": 0.84, "confidence": 0.8, "log_loss": 0.41}}
