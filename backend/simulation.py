@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backend.settings import Settings, child_environment
 from backend.trigger import Facts, why_due
 from model.errors import ModelError
+from model.gate import find_outdone
 from model.run import REQUEST, Request, read_result, write_json
 from model.simulation import Tuned
 from model.spec import Sample, TaskSpec
@@ -84,7 +85,7 @@ class PolicyTrainer:
             if result is None:
                 return Tuned(None, f"failed: {error}", time.perf_counter() - began)
             model = self._load(models, version) if result.accepted else None
-            return Tuned(model, result.reason, time.perf_counter() - began)
+            return Tuned(model, result.reason, time.perf_counter() - began, bool(find_outdone(result.gate)))
         except ModelError as problem:
             return Tuned(None, f"failed: {problem.message}", time.perf_counter() - began)
         finally:  # loaded weights are in memory; a version of 90 MB per training would fill the disk

@@ -5,6 +5,7 @@ Pure: probabilities and policy in, verdict with its evidence out. docs/decisions
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -110,6 +111,16 @@ def decide_withdrawal(served: ArrayLike, alone: ArrayLike, *, seed: int = 0) -> 
     if better <= 1 - WITHDRAW_PROOF:
         return _refuse(f"worse than the head alone: {shown}", evidence)
     return Verdict(True, better >= WITHDRAW_PROOF, f"not proven worse than the head alone: {shown}", evidence)
+
+
+def find_outdone(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Controls, of the JSON verdicts of a training, whose head alone was better than the fresh fine-tune: than an older
+    one of fewer labels it is all the more."""
+    return [
+        name
+        for name, verdict in verdicts.items()
+        if verdict["decided"] and not verdict["accepted"] and verdict["evidence"].get("better", 1.0) <= 1 - PROOF
+    ]
 
 
 def compare_losses(champion: Floats, challenger: Floats, seed: int = 0) -> tuple[float, float, list[float]]:

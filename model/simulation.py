@@ -65,6 +65,7 @@ class Tuned:
     model: LiveModel | None
     reason: str
     seconds: float
+    outdone: bool = False  # the head alone was better: an older fine-tune goes
 
 
 def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
@@ -180,6 +181,8 @@ class Replay:
         self.trained = count
         if result.model is not None:
             self.model = result.model
+        elif result.outdone and self.model is not None:
+            self.model = replace(self.model, finetuned=None, tuned=None)
         return {"finetune_seconds": round(result.seconds, 3), "finetune": result.reason}
 
     def _measure(self, count: int, seconds: float) -> Row:

@@ -60,11 +60,14 @@ def look_back(
     champion: LiveModel | None,
     labels: Mapping[str, int],
     seed: int = 0,
+    evaluated: Mapping[str, Any] | None = None,
 ) -> Hindsight:
-    """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`."""
+    """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`.
+
+    `evaluated`: the facts of the last training, which may have outdone an older fine-tune."""
     from model.prequential import choose_rows, decide_correction, read_rows
 
-    withdrawn = _withdrawn(rows, champion, seed) if champion is not None else {}
+    withdrawn = _withdrawn(rows, champion, seed) | _outdone(champion, evaluated or {}) if champion is not None else {}
     temperatures = {}
     for control in spec.controls:
         if control.kind is Kind.MULTIPLE:
@@ -92,6 +95,15 @@ def _withdrawn(rows: Sequence[Mapping[str, Any]], champion: LiveModel, seed: int
         if not verdict.accepted:
             found[name] = f"{owner} is {verdict.reason}"
     return found
+
+
+def _outdone(champion: LiveModel, evaluated: Mapping[str, Any]) -> dict[str, str]:
+    """Fine-tunes on fewer labels than the last training, which the head alone was better than."""
+    parts = champion.finetuned.heads if champion.finetuned is not None else {}
+    count = int(evaluated.get("labels", 0))
+    why = f"one on {count} labels was worse than the head alone"
+    older = [name for name in _shares(champion) if 0 < parts[name].trained_on < count]
+    return {name: why for name in older if name in evaluated.get("outdone", ())}
 
 
 def _shares(champion: LiveModel | None) -> list[str]:

@@ -162,7 +162,7 @@ def _look_back(
 ) -> Hindsight:
     rows = work.stores.evidence.rows(project, RECENT)
     labels = {name: len(samples) for name, samples in consensus.samples.items()}
-    return look_back(spec, rows, champion, labels, work.settings.seed)
+    return look_back(spec, rows, champion, labels, work.settings.seed, work.stores.versions.evaluated(project))
 
 
 def _manifest_facts(

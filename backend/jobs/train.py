@@ -24,6 +24,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.lifetime import die_with
 from backend.settings import Settings, child_environment
 from backend.store.jobs import OVER
+from model.gate import find_outdone
 from model.run import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
@@ -78,6 +79,8 @@ def _train(work: Context, job: str, record: dict[str, Any], directory: Path) -> 
     request = json.loads((directory / REQUEST).read_text(encoding="utf-8"))
     counts = [len(samples) for samples in request["samples"].values()]
     facts = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": job}
+    if result is not None:
+        facts["outdone"] = find_outdone(result.gate)
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
     if result is None:
         return _end(work, job, "failed", message=error)

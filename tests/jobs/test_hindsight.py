@@ -36,7 +36,8 @@ def publish_blend(context: Any, coefficients: np.ndarray) -> str:
     model = context.live_model(PROJECT, live)
     version = context.stores.versions.allocate(PROJECT)
     labels = model.labels("label")
-    part = TunedHead(labels, False, coefficients.astype(np.float32), np.zeros(len(labels), np.float32), 0.5)
+    bias = np.zeros(len(labels), np.float32)
+    part = TunedHead(labels, False, coefficients.astype(np.float32), bias, 0.5, trained_on=40)
     weights = context.settings.data_dir / "encoder.safetensors"
     weights.write_bytes(b"weights")
     finetuned = FineTuned(weights, {"label": part})
@@ -92,6 +93,23 @@ def test_a_fine_tune_that_answers_new_labels_better_stays(context: Any, labels: 
     labels.add(85, 88)
     refit(PROJECT)
     assert manifest_of(context).finetuned == "v1"
+
+
+def test_a_fine_tune_goes_when_the_head_alone_beats_a_fresh_one_on_more_labels(context: Any, labels: Labels) -> None:
+    labels.add(0, 40)
+    refit(PROJECT)
+    publish_blend(context, knowing(context, labels))
+    versions = context.stores.versions
+    refused = {"labels": 60, "seq": 60, "job": "train-y", "outdone": ["tone"]}
+    versions.note_evaluated(PROJECT, refused, accepted=False)
+    labels.add(40, 62)
+    refit(PROJECT)
+    assert manifest_of(context).finetuned == "v1", "another control's"
+    versions.note_evaluated(PROJECT, {**refused, "outdone": ["label"]}, accepted=False)
+    labels.add(62, 64)
+    refit(PROJECT)
+    assert manifest_of(context).finetuned is None
+    assert "one on 60 labels was worse than the head alone" in manifest_of(context).reason
 
 
 def test_only_the_losing_control_is_withdrawn() -> None:

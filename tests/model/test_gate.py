@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from model.gate import WITHDRAW_FROM, compare_losses, decide_promotion, decide_withdrawal, find_collapsed
+from model.gate import WITHDRAW_FROM, compare_losses, decide_promotion, decide_withdrawal, find_collapsed, find_outdone
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 3, 90)
@@ -148,3 +148,17 @@ def test_a_fine_tune_stays_while_nothing_is_proven() -> None:
     few = decide_withdrawal(alone[: WITHDRAW_FROM - 1] + 1, alone[: WITHDRAW_FROM - 1])
     assert few.accepted and not few.decided and "39 of 40" in few.reason
     assert decide_withdrawal(np.zeros(0), np.zeros(0)).accepted
+
+
+def test_a_fresh_fine_tune_that_the_head_alone_beats_outdoes_the_older_ones() -> None:
+    def verdict(better: float, accepted: bool = False, decided: bool = True) -> dict[str, object]:
+        return {"accepted": accepted, "decided": decided, "evidence": {"better": better}}
+
+    verdicts = {
+        "lost": verdict(0.1),
+        "won": verdict(0.95, accepted=True),
+        "unclear": verdict(0.4, decided=False),
+        "collapsed": verdict(0.9),
+        "few": {"accepted": False, "decided": False, "evidence": {}},
+    }
+    assert find_outdone(verdicts) == ["lost"]
