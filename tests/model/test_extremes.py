@@ -1,4 +1,4 @@
-"""Heads on the oddest projects: one class, one example each, wrong names, copies, nothing to read, a thousand classes."""
+"""Heads on the oddest projects: one class, one example each, wrong names, copies, nothing to read, 1,000 classes."""
 
 from __future__ import annotations
 

@@ -8,7 +8,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.plan import FEW_STRENGTHS, FULL_ROWS, LADDER, MANY_STRENGTHS, PRIORS, SPACES, Plan, plan_search
+from model.plan import (
+    FEW_STRENGTHS,
+    FULL_ROWS,
+    FULL_SIZE,
+    LADDER,
+    MANY_STRENGTHS,
+    PRIORS,
+    SEARCH_SIZE,
+    SEARCH_WORK,
+    SPACES,
+    Plan,
+    plan_search,
+)
 from model.space import DIMENSIONS
 
 ROWS, CLASSES = st.integers(1, 30_000), st.integers(2, 2000)
@@ -23,9 +35,9 @@ PREVIOUS = st.none() | st.lists(
 
 def search_work(plan: Plan, rows: int, classes: int) -> int:
     """Multiply-adds of the search, but for a constant: fits x rows x dimensions x classes x iterations."""
-    fits = plan.scored * len(plan.priors) * (len(plan.spaces) + plan.deep * (len(plan.strengths) - 1))
+    assert plan.fits == plan.scored * len(plan.priors) * (len(plan.spaces) + plan.deep * (len(plan.strengths) - 1))
     kept = min(rows, plan.rows)
-    return fits * kept * min(kept, DIMENSIONS) * classes * plan.iterations
+    return plan.fits * kept * min(kept, DIMENSIONS) * classes * plan.iterations
 
 
 def final_work(plan: Plan, rows: int, classes: int) -> int:
@@ -107,6 +119,37 @@ def test_every_plan_can_be_carried_out(rows: int, classes: int, previous: dict[s
 
 @settings(deadline=None)
 @given(ROWS, CLASSES, PREVIOUS)
-def test_what_is_known_never_makes_a_search_longer(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
-    anew = search_work(plan_search(rows, classes), rows, classes)
-    assert search_work(plan_search(rows, classes, previous), rows, classes) <= anew
+def test_the_work_of_a_search_is_bounded(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
+    """Whatever the rows; it grows with the classes alone, when these are more than can be helped."""
+    plan = plan_search(rows, classes, previous)
+    work = search_work(plan, rows, classes) / plan.iterations
+    if plan.whole:
+        least = 3 * 2 * (len(SPACES) + 1)  # folds, priors, spaces and a second strength
+        assert work <= max(SEARCH_WORK, least * FULL_SIZE)
+    else:
+        assert work <= 12 * max(SEARCH_SIZE, 300 * 300 * classes)
+
+
+@settings(deadline=None)
+@given(ROWS, CLASSES, PREVIOUS)
+def test_the_work_of_the_last_fits_is_linear(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
+    plan = plan_search(rows, classes, previous)
+    assert final_work(plan, rows, classes) <= 4 * rows * DIMENSIONS * classes * 60
+
+
+@pytest.mark.parametrize("classes", [2, 8, 77, 150, 1000])
+def test_more_rows_never_multiply_the_work(classes: int) -> None:
+    """No refit on the way to 30,000 labels does more than a search at its bound, and one fit of all rows."""
+    for rows in range(1, 30_000, 61):
+        plan = plan_search(rows, classes)
+        total = (search_work(plan, rows, classes) + final_work(plan, rows, classes)) / plan.iterations
+        assert total <= 4e8 + 4 * rows * DIMENSIONS * classes + 12 * 300 * 300 * classes
+
+
+def test_many_classes_try_less_before_rows_are_left_out() -> None:
+    light, lighter = plan_search(128, 77), plan_search(100, 1000)
+    assert (light.deep, light.folds, light.priors, light.strengths) == (1, 5, PRIORS, MANY_STRENGTHS)
+    assert (lighter.deep, lighter.folds, lighter.priors) == (1, 3, (PRIORS[0], PRIORS[-1])), "names may mislead"
+    assert lighter.strengths == MANY_STRENGTHS[:2]
+    assert lighter.spaces == light.spaces == SPACES
+    assert lighter.whole and lighter.rows == 100
