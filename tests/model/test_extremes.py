@@ -204,10 +204,10 @@ def test_a_listed_choice_that_comes_first_at_label_500_is_learned_at_once() -> N
 def test_labels_that_left_the_config_are_forgotten(long_project: Mapping[str, Any]) -> None:
     """Their samples do not count, and what was chosen with them is not taken over."""
     left = choices("cats", "birds")
-    samples = samples_of(*FIRST, *[(f"birds b{i}", "birds") for i in range(20)])
+    samples = samples_of(*FIRST, *[(f"birds b{i % 50}", "birds") for i in range(150)])
     head = fit(left, samples, previous=long_project, repeat=True)
     assert head.labels == ("cats", "birds")
-    assert head.config()["n"] == head.config()["searched"] == 250 + 20
+    assert head.config()["n"] == head.config()["searched"] == 250 + 150
     assert is_settled(head.config())
     assert_sound(head, PROBES)
     assert answers(head, [("cats n1",), ("birds sing",)]) == ["cats", "birds"]
@@ -215,13 +215,15 @@ def test_labels_that_left_the_config_are_forgotten(long_project: Mapping[str, An
 
 def test_labels_in_another_order_are_not_mixed_up(long_project: Mapping[str, Any]) -> None:
     turned = choices(*NAMES[::-1])
-    head = fit(turned, samples_of(*FIRST), previous=long_project, repeat=True)
+    head = fit(turned, samples_of(*FIRST, ("cats n500", "cats")), previous=long_project, repeat=True)
+    assert head.config()["searched"] == 500
     assert answers(head, [("cats n1",), ("dogs n2",)]) == ["cats", "dogs"]
 
 
 def test_a_single_choice_is_not_repeated_for_sets(long_project: Mapping[str, Any]) -> None:
-    head = fit(TAGS, sets_of(*[(text, [label]) for text, label in FIRST]), previous=long_project, repeat=True)
-    assert head.config()["searched"] == 499
+    rows = [(text, [label]) for text, label in [*FIRST, ("cats n500", "cats")]]
+    head = fit(TAGS, sets_of(*rows), previous=long_project, repeat=True)
+    assert head.config()["searched"] == 500
     assert_sound(head, PROBES)
     assert (scores(head, [("cats n1",)])[0] > 0.5).tolist() == [True, False, False]
 

@@ -88,6 +88,19 @@ def test_a_row_of_weight_two_equals_two_rows() -> None:
     np.testing.assert_allclose(fit(TARGETS, weights), doubled[:ROWS], atol=CLOSE)
 
 
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_intercepts_of_few_rows_are_held_back_as_a_constant_feature_is(multilabel: bool) -> None:
+    few, targets = FEATURES[:10], (SETS if multilabel else TARGETS)[:10]
+    features = with_intercept(few, 10, targets.shape[1])
+    found = fit(targets, np.ones(10), features=few, multilabel=multilabel)
+    if multilabel:
+        each = [peer(features, targets[:, column], np.ones(10)).predict_proba(features)[:, 1] for column in range(3)]
+        np.testing.assert_allclose(found, np.stack(each, 1), atol=CLOSE)
+    else:
+        expected = peer(features, TRUTH[:10], np.ones(10)).predict_proba(features)
+        np.testing.assert_allclose(found[:, np.unique(TRUTH[:10])], expected, atol=CLOSE)
+
+
 def test_an_offset_equals_a_feature_whose_coefficients_are_known() -> None:
     extra = FEATURES[:, 0] ** 2 + RANDOM.normal(size=ROWS)
     joint = np.column_stack([with_intercept(FEATURES, ROWS, CLASSES), extra])

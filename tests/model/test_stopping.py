@@ -34,6 +34,7 @@ def test_looks_are_even(steps: int) -> None:
         ([1.0, 2.0], False),  # one rise may be noise
         ([1.0, 1.1, 1.2], True),
         ([1.0, 1.01, 1.02], False),  # less than noise
+        ([1.0, 1.02, 1.04], True),
         ([1.0, 1.2, 1.1], False),  # falls again
         ([1.0, 0.9, 1.2], False),
         ([1.0, 0.5, 0.6, 0.7], True),
