@@ -77,13 +77,12 @@ class Background:
             self._stores.jobs.enqueue_refit(project)  # the cold start gains from them
 
     def _mark_missed(self) -> None:
+        """Forgets what was missed only when it is marked: a crash or an outage in between loses nothing."""
         with self._guard:
-            missed, self._missed = self._missed, {}
-        try:
-            for project, why in missed.items():
-                for number in [project] if project is not None else self._stores.projects.projects():
-                    self._stores.projects.mark_dirty(number, why)
-        except StoreUnavailable:
+            missed = dict(self._missed)
+        for project, why in missed.items():
+            for number in [project] if project is not None else self._stores.projects.projects():
+                self._stores.projects.mark_dirty(number, why)
             with self._guard:
-                self._missed = {**missed, **self._missed}
-            raise
+                if self._missed.get(project) == why:
+                    del self._missed[project]

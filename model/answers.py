@@ -45,7 +45,7 @@ def decide(
     if control.kind is Kind.TAXONOMY:
         return _decide_node(control, keys, row, float(head_config.get("sure", SURE)))
     if control.kind is Kind.RATING:
-        return _decide_stars(control, keys, row, head_config.get("n"))
+        return _decide_stars(control, keys, row, head_config)
     best = int(row.argmax())
     return Prediction(control.name, (keys[best],), _clip(row[best]), _rank(keys, row))
 
@@ -64,10 +64,11 @@ def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config:
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))
 
 
-def _decide_stars(control: Control, keys: Sequence[str], row: Floats, count: int | None) -> Prediction:
+def _decide_stars(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
     order = sorted(range(len(keys)), key=lambda index: int(keys[index]))
     stars = [keys[index] for index in order]
-    row = row[order] if count is None else smooth_ratings(row[order], smoothing_for(count))
+    usual = smoothing_for(int(head_config["n"])) if "n" in head_config else 0.0
+    row = smooth_ratings(row[order], float(head_config.get("smoothing", usual)))
     best = median_star(row)
     return Prediction(control.name, (stars[best],), _clip(row[best]), _rank(stars, row))
 

@@ -16,6 +16,7 @@ from model.head import Choice, LinearHead, Member, Reference, restore_head
 from model.head_calibration import calibrate_head
 from model.holdout import stratified_folds
 from model.labelnames import words_of
+from model.ordinal import choose_smoothing
 from model.plan import Plan, plan_search
 from model.search import Data, Search, search
 from model.selection import member_shares, nested_answers
@@ -33,7 +34,7 @@ REPEAT_SIZE = 300_000
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
-KEPT_RULES = ("nonempty", "thresholds", "set_confidence")
+KEPT_RULES = ("nonempty", "thresholds", "set_confidence", "smoothing")
 """What a refit that repeats takes over besides the choices."""
 
 
@@ -135,7 +136,12 @@ def fit_head(
     if repeat and previous and _can_repeat(data, labels, previous):
         return _fit_again(empty, data, previous)
     tasks = [sample.task for sample in usable]
-    return _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
+    head = _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
+    held_out = head.out_of_fold
+    if control.kind is not Kind.RATING or held_out is None:
+        return head
+    smoothing = choose_smoothing(held_out.probabilities, held_out.targets)
+    return replace(head, details={**head.details, "smoothing": smoothing})
 
 
 def is_settled(config: Mapping[str, Any]) -> bool:

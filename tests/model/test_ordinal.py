@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.answers import decide
-from model.ordinal import SMOOTHING, median_star, smooth_ratings, smoothing_for
+from model.ordinal import SMOOTHING, choose_smoothing, median_star, smooth_ratings, smoothing_for
 from model.spec import Kind
 from tests.model.fakes import choices
 
@@ -56,3 +56,12 @@ def test_a_head_with_few_labels_answers_with_smoothed_stars_in_any_column_order(
     assert found.chosen == ("3",)
     assert found.score < 1
     assert found.ranking[0][0] == "3"
+
+
+def test_the_usual_smoothing_stays_unless_held_out_answers_are_better_without() -> None:
+    torn = np.tile([0.55, 0.0, 0.0, 0.0, 0.45], (8, 1))
+    extremes = np.tile(np.eye(5)[0], (8, 1))
+    assert choose_smoothing(torn, extremes) < smoothing_for(8), "the extremes alone are given"
+    middle = np.tile(np.eye(5)[1], (8, 1))
+    assert choose_smoothing(torn, middle) == smoothing_for(8)
+    assert choose_smoothing(extremes, extremes) == smoothing_for(8), "no difference"
