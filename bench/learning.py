@@ -37,6 +37,13 @@ SEEDS = "11,12,13"
 TEST_ROWS = 1000
 MEASURES = ("accuracy", "macro_f1", "ece", "refit_seconds", "finetune_seconds", "peak_mib")
 
+HEADING = """# Learning curves
+
+Written by `python -m bench.learning --out DIR` (`make curves`): medians over the seeds, on the first 1,000 test rows; for sets accuracy is exact match
+and ECE that of the whole set. `goals`: what falls short of the goals of accuracy and macro-F1 (where there are some) or of the calibration goal (.06 from 64 labels on, .08 below).
+Seconds are wall time on whatever else the machine did; MiB is the process's high-water mark so far.
+"""
+
 Row = dict[str, Any]
 Key = tuple[str, str, int, int]
 
@@ -136,7 +143,7 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
 def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
     """`learning.md` with the table and one picture per set."""
     out.mkdir(parents=True, exist_ok=True)
-    lines = ["| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
+    lines = [HEADING, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
     (out / "learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name in dict.fromkeys(row["set"] for row in rows):
