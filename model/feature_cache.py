@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -154,6 +154,10 @@ class Encoding(Protocol):
         ...
 
 
+Build = Callable[[Sequence[Text]], np.ndarray]
+"""Texts -> features [n, depth, width]."""
+
+
 class CachedEncoder:
     """An encoder that looks into the cache first. Thread-safe; counts its hits and misses."""
 
@@ -167,23 +171,34 @@ class CachedEncoder:
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [n, depth, width], rounded to float16 whether they were cached or not."""
-        keys = [self._prefix + text_key(text) for text in texts]
-        unique = dict(zip(keys, texts, strict=True))
-        found = dict(zip(unique, self.cache.get_many(list(unique)), strict=True))
-        missing = [key for key, value in found.items() if value is None]
-        for portion in portions(missing, lambda key: characters_of(unique[key]), texts=BATCH, characters=KEPT):
-            fresh = self.encoder.embed([unique[key] for key in portion]).astype(np.float16)
-            rows = [(key, row.tobytes()) for key, row in zip(portion, fresh, strict=True)]
-            found.update(rows)
-            self.cache.put_many(rows)
+        features, missing = self._look_up(self._prefix, texts, self.encoder.embed)
         with self._counting:
-            self.misses += len(missing)
-            self.hits += len(texts) - len(missing)
-        return self._decode([found[key] for key in keys])
+            self.misses += missing
+            self.hits += len(texts) - missing
+        return features
+
+    def derive(self, purpose: str, texts: Sequence[Text], build: Build) -> np.ndarray:
+        """Features [n, depth, width] that `build` makes of texts, kept as `embed` keeps the encoder's own. `purpose`
+        names all that they depend on besides encoder and text."""
+        prefix = self._prefix + xxhash.xxh3_64(purpose.encode("utf-8", "surrogatepass")).digest()
+        return self._look_up(prefix, texts, build)[0]
 
     def holds(self, texts: Sequence[Text]) -> list[bool]:
         """Whether each text can be had without encoding it."""
         return self.cache.has_many([self._prefix + text_key(text) for text in texts])
+
+    def _look_up(self, prefix: bytes, texts: Sequence[Text], build: Build) -> tuple[np.ndarray, int]:
+        """The features, and how many of them had to be built."""
+        keys = [prefix + text_key(text) for text in texts]
+        unique = dict(zip(keys, texts, strict=True))
+        found = dict(zip(unique, self.cache.get_many(list(unique)), strict=True))
+        missing = [key for key, value in found.items() if value is None]
+        for portion in portions(missing, lambda key: characters_of(unique[key]), texts=BATCH, characters=KEPT):
+            fresh = build([unique[key] for key in portion]).astype(np.float16)
+            rows = [(key, row.tobytes()) for key, row in zip(portion, fresh, strict=True)]
+            found.update(rows)
+            self.cache.put_many(rows)
+        return self._decode([found[key] for key in keys]), len(missing)
 
     def _decode(self, values: Sequence[Any]) -> np.ndarray:
         flat = np.frombuffer(b"".join(values), dtype=np.float16)

@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from model.coldstart import normalise
 from model.labelnames import words_of
+from model.portions import characters_of, portions
 from model.spec import Control, Text
 
 Floats = NDArray[np.floating]
@@ -33,6 +34,12 @@ SHARPNESS = 30.0
 CLOSER, STEEPNESS = 0.15, 40.0
 """How much closer to a label's name (cosine) the closest sentence is than the mean of all when it takes half of the
 last layer. A text that is about a label all along is closer as a whole."""
+
+READING = "focus 1"
+"""Part of the key under which features are kept: to be changed along with `pool_sentences` and its numbers."""
+
+AT_ONCE = 64_000
+"""Characters of long texts whose sentences are in memory at a time."""
 
 _END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
 
@@ -60,20 +67,32 @@ class Focused:
 
     def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Pooled outputs, float32 [n, depth, width]."""
-        long = {index: split_sentences(text[0]) for index, text in enumerate(texts) if is_long(text)}
-        if not long or not self._names:
+        long = np.array([bool(self._names) and is_long(text) for text in texts], dtype=bool)
+        if not long.any():
             return self._embedder.embed(texts)
-        short = [index for index in range(len(texts)) if index not in long]
-        unique = list(dict.fromkeys((sentence,) for sentences in long.values() for sentence in sentences))
-        # In one call, so that the encoder sorts and packs them all; a cache knows the sentences from the last time.
-        found = self._embedder.embed([*(texts[index] for index in short), *unique, *self._names])
-        row = {text: len(short) + index for index, text in enumerate(unique)}
-        queries = found[len(short) + len(unique) :, -1]
         result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
-        result[short] = found[: len(short)]
-        for index, sentences in long.items():
-            result[index] = pool_sentences(found[[row[(sentence,)] for sentence in sentences]], queries)
+        if not long.all():
+            result[~long] = self._embedder.embed([text for text, is_one in zip(texts, long, strict=True) if not is_one])
+        result[long] = self._read_long([text for text, is_one in zip(texts, long, strict=True) if is_one])
         return result
+
+    def _read_long(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """From the cache where there is one: a hundred sentences a text, at every refit, are too many to pool again."""
+        derive = getattr(self._embedder, "derive", None)
+        if derive is not None:
+            return derive("\0".join([READING, *(name[0] for name in self._names)]), texts, self._read_sentences)
+        # Few at a time: a thousand texts have a gigabyte of sentences.
+        parts = portions(texts, characters_of, characters=AT_ONCE)
+        return np.concatenate([self._read_sentences(part) for part in parts])
+
+    def _read_sentences(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        sentences = [split_sentences(text[0]) for text in texts]
+        unique = list(dict.fromkeys((sentence,) for found in sentences for sentence in found))
+        # In one call, so that the encoder sorts and packs them all; a cache knows the sentences from the last time.
+        features = self._embedder.embed([*unique, *self._names])
+        row, queries = {text: index for index, text in enumerate(unique)}, features[len(unique) :, -1]
+        pooled = [pool_sentences(features[[row[(one,)] for one in found]], queries) for found in sentences]
+        return np.stack(pooled).astype(np.float32)
 
     def parts_of(self, text: Text) -> list[Text]:
         """What the encoder reads of a text: itself, or its sentences."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import random
+from contextlib import closing
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.encoder import Encoder
+from model.feature_cache import CachedEncoder, FeatureCache
 from model.focus import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
 from model.learning import fit_head
 from model.spec import Sample, Text
@@ -139,3 +142,22 @@ def long_texts(count: int) -> tuple[list[Text], list[str]]:
         sentences = [*said[:95], next(facts[label]), *said[95:]]
         texts.append((" ".join(sentences),))
     return texts, truth
+
+
+def test_long_texts_are_pooled_once_for_the_same_label_names(tmp_path: Path) -> None:
+    texts: list[Text] = [
+        (f"A first sentence about {topic} and so on. " * 3 + "Filler for the rest of it. " * 80,) for topic in LABELS
+    ]
+    base = WordsEncoder()
+    with closing(FeatureCache(tmp_path, 4)) as cache:
+        cached = CachedEncoder(base, cache)
+        first = Focused(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
+        read, cached.misses, cached.hits = len(base.seen), 0, 0
+        again = Focused(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
+        assert np.array_equal(first, again)
+        assert (len(base.seen), cached.hits, cached.misses) == (read, 1, 0), "no sentence was looked at again"
+        other = Focused(cached, choices(*LABELS[:2])).embed(texts)
+    plain = Focused(base, choices(*LABELS)).embed(texts)
+    np.testing.assert_allclose(first[:-1], plain, rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(other, Focused(base, choices(*LABELS[:2])).embed(texts), rtol=2e-3, atol=2e-3)
+    assert not np.allclose(other, plain, rtol=2e-3, atol=2e-3), "other queries, other features"
