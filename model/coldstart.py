@@ -22,6 +22,11 @@ HUMILITY = 0.1
 banking77, AG News and SMS spam (.12 -> .09), and costs sst2 .01."""
 
 
+PAIR_HUMILITY = 0.5
+"""For controls that read several inputs: names such as "same topic" say next to nothing about two texts read as one
+(.87 confidence at .60 accuracy before any label)."""
+
+
 def normalise(vectors: Floats) -> Floats:
     """Rows at unit length; zero rows stay zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
@@ -43,7 +48,7 @@ def refine_prototypes(names: Floats, pool: Floats) -> Floats:
     return centres
 
 
-def zero_shot(texts: Floats, prototypes: Floats) -> Floats:
+def zero_shot(texts: Floats, prototypes: Floats, humility: float = HUMILITY) -> Floats:
     """Class probabilities [n, K] by cosine similarity to the prototypes; humble ones."""
     similar = softmax(SCALE * normalise(texts) @ prototypes.T, axis=1)
-    return (1 - HUMILITY) * similar + HUMILITY / max(1, len(prototypes))
+    return (1 - humility) * similar + humility / max(1, len(prototypes))

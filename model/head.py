@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.calibration import apply_temperature
-from model.coldstart import SCALE, normalise, zero_shot
+from model.coldstart import HUMILITY, SCALE, normalise, zero_shot
 from model.features import Terms, dense_features
 from model.linear import softmax_rows
 from model.spec import Text
@@ -53,6 +53,7 @@ class Reference:
     prototypes: Floats
     similarity: Floats
     taught: TaughtLabels | None = None
+    humility: float = HUMILITY
 
     def prior(self, pooled: Floats) -> Floats:
         """Similarity of each text to each label, centred by the pool [n, K]; with a trained head its log-odds, scaled
@@ -63,7 +64,7 @@ class Reference:
 
     def zero_shot(self, pooled: Floats) -> Floats:
         """What is answered with no label at all: probabilities [n, K]."""
-        names = zero_shot(pooled[:, -1], self.prototypes)
+        names = zero_shot(pooled[:, -1], self.prototypes, self.humility)
         return names if self.taught is None else self.taught.probabilities(pooled[:, -1], names)
 
 
@@ -130,6 +131,7 @@ class LinearHead:
             "multilabel": self.multilabel,
             "temperature": self.temperature,
             "zero_share": self.zero_share,
+            "humility": self.reference.humility,
             "threshold": self.threshold,
             "members": [
                 {**asdict(m.choice), "weight": m.weight, "has_words": m.word_coefficients is not None}
@@ -178,12 +180,13 @@ def restore_head(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Li
         for index, item in enumerate(config["members"])
     )
     known = {"kind", "labels", "multilabel", "temperature", "zero_share", "threshold", "members", "vocabulary"}
-    known |= {"taught"}
+    known |= {"taught", "humility"}
+    humility = float(config.get("humility", HUMILITY))
     taught = restore_taught(config.get("taught"), tensors, config["multilabel"])
     return LinearHead(
         labels=tuple(config["labels"]),
         multilabel=config["multilabel"],
-        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught),
+        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught, humility),
         members=members,
         terms=Terms(tuple(config["vocabulary"]), tensors["idf"]),
         temperature=config["temperature"],

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coldstart import normalise, refine_prototypes
+from model.coldstart import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes
 from model.features import Terms
 from model.focus import Focused
 from model.head import Choice, LinearHead, Member, Reference, restore_head
@@ -265,4 +265,5 @@ def _reference(
     prototypes = refine_prototypes(names[:, -1], background[:, -1])
     similarity = (normalise(everything[:, -1]) @ prototypes.T).mean(0)
     taught = match_labels(getattr(embedder, "taught", None), control, labels)
-    return Reference(everything.mean(0), prototypes, similarity, taught)
+    humility = PAIR_HUMILITY if len(control.inputs) > 1 else HUMILITY
+    return Reference(everything.mean(0), prototypes, similarity, taught, humility)

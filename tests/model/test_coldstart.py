@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from model.coldstart import normalise, refine_prototypes, zero_shot
-from model.learning import fit_head
+from model.learning import fit_head, restore_head
 from tests.model.conftest import Messages
 from tests.model.fakes import WordsEncoder, choices
 
@@ -64,3 +64,16 @@ def test_no_texts_and_one_label_are_no_trouble() -> None:
     head = fit_head(choices("only"), [], [], encoder)
     assert head.scores([], encoder.embed([])).shape == (0, 1)
     np.testing.assert_allclose(head.scores([("x",)], encoder.embed([("x",)])), [[1.0]])
+
+
+def test_answers_to_pairs_are_humbler_and_stay_so_on_disk() -> None:
+    text, pair = (choices("same", "other", inputs=names) for names in (("a",), ("a", "b")))
+    encoder = WordsEncoder()
+    scores = []
+    for control, row in ((text, ("same same",)), (pair, ("same", "same"))):
+        head = fit_head(control, [], [], encoder)
+        kept = restore_head(head.config(), head.tensors())
+        features = encoder.embed([row])
+        np.testing.assert_allclose(kept.scores([row], features), head.scores([row], features), atol=1e-6)
+        scores.append(head.scores([row], features).max())
+    assert scores[0] > 0.9 and 0.5 < scores[1] <= 0.75
