@@ -61,5 +61,6 @@ def test_the_bench_goes_on_where_it_stopped(
     capsys.readouterr()
     main(["--report", str(results), "--out", str(out)])
     assert "understudy, random" in capsys.readouterr().out
-    assert (out / "learning.md").read_text().count("\n") == 2 + 5
+    page = (out / "learning.md").read_text()
+    assert page.startswith("# Learning curves") and page.count("\n| ") == 2 + 5
     assert (out / "learning-toy.png").read_bytes().startswith(b"\x89PNG")
