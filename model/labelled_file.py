@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,8 +17,6 @@ JOINT = "|"
 INPUT = "text"
 HELD_OUT = 1000
 """Most rows that are held out of a file without a test file."""
-
-Note = Callable[[str], None]
 
 
 @dataclass(frozen=True)
