@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
-from tests.e2e.test_page import ARTIFACTS, browser, log_in  # noqa: F401
+from tests.e2e.test_page import ARTIFACTS, browser, log_in, texts_of  # noqa: F401
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -59,11 +57,11 @@ def test_the_annotator_sees_the_deciding_words_and_the_confidence(
     expected = sorted(item["value"]["text"] for item in prediction["result"] if item["from_name"] == "evidence")
     [line] = [item["value"]["text"][0] for item in prediction["result"] if item["from_name"] == "understudy"]
     assert expected and line.startswith(label_of(prediction))
-    regions = WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.CSS_SELECTOR, REGIONS))
+    highlighted = texts_of(browser, REGIONS)
 
     ARTIFACTS.mkdir(exist_ok=True)
     browser.save_screenshot(str(ARTIFACTS / "evidence.png"))
-    assert sorted(region.text for region in regions) == expected, "the page highlights the very words that are named"
+    assert sorted(highlighted) == expected, "the page highlights the very words that are named"
     assert any(line in str(text) for text in browser.execute_script(SHOWN_TEXTS)), f"{line!r} is not on the page"
 
     submitted = submit_as_shown(label_studio, task["id"], prediction)

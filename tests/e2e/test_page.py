@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
@@ -62,12 +63,22 @@ def test_the_annotator_sees_the_preselected_choice(
     browser.get(f"{label_studio.server.url}/projects/{project}/data?task={task}")
     [prediction] = wait_until(lambda: label_studio.predictions(task), "opening the task asks for a prediction")
     expected = label_of(prediction)
-    chosen = WebDriverWait(browser, 60).until(lambda page: page.find_elements(By.CSS_SELECTOR, CHECKED))
+    shown = texts_of(browser, CHECKED, "./ancestor::label[1]")
 
     ARTIFACTS.mkdir(exist_ok=True)
     browser.save_screenshot(str(ARTIFACTS / "pre-label.png"))
-    shown = [element.find_element(By.XPATH, "./ancestor::label[1]").text for element in chosen]
     assert any(expected in text for text in shown), f"predicted {expected!r}, selected {shown}"
+
+
+def texts_of(browser: webdriver.Chrome, selector: str, of: str = ".") -> list[str]:
+    """The texts of what `selector` finds, or of the elements at `of` from there, once all of them can be read: the page
+    draws its elements anew while it loads."""
+
+    def read(page: webdriver.Chrome) -> list[str]:
+        found = page.find_elements(By.CSS_SELECTOR, selector)
+        return [element.find_element(By.XPATH, of).text for element in found]
+
+    return WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException]).until(read)
 
 
 def log_in(browser: webdriver.Chrome, studio: Studio) -> None:
