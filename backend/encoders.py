@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings import Settings
+from model.tally import Tally
 
 if TYPE_CHECKING:
     from model.feature_cache import CachedEncoder, FeatureCache
@@ -18,6 +19,7 @@ class Encoders:
 
     def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2) -> None:
         self._settings, self._threads, self._kept = settings, threads, tuned
+        self.tally = Tally()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
         self._cache: FeatureCache | None = None
@@ -29,8 +31,13 @@ class Encoders:
         from model.feature_cache import CachedEncoder
 
         if self._base is None:
-            encoder = Encoder(find_base_model(self._settings.base_model), threads=self._threads)
+            encoder = Encoder(find_base_model(self._settings.base_model), threads=self._threads, tally=self.tally)
             self._base = CachedEncoder(encoder, self.cache)
+        return self._base
+
+    @property
+    def loaded(self) -> CachedEncoder | None:
+        """The base encoder if it has been loaded."""
         return self._base
 
     @property
@@ -49,7 +56,7 @@ class Encoders:
 
         if weights not in self._tuned:
             directory = find_base_model(self._settings.base_model)
-            encoder = Encoder(directory, threads=self._threads, weights=weights)
+            encoder = Encoder(directory, threads=self._threads, weights=weights, tally=self.tally)
             self._tuned[weights] = CachedEncoder(encoder, self.cache)
         self._tuned.move_to_end(weights)
         while len(self._tuned) > self._kept:

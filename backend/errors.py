@@ -9,6 +9,7 @@ BackendError
 ├── PayloadTooLarge       413
 ├── StoreUnavailable      503  Redis is away, full or misconfigured
 ├── NotReady              503  models are still loading
+├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
 ├── LabelStudioError      502  Label Studio refused or did not answer
 └── SettingsError         (start) a setting has an unusable value
 """
@@ -83,6 +84,13 @@ class NotReady(BackendError):
     """Models are still loading."""
 
     code = "not_ready"
+    status = 503
+
+
+class Overloaded(BackendError):
+    """More work waits than can be done in time; `retry_after` in the evidence: seconds until there is room."""
+
+    code = "overloaded"
     status = 503
 
 

@@ -11,6 +11,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.helpers import runner_up
 from backend.services import Services
+from backend.serving.predictors import alone
 from model.spec import Document, Prediction, TaskSpec
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         except Exception as error:
             failed.append(error)
 
-    in_time = services.predictors.run([compute], SECONDS)
+    in_time = services.predictors.run([alone(compute)], SECONDS)
     if failed:
         raise failed[0]
     if not in_time:

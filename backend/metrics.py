@@ -24,6 +24,34 @@ class Metrics:
         self.declined = Counter(
             "understudy_predictions_declined", "Tasks declined, by reason.", ["reason"], registry=self.registry
         )
+        self.stage = Histogram(
+            "understudy_stage_seconds",
+            "Time of a /predict by stage: parse, read (tasks, and what is known of them), queue, compute (a chunk), reply.",
+            ["stage"],
+            buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 100),
+            registry=self.registry,
+        )
+        self.chunk_texts = Histogram(
+            "understudy_chunk_texts",
+            "Tasks computed in one go, of all requests that were waiting.",
+            buckets=(1, 2, 4, 8, 12, 16),
+            registry=self.registry,
+        )
+        self.chunk_fill = Histogram(
+            "understudy_chunk_fill",
+            "How full a chunk was, by texts or characters, whichever bounds it.",
+            buckets=(0.1, 0.25, 0.5, 0.75, 1),
+            registry=self.registry,
+        )
+        self.refused = Counter(
+            "understudy_predict_refused", "/predict requests refused because too much waited.", registry=self.registry
+        )
+        self.swap_seconds = Histogram(
+            "understudy_swap_seconds",
+            "From a version's files to a warm model.",
+            buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
         self.highlights = Counter(
             "understudy_highlights",
             "Tasks to be highlighted, by outcome.",

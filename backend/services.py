@@ -8,7 +8,10 @@ from dataclasses import dataclass, field
 from backend.background import Background
 from backend.metrics import Metrics
 from backend.secrets_store import admin_token, webhook_secret
+from backend.serving.admission import Admission, predict_slots
+from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter
+from backend.serving.instruments import Instruments
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings import Settings
@@ -27,6 +30,8 @@ class Services:
     metrics: Metrics
     admin_token: str
     webhook_secret: str
+    answers: AnswerCache
+    admission: Admission
     highlighter: Highlighter = field(default_factory=Highlighter)
 
     def stop(self) -> None:
@@ -46,12 +51,15 @@ def build_services(settings: Settings) -> Services:
         settings,
         stores,
         registry,
-        Predictors(threads),
+        Predictors(threads, metrics),
         background,
         metrics,
         admin_token(settings),
         webhook_secret(settings),
+        AnswerCache(settings.answer_cache_mb << 20),
+        Admission(predict_slots(settings.web_threads)),
     )
+    metrics.registry.register(Instruments(services))
     registry.start()
     background.start()
     return services

@@ -52,7 +52,9 @@ class Settings(BaseSettings):
         SecretStr(""), description="Bearer token of /admin; generated into DATA_DIR (mode 0600) when empty."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
-    web_threads: int = Field(16, ge=2, le=256, description="HTTP threads of the web process.")
+    web_threads: int = Field(
+        32, ge=2, le=256, description="HTTP threads of the web process; a quarter is never taken by /predict."
+    )
     predict_threads: int = Field(0, ge=0, le=256, description="Predictor threads; 0 means one per core.")
     predict_deadline: float = Field(
         80.0,
@@ -63,6 +65,7 @@ class Settings(BaseSettings):
     max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
     feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
+    answer_cache_mb: int = Field(32, ge=1, le=65536, description="Upper bound of the answers kept in memory, in MiB.")
     pool_size: int = Field(4000, ge=100, le=1_000_000, description="Unlabelled texts kept per project for cold start.")
     poll_seconds: float = Field(
         2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from model.base_model import find_base_model, read_config, read_pooling, read_wi
 from model.errors import EncoderError
 from model.pairs import interact, two_segments
 from model.spec import Text
+from model.tally import Tally
 from model.taught_file import read_taught
 from model.windows import Window, Windows
 
@@ -36,9 +38,11 @@ class Encoder:
     `threads`: torch threads of this process (None leaves them as they are). Raises EncoderError.
     """
 
-    def __init__(self, directory: Path, *, threads: int | None = 1, weights: Path | None = None) -> None:
+    def __init__(
+        self, directory: Path, *, threads: int | None = 1, weights: Path | None = None, tally: Tally | None = None
+    ) -> None:
         config = read_config(directory)
-        self.directory = directory
+        self.directory, self.tally = directory, tally or Tally()
         self.pooling = read_pooling(directory)
         self.depth = min(KEPT_LAYERS, int(config.get("num_hidden_layers", config.get("n_layers", KEPT_LAYERS))))
         window = read_window(directory, config)
@@ -73,13 +77,24 @@ class Encoder:
         result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
         if not texts:
             return result
+        began = time.perf_counter()
         windows = sorted(self._windows.split(texts), key=lambda window: len(window.ids))
+        tokenised = time.perf_counter()
         tokens = np.zeros(len(texts), dtype=np.float32)
+        forwards = 0
         for chunk in _chunks(windows):
+            forwards += 1
             pooled = self._engine.forward(chunk).numpy()
             for window, vectors in zip(chunk, pooled, strict=True):
                 result[window.text] += vectors * len(window.ids)
                 tokens[window.text] += len(window.ids)
+        self.tally.add(
+            texts=len(texts),
+            tokens=int(tokens.sum()),
+            forwards=forwards,
+            tokenise_seconds=tokenised - began,
+            forward_seconds=time.perf_counter() - tokenised,
+        )
         return result / tokens[:, None, None]
 
 

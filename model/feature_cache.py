@@ -137,6 +137,11 @@ class FeatureCache:
         with self._environment.begin() as transaction:
             return int(transaction.stat(self._values)["entries"])
 
+    def bytes(self) -> int:
+        """Of the file that are in use."""
+        info = self._environment.info()
+        return int(info["last_pgno"] + 1) * _PAGE
+
     def close(self) -> None:
         """Release the file."""
         self._environment.close()

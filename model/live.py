@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,8 @@ class LiveModel:
     tuned: Embedder | None = None
     manifest: Manifest | None = None
     configs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
+    """Of this object in this process: names of versions come again, after a restored backup say."""
 
     def predict(self, documents: Sequence[Document], options: Options | None = None) -> list[list[Prediction]]:
         """Per document, the answers of the controls whose inputs it holds.

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 Text = tuple[str, ...]
@@ -84,7 +85,7 @@ class TaskSpec:
     inputs: tuple[Input, ...]
     controls: tuple[Control, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes when inputs, controls or label sets change; 16 hex digits."""
         text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=True)

@@ -59,7 +59,9 @@ def setup() -> Response:
 def predict() -> Response:
     """One result per task, all of one version."""
     wired = services()
-    body = read_body()
+    stage = wired.metrics.stage
+    with stage.labels("parse").time():
+        body = read_body()
     tasks = body.get("tasks")
     if not isinstance(tasks, list):
         raise BadRequest("tasks: a list is needed", field="tasks")
@@ -68,7 +70,8 @@ def predict() -> Response:
     if config is None and project is not None:
         config = wired.stores.projects.config(project)
     items, version = answer_request(wired, project, config, tasks)
-    return reply({"results": items, "model_version": version})
+    with stage.labels("reply").time():
+        return reply({"results": items, "model_version": version})
 
 
 @blueprint.post("/webhook")

@@ -58,6 +58,8 @@ def error_reply(error: BackendError) -> Response:
     if error.status == 422:
         # Label Studio shows its user the reason phrase and ignores the body.
         answer.status = f"422 {_phrase(error.message)}"
+    if error.evidence.get("retry_after"):
+        answer.headers["Retry-After"] = str(error.evidence["retry_after"])
     if error.status == 401:
         answer.headers["WWW-Authenticate"] = 'Basic realm="understudy"'
     return answer

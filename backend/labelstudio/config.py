@@ -55,6 +55,11 @@ def skipped_controls(xml: Any) -> tuple[str, ...]:
     return _read(_checked(xml))[1]
 
 
+def cached_configs() -> Any:
+    """Hits, misses and size of the cache of parsed configs: at most 64 of at most 256 KiB."""
+    return _read.cache_info()
+
+
 def elements_of(xml: Any) -> Iterator[Element]:
     """Every tag of a label config in document order. Raises BadRequest as above."""
     return (element for element, _ in _walk(_parse(_checked(xml))))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.labelstudio.helpers import Helper, evidence_results
 from backend.metrics import Metrics
-from backend.serving.predictors import Predictors
+from backend.serving.predictors import Predictors, alone
 from model.spec import Prediction
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def highlight(
             failed.append(wanted.index)
             log.exception("task answered without highlights")
 
-    predictors.run([partial(one, wanted) for wanted in tasks], seconds)
+    predictors.run([alone(partial(one, wanted)) for wanted in tasks], seconds)
     done = dict(found)  # a chunk that is late may still write into `found`
     late = len(tasks) - len(done) - len(failed)
     metrics.highlights.labels("done").inc(len(done))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,9 @@ from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_do
 from backend.labelstudio.helpers import NO_HELPERS, Helper, Helpers, explained_answer, summary_results
 from backend.labelstudio.results import to_prediction
 from backend.metrics import Metrics
+from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
-from backend.serving.predictors import Predictors
+from backend.serving.predictors import Chunk, Predictors
 from backend.settings import Settings
 from model.portions import characters_of, portions
 from model.spec import Prediction, TaskSpec
@@ -23,12 +24,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Item = dict[str, Any] | list[Any]
-Row = tuple[int, dict[str, str], dict[str, list[str]]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Request:
-    """What the chunks of one request share; they write `items` and `answers`, each at its own tasks."""
+    """What the rows of one request share; threads write `items` and `answers`, each at its own tasks."""
 
     model: LiveModel
     spec: TaskSpec
@@ -37,6 +37,32 @@ class _Request:
     metrics: Metrics
     items: list[Item]
     answers: dict[int, list[Prediction]] = field(default_factory=dict)
+
+    def take(self, index: int, predictions: list[Prediction]) -> None:
+        """The answers to the task at `index`."""
+        item = to_prediction(self.spec, predictions, self.model.version)
+        if not predictions or item["score"] < self.settings.abstain_below:
+            self.metrics.declined.labels("unsure").inc()
+            return
+        summary = self.helpers.summary
+        self.answers[index] = predictions
+        self.items[index] = _with_results(item, summary_results(summary, self.spec, predictions) if summary else [])
+        self.metrics.predictions.inc()
+
+
+@dataclass(frozen=True, eq=False)
+class _Row:
+    """One readable task. `key` names its answers in the cache of answers."""
+
+    request: _Request
+    index: int
+    document: dict[str, str]
+    options: dict[str, list[str]]
+    key: bytes
+
+    @property
+    def length(self) -> int:
+        return characters_of(tuple(self.document.values()))
 
 
 def answer_tasks(
@@ -48,20 +74,25 @@ def answer_tasks(
     predictors: Predictors,
     metrics: Metrics,
     left: Callable[[], float],
+    cache: AnswerCache,
     helpers: Helpers = NO_HELPERS,
     highlighter: Callable[[LiveModel, Wanted], Words] | None = None,
 ) -> tuple[list[Item], dict[int, dict[str, str]]]:
     """(one item per task, task id -> document of the readable ones). What is not done when time is up is declined.
 
-    With an `evidence` control in the config, `highlighter` explains answers in what time is left after all of them."""
+    With an `evidence` control in the config, `highlighter` explains answers in what time is left after all of them.
+    Raises Overloaded when so much waits that none of it would be done in time."""
     request = _Request(model, spec, helpers, settings, metrics, [[] for _ in tasks])
-    rows, documents = _read(request, tasks)
+    with metrics.stage.labels("read").time():
+        rows, documents = _read(request, tasks)
+        unknown = _recall(rows, cache)
     # Texts of like length share a chunk, so that none waits for a longer one in its batch.
-    rows.sort(key=_length)
-    in_time = predictors.run([_chunk(request, chunk) for chunk in portions(rows, _length)], left())
+    unknown.sort(key=lambda row: row.length)
+    predictors.check_room(len(unknown), left())
+    in_time = predictors.run([_chunk(model, portion, cache) for portion in _portions(model, unknown)], left())
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
-        late = sum(not items[index] for index, _, _ in rows)
+        late = sum(not items[row.index] for row in unknown)
         metrics.declined.labels("deadline").inc(late)
         log.warning("deadline: %s of %s tasks declined", late, len(tasks))
     if helpers.evidence and highlighter:
@@ -80,9 +111,9 @@ def answer_tasks(
     return items, documents
 
 
-def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[Row], dict[int, dict[str, str]]]:
+def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[_Row], dict[int, dict[str, str]]]:
     """The readable tasks, and the documents of those that nobody has annotated."""
-    rows: list[Row] = []
+    rows: list[_Row] = []
     documents: dict[int, dict[str, str]] = {}
     for index, task in enumerate(tasks):
         try:
@@ -92,55 +123,63 @@ def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[Row], dict[int,
             request.metrics.declined.labels("unreadable").inc()
             log.debug("task declined: %s", reason.reason)
             continue
-        rows.append((index, document, options))
+        rows.append(_Row(request, index, document, options, answer_key(request.model.serial, document, options)))
         if isinstance(task.get("id"), int) and not task.get("annotations"):
             documents[task["id"]] = document
     return rows, documents
 
 
-def _length(row: Row) -> int:
-    return characters_of(tuple(row[1].values()))
+def _recall(rows: Sequence[_Row], cache: AnswerCache) -> list[_Row]:
+    """Answers what this model has answered before; the rest."""
+    unknown = []
+    for row in rows:
+        known = cache.get(row.key)
+        if known is None:
+            unknown.append(row)
+        else:
+            row.request.take(row.index, known)
+    return unknown
 
 
-def _chunk(request: _Request, rows: Sequence[Row]) -> Callable[[], None]:
-    def compute() -> None:
+def _portions(model: LiveModel, rows: Sequence[_Row]) -> Iterator[list[_Row]]:
+    return portions(rows, lambda row: row.length)
+
+
+def _chunk(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> Chunk:
+    def compute(rows: Sequence[_Row]) -> None:
         try:
-            _answer(request, rows)
+            _answer(model, rows, cache)
         except Exception:
             log.exception("a chunk failed; its tasks are tried one by one")
             for row in rows:
                 try:
-                    _answer(request, [row])
+                    _answer(model, [row], cache)
                 except Exception:
-                    request.metrics.declined.labels("error").inc()
+                    row.request.metrics.declined.labels("error").inc()
                     log.exception("task declined")
 
-    return compute
+    return Chunk(compute, rows, model.serial, sum(row.length for row in rows))
 
 
-def _answer(request: _Request, rows: Sequence[Row]) -> None:
-    model, spec, summary = request.model, request.spec, request.helpers.summary
-    answers = model.predict([document for _, document, _ in rows], [options for _, _, options in rows])
-    for (index, _, _), predictions in zip(rows, answers, strict=True):
-        item = to_prediction(spec, predictions, model.version)
-        if not predictions or item["score"] < request.settings.abstain_below:
-            request.metrics.declined.labels("unsure").inc()
-            continue
-        request.answers[index] = predictions
-        request.items[index] = _with_results(item, summary_results(summary, spec, predictions) if summary else [])
-        request.metrics.predictions.inc()
+def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:
+    """Answers rows of any number of requests that this model answers."""
+    answers = model.predict([row.document for row in rows], [row.options for row in rows])
+    for row, predictions in zip(rows, answers, strict=True):
+        cache.put(row.key, predictions)
+        row.request.take(row.index, predictions)
 
 
 def _wanted(
-    request: _Request, helper: Helper, rows: Sequence[Row], items: Sequence[Item], tasks: Sequence[Any]
+    request: _Request, helper: Helper, rows: Sequence[_Row], items: Sequence[Item], tasks: Sequence[Any]
 ) -> list[Wanted]:
     """The answers whose words can be highlighted, in the order of the tasks."""
     shown = {item.name: item for item in request.spec.inputs}.get(helper.to_name)
     wanted: list[Wanted] = []
-    for index, document, options in sorted(rows, key=lambda row: row[0]):
-        answer = explained_answer(helper, request.spec, request.answers.get(index, [])) if items[index] else None
-        if answer is not None and shown is not None and is_shown_as_read(shown, tasks[index]["data"]):
-            wanted.append(Wanted(index, document, answer, options.get(answer.control)))
+    for row in sorted(rows, key=lambda row: row.index):
+        answered = request.answers.get(row.index, []) if items[row.index] else []
+        answer = explained_answer(helper, request.spec, answered)
+        if answer is not None and shown is not None and is_shown_as_read(shown, tasks[row.index]["data"]):
+            wanted.append(Wanted(row.index, row.document, answer, row.options.get(answer.control)))
     return wanted
 
 

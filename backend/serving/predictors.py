@@ -1,4 +1,8 @@
-"""The threads that compute predictions: as many as cores, fed by one queue in which no request starves another."""
+"""The threads that compute predictions: as many as cores, fed by one queue in which no request starves another.
+
+Nobody waits for a batch to fill up: a thread that becomes free takes what is waiting, and chunks of one key that wait
+at that moment are computed as one.
+"""
 
 from __future__ import annotations
 
@@ -7,26 +11,65 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.errors import Overloaded
+from backend.metrics import Metrics
+from model.portions import CHARACTERS, TEXTS
 
 log = logging.getLogger(__name__)
 
-Chunk = Callable[[], None]
+SMALL = 8
+"""Rows up to which somebody sits and waits for a request: it goes before larger ones."""
+
+SMALL_IN_A_ROW = 3
+"""After so many small requests a large one has its turn, so that it cannot starve."""
+
+REMEMBERED = 0.2
+"""Share of the newest chunk in the estimate of the pace."""
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Rows that one thread computes in one go, at most half a second's work.
+
+    `compute` may get the rows of several chunks of the same `key`; None is computed alone. `size` in characters."""
+
+    compute: Callable[[Sequence[Any]], None]
+    rows: Sequence[Any] = (None,)
+    key: object = None
+    size: int = 0
+
+
+def alone(compute: Callable[[], None]) -> Chunk:
+    """A chunk that is not computed together with others."""
+    return Chunk(lambda _: compute())
 
 
 class Work:
-    """One request's chunks, and how many are done."""
+    """One request's chunks, and how many are not done."""
 
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = deque(chunks)
         self.open = len(chunks)
+        self.small = sum(len(chunk.rows) for chunk in chunks) <= SMALL
+        self.size = sum(chunk.size for chunk in chunks)
+        self.came = time.perf_counter()
+        self.begun = False
         self.done = threading.Event()
 
 
 class Predictors:
-    """Runs chunks round robin over the requests: one task does not wait for a thousand others."""
+    """Runs chunks: small requests first, large ones round robin. `bound` is the most characters that may wait."""
 
-    def __init__(self, threads: int) -> None:
-        self._requests: deque[Work] = deque()
+    def __init__(self, threads: int, metrics: Metrics | None = None, limits: tuple[int, int] = (TEXTS, CHARACTERS)):
+        self._metrics = metrics or Metrics()
+        self._texts, self._characters = limits
+        self._small: deque[Work] = deque()
+        self._large: deque[Work] = deque()
+        self._small_runs = 0
+        self._pace: float | None = None  # characters a second, of all threads
         self._changed = threading.Condition()
         self._stopped = False
         self._threads = [
@@ -41,13 +84,29 @@ class Predictors:
             return True
         work = Work(chunks)
         with self._changed:
-            self._requests.append(work)
-            self._changed.notify_all()
+            (self._small if work.small else self._large).append(work)
+            self._changed.notify(len(chunks))
         if work.done.wait(max(0.0, seconds)):
             return True
         with self._changed:
             work.chunks.clear()
         return False
+
+    def check_room(self, rows: int, seconds: float) -> None:
+        """Raises Overloaded when what waits before a request of so many rows will take longer than `seconds`: nothing
+        would come of waiting, too."""
+        with self._changed:
+            wait = self._seconds_of(self._small if rows <= SMALL else self._large)
+        if wait > seconds:
+            raise Overloaded(
+                f"{wait:.0f} s of work wait already, more than PREDICT_DEADLINE leaves", retry_after=round(wait) + 1
+            )
+
+    def waiting(self) -> tuple[int, int]:
+        """(requests, rows) that wait now."""
+        with self._changed:
+            works = [*self._small, *self._large]
+            return len(works), sum(len(chunk.rows) for work in works for chunk in work.chunks)
 
     def stop(self) -> None:
         """End the threads after their present chunk."""
@@ -55,27 +114,80 @@ class Predictors:
             self._stopped = True
             self._changed.notify_all()
 
+    def _seconds_of(self, queue: deque[Work]) -> float:
+        """How long what waits in this queue will take; 0 as long as nobody knows."""
+        if not self._pace:
+            return 0.0
+        return sum(chunk.size for work in queue for chunk in work.chunks) / self._pace
+
     def _serve(self) -> None:
         while True:
             with self._changed:
-                while not self._requests and not self._stopped:
+                while not (self._small or self._large or self._stopped):
                     self._changed.wait()
                 if self._stopped:
                     return
-                work = self._requests.popleft()
-                if not work.chunks:
-                    continue
-                chunk = work.chunks.popleft()
-                if work.chunks:
-                    self._requests.append(work)
-            try:
-                chunk()
-            except Exception:  # a chunk handles its own errors; a thread must not die of one
-                log.exception("predictor")
+                taken = self._take()
+            if not taken:
+                continue
+            self._compute([chunk for _, chunk in taken])
             with self._changed:
-                work.open -= 1
-                if work.open == 0:
-                    work.done.set()
+                for work, _ in taken:
+                    work.open -= 1
+                    if work.open == 0:
+                        work.done.set()
+
+    def _take(self) -> list[tuple[Work, Chunk]]:
+        """The next chunk, and those of its key that wait and fit in; none when the request has been given up."""
+        first_small = self._small and (self._small_runs < SMALL_IN_A_ROW or not self._large)
+        queue = self._small if first_small else self._large
+        self._small_runs = self._small_runs + 1 if first_small else 0
+        work = queue.popleft()
+        if not work.chunks:
+            return []
+        taken = [(work, work.chunks.popleft())]
+        if work.chunks:
+            queue.append(work)
+        if taken[0][1].key is not None:
+            self._merge(taken)
+        now = time.perf_counter()
+        for mine, _ in taken:
+            if not mine.begun:
+                mine.begun = True
+                self._metrics.stage.labels("queue").observe(now - mine.came)
+        return taken
+
+    def _merge(self, taken: list[tuple[Work, Chunk]]) -> None:
+        first = taken[0][1]
+        texts, size = len(first.rows), first.size
+        for queue in (self._small, self._large):
+            for work in tuple(queue):
+                head = work.chunks[0] if work.chunks else None
+                if head is None or head.key != first.key:
+                    continue
+                if texts + len(head.rows) > self._texts or size + head.size > self._characters:
+                    continue
+                taken.append((work, work.chunks.popleft()))
+                texts, size = texts + len(head.rows), size + head.size
+                if not work.chunks:
+                    queue.remove(work)
+
+    def _compute(self, chunks: Sequence[Chunk]) -> None:
+        rows = [row for chunk in chunks for row in chunk.rows]
+        size = sum(chunk.size for chunk in chunks)
+        began = time.perf_counter()
+        try:
+            chunks[0].compute(rows)
+        except Exception:  # a chunk handles its own errors; a thread must not die of one
+            log.exception("predictor")
+        took = time.perf_counter() - began
+        self._metrics.stage.labels("compute").observe(took)
+        if not size:
+            return
+        self._metrics.chunk_texts.observe(len(rows))
+        self._metrics.chunk_fill.observe(max(len(rows) / self._texts, size / self._characters))
+        pace = size / max(took, 1e-6) * len(self._threads)
+        self._pace = pace if self._pace is None else (1 - REMEMBERED) * self._pace + REMEMBERED * pace
 
 
 def deadline(seconds: float) -> Callable[[], float]:

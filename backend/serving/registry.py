@@ -36,7 +36,7 @@ class Registry:
     def __init__(self, settings: Settings, projects: ProjectStore, versions: VersionStore, metrics: Metrics) -> None:
         self._settings, self._versions, self._metrics = settings, versions, metrics
         self._projects = projects
-        self._encoders = Encoders(settings, threads=1, tuned=4)
+        self.encoders = Encoders(settings, threads=1, tuned=4)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()
@@ -89,7 +89,7 @@ class Registry:
         key = (live.version if live else FIRST, project if live else 0, spec.digest)
         with self._adapting:
             if key not in self._adapted:
-                self._adapted[key] = adapt(live, spec, self._encoders.base)
+                self._adapted[key] = adapt(live, spec, self.encoders.base)
             self._adapted.move_to_end(key)
             while len(self._adapted) > KEPT_ADAPTED:
                 self._adapted.popitem(last=False)
@@ -118,7 +118,7 @@ class Registry:
         self._reason = "the encoder is loading"
         from model.warming import warm_up
 
-        warm_up(self._encoders.base)
+        warm_up(self.encoders.base)
         use_one_thread()
         self._reason = "the versions are loading"
         self._catch_up()
@@ -149,7 +149,7 @@ class Registry:
 
         began = time.monotonic()
         try:
-            model = load_version(self._settings.models_dir, project, version, self._encoders.base, self._encoders.open)
+            model = load_version(self._settings.models_dir, project, version, self.encoders.base, self.encoders.open)
             model.warm()
         except (ModelError, OSError) as error:
             self._failed[(project, version)] = (time.monotonic(), str(error))
@@ -163,4 +163,5 @@ class Registry:
         if previous is not None:
             self._metrics.live.remove(str(project), previous.version)
         self._metrics.live.labels(str(project), version).set(1)
+        self._metrics.swap_seconds.observe(time.monotonic() - began)
         log.info("swapped project=%s version=%s seconds=%.3f", project, version, time.monotonic() - began)

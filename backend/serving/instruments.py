@@ -1,0 +1,58 @@
+"""What /metrics reads off caches, queue and encoder when it is asked: they count for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend.labelstudio.config import cached_configs
+
+if TYPE_CHECKING:
+    from backend.services import Services
+
+
+class Instruments(Collector):
+    """A Prometheus collector over the running services."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, read now."""
+        yield from self._caches()
+        requests, rows = self._services.predictors.waiting()
+        yield GaugeMetricFamily("understudy_queued_requests", "Requests that wait for a predictor.", value=requests)
+        yield GaugeMetricFamily("understudy_queued_tasks", "Tasks that wait for a predictor.", value=rows)
+        yield from self._encoder()
+
+    def _caches(self) -> Iterator[Metric]:
+        lookups = CounterMetricFamily(
+            "understudy_cache_lookups", "Look-ups of caches by outcome.", labels=["cache", "outcome"]
+        )
+        size = GaugeMetricFamily("understudy_cache_bytes", "Bytes kept in a cache.", labels=["cache"])
+        answers, configs, encoder = self._services.answers, cached_configs(), self._services.registry.encoders.loaded
+        counts = {"answers": (answers.hits, answers.misses), "configs": (configs.hits, configs.misses)}
+        size.add_metric(["answers"], answers.bytes)
+        if encoder is not None:
+            counts["features"] = encoder.hits, encoder.misses
+            size.add_metric(["features"], encoder.cache.bytes())
+        for cache, (hits, misses) in counts.items():
+            lookups.add_metric([cache, "hit"], hits)
+            lookups.add_metric([cache, "miss"], misses)
+        yield lookups
+        yield size
+
+    def _encoder(self) -> Iterator[Metric]:
+        tally = self._services.registry.encoders.tally
+        seconds = CounterMetricFamily(
+            "understudy_encoder_seconds", "Seconds spent reading texts, by stage.", labels=["stage"]
+        )
+        seconds.add_metric(["tokenise"], tally.tokenise_seconds)
+        seconds.add_metric(["forward"], tally.forward_seconds)
+        yield seconds
+        yield CounterMetricFamily("understudy_encoder_tokens", "Tokens read.", value=tally.tokens)
+        yield CounterMetricFamily("understudy_encoder_texts", "Texts read.", value=tally.texts)
+        yield CounterMetricFamily("understudy_encoder_forwards", "Forward passes.", value=tally.forwards)
