@@ -3,22 +3,25 @@
     python -m bench.hot_swap [--clients 8] [--swaps 50] [--json]
 
 Every swap is a label's: the webhook stores it, the learner refits and publishes, the web process loads and verifies the
-files, warms up and exchanges one reference. Every reply is checked: one version only, and one result per task.
+files, warms up and exchanges one reference. The texts are known: after a swap their answers are computed anew from
+cached features, without swaps they come from the cache of answers. Every reply is checked: one version only, and one
+result per task.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
-from bench.report import milliseconds, show
+from bench.report import judge, milliseconds, show
 from bench.rig import Project, Rig, endless_rows, read_rows
 
 TASKS = 4
@@ -34,14 +37,35 @@ class Load:
     mixed: int = 0
     versions: set[str] = field(default_factory=set)
 
+    def add(self, other: Load) -> None:
+        """Take in what another load saw."""
+        self.seconds += other.seconds
+        self.failures += other.failures
+        self.mixed += other.mixed
+        self.versions |= other.versions
 
-def run_client(project: Project, texts: list[str], load: Load, stop: threading.Event) -> None:
+    def row(self) -> dict[str, Any]:
+        """As the tables show it."""
+        counts = {"requests": len(self.seconds), "failures": len(self.failures), "mixed": self.mixed}
+        return {**counts, "versions": len(self.versions), **milliseconds(self.seconds)}
+
+
+class Shared(Iterator[str]):
+    """An iterator that several threads take from."""
+
+    def __init__(self, source: Iterator[str]) -> None:
+        self._source, self._guard = source, threading.Lock()
+
+    def __next__(self) -> str:
+        with self._guard:
+            return next(self._source)
+
+
+def run_client(project: Project, texts: Iterator[str], load: Load, stop: threading.Event) -> None:
     """One client in a closed loop until `stop` is set."""
     session = requests.Session()
-    for start in itertools.count():
-        if stop.is_set():
-            return
-        batch = [texts[(start * TASKS + offset) % len(texts)] for offset in range(TASKS)]
+    while not stop.is_set():
+        batch = list(itertools.islice(texts, TASKS))
         began = time.perf_counter()
         try:
             results = project.predict(batch, session=session)
@@ -54,12 +78,10 @@ def run_client(project: Project, texts: list[str], load: Load, stop: threading.E
         load.mixed += len(versions) != 1 or len(results) != TASKS
 
 
-def under_load(project: Project, texts: list[str], clients: int, work: Any) -> Load:
-    """Run `work()` while `clients` clients predict; what they saw."""
-    load, stop = Load(), threading.Event()
-    threads = [
-        threading.Thread(target=run_client, args=(project, texts[i::clients], load, stop)) for i in range(clients)
-    ]
+def under_load(project: Project, texts: Iterator[str], clients: int, work: Callable[[], None]) -> Load:
+    """Run `work()` while `clients` clients predict what `texts` yields; what they saw."""
+    load, stop, shared = Load(), threading.Event(), Shared(texts)
+    threads = [threading.Thread(target=run_client, args=(project, shared, load, stop)) for _ in range(clients)]
     for thread in threads:
         thread.start()
     try:
@@ -96,24 +118,18 @@ def main() -> None:
         project.setup()
         project.annotate_many(list(itertools.islice(stream, 64)))
         project.settle()
-        texts = [text for text, _ in itertools.islice(stream, 400)]
-        project.predict(texts)
-        began = time.monotonic()
-        swapped = under_load(project, texts, args.clients, lambda: publish_often(project, stream, args.swaps))
-        duration = time.monotonic() - began
-        calm = under_load(project, texts, args.clients, lambda: time.sleep(duration))
-    rows_out = [
-        {
-            "load": name,
-            "requests": len(load.seconds),
-            "failures": len(load.failures),
-            "mixed": load.mixed,
-            "versions": len(load.versions),
-            **milliseconds(load.seconds),
-        }
-        for name, load in ((f"{args.swaps} swaps", swapped), ("no swaps", calm))
-    ]
-    show(f"hot swap: {args.clients} clients on /predict, {TASKS} tasks a request", rows_out, args.json)
+        known = [text for text, _ in itertools.islice(stream, 400)]
+        project.predict(known)
+        swapped, calm = Load(), Load()
+        for swaps in (args.swaps // 2, args.swaps - args.swaps // 2):
+            began = time.monotonic()
+            work = functools.partial(publish_often, project, stream, swaps)
+            swapped.add(under_load(project, itertools.cycle(known), args.clients, work))
+            work = functools.partial(time.sleep, time.monotonic() - began)
+            calm.add(under_load(project, itertools.cycle(known), args.clients, work))
+    rows_out = [{"load": f"{args.swaps} swaps", **swapped.row()}, {"load": "no swaps", **calm.row()}]
+    rows_out[0].update(judge(len(swapped.failures) + swapped.mixed, "<=", 0, "failed or mixed"))
+    show(f"hot swap: {args.clients} clients on /predict, {TASKS} known tasks a request", rows_out, args.json)
     if swapped.failures or swapped.mixed:
         raise SystemExit(f"failures: {swapped.failures[:3]}, mixed replies: {swapped.mixed}")
 

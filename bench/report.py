@@ -21,6 +21,14 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
     }
 
 
+def judge(measured: float, sense: str, bound: float, unit: str = "") -> dict[str, Any]:
+    """The fields `bar` ("<= 20 ms") and `met` of a row, which the performance page lists; `sense` is <= or >=."""
+    if sense not in ("<=", ">="):
+        raise ValueError(f"sense {sense!r} is neither <= nor >=")
+    met = measured <= bound if sense == "<=" else measured >= bound
+    return {"bar": f"{sense} {bound:g} {unit}".rstrip(), "met": bool(met)}
+
+
 def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
     """Print rows as a table, or as one JSON object a row."""
     if as_json:
