@@ -26,7 +26,7 @@ class Metrics:
         )
         self.stage = Histogram(
             "understudy_stage_seconds",
-            "Time of a /predict by stage: parse, read (tasks, and what is known of them), queue, compute (a chunk), reply.",
+            "Time of a /predict by stage: parse, read (the tasks), queue, compute (a chunk), reply.",
             ["stage"],
             buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 30, 100),
             registry=self.registry,

@@ -88,7 +88,8 @@ def answer_tasks(
         unknown = _recall(rows, cache)
     # Texts of like length share a chunk, so that none waits for a longer one in its batch.
     unknown.sort(key=lambda row: row.length)
-    predictors.check_room(len(unknown), left())
+    if unknown and len(unknown) == len(rows):  # else there is something to give, whatever becomes of the rest
+        predictors.check_room(len(unknown), left())
     in_time = predictors.run([_chunk(model, portion, cache) for portion in _portions(model, unknown)], left())
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
