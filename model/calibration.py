@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit, softmax
+from scipy.special import expit, logit
 
 from model.evaluation import SMALLEST, log_losses, log_losses_binary
+from model.linear import softmax_rows
 
 Floats = NDArray[np.floating]
 
@@ -22,7 +23,7 @@ def apply_temperature(probabilities: Floats, temperature: float, *, multilabel: 
         return probabilities
     if multilabel:
         return expit(logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)) / temperature)
-    return softmax(np.log(np.clip(probabilities, SMALLEST, 1)) / temperature, axis=1)
+    return softmax_rows(np.log(np.clip(probabilities, SMALLEST, 1)) / temperature)
 
 
 def fit_temperature(

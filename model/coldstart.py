@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import softmax
+
+from model.linear import softmax_rows
 
 Floats = NDArray[np.floating]
 
@@ -29,7 +30,9 @@ PAIR_HUMILITY = 0.5
 
 def normalise(vectors: Floats) -> Floats:
     """Rows at unit length; zero rows stay zero."""
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), 1e-12)
+    # What np.linalg.norm gives, in less time; einsum's last bits would depend on how many rows there are.
+    lengths = np.sqrt(np.square(vectors).sum(-1, keepdims=True))
+    return vectors / np.maximum(lengths, 1e-12)
 
 
 def refine_prototypes(names: Floats, pool: Floats) -> Floats:
@@ -43,12 +46,16 @@ def refine_prototypes(names: Floats, pool: Floats) -> Floats:
     share = SHARE * min(1.0, len(pool) / (8 * len(names)))
     texts, centres = normalise(pool), start
     for _ in range(ITERATIONS):
-        belongs = softmax(texts @ centres.T / TEMPERATURE, axis=1)
+        belongs = softmax_rows(texts @ centres.T / TEMPERATURE)
         centres = normalise((1 - share) * start + share * normalise(belongs.T @ texts))
     return centres
 
 
 def zero_shot(texts: Floats, prototypes: Floats, humility: float = HUMILITY) -> Floats:
     """Class probabilities [n, K] by cosine similarity to the prototypes; humble ones."""
-    similar = softmax(SCALE * normalise(texts) @ prototypes.T, axis=1)
-    return (1 - humility) * similar + humility / max(1, len(prototypes))
+    return humble_answer(normalise(texts) @ prototypes.T, humility)
+
+
+def humble_answer(similarity: Floats, humility: float = HUMILITY) -> Floats:
+    """Class probabilities [n, K] from cosine similarities [n, K]; humble ones."""
+    return (1 - humility) * softmax_rows(SCALE * similarity) + humility / max(1, similarity.shape[1])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,14 +55,47 @@ class Terms:
         return cls(tuple(vectoriser.get_feature_names_out()), vectoriser.idf_.astype(np.float32))
 
     def transform(self, texts: Sequence[Text]) -> Any:
-        """Sparse [n, terms]."""
-        from scipy.sparse import csr_matrix
+        """Sparse float32 [n, terms]: what scikit-learn's TfidfVectorizer gives, which takes 10 ms to look through a
+        vocabulary of 20,000 terms before its first text."""
+        rows = [self._count(text) for text in joined(texts)] if self.vocabulary else [{}] * len(texts)
+        ends = np.cumsum([0, *map(len, rows)])
+        columns = np.fromiter((column for row in rows for column in row), np.int32, int(ends[-1]))
+        counts = np.fromiter((count for row in rows for count in row.values()), np.float32, int(ends[-1]))
+        return weigh_terms(columns, counts, ends, self.idf)
 
-        if not self.vocabulary:
-            return csr_matrix((len(texts), 0), dtype=np.float32)
-        vectoriser = _vectoriser(vocabulary=self.vocabulary)
-        vectoriser.idf_ = self.idf
-        return vectoriser.transform(joined(texts))
+    def _count(self, text: str) -> dict[int, int]:
+        """Column -> how often, in the order of the columns."""
+        columns = self._columns
+        known = Counter(column for term in split_terms(text) if (column := columns.get(term)) is not None)
+        return dict(sorted(known.items()))
+
+    @cached_property
+    def _columns(self) -> dict[str, int]:
+        # Made at first use and kept. Two threads that come at once make the same one.
+        return {term: column for column, term in enumerate(self.vocabulary)}
+
+
+def weigh_terms(columns: NDArray[np.int32], counts: Floats, ends: NDArray[np.int64], idf: Floats) -> Any:
+    """Sparse float32 [n, terms]: (1 + ln count) idf, rows at unit length.
+
+    Row i has the entries ends[i] to ends[i + 1] of `columns` and `counts`."""
+    from scipy.sparse import csr_matrix
+
+    values = ((1 + np.log(counts)) * idf[columns]).astype(np.float32)
+    squares = np.concatenate([[0.0], np.cumsum(np.square(values, dtype=np.float64))])
+    lengths = np.sqrt(squares[ends[1:]] - squares[ends[:-1]])
+    values /= np.repeat(lengths, np.diff(ends)).astype(np.float32)
+    return csr_matrix((values, columns, ends), shape=(len(ends) - 1, len(idf)))
+
+
+def split_terms(text: str) -> list[str]:
+    """The words and word pairs of a text, lower case, as often as they come."""
+    return _analyser()(text)
+
+
+@lru_cache(maxsize=1)
+def _analyser() -> Callable[[str], list[str]]:
+    return _vectoriser().build_analyzer()
 
 
 def _vectoriser(**options: Any) -> Any:

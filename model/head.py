@@ -5,7 +5,7 @@ Everything a reply needs is a matrix product. `config()` and `tensors()` are all
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.calibration import apply_temperature
-from model.coldstart import HUMILITY, SCALE, normalise, zero_shot
+from model.coldstart import HUMILITY, SCALE, humble_answer, normalise
 from model.features import Terms, dense_features
 from model.linear import softmax_rows
 from model.spec import Text
@@ -43,6 +43,11 @@ class Member:
     intercept: Floats  # [K]
     word_coefficients: Floats | None  # [terms, K]
 
+    def complete(self, logits: Floats, prior: Floats) -> Floats:
+        """The logits [n, K], from those that features and words gave, and the texts' prior [n, K]."""
+        logits = logits + self.intercept
+        return logits + self.choice.prior * prior if self.choice.prior else logits
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -58,14 +63,27 @@ class Reference:
     def prior(self, pooled: Floats) -> Floats:
         """Similarity of each text to each label, centred by the pool [n, K]; with a trained head its log-odds, scaled
         so that the share which turns similarities into logits gives its own answer."""
-        if self.taught is not None:
-            return self.taught.log_odds(self.zero_shot(pooled)) / SCALE
-        return normalise(pooled[:, -1]) @ self.prototypes.T - self.similarity
+        similarity = self.similarity_of(pooled[:, -1])
+        return self.prior_from(similarity, self.zero_shot(pooled) if self.taught is not None else similarity)
 
     def zero_shot(self, pooled: Floats) -> Floats:
         """What is answered with no label at all: probabilities [n, K]."""
-        names = zero_shot(pooled[:, -1], self.prototypes, self.humility)
-        return names if self.taught is None else self.taught.probabilities(pooled[:, -1], names)
+        return self.zero_shot_from(self.similarity_of(pooled[:, -1]), pooled[:, -1])
+
+    def similarity_of(self, last: Floats) -> Floats:
+        """Cosine similarity [n, K] of texts to the label prototypes, from last-layer features [n, width]."""
+        return normalise(last) @ self.prototypes.T
+
+    def prior_from(self, similarity: Floats, base: Floats) -> Floats:
+        """`prior` of texts whose similarities and zero-shot answers `base` are known [n, K]."""
+        if self.taught is not None:
+            return self.taught.log_odds(base) / SCALE
+        return similarity - self.similarity
+
+    def zero_shot_from(self, similarity: Floats, last: Floats) -> Floats:
+        """`zero_shot` of texts whose similarities [n, K] are known."""
+        names = humble_answer(similarity, self.humility)
+        return names if self.taught is None else self.taught.probabilities(last, names)
 
 
 @dataclass(frozen=True)
@@ -98,29 +116,44 @@ class LinearHead:
         """Probabilities [n, K]; rows sum to 1 unless multilabel. `features` is [n, depth, width]."""
         if len(texts) == 0 or not self.labels:
             return np.zeros((len(texts), len(self.labels)))
-        base = self.reference.zero_shot(features)
+        reference, last = self.reference, features[:, -1]
+        similarity = reference.similarity_of(last)
+        base = reference.zero_shot_from(similarity, last)
+        if not self.members:
+            return self.combine((), base)
+        prior = reference.prior_from(similarity, base)
+        views = {name: dense_features(features, reference.mean, name) for name in self.views}
+        words: Any = self.terms.transform(texts) if self.uses_words else None
+        return self.combine((self._logits(member, views, words, prior) for member in self.members), base)
+
+    def _logits(self, member: Member, views: Mapping[str, Floats], words: Any, prior: Floats) -> Floats:
+        logits = views[member.choice.view] @ member.coefficients
+        if member.word_coefficients is not None:
+            logits = logits + words @ member.word_coefficients
+        return member.complete(logits, prior)
+
+    def combine(self, logits: Iterable[Floats], base: Floats) -> Floats:
+        """Probabilities [n, K] from the members' logits, in their order, and the zero-shot answers `base` [n, K]."""
         if not self.members:
             only = self.multilabel and len(self.labels) == 1  # its name does not say how often it applies
             return np.full(base.shape, 0.5) if only else apply_temperature(base, self.temperature)
-        fitted = self._average(texts, features)
+        squash = expit if self.multilabel else softmax_rows
+        fitted: Floats = sum(
+            (member.weight * squash(values) for member, values in zip(self.members, logits, strict=True)),
+            start=np.zeros((), base.dtype),
+        )
         if self.multilabel:
             return apply_temperature(fitted, self.temperature, multilabel=True)
         return apply_temperature(blend_zero_shot(fitted, base, self.zero_share), self.temperature)
 
-    def _average(self, texts: Sequence[Text], features: Floats) -> Floats:
-        prior = self.reference.prior(features)
-        views = {name: dense_features(features, self.reference.mean, name) for name in self._views()}
-        uses_words = any(member.word_coefficients is not None for member in self.members)
-        words: Any = self.terms.transform(texts) if uses_words else None
-        total = np.zeros((len(texts), len(self.labels)))
-        for member in self.members:
-            logits = views[member.choice.view] @ member.coefficients + member.intercept + member.choice.prior * prior
-            if member.word_coefficients is not None:
-                logits = logits + words @ member.word_coefficients
-            total += member.weight * (expit(logits) if self.multilabel else softmax_rows(logits))
-        return total
+    @property
+    def uses_words(self) -> bool:
+        """Whether any member reads TF-IDF words."""
+        return any(member.word_coefficients is not None for member in self.members)
 
-    def _views(self) -> set[str]:
+    @property
+    def views(self) -> set[str]:
+        """The encoder views that members use."""
         return {member.choice.view for member in self.members}
 
     def config(self) -> dict[str, Any]:
