@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from backend.settings import current_settings, load_settings
-from backend.track_record import tell_record
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -189,6 +188,8 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+    from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
+
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
         click.echo(line)
     for control, people in (entry.get("annotators") or {}).items():

@@ -37,7 +37,7 @@ def run_console(settings: Settings, after_ready: Callable[[], None] | None = Non
 def _tell(settings: Settings, after_ready: Callable[[], None] | None) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # through a pipe, lines must not wait
     watch = Watch(settings.data_dir.absolute() / "logs")
-    click.echo(f"understudy: data in {settings.data_dir.absolute()}, logs in {watch.logs}")
+    click.echo(f"understudy at {settings.url}, data in {settings.data_dir.absolute()}, logs in {watch.logs}")
     began = time.monotonic()
     if not _wait_until_ready(settings, watch, began):
         return

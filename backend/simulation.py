@@ -39,14 +39,14 @@ class Workplace:
     def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
         from model.encoder import Encoder, find_base_model
         from model.feature_cache import CachedEncoder, FeatureCache
-        from model.warming import warm_up
+        from model.warming import warm_up_learning
 
         self.settings, self.scratch, self.features = settings, scratch, features
         self.threads = threads or cores()
         self.base_model = find_base_model(settings.base_model)
         self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
         self.base: CachedEncoder = CachedEncoder(Encoder(self.base_model, threads=self.threads), self.cache)
-        warm_up(self.base)
+        warm_up_learning(self.base)
 
     def open_encoder(self, weights: Path) -> Embedder:
         """The encoder with fine-tuned weights."""

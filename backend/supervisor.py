@@ -2,7 +2,8 @@
 
 supervisord (the PyPI package) does the work, from a config file written into the data directory: it restarts what
 dies, slower each time a start fails, and never gives up. On top of it: losing the terminal stops everything instead
-of restarting it, and at the end no descendant is left, not even one whose own parent was killed.
+of restarting it, and at the end no descendant is left, not even one whose own parent was killed. The workers start
+late (`late_start.py`).
 """
 
 from __future__ import annotations
@@ -16,11 +17,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from backend.errors import SettingsError
+from backend.late_start import http_answers, release
 from backend.lifetime import adopt_orphans
-from backend.settings import Settings, environment_of
+
+if TYPE_CHECKING:
+    from backend.settings import Settings  # this process lives long and needs none of pydantic
 
 NEVER_GIVE_UP = 1_000_000
 """supervisord's startretries: each failed start waits one second longer than the one before."""
@@ -30,13 +34,15 @@ NEVER_GIVE_UP = 1_000_000
 class Program:
     """One child. Those of the lowest `priority` start first and stop last; all of one priority stop together.
 
-    `stop_seconds`: how long it may take to stop before it is killed. `once`: it ends by itself, do not restart it."""
+    `stop_seconds`: how long it may take to stop before it is killed. `once`: it ends by itself, do not restart it.
+    `late`: starts when the web process answers."""
 
     name: str
     command: tuple[str, ...]
     priority: int = 20
     stop_seconds: int = 10
     once: bool = False
+    late: bool = False
 
 
 def programs(settings: Settings, parent: int) -> list[Program]:
@@ -47,10 +53,10 @@ def programs(settings: Settings, parent: int) -> list[Program]:
 
     workers = [
         Program("web", child("web"), stop_seconds=15),
-        Program("learner", child("learner")),
-        Program("trainer", child("trainer"), stop_seconds=15),
-        Program("sync", child("sync")),
-        Program("scheduler", child("scheduler")),
+        Program("learner", child("learner"), late=True),
+        Program("trainer", child("trainer"), stop_seconds=15, late=True),
+        Program("sync", child("sync"), late=True),
+        Program("scheduler", child("scheduler"), late=True),
     ]
     # Redis leaves last: the others still write while they stop.
     redis = [] if settings.redis_url else [Program("redis", child("redis"), priority=10)]
@@ -74,12 +80,14 @@ def config_text(children: Sequence[Program]) -> str:
 
 def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
     """Becomes the supervisor of `children`, with the settings in the environment that they inherit."""
+    from backend.settings import environment_of
+
     config = settings.data_dir.absolute() / "supervisord.conf"
     (config.parent / "logs").mkdir(parents=True, exist_ok=True)
     config.write_text(config_text(children), encoding="utf-8")
     sys.stdout.flush()
-    environment = environment_of(settings)
-    os.execve(sys.executable, [sys.executable, "-m", "backend.supervisor", str(config)], environment)
+    arguments = [str(config), settings.host, str(settings.port)]
+    os.execve(sys.executable, [sys.executable, "-m", "backend.supervisor", *arguments], environment_of(settings))
 
 
 def hold_lock(data_dir: Path) -> int:
@@ -115,6 +123,7 @@ def _program_text(child: Program) -> str:
             f"[program:{child.name}]",
             f"command={command}",
             f"priority={child.priority}",
+            f"autostart={'false' if child.late else 'true'}",
             f"autorestart={'false' if child.once else 'true'}",
             f"startsecs={0 if child.once else 2}",
             f"startretries={NEVER_GIVE_UP}",
@@ -128,8 +137,10 @@ def _program_text(child: Program) -> str:
     )
 
 
-def supervise(config: Path) -> None:
-    """Runs supervisord on `config` until SIGTERM, Ctrl-C or the loss of the terminal; then every descendant is gone."""
+def supervise(config: Path, host: str, port: int) -> None:
+    """Runs supervisord on `config` until SIGTERM, Ctrl-C or the loss of the terminal; then every descendant is gone.
+
+    `host` and `port` are the web process's, for which late programs wait."""
     from supervisor.medusa import asyncore_25
     from supervisor.options import ServerOptions
     from supervisor.supervisord import Supervisor
@@ -139,10 +150,12 @@ def supervise(config: Path) -> None:
     options.realize(["-c", str(config)])
     options.first = True
     options.test = False
-    for group in options.process_group_configs:
-        for process in group.process_configs:
-            # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
-            process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
+    processes = [process for group in options.process_group_configs for process in group.process_configs]
+    for process in processes:
+        # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
+        process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
+    if held := [process for process in processes if not process.autostart]:
+        release(held, lambda: http_answers(host, port))
     received, poll = options.get_signal, options.poller.poll
 
     def hangup_means_stop() -> Any:
@@ -173,4 +186,4 @@ def _end_descendants() -> None:
 
 
 if __name__ == "__main__":
-    supervise(Path(sys.argv[1]))
+    supervise(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
 from model.evaluation import SMALLEST, log_losses, log_losses_binary
@@ -39,6 +38,8 @@ def fit_temperature(
     Only for predictions made on examples the model was not fitted on, and only where every class had a prior:
     out-of-fold predictions of a head that misses classes look hopeless and would ruin it.
     """
+    from scipy.optimize import minimize_scalar  # here: who only serves has no use for its 20 MB
+
     count = len(targets)
     if count == 0:
         return 1.0

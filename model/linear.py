@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit
 
 Floats = NDArray[np.floating]
@@ -38,6 +37,8 @@ def fit_blocks(
     the rows' weights in each problem (0 leaves a row out); `offsets` [B, n, K] are added to the logits; the penalty
     is |W|² / (2 strength), intercepts are free as far as `intercept_variance` says.
     """
+    from scipy.optimize import minimize  # here: who only serves has no use for its 20 MB
+
     blocks, classes, width = len(weights), targets.shape[1], features.shape[1]
     if blocks * len(features) * width * classes > SINGLE_PRECISION_FROM:
         features, targets, weights, offsets = (a.astype(np.float32) for a in (features, targets, weights, offsets))

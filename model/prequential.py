@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
 Floats = NDArray[np.floating]
@@ -110,6 +109,8 @@ def read_rows(answers: Sequence[Mapping[str, Any]]) -> Rows:
 
 def fit_correction(rows: Rows) -> float:
     """The temperature that minimises sum of log-losses + STRENGTH ln²T, within [1/3, 3]."""
+    from scipy.optimize import minimize_scalar  # here: who only serves has no use for its 20 MB
+
     if not len(rows):
         return 1.0
 

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from scipy.special import expit, logit
 
 Floats = NDArray[np.floating]
@@ -35,6 +34,8 @@ def fit_set_confidence(
 
     Minimises the mean log-loss of "the whole set is right" + (prior_strength / n) (intercept² + ln² slope): few rows
     stay near (0, 1), the product itself."""
+    from scipy.optimize import minimize  # here: who only serves has no use for its 20 MB
+
     right = (chosen == (targets >= 0.5)).all(-1).astype(float)
     scores = _logits(set_product(probabilities, chosen))
     if len(right) == 0:

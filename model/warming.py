@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import numpy as np
+
+from model.features import Terms
 from model.learning import Embedder, fit_heads
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
 WARM_UP = (("a good day", "a"), ("a bad day", "b"), ("good food", "a"), ("bad food", "b"))
+CONTROL = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
 
 
 def warm_up(base: Embedder) -> None:
-    """Load all the libraries that a head needs, and use them once: 1.6 s that the first publish would else take."""
-    control = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
-    samples = [Sample(i, (text,), {key: 1.0}) for i, (text, key) in enumerate(WARM_UP)]
-    head = fit_heads(TaskSpec((Input("t", "Text", "$t"),), (control,)), {"c": samples}, [], base)["c"]
-    texts = [sample.text for sample in samples]
+    """For who serves: load and use once what an answer needs, before labels (names) and after (words). Nothing is
+    fitted: the optimiser would take memory that no answer needs."""
+    _answer(base, ())
+    Terms(("good",), np.ones(1, np.float32)).transform([("a good day",)])
+
+
+def warm_up_learning(base: Embedder) -> None:
+    """For who learns: the same for a refit, which the first label would else wait for."""
+    _answer(base, WARM_UP)
+
+
+def _answer(base: Embedder, labelled: tuple[tuple[str, str], ...]) -> None:
+    """What one head that has learned these says to some texts."""
+    samples = [Sample(i, (text,), {key: 1.0}) for i, (text, key) in enumerate(labelled)]
+    head = fit_heads(TaskSpec((Input("t", "Text", "$t"),), (CONTROL,)), {"c": samples}, [], base)["c"]
+    texts = [(text,) for text, _ in WARM_UP]
     head.scores(texts, base.embed(texts))

@@ -38,10 +38,9 @@ def run_learner(settings: Settings) -> None:
     """Refits heads, with a warm encoder."""
     configure_logs(settings, "learner")
     work = _open()
-    from model.warming import warm_up
+    from model.warming import warm_up_learning
 
-    # What the first refit would otherwise wait for: encoder, optimiser, TF-IDF.
-    warm_up(work.encoders.base)
+    warm_up_learning(work.encoders.base)
     use_one_thread()
     _work(settings, "learn")
 

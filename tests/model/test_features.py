@@ -34,6 +34,20 @@ def test_terms_equal_scikit_learn(texts: list[Text]) -> None:
     np.testing.assert_allclose(found.toarray(), oracle(texts) if texts else np.zeros((0, found.shape[1])), atol=1e-6)
 
 
+def test_the_vocabulary_and_its_weights_equal_scikit_learn_s() -> None:
+    vectoriser = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, dtype=np.float32)
+    vectoriser.fit(["\n".join(text) for text in FITTED])
+    terms = Terms.fit(FITTED)
+    assert terms.vocabulary == tuple(vectoriser.get_feature_names_out())
+    np.testing.assert_allclose(terms.idf, vectoriser.idf_, rtol=1e-6)
+
+
+def test_too_many_terms_leave_the_most_frequent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.features.MAX_TERMS", 2)
+    # "the" comes 5 times, "cat" 3 times, all others less often.
+    assert Terms.fit(FITTED).vocabulary == ("cat", "the")
+
+
 def test_texts_without_a_word_give_no_terms() -> None:
     terms = Terms.fit([("!",), ("",)])
     assert terms.vocabulary == ()

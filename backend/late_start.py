@@ -1,0 +1,49 @@
+"""Who starts late: with few cores, everything at once would make the web process the last one to answer.
+
+The web process and Redis start first. The workers, each of which loads half a second to five seconds of libraries,
+are held back until it answers, or for PATIENCE seconds when it does not come.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+PATIENCE = 10.0
+"""Seconds; the web process answers within two. Work goes on without it: labels that are stored are still learned."""
+
+PAUSE = 0.05
+REQUEST = b"GET /health HTTP/1.0\r\n\r\n"
+
+
+def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
+    """Whether a web server answers there, be it that the call is not allowed.
+
+    An open port alone says nothing: gunicorn listens before its worker has loaded the application."""
+    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    try:
+        with socket.create_connection((address, port), timeout) as connection:
+            connection.sendall(REQUEST)
+            return connection.recv(5) == b"HTTP/"
+    except OSError:
+        return False
+
+
+def release(held: Sequence[Any], served: Callable[[], bool], patience: float = PATIENCE) -> threading.Thread:
+    """Lets supervisord start these of its process configs once `served()`; returns the thread that waits for it.
+
+    supervisord starts, at its next look, every process that was never started and whose `autostart` is true."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + patience
+        while not served() and time.monotonic() < deadline:
+            time.sleep(PAUSE)
+        for config in held:
+            config.autostart = True
+
+    thread = threading.Thread(target=wait, name="late start", daemon=True)
+    thread.start()
+    return thread
