@@ -4,7 +4,8 @@ ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
 ├── VersionError          a version directory is missing, torn or does not fit
 ├── TrainingError         training cannot start or did not finish
-└── DataError             a labelled file cannot be used
+├── DataError             a labelled file cannot be used
+└── RescoringError        the features at hand do not fit the model
 """
 
 from __future__ import annotations
@@ -45,3 +46,9 @@ class DataError(ModelError):
     """A labelled file cannot be used; the message names what is wrong and the remedy."""
 
     code = "data_unusable"
+
+
+class RescoringError(ModelError):
+    """A feature matrix lacks what the model reads; the message names the remedy."""
+
+    code = "rescoring_failed"

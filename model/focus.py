@@ -63,7 +63,8 @@ class Focused:
         self.digest, self.width, self.depth = embedder.digest, embedder.width, embedder.depth
         self.taught = getattr(embedder, "taught", None)
         self._embedder = embedder
-        self._names: list[Text] = [(words_of(label.words),) for label in control.labels]
+        self._names: list[Text] = [(name,) for name in _names_of(control)]
+        self._reading = reading_of(control)
 
     def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Pooled outputs, float32 [n, depth, width]."""
@@ -80,7 +81,7 @@ class Focused:
         """From the cache where there is one: a hundred sentences a text, at every refit, are too many to pool again."""
         derive = getattr(self._embedder, "derive", None)
         if derive is not None:
-            return derive("\0".join([READING, *(name[0] for name in self._names)]), texts, self._read_sentences)
+            return derive(self._reading, texts, self._read_sentences)
         # Few at a time: a thousand texts have a gigabyte of sentences.
         parts = portions(texts, characters_of, characters=AT_ONCE)
         return np.concatenate([self._read_sentences(part) for part in parts])
@@ -97,6 +98,15 @@ class Focused:
     def parts_of(self, text: Text) -> list[Text]:
         """What the encoder reads of a text: itself, or its sentences."""
         return [(sentence,) for sentence in split_sentences(text[0])] if is_long(text) and self._names else [text]
+
+
+def reading_of(control: Control) -> str:
+    """What features of long texts depend on besides encoder and text."""
+    return "\0".join([READING, *_names_of(control)])
+
+
+def _names_of(control: Control) -> list[str]:
+    return [words_of(label.words) for label in control.labels]
 
 
 def is_long(text: Text) -> bool:

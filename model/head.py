@@ -46,7 +46,9 @@ class Member:
     def complete(self, logits: Floats, prior: Floats) -> Floats:
         """The logits [n, K], from those that features and words gave, and the texts' prior [n, K]."""
         logits = logits + self.intercept
-        return logits + self.choice.prior * prior if self.choice.prior else logits
+        if self.choice.prior:
+            logits += self.choice.prior * prior
+        return logits
 
 
 @dataclass(frozen=True)
@@ -138,13 +140,16 @@ class LinearHead:
             only = self.multilabel and len(self.labels) == 1  # its name does not say how often it applies
             return np.full(base.shape, 0.5) if only else apply_temperature(base, self.temperature)
         squash = expit if self.multilabel else softmax_rows
-        fitted: Floats = sum(
-            (member.weight * squash(values) for member, values in zip(self.members, logits, strict=True)),
-            start=np.zeros((), base.dtype),
-        )
+        fitted = np.zeros(base.shape, base.dtype)
+        for member, values in zip(self.members, logits, strict=True):
+            answers = squash(values)
+            answers *= member.weight
+            fitted += answers
         if self.multilabel:
             return apply_temperature(fitted, self.temperature, multilabel=True)
-        return apply_temperature(blend_zero_shot(fitted, base, self.zero_share), self.temperature)
+        if self.zero_share <= 0:
+            return apply_temperature(fitted, self.temperature)
+        return blend_zero_shot(fitted, base, self.zero_share, self.temperature)
 
     @property
     def uses_words(self) -> bool:
@@ -192,11 +197,12 @@ class LinearHead:
         return {name: np.ascontiguousarray(value, dtype=np.float32) for name, value in arrays.items()}
 
 
-def blend_zero_shot(fitted: Floats, base: Floats, share: float) -> Floats:
-    """Geometric mean of fitted and zero-shot probabilities [n, K], the latter with weight `share`."""
+def blend_zero_shot(fitted: Floats, base: Floats, share: float, temperature: float = 1.0) -> Floats:
+    """Geometric mean of fitted and zero-shot probabilities [n, K], the latter with weight `share`; at a temperature."""
     if share <= 0:
         return fitted
-    logs = (1 - share) * np.log(np.maximum(fitted, 1e-12)) + share * np.log(np.maximum(base, 1e-12))
+    logs = (1 - share) / temperature * np.log(np.maximum(fitted, 1e-12))
+    logs += share / temperature * np.log(np.maximum(base, 1e-12))
     return softmax_rows(logs)
 
 

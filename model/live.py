@@ -125,16 +125,21 @@ class LiveModel:
         self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None
     ) -> tuple[Floats, Floats | None]:
         """The head's own answer, and its blend with the fine-tuned one's when that has a share."""
+        own = self.heads[control].scores(texts, pooled)
+        return own, self.blended(control, own, tuned)
+
+    def blended(self, control: str, own: Floats, tuned: Floats | None) -> Floats | None:
+        """The head's answers `own` [n, K] blended with what the fine-tuned encoder says, from its last-layer features
+        `tuned` [n, width]; None when that has no share."""
         head = self.heads[control]
-        own = head.scores(texts, pooled)
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or tuned is None or part.weight <= 0:
-            return own, None
+            return None
         config = self.configs.get(control) or head.config()
         part = part.aged(int(str(config.get("n", 0))))
         other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
         mixed = blend(own, other, part.weight, multilabel=part.multilabel)
-        return own, apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
+        return apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
 
     def _decide(self, control: Control, row: Floats, pooled: Floats, listed: Sequence[str] | None) -> Prediction | None:
         config = self.rules(control.name)
