@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from model.base_model import find_base_model, read_config, read_pooling, read_window, sha256_of, tokenizer_files
+from model.architectures import linear_cost
+from model.base_model import find_base_model, known_sha256, read_config, read_pooling, read_window, tokenizer_files
 from model.errors import EncoderError
 from model.pairs import interact, two_segments
 from model.spec import Text
@@ -27,36 +28,44 @@ KEPT_LAYERS = 4
 FEATURES = 2
 """Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
 
-CHUNK_TOKENS = 2048
-"""Tokens of one packed forward: 1k to 4k are equally fast, small ones keep the memory low."""
-
 
 class Encoder:
     """A BERT-family encoder. Immutable after construction and safe to call from several threads.
 
-    `directory` holds config, tokenizer and weights; `weights` replaces the weights (a fine-tuned copy).
-    `threads`: torch threads of this process (None leaves them as they are). Raises EncoderError.
+    `directory` holds config, tokenizer and weights; `weights` replaces the weights (a fine-tuned copy, or a delta: the
+    tensors that training changed). `base`, an encoder of the same directory, lends what the weights leave alone.
+    `threads`: torch threads of this process (None leaves them as they are). `precision`: fp32 (exact), bf16, or auto,
+    which is bf16 where the hardware has it. Raises EncoderError.
     """
 
     def __init__(
-        self, directory: Path, *, threads: int | None = 1, weights: Path | None = None, tally: Tally | None = None
+        self,
+        directory: Path,
+        *,
+        threads: int | None = 1,
+        weights: Path | None = None,
+        base: Encoder | None = None,
+        precision: str = "fp32",
+        tally: Tally | None = None,
     ) -> None:
-        config = read_config(directory)
-        self.directory, self.tally = directory, tally or Tally()
-        self.pooling = read_pooling(directory)
+        base = base if base is not None and base.directory == directory and base.weights is None else None
+        config: dict[str, Any] = base.config if base else read_config(directory)
+        self.directory: Path = directory
+        self.config: dict[str, Any] = config
+        self.weights: Path | None = weights
+        self.tally = tally or Tally()
+        self.pooling: str = base.pooling if base else read_pooling(directory)
         self.depth = min(KEPT_LAYERS, int(config.get("num_hidden_layers", config.get("n_layers", KEPT_LAYERS))))
         window = read_window(directory, config)
-        self._windows = Windows(directory, window)
-        try:
-            self._engine = _build_engine(directory, config, weights, self.depth, self.pooling, threads)
-        except EncoderError:
-            raise
-        except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
-            raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
-        self.width = int(self._engine.width)
+        self._windows: Windows = base._windows if base else Windows(directory, window)
+        self._engine = _open_engine(self, threads, precision, base)
+        self.width, self.kernel = int(self._engine.width), self._engine.kernel
+        self.precision, self.device = self._engine.precision, str(self._engine.device)
+        self.cost = linear_cost(config)
         # Other weights give other features than those that the trained head was trained on.
         self.taught = read_taught(directory, config, self.pooling) if weights is None else None
-        self.digest = _digest(directory, config, weights or directory / "model.safetensors", self.pooling, window)
+        self._parts: list[Any] = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
+        self.digest = _digest(self._parts, weights or directory / "model.safetensors", directory)
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`.
@@ -72,6 +81,17 @@ class Encoder:
             result[pairs] = interact(result[pairs], first, second)
         return result
 
+    def logits(self, texts: Sequence[Text]) -> np.ndarray:
+        """What the base model's trained head says, float64 [len(texts), len(taught.labels)]. Raises EncoderError if
+        there is none."""
+        if self.taught is None:
+            raise EncoderError(
+                f"the encoder in {self.directory} has no trained head that can be used: BASE_MODEL must name a "
+                "…ForSequenceClassification checkpoint of at least two labels, not fine-tuned since",
+                path=str(self.directory),
+            )
+        return np.asarray(self.taught.logits(self.embed(texts)[:, -1]))
+
     def _read(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs of each text as one sequence, or the mean over its windows."""
         result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
@@ -82,7 +102,7 @@ class Encoder:
         tokenised = time.perf_counter()
         tokens = np.zeros(len(texts), dtype=np.float32)
         forwards = 0
-        for chunk in _chunks(windows):
+        for chunk in _chunks(windows, self._engine.chunk_tokens):
             forwards += 1
             pooled = self._engine.forward(chunk).numpy()
             for window, vectors in zip(chunk, pooled, strict=True):
@@ -98,34 +118,29 @@ class Encoder:
         return result / tokens[:, None, None]
 
 
-def _build_engine(
-    directory: Path, config: dict[str, Any], weights: Path | None, keep: int, pooling: str, threads: int | None
-) -> Any:
+def _open_engine(encoder: Encoder, threads: int | None, precision: str, base: Encoder | None) -> Any:
     import torch
+
+    from model.engine import open_engine
 
     if threads:
         torch.set_num_threads(threads)
-    if _is_plain_bert(config):
-        from safetensors.torch import load_file
-
-        from model.packed import PackedBert
-
-        return PackedBert(config, load_file(weights or directory / "model.safetensors"), keep=keep, pooling=pooling)
-    from model.padded import PaddedEncoder
-
-    return PaddedEncoder(directory, weights, keep=keep, pooling=pooling)
-
-
-def _is_plain_bert(config: dict[str, Any]) -> bool:
-    plain = config.get("position_embedding_type", "absolute") == "absolute" and config.get("hidden_act") == "gelu"
-    return plain and config.get("model_type") == "bert" and not config.get("is_decoder")
+    return open_engine(
+        encoder.directory,
+        encoder.config,
+        encoder.weights,
+        keep=encoder.depth,
+        pooling=encoder.pooling,
+        precision=precision,
+        base=base._engine if base else None,
+    )
 
 
-def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
+def _chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
     chunk: list[Window] = []
     size = 0
     for window in windows:
-        if chunk and size + len(window.ids) > CHUNK_TOKENS:
+        if chunk and size + len(window.ids) > tokens:
             yield chunk
             chunk, size = [], 0
         chunk.append(window)
@@ -134,8 +149,17 @@ def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _digest(directory: Path, config: dict[str, Any], weights: Path, pooling: str, window: int) -> str:
+def _parts_of_digest(directory: Path, config: dict[str, Any], pooling: str, window: int) -> list[Any]:
+    """All that features depend on but for the weights, whose place is the second."""
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
-    tokenizer = [sha256_of(path) for path in tokenizer_files(directory)]
-    text = json.dumps([shape, sha256_of(weights), tokenizer, pooling, window, FEATURES], sort_keys=True)
+    return [shape, "", [known_sha256(path) for path in tokenizer_files(directory)], pooling, window, FEATURES]
+
+
+def _digest(parts: list[Any], weights: Path, directory: Path) -> str:
+    from model.weights import is_delta
+
+    own = known_sha256(weights)
+    if is_delta(weights):  # what it lacks is the base's
+        own = f"{own} over {known_sha256(directory / 'model.safetensors')}"
+    text = json.dumps([parts[0], own, *parts[2:]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,152 +1,149 @@
-"""BERT forward pass without padding: all tokens of a chunk in one matrix, prepacked oneDNN weights.
+"""BERT's forward pass without padding: all tokens of a chunk in one matrix, only attention sees sequences.
 
-Exact in fp32 (differs from the `transformers` forward by rounding only) and 2 to 3 times its speed on CPUs where
-torch's own fp32 matrix product is slow. The oneDNN operators are private to torch: they are tried at
-construction against `F.linear`, which is used where they are missing or differ.
+For every family whose layers are BERT's (model/architectures.py). Exact in float32: it differs from the `transformers`
+forward by rounding only. In bfloat16 norms and pooling are still summed in float32. An engine over fine-tuned weights
+shares what training left alone with the base's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.architectures import Shape
+from model.attention import Attention, PaddedAttention, SpanAttention
+from model.blocks import Block, Norm
+from model.kernels import PACKS, choose_kernel
+from model.precision import DTYPES, FP32
+from model.weights import Weights
 from model.windows import Window
 
-Linear = Callable[[Tensor], Tensor]
+CPU_CHUNK, CUDA_CHUNK = 2048, 16_384
+"""Tokens of one forward pass. CPU: 512 to 4,096 are equally fast, small ones keep memory and waiting low. CUDA: enough
+work for each of its calls (text-embeddings-inference takes 16,384)."""
 
 
 class PackedBert:
-    """A BertModel's encoder part over packed sequences.
+    """An encoder's layers over packed sequences; immutable.
 
-    `weights` are a BertModel's tensors (a `bert.` prefix is accepted), `keep` the number of last layers whose
-    pooled output is returned, `pooling` is `mean` or `cls`.
-    """
+    `keep`: how many last layers' pooled outputs are returned; `pooling`: `mean` or `cls`; `base`: the engine over the
+    weights that a delta changes. `kernel` says which matrix product runs (model/kernels.py), `attention` how sequences
+    are kept apart: `spans` or `padded`, by default what suits the device."""
 
-    def __init__(self, config: Mapping[str, Any], weights: Mapping[str, Tensor], *, keep: int, pooling: str) -> None:
-        self.heads = int(config["num_attention_heads"])
-        self.epsilon = float(config.get("layer_norm_eps", 1e-12))
-        self.width = int(config["hidden_size"])
-        self.layers = int(config["num_hidden_layers"])
-        self.keep, self.pooling = keep, pooling
-        named = {_present_name(name): value.float() for name, value in weights.items()}
-        pack = _packer(named["encoder.layer.0.output.dense.weight"])
-        self._words = named["embeddings.word_embeddings.weight"]
-        self._positions = named["embeddings.position_embeddings.weight"]
-        self._types = named["embeddings.token_type_embeddings.weight"]
-        self._embedding_norm = _norm(named, "embeddings.LayerNorm")
-        self._blocks = [_Block(named, f"encoder.layer.{index}.", pack) for index in range(self.layers)]
+    def __init__(
+        self,
+        shape: Shape,
+        weights: Weights,
+        *,
+        keep: int,
+        pooling: str,
+        base: PackedBert | None = None,
+        precision: str = FP32,
+        device: torch.device | None = None,
+        kernel: str = "",
+        attention: str = "",
+    ) -> None:
+        self.shape, self.keep, self.pooling, self.precision = shape, keep, pooling, precision
+        self.width, self.dtype = shape.width, DTYPES[precision]
+        self.device = device or torch.device("cpu")
+        self.kernel = kernel or choose_kernel(self.dtype, self.device, _matrix_shapes(shape))
+        self.attention = attention or ("padded" if self.device.type == "cuda" else "spans")
+        self.chunk_tokens = CUDA_CHUNK if self.device.type == "cuda" else CPU_CHUNK
+        self.embeddings = self._share_embeddings(weights, base) or _Embeddings(shape, weights, self.device)
+        self.blocks = [self._share_block(weights, base, i) or self._block(weights, i) for i in range(shape.layers)]
 
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
-        """Pooled outputs [len(windows), keep, width]. Fastest when windows are sorted by length."""
-        lengths = torch.tensor([len(window.ids) for window in windows])
+        """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Fastest when sorted by length."""
+        lengths = [len(window.ids) for window in windows]
+        ids, types, positions, places, starts = self._carry(windows, lengths)
+        hidden = self.embeddings(ids, types, positions).to(self.dtype)
+        attend = self._attention(lengths, places)
+        counts = torch.tensor(lengths, device=self.device)
+        pooled = []
+        for index, block in enumerate(self.blocks):
+            if index == self.shape.layers - 1 and self.pooling == "cls":
+                pooled.append(block(hidden, attend, firsts=starts).float())
+                break
+            hidden = block(hidden, attend)
+            if index >= self.shape.layers - self.keep:
+                pooled.append(self._pool(hidden, counts, starts))
+        return torch.stack(pooled, dim=1).cpu()
+
+    def _carry(self, windows: Sequence[Window], lengths: Sequence[int]) -> tuple[Tensor, ...]:
+        """Token ids, types and positions, places in a padded matrix [tokens], and first tokens [windows]; one copy."""
+        counts = torch.tensor(lengths)
+        starts = counts.cumsum(0) - counts
+        positions = torch.arange(int(counts.sum())) - starts.repeat_interleave(counts)
+        rows = torch.arange(len(lengths)).repeat_interleave(counts)
         ids = torch.tensor([token for window in windows for token in window.ids])
         types = torch.tensor([kind for window in windows for kind in window.types])
-        positions = torch.cat([torch.arange(length) for length in lengths.tolist()])
-        hidden = self._words[ids] + self._positions[positions] + self._types[types.clamp(max=len(self._types) - 1)]
-        hidden = self._normalise(hidden, self._embedding_norm)
-        spans = _spans([len(window.ids) for window in windows])
-        pooled = []
-        for index, block in enumerate(self._blocks):
-            hidden = self._apply(block, hidden, spans)
-            if index >= self.layers - self.keep:
-                pooled.append(self._pool(hidden, lengths))
-        return torch.stack(pooled, dim=1)
+        parts = [ids, types, positions, rows * max(lengths) + positions, starts]
+        together = torch.cat(parts).to(self.device, non_blocking=True)
+        return together.split([len(part) for part in parts])
 
-    def _apply(self, block: _Block, hidden: Tensor, spans: Sequence[tuple[int, int, int]]) -> Tensor:
-        mixed = block.output(self._attend(block.qkv(hidden), spans))
-        hidden = self._normalise(mixed.add_(hidden), block.attention_norm)
-        grown = F.gelu(block.grow(hidden))
-        return self._normalise(block.shrink(grown).add_(hidden), block.output_norm)
+    def _attention(self, lengths: Sequence[int], places: Tensor) -> Attention:
+        if self.attention == "padded":
+            return PaddedAttention(lengths, self.shape.heads, places)
+        return SpanAttention(lengths, self.shape.heads)
 
-    def _attend(self, qkv: Tensor, spans: Sequence[tuple[int, int, int]]) -> Tensor:
-        """Self-attention within each sequence; sequences of equal length go through in one call."""
-        parts = []
-        for start, count, length in spans:
-            block = qkv[start : start + count * length].view(count, length, 3, self.heads, -1)
-            query, key, value = block.permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(query, key, value)
-            parts.append(mixed.transpose(1, 2).reshape(count * length, self.width))
-        return torch.cat(parts)
-
-    def _normalise(self, hidden: Tensor, norm: tuple[Tensor, Tensor]) -> Tensor:
-        return F.layer_norm(hidden, (self.width,), norm[0], norm[1], self.epsilon)
-
-    def _pool(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+    def _pool(self, hidden: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
         if self.pooling == "cls":
-            return hidden[torch.cumsum(lengths, 0) - lengths]
-        return torch.segment_reduce(hidden, "mean", lengths=lengths, axis=0)
+            return hidden[starts].float()
+        return torch.segment_reduce(hidden.float(), "mean", lengths=counts, axis=0)
 
-
-class _Block:
-    """One transformer layer's prepacked weights; query, key and value are one matrix."""
-
-    def __init__(self, named: Mapping[str, Tensor], prefix: str, pack: Callable[[Tensor, Tensor], Linear]) -> None:
-        parts = [f"{prefix}attention.self.{part}" for part in ("query", "key", "value")]
-        self.qkv = pack(
-            torch.cat([named[f"{part}.weight"] for part in parts]), torch.cat([named[f"{part}.bias"] for part in parts])
+    def _block(self, weights: Weights, index: int) -> Block:
+        alone = self.pooling == "cls" and index == self.shape.layers - 1
+        mapped = self.kernel == "plain" and self.device.type == "cpu" and self.precision == FP32
+        return Block(
+            weights,
+            f"encoder.layer.{index}.",
+            PACKS[self.kernel],
+            fused=not (alone or mapped),
+            epsilon=self.shape.epsilon,
+            dtype=self.dtype,
+            device=self.device,
         )
-        self.output = _dense(named, f"{prefix}attention.output.dense", pack)
-        self.attention_norm = _norm(named, f"{prefix}attention.output.LayerNorm")
-        self.grow = _dense(named, f"{prefix}intermediate.dense", pack)
-        self.shrink = _dense(named, f"{prefix}output.dense", pack)
-        self.output_norm = _norm(named, f"{prefix}output.LayerNorm")
+
+    def _share_block(self, weights: Weights, base: PackedBert | None, index: int) -> Block | None:
+        return base.blocks[index] if base is not None and _is_same(weights, f"encoder.layer.{index}.") else None
+
+    def _share_embeddings(self, weights: Weights, base: PackedBert | None) -> _Embeddings | None:
+        return base.embeddings if base is not None and _is_same(weights, "embeddings") else None
 
 
-def _spans(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(first token, sequences, length) of each run of equal lengths. [5, 5, 7] -> [(0, 2, 5), (10, 1, 7)]"""
-    spans, start = [], 0
-    for length, run in groupby(lengths):
-        count = len(list(run))
-        spans.append((start, count, length))
-        start += count * length
-    return spans
+class _Embeddings:
+    """Words, positions and types, normalised, in float32. On a CPU the tables stay mapped from the file."""
+
+    def __init__(self, shape: Shape, weights: Weights, device: torch.device) -> None:
+        self.words = weights["embeddings.word_embeddings.weight"].to(device)
+        self.positions = weights["embeddings.position_embeddings.weight"].to(device)[shape.first_position :]
+        typed = "embeddings.token_type_embeddings.weight" in weights  # DistilBERT has none
+        self.types = weights["embeddings.token_type_embeddings.weight"].to(device) if typed else None
+        self.norm = Norm(weights, "embeddings.LayerNorm", shape.epsilon, torch.float32, device)
+        self.project: tuple[Tensor, Tensor] | None = None
+        if "embeddings_project.weight" in weights:  # ELECTRA
+            self.project = (
+                weights["embeddings_project.weight"].to(device),
+                weights["embeddings_project.bias"].to(device),
+            )
+
+    def __call__(self, ids: Tensor, types: Tensor, positions: Tensor) -> Tensor:
+        hidden = self.words[ids] + self.positions[positions]
+        if self.types is not None:
+            hidden += self.types[types.clamp(max=len(self.types) - 1)]
+        hidden = self.norm(hidden)
+        return hidden if self.project is None else F.linear(hidden, *self.project)
 
 
-def _present_name(name: str) -> str:
-    """`bert.embeddings.LayerNorm.gamma`, as checkpoints of 2018 have it (bert-base-uncased), is
-    `embeddings.LayerNorm.weight`."""
-    old = {"LayerNorm.gamma": "LayerNorm.weight", "LayerNorm.beta": "LayerNorm.bias"}
-    for was, now in old.items():
-        name = name.replace(was, now) if name.endswith(was) else name
-    return name.removeprefix("bert.")
+def _is_same(weights: Weights, prefix: str) -> bool:
+    """Whether training left everything under this name alone."""
+    return weights.changed is not None and not any(name.startswith(prefix) for name in weights.changed)
 
 
-def _norm(named: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    return named[f"{name}.weight"], named[f"{name}.bias"]
-
-
-def _dense(named: Mapping[str, Tensor], name: str, pack: Callable[[Tensor, Tensor], Linear]) -> Linear:
-    return pack(named[f"{name}.weight"], named[f"{name}.bias"])
-
-
-def _packer(sample: Tensor) -> Callable[[Tensor, Tensor], Linear]:
-    """How to turn a weight and a bias into a function: oneDNN prepacked if it works here, else `F.linear`."""
-    hidden = torch.linspace(-1, 1, 7 * sample.shape[1]).view(7, -1)
-    bias = torch.linspace(0, 1, sample.shape[0])
-    try:
-        difference = (_prepacked(sample, bias)(hidden) - F.linear(hidden, sample, bias)).abs().max()
-        if float(difference) < 1e-4:
-            return _prepacked
-    except (RuntimeError, AttributeError):
-        pass
-    return _plain
-
-
-def _prepacked(weight: Tensor, bias: Tensor) -> Linear:
-    packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous().to_mkldnn())
-    operator = torch.ops.mkldnn._linear_pointwise
-
-    def apply(hidden: Tensor) -> Tensor:
-        return operator(hidden, packed, bias, "none", [], "")
-
-    return apply
-
-
-def _plain(weight: Tensor, bias: Tensor) -> Linear:
-    return lambda hidden: F.linear(hidden, weight, bias)
+def _matrix_shapes(shape: Shape) -> tuple[tuple[int, int], ...]:
+    width, inner = shape.width, shape.inner
+    return (3 * width, width), (width, width), (inner, width), (width, inner)

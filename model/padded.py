@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,30 +12,47 @@ from torch import Tensor
 
 from model.base_model import has_token_types
 from model.errors import EncoderError
+from model.precision import DTYPES, FP32
+from model.weights import Weights
 from model.windows import Window
 
-TOKENS = 768
-"""Most tokens of a padded batch: larger ones waste time on padding."""
+CPU_BATCH, CUDA_BATCH = 768, 16_384
+"""Most tokens of a padded batch. CPU: larger ones waste time on padding."""
 
 
 class PaddedEncoder:
-    """`AutoModel` behind the interface of `PackedBert`."""
+    """`AutoModel` behind the interface of `PackedBert`. With `base` only what a delta changes is loaded."""
 
-    def __init__(self, directory: Path, weights: Path | None, *, keep: int, pooling: str) -> None:
+    kernel = "transformers"
+
+    def __init__(
+        self,
+        directory: Path,
+        weights: Path | None,
+        *,
+        keep: int,
+        pooling: str,
+        base: PaddedEncoder | None = None,
+        precision: str = FP32,
+        device: torch.device | None = None,
+    ) -> None:
+        self.device, self.precision = device or torch.device("cpu"), precision
         try:
-            self._model: Any = _load_base(directory) if weights is None else _load_weights(directory, weights)
+            self._model: Any = _load(directory, weights, base._model if base else None)
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
-        self._model.float().eval()
+        self._model.to(self.device, DTYPES[precision]).eval()
         self._typed = has_token_types(self._model.config.to_dict())
         self._pad = self._model.config.pad_token_id or 0
         self.width = int(self._model.config.hidden_size)
         self.keep, self.pooling = keep, pooling
+        cuda = self.device.type == "cuda"
+        self.batch_tokens, self.chunk_tokens = (CUDA_BATCH, CUDA_BATCH) if cuda else (CPU_BATCH, 2048)
 
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
-        """Pooled outputs [len(windows), keep, width]. Expects windows sorted by length."""
-        return torch.cat([self._forward(batch) for batch in _batches(windows)])
+        """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Expects windows sorted by length."""
+        return torch.cat([self._forward(batch) for batch in _batches(windows, self.batch_tokens)]).cpu()
 
     def _forward(self, windows: Sequence[Window]) -> Tensor:
         longest = max(len(window.ids) for window in windows)
@@ -45,16 +63,27 @@ class PaddedEncoder:
             ids[row, : len(window.ids)] = torch.tensor(window.ids)
             types[row, : len(window.ids)] = torch.tensor(window.types)
             mask[row, : len(window.ids)] = 1
+        ids, types, mask = torch.stack([ids, types, mask]).to(self.device, non_blocking=True)
         extra = {"token_type_ids": types} if self._typed else {}
         output = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=True, **extra)
-        hidden = torch.stack(output.hidden_states[-self.keep :], dim=1)
+        hidden = torch.stack(output.hidden_states[-self.keep :], dim=1).float()
         if self.pooling == "cls":
             return hidden[:, :, 0]
         weight = mask[:, None, :, None].to(hidden.dtype)
         return (hidden * weight).sum(2) / weight.sum(2)
 
 
-def _load_base(directory: Path) -> Any:
+def _load(directory: Path, weights: Path | None, base: Any) -> Any:
+    if weights is None:
+        return load_base(directory).float()
+    changes = Weights(weights, directory / "model.safetensors", rename=None)
+    if changes.changed is None:
+        return _load_whole(directory, weights).float()
+    model = _copy_structure(base) if base is not None else load_base(directory).float()
+    return _overlay(model, changes, changes.changed)
+
+
+def load_base(directory: Path) -> Any:
     """The encoder of a checkpoint of any task: prefixes and other heads are dropped, what is missing is not made up."""
     from transformers import AutoModel
     from transformers.utils import logging
@@ -69,7 +98,7 @@ def _load_base(directory: Path) -> Any:
     return model
 
 
-def _load_weights(directory: Path, weights: Path) -> Any:
+def _load_whole(directory: Path, weights: Path) -> Any:
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel
 
@@ -78,11 +107,31 @@ def _load_weights(directory: Path, weights: Path) -> Any:
     return model
 
 
-def _batches(windows: Sequence[Window]) -> Iterator[Sequence[Window]]:
+def _copy_structure(model: Any) -> Any:
+    """A copy of the modules around the same tensors."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
+
+
+def _overlay(model: Any, changes: Weights, names: frozenset[str]) -> Any:
+    """The model with the changed tensors in place of its own; what it shares with another model stays."""
+    own, prefix = model.state_dict(), f"{model.base_model_prefix}."
+    fresh = {name.removeprefix(prefix): changes[name].to(_like(own, name.removeprefix(prefix))) for name in names}
+    model.load_state_dict(fresh, strict=False, assign=True)
+    return model
+
+
+def _like(own: dict[str, Tensor], name: str) -> Tensor:
+    if name not in own:
+        raise ValueError(f"the weights change {name}, which the encoder has not")
+    return own[name]
+
+
+def _batches(windows: Sequence[Window], tokens: int) -> Iterator[Sequence[Window]]:
     start = 0
     for end in range(1, len(windows) + 1):
         longest = max(len(windows[start].ids), len(windows[end - 1].ids))
-        if end - start > 1 and longest * (end - start) > TOKENS:
+        if end - start > 1 and longest * (end - start) > tokens:
             yield windows[start : end - 1]
             start = end - 1
     if start < len(windows):

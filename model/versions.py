@@ -13,13 +13,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from model.base_model import sha256_of
+from model.base_model import known_sha256, sha256_of
 from model.errors import VersionError
 from model.finetuned import FineTuned, restore_finetuned
 from model.learning import Head, restore_head
@@ -125,21 +124,9 @@ def verify_version(directory: Path) -> Manifest:
         raise VersionError(f"{directory.name}: the manifest does not list the files", version=directory.name)
     for name, facts in manifest.files.items():
         path = directory / name
-        if not path.is_file() or path.stat().st_size != facts["size"] or _sha256(path) != facts["sha256"]:
+        if not path.is_file() or path.stat().st_size != facts["size"] or known_sha256(path) != facts["sha256"]:
             raise VersionError(f"{manifest.version}: {name} is missing or damaged", version=manifest.version, file=name)
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    """Digest of a file, remembered while its inode does not change: every refit of a fine-tuned version checks
-    the same 90 MB of encoder weights again."""
-    facts = path.stat()
-    return _sha256_of_inode(path, facts.st_ino, facts.st_mtime_ns, facts.st_size)
-
-
-@lru_cache(maxsize=64)
-def _sha256_of_inode(path: Path, inode: int, changed: int, size: int) -> str:
-    return sha256_of(path)
 
 
 def list_versions(root: Path, project: int) -> list[Manifest]:

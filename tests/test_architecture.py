@@ -14,7 +14,8 @@ SOURCES = sorted([*ROOT.glob("model/**/*.py"), *ROOT.glob("backend/**/*.py")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
 TORCH = (
-    *("model/encoder.py", "model/packed.py", "model/padded.py", "model/windows.py"),
+    *("model/encoder.py", "model/engine.py", "model/packed.py", "model/padded.py", "model/windows.py"),
+    *("model/attention.py", "model/blocks.py", "model/kernels.py", "model/precision.py", "model/weights.py"),
     *("model/finetune.py", "model/toplayers.py", "model/training.py", "model/checkpoint.py", "model/peer_training.py"),
 )
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""

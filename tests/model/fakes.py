@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import tempfile
 import zlib
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import save_file
 
+from model.architectures import read_shape
+from model.packed import PackedBert
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
+from model.weights import Weights
 
 Floats = NDArray[np.floating]
 
@@ -76,3 +82,29 @@ def forward(model: Any, ids: Sequence[int], types: Sequence[int], keep: int, poo
     output = model(input_ids=torch.tensor([list(ids)]), output_hidden_states=True, **extra)
     hidden = torch.stack(output.hidden_states[-keep:])[:, 0]
     return np.asarray((hidden[:, 0] if pooling == "cls" else hidden.mean(1)).numpy())
+
+
+def random_engine(family: str, *, seed: int = 0, pooling: str = "mean", keep: int = 2, **options: Any) -> PackedBert:
+    """A packed engine over a tiny random encoder; options as PackedBert's."""
+    return engine_over(random_model(family, seed=seed), pooling=pooling, keep=keep, **options)
+
+
+def random_model(family: str, *, seed: int = 0, **more: Any) -> Any:
+    """A tiny random encoder of up to 512 tokens, as `transformers` has it. Weights are large enough to matter."""
+    from transformers import AutoModel
+
+    from tests.model.conftest import tiny_config
+
+    torch.manual_seed(seed)
+    more = {"max_position_embeddings": 514, "initializer_range": 0.1, **more}
+    return AutoModel.from_config(tiny_config(family, **more)).eval()
+
+
+def engine_over(model: Any, *, pooling: str, keep: int, **options: Any) -> PackedBert:
+    """A packed engine over the tensors of a `transformers` model."""
+    shape = read_shape(model.config.to_dict())
+    assert shape is not None
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "model.safetensors"
+        save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+        return PackedBert(shape, Weights(path), keep=keep, pooling=pooling, **options)

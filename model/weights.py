@@ -1,0 +1,69 @@
+"""An encoder's tensors, mapped from its safetensors file and read when asked for.
+
+A delta holds only the tensors that training changed (metadata `understudy: delta`, names as in the base model's file);
+what it lacks is the base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safetensors import safe_open
+from torch import Tensor
+
+from model.architectures import canonical_name
+from model.errors import EncoderError
+
+KIND, DELTA = "understudy", "delta"
+
+
+class Weights:
+    """Tensors by the names that `rename` gives them (BERT's own). Raises EncoderError for a delta that does not fit.
+
+    `changed`: the names in which `path` differs from `base`; None when it is a whole file."""
+
+    def __init__(
+        self, path: Path, base: Path | None = None, rename: Callable[[str], str] | None = canonical_name
+    ) -> None:
+        self.path = path
+        rename = rename or (lambda name: name)
+        self._places = _places(path, rename)
+        self.changed: frozenset[str] | None = None
+        if is_delta(path):
+            if base is None:
+                raise EncoderError(f"{path} holds changes only; the base model that it changes is needed")
+            self.changed = frozenset(self._places)
+            whole = _places(base, rename)
+            self._require_fit(whole)
+            self._places = {**whole, **self._places}
+
+    def _require_fit(self, whole: dict[str, tuple[Any, str]]) -> None:
+        for name, (file, stored) in self._places.items():
+            shape = file.get_slice(stored).get_shape()
+            if name not in whole or whole[name][0].get_slice(whole[name][1]).get_shape() != shape:
+                raise EncoderError(f"{self.path} changes {name} {shape}, which the base model has not", tensor=name)
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._places
+
+    def __getitem__(self, name: str) -> Tensor:
+        """The tensor in float32: a view of the file where that is what it holds, else a copy."""
+        if name not in self._places:
+            raise EncoderError(f"the weights in {self.path} lack {name}", tensor=name)
+        file, stored = self._places[name]
+        tensor: Tensor = file.get_tensor(stored)
+        return tensor.float()
+
+
+def is_delta(path: Path) -> bool:
+    """Whether a safetensors file holds changes to a base model only."""
+    with safe_open(path, framework="pt") as file:
+        return (file.metadata() or {}).get(KIND) == DELTA
+
+
+def _places(path: Path, rename: Callable[[str], str]) -> dict[str, tuple[Any, str]]:
+    """Renamed -> (open file, its name there)."""
+    file: Any = safe_open(path, framework="pt")
+    return {rename(name): (file, name) for name in file.keys()}  # noqa: SIM118 (no mapping)
