@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,8 @@ from bench.rig import read_rows
 from model.coldstart import normalise
 from model.features import Terms
 from model.head import Choice, LinearHead, Member, Reference
-from model.spec import Text
+from model.live import LiveModel
+from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 
 DEPTH, WIDTH = 4, 384
 """Of the default encoder's features."""
@@ -19,8 +21,8 @@ DEPTH, WIDTH = 4, 384
 FITTED_ON = 2_000
 """Labelled texts that a head's vocabulary comes from: enough for all of its 20,000 terms."""
 
-MEMBERS = (("layers", True), ("layers", False), ("last", True), ("last", False))
-"""(view, words) of a head's members: four, the most that a refit averages."""
+MEMBERS = (("layers", True), ("last", False), ("layers", False), ("last", True))
+"""(view, words) of a head's members: four, the most that a refit averages; two above a few hundred labels."""
 
 
 def make_texts(count: int, seed: int = 0) -> list[Text]:
@@ -37,27 +39,37 @@ def make_features(count: int, seed: int = 0) -> NDArray[np.float32]:
     return (noise + np.linspace(-1, 1, WIDTH, dtype=np.float32)) / np.sqrt(np.float32(1.3 * WIDTH))
 
 
-def make_head(classes: int, *, words: bool = True, multilabel: bool = False, seed: int = 0) -> LinearHead:
-    """A head of four members over made-up features, as large as a fitted one; with TF-IDF words in two of them."""
+def make_head(
+    classes: int, *, words: bool = True, multilabel: bool = False, members: int = len(MEMBERS), seed: int = 0
+) -> LinearHead:
+    """A head over made-up features, as large as a fitted one; with TF-IDF words in half of its members."""
     generator = np.random.default_rng([seed, classes])
     terms = Terms.fit(make_texts(FITTED_ON, seed + 1)) if words else Terms((), np.zeros(0, np.float32))
 
     def drawn(*shape: int) -> NDArray[np.float32]:
         return generator.standard_normal(shape, dtype=np.float32)
 
-    members = tuple(
+    fitted = tuple(
         Member(
             Choice(view, words and with_words, 10.0 * index, 10.0),
-            (4 - index) / 10,
+            1 / members,
             3 * drawn(WIDTH * (DEPTH if view == "layers" else 1), classes),
             drawn(classes),
             2 * drawn(len(terms.vocabulary), classes) if words and with_words else None,
         )
-        for index, (view, with_words) in enumerate(MEMBERS)
+        for index, (view, with_words) in enumerate(MEMBERS[:members])
     )
     pool = make_features(500, seed + 2)
     prototypes = normalise(drawn(classes, WIDTH))
     similarity = (normalise(pool[:, -1]) @ prototypes.T).mean(0)
     reference = Reference(pool.mean(0), prototypes, similarity)
     labels = tuple(f"label {number}" for number in range(classes))
-    return LinearHead(labels, multilabel, reference, members, terms, temperature=1.2, zero_share=0.1)
+    return LinearHead(labels, multilabel, reference, fitted, terms, temperature=1.2, zero_share=0.1)
+
+
+def make_live(head: LinearHead, base: Any = None) -> LiveModel:
+    """A version that answers one control `label` over one text with this head."""
+    kind = Kind.MULTIPLE if head.multilabel else Kind.SINGLE
+    control = Control("label", kind, ("text",), tuple(Label((key,), key) for key in head.labels))
+    spec = TaskSpec((Input("text", "Text", "$text"),), (control,))
+    return LiveModel("v1", spec, {"label": head}, base, configs={"label": head.config()})

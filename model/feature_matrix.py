@@ -1,4 +1,4 @@
-"""Features and terms of a pool's texts in one memory-mapped matrix, so that all of them are answered by matrix products.
+"""Features and terms of a pool's texts in one memory-mapped matrix: all of them are answered by matrix products.
 
 The feature cache finds one text quickly; 100,000 look-ups take seconds. Here rows lie side by side, float16, in the
 order in which they became known. A directory holds `matrix.json` and the files of one generation: `k.rows`, `k.terms`

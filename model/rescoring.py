@@ -1,8 +1,8 @@
 """Every text of a pool answered anew after a refit, in the time of a few matrix products.
 
 What is answered equals `LiveModel.scores` to 1e-5; the difference is single precision. A block of rows is widened
-once, then all members of one encoder view are one product. Two blocks are worked on at a time where there are two cores:
-numpy and scipy let go of the interpreter in between.
+once, then all members of one encoder view are one product. Where there are two cores two blocks are worked on at a
+time: numpy and scipy let go of the interpreter in between.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class _Scorer:
         wide -= self._mean[-wide.shape[1] :]
         lengths = np.sqrt(np.einsum("ijk,ijk->ij", wide, wide))
         wide *= (1 / np.maximum(lengths, SMALLEST))[:, :, None]
-        found = {}
+        found: dict[str, Floats] = {}
         if "last" in self._fused:
             found["last"] = wide[:, -1] @ self._fused["last"]
         if "layers" in self._fused:
