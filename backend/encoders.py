@@ -10,6 +10,7 @@ from backend.settings import Settings
 from model.tally import Tally
 
 if TYPE_CHECKING:
+    from model.encoder import Encoder
     from model.feature_cache import CachedEncoder, FeatureCache
     from model.learning import Embedder
 
@@ -22,6 +23,7 @@ class Encoders:
         self.tally = Tally()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
+        self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers
         self._cache: FeatureCache | None = None
 
     @property
@@ -31,7 +33,13 @@ class Encoders:
         from model.feature_cache import CachedEncoder
 
         if self._base is None:
-            encoder = Encoder(find_base_model(self._settings.base_model), threads=self._threads, tally=self.tally)
+            encoder = Encoder(
+                find_base_model(self._settings.base_model),
+                threads=self._threads,
+                precision=self._settings.precision,
+                tally=self.tally,
+            )
+            self._lender = encoder
             self._base = CachedEncoder(encoder, self.cache)
         return self._base
 
@@ -50,14 +58,16 @@ class Encoders:
         return self._cache
 
     def open(self, weights: Path) -> Embedder:
-        """The encoder with fine-tuned weights; the same object while it is kept."""
-        from model.encoder import Encoder, find_base_model
+        """The encoder with fine-tuned weights, which shares with the base what training left alone; the same object
+        while it is kept."""
+        from model.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
         if weights not in self._tuned:
-            directory = find_base_model(self._settings.base_model)
-            encoder = Encoder(directory, threads=self._threads, weights=weights, tally=self.tally)
-            self._tuned[weights] = CachedEncoder(encoder, self.cache)
+            cache, base = self.base.cache, self._lender
+            assert base is not None  # loaded with `base`
+            encoder = Encoder(base.directory, threads=self._threads, weights=weights, base=base, tally=self.tally)
+            self._tuned[weights] = CachedEncoder(encoder, cache)
         self._tuned.move_to_end(weights)
         while len(self._tuned) > self._kept:
             self._tuned.popitem(last=False)

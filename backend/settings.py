@@ -38,6 +38,11 @@ class Settings(BaseSettings):
         description="BERT-family encoder: hub id or directory; empty takes the packaged MiniLM, verified by its "
         "digest. A trained classifier with matching labels answers from the first task on.",
     )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto",
+        description="Number format of the encoder: fp32 is exact, bf16 twice as fast where the hardware has it "
+        "(avx512_bf16, AMX, a CUDA GPU); auto takes bf16 only there.",
+    )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."

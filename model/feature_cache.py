@@ -171,7 +171,9 @@ class CachedEncoder:
         self.digest, self.width, self.depth = encoder.digest, encoder.width, encoder.depth
         self.taught = getattr(encoder, "taught", None)
         self.hits = self.misses = 0
-        self._prefix = bytes.fromhex(encoder.digest)
+        # Versions are tied to the digest, whatever the precision; but one machine's features are of one precision.
+        precision = getattr(encoder, "precision", "fp32")
+        self._prefix = bytes.fromhex(encoder.digest) + (b"" if precision == "fp32" else precision.encode())
         self._counting = threading.Lock()
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
