@@ -15,6 +15,8 @@ from torch import Tensor
 Optimizer = torch.optim.Optimizer
 Parameters = Mapping[str, Tensor]
 
+MOMENTS = ("exp_avg", "exp_avg_sq")
+
 
 def save_checkpoint(path: Path, step: int, parameters: Parameters, optimizer: Optimizer) -> None:
     """Write aside and rename, so that a checkpoint is complete or absent."""
@@ -37,21 +39,32 @@ def load_checkpoint(path: Path, parameters: Parameters, optimizer: Optimizer) ->
             step = int(file.metadata()["step"])
             stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         values = {name: stored[f"value.{name}"] for name in parameters}
-        moments = {
-            name: {"exp_avg": stored[f"exp_avg.{name}"], "exp_avg_sq": stored[f"exp_avg_sq.{name}"]}
-            for name in parameters
-        }
+        moments = {name: {moment: stored[f"{moment}.{name}"] for moment in MOMENTS} for name in parameters}
     except Exception:  # safetensors raises its own kind for a torn file: begin anew
         return 0
-    for name, parameter in parameters.items():
-        with torch.no_grad():
+    begin_at(step, parameters, optimizer)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
             parameter.copy_(values[name])
-        moved = {moment: value.to(parameter.device) for moment, value in moments[name].items()}
-        optimizer.state[parameter] = {"step": torch.tensor(float(step)), **moved}
+            for moment, value in moments[name].items():
+                optimizer.state[parameter][moment].copy_(value)
     return step
 
 
+def begin_at(step: int, parameters: Parameters, optimizer: Optimizer) -> list[Tensor]:
+    """Give the optimiser blank moments after `step` steps, where it has none; all tensors that a training stands on."""
+    for parameter in parameters.values() if step else ():
+        if not optimizer.state.get(parameter):
+            on = parameter.device if optimizer.defaults.get("fused") else torch.device("cpu")
+            optimizer.state[parameter] = {"step": torch.tensor(float(step), device=on), **_blank(parameter)}
+    moments = [optimizer.state[p][moment] for p in parameters.values() for moment in MOMENTS] if step else []
+    return [*parameters.values(), *moments]
+
+
 def _moments(optimizer: Optimizer, parameter: Tensor) -> dict[str, Any]:
-    state = optimizer.state.get(parameter, {})
-    zero = torch.zeros_like(parameter)
-    return {name: state.get(name, zero) for name in ("exp_avg", "exp_avg_sq")}
+    state = optimizer.state.get(parameter) or _blank(parameter)
+    return {name: state[name] for name in MOMENTS}
+
+
+def _blank(parameter: Tensor) -> dict[str, Any]:
+    return {moment: torch.zeros_like(parameter, memory_format=torch.preserve_format) for moment in MOMENTS}

@@ -8,7 +8,6 @@ batches of 16 drawn evenly over the classes; embeddings and the lower half of th
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,80 +17,73 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
-from model.checkpoint import load_checkpoint, save_checkpoint
-from model.coldstart import normalise
+from model.checkpoint import begin_at, load_checkpoint, save_checkpoint
+from model.distributed import Team, alone
 from model.finetuned import TunedHead
+from model.learning_layer import Noise
+from model.lesson import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
+from model.padded import load_base
+from model.precision import has_fast_bf16
 from model.spec import Text
 from model.stopping import looks_at
-from model.toplayers import TopLayers
+from model.toplayers import FROZEN_SHARE, TopLayers
+from model.weights import DELTA, KIND, stored_names
 from model.windows import Window, Windows
+
+__all__ = ["Lesson", "Tuning", "draw_batch", "prototype_head", "steps_for"]
 
 Floats = NDArray[np.floating]
 Report = Callable[[int, float], None]
+Draw = tuple[int, NDArray[np.int64], list[Window]]
+"""One batch: lesson, its rows, and a window of each."""
 
-BATCH = 16
-BALANCED_CLASSES = 16
-"""Up to this many classes batches are balanced; beyond, a batch cannot hold them all."""
-
-SCALE = 20.0
 CONTRAST, CONTRAST_TEMPERATURE = 0.5, 0.1
 ENCODER_RATE, HEAD_RATE = 5e-5, 5e-3
-WARM_UP = 0.1
 TRAIN_TOKENS = 128
 """Longest window that training reads; longer texts give a random one of theirs at each step."""
 
 CHECKPOINT_STEPS = 25
-
-
-@dataclass(frozen=True)
-class Lesson:
-    """One control's training rows: texts [n], targets [n, K], weights [n], and the head it starts from [K, width]."""
-
-    name: str
-    labels: tuple[str, ...]
-    multilabel: bool
-    texts: Sequence[Text]
-    targets: Floats
-    weights: Floats
-    prototypes: Floats
-
-
-def steps_for(count: int) -> int:
-    """Optimiser steps for `count` labels: 60, 100, 200 and 300 at 16, 64, 256 and 1,000, linear in log n between."""
-    return round(float(np.interp(np.log(max(count, 1)), np.log([16, 64, 256, 1000]), [60, 100, 200, 300])))
-
-
-def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:
-    """The first head [K, width], of label prototypes [K, width] and embeddings [n, width] with targets [n, K]."""
-    sums = targets.T @ normalise(embeddings)
-    return SCALE * normalise(prototypes + targets.sum(0)[:, None] * normalise(sums))
+HEAD_NOISE = 1 << 20
+"""Its place among the processes' seeds: all of them draw the same dropout for the head."""
 
 
 class Tuning:
     """One training run. Use: `Tuning(...)`, `run(...)`, then `embed`, `heads`, `save_encoder`."""
 
-    def __init__(self, directory: Path, lessons: Sequence[Lesson], *, seed: int, threads: int = 0) -> None:
-        from transformers import AutoModel
-
+    def __init__(
+        self,
+        directory: Path,
+        lessons: Sequence[Lesson],
+        *,
+        seed: int,
+        threads: int = 0,
+        team: Team | None = None,
+        frozen_share: float = FROZEN_SHARE,
+    ) -> None:
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
-        self.seed = seed
-        self.lessons = list(lessons)
-        options = {"local_files_only": True, "trust_remote_code": False, "use_safetensors": True}
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=_has_fast_bf16(self.device))
-        encoder = AutoModel.from_pretrained(directory, **options)  # sdpa where the family has it
-        self.encoder: Any = encoder.float().to(self.device)
-        self.pooling = read_pooling(directory)
+        self.seed, self.lessons, self.team = seed, list(lessons), team or alone()
+        self.device = self.team.device
+        half = has_fast_bf16(self.device)
+        self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
+        self.base = directory
+        self.encoder: Any = load_base(directory).float().to(self.device)
         self.windows = Windows(directory, min(TRAIN_TOKENS, read_window(directory, read_config(directory))))
-        self.typed = has_token_types(self.encoder.config.to_dict())
-        self.top = TopLayers(self.encoder, pooling=self.pooling, typed=self.typed)
+        self.top = TopLayers(
+            self.encoder,
+            pooling=read_pooling(directory),
+            typed=has_token_types(self.encoder.config.to_dict()),
+            frozen_share=frozen_share,
+            keep=torch.bfloat16 if half else torch.float32,
+        )
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})
         self.weight.to(self.device)
         self.bias.to(self.device)
+        self._head_noise = Noise()
         self._read: list[list[list[Window]]] = [_by_text(self.windows, lesson.texts) for lesson in self.lessons]
 
     def run(
@@ -107,33 +99,34 @@ class Tuning:
 
         Goes on from `checkpoint` if there is one. Batches and dropout depend on seed and step only, so that a resumed
         run does what the first would have done. Ends after step `last`, with the learning rate of a longer run, or when
-        `watch()`, asked now and then in the second half, says so."""
+        `watch()`, asked now and then in the second half, says so. Of several processes the leader alone reads and
+        writes the checkpoint and looks; the others need a `watch` where it has one."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
         head = [*self.weight.values(), *self.bias.values()]
-        optimizer = torch.optim.AdamW(
-            [{"params": encoder, "lr": ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}], weight_decay=0.01
-        )
-        named = self._trainable()
-        start = load_checkpoint(checkpoint, named, optimizer) if checkpoint else 0
-        schedule = [_rate(step, steps) for step in range(steps)]
-        looks = looks_at(steps)
+        optimizer = _optimizer([{"params": encoder, "lr": ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}])
+        named, looks, end = self._trainable(), looks_at(steps), last or steps
+        start = self._begin(checkpoint, named, optimizer)
+        with self._autocast:
+            self.top.remember([window for step in range(start, end) for window in self._draw(step)[2]])
         self.encoder.train()
-        for step in range(start, last or steps):
+        for step in range(start, end):
             for group, rate in zip(optimizer.param_groups, (ENCODER_RATE, HEAD_RATE), strict=True):
-                group["lr"] = rate * schedule[step]
+                group["lr"] = rate * rate_at(step, steps)
             loss = self._step(step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
-            nn.utils.clip_grad_norm_([*encoder, *head], 1.0)
+            self.team.add_gradients(encoder)
+            self.team.add_gradients(head, 1 / self.team.size)
+            nn.utils.clip_grad_norm_([*encoder, *head], 1.0, foreach=True)
             optimizer.step()
-            if checkpoint and (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps:
+            if checkpoint and self.team.leads and (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps:
                 save_checkpoint(checkpoint, step + 1, named, optimizer)
             report(step + 1, float(loss.detach()))
-            if watch is not None and step + 1 in looks and watch():
-                self.encoder.eval()
-                return step + 1
+            if watch is not None and step + 1 in looks and self.team.tell(self.team.leads and watch()):
+                end = step + 1
+                break
         self.encoder.eval()
-        return last or steps
+        return end
 
     @torch.no_grad()
     def answers(self, lesson: int, texts: Sequence[Text]) -> Floats:
@@ -168,11 +161,13 @@ class Tuning:
         }
 
     def save_encoder(self, path: Path) -> None:
-        """Write the encoder's weights as safetensors, with the names that the base model's file has."""
+        """Write what training changed as safetensors, with the names that the base model's file has (a delta)."""
         from safetensors.torch import save_file
 
-        state = {name: value.detach().cpu().clone().contiguous() for name, value in self.encoder.state_dict().items()}
-        save_file(state, path)
+        stored = stored_names(self.base / "model.safetensors", str(self.encoder.base_model_prefix))
+        learned = {name: value for name, value in self.encoder.named_parameters() if value.requires_grad}
+        changes = {stored[canonical_name(name)]: value.detach().cpu().contiguous() for name, value in learned.items()}
+        save_file(changes, path, metadata={KIND: DELTA})
 
     def _trainable(self) -> dict[str, Tensor]:
         named = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}
@@ -180,18 +175,37 @@ class Tuning:
         named.update({f"bias.{n}": p for n, p in self.bias.items()})
         return named
 
-    def _step(self, step: int) -> Tensor:
+    def _begin(self, checkpoint: Path | None, named: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
+        """The step to begin at, with every process's tensors as the leader has them."""
+        own = load_checkpoint(checkpoint, named, optimizer) if checkpoint and self.team.leads else 0
+        start = int(self.team.tell(own))
+        self.team.copy(begin_at(start, named, optimizer))
+        return start
+
+    def _draw(self, step: int) -> Draw:
+        """The batch of a step; controls take turns."""
         generator = np.random.default_rng([self.seed, step])
-        torch.manual_seed(self.seed * 1_000_003 + step)
-        index = step % len(self.lessons)  # controls take turns
-        lesson = self.lessons[index]
-        rows = draw_batch(lesson.targets, lesson.multilabel, generator)
-        windows = [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
+        index = step % len(self.lessons)
+        rows = draw_batch(self.lessons[index].targets, self.lessons[index].multilabel, generator)
+        return index, rows, [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
+
+    def _pooled(self, windows: Sequence[Window]) -> Tensor:
+        """Of all windows [n, width], each process having computed its share."""
+        order = sorted(range(len(windows)), key=lambda row: len(windows[row].ids))
         with self._autocast:
-            pooled = self.top.embed(windows)
-        embeddings = F.normalize(pooled.float(), dim=-1)
-        dropped = F.dropout(embeddings, self.encoder.config.to_dict().get("hidden_dropout_prob", 0.1))
-        logits = dropped @ self.weight[str(index)].T + self.bias[str(index)]
+            part = self.top.embed([windows[row] for row in self.team.share(order)])
+        return self.team.gather(part.float(), order)
+
+    def _step(self, step: int) -> Tensor:
+        team = self.team
+        torch.manual_seed((self.seed * 1_000_003 + step) * team.size + team.rank)
+        self.top.noise.begin([self.seed, step, team.rank])
+        self._head_noise.begin([self.seed, step, HEAD_NOISE])
+        index, rows, windows = self._draw(step)
+        lesson = self.lessons[index]
+        embeddings = F.normalize(self._pooled(windows), dim=-1)
+        dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", 0.1))
+        logits = self._head_noise.drop(embeddings, dropout) @ self.weight[str(index)].T + self.bias[str(index)]
         targets = torch.tensor(lesson.targets[rows], dtype=torch.float32, device=self.device)
         importance = torch.tensor(lesson.weights[rows], dtype=torch.float32, device=self.device)
         if lesson.multilabel:
@@ -200,22 +214,6 @@ class Tuning:
         losses = -(targets * logits.log_softmax(-1)).sum(-1)
         loss = (losses * importance).sum() / importance.sum()
         return loss + CONTRAST * contrastive_loss(embeddings, targets.argmax(-1))
-
-
-def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of one batch: evenly over the classes, or over all rows when classes are many or not exclusive."""
-    count = len(targets)
-    if multilabel or targets.shape[1] > BALANCED_CLASSES:
-        return generator.permutation(count)[:BATCH] if count >= BATCH else generator.integers(0, count, BATCH)
-    members = targets.argmax(1)
-    classes = generator.permutation(np.unique(members))
-    wanted = np.resize(classes, BATCH)
-    rows: list[int] = []
-    for label in classes:
-        pool = np.flatnonzero(members == label)
-        need = int((wanted == label).sum())
-        rows += list(generator.choice(pool, need, replace=need > len(pool)))
-    return np.array(rows, dtype=np.int64)
 
 
 def contrastive_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
@@ -230,17 +228,12 @@ def contrastive_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
     return -((logs * same).sum(1)[anchors] / same.sum(1)[anchors]).mean()
 
 
-def _rate(step: int, steps: int) -> float:
-    """Linear warm-up, then linear decay to 0."""
-    warm = max(1, round(WARM_UP * steps))
-    return (step + 1) / warm if step < warm else (steps - step) / max(1, steps - warm)
-
-
-def _has_fast_bf16(device: torch.device) -> bool:
-    """Whether half the bits are twice as fast here: without hardware for it they are slower."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    return bool(getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)())
+def _optimizer(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """AdamW in one pass over the parameters where this torch has it for the device."""
+    try:
+        return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+    except (RuntimeError, TypeError, ValueError):
+        return torch.optim.AdamW(groups, weight_decay=0.01)
 
 
 def _by_text(windows: Windows, texts: Sequence[Text]) -> list[list[Window]]:

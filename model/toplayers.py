@@ -7,13 +7,13 @@ outputs are computed once a text. All tokens of a batch are one matrix; only att
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.learning_layer import Noise, apply_layer, spans_of
 from model.windows import Window
 
 FROZEN_SHARE = 0.5
@@ -22,24 +22,39 @@ FROZEN_SHARE = 0.5
 REMEMBERED_BYTES = 512 << 20
 """Most memory for the lower layers' outputs; what does not fit is computed anew at each step."""
 
+CHUNK_TOKENS = 2048
+"""Tokens of one forward pass ahead of training."""
+
 PACKABLE = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 """Families whose layers are BERT's, part by part and name by name. Others train through their own forward pass."""
+
+Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class TopLayers:
     """Pooled outputs of an encoder of which only the upper layers and norms learn. `encoder` is changed in place.
 
-    `pooling` is `mean` or `cls`, `typed` whether the encoder reads token types."""
+    `pooling` is `mean` or `cls`, `typed` whether the encoder reads token types, `keep` the type in which the lower
+    layers' outputs are remembered. `noise` draws the dropout masks while the encoder is in training mode."""
 
-    def __init__(self, encoder: Any, *, pooling: str, typed: bool) -> None:
-        self.encoder, self.pooling, self.typed = encoder, pooling, typed
+    def __init__(
+        self,
+        encoder: Any,
+        *,
+        pooling: str,
+        typed: bool,
+        frozen_share: float = FROZEN_SHARE,
+        keep: torch.dtype = torch.float32,
+    ) -> None:
+        self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep
         self.layers = _layers_of(encoder)
-        self.frozen = int(len(self.layers) * FROZEN_SHARE)
+        self.frozen = int(len(self.layers) * frozen_share)
         _freeze(encoder, self.layers[: self.frozen])
         config = encoder.config.to_dict()
         plain = config.get("position_embedding_type", "absolute") == "absolute" and not config.get("is_decoder")
         self.packed = config.get("model_type") in PACKABLE and plain
-        self._remembered: dict[tuple[tuple[int, ...], tuple[int, ...]], Tensor] = {}
+        self.noise = Noise()
+        self._remembered: dict[Key, Tensor] = {}
         self._bytes = 0
 
     def embed(self, windows: Sequence[Window]) -> Tensor:
@@ -47,29 +62,43 @@ class TopLayers:
         if not self.packed:
             return self._embed_padded(windows)
         parts = self._lower(windows)
-        lengths = [len(part) for part in parts]
-        hidden = torch.cat(parts)
-        places = _places(lengths, hidden.device)
+        order = sorted(range(len(parts)), key=lambda row: len(parts[row]))  # equal lengths are one span
+        lengths = [len(parts[row]) for row in order]
+        hidden = torch.cat([parts[row] for row in order]).float()
         for layer in self.layers[self.frozen :]:
-            hidden = _apply(layer, hidden, places, self.encoder.training)
-        if self.pooling == "cls":
-            starts = torch.tensor([0, *lengths[:-1]], device=hidden.device).cumsum(0)
-            return hidden[starts]
-        count, longest, flat = places
-        padded = hidden.new_zeros(count * longest, hidden.shape[1]).index_copy(0, flat, hidden)
-        return padded.view(count, longest, -1).sum(1) / torch.tensor(lengths, device=hidden.device)[:, None]
+            hidden = apply_layer(layer, hidden, spans_of(lengths), self.noise if self.encoder.training else None)
+        back = torch.tensor(order, device=hidden.device).argsort()
+        return _pool(hidden, lengths, self.pooling)[back]
+
+    def remember(self, windows: Sequence[Window]) -> None:
+        """Compute the frozen part of these windows ahead, in large chunks; those named first where room is short."""
+        if not self.packed:
+            return
+        fresh: dict[Key, Window] = {}
+        size = self._bytes
+        for window in windows:
+            key = _key(window)
+            size += 0 if key in fresh or key in self._remembered else self._bytes_of(len(window.ids))
+            if size > REMEMBERED_BYTES:
+                break
+            fresh.setdefault(key, window)
+        for chunk in _chunks(sorted(fresh.values(), key=lambda window: len(window.ids))):
+            self._lower(chunk)
+
+    def _bytes_of(self, tokens: int) -> int:
+        return tokens * int(self.encoder.config.hidden_size) * self.keep.itemsize
 
     def _lower(self, windows: Sequence[Window]) -> list[Tensor]:
         """The frozen part's outputs [length, width] of each window."""
-        keys = [(tuple(window.ids), tuple(window.types)) for window in windows]
+        keys = [_key(window) for window in windows]
         missing = {key: window for key, window in zip(keys, windows, strict=True) if key not in self._remembered}
-        fresh: dict[Any, Tensor] = {}
+        fresh: dict[Key, Tensor] = {}
         if missing:
             fresh = dict(zip(missing, self._run_lower(list(missing.values())), strict=True))
             for key, value in fresh.items():
                 size = value.numel() * value.element_size()
                 if self._bytes + size <= REMEMBERED_BYTES:
-                    self._remembered[key] = value
+                    self._remembered[key] = value.clone()  # a view would keep the whole chunk
                     self._bytes += size
         return [fresh[key] if key in fresh else self._remembered[key] for key in keys]
 
@@ -87,11 +116,11 @@ class TopLayers:
             part = embeddings(input_ids=ids, **extra)
             projection = getattr(self.encoder, "embeddings_project", None)  # ELECTRA
             parts.append((part if projection is None else projection(part))[0])
-        hidden, places = torch.cat(parts), _places(lengths, device)
+        hidden = torch.cat(parts)
         for layer in self.layers[: self.frozen]:
-            hidden = _apply(layer, hidden, places, False)
+            hidden = apply_layer(layer, hidden, spans_of(lengths), None)
         self.encoder.train(was_training)
-        return list(hidden.split(lengths))
+        return list(hidden.to(self.keep).split(lengths))
 
     def _embed_padded(self, windows: Sequence[Window]) -> Tensor:
         """Through the encoder's own forward pass, padded to the longest."""
@@ -112,45 +141,31 @@ class TopLayers:
         return (hidden * share).sum(1) / share.sum(1)
 
 
-Places = tuple[int, int, Tensor]
-"""Sequences, tokens of the longest, and each packed token's place in the padded matrix [sequences x longest]."""
+def _pool(hidden: Tensor, lengths: Sequence[int], pooling: str) -> Tensor:
+    """[texts, width] of packed tokens."""
+    count = torch.tensor(lengths, device=hidden.device)
+    if pooling == "cls":
+        return hidden[count.cumsum(0) - count]
+    owner = torch.arange(len(lengths), device=hidden.device).repeat_interleave(count)
+    summed = hidden.new_zeros(len(lengths), hidden.shape[1]).index_add(0, owner, hidden)
+    return summed / count[:, None]
 
 
-def _places(lengths: Sequence[int], device: Any) -> Places:
-    longest = max(lengths)
-    flat = [row * longest + column for row, length in enumerate(lengths) for column in range(length)]
-    return len(lengths), longest, torch.tensor(flat, device=device)
+def _key(window: Window) -> Key:
+    return tuple(window.ids), tuple(window.types)
 
 
-def _apply(layer: Any, hidden: Tensor, places: Places, training: bool) -> Tensor:
-    """One BERT layer over packed tokens [n, width]; dropout as the layer's own configuration says."""
-    attention = layer.attention
-    mixed = _attend(attention.self, hidden, places, training)
-    hidden = attention.output.LayerNorm(_drop(attention.output, attention.output.dense(mixed), training) + hidden)
-    grown = layer.intermediate.intermediate_act_fn(layer.intermediate.dense(hidden))
-    return layer.output.LayerNorm(_drop(layer.output, layer.output.dense(grown), training) + hidden)
-
-
-def _attend(attention: Any, hidden: Tensor, places: Places, training: bool) -> Tensor:
-    count, longest, flat = places
-    heads = attention.num_attention_heads
-
-    def spread(tokens: Tensor) -> Tensor:
-        padded = tokens.new_zeros(count * longest, tokens.shape[1]).index_copy(0, flat, tokens)
-        return padded.view(count, longest, heads, -1).transpose(1, 2)
-
-    query, key, value = (spread(part(hidden)) for part in (attention.query, attention.key, attention.value))
-    mask = torch.zeros(count * longest, dtype=torch.bool, device=hidden.device)
-    mask[flat] = True
-    dropout = float(attention.dropout.p) if training else 0.0
-    mixed = F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask.view(count, 1, 1, longest), dropout_p=dropout
-    )
-    return mixed.transpose(1, 2).reshape(count * longest, -1)[flat]
-
-
-def _drop(part: Any, tokens: Tensor, training: bool) -> Tensor:
-    return F.dropout(tokens, float(part.dropout.p), training)
+def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
+    chunk: list[Window] = []
+    size = 0
+    for window in windows:
+        if chunk and size + len(window.ids) > CHUNK_TOKENS:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(window)
+        size += len(window.ids)
+    if chunk:
+        yield chunk
 
 
 def _layers_of(encoder: Any) -> list[nn.Module]:

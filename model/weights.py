@@ -63,6 +63,12 @@ def is_delta(path: Path) -> bool:
         return (file.metadata() or {}).get(KIND) == DELTA
 
 
+def stored_names(base: Path, prefix: str) -> dict[str, str]:
+    """Canonical name -> name in the base model's file, whose encoder may be under `prefix`."""
+    with safe_open(base, framework="pt") as file:
+        return {canonical_name(name.removeprefix(f"{prefix}.")): name for name in file.keys()}  # noqa: SIM118
+
+
 def _places(path: Path, rename: Callable[[str], str]) -> dict[str, tuple[Any, str]]:
     """Renamed -> (open file, its name there)."""
     file: Any = safe_open(path, framework="pt")

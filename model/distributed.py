@@ -1,0 +1,140 @@
+"""The processes of one training: which of them this is, and what they tell each other. Alone is a team of one.
+
+`accelerate launch` (or torchrun) starts the processes and says so in their environment; accelerate reads it. What is
+decided is decided by the leader, rank 0, and told to the others as JSON, so that no process can take another way.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+import torch.distributed as group
+from torch import Tensor
+
+from model.errors import TrainingError
+from model.lesson import BATCH
+
+PATIENCE = timedelta(hours=2)
+"""Longest wait for another process: the leader fits heads while the others have nothing to do."""
+
+PARENT_POLL = 0.5
+"""Seconds between two looks at whether the launcher lives."""
+
+
+@dataclass(frozen=True)
+class Team:
+    """This process among those of one training. `local` of them share this machine."""
+
+    rank: int
+    size: int
+    local: int
+    device: torch.device
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process decides, writes files and reports."""
+        return self.rank == 0
+
+    def tell(self, value: Any = None) -> Any:
+        """The leader's `value` (JSON), in every process."""
+        if self.size == 1:
+            return value
+        told = json.dumps(value).encode() if self.leads else b""
+        length = torch.tensor([len(told)], device=self.device)
+        group.broadcast(length, 0)
+        content = torch.zeros(int(length), dtype=torch.uint8, device=self.device)
+        if self.leads:
+            content.copy_(torch.frombuffer(bytearray(told), dtype=torch.uint8))
+        group.broadcast(content, 0)
+        return json.loads(content.cpu().numpy().tobytes())
+
+    def copy(self, tensors: Sequence[Tensor]) -> None:
+        """Overwrite these tensors with the leader's."""
+        for tensor in tensors if self.size > 1 else ():
+            group.broadcast(tensor.detach(), 0)
+
+    def share(self, order: Sequence[int]) -> list[int]:
+        """This process's part of the rows in `order`: every size-th, so that with rows by length all have as much."""
+        return list(order[self.rank :: self.size])
+
+    def gather(self, part: Tensor, order: Sequence[int]) -> Tensor:
+        """All rows [len(order), width], in row order, of every process's share; gradients flow into the own share."""
+        if self.size == 1:
+            return part[torch.tensor(order, device=part.device).argsort()]
+        return _Gather.apply(part, self, tuple(order))
+
+    def add_gradients(self, parameters: Sequence[Tensor], share: float = 1.0) -> None:
+        """Replace the gradients by their sum over the processes, times `share`."""
+        grads = [parameter.grad for parameter in parameters if parameter.grad is not None]
+        if self.size == 1 or not grads:
+            return
+        flat = torch.cat([grad.flatten() for grad in grads])
+        group.all_reduce(flat)
+        for grad, whole in zip(grads, flat.mul_(share).split([grad.numel() for grad in grads]), strict=True):
+            grad.copy_(whole.view_as(grad))
+
+
+def alone() -> Team:
+    """A team of one, on the GPU when there is one."""
+    return Team(0, 1, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def join() -> Team:
+    """The team that this process was started into. Its processes end with their launcher. Raises TrainingError."""
+    from accelerate import PartialState
+    from accelerate.utils import get_int_from_env, parse_flag_from_env
+
+    launcher = os.getppid()
+    on_cpu = not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
+    state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+    team = Team(state.process_index, state.num_processes, get_int_from_env(["LOCAL_WORLD_SIZE"], 1), state.device)
+    if team.size > BATCH:
+        raise TrainingError(
+            f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {BATCH} is split over at most {BATCH}"
+        )
+    if team.size > 1:
+        threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
+    return team
+
+
+def leave() -> None:
+    """At the end of a training that went well."""
+    if group.is_initialized():
+        group.destroy_process_group()
+
+
+def _end_with(launcher: int) -> None:
+    """A launcher that is killed cannot end its processes: they see it by their new parent."""
+    while os.getppid() == launcher:
+        time.sleep(PARENT_POLL)
+    os._exit(1)
+
+
+class _Gather(torch.autograd.Function):
+    """All-gather of unequal shares. Every process computes the loss of all rows, so the gradient is its own rows'."""
+
+    @staticmethod
+    def forward(context: Any, part: Tensor, team: Team, order: tuple[int, ...]) -> Tensor:
+        shares = [order[rank :: team.size] for rank in range(team.size)]
+        context.mine = torch.tensor(shares[team.rank], device=part.device)
+        longest = max(len(share) for share in shares)
+        padded = part.new_zeros(longest, part.shape[1])
+        padded[: len(part)] = part
+        found = [torch.empty_like(padded) for _ in shares]
+        group.all_gather(found, padded)
+        whole = part.new_zeros(len(order), part.shape[1])
+        for share, rows in zip(shares, found, strict=True):
+            whole[torch.tensor(share, device=part.device)] = rows[: len(share)]
+        return whole
+
+    @staticmethod
+    def backward(context: Any, *upstream: Tensor) -> Any:
+        return upstream[0][context.mine], None, None

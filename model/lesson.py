@@ -1,0 +1,81 @@
+"""What a fine-tune is taught: rows, the head it starts from, how many steps, and which rows make a batch. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.coldstart import normalise
+from model.spec import Text
+
+Floats = NDArray[np.floating]
+
+BATCH = 16
+BALANCED_CLASSES = 16
+"""Up to this many classes batches are balanced; beyond, a batch cannot hold them all."""
+
+SCALE = 20.0
+WARM_UP = 0.1
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """One control's training rows: texts [n], targets [n, K], weights [n], and the head it starts from [K, width]."""
+
+    name: str
+    labels: tuple[str, ...]
+    multilabel: bool
+    texts: Sequence[Text]
+    targets: Floats
+    weights: Floats
+    prototypes: Floats
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process."""
+        arrays = {"targets": self.targets, "weights": self.weights, "prototypes": self.prototypes}
+        plain = {"name": self.name, "labels": list(self.labels), "multilabel": self.multilabel}
+        return {**plain, "texts": [list(text) for text in self.texts], **{k: v.tolist() for k, v in arrays.items()}}
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> Lesson:
+        """What `to_json` gave, to the last bit: JSON's decimals are exact for a double."""
+        arrays = {name: np.array(raw[name], dtype=float) for name in ("targets", "weights", "prototypes")}
+        texts = [tuple(text) for text in raw["texts"]]
+        return Lesson(raw["name"], tuple(raw["labels"]), raw["multilabel"], texts, **arrays)
+
+
+def steps_for(count: int) -> int:
+    """Optimiser steps for `count` labels: 60, 100, 200 and 300 at 16, 64, 256 and 1,000, linear in log n between."""
+    return round(float(np.interp(np.log(max(count, 1)), np.log([16, 64, 256, 1000]), [60, 100, 200, 300])))
+
+
+def rate_at(step: int, steps: int) -> float:
+    """Share of the learning rate: linear warm-up, then linear decay to 0."""
+    warm = max(1, round(WARM_UP * steps))
+    return (step + 1) / warm if step < warm else (steps - step) / max(1, steps - warm)
+
+
+def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:
+    """The first head [K, width], of label prototypes [K, width] and embeddings [n, width] with targets [n, K]."""
+    sums = targets.T @ normalise(embeddings)
+    return SCALE * normalise(prototypes + targets.sum(0)[:, None] * normalise(sums))
+
+
+def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
+    """Rows of one batch: evenly over the classes, or over all rows when classes are many or not exclusive."""
+    count = len(targets)
+    if multilabel or targets.shape[1] > BALANCED_CLASSES:
+        return generator.permutation(count)[:BATCH] if count >= BATCH else generator.integers(0, count, BATCH)
+    members = targets.argmax(1)
+    classes = generator.permutation(np.unique(members))
+    wanted = np.resize(classes, BATCH)
+    rows: list[int] = []
+    for label in classes:
+        pool = np.flatnonzero(members == label)
+        need = int((wanted == label).sum())
+        rows += list(generator.choice(pool, need, replace=need > len(pool)))
+    return np.array(rows, dtype=np.int64)
