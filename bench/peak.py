@@ -17,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +64,9 @@ def dtypes() -> list[str]:
     """fp32, and bf16 where the hardware multiplies it."""
     import torch
 
-    native = torch.backends.cpu.get_cpu_capability()
-    bf16 = torch.cpu._is_avx512_bf16_supported() if hasattr(torch.cpu, "_is_avx512_bf16_supported") else False
-    return ["fp32", "bf16"] if bf16 and "AVX512" in native else ["fp32"]
+    from model.precision import has_fast_bf16
+
+    return ["fp32", "bf16"] if has_fast_bf16(torch.device("cpu")) else ["fp32"]
 
 
 def products(dtype: str, inputs: int, outputs: int) -> dict[str, Callable[[], Any]]:
@@ -91,8 +92,7 @@ def products(dtype: str, inputs: int, outputs: int) -> dict[str, Callable[[], An
 
 
 def flops_per_second(work: Callable[[], Any], flops: float, seconds: float) -> float:
-    """GFLOP per CPU second of repeated `work`, after one run that is not counted."""
-    work()
+    """GFLOP per CPU second of `work`, repeated for so many CPU seconds, once at least."""
     began, count = time.process_time(), 0
     while (took := time.process_time() - began) < seconds or not count:
         work()
@@ -100,22 +100,36 @@ def flops_per_second(work: Callable[[], Any], flops: float, seconds: float) -> f
     return flops * count / took / 1e9
 
 
+@dataclass(frozen=True)
 class Candidate:
-    """An engine with its texts: `run()` reads all of them; `flops` is the useful work of that."""
+    """An engine with its texts: `run()` reads all of them, which is `flops` of useful work; `warm()` reads one."""
 
-    def __init__(self, model: str, engine: str, run: Callable[[], Any], flops: float) -> None:
-        self.model, self.engine, self.run, self.flops = model, engine, run, flops
+    model: str
+    engine: str
+    warm: Callable[[], Any]
+    run: Callable[[], Any]
+    flops: float
 
 
 def candidates(model: str, texts: Sequence[str], scratch: Path) -> list[Candidate]:
     """Our encoder, and the pipeline on fewer of the same texts."""
     directory = find_base_model() if model == "minilm" else write_bert_base(scratch / "encoder")
-    encoder, shape, name = Encoder(directory, threads=1), shape_of(directory), SIZES[model]
+    encoder, shape, name = Encoder(directory, precision="auto"), shape_of(directory), SIZES[model]
     pipeline = build_pipeline(str(write_classifier(directory, scratch / f"{model}-classifier", ["a", "b"])))
     few = list(texts[: max(1, len(texts) // 4)])
-    ours = Candidate(name, "understudy", lambda: encoder.embed([(text,) for text in texts]), useful(shape, texts))
-    single = Candidate(name, "understudy, 1 text", lambda: [encoder.embed([(t,)]) for t in few], useful(shape, few))
-    return [ours, single, Candidate(name, "pipeline, batch 1", lambda: pipeline(few), useful(shape, few))]
+
+    def embed(some: Sequence[str]) -> Any:
+        return encoder.embed([(text,) for text in some])
+
+    def embed_each() -> Any:
+        return [embed([text]) for text in few]
+
+    warm, work = partial(embed, few[:1]), useful(shape, few)
+    return [
+        Candidate(name, "understudy", warm, partial(embed, texts), useful(shape, texts)),
+        Candidate(name, "understudy, 1 text", warm, embed_each, work),
+        Candidate(name, "pipeline, batch 1", partial(pipeline, few[:1]), partial(pipeline, few), work),
+    ]
 
 
 def useful(shape: Shape, texts: Sequence[str]) -> float:
@@ -123,6 +137,7 @@ def useful(shape: Shape, texts: Sequence[str]) -> float:
     from tokenizers import Tokenizer
 
     tokenizer: Any = Tokenizer.from_file(str(find_base_model() / "tokenizer.json"))
+    tokenizer.no_truncation()
     tokenizer.no_padding()
     return sum(shape.flops(len(encoding.ids)) for encoding in tokenizer.encode_batch(list(texts)))
 
@@ -144,6 +159,8 @@ def measure(models: Sequence[str], count: int, rounds: int, scratch: Path) -> tu
         for way, work in products(dtype, *shape).items()
     }
     rates: dict[Any, list[float]] = defaultdict(list)
+    for one in engines:
+        one.warm()
     with torch.inference_mode():
         for _ in range(rounds):
             for key, (work, flops) in ways.items():

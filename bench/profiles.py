@@ -136,7 +136,7 @@ def stages_of(server: Server, texts: Iterator[str], labels: Sequence[str], secon
     spent["Redis, gunicorn's master"] = whole - sum(spent.values())
     return [
         {"stage": stage, "cpu_ms": round(took / count * 1000, 2), "share": round(took / whole, 3)}
-        for stage, took in [*sorted(spent.items(), key=lambda item: -item[1]), ("all", whole)]
+        for stage, took in (*spent.most_common(), ("all", whole))
     ]
 
 
@@ -146,8 +146,8 @@ def thread_seconds(pid: int) -> dict[int, float]:
     return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
 
 
-def split_by_stage(lines: Sequence[str], threads: Mapping[int, float]) -> dict[str, float]:
-    """CPU seconds by stage: each thread's own, split as its samples are.
+def split_by_stage(lines: Sequence[str], threads: Mapping[int, float]) -> Any:
+    """A Counter of CPU seconds by stage: each thread's own, split as its samples are.
 
     `lines` are py-spy's raw format, `thread (TID): name;outer (file:1);inner (file:2) samples`. Samples alone would not
     do: a thread that waits for the core counts as busy."""
@@ -156,12 +156,12 @@ def split_by_stage(lines: Sequence[str], threads: Mapping[int, float]) -> dict[s
         stack, _, samples = line.rpartition(" ")
         thread, *frames = stack.split(";")
         counted[int(thread.partition("(")[2].partition(")")[0], 0)][stage_of(frames)] += int(samples)
-    spent: dict[str, float] = defaultdict(float)
+    spent: Any = Counter()
     for number, seconds in threads.items():
         stages = counted.get(number) or Counter({"other": 1})
-        for stage, samples in stages.items():
-            spent[stage] += seconds * samples / stages.total()
-    return dict(spent)
+        for stage, found in stages.items():
+            spent[stage] += seconds * found / stages.total()
+    return spent
 
 
 def stage_of(frames: Sequence[str]) -> str:
@@ -185,7 +185,7 @@ def draw_engine(path: Path, count: int = 100) -> None:
 
     from model.encoder import Encoder, find_base_model
 
-    encoder = Encoder(find_base_model(), threads=1)
+    encoder = Encoder(find_base_model(), precision="auto")
     texts = [(text,) for text in mixed_texts(count)]
     works = {
         f"{count} texts in one call": lambda: encoder.embed(texts),

@@ -138,7 +138,7 @@ def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.slow
 def test_a_small_run_measures_the_peak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(peak, "SECONDS", 0.01)
-    monkeypatch.setattr("sys.argv", ["bench.peak", *"--rounds 1 --texts 4 --models minilm --json".split()])
+    monkeypatch.setattr("sys.argv", ["bench.peak", "--rounds=1", "--texts=4", "--models=minilm", "--json"])
     peak.main()
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     engines = {row["engine"]: row for row in rows if "fraction" in row}
