@@ -22,11 +22,12 @@ def milliseconds(seconds: Sequence[float]) -> dict[str, float]:
 
 
 def judge(measured: float, sense: str, bound: float, unit: str = "") -> dict[str, Any]:
-    """The fields `bar` ("<= 20 ms") and `met` of a row, which the performance page lists; `sense` is <= or >=."""
+    """The fields `bar` ("<= 20 ms"), `measured` and `met` of a row, which the performance page lists beside each other;
+    `sense` is <= or >=. A table leaves `measured` out: it is one of the row's own columns."""
     if sense not in ("<=", ">="):
         raise ValueError(f"sense {sense!r} is neither <= nor >=")
     met = measured <= bound if sense == "<=" else measured >= bound
-    return {"bar": f"{sense} {bound:g} {unit}".rstrip(), "met": bool(met)}
+    return {"measured": measured, "bar": f"{sense} {bound:g} {unit}".rstrip(), "met": bool(met)}
 
 
 def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
@@ -35,7 +36,7 @@ def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -
         for row in rows:
             print(json.dumps({"bench": title, **row}))
         return
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row if name != "measured"))
     widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in names]
     print(f"\n{title}")
     print("  ".join(name.rjust(width) for name, width in zip(names, widths, strict=True)))

@@ -5,6 +5,7 @@ Used by the benches and by tests that need the whole loop without a Label Studio
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import itertools
 import os
@@ -22,6 +23,7 @@ from types import TracebackType
 from typing import Any
 from xml.sax.saxutils import quoteattr
 
+import psutil
 import requests
 
 ROOT = Path(__file__).parent.parent
@@ -59,6 +61,13 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _name_of(words: Sequence[str]) -> str:
+    """`web` of `python -m backend web ...`, `training` of `python -m model.training`, `redis` of its server."""
+    if "backend" in words:
+        return words[words.index("backend") + 1]
+    return "training" if "model.training" in words else "redis" if "redis" in words[0] else Path(words[0]).name
 
 
 class Project:
@@ -244,6 +253,25 @@ class Rig:
         if not reply.ok:
             raise requests.HTTPError(f"{path}: {reply.status_code} {reply.text}", response=reply)
         return dict(reply.json())
+
+    def metric(self, name: str) -> float:
+        """A value of /metrics that has no labels."""
+        lines = requests.get(f"{self.url}/metrics", timeout=60).text.splitlines()
+        return float(next(line for line in lines if line.startswith(f"{name} ")).split()[1])
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds so far of the running processes, by name: web, learner, trainer, training, redis, ..."""
+        seconds: dict[str, float] = {}
+        for process in psutil.Process(self.process.pid).children(recursive=True) if self.process else ():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                times, name = process.cpu_times(), _name_of(process.cmdline())
+                seconds[name] = seconds.get(name, 0.0) + times.user + times.system
+        return seconds
+
+    def touch(self, project: int, version: str) -> None:
+        """Make a version's files look new, so that their digests are computed again."""
+        for path in (self.data_dir / "models" / str(project) / version).iterdir():
+            path.touch()
 
     def wait_job(self, job: str, timeout: float = 600.0) -> dict[str, Any]:
         """Poll /admin/jobs/<job> until it ended; the last record."""

@@ -1,0 +1,183 @@
+"""The page of speed: benches run as processes, their rows kept, and a page that hides no failure."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import performance
+from bench.machine import describe_machine
+from bench.performance import RUNS, Run, chosen, last_words, newest, rows_of, run_bench
+from bench.performance_page import page_of, table_of, what_of, write_page
+from bench.report import judge, show
+
+MACHINE = {"CPU": "some CPU", "cores": "2"}
+
+
+def record(run: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+    facts = {"problem": "", "seconds": 12, "at": "2026-11-25T01:02:03+00:00", "commit": "abc of 2026-11-25"}
+    return {
+        "run": run,
+        "module": run,
+        "command": f"python -m bench.{run}",
+        "rows": rows,
+        "machine": MACHINE,
+        **facts,
+        **more,
+    }
+
+
+def swaps(title: str = "swap: CPU ms") -> list[dict[str, Any]]:
+    slow = {"encoder": "MiniLM", "version": "fine-tuned", "n": 7, "total_ms": 61.5, **judge(61.5, "<=", 50, "ms")}
+    fast = {"encoder": "MiniLM", "version": "head only", "n": 7, "total_ms": 4.6, **judge(4.6, "<=", 50, "ms")}
+    return [{"bench": title, **slow}, {"bench": title, **fast}]
+
+
+@pytest.fixture
+def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package `bench` of its own, whose modules `run_bench` runs."""
+    (tmp_path / "bench").mkdir()
+    monkeypatch.setattr(performance, "ROOT", tmp_path)
+    return tmp_path / "bench"
+
+
+def test_rows_are_found_among_other_output(capsys: pytest.CaptureFixture[str]) -> None:
+    show("a title", [{"load": "idle", "p99_ms": 3.0}, {"load": "all", "p99_ms": 9.0}], as_json=True)
+    printed = capsys.readouterr().out
+    rows = rows_of("Loading weights\n" + printed + '{"no": "bench"}\n{broken\n[1]\n')
+    assert rows == [
+        {"bench": "a title", "load": "idle", "p99_ms": 3.0},
+        {"bench": "a title", "load": "all", "p99_ms": 9.0},
+    ]
+
+
+def test_a_bar_is_judged_from_its_side() -> None:
+    assert judge(20, "<=", 20, "ms") == {"measured": 20, "bar": "<= 20 ms", "met": True}
+    assert judge(0.59, ">=", 0.6) == {"measured": 0.59, "bar": ">= 0.6", "met": False}
+    with pytest.raises(ValueError, match="neither"):
+        judge(1, "<", 2)
+
+
+def test_a_bench_is_run_with_its_arguments(scripts: Path) -> None:
+    (scripts / "echo.py").write_text("import json, sys\nprint(json.dumps({'bench': 'echo', 'argv': sys.argv[1:]}))")
+    done = run_bench(Run("e", "echo", ("--full",), ("--small", "1")), smoke=True)
+    assert done["rows"] == [{"bench": "echo", "argv": ["--full", "--small", "1", "--json"]}]
+    assert (done["problem"], done["command"]) == ("", "python -m bench.echo --full --small 1")
+    assert run_bench(Run("e", "echo", ("--full",), ("--small", "1")))["rows"][0]["argv"] == ["--full", "--json"]
+
+
+def test_what_goes_wrong_is_said(scripts: Path) -> None:
+    (scripts / "half.py").write_text('print(\'{"bench": "half", "x": 1}\')\nraise SystemExit(\'1 request failed\')')
+    (scripts / "mute.py").write_text("")
+    (scripts / "slow.py").write_text("import time\ntime.sleep(60)")
+    half = run_bench(Run("half", "half"))
+    assert (len(half["rows"]), half["problem"]) == (1, "1 request failed")
+    assert run_bench(Run("mute", "mute"))["problem"] == "printed no rows"
+    assert run_bench(Run("slow", "slow"), limit=0.5)["problem"].startswith("stopped after")
+    assert "No module named bench.absent" in run_bench(Run("absent", "absent"))["problem"]
+
+
+def test_last_words_name_no_path_of_this_machine() -> None:
+    root = str(performance.ROOT)
+    assert last_words(f"no {tempfile.gettempdir()}/x") == "no TMP/x" and last_words("") == ""
+    assert last_words(f"Traceback\n  File x\nOSError: {root}/artifacts is full\n\n") == "OSError: ./artifacts is full"
+
+
+def test_the_newest_record_of_a_bench_counts() -> None:
+    found = newest([record("swap", []), record("start", []), record("swap", swaps())])
+    assert len(found["swap"]["rows"]) == 2 and set(found) == {"swap", "start"}
+
+
+def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None:
+    records = [
+        record("swap", swaps()),
+        record("start", [], problem="it broke"),
+        {"run": "peak", "module": "peak"},
+        record("learn_latency", [{"bench": "latency", "labels": 16, "n": 30, "p50_ms": 1.5}]),
+    ]
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "performance").mkdir()
+    (tmp_path / "profiles" / "engine.png").write_bytes(b"")
+    (tmp_path / "profiles" / "notes.md").write_text("Less time in softmax.\n")
+    (tmp_path / "performance" / "swap-stages.svg").write_bytes(b"")
+    write_page(tmp_path / "performance.md", records)
+    page = (tmp_path / "performance.md").read_text()
+    assert "| CPU | some CPU |" in page
+    assert "1 of 2 are met." in page
+    assert "| swap | MiniLM, fine-tuned | 61.5 | <= 50 ms | **no** |" in page
+    assert "| swap | MiniLM, head only | 4.6 | <= 50 ms | yes |" in page
+    assert "- `start`: it broke" in page and "**Failed**: it broke" in page
+    assert "Not run yet: `peak`." in page
+    assert "| MiniLM | fine-tuned | 7 | 61.5 | <= 50 ms | no |" in page, "a section's table has no column `measured`"
+    assert "`python -m bench.swap`, 12 s on 2026-11-25 at commit abc of 2026-11-25" in page
+    section = page[page.index("## swap") : page.index("## start")]
+    assert "![swap stages](performance/swap-stages.svg)" in section
+    assert page.rstrip().endswith("Less time in softmax.\n\n![engine](profiles/engine.png)")
+    assert str(tmp_path) not in page
+
+
+def test_a_bench_without_bars_stands_in_no_list_of_bars() -> None:
+    page = page_of([record("webhook", [{"bench": "webhook", "clients": 1, "p99_ms": 9.0}])])
+    assert "## Bars" not in page and "| 1 | 9.0 |" in page
+
+
+def test_records_of_another_machine_are_named() -> None:
+    old = record("swap", swaps(), machine={"CPU": "old"}, at="2025-01-01T00:00:00+00:00")
+    page = page_of([old, record("webhook", [{"bench": "w", "x": 1}])])
+    assert "| CPU | some CPU |" in page and "other libraries: swap." in page
+
+
+def test_a_row_is_named_by_its_leading_text() -> None:
+    assert what_of({"bench": "b", "load": "idle", "endpoint": "/setup", "n": 3, "cores": "web"}) == "idle, /setup"
+    assert what_of({"bench": "b", "classes": 8, "members": 2, "seconds": 0.5}) == "classes 8, members 2"
+
+
+def test_cells_cannot_break_a_table() -> None:
+    assert table_of([{"a": "x|y\nz", "b": 100000}, {"c": True}]).splitlines()[2:] == [
+        "| x\\|y z | 100,000 |  |",
+        "|  |  | yes |",
+    ]
+
+
+def test_only_names_that_exist_are_chosen() -> None:
+    assert [run.name for run in chosen("swap,webhook")] == ["swap", "webhook"]
+    assert chosen("") == list(RUNS)
+    with pytest.raises(SystemExit, match="no bench swop"):
+        chosen("swop")
+
+
+def test_results_are_kept_and_the_page_is_written_anew(
+    scripts: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scripts / "good.py").write_text('print(\'{"bench": "good", "x": 1}\')')
+    (scripts / "bad.py").write_text("raise SystemExit('no luck')")
+    monkeypatch.setattr(performance, "ARTIFACTS", scripts.parent / "artifacts")
+    monkeypatch.setattr(performance, "RUNS", (Run("good", "good"), Run("bad", "bad")))
+    (scripts.parent / "docs").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        performance.main([])
+    assert ended.value.code == 1
+    performance.main(["--only", "good"])
+    kept = (scripts.parent / "artifacts" / "performance.jsonl").read_text().splitlines()
+    assert [json.loads(line)["run"] for line in kept] == ["good", "bad", "good"]
+    page = scripts.parent / "docs" / "performance.md"
+    page.unlink()
+    performance.main(["--page"])
+    assert "no luck" in page.read_text()
+    performance.main(["--smoke", "--only", "good"])
+    assert (scripts.parent / "artifacts" / "performance-smoke.md").is_file()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_machine_is_described_without_its_name() -> None:
+    import platform
+
+    facts = describe_machine()
+    assert set(facts) == {"CPU", "cores", "instruction sets", "GPU", "memory", "system", "libraries"}
+    assert "torch" in facts["libraries"] and facts["cores"].isdigit()
+    assert f" {platform.node()} " not in f" {' '.join(facts.values())} "
