@@ -13,6 +13,28 @@ TEXTS = 16
 CHARACTERS = 8_000
 """About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten."""
 
+USUAL_COST = 21_000_000
+"""Operations of MiniLM's linear layers for one token, for which the two bounds above are made."""
+
+LEAST_SHARE = 0.25
+"""Of both bounds, for encoders that cost more: below, a matrix product spends its time on fetching the weights."""
+
+ON_GPU = 32
+"""Times both bounds: a GPU that gets sixteen texts at a time spends its time on starting its work."""
+
+Bounds = tuple[int, int]
+"""(texts, characters) of a portion."""
+
+
+def bounds_for(encoder: object) -> Bounds:
+    """How much of an encoder's work nobody minds waiting for. Reads `cost` (operations a token) and `device`."""
+    source = getattr(encoder, "encoder", encoder)  # behind a cache
+    if str(getattr(source, "device", "cpu")).startswith("cuda"):
+        return TEXTS * ON_GPU, CHARACTERS * ON_GPU
+    share = USUAL_COST / max(1, getattr(source, "cost", USUAL_COST))
+    share = min(1.0, max(LEAST_SHARE, share))
+    return round(TEXTS * share), round(CHARACTERS * share)
+
 
 def portions(
     items: Sequence[T], length: Callable[[T], int], *, texts: int = TEXTS, characters: int = CHARACTERS

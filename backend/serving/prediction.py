@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings import Settings
-from model.portions import characters_of, portions
+from model.portions import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
 
 if TYPE_CHECKING:
@@ -90,7 +90,9 @@ def answer_tasks(
     unknown.sort(key=lambda row: row.length)
     if unknown and len(unknown) == len(rows):  # else there is something to give, whatever becomes of the rest
         predictors.check_room(len(unknown), left())
-    in_time = predictors.run([_chunk(model, portion, cache) for portion in _portions(model, unknown)], left())
+    texts, characters = bounds_for(model.base)
+    parts = portions(unknown, lambda row: row.length, texts=texts, characters=characters)
+    in_time = predictors.run([_chunk(model, part, cache) for part in parts], left())
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
         late = sum(not items[row.index] for row in unknown)
@@ -142,10 +144,6 @@ def _recall(rows: Sequence[_Row], cache: AnswerCache) -> list[_Row]:
     return unknown
 
 
-def _portions(model: LiveModel, rows: Sequence[_Row]) -> Iterator[list[_Row]]:
-    return portions(rows, lambda row: row.length)
-
-
 def _chunk(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> Chunk:
     def compute(rows: Sequence[_Row]) -> None:
         try:
@@ -159,7 +157,7 @@ def _chunk(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> Chunk:
                     row.request.metrics.declined.labels("error").inc()
                     log.exception("task declined")
 
-    return Chunk(compute, rows, model.serial, sum(row.length for row in rows))
+    return Chunk(compute, rows, model.serial, sum(row.length for row in rows), bounds_for(model.base))
 
 
 def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from backend.errors import Overloaded
 from backend.metrics import Metrics
-from model.portions import CHARACTERS, TEXTS
+from model.portions import CHARACTERS, TEXTS, Bounds
 
 log = logging.getLogger(__name__)
 
@@ -34,12 +34,14 @@ REMEMBERED = 0.2
 class Chunk:
     """Rows that one thread computes in one go, at most half a second's work.
 
-    `compute` may get the rows of several chunks of the same `key`; None is computed alone. `size` in characters."""
+    `compute` may get the rows of several chunks of the same `key`, up to `bounds`; None is computed alone. `size` in
+    characters."""
 
     compute: Callable[[Sequence[Any]], None]
     rows: Sequence[Any] = (None,)
     key: object = None
     size: int = 0
+    bounds: Bounds = (TEXTS, CHARACTERS)
 
 
 def alone(compute: Callable[[], None]) -> Chunk:
@@ -61,11 +63,10 @@ class Work:
 
 
 class Predictors:
-    """Runs chunks: small requests first, large ones round robin. `bound` is the most characters that may wait."""
+    """Runs chunks: small requests first, large ones round robin."""
 
-    def __init__(self, threads: int, metrics: Metrics | None = None, limits: tuple[int, int] = (TEXTS, CHARACTERS)):
+    def __init__(self, threads: int, metrics: Metrics | None = None) -> None:
         self._metrics = metrics or Metrics()
-        self._texts, self._characters = limits
         self._small: deque[Work] = deque()
         self._large: deque[Work] = deque()
         self._small_runs = 0
@@ -165,7 +166,7 @@ class Predictors:
                 head = work.chunks[0] if work.chunks else None
                 if head is None or head.key != first.key:
                     continue
-                if texts + len(head.rows) > self._texts or size + head.size > self._characters:
+                if texts + len(head.rows) > first.bounds[0] or size + head.size > first.bounds[1]:
                     continue
                 taken.append((work, work.chunks.popleft()))
                 texts, size = texts + len(head.rows), size + head.size
@@ -185,7 +186,7 @@ class Predictors:
         if not size:
             return
         self._metrics.chunk_texts.observe(len(rows))
-        self._metrics.chunk_fill.observe(max(len(rows) / self._texts, size / self._characters))
+        self._metrics.chunk_fill.observe(max(len(rows) / chunks[0].bounds[0], size / chunks[0].bounds[1]))
         pace = size / max(took, 1e-6) * len(self._threads)
         self._pace = pace if self._pace is None else (1 - REMEMBERED) * self._pace + REMEMBERED * pace
 

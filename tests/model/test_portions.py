@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.portions import CHARACTERS, TEXTS, portions
+from model.portions import CHARACTERS, TEXTS, bounds_for, portions
 
 
 @given(st.lists(st.integers(0, 2 * CHARACTERS), max_size=80))
@@ -23,3 +24,13 @@ def test_portions_hold_everything_in_order_within_the_bounds(lengths: list[int])
 def test_short_texts_share_a_portion_and_long_ones_stand_alone() -> None:
     assert [len(portion) for portion in portions([100] * 40, int)] == [16, 16, 8]
     assert [len(portion) for portion in portions([9_000] * 3, int)] == [1, 1, 1]
+
+
+def test_a_portion_is_as_large_as_its_encoder_is_fast() -> None:
+    assert bounds_for(SimpleNamespace(cost=21_233_664, device="cpu")) == (16, round(8000 * 21_000_000 / 21_233_664))
+    assert bounds_for(SimpleNamespace(cost=170_000_000, device="cpu")) == (4, 2000), "but never less than a quarter"
+    assert bounds_for(SimpleNamespace(cost=1_000, device="cpu")) == (TEXTS, CHARACTERS)
+    assert bounds_for(SimpleNamespace(cost=170_000_000, device="cuda:0"))[0] > 10 * TEXTS
+    behind_a_cache = SimpleNamespace(encoder=SimpleNamespace(cost=170_000_000, device="cpu"))
+    assert bounds_for(behind_a_cache) == (4, 2000)
+    assert bounds_for(object()) == (TEXTS, CHARACTERS)
