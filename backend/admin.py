@@ -16,7 +16,7 @@ from model.errors import VersionError
 
 def require_project(services: Services, project: int) -> int:
     """The id of a known project. Raises NotFound."""
-    if project not in services.stores.projects.projects():
+    if not services.stores.projects.knows(project):
         raise NotFound(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
     return project
 

@@ -17,6 +17,11 @@ WAITING = 100
 """Batches of pool texts that may wait; more are dropped, since the next /predict brings them again."""
 
 
+REMEMBERED = 20_000
+"""Tasks of a project known to be in its pool, so that they are not stored again: 2 MB. Beyond that all are forgotten,
+and the next /predict stores them once more: a million tasks would take 100 MB of each web process."""
+
+
 class Background:
     """One thread. Losing it loses no label: labels are stored before the reply."""
 
@@ -45,6 +50,8 @@ class Background:
             return
         try:
             self._batches.put_nowait((project, fresh))
+            if len(known) > REMEMBERED:
+                known.clear()
             known.update(fresh)
         except queue.Full:
             log.debug("pool texts dropped project=%s", project)

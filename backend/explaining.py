@@ -101,9 +101,9 @@ def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: in
 
 def _stored(services: Services, project: int, task: int) -> Document:
     """Every text of the task that is stored; empty for an unknown one."""
-    records = [record for record in services.stores.examples.snapshot(project).records if record.task == task]
+    records = services.stores.examples.of_task(project, task)
     texts = {name: text for record in records for name, text in record.texts.items()}
-    return {**services.stores.projects.pool(project).get(task, {}), **texts}
+    return {**(services.stores.projects.document(project, task) or {}), **texts}
 
 
 def _describe(

@@ -11,6 +11,9 @@ from backend.store.connection import Client, guarded
 from backend.store.keys import PROJECTS, project_key
 from model.spec import Document
 
+BATCH = 500
+"""Pool texts read in one go."""
+
 
 class ProjectStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
@@ -40,6 +43,11 @@ class ProjectStore:
         return sorted(int(item) for item in self._redis.smembers(PROJECTS))
 
     @guarded
+    def knows(self, project: int) -> bool:
+        """Whether this is a known project."""
+        return bool(self._redis.sismember(PROJECTS, project))
+
+    @guarded
     def add_pool(self, project: int, documents: Mapping[int, Document], limit: int) -> int:
         """Add unlabelled tasks up to `limit` in all; how many are new."""
         if not documents:
@@ -56,9 +64,16 @@ class ProjectStore:
 
     @guarded
     def pool(self, project: int) -> dict[int, Document]:
-        """The unlabelled tasks: task id -> document."""
-        values = self._redis.hgetall(project_key(project, "pool"))
+        """The unlabelled tasks: task id -> document. Read by portions, so that Redis answers others in between: a
+        million in one reply kept all of them waiting for more than five seconds."""
+        values = dict(self._redis.hscan_iter(project_key(project, "pool"), count=BATCH))
         return {int(task): json.loads(text) for task, text in sorted(values.items(), key=lambda item: int(item[0]))}
+
+    @guarded
+    def document(self, project: int, task: int) -> Document | None:
+        """One unlabelled task's document; None for a task that is not in the pool."""
+        text = self._redis.hget(project_key(project, "pool"), str(task))
+        return None if text is None else json.loads(text)
 
     @guarded
     def pool_size(self, project: int) -> int:
