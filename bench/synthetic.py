@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -44,7 +45,7 @@ def make_head(
 ) -> LinearHead:
     """A head over made-up features, as large as a fitted one; with TF-IDF words in half of its members."""
     generator = np.random.default_rng([seed, classes])
-    terms = Terms.fit(make_texts(FITTED_ON, seed + 1)) if words else Terms((), np.zeros(0, np.float32))
+    terms = _fit_terms(seed + 1) if words else Terms((), np.zeros(0, np.float32))
 
     def drawn(*shape: int) -> NDArray[np.float32]:
         return generator.standard_normal(shape, dtype=np.float32)
@@ -65,6 +66,11 @@ def make_head(
     reference = Reference(pool.mean(0), prototypes, similarity)
     labels = tuple(f"label {number}" for number in range(classes))
     return LinearHead(labels, multilabel, reference, fitted, terms, temperature=1.2, zero_share=0.1)
+
+
+@lru_cache(maxsize=4)
+def _fit_terms(seed: int) -> Terms:
+    return Terms.fit(make_texts(FITTED_ON, seed))
 
 
 def make_live(head: LinearHead, base: Any = None) -> LiveModel:

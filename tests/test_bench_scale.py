@@ -1,0 +1,38 @@
+"""The bench of growth: exponents are those of known costs, and a tiny run asks every request path of a real site."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench import scale
+
+
+def test_exponents_are_those_of_known_costs() -> None:
+    rows = [
+        {"axis": "examples", "n": n, "path": path, "kind": scale.REQUEST, "cpu_ms": cost(n), "wall_ms": 1.0}
+        for n in (10, 100, 1000)
+        for path, cost in (("flat", lambda n: 3.0), ("linear", lambda n: n / 7), ("root", lambda n: n**0.5))
+    ]
+    found = {row["path"]: row for row in scale.exponents(rows)}
+    assert [found[name]["exponent"] for name in ("flat", "linear", "root")] == pytest.approx([0, 1, 0.5])
+    assert [found[name]["grows"] for name in ("flat", "linear", "root")] == ["", "yes", "yes"]
+
+
+def test_a_tiny_run_asks_every_path(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    sizes = ["--examples", "5,20", "--tasks", "20", "--projects", "1,2", "--classes", "3"]
+    picture = tmp_path / "docs" / "scale.png"
+    more = ["--repeats", "1", "--refit-seconds", "0", "--plot", str(picture), "--json"]
+    monkeypatch.setattr(sys, "argv", ["scale", *sizes, *more])
+    scale.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    points = [row for row in rows if row["bench"] == "cost by size"]
+    paths = {row["path"] for row in points if row["kind"] == scale.REQUEST}
+    assert len(paths) == 9
+    assert {(row["axis"], row["n"]) for row in points} >= {("examples", 20), ("tasks", 20), ("projects", 2)}
+    assert picture.read_bytes()[:4] == b"\x89PNG"
