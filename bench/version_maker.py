@@ -100,9 +100,12 @@ class VersionMaker:
 
 def _vary(source: Path, target: Path, number: int) -> None:
     """A copy of a weights file that differs in its last layer norm: other digest, other features, same size."""
+    from safetensors import safe_open
     from safetensors.numpy import load_file, save_file
 
     arrays = load_file(source)
     name = sorted(name for name in arrays if "LayerNorm" in name)[-1]
     arrays[name] = arrays[name] * np.float32(1 + number / 1000)
-    save_file(arrays, target)
+    with safe_open(source, framework="np") as file:
+        metadata = file.metadata()  # says that the file holds changes only
+    save_file(arrays, target, metadata)
