@@ -6,7 +6,7 @@
 `peer` builds its pipeline anew for every request (`bench/peer_server.py`), `resident` keeps it; `ours` is the web
 process with the embedded Redis and a project that has learned 64 labels. No text comes twice (`bench/texts.py`), but
 in the rows "ours, cached", which send the round's requests once more. CPU seconds are those of all processes of the
-server; ratios are medians of the rounds' own. Loads of 1,000 tasks run in every other round. Wall times mean little on
+server; ratios are medians of the rounds' own. Loads of 1,000 tasks run in every third round. Wall times mean little on
 a busy machine: `others` says how many cores were busy with something else.
 """
 
@@ -167,7 +167,7 @@ def compare_cores(bench: Bench, rounds: int, tasks: int, texts: Iterator[str]) -
 def loads_of(args: argparse.Namespace) -> list[Load]:
     """The loads that the arguments ask for; the peers take seconds for a request of BERT-base's shape."""
     sizes = [int(size) for size in (args.tasks or ("1,100" if args.bert_base else "1,100,1000")).split(",")]
-    requests = args.requests or (8 if args.bert_base else 40)
+    requests = args.requests or (8 if args.bert_base else 24)
     single = [Load(size, requests if size == 1 else 1) for size in sizes]
     return [*single, Load(1, 2 * requests, args.clients)]
 
@@ -198,7 +198,7 @@ def main() -> None:
 def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:
     """Run everything and print it."""
     largest = max(load.tasks for load in loads)
-    wide_rounds = -(-rounds // 2)
+    wide_rounds = -(-rounds // 3)
     count = sum(load.texts(rounds) for load in loads) + 2 * largest * wide_rounds
     texts = iter(mixed_texts(count))
     with Bench(args.engines.split(","), args.labels, args.bert_base) as bench, pinned(cores()[1]):
