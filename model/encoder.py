@@ -102,7 +102,7 @@ class Encoder:
         tokenised = time.perf_counter()
         tokens = np.zeros(len(texts), dtype=np.float32)
         forwards = 0
-        for chunk in _chunks(windows, self._engine.chunk_tokens):
+        for chunk in in_chunks(windows, self._engine.chunk_tokens):
             forwards += 1
             pooled = self._engine.forward(chunk).numpy()
             for window, vectors in zip(chunk, pooled, strict=True):
@@ -136,7 +136,8 @@ def _open_engine(encoder: Encoder, threads: int | None, precision: str, base: En
     )
 
 
-def _chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
+def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
+    """The windows in turn, at most `tokens` tokens a chunk; a longer one is a chunk by itself."""
     chunk: list[Window] = []
     size = 0
     for window in windows:

@@ -15,6 +15,7 @@ from scipy.special import expit, softmax
 
 from model.base_model import read_pooling
 from model.encoder import Encoder
+from model.errors import EncoderError
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.finetune import Lesson, Tuning, prototype_head
 from model.head import restore_head
@@ -59,6 +60,16 @@ def test_a_head_gives_the_logits_of_transformers(family: str, tmp_path: Path) ->
     expected = logits_of(model, tmp_path, TEXTS)
     assert expected.std(0).min() > 0.05, "answers that differ"
     np.testing.assert_allclose(encoder.taught.logits(encoder.embed(TEXTS)[:, -1]), expected, atol=1e-4)
+
+
+def test_logits_are_the_trained_heads(trained: tuple[Path, Any, Encoder]) -> None:
+    directory, model, encoder = trained
+    np.testing.assert_allclose(encoder.logits(TEXTS), logits_of(model, directory, TEXTS), atol=1e-4)
+
+
+def test_without_a_trained_head_logits_are_refused_with_the_remedy(minilm: Encoder) -> None:
+    with pytest.raises(EncoderError, match=r"no trained head.*BASE_MODEL must name"):
+        minilm.logits(TEXTS)
 
 
 def test_modernbert_may_pool_by_the_mean(tmp_path: Path) -> None:
