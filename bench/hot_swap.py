@@ -93,9 +93,13 @@ def under_load(project: Project, texts: Iterator[str], clients: int, work: Calla
     return load
 
 
-def publish_often(project: Project, stream: Iterator[tuple[str, str]], swaps: int) -> None:
-    """Label one task after the other, each time waiting until /setup reports the version that learned it."""
+def publish_often(project: Project, stream: Iterator[tuple[str, str]], swaps: int, every: float = 0.0) -> None:
+    """Label one task after the other, each time waiting until /setup reports the version that learned it; at most one
+    in `every` seconds."""
+    due = time.monotonic()
     for text, label in itertools.islice(stream, swaps):
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += every
         before, deadline = project.setup(), time.monotonic() + 60
         project.annotate(text, label)
         while project.setup() == before:

@@ -32,6 +32,9 @@ BARS = {"MiniLM": 50.0, "BERT-base": 250.0}
 TIMES = 2.0
 """The p99 of predictions during swaps against that without (issue 4)."""
 
+EVERY = 1.0
+"""Seconds between two swaps over HTTP: faster than people label, and long enough for many requests in between."""
+
 
 def measure_loads(name: str, base_model: str, rounds: int) -> list[dict[str, Any]]:
     """CPU milliseconds by stage, medians over `rounds`, of a head-only and of a fine-tuned version."""
@@ -76,8 +79,12 @@ def _load_row(name: str, kind: str, rounds: list[dict[str, float]]) -> dict[str,
 
 
 def roll_back_often(project: Project, versions: list[str], swaps: int) -> None:
-    """Make the versions live in turn by the admin API, each time waiting until /setup reports it."""
+    """Make the versions live in turn by the admin API, each time waiting until /setup reports it; one in EVERY s."""
+    due = time.monotonic()
     for version in itertools.islice(itertools.cycle(versions), swaps):
+        time.sleep(max(0.0, due - time.monotonic()))
+        due += EVERY
+        project.rig.touch(project.number, version)
         project.rig.admin("POST", f"/projects/{project.number}/rollback", {"version": version})
         deadline = time.monotonic() + 60
         while project.setup() != version:
@@ -105,7 +112,7 @@ def measure_http(swaps: int, clients: int) -> list[dict[str, Any]]:
         half = max(1, swaps // 2)
         return [
             *compare("fine-tuned encoders", project, texts, clients, lambda: roll_back_often(project, tuned, half)),
-            *compare("head refits", refitted, texts, clients, lambda: publish_often(refitted, stream, half)),
+            *compare("head refits", refitted, texts, clients, lambda: publish_often(refitted, stream, half, EVERY)),
         ]
 
 
