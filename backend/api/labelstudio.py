@@ -35,11 +35,8 @@ def health() -> Response:
 @blueprint.get("/versions")
 def versions() -> Response:
     """Versions that serve now. Label Studio does not say for which project it asks."""
-    live: set[str] = set()
-    with suppress(StoreUnavailable):
-        for project in services().stores.projects.projects():
-            live.add(services().registry.version_of(project))
-    return reply({"versions": sorted(live) or [services().registry.version_of(None)]})
+    registry = services().registry
+    return reply({"versions": sorted(registry.served()) or [registry.version_of(None)]})
 
 
 @blueprint.post("/setup")

@@ -75,6 +75,12 @@ class Registry:
         # Once models serve, a pointer whose version is not loaded yet does not answer: /predict would contradict.
         return FIRST if self._ready.is_set() else self._pointers.get(project, FIRST)
 
+    def served(self) -> set[str]:
+        """The versions that answer, of all projects, or will once models serve; read from memory alone."""
+        if not self._ready.is_set():
+            return set(self._pointers.values())
+        return {model.version for model in list(self._models.values())}
+
     def model_for(self, project: int | None, spec: TaskSpec, timeout: float) -> LiveModel:
         """The model that answers for `project` under `spec`: take it once per request. Raises NotReady."""
         if not self._ready.wait(timeout):
