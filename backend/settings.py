@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import SettingsError
@@ -92,6 +93,11 @@ class Settings(BaseSettings):
     finetune_threads: int = Field(
         0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one."
     )
+    finetune_launch: str = Field(
+        "",
+        description="Command that starts a fine-tune on several processes, for instance `accelerate launch --multi_gpu "
+        "--num_processes 4`; empty: one process.",
+    )
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
@@ -100,6 +106,12 @@ class Settings(BaseSettings):
         description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1).",
     )
     seed: int = Field(0, description="Seed of every random choice in training.")
+
+    @field_validator("finetune_launch")
+    @classmethod
+    def _require_a_command(cls, value: str) -> str:
+        shlex.split(value)  # ValueError: no closing quotation
+        return value
 
     @model_validator(mode="before")
     @classmethod

@@ -21,6 +21,7 @@ from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
 from model.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.distributed import Team, alone
+from model.errors import EncoderError
 from model.finetuned import TunedHead
 from model.learning_layer import Noise
 from model.lesson import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
@@ -50,7 +51,7 @@ HEAD_NOISE = 1 << 20
 
 
 class Tuning:
-    """One training run. Use: `Tuning(...)`, `run(...)`, then `embed`, `heads`, `save_encoder`."""
+    """One training run. Use: `Tuning(...)`, `run(...)`, then `heads`, `save_encoder`. Raises EncoderError."""
 
     def __init__(
         self,
@@ -70,7 +71,7 @@ class Tuning:
         half = has_fast_bf16(self.device)
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
-        self.encoder: Any = load_base(directory).float().to(self.device)
+        self.encoder: Any = _load(directory).float().to(self.device)
         self.windows = Windows(directory, min(TRAIN_TOKENS, read_window(directory, read_config(directory))))
         self.top = TopLayers(
             self.encoder,
@@ -226,6 +227,13 @@ def contrastive_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
         return embeddings.sum() * 0
     logs = similarity - torch.logsumexp(similarity.masked_fill(itself, -1e9), dim=1, keepdim=True)
     return -((logs * same).sum(1)[anchors] / same.sum(1)[anchors]).mean()
+
+
+def _load(directory: Path) -> Any:
+    try:
+        return load_base(directory)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise EncoderError(f"the encoder in {directory} cannot be trained: {error}", path=str(directory)) from error
 
 
 def _optimizer(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -1,7 +1,8 @@
 """The training process: `python -m model.training RUN_DIR`. Reads run.json, writes a version and result.json.
 
 One JSON object a line on stdout tells how far it is. Killed at any moment and started again on the same directory it
-goes on from its last checkpoint. It needs no network, no Redis and no secret.
+goes on from its last checkpoint. It needs no network, no Redis and no secret. Several processes, started by `accelerate
+launch --num_processes N -m model.training RUN_DIR`, split every batch and learn the same (model/following.py).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from model.base_model import find_base_model
 from model.coldstart import refine_prototypes
+from model.distributed import Team, join, leave
 from model.encoder import Encoder
 from model.errors import ModelError, TrainingError
 from model.evaluation import log_losses, log_losses_binary
@@ -26,6 +28,7 @@ from model.feature_cache import CachedEncoder, FeatureCache
 from model.finetune import Lesson, Tuning, prototype_head, steps_for
 from model.finetuned import FineTuned, blend, blend_weight
 from model.focus import Focused
+from model.following import Order, follow, give, threads_each
 from model.gate import Verdict
 from model.labelnames import words_of
 from model.learning import Embedder, fit_head
@@ -40,10 +43,10 @@ Floats = NDArray[np.floating]
 
 
 class Training:
-    """One run: evidence on held-out rows first, then the model that would be served."""
+    """One run: evidence on held-out rows first, then the model that would be served. `team`: who trains along."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, directory: Path, team: Team) -> None:
+        self.directory, self.team = directory, team
         self.request = read_request(directory)
         self.base_path = find_base_model(self.request.base_model)
         base = Encoder(self.base_path, threads=self.request.threads)
@@ -110,16 +113,19 @@ class Training:
         lessons = [x for lesson in self.lessons if (x := self._lesson(lesson, part)) is not None]
         if not lessons:
             raise TrainingError("the labels are too few to hold some of them out")
-        tuning = Tuning(self.base_path, lessons, seed=self.request.seed, threads=self.request.threads)
+        watch = part == self.parts[0]
+        seed, threads = self.request.seed, self.request.threads
+        give(self.team, Order(self.request.base_model, tuple(lessons), seed, threads, self.steps, self.last, watch))
+        each = threads_each(threads, self.team)
+        tuning = Tuning(self.base_path, lessons, seed=seed, threads=each, team=self.team)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
         per_epoch = 16 / max(1, sum(len(lesson.texts) for lesson in lessons))
-        watch = self._watch(tuning, part) if part == self.parts[0] else None
         ended = tuning.run(
             self.steps,
             lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch),
             checkpoint,
             last=self.last,
-            watch=watch,
+            watch=self._watch(tuning, part) if part is not None and watch else None,
         )
         self.last = ended if ended < self.steps else self.last
         self.progress.finish(self.steps)
@@ -233,12 +239,18 @@ class _Scratch:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Exit status 0 with a result, 1 with a line {"error": …} when there can be none."""
+    """Exit status 0 with a result, 1 with a line {"error": …} when there can be none: the launcher then ends all."""
     try:
-        Training(Path(arguments[0])).run()
+        team = join()
+        if team.leads:
+            Training(Path(arguments[0]), team).run()
+            give(team, None)
+        else:
+            follow(team)
     except (ModelError, OSError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
+    leave()
     return 0
 
 

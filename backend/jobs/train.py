@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from backend.consensus import reach_consensus
-from backend.errors import BackendError
+from backend.errors import BackendError, SettingsError
 from backend.jobs.context import Context, context
 from backend.labelstudio.config import parse_label_config
 from backend.lifetime import die_with
@@ -131,7 +135,7 @@ def _run_process(work: Context, job: str, directory: Path) -> str:
         environment.pop(name, None)
     with (directory / "training.log").open("ab") as errors:
         process = subprocess.Popen(
-            [sys.executable, "-m", "model.training", str(directory)],
+            training_command(work.settings, directory, environment.get("PATH", "")),
             stdout=subprocess.PIPE,
             stderr=errors,
             env=environment,
@@ -147,14 +151,40 @@ def _run_process(work: Context, job: str, directory: Path) -> str:
                 raise Stopped(cancelled=not work.stopping)
             time.sleep(POLL)
     finally:
-        process.kill()
-        process.wait()
+        end_with_children(process)
         reader.join(5)
         if process.stdout is not None:
             process.stdout.close()
     if process.returncode == 0:
         return ""
     return str(last.get("error") or f"the training process ended with status {process.returncode}")
+
+
+def training_command(settings: Settings, directory: Path, path: str) -> list[str]:
+    """The command line of a training: this Python, or FINETUNE_LAUNCH, looked for beside this Python and in `path`."""
+    training = ["-m", "model.training", str(directory)]
+    launcher = shlex.split(settings.finetune_launch)
+    if not launcher:
+        return [sys.executable, *training]
+    program = shutil.which(launcher[0], path=os.pathsep.join([str(Path(sys.executable).parent), path]))
+    if program is None:
+        raise SettingsError(
+            f"FINETUNE_LAUNCH names {launcher[0]!r}, which is not installed here", setting="FINETUNE_LAUNCH"
+        )
+    return [program, *launcher[1:], *training]
+
+
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill the training and what it launched: nothing may write into its directory any more."""
+    children: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.Error):
+            child.kill()
+    process.wait()
+    psutil.wait_procs(children, timeout=10)
 
 
 def _settle_in(parent: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from model.encoder import Encoder
+from model.errors import EncoderError
 from model.finetune import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
 
 WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "light", "chair"]
@@ -85,6 +86,58 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: Les
         np.testing.assert_allclose(
             resumed._trainable()[name].detach().numpy(), parameter.detach().numpy(), rtol=0, atol=2e-5
         )
+
+
+def test_a_checkpoint_and_the_weights_hold_what_learns_and_no_more(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    from safetensors import safe_open
+    from safetensors.torch import load_file
+
+    tuning = tune(tiny, lesson, 30, tmp_path / "run.safetensors")
+    tuning.save_encoder(tmp_path / "delta.safetensors")
+    with safe_open(tmp_path / "delta.safetensors", framework="pt") as file:
+        assert file.metadata() == {"understudy": "delta"}
+        changed = set(file.keys())
+    base = load_file(tiny / "model.safetensors")
+    assert changed < set(base) and len(changed) == 16, "one of two layers"
+    assert all("encoder.layer.1." in name for name in changed)
+    stored = {name.partition(".")[2] for name in load_file(tmp_path / "run.safetensors")}
+    assert stored == {f"encoder.{name}" for name in changed} | {"weight.0", "bias.0"}
+
+
+def test_without_a_fused_optimiser_the_plain_one_learns_the_same(
+    tiny: Path, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    fused = tune(tiny, lesson, 10)
+    whole = torch.optim.AdamW
+
+    def refuse(groups: object, **options: object) -> object:
+        if options.get("fused"):
+            raise RuntimeError("not on this device")
+        return whole(groups, **options)
+
+    monkeypatch.setattr(torch.optim, "AdamW", refuse)
+    plain = tune(tiny, lesson, 10)
+    for name, parameter in plain._trainable().items():
+        np.testing.assert_allclose(
+            fused._trainable()[name].detach().numpy(), parameter.detach().numpy(), rtol=0, atol=2e-5
+        )
+
+
+def test_a_base_without_one_of_its_tensors_is_refused(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny, broken)
+    tensors = {name: value.clone() for name, value in load_file(tiny / "model.safetensors").items()}
+    del tensors["encoder.layer.0.output.dense.weight"]
+    (broken / "model.safetensors").unlink()
+    save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(EncoderError, match=r"layer\.0\.output\.dense\.weight"):
+        Tuning(broken, [lesson], seed=0, threads=1)
 
 
 def test_a_torn_checkpoint_starts_anew(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:

@@ -166,3 +166,53 @@ def test_only_what_learns_has_dropout(tiny_model: TinyModel) -> None:
     model.eval()
     torch.testing.assert_close(calm, top._run_lower(windows))
     assert torch.equal(top.embed(windows), top.embed(windows))
+
+
+@pytest.mark.parametrize("family", PACKED)
+def test_what_is_drawn_later_is_computed_ahead(family: str, tiny_model: TinyModel) -> None:
+    directory, model = tiny_model(family, initializer_range=0.2)
+    windows = windows_of(directory, [*TEXTS, *PAIRS, TEXTS[0]])
+    expected = top_of(model).embed(windows).detach()
+    top = top_of(model)
+    top.remember(windows)
+    asked: list[int] = []
+    model.embeddings.register_forward_hook(lambda module, inputs, output: asked.append(output.shape[1]))
+    torch.testing.assert_close(top.embed(windows).detach(), expected, atol=1e-5, rtol=1e-5)
+    assert asked == []
+
+
+def test_what_is_needed_first_is_remembered_where_room_is_short(
+    tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    directory, model = tiny_model("bert")
+    windows = windows_of(directory, [TEXTS[3], TEXTS[0], TEXTS[1]])
+    monkeypatch.setattr(toplayers, "REMEMBERED_BYTES", 4 * 16 * (len(windows[0].ids) + len(windows[1].ids)))
+    top = top_of(model)
+    top.remember(windows)
+    assert set(top._remembered) == {toplayers._key(window) for window in windows[:2]}
+
+
+def test_half_precision_is_remembered_in_half_the_bytes(tiny_model: TinyModel) -> None:
+    """As on a machine with bfloat16; here torch emulates it."""
+    directory, model = tiny_model("bert", **STEADY)
+    windows = windows_of(directory, TEXTS)
+    exact = top_of(model)
+    expected = exact.embed(windows).detach()
+    top = TopLayers(model, pooling="mean", typed=True, keep=torch.bfloat16)
+    model.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        top.remember(windows)
+        pooled = top.embed(windows)
+    assert {value.dtype for value in top._remembered.values()} == {torch.bfloat16}
+    assert top._bytes * 2 == exact._bytes
+    torch.testing.assert_close(pooled.detach().float(), expected, atol=5e-2, rtol=5e-2)
+    loss_of(pooled.float()).backward()
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert all(parameter.grad is not None and parameter.grad.dtype == torch.float32 for parameter in learned)
+
+
+def test_all_layers_learn_where_none_is_frozen(tiny_model: TinyModel) -> None:
+    _, model = tiny_model("bert")
+    top = TopLayers(model, pooling="mean", typed=True, frozen_share=0.0)
+    still = {name.split(".")[0] for name, value in model.named_parameters() if not value.requires_grad}
+    assert top.frozen == 0 and still == {"embeddings", "pooler"}

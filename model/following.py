@@ -1,0 +1,70 @@
+"""What a training's other processes do: the leader's steps, and nothing else.
+
+The leader (rank 0) runs `model/training.py` as if it were alone and says before each training what is to be learned;
+the others train along on their share of each batch until there is no more. They need the base model and no run
+directory, so that they may be on other machines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from model.base_model import find_base_model
+from model.distributed import Team
+from model.finetune import Lesson, Tuning
+
+
+@dataclass(frozen=True)
+class Order:
+    """One training: the arguments of `Tuning` and `Tuning.run` that all processes must share."""
+
+    base_model: str
+    lessons: tuple[Lesson, ...]
+    seed: int
+    threads: int
+    steps: int
+    last: int | None
+    watched: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """For another process."""
+        return {**vars(self), "lessons": [lesson.to_json() for lesson in self.lessons]}
+
+    @staticmethod
+    def from_json(raw: dict[str, Any]) -> Order:
+        """What `to_json` gave."""
+        return Order(**{**raw, "lessons": tuple(Lesson.from_json(lesson) for lesson in raw["lessons"])})
+
+
+def give(team: Team, order: Order | None) -> None:
+    """The leader says what is trained next; None: it is over."""
+    if team.size > 1:
+        team.tell(order.to_json() if order else None)
+
+
+def follow(team: Team) -> None:
+    """Train along until it is over. Raises EncoderError without the base model."""
+    while (raw := team.tell()) is not None:
+        order = Order.from_json(raw)
+        tuning = Tuning(
+            find_base_model(order.base_model),
+            order.lessons,
+            seed=order.seed,
+            threads=threads_each(order.threads, team),
+            team=team,
+        )
+        tuning.run(order.steps, _say_nothing, last=order.last, watch=_leave_it_to_the_leader if order.watched else None)
+
+
+def threads_each(threads: int, team: Team) -> int:
+    """Torch threads of one process, so that those of a machine have `threads` together."""
+    return max(1, threads // team.local) if threads else 0
+
+
+def _say_nothing(step: int, loss: float) -> None:
+    return None
+
+
+def _leave_it_to_the_leader() -> bool:
+    return False
