@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import requests
+from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.secrets_store import read_secret
 from backend.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
 
 TIMEOUT = 30.0
 """Seconds; the slowest call (a resync request) only enqueues."""
@@ -94,6 +95,8 @@ class AdminClient:
         return self._call("POST", f"/admin/jobs/{job}/cancel", {})
 
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        import requests
+
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             reply = requests.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT)

@@ -1,12 +1,14 @@
-"""How many cores this process's matrix products may use, and how many heaps its threads."""
+"""How many cores this process's matrix products may use, and what happens to memory that they have freed."""
 
 from __future__ import annotations
 
 import ctypes
 import sys
+import threading
+import time
 
-_M_ARENA_MAX = -8
-"""glibc's malloc.h."""
+TRIM_SECONDS = 10.0
+"""Between two trims: often enough to be seen, too seldom to cost anything."""
 
 
 def use_one_thread() -> None:
@@ -17,12 +19,25 @@ def use_one_thread() -> None:
     threadpool_limits(1)
 
 
-def share_heaps(arenas: int = 2) -> bool:
-    """All threads share these many heaps; whether the C library can do so. Call before threads start.
+def trim_heap() -> bool:
+    """Gives freed memory back to the system; whether the C library can.
 
-    glibc gives each new thread a heap of its own, up to eight a core, and what one of them has freed the others cannot
-    use: the memory of 32 HTTP threads would grow with the number of clients that come at once (decision 0016)."""
+    glibc keeps what was freed for the next call. Eight clients at once need more than one, and all of it would stay:
+    RSS would tell of the busiest second so far."""
     if not sys.platform.startswith("linux"):
         return False
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    return mallopt is not None and bool(mallopt(_M_ARENA_MAX, arenas))
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+    return trim is not None and bool(trim(0))
+
+
+def keep_heap_trimmed(every: float = TRIM_SECONDS) -> threading.Thread:
+    """Trims the heap now and then, as long as the process lives; returns the thread that does it."""
+
+    def run() -> None:
+        while True:
+            time.sleep(every)
+            trim_heap()
+
+    thread = threading.Thread(target=run, name="heap", daemon=True)
+    thread.start()
+    return thread

@@ -8,7 +8,7 @@ from typing import Any
 from backend.logs import configure_logs
 from backend.services import build_services
 from backend.settings import Settings
-from backend.threads import share_heaps
+from backend.threads import keep_heap_trimmed
 
 log = logging.getLogger(__name__)
 
@@ -28,10 +28,10 @@ def run_web(settings: Settings) -> None:
 
         def load(self) -> Any:
             # In the worker, after the fork: torch must not have run before.
-            share_heaps()
             configure_logs(settings, "web")
             services = build_services(settings)
             _verify_store(services)
+            keep_heap_trimmed()
             return create_app(services)
 
     configure_logs(settings, "web")

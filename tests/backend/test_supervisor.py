@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -137,3 +138,50 @@ def test_no_secret_reaches_the_configuration(tmp_path: Path) -> None:
 def test_redis_stops_after_those_who_write_to_it() -> None:
     text = config_text([Program("redis", ("r",), priority=10), Program("web", ("w",)), Program("learner", ("l",))])
     assert text.index("[group:level10]\npriority=10\nprograms=redis") < text.index("programs=web,learner")
+
+
+SERVER = """
+import sys, time
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from backend.lifetime import die_with
+die_with(int(sys.argv[1]))
+Path(sys.argv[2], "web").touch()
+while not Path(sys.argv[2], "go").exists():
+    time.sleep(0.01)
+HTTPServer(("127.0.0.1", int(sys.argv[3])), BaseHTTPRequestHandler).serve_forever()
+"""
+
+UP_LATE = """
+import os, sys
+from pathlib import Path
+from backend.settings import Settings
+from backend.supervisor import Program, start
+directory, port = Path(sys.argv[1]), sys.argv[2]
+settings = Settings(data_dir=directory / "data", port=int(port), _env_file=None)
+web = Program("web", (sys.executable, str(directory / "server.py"), str(os.getpid()), str(directory), port))
+late = Program("late", (sys.executable, "-c", "import time; time.sleep(600)"), late=True)
+start(settings, [web, late])
+"""
+
+
+def test_a_late_program_starts_when_the_web_process_answers(tmp_path: Path) -> None:
+    (tmp_path / "server.py").write_text(SERVER)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    log = tmp_path / "data" / "logs" / "supervisord.log"
+    with subprocess.Popen([sys.executable, "-c", UP_LATE, str(tmp_path), port]) as up:
+        try:
+            wait_until((tmp_path / "web").exists)
+            # Programs that are not late are all spawned before the first of them has run a line.
+            assert "spawned: 'late'" not in log.read_text()
+            (tmp_path / "go").touch()
+            wait_until(lambda: "spawned: 'late'" in log.read_text())
+        finally:
+            up.terminate()
+
+
+def test_workers_are_late_and_what_serves_is_not(tmp_path: Path) -> None:
+    children = programs(Settings(data_dir=tmp_path, redis_url="", _env_file=None), 1)
+    assert {child.name for child in children if not child.late} == {"redis", "web"}

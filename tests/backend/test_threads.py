@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+WASTE = """
+import sys, time, psutil
+from backend.threads import keep_heap_trimmed, trim_heap
+def rss():
+    return psutil.Process().memory_info().rss / 1e6
+blocks = [bytearray(100_000) for _ in range(600)]  # below malloc's threshold for pages of their own
+last, full = blocks[-1], rss()
+del blocks
+kept = rss()
+if sys.argv[1] == "now":
+    assert trim_heap()
+else:
+    keep_heap_trimmed(0.05)
+    deadline = time.monotonic() + 30
+    while rss() > full - 40 and time.monotonic() < deadline:
+        time.sleep(0.05)
+print(full - kept, full - rss())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc_trim")
+@pytest.mark.parametrize("when", ["now", "now and then"])
+def test_freed_memory_goes_back_to_the_system(when: str) -> None:
+    done = subprocess.run([sys.executable, "-c", WASTE, when], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    by_itself, trimmed = map(float, done.stdout.split())
+    assert by_itself < 20, "freeing alone does it here: nothing is tested"
+    assert trimmed > 40
