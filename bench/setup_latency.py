@@ -6,7 +6,8 @@
 fixed times (20, 20 and 10 requests a second), each request on a new connection as Label Studio's, and a late reply
 counts for the requests that had to wait behind it. Every webhook is a label, so refits and their hot swaps go on in all
 loads but `idle`. `predicts`: 1,000 new texts a request, one request after the other. `fine-tune`: on 256 labels.
-`swaps`: 50 fine-tuned encoders, each loaded from its files. `all`: the three at once.
+`swaps`: 50 fine-tuned encoders, each loaded from its files. `all`: the three at once. `fsync_max`: milliseconds of the
+slowest write of Redis's log to disk in that time: a webhook waits for that, and so does whatever else asks Redis.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from typing import Any
 import requests
 
 from backend.settings import Settings
+from backend.store.connection import connect
 from bench.probes import Probe, probe_while
 from bench.report import judge, milliseconds, show
 from bench.rig import Project, Rig, endless_rows, read_rows
@@ -60,6 +62,9 @@ class Bench:
         self.labels = sorted({label for _, label in rows})
         self.numbers = itertools.count(100)
         self.tuned: list[str] = []
+        self.settings = Settings(data_dir=rig.data_dir)  # type: ignore[call-arg]
+        self.redis = connect(self.settings)
+        self.redis.config_set("latency-monitor-threshold", 1)
         for number in (BULK, TRAINED, SWAPPED):
             self.project(number).setup()
 
@@ -71,7 +76,7 @@ class Bench:
         """Labels for the fine-tune, and the versions to swap."""
         self.project(TRAINED).annotate_many(self.rows[:256])
         self.project(TRAINED).settle()
-        maker = VersionMaker(Settings(data_dir=self.rig.data_dir), SWAPPED, self.rows[:64])  # type: ignore[call-arg]
+        maker = VersionMaker(self.settings, SWAPPED, self.rows[:64])
         self.tuned = [maker.make_tuned(f"v{9001 + index}") for index in range(TUNED)]
         maker.close()
 
@@ -84,17 +89,19 @@ class Bench:
         probes = self._probes(project, seconds, labels=load != "idle")
         with ExitStack() as stack:
             ends = [stack.enter_context(start(self)) for name, start in LOADS.items() if load in (name, "all")]
+            self.redis.latency_reset()
             swaps, cpu, began = self._swaps(), self.rig.cpu_seconds(), time.monotonic()
             seen = probe_while(self.rig.port, probes, seconds, lambda: all(is_done() for is_done in ends))
             swaps, took = self._swaps() - swaps, time.monotonic() - began
             busy = {name: (now - cpu.get(name, 0.0)) / took for name, now in self.rig.cpu_seconds().items()}
         cores = ", ".join(f"{name} {share:.2f}" for name, share in sorted(busy.items()) if share >= 0.05)
+        fsync = [event[3] for event in self.redis.latency_latest() if "fsync" in str(event[0])]
         rows = []
         for probe in probes:
             answers = seen[probe.name]
             row = {"load": load, "endpoint": probe.name, **milliseconds(answers.seconds)}
             row |= {"failures": len(answers.failures), **judge(row["p99_ms"], "<=", BARS[probe.name], "ms p99")}
-            rows.append({**row, "swaps": swaps, "cores": cores})
+            rows.append({**row, "fsync_max": max(fsync, default=0), "swaps": swaps, "cores": cores})
         return rows
 
     def _probes(self, project: Project, seconds: float, labels: bool) -> list[Probe]:
