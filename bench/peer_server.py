@@ -12,11 +12,14 @@ request, and the failed attempt to load a checkpoint that is not there yet.
 from __future__ import annotations
 
 import argparse
+import signal
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, jsonify, request
+
+from backend.lifetime import die_with
 
 VERSION = "BertClassifier-v0.0.1"
 """The peer's; the same before and after every training."""
@@ -73,7 +76,10 @@ def main() -> None:
     parser.add_argument("--checkpoint", required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--resident", action="store_true")
+    parser.add_argument("--supervised", type=int, help="process id of the bench to die with")
     args = parser.parse_args()
+    if args.supervised:
+        die_with(args.supervised, signal.SIGTERM)
 
     def rebuilt() -> Pipeline:
         return build_pipeline(args.checkpoint)

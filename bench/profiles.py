@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 import requests
 
 from bench.load import body, post
-from bench.served import Server, cores, pinned
+from bench.served import Server, pinned
 from bench.texts import mixed_texts
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def draw_profiles(bench: Bench, directory: Path, seconds: int = SECONDS) -> list
     directory.mkdir(parents=True, exist_ok=True)
     server = bench.servers["ours"]
     texts = iter(mixed_texts(20_000))
-    with pinned(cores()[1]):
+    with pinned(bench.cores[1]):
         with Sender(server, texts, bench.labels, 1):
             record(server, directory / "predict-1-task.svg", "flamegraph", seconds)
         with Sender(server, texts, bench.labels, 1000):

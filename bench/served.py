@@ -86,10 +86,12 @@ def start_peer(name: str, checkpoint: Path, log: Path, *, resident: bool) -> tup
 
 
 def launch(command: Sequence[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """One torch thread a process unless it decides otherwise; everything it says goes into `log`."""
+    """A server that dies with this process; one torch thread, and everything it says goes into `log`."""
     with log.open("ab") as file:
         settings = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **environment}
-        return subprocess.Popen(command, cwd=ROOT, env=settings, stdout=file, stderr=subprocess.STDOUT)
+        return subprocess.Popen(
+            [*command, "--supervised", str(os.getpid())], cwd=ROOT, env=settings, stdout=file, stderr=subprocess.STDOUT
+        )
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, timeout: float = 120.0) -> None:

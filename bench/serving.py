@@ -24,7 +24,7 @@ from bench.checkpoints import write_bert_base, write_classifier
 from bench.load import Load, Reading, body, busy_with_others, middle, send
 from bench.report import judge, milliseconds, show
 from bench.rig import Project
-from bench.served import Parts, Server, cores, pinned, start_peer, stop
+from bench.served import Parts, Server, cores, pinned, start_peer
 from bench.texts import labelled_news, mixed_texts
 from model.encoder import find_base_model
 
@@ -46,6 +46,7 @@ class Bench:
 
     def __init__(self, engines: Sequence[str], learned: int, bert_base: bool) -> None:
         self.engines, self.learned, self.bert_base = engines, learned, bert_base
+        self.cores = cores()  # before this process binds itself to one of them
         self.labels = sorted({label for _, label in labelled_news(1000)})
         self.servers: dict[str, Server] = {}
         self._stack = ExitStack()
@@ -67,7 +68,7 @@ class Bench:
         encoder = write_bert_base(scratch / "encoder") if self.bert_base else find_base_model()
         if {"peer", "resident"} & set(self.engines):
             write_classifier(encoder, scratch / "classifier", self.labels)
-        with pinned(cores()[0]):
+        with pinned(self.cores[0]):
             for name in self.engines:
                 self.servers[name] = self._start_engine(name, scratch, encoder)
         for server in self.servers.values():
@@ -78,7 +79,8 @@ class Bench:
             server, process = start_peer(
                 name, scratch / "classifier", scratch / f"{name}.log", resident=name == "resident"
             )
-            self._stack.callback(stop, [process])
+            self._stack.callback(process.wait)
+            self._stack.callback(process.kill)  # first; it has nothing to lose
             return server
         base = {"BASE_MODEL": str(encoder)} if self.bert_base else {}
         parts = self.ours = self._stack.enter_context(Parts(scratch / "d", **base))
@@ -138,7 +140,7 @@ def compare(readings: Readings) -> list[dict[str, Any]]:
 
 def compare_cores(bench: Bench, rounds: int, tasks: int, texts: Iterator[str]) -> list[dict[str, Any]]:
     """Wall throughput of one request on all cores against one core: a second web process that is not pinned."""
-    if bench.ours is None or len(set(cores())) < 2:
+    if bench.ours is None or len(set(bench.cores)) < 2:
         return []
     wide, narrow = bench.ours.second_web("unpinned"), bench.servers["ours"]
     load = Load(tasks, 1)
@@ -201,16 +203,17 @@ def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> Non
     wide_rounds = -(-rounds // 3)
     count = sum(load.texts(rounds) for load in loads) + 2 * largest * wide_rounds
     texts = iter(mixed_texts(count))
+    model = "BERT-base shape" if args.bert_base else "MiniLM"
     with Bench(args.engines.split(","), args.labels, args.bert_base) as bench, pinned(cores()[1]):
         readings = run_rounds(bench, loads, rounds, texts)
         peaks = {name: server.peak_mb() for name, server in bench.servers.items()}
-        with pinned(*cores()):
+        show(f"serving over HTTP on one core, {model}", table(readings, peaks), args.json)
+        if "peer" in bench.servers:
+            show(f"CPU against the peer, {model}", compare(readings), args.json)
+        with pinned(*bench.cores):
             gain = compare_cores(bench, wide_rounds, largest, texts)
-    model = "BERT-base shape" if args.bert_base else "MiniLM"
-    show(f"serving over HTTP on one core, {model}", table(readings, peaks), args.json)
-    show(f"CPU against the peer, {model}", compare(readings), args.json)
-    if gain:
-        show(f"two cores against one, {model}", gain, args.json)
+        if gain:
+            show(f"two cores against one, {model}", gain, args.json)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -133,6 +134,7 @@ def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, caps
     assert all(row["failures"] == 0 and row["cpu_ms/request"] > 0 and row["peak_rss_mb"] > 100 for row in measured)
     compared = {(row["engine"], row["load"]) for row in rows if "times_less_cpu" in row}
     assert compared == {(row["engine"], row["load"]) for row in measured if row["engine"] != "peer"}
+    assert len([row for row in rows if "gain" in row]) == (len(os.sched_getaffinity(0)) > 1), "two cores against one"
 
 
 @pytest.mark.slow
