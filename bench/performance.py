@@ -51,6 +51,11 @@ class Run:
         return ["-m", f"bench.{self.module}", *self.arguments, *(self.smoke if smoke else ())]
 
 
+SMALL_SCALE = (
+    *("--examples", "10,100", "--tasks", "100,1000", "--projects", "1,3", "--classes", "2,8"),
+    *("--repeats", "3", "--refit-seconds", "3"),
+)
+
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
@@ -58,9 +63,9 @@ RUNS = (
     Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--swaps", "4")),
     Run("swap", "swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
     Run("hot_swap", "hot_swap", (), ("--clients", "2", "--swaps", "4")),
-    Run("finetune", "finetune", (), ("--smoke",)),
+    Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
     Run("rescore", "rescore", (), ("--texts", "2000", "--classes", "8", "--members", "2")),
-    Run("scale", "scale", (), ("--smoke",)),
+    Run("scale", "scale", ("--plot", "docs/performance/scale.png"), (*SMALL_SCALE, "--plot", "artifacts/scale.png")),
     Run("start", "start", (), ("--repeats", "1", "--projects", "1", "--labels", "16", "--idle", "1", "--clients", "1")),
     Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
     Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),

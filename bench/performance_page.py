@@ -16,6 +16,9 @@ Row = Mapping[str, Any]
 HIDDEN = ("bench", "measured")
 """Not in a section's table: the first is its heading, the second is in a column of its own name already."""
 
+LONG = 40
+"""Rows beyond which a table is folded."""
+
 PICTURES = ("profiles", "performance")
 """Folders beside the page whose pictures it shows, and whose notes.md it takes in."""
 
@@ -107,8 +110,14 @@ def _section(record: Record, pictures: Sequence[Path]) -> list[str]:
     if "rows" not in record:
         parts.append("Not run yet.")
     for title, rows in groupby(record.get("rows", ()), key=lambda row: row["bench"]):
-        parts += [f"**{title}**", table_of([{k: v for k, v in row.items() if k not in HIDDEN} for row in rows])]
+        shown = [{name: value for name, value in row.items() if name not in HIDDEN} for row in rows]
+        parts += _folded(title, shown) if len(shown) > LONG else [f"**{title}**", table_of(shown)]
     return parts + [_image(picture) for picture in pictures]
+
+
+def _folded(title: str, rows: Sequence[Row]) -> list[str]:
+    summary = f"<details><summary>{title} ({len(rows)} rows)</summary>"
+    return [summary, table_of(rows), "</details>"]
 
 
 def _about(module: str) -> tuple[str, str]:

@@ -1,9 +1,9 @@
 """How long /health, /setup and an annotation's webhook take while the whole product is busy with other things.
 
-    python -m bench.setup_latency [--seconds 30] [--swaps 50] [--loads idle,labels,...] [--json]
+    python -m bench.setup_latency [--seconds 25] [--swaps 50] [--loads idle,labels,...] [--json]
 
 `understudy up` runs everything. Each load has a fresh project of 64 labels; clients in a process of their own ask at
-fixed times (20, 20 and 10 requests a second), each request on a new connection as Label Studio's, and a late reply
+fixed times (20, 20 and 12 requests a second), each request on a new connection as Label Studio's, and a late reply
 counts for the requests that had to wait behind it. Every webhook is a label, so refits and their hot swaps go on in all
 loads but `idle`. `predicts`: 1,000 new texts a request, one request after the other. `fine-tune`: on 256 labels.
 `swaps`: 50 fine-tuned encoders, each loaded from its files. `all`: the three at once. `fsync_max`: milliseconds of the
@@ -33,11 +33,14 @@ from bench.version_maker import VersionMaker
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}
 """Milliseconds that the p99 may take (issue 4)."""
 
-RATES = {"/health": 20.0, "/setup": 20.0, "webhook": 10.0}
+RATES = {"/health": 20.0, "/setup": 20.0, "webhook": 12.0}
 """Requests a second."""
 
 TUNED = 5
 """Fine-tuned versions that are swapped in turn: one more than a web process keeps."""
+
+STEPS = "2000"
+"""Of the fine-tune: it lasts longer than the load, and is cancelled."""
 
 BULK, TRAINED, SWAPPED = 90, 91, 92
 """Projects of the loads."""
@@ -197,12 +200,12 @@ LOADS = {"fine-tune": fine_tuning, "swaps": swapping, "predicts": predicting}
 def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=30.0)
+    parser.add_argument("--seconds", type=float, default=25.0)
     parser.add_argument("--loads", default="idle,labels,predicts,fine-tune,swaps,all")
     parser.add_argument("--swaps", type=int, default=50)
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    with Rig(FINETUNE_STEPS="100000") as rig:
+    with Rig(FINETUNE_STEPS=STEPS) as rig:
         bench = Bench(rig, args.swaps)
         bench.prepare()
         rows = []

@@ -126,6 +126,12 @@ def test_a_bench_without_bars_stands_in_no_list_of_bars() -> None:
     assert "## Bars" not in page and "| 1 | 9.0 |" in page
 
 
+def test_a_long_table_is_folded() -> None:
+    rows = [{"bench": "points", "n": number} for number in range(41)]
+    assert "<details><summary>points (41 rows)</summary>" in page_of([record("scale", rows)])
+    assert "<details>" not in page_of([record("scale", rows[:40])])
+
+
 def test_records_of_another_machine_are_named() -> None:
     old = record("swap", swaps(), machine={"CPU": "old"}, at="2025-01-01T00:00:00+00:00")
     page = page_of([old, record("webhook", [{"bench": "w", "x": 1}])])
