@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3.11 python3.12 python3.10 python3 python
 FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install dev up demo test lint format types e2e bench bench-smoke curves docs clean distclean
+.PHONY: help install dev up demo test lint format types e2e bench bench-learning bench-smoke curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -45,24 +45,22 @@ types: dev  ## Check the types.
 e2e: dev  ## Drive the real Label Studio.
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
-bench: dev  ## Run every benchmark (hours, most of them for the learning curves, which go on where they stopped).
+bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
+	$(BIN)/python -m bench.performance
+
+bench-learning: dev  ## Run every benchmark of learning (hours; the learning curves go on where they stopped).
 	$(BIN)/python -m bench.accuracy
 	$(BIN)/python -m bench.faithfulness
 	mkdir -p artifacts
 	$(BIN)/python -m bench.learning --results artifacts/policy.jsonl --out artifacts/learning
 	$(BIN)/python -m bench.label_errors
 	$(BIN)/python -m bench.trained_head
-	$(BIN)/python -m bench.learn_latency
-	$(BIN)/python -m bench.webhook
-	$(BIN)/python -m bench.hot_swap
 
 bench-smoke: dev  ## Run every benchmark for a moment, to see that it works.
 	$(BIN)/python -m bench.accuracy --labels 16 --held-out 40
 	$(BIN)/python -m bench.faithfulness --labels 16 --messages 2 --joined 1
 	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning --data examples/support_messages.csv --labels 0,32 --seeds 11
-	$(BIN)/python -m bench.learn_latency --labels 16 --repeats 3
-	$(BIN)/python -m bench.webhook --events 30 --clients 2
-	$(BIN)/python -m bench.hot_swap --clients 2 --swaps 5
+	$(BIN)/python -m bench.performance --smoke
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
