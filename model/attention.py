@@ -58,7 +58,7 @@ class SpanAttention:
 
 
 class PaddedAttention:
-    """One masked call for all sequences, over tokens scattered into a padded matrix. For GPUs, where calls cost most."""
+    """One masked call for all sequences, whose tokens are scattered into a padded matrix: on GPUs calls cost most."""
 
     def __init__(self, lengths: Sequence[int], heads: int, places: Tensor) -> None:
         """`places` [tokens]: each token's row in the padded [sequences x longest] matrix, on the device."""
