@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 from unittest.mock import patch
 
@@ -18,7 +19,7 @@ import numpy as np
 
 from bench.finetune import read_split
 
-STEPS = 8
+ROUNDS, STEPS = 5, 3
 KINDS: dict[str, tuple[str, ...]] = {
     "matrix products of the layers": ("aten::mm", "aten::addmm"),
     "matrix products of attention": ("aten::bmm", "aten::baddbmm"),
@@ -48,18 +49,22 @@ OTHER = "all else"
 
 
 def draw_profile(args: argparse.Namespace, picture: Path) -> list[dict[str, Any]]:
-    """Profiles both, draws the bars, and gives one row per kind: wall milliseconds a step."""
+    """Profiles both in turn and draws the bars; a row per kind: wall milliseconds a step, medians of rounds."""
     import torch
 
     torch.set_num_threads(1)
     step = _trainer(args)
     step()  # libraries and lower layers are there before anything is measured
-    now = _by_kind(step)
-    with before():
-        step()
-        then = _by_kind(step)
-    rows = [{"kind": kind, "before": then[kind], "now": now[kind]} for kind in [*KINDS, OTHER]]
-    rows.append({"kind": "sum", "before": sum(then.values()), "now": sum(now.values())})
+    found: dict[str, list[Counter[str]]] = {"before": [], "now": []}
+    for _ in range(ROUNDS):
+        found["now"].append(_by_kind(step))
+        with before():
+            found["before"].append(_by_kind(step))
+    rows: list[dict[str, Any]] = [
+        {"kind": kind, **{when: median(spent[kind] for spent in rounds) for when, rounds in found.items()}}
+        for kind in [*KINDS, OTHER]
+    ]
+    rows.append({"kind": "sum", **{when: sum(row[when] for row in rows) for when in found}})
     _draw(rows, picture)
     return [{name: round(v, 1) if isinstance(v, float) else v for name, v in row.items()} for row in rows]
 

@@ -26,10 +26,13 @@ BATCH = 16
 
 
 def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """CPU seconds, steps, tokens a second, accuracy on held-out rows and peak memory of one variant."""
+    """CPU seconds, steps, tokens a second, accuracy on held-out rows and peak memory of one variant.
+
+    `products_s`: seconds that the matrix products of its layers take at this core's best, for the real tokens."""
     import torch
 
-    from model.base_model import find_base_model
+    from model.architectures import linear_cost
+    from model.base_model import find_base_model, read_config
     from model.precision import has_fast_bf16
 
     torch.set_num_threads(1)
@@ -44,7 +47,24 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
         else:
             facts = run_own(base, train, test, names, args, folder, frozen_share=0.5 if name == "half" else 0.0)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    learned = 0.5 if name == "half" else 1.0  # share of the layers that run forward and back at each token
+    work = linear_cost(read_config(base)) * (3 * learned * facts.pop("tokens") + (1 - learned) * facts.pop("once", 0))
+    facts["products_s"] = round(work / product_rate(), 2)
     return {**facts, "peak_rss_mib": peak, "bf16": has_fast_bf16(torch.device("cpu"))}
+
+
+def product_rate() -> float:
+    """FLOP a CPU second of float32 matrix products of a batch's shape: the best of some rounds."""
+    import torch
+
+    left, right = torch.randn(850, 384), torch.randn(384, 1536)
+    rates = []
+    for _ in range(10):
+        began = time.process_time()
+        for _ in range(20):
+            left @ right
+        rates.append(20 * 2 * 850 * 384 * 1536 / (time.process_time() - began))
+    return max(rates)
 
 
 def run_trainer(
@@ -115,10 +135,12 @@ def run_own(
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began
-    tokens = sum(len(window.ids) for step in range(steps) for window in tuning._draw(step)[2])
+    drawn = [window for step in range(steps) for window in tuning._draw(step)[2]]
+    tokens = sum(len(window.ids) for window in drawn)
+    once = sum(len(ids) for ids in {tuple(window.ids) for window in drawn})
     found = tuning.answers(0, [(text,) for text, _ in test]).argmax(1)
     right = sum(names[answer] == label for answer, (_, label) in zip(found, test, strict=True))
-    return _facts(seconds, steps, tokens, right / len(test))
+    return {**_facts(seconds, steps, tokens, right / len(test)), "once": once}
 
 
 def _facts(seconds: float, steps: int, tokens: int, accuracy: float) -> dict[str, Any]:
@@ -127,4 +149,5 @@ def _facts(seconds: float, steps: int, tokens: int, accuracy: float) -> dict[str
         "steps": steps,
         "tokens_per_cpu_s": round(tokens / seconds),
         "accuracy": round(accuracy, 4),
+        "tokens": tokens,
     }

@@ -87,12 +87,13 @@ def alone() -> Team:
     return Team(0, 1, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def join() -> Team:
-    """The team that this process was started into. Its processes end with their launcher. Raises TrainingError."""
+def join(launcher: int) -> Team:
+    """The team that this process was put into by `launcher`, a process with which it ends. Raises TrainingError."""
     from accelerate import PartialState
     from accelerate.utils import get_int_from_env, parse_flag_from_env
 
-    launcher = os.getppid()
+    if get_int_from_env(["WORLD_SIZE"], 1) > 1:  # before the others are waited for
+        threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
     on_cpu = not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
     state = PartialState(cpu=on_cpu, timeout=PATIENCE)
     team = Team(state.process_index, state.num_processes, get_int_from_env(["LOCAL_WORLD_SIZE"], 1), state.device)
@@ -100,8 +101,6 @@ def join() -> Team:
         raise TrainingError(
             f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {BATCH} is split over at most {BATCH}"
         )
-    if team.size > 1:
-        threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
     return team
 
 

@@ -1,7 +1,7 @@
 """What a training's other processes do: the leader's steps, and nothing else.
 
-The leader (rank 0) runs `model/training.py` as if it were alone and says before each training what is to be learned;
-the others train along on their share of each batch until there is no more. They need the base model and no run
+The leader (rank 0) runs `model/training_run.py` as if it were alone and says before each training what is learned; the
+others train along on their share of each batch until there is no more. They need the base model and no run
 directory, so that they may be on other machines.
 """
 

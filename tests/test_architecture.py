@@ -16,7 +16,13 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 TORCH = (
     *("model/encoder.py", "model/engine.py", "model/packed.py", "model/padded.py", "model/windows.py"),
     *("model/attention.py", "model/blocks.py", "model/kernels.py", "model/precision.py", "model/weights.py"),
-    *("model/finetune.py", "model/toplayers.py", "model/training.py", "model/checkpoint.py", "model/peer_training.py"),
+    *(
+        "model/finetune.py",
+        "model/toplayers.py",
+        "model/training_run.py",
+        "model/checkpoint.py",
+        "model/peer_training.py",
+    ),
     *("model/learning_layer.py", "model/distributed.py"),
 )
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""

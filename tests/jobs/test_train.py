@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from backend.errors import SettingsError
 from backend.jobs.refit import refit
-from backend.jobs.train import publish, train
+from backend.jobs.train import publish, train, training_command
 from model.run import Result
 from model.versions import read_manifest, version_path
 from tests.jobs.conftest import PROJECT, Labels
@@ -86,3 +94,92 @@ def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels)
     assert "pinned" in publish(context, PROJECT, again, 9, asked_by_admin=False)
     assert publish(context, PROJECT, again, 9, asked_by_admin=True) == "published"
     assert versions.pinned(PROJECT) is None
+
+
+TWO = "accelerate launch --multi_gpu --num_processes 2 --main_process_port 0"
+
+
+def trainings(job: str) -> list[psutil.Process]:
+    """The processes that train for a job, launcher left out."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = process.info["cmdline"] or []
+        if "model.training" in line and any(job in word for word in line) and "launch" not in line:
+            found.append(process)
+    return found
+
+
+def watched(job: str, act: Callable[[list[psutil.Process]], None]) -> threading.Thread:
+    """Does something as soon as two processes train for the job."""
+
+    def wait() -> None:
+        while len(found := trainings(job)) < 2:
+            time.sleep(0.1)
+        act(found)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.timeout(600)
+def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(context: Any, labels: Labels) -> None:
+    context.settings = context.settings.model_copy(update={"finetune_launch": TWO})
+    labels.add(0, 40)
+    job = ask(context)
+    seen: list[int] = []
+
+    def cancel(ranks: list[psutil.Process]) -> None:
+        seen.extend(rank.nice() for rank in ranks)
+        context.stores.jobs.cancel(job)
+
+    watching = watched(job, cancel)
+    assert train(job) == "cancelled"
+    watching.join(30)
+    assert seen == [os.nice(0) + 10] * 2
+    assert trainings(job) == []
+
+
+ALONE = """
+import sys
+from types import SimpleNamespace
+from pathlib import Path
+from backend.jobs.train import _run_process
+from backend.settings import load_settings
+jobs = SimpleNamespace(update=lambda *given: None, is_cancelled=lambda job: False)
+work = SimpleNamespace(settings=load_settings(), stores=SimpleNamespace(jobs=jobs), stopping=False)
+_run_process(work, sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("launch", ["", TWO])
+def test_a_training_dies_with_its_worker(launch: str, tmp_path: Path) -> None:
+    from model.run import REQUEST, write_json
+    from tests.model.test_team import request_of
+
+    run = tmp_path / "run"
+    run.mkdir()
+    write_json(run / REQUEST, request_of(tmp_path, base_model="", steps=100_000))
+    environment = {**os.environ, "FINETUNE_LAUNCH": launch, "DATA_DIR": str(tmp_path / "data")}
+    worker = subprocess.Popen([sys.executable, "-c", ALONE, "job", str(run)], env=environment)
+    while len(ranks := trainings(str(run))) < (2 if launch else 1):
+        assert worker.poll() is None
+        time.sleep(0.1)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    _, alive = psutil.wait_procs(ranks, timeout=60)
+    assert alive == []
+
+
+def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
+    def command(launch: str) -> list[str]:
+        settings = context.settings.model_copy(update={"finetune_launch": launch})
+        return training_command(settings, Path("run"), "/nowhere")
+
+    assert command("") == [sys.executable, "-m", "model.training", "run"]
+    found = command("accelerate launch --config_file 'two machines.yaml'")
+    assert found[1:] == ["launch", "--config_file", "two machines.yaml", "-m", "model.training", "run"]
+    assert Path(found[0]) == Path(sys.executable).parent / "accelerate"
+    with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
+        command("nothing-like-it --now")

@@ -176,7 +176,7 @@ def test_more_processes_than_rows_of_a_batch_are_refused(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(accelerate, "PartialState", Many)
     with pytest.raises(TrainingError, match="FINETUNE_LAUNCH starts 17"):
-        join()
+        join(0)
 
 
 def test_without_orders_nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
