@@ -33,7 +33,7 @@ ENGINES = ("peer", "resident", "ours")
 PROJECT = 7
 
 BARS = {"1 task": 10.0, "100 tasks": 5.0, "1,000 tasks": 5.0, "8 clients x 1 task": 14.0}
-"""What issue 4 asks for: times less CPU than the peer."""
+"""What issue 4 asks for: times less CPU than the peer, with MiniLM."""
 
 BAR_CORES = 1.7
 
@@ -125,7 +125,7 @@ def table(readings: Readings, peaks: Mapping[str, float]) -> list[dict[str, Any]
     return sorted(rows, key=lambda row: [load for _, load in readings].index(str(row["load"])))
 
 
-def compare(readings: Readings) -> list[dict[str, Any]]:
+def compare(readings: Readings, bars: Mapping[str, float]) -> list[dict[str, Any]]:
     """How many times less CPU than the peer each engine takes, with the bar next to ours."""
     rows = []
     for (engine, load), found in readings.items():
@@ -133,7 +133,7 @@ def compare(readings: Readings) -> list[dict[str, Any]]:
             continue
         ratios = [theirs.cpu / ours.cpu for theirs, ours in zip(readings["peer", load], found, strict=True)]
         ratio = middle(ratios, 2)
-        verdict = judge(ratio, ">=", BARS[load]) if engine == "ours" and load in BARS else {}
+        verdict = judge(ratio, ">=", bars[load]) if engine == "ours" and load in bars else {}
         rows.append({"load": load, "engine": engine, "times_less_cpu": ratio, **verdict})
     return sorted(rows, key=lambda row: [load for _, load in readings].index(str(row["load"])))
 
@@ -158,7 +158,7 @@ def compare_cores(bench: Bench, rounds: int, tasks: int, texts: Iterator[str]) -
             "one_core_tasks/s": middle([reading.tasks / reading.wall for reading in one]),
             "two_cores_tasks/s": middle([reading.tasks / reading.wall for reading in two]),
             "gain": gain,
-            **judge(gain, ">=", BAR_CORES),
+            **(judge(gain, ">=", BAR_CORES) if tasks >= 100 else {}),  # a few tasks are one chunk
             "cores_used": middle([reading.cpu / reading.wall for reading in two], 2),
             "others_one": busy_with_others(one),
             "others_two": busy_with_others(two),
@@ -209,7 +209,7 @@ def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> Non
         peaks = {name: server.peak_mb() for name, server in bench.servers.items()}
         show(f"serving over HTTP on one core, {model}", table(readings, peaks), args.json)
         if "peer" in bench.servers:
-            show(f"CPU against the peer, {model}", compare(readings), args.json)
+            show(f"CPU against the peer, {model}", compare(readings, {} if args.bert_base else BARS), args.json)
         with pinned(*bench.cores):
             gain = compare_cores(bench, wide_rounds, largest, texts)
         if gain:

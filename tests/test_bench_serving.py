@@ -113,7 +113,7 @@ def test_ratios_are_of_the_rounds_own_readings() -> None:
         return [Reading(10, 10, seconds, 1.0, 0.0) for seconds in cpu]
 
     found = {("peer", "1 task"): readings(8, 30, 10), ("ours", "1 task"): readings(1, 2, 1)}
-    (row,) = serving.compare(found)
+    (row,) = serving.compare(found, serving.BARS)
     assert row["times_less_cpu"] == 10.0 and row["met"] and row["load"] == "1 task" and row["engine"] == "ours"
 
 
