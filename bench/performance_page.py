@@ -141,6 +141,8 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int) and abs(value) >= 10_000:
         return f"{value:,}"
+    if isinstance(value, float) and len(str(value)) > 7:
+        return f"{value:.4g}"
     return str(value).replace("|", "\\|").replace("\n", " ")
 
 

@@ -144,9 +144,9 @@ def test_a_row_is_named_by_its_leading_text() -> None:
 
 
 def test_cells_cannot_break_a_table() -> None:
-    assert table_of([{"a": "x|y\nz", "b": 100000}, {"c": True}]).splitlines()[2:] == [
+    assert table_of([{"a": "x|y\nz", "b": 100000}, {"b": 0.73989898, "c": True}]).splitlines()[2:] == [
         "| x\\|y z | 100,000 |  |",
-        "|  |  | yes |",
+        "|  | 0.7399 | yes |",
     ]
 
 
