@@ -47,12 +47,13 @@ def take_event(services: Services, event: events.Event) -> Reply:
 def remember_config(services: Services, project: int, config: str | None) -> None:
     """Keep the label config; a changed one asks for a refit and a reconciliation. Raises StoreUnavailable."""
     projects = services.stores.projects
-    if config is None or projects.config(project) == config:
+    if config is None:
         return
-    if projects.save_config(project, config):
+    if projects.config(project) != config and projects.save_config(project, config):
         log.info("label config changed project=%s", project)
         projects.mark_dirty(project, "the label config has changed")
         services.stores.jobs.enqueue_refit(project)
+    services.configs.note(project, config)
 
 
 def start_training(services: Services, project: int, by: str) -> Reply:

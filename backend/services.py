@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from backend.background import Background
 from backend.metrics import Metrics
+from backend.recent_configs import RecentConfigs
 from backend.secrets_store import admin_token, webhook_secret
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
@@ -33,6 +34,7 @@ class Services:
     answers: AnswerCache
     admission: Admission
     highlighter: Highlighter = field(default_factory=Highlighter)
+    configs: RecentConfigs = field(default_factory=RecentConfigs)
 
     def stop(self) -> None:
         """End all threads."""

@@ -46,7 +46,7 @@ def setup() -> Response:
     project = _project(body)
     config = body.get("schema") or body.get("label_config")
     parse_label_config(config)
-    if project is not None:
+    if project is not None and not services().configs.holds(project, str(config)):
         with suppress(StoreUnavailable):  # predictions go on without Redis
             remember_config(services(), project, str(config))
     return reply({"model_version": services().registry.version_of(project)})

@@ -178,3 +178,25 @@ def test_ready_health_and_metrics(client: Any) -> None:
     assert client.get("/").get_json()["status"] == "UP"
     predict(client, [{"id": 1, "data": {"text": "hello"}}])
     assert "understudy_predictions_total 1.0" in client.get("/metrics").text
+
+
+def test_setup_asks_the_store_once_for_a_config_that_does_not_change(
+    client: Any, services: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    real = services.stores.projects.config
+    monkeypatch.setattr(services.stores.projects, "config", lambda project: (asked.append(project), real(project))[1])
+    other = choices_config(["A", "B", "C"])
+    for config in (CONFIG, CONFIG, CONFIG, other, other):
+        assert client.post("/setup", json={"project": "7.1", "schema": config}).status_code == 200
+    assert asked == [7, 7] and real(7) == other
+    assert client.post("/setup", json={"project": "7.1", "schema": CONFIG}).status_code == 200
+    assert real(7) == CONFIG, "back again"
+
+
+def test_setup_restores_a_config_that_the_store_has_lost(client: Any, services: Any) -> None:
+    services.configs._trusted = 0.0
+    for _ in range(2):
+        assert client.post("/setup", json={"project": "7.1", "schema": CONFIG}).status_code == 200
+        assert services.stores.projects.config(7) == CONFIG
+        services.stores.projects._redis.flushall()
