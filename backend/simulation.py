@@ -45,7 +45,8 @@ class Workplace:
         self.threads = threads or cores()
         self.base_model = find_base_model(settings.base_model)
         self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
-        self.base: CachedEncoder = CachedEncoder(Encoder(self.base_model, threads=self.threads), self.cache)
+        encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision)
+        self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
         warm_up_learning(self.base)
 
     def open_encoder(self, weights: Path) -> Embedder:
@@ -53,7 +54,9 @@ class Workplace:
         from model.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
-        return CachedEncoder(Encoder(self.base_model, threads=self.threads, weights=weights), self.cache)
+        base = self.base.encoder
+        encoder = Encoder(self.base_model, threads=self.threads, weights=weights, base=base)  # type: ignore[arg-type]
+        return CachedEncoder(encoder, self.cache)
 
     def close(self) -> None:
         """Release the cache's file."""

@@ -20,7 +20,8 @@ class Request:
     """One fine-tune: everything it needs, so that the training process talks to nobody.
 
     `models` is the root of the version directories, `version` the name to write under, `steps` 0 for as many as the
-    labels call for, `threads` torch's. `min_examples` is the gate's."""
+    labels call for, `threads` torch's. `min_examples` is the gate's, `precision` that of what serves: features are
+    shared with it."""
 
     project: int
     version: str
@@ -37,6 +38,7 @@ class Request:
     threads: int = 1
     seed: int = 0
     min_examples: int = 20
+    precision: str = "fp32"
 
     @property
     def task_spec(self) -> TaskSpec:

@@ -43,8 +43,9 @@ class Training:
         self.directory, self.team = directory, team
         self.request = read_request(directory)
         self.base_path = find_base_model(self.request.base_model)
-        base = Encoder(self.base_path, threads=self.request.threads)
-        self.base: Embedder = CachedEncoder(base, FeatureCache(Path(self.request.features), self.request.features_mb))
+        self.encoder = Encoder(self.base_path, threads=self.request.threads, precision=self.request.precision)
+        cache = FeatureCache(Path(self.request.features), self.request.features_mb)
+        self.base: Embedder = CachedEncoder(self.encoder, cache)
         controls, seed = self.request.task_spec.controls, self.request.seed
         rows = (split_rows(control, self.request.samples_of(control.name), seed) for control in controls)
         self.lessons = [lesson for lesson in rows if lesson is not None]
@@ -86,7 +87,7 @@ class Training:
             return {name: (np.array(a), np.array(b)) for name, (a, b) in raw.items()}, None
         tuning = self._tuning(part, stage)
         answers: dict[str, tuple[Floats, Floats]] = {}
-        with _Scratch(self.directory, self.base_path, tuning) as encoder:
+        with _Scratch(self.directory, self.encoder, tuning) as encoder:
             heads = tuning.heads(dict.fromkeys(self._names(), 1.0), dict.fromkeys(self._names(), 1.0))
             for lesson in self.lessons:
                 rows = np.flatnonzero(lesson.parts == part)
@@ -221,12 +222,12 @@ class Training:
 class _Scratch:
     """The tuned encoder as the packed engine serves it: evidence must come from what will answer."""
 
-    def __init__(self, directory: Path, base: Path, tuning: Tuning) -> None:
+    def __init__(self, directory: Path, base: Encoder, tuning: Tuning) -> None:
         self.path, self.base, self.tuning = directory / "held-out.safetensors", base, tuning
 
     def __enter__(self) -> Encoder:
         self.tuning.save_encoder(self.path)
-        return Encoder(self.base, weights=self.path, threads=None)
+        return Encoder(self.base.directory, weights=self.path, threads=None, base=self.base)
 
     def __exit__(self, *error: object) -> None:
         self.path.unlink(missing_ok=True)

@@ -118,6 +118,7 @@ def make_request(work: Context, project: int) -> Request:
         threads=trainer_threads(settings),
         seed=settings.seed,
         min_examples=settings.gate_min_examples,
+        precision=settings.precision,
     )
 
 
