@@ -22,7 +22,7 @@ _ids = itertools.count(1)
 
 @dataclass(frozen=True)
 class Load:
-    """`requests` of `tasks` tasks each, by so many clients in closed loops; a big one runs in every third round."""
+    """`requests` of `tasks` tasks each, by so many clients in closed loops; a big one runs in every fifth round."""
 
     tasks: int
     requests: int
@@ -36,7 +36,7 @@ class Load:
 
     def runs_in(self, round_: int) -> bool:
         """Whether it belongs into this round."""
-        return self.tasks < 1000 or round_ % 3 == 0
+        return self.tasks < 1000 or round_ % 5 == 0
 
     def texts(self, rounds: int) -> int:
         """How many it takes in all rounds."""

@@ -6,7 +6,7 @@
 `peer` builds its pipeline anew for every request (`bench/peer_server.py`), `resident` keeps it; `ours` is the web
 process with the embedded Redis and a project that has learned 64 labels. No text comes twice (`bench/texts.py`), but
 in the rows "ours, cached", which send the round's requests once more. CPU seconds are those of all processes of the
-server; ratios are medians of the rounds' own. Loads of 1,000 tasks run in every third round. Wall times mean little on
+server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each, run in every fifth. Wall times mean little on
 a busy machine: `others` says how many cores were busy with something else.
 """
 
@@ -200,7 +200,7 @@ def main() -> None:
 def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:
     """Run everything and print it."""
     largest = max(load.tasks for load in loads)
-    wide_rounds = -(-rounds // 3)
+    wide_rounds = min(2, rounds)
     count = sum(load.texts(rounds) for load in loads) + 2 * largest * wide_rounds
     texts = iter(mixed_texts(count))
     model = "BERT-base shape" if args.bert_base else "MiniLM"
