@@ -6,8 +6,8 @@
 `peer` builds its pipeline anew for every request (`bench/peer_server.py`), `resident` keeps it; `ours` is the web
 process with the embedded Redis and a project that has learned 64 labels. No text comes twice (`bench/texts.py`), but
 in the rows "ours, cached", which send the round's requests once more. CPU seconds are those of all processes of the
-server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each, run in every fifth. Wall times mean little on
-a busy machine: `others` says how many cores were busy with something else.
+server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each, run in every
+fifth. Wall times mean little on a busy machine: `others` says how many cores were busy with something else.
 """
 
 from __future__ import annotations
