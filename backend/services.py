@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 
 from backend.background import Background
@@ -17,6 +16,7 @@ from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings import Settings
 from backend.store.stores import Stores
+from backend.threads import cores
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def build_services(settings: Settings) -> Services:
     """Start threads and begin to load; returns at once."""
     stores, metrics = Stores(settings), Metrics()
     registry = Registry(settings, stores.projects, stores.versions, metrics)
-    threads = settings.predict_threads or os.cpu_count() or 1
+    threads = settings.predict_threads or cores()
     background = Background(stores, settings.pool_size)
     services = Services(
         settings,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.settings import Settings, child_environment
+from backend.threads import cores
 from backend.trigger import Facts, why_due
 from model.errors import ModelError
 from model.gate import find_outdone
@@ -26,11 +26,6 @@ if TYPE_CHECKING:
     from model.live import LiveModel
 
 PROJECT = 1
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Workplace:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import sys
 import threading
 import time
 
 TRIM_SECONDS = 10.0
 """Between two trims: often enough to be seen, too seldom to cost anything."""
+
+
+def cores() -> int:
+    """Cores that this process may use: fewer than the machine's under taskset, or in a container with a cpuset."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def use_one_thread() -> None:

@@ -28,6 +28,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.lifetime import die_with
 from backend.settings import Settings, child_environment
 from backend.store.jobs import OVER
+from backend.threads import cores
 from model.gate import find_outdone
 from model.run import REQUEST, Request, Result, read_result, write_json
 
@@ -124,7 +125,7 @@ def make_request(work: Context, project: int) -> Request:
 
 def trainer_threads(settings: Settings) -> int:
     """FINETUNE_THREADS, or all cores but one: serving needs that one."""
-    return settings.finetune_threads or max(1, (os.cpu_count() or 2) - 1)
+    return settings.finetune_threads or max(1, cores() - 1)
 
 
 def _run_process(work: Context, job: str, directory: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -33,3 +34,10 @@ def test_freed_memory_goes_back_to_the_system(when: str) -> None:
     by_itself, trimmed = map(float, done.stdout.split())
     assert by_itself < 20, "freeing alone does it here: nothing is tested"
     assert trimmed > 40
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call here")
+def test_a_process_counts_the_cores_that_it_may_use() -> None:
+    pinned = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
+    code = f"{pinned}; from backend.threads import cores; print(cores())"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
