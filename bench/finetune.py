@@ -100,7 +100,7 @@ def explain(rows: Sequence[dict[str, Any]], bf16: bool) -> list[str]:
             f"core's best rate; nothing else at all would be {peer['cpu_s'] / row['products_s']:.1f}x"
         )
     if lines and not bf16:
-        lines.append("This CPU multiplies no bfloat16, which halves or thirds the products of the own loop (autocast).")
+        lines.append("This CPU multiplies no bfloat16, which would shorten the products of the own loop alone.")
     return lines
 
 
