@@ -56,11 +56,12 @@ bench-learning: dev  ## Run every benchmark of learning (hours; the learning cur
 	$(BIN)/python -m bench.label_errors
 	$(BIN)/python -m bench.trained_head
 
-bench-smoke: dev  ## Run every benchmark for a moment, to see that it works.
+# The other benches (peak, serving, finetune, rescore, scale) run for a moment in tests/test_bench_*.py.
+bench-smoke: dev  ## Run the benchmarks that start the whole product for a moment, to see that they work.
 	$(BIN)/python -m bench.accuracy --labels 16 --held-out 40
 	$(BIN)/python -m bench.faithfulness --labels 16 --messages 2 --joined 1
 	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning --data examples/support_messages.csv --labels 0,32 --seeds 11
-	$(BIN)/python -m bench.performance --smoke
+	$(BIN)/python -m bench.performance --smoke --only setup_latency,swap,hot_swap,start,webhook,learn_latency
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
