@@ -60,7 +60,7 @@ RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
     Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
-    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--swaps", "4")),
+    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "idle,predicts,fine-tune")),
     Run("swap", "swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
     Run("hot_swap", "hot_swap", (), ("--clients", "2", "--swaps", "4")),
     Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
