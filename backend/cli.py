@@ -19,6 +19,7 @@ from backend.explain_commands import EXPLAIN_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
 from backend.suspect_commands import SUSPECT_COMMANDS
+from model.failpoints import arm
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,6 +61,7 @@ def child(command: Command) -> Command:
 
             # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
             die_with(supervised, signal.SIGTERM if command.__name__ == "redis" else signal.SIGKILL)
+        arm(current_settings().failpoint)
         return command(current_settings(), **others)
 
     return cast("Command", with_settings)

@@ -15,6 +15,7 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.records import ExampleRecord
 from backend.services import Services
 from backend.store.examples import CHANGED
+from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,10 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
             if len(event.items) == 1:
                 raise
             refused.append(error.message)
-    reply = _changed(services, event.project, services.stores.examples.upsert_many(event.project, records))
+    failpoint("webhook.before", event.project)
+    outcomes = services.stores.examples.upsert_many(event.project, records)
+    failpoint("webhook.after", event.project)
+    reply = _changed(services, event.project, outcomes)
     if refused:
         services.stores.projects.mark_dirty(event.project, "some annotations of a batch could not be read")
         reply["refused"] = refused[:20]

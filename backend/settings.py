@@ -19,6 +19,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from backend.errors import SettingsError
+from model.failpoints import read_failpoint
 
 
 class Settings(BaseSettings):
@@ -106,11 +107,22 @@ class Settings(BaseSettings):
         description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1).",
     )
     seed: int = Field(0, description="Seed of every random choice in training.")
+    failpoint: str = Field(
+        "",
+        description="For tests only: the step at which a process kills itself, hangs or finds the disk full, as "
+        "`[kill:|hang:|full:|raise:]step[@project]` (model/failpoints.py); empty: never.",
+    )
 
     @field_validator("finetune_launch")
     @classmethod
     def _require_a_command(cls, value: str) -> str:
         shlex.split(value)  # ValueError: no closing quotation
+        return value
+
+    @field_validator("failpoint")
+    @classmethod
+    def _require_a_step(cls, value: str) -> str:
+        read_failpoint(value)
         return value
 
     @model_validator(mode="before")

@@ -12,6 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from model.failpoints import failpoint
+
 Optimizer = torch.optim.Optimizer
 Parameters = Mapping[str, Tensor]
 
@@ -27,7 +29,9 @@ def save_checkpoint(path: Path, step: int, parameters: Parameters, optimizer: Op
             tensors[f"{moment}.{name}"] = value.cpu()
     scratch = path.with_name(f".{path.name}.tmp")
     save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch, metadata={"step": str(step)})
+    failpoint("checkpoint.before", step)
     os.replace(scratch, path)
+    failpoint("checkpoint.after", step)
 
 
 def load_checkpoint(path: Path, parameters: Parameters, optimizer: Optimizer) -> int:

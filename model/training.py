@@ -1,4 +1,4 @@
-"""The training process: `python -m model.training RUN_DIR`. Reads run.json, writes a version and result.json.
+"""The training process: `python -m model.training RUN_DIR [FAILPOINT]`. Reads run.json, writes a version and result.json.
 
 One JSON object a line on stdout tells how far it is. Killed at any moment and started again on the same directory it
 goes on from its last checkpoint. It needs no network, no Redis and no secret. Several processes, started by `accelerate
@@ -21,9 +21,12 @@ def main(arguments: Sequence[str]) -> int:
     """Exit status 0 with a result, 1 with a line {"error": …} when there can be none: the launcher then ends all."""
     launcher = os.getppid()  # known before the libraries are loaded: it may be killed while they are
     from model.distributed import join, leave
+    from model.failpoints import arm, failpoint
     from model.following import follow, give
     from model.training_run import Training
 
+    arm(arguments[1] if len(arguments) > 1 else "")
+    failpoint("training.begin")
     try:
         team = join(launcher)
         if team.leads:

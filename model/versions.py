@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model.base_model import known_sha256, sha256_of
 from model.errors import VersionError
+from model.failpoints import failpoint
 from model.finetuned import FineTuned, restore_finetuned
 from model.learning import Head, restore_head
 from model.manifest import Manifest, library_versions, now, read_manifest
@@ -64,6 +65,7 @@ def write_version(
     try:
         arrays, state = _collect(heads, finetuned)
         _write(scratch / WEIGHTS, save(arrays))
+        failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":
             _copy(finetuned.encoder_weights, scratch / ENCODER)
@@ -75,7 +77,9 @@ def write_version(
         )
         _write(scratch / "manifest.json", complete.to_json().encode())
         _sync_directory(scratch)
+        failpoint("version.before_rename", manifest.project)
         os.rename(scratch, target)
+        failpoint("version.after_rename", manifest.project)
         _sync_directory(target.parent)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)

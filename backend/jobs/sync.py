@@ -18,6 +18,7 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.events import to_record
 from backend.labelstudio.records import ExampleRecord
 from backend.store.examples import CHANGED
+from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ def resync(project: int) -> str:
     """One reconciliation; what came of it. (RQ calls this.)"""
     work = context()
     work.stores.jobs.begin_sync(int(project))
+    failpoint("sync.begin", project)
     began = time.monotonic()
     try:
         outcome: dict[str, Any] = _resync(work, int(project))

@@ -17,6 +17,7 @@ from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
 from backend.threads import use_one_thread
 from model.errors import ModelError
+from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -106,9 +107,11 @@ class Registry:
             try:
                 if not self._ready.is_set():
                     self._load_first()
-                for _ in self._versions.listen(self._settings.poll_seconds):
+                for announced in self._versions.listen(self._settings.poll_seconds):
                     if self._stop.is_set():
                         return
+                    if announced is not None:
+                        failpoint("announce", announced[0])
                     self._catch_up()
             except (StoreUnavailable, ModelError, OSError) as error:
                 self._reason = str(error)
@@ -163,7 +166,9 @@ class Registry:
             log.error("version not loaded, the old one serves on project=%s version=%s: %s", project, version, error)
             return
         previous = self._models.get(project)
+        failpoint("swap.before", project)
         self._models[project] = model  # the swap
+        failpoint("swap.after", project)
         self._failed = {key: value for key, value in self._failed.items() if key[0] != project}
         self._metrics.swaps.inc()
         if previous is not None:

@@ -12,6 +12,7 @@ import redis
 
 from backend.store.connection import Client, guarded
 from backend.store.keys import ANNOUNCE, project_key
+from model.failpoints import failpoint
 
 FIRST = "v0"
 """The version of a project that has none yet: label names only."""
@@ -70,12 +71,11 @@ class VersionStore:
         `force` asks for neither. Raises the `trained` watermark to `seq` in the same step."""
         entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
         keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned", "fitted")]
-        message = f"{project} {version}"
-        return str(
-            self._publish(
-                keys=keys, args=[version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message]
-            )
-        )
+        arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, f"{project} {version}"]
+        failpoint("publish.before", project)
+        outcome = str(self._publish(keys=keys, args=arguments))
+        failpoint("publish.after", project)
+        return outcome
 
     @guarded
     def pin(self, project: int, version: str) -> None:
