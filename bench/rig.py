@@ -63,7 +63,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _name_of(words: Sequence[str]) -> str:
+def name_of(words: Sequence[str]) -> str:
     """`web` of `python -m backend web ...`, `training` of `python -m model.training`, `redis` of its server."""
     if "backend" in words:
         return words[words.index("backend") + 1]
@@ -264,7 +264,7 @@ class Rig:
         seconds: dict[str, float] = {}
         for process in psutil.Process(self.process.pid).children(recursive=True) if self.process else ():
             with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
-                times, name = process.cpu_times(), _name_of(process.cmdline())
+                times, name = process.cpu_times(), name_of(process.cmdline())
                 seconds[name] = seconds.get(name, 0.0) + times.user + times.system
         return seconds
 
