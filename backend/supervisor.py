@@ -146,6 +146,7 @@ def supervise(config: Path, host: str, port: int) -> None:
     from supervisor.supervisord import Supervisor
 
     adopt_orphans()
+    drop_unwritable_lines()
     options = ServerOptions()
     options.realize(["-c", str(config)])
     options.first = True
@@ -172,6 +173,28 @@ def supervise(config: Path, host: str, port: int) -> None:
     finally:
         _end_descendants()
         options.close_logger()
+
+
+def drop_unwritable_lines() -> None:
+    """On a full disk lines of the log are lost, nothing else: supervisord reports a failed write to stderr, and ends,
+    and everything with it, when that is on the same disk."""
+    from supervisor import loggers
+
+    emit, close = loggers.RotatingFileHandler.emit, loggers.Handler.close
+
+    def emit_if_possible(handler: Any, record: Any) -> None:
+        with suppress(OSError, ValueError):  # ValueError: a rotation has failed halfway, and closed the file
+            if handler.stream.closed:
+                handler.reopen()
+            emit(handler, record)
+
+    def close_all_the_same(handler: Any) -> None:
+        with suppress(OSError):  # what was not written until now
+            close(handler)
+
+    loggers.Handler.handleError = lambda handler: None
+    loggers.Handler.close = close_all_the_same
+    loggers.RotatingFileHandler.emit = emit_if_possible
 
 
 def _end_descendants() -> None:

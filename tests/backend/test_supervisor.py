@@ -54,14 +54,19 @@ def wait_until(condition: Callable[[], object], seconds: float = 15.0) -> None:
 class Running:
     """A supervisor with three stand-in children in a data directory with an awkward name."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, disk_full: bool = False) -> None:
         self.pids = directory / "pids"
         self.pids.mkdir()
         self.data_dir = directory / "data 100% ;here #1"
         script = directory / "a child.py"
         script.write_text(CHILD)
         arguments = [str(self.data_dir), str(script), str(self.pids), "first", "second", "forker"]
-        self.process = subprocess.Popen([sys.executable, "-c", UP, *arguments])
+        if disk_full:
+            (self.data_dir / "logs").mkdir(parents=True)
+            for name in ("supervisord", "first", "second", "forker"):
+                (self.data_dir / "logs" / f"{name}.log").symlink_to("/dev/full")
+        with open("/dev/full" if disk_full else "/dev/stderr", "wb") as errors:
+            self.process = subprocess.Popen([sys.executable, "-c", UP, *arguments], stderr=errors)
         wait_until(self.all_started)
         self.family = {name: self.pid(name) for name in ("first", "second", "forker", "grandchild")}
 
@@ -106,6 +111,19 @@ def test_a_killed_child_comes_back(running: Running) -> None:
     wait_until(lambda: running.pid("first") != running.family["first"])
     wait_until(lambda: running.pid("second") != running.family["second"])
     assert running.pid("forker") == running.family["forker"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_does_not_end_it(tmp_path: Path) -> None:
+    """Its log and its stderr cannot be written: it still starts again what dies."""
+    up = Running(tmp_path, disk_full=True)
+    with up.process:
+        for _ in range(2):
+            before = up.pid("second")
+            os.kill(before, signal.SIGKILL)
+            wait_until(lambda before=before: up.pid("second") != before)
+        up.process.send_signal(signal.SIGTERM)
+        assert up.process.wait(15) == 0
 
 
 def test_kill_9_of_the_supervisor_takes_the_children_along(running: Running) -> None:
