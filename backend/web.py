@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from backend.lifetime import die_with
 from backend.logs import configure_logs
 from backend.services import build_services
 from backend.settings import Settings
@@ -53,6 +54,8 @@ def _options(settings: Settings) -> dict[str, Any]:
         "limit_request_line": 4094,
         "worker_tmp_dir": None,
         "control_socket_disable": True,
+        # A worker that outlived its master would keep the port, and answer with no one to start it again.
+        "post_fork": lambda server, worker: die_with(server.pid),
     }
 
 
