@@ -37,7 +37,7 @@ from bench.ordeal.settling import settle
 from bench.ordeal.stand_in import TOKEN, StandIn
 from bench.ordeal.truth import Truth
 from bench.ordeal.witness import Witness
-from bench.rig import endless_rows, read_rows
+from bench.rig import Rig, endless_rows, read_rows
 
 PROJECTS = [7, 8, 9]
 SHORT = {
@@ -77,20 +77,19 @@ def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, se
             nemesis.run(faults)
         finally:
             annotators.stop()
-        if not nemesis.failure:
-            settle(product, truth, witness, history)
-        askers.stop()
-        witness.stop()
-        facts = {"redis": redis, "seed": seed, "seconds": round(seconds), "disk": product.disk.exists}
-        if args.history:
-            keep_logs(rig.data_dir, args.history / f"logs-{redis}-{seed}")
-    return facts
+            if not nemesis.failure:
+                settle(product, truth, witness, history)
+            askers.stop()
+            witness.stop()
+            if args.history:
+                keep_logs(rig, args.history / f"logs-{redis}-{seed}")
+        return {"redis": redis, "seed": seed, "seconds": round(seconds), "disk": product.disk.exists}
 
 
-def keep_logs(data_dir: Path, target: Path) -> None:
+def keep_logs(rig: Rig, target: Path) -> None:
     """Copies the logs of all processes, to look for causes."""
     target.mkdir(parents=True, exist_ok=True)
-    for log in [data_dir / "up.log", *(data_dir / "logs").glob("*.log*")]:
+    for log in [rig.log, *(rig.data_dir / "logs").glob("*.log*")]:
         if log.is_file():
             (target / log.name).write_bytes(log.read_bytes())
 

@@ -162,6 +162,7 @@ class Rig:
     def __init__(self, data_dir: Path | None = None, port: int | None = None, **environment: str) -> None:
         self._scratch = None if data_dir else tempfile.TemporaryDirectory(prefix="us-")
         self.data_dir = data_dir or Path(self._scratch.name) / "d"  # type: ignore[union-attr]
+        self.log = self.data_dir / "up.log"
         self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.secret = "bench-webhook-secret"
@@ -204,21 +205,28 @@ class Rig:
             str(self.data_dir),
         ]
         began = time.monotonic()
-        with (self.data_dir / "up.log").open("ab") as log:
+        with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **self._environment}, stdout=log, stderr=subprocess.STDOUT
             )
         while time.monotonic() - began < timeout:
             if self.process.poll() is not None:
                 break
-            try:
-                if requests.get(f"{self.url}/ready", timeout=2).status_code == 200:
-                    return time.monotonic() - began
-            except requests.RequestException:
-                pass
+            if self.is_ready():
+                return time.monotonic() - began
             time.sleep(0.1)
-        tail = (self.data_dir / "up.log").read_text(errors="replace")[-3000:]
-        raise RuntimeError(f"`understudy up` is not ready after {timeout:.0f} s:\n{tail}")
+        raise RuntimeError(f"`understudy up` is not ready after {timeout:.0f} s:\n{self.log_tail()}")
+
+    def is_ready(self) -> bool:
+        """Whether /ready says yes."""
+        try:
+            return requests.get(f"{self.url}/ready", timeout=2).status_code == 200
+        except requests.RequestException:
+            return False
+
+    def log_tail(self) -> str:
+        """The end of what `up` printed."""
+        return self.log.read_text(errors="replace")[-3000:]
 
     def stop(self, timeout: float = 60.0) -> None:
         """SIGTERM and wait."""

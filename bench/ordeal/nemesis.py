@@ -34,6 +34,8 @@ class Nemesis:
         began = time.monotonic()
         for fault in schedule:
             time.sleep(max(0.0, began + fault.at - time.monotonic()))
+            if self._product.has_ended():
+                self._start_again()
             if self.failure:
                 break
             if fault.kind == "kill":
@@ -69,6 +71,16 @@ class Nemesis:
         self._product.restarting.set()
         self._history.note("kill", role="supervisor", pid=process.pid, had=running)
         process.send_signal(signal.SIGKILL)
+        self._start()
+
+    def _start_again(self) -> None:
+        """As whoever runs services on a machine does when `up` has ended by itself, which it should not have."""
+        process = self._product.rig.process
+        status = process.returncode if process else None
+        self._history.note("broken", what=f"`up` ended by itself with status {status}: {self._product.rig.log_tail()}")
+        self._start()
+
+    def _start(self) -> None:
         try:
             self._history.note("up", seconds=round(self._product.restart(), 2))
         except RuntimeError as error:

@@ -123,6 +123,7 @@ class Product:
             environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_road.port}/0"
         folder = self.disk.path if self.disk.exists else self._scratch
         self.rig = Rig(folder / "d", None, **{**environment, **self._environment})
+        self.rig.log = self._scratch / "up.log"  # what it says of a full disk is to be read afterwards
         self.rig.start()
         return self
 
@@ -156,6 +157,10 @@ class Product:
             found["redis"] = [(0.0, self.own_redis.process.pid)]
         return {name: [pid for _, pid in sorted(pids)] for name, pids in found.items()}
 
+    def has_ended(self) -> bool:
+        """Whether `up` is gone."""
+        return self.rig.process is None or self.rig.process.poll() is not None
+
     def kill(self, pid: int) -> bool:
         """kill -9; whether it was there."""
         return _signal(pid, signal.SIGKILL)
@@ -166,12 +171,19 @@ class Product:
             _signal(pid, signal.SIGCONT if go_on else signal.SIGSTOP)
 
     def restart(self) -> float:
-        """`up` again after it was killed; seconds until it was ready."""
+        """`up` again after its end; seconds until it was ready. Raises RuntimeError when it is not."""
         self.restarting.set()
         try:
             if self.rig.process is not None:
                 self.rig.process.wait()
-            return self.rig.start(180)
+            began = time.monotonic()
+            self.rig.start(180)
+            # A web worker whose master was killed may have answered: it lives a second longer.
+            while not (self.processes().get("web") and self.rig.is_ready()):
+                if self.has_ended() or time.monotonic() - began > 180:
+                    raise RuntimeError(f"`up` is not ready: {self.rig.log_tail()}")
+                time.sleep(0.1)
+            return time.monotonic() - began
         finally:
             self.restarting.clear()
 

@@ -20,7 +20,7 @@ PATIENCE = 240.0
 def settle(product: Product, truth: Truth, witness: Witness, history: History) -> None:
     """Notes an `end` of every project, or what is `broken`."""
     history.note("calm")
-    wait_for(lambda: ready(product), "/ready says yes after all faults", history)
+    wait_for(product.rig.is_ready, "/ready says yes after all faults", history)
     before = {project: wait_for(lambda p=project: witness.read(p), "Redis answers", history) for project in truth.tasks}
     asked = time.time()
     for project in truth.tasks:
@@ -65,11 +65,6 @@ def wait_for(condition: Callable[[], Any], what: str, history: History, patience
         time.sleep(0.3)
     history.note("broken", what=f"not within {patience:.0f} s: {what} {last[:300]}")
     return None
-
-
-def ready(product: Product) -> bool:
-    """Whether /ready says so."""
-    return requests.get(f"{product.rig.url}/ready", timeout=5).status_code == 200
 
 
 def _synced(found: dict[str, Any] | None, since: float) -> bool:

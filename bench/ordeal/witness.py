@@ -127,10 +127,6 @@ class Witness:
             if running != last:
                 last = running
                 self._history.note("seen", roles=running)
-            process = self._product.rig.process
-            if process is not None and process.poll() is not None and not self._product.restarting.is_set():
-                self._history.note("broken", what=f"`up` ended by itself with status {process.returncode}")
-                return
 
 
 def label_of(value: str | None) -> str:
