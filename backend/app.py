@@ -40,6 +40,8 @@ def _handle_requests(app: Flask, services: Services) -> None:
     def end(response: Response) -> Response:
         route = request.url_rule.rule if request.url_rule else "unknown"
         services.metrics.requests.labels(route, str(response.status_code)).inc()
+        if response.status_code >= 400 and route.startswith("/webhook"):
+            services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"

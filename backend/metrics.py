@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 
 class Metrics:
@@ -10,6 +10,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)  # memory, open files, CPU, start
         self.requests = Counter(
             "understudy_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
         )
@@ -60,6 +61,12 @@ class Metrics:
         )
         self.events = Counter(
             "understudy_webhook_events", "Webhook events by action.", ["action"], registry=self.registry
+        )
+        self.webhooks_refused = Counter(
+            "understudy_webhook_refused",
+            "Webhooks that were not stored, by status: a reconciliation makes up for them.",
+            ["status"],
+            registry=self.registry,
         )
         self.examples = Counter(
             "understudy_example_changes", "Outcomes of annotation changes.", ["outcome"], registry=self.registry

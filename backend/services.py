@@ -16,6 +16,7 @@ from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings import Settings
 from backend.store.stores import Stores
+from backend.store_instruments import StoreInstruments
 from backend.threads import cores
 
 
@@ -62,6 +63,7 @@ def build_services(settings: Settings) -> Services:
         Admission(predict_slots(settings.web_threads)),
     )
     metrics.registry.register(Instruments(services))
+    metrics.registry.register(StoreInstruments(settings))
     registry.start()
     background.start()
     return services

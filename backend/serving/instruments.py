@@ -27,6 +27,10 @@ class Instruments(Collector):
         yield GaugeMetricFamily("understudy_queued_requests", "Requests that wait for a predictor.", value=requests)
         yield GaugeMetricFamily("understudy_queued_tasks", "Tasks that wait for a predictor.", value=rows)
         yield from self._encoder()
+        stale = "Versions that should serve and could not be loaded: the ones before go on serving."
+        yield GaugeMetricFamily("understudy_versions_stale", stale, value=len(self._services.registry.stale()))
+        ready = "1 when models serve."
+        yield GaugeMetricFamily("understudy_ready", ready, value=not self._services.registry.not_ready)
 
     def _caches(self) -> Iterator[Metric]:
         lookups = CounterMetricFamily(

@@ -23,15 +23,18 @@ SECONDS = 5.0
 """How long one command may take. Label Studio gives up on a webhook after 1 s, but the label is stored all the same."""
 
 
-def connect(settings: Settings, *, binary: bool = False, blocking: bool = False) -> Client:
-    """A client; nothing is sent yet. `binary`: replies as bytes (RQ). `blocking`: reads never time out."""
+def connect(
+    settings: Settings, *, binary: bool = False, blocking: bool = False, seconds: float = SECONDS, retries: int = 2
+) -> Client:
+    """A client; nothing is sent yet. `binary`: replies as bytes (RQ). `blocking`: reads never time out. `seconds`: how
+    long one reply may take."""
     return redis.Redis.from_url(
         settings.effective_redis_url,
         decode_responses=not binary,
-        socket_timeout=None if blocking else SECONDS,
+        socket_timeout=None if blocking else seconds,
         socket_connect_timeout=0.5,
         # A lost connection is tried again at once: every script may be applied twice.
-        retry=Retry(ConstantBackoff(0.05), 2),
+        retry=Retry(ConstantBackoff(0.05), retries),
         health_check_interval=0,
         client_name="understudy",
     )

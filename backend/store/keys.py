@@ -11,6 +11,9 @@ ANNOUNCE = "understudy:announce"
 SCHEDULER_LEASE = "understudy:scheduler"
 """STRING with a time to live: which scheduler is the active one."""
 
+TALLIES = "understudy:tallies"
+"""HASH of counters that processes without a port add to, for /metrics."""
+
 
 def project_key(project: int, name: str) -> str:
     """`understudy:{p7}:name`."""

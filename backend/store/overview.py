@@ -1,0 +1,131 @@
+"""The state of Redis and of all projects at a glance, for /metrics: few round trips, and bounded in time."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.settings import Settings
+from backend.store.connection import Client, connect, find_problems, guarded
+from backend.store.jobs import OVER
+from backend.store.keys import PROJECTS, TALLIES, job_key, project_key
+from backend.store.tallies import Tally, parse_tally
+from backend.store.workers import Workers, read_workers
+
+REPLY_SECONDS = 1.0
+"""How long one reply may take: Prometheus gives a scrape 10 s."""
+
+READ_SECONDS = 3.0
+"""After so long no more projects are read."""
+
+BATCH = 100
+
+END = ":failures"
+"""Of the fields in `trouble`: `<kind>:failures`."""
+
+
+@dataclass(frozen=True)
+class ProjectState:
+    """One project. Times are epoch seconds, 0 for never."""
+
+    project: int
+    examples: int
+    pending: int
+    unlearned: int
+    published_at: float
+    synced_at: float
+    drift: int
+    sync_failed: bool
+    dirty: bool
+    failures: dict[str, int]
+    training_since: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """`unsafe`: what could lose a label. `unread`: projects for which there was no time."""
+
+    unsafe: list[str]
+    writes_ok: bool
+    memory_bytes: int
+    workers: Workers
+    tally: Tally
+    projects: list[ProjectState]
+    unread: int
+
+
+class OverviewReader:
+    """Has a connection of its own with little patience. `read` raises StoreUnavailable."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._redis: Client = connect(settings, seconds=REPLY_SECONDS, retries=0)
+
+    @guarded
+    def read(self, seconds: float = READ_SECONDS) -> Overview:
+        """Everything, except projects for which `seconds` do not suffice."""
+        deadline = time.monotonic() + seconds
+        pipeline = self._redis.pipeline(transaction=False)
+        pipeline.info()
+        pipeline.hgetall(TALLIES)
+        pipeline.smembers(PROJECTS)
+        info, tallies, members = pipeline.execute()
+        known = sorted(int(item) for item in members)
+        states: list[ProjectState] = []
+        for start in range(0, len(known), BATCH):
+            if time.monotonic() > deadline:
+                break
+            states += self._states(known[start : start + BATCH])
+        return Overview(
+            unsafe=find_problems(self._redis),
+            writes_ok=info.get("aof_last_write_status", "ok") == "ok",
+            memory_bytes=int(info.get("used_memory", 0)),
+            workers=read_workers(self._redis),
+            tally=parse_tally(tallies),
+            projects=states,
+            unread=len(known) - len(states),
+        )
+
+    def close(self) -> None:
+        """Give back the connection."""
+        self._redis.close()
+
+    def _states(self, projects: Sequence[int]) -> Iterator[ProjectState]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for project in projects:
+            pipeline.hlen(project_key(project, "ex"))
+            for name in ("seq", "trained", "fitted", "job"):
+                pipeline.get(project_key(project, name))
+            pipeline.lindex(project_key(project, "hist"), 0)
+            pipeline.hmget(project_key(project, "meta"), "sync", "dirty")
+            pipeline.hgetall(project_key(project, "trouble"))
+        replies = pipeline.execute()
+        rows = [replies[start : start + 8] for start in range(0, len(replies), 8)]
+        for project, row in zip(projects, rows, strict=True):
+            pipeline.zcount(project_key(project, "log"), f"({int(row[2] or 0)}", "+inf")
+            pipeline.hmget(job_key(row[4] or ""), "status", "started_at")
+        late = pipeline.execute()
+        for place, (project, row) in enumerate(zip(projects, rows, strict=True)):
+            yield _state(project, row, *late[2 * place : 2 * place + 2])
+
+
+def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | None]) -> ProjectState:
+    examples, seq, _, fitted, _, moved, (sync, dirty), trouble = row
+    last = json.loads(sync or "{}")
+    status, started = job
+    running = bool(status) and status not in OVER
+    return ProjectState(
+        project=project,
+        examples=int(examples),
+        pending=int(pending),
+        unlearned=max(0, int(seq or 0) - int(fitted or 0)),
+        published_at=float(json.loads(moved or "{}").get("at", 0)),
+        synced_at=float(last.get("ok_at", 0 if last.get("error") else last.get("at", 0))),
+        drift=int(last.get("drift", last.get("changed", 0))),
+        sync_failed=bool(last.get("error")),
+        dirty=bool(dirty),
+        failures={name.removesuffix(END): int(count) for name, count in trouble.items() if name.endswith(END)},
+        training_since=float(started or 0) if running else 0.0,
+    )

@@ -1,0 +1,157 @@
+"""What /metrics reads off Redis when it is asked: what jobs did in other processes, and how every project stands.
+
+Every replica of the web process shows the same values, so that alert rules take the maximum and not the sum.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from itertools import accumulate
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from backend.errors import StoreUnavailable
+from backend.settings import Settings
+from backend.store.overview import Overview, OverviewReader, ProjectState
+from backend.store.tallies import BUCKETS, Tally
+from backend.store.workers import Workers
+
+log = logging.getLogger(__name__)
+
+SHOWN = 200
+"""Projects with series of their own; all others together are `project="others"`."""
+
+
+class StoreInstruments(Collector):
+    """A Prometheus collector that answers within seconds, also when Redis does not."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._data_dir = settings.data_dir
+        self._reader = OverviewReader(settings)
+
+    def collect(self) -> Iterator[Metric]:
+        """All families, read now."""
+        yield from self._disk()
+        try:
+            overview = self._reader.read()
+        except StoreUnavailable as error:
+            log.debug("metrics without redis: %s", error.message)
+            yield GaugeMetricFamily("understudy_redis_up", "1 when Redis answers.", value=0)
+            return
+        yield GaugeMetricFamily("understudy_redis_up", "1 when Redis answers.", value=1)
+        yield from redis_metrics(overview)
+        yield from worker_metrics(overview.workers)
+        yield from tally_metrics(overview.tally)
+        yield from project_metrics(overview.projects)
+
+    def _disk(self) -> Iterator[Metric]:
+        try:
+            disk = shutil.disk_usage(self._data_dir)
+        except OSError:
+            return
+        yield GaugeMetricFamily("understudy_disk_free_bytes", "Free space of DATA_DIR.", value=disk.free)
+        yield GaugeMetricFamily("understudy_disk_bytes", "Size of DATA_DIR's file system.", value=disk.total)
+
+
+def redis_metrics(overview: Overview) -> Iterator[Metric]:
+    """Redis itself."""
+    safe = "1 when Redis writes every label to disk before it says so, and never evicts."
+    yield GaugeMetricFamily("understudy_redis_safe", safe, value=not overview.unsafe)
+    writes = "1 when Redis's last write to its append-only file succeeded."
+    yield GaugeMetricFamily("understudy_redis_writes_ok", writes, value=overview.writes_ok)
+    yield GaugeMetricFamily("understudy_redis_memory_bytes", "Memory that Redis uses.", value=overview.memory_bytes)
+    yield GaugeMetricFamily("understudy_projects", "Projects known.", value=len(overview.projects) + overview.unread)
+    unread = "Projects for which this scrape had no time."
+    yield GaugeMetricFamily("understudy_projects_unread", unread, value=overview.unread)
+
+
+def worker_metrics(workers: Workers) -> Iterator[Metric]:
+    """The processes behind the queues."""
+    alive = GaugeMetricFamily("understudy_workers", "Worker processes that show signs of life.", labels=["queue"])
+    waiting = GaugeMetricFamily("understudy_jobs_waiting", "Jobs that nobody has begun.", labels=["queue"])
+    for queue, count in workers.alive.items():
+        alive.add_metric([queue], count)
+        waiting.add_metric([queue], workers.waiting[queue])
+    yield alive
+    yield waiting
+    yield GaugeMetricFamily("understudy_scheduler_up", "1 when a scheduler is active.", value=bool(workers.scheduler))
+
+
+def tally_metrics(tally: Tally) -> Iterator[Metric]:
+    """Jobs by kind: outcomes and durations; and what reconciliations changed."""
+    jobs = CounterMetricFamily("understudy_jobs", "Jobs that ended, by outcome.", labels=["kind", "outcome"])
+    for (kind, outcome), count in sorted(tally.jobs.items()):
+        jobs.add_metric([kind, outcome], count)
+    yield jobs
+    seconds = HistogramMetricFamily("understudy_job_seconds", "How long jobs took.", labels=["kind"])
+    for kind, total in sorted(tally.seconds.items()):
+        bounds = [*map(str, BUCKETS), "inf"]
+        counts = accumulate(tally.slower.get((kind, bound), 0.0) for bound in bounds)
+        seconds.add_metric([kind], list(zip([*bounds[:-1], "+Inf"], counts, strict=True)), sum_value=total)
+    yield seconds
+    resynced = CounterMetricFamily(
+        "understudy_resynced", "Annotations that a reconciliation put right.", labels=["outcome"]
+    )
+    for outcome, count in sorted(tally.resynced.items()):
+        resynced.add_metric([outcome], count)
+    yield resynced
+
+
+Value = Callable[[ProjectState], float]
+
+OF_PROJECTS: tuple[tuple[str, str, Value], ...] = (
+    ("examples", "Annotations stored.", lambda state: state.examples),
+    ("examples_pending", "Annotations changed since the newest trained model's snapshot.", lambda state: state.pending),
+    ("changes_unlearned", "Changes that no refit has seen.", lambda state: state.unlearned),
+    ("resync_drift", "Annotations that the last good reconciliation had to change.", lambda state: state.drift),
+    ("resync_failing", "1 when the last reconciliation failed.", lambda state: state.sync_failed),
+    ("dirty", "1 when something may have been missed and a reconciliation is due.", lambda state: state.dirty),
+)
+"""Series of a project; of several projects together they add up."""
+
+MOMENTS: tuple[tuple[str, str, Value], ...] = (
+    ("live_version_timestamp_seconds", "When the live version became live.", lambda state: state.published_at),
+    ("resync_success_timestamp_seconds", "The last reconciliation that succeeded.", lambda state: state.synced_at),
+    ("training_started_timestamp_seconds", "When the running fine-tune began.", lambda state: state.training_since),
+)
+"""Moments of a project, left out when there is none; of several projects together the earliest."""
+
+
+def project_metrics(states: list[ProjectState]) -> Iterator[Metric]:
+    """Every project's series, for the first SHOWN of them; the others in one."""
+    shown, others = states[:SHOWN], states[SHOWN:]
+    for name, text, value in OF_PROJECTS:
+        family = GaugeMetricFamily(f"understudy_{name}", text, labels=["project"])
+        for state in shown:
+            family.add_metric([str(state.project)], value(state))
+        if others:
+            family.add_metric(["others"], sum(map(value, others)))
+        yield family
+    for name, text, value in MOMENTS:
+        family = GaugeMetricFamily(f"understudy_{name}", text, labels=["project"])
+        for state in shown:
+            if moment := value(state):
+                family.add_metric([str(state.project)], moment)
+        if earliest := min(filter(None, map(value, others)), default=0):
+            family.add_metric(["others"], earliest)
+        yield family
+    yield _failures(shown, others)
+
+
+def _failures(shown: Iterable[ProjectState], others: Iterable[ProjectState]) -> Metric:
+    family = GaugeMetricFamily(
+        "understudy_failures_in_a_row", "Jobs of a project that failed one after the other.", labels=["project", "kind"]
+    )
+    for state in shown:
+        for kind, count in state.failures.items():
+            family.add_metric([str(state.project), kind], count)
+    worst: dict[str, int] = {}
+    for state in others:
+        for kind, count in state.failures.items():
+            worst[kind] = max(worst.get(kind, 0), count)
+    for kind, count in worst.items():
+        family.add_metric(["others", kind], count)
+    return family
