@@ -44,6 +44,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "job": stores.jobs.running(project),
         "recent_jobs": stores.jobs.recent(project)[:5],
         "last_sync": stores.projects.last_sync(project),
+        "trouble": stores.trouble.describe(project),
         "dirty": stores.projects.dirty(project),
         "off": switched_off(services.settings),
     }
@@ -120,5 +121,6 @@ def request_resync(services: Services, project: int) -> dict[str, Any]:
     settings = services.settings
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
         raise LabelStudioError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
+    services.stores.trouble.release(project, "sync")
     created = services.stores.jobs.enqueue_sync(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}

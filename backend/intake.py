@@ -59,6 +59,7 @@ def remember_config(services: Services, project: int, config: str | None) -> Non
 
 def start_training(services: Services, project: int, by: str) -> Reply:
     """Ask for a fine-tune: its job, or the one that is there already."""
+    services.stores.trouble.release(project, "train")
     record, created = services.stores.jobs.request_training(project, by=by, force=True)
     message = "training was asked for" if created else f"already {record['status']}: nothing is trained twice"
     return {"job": record["id"], "status": record["status"], "new": created, "message": message}

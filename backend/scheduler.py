@@ -20,17 +20,15 @@ from backend.jobs.context import Context, context
 from backend.jobs.worker import wait_for_redis
 from backend.logs import configure_logs
 from backend.settings import Settings
+from backend.store.jobs import ATTEMPTS
 from backend.trigger import Facts, why_due
 
 log = logging.getLogger(__name__)
 
-ATTEMPTS = 5
-"""Times a training is begun before it counts as failed."""
-
-SYNC_BACK_OFF = 30.0
-"""Seconds after a failed reconciliation before the next one."""
-
 GARBAGE_SECONDS = 600.0
+
+TICK_SECONDS = 600.0
+"""A tick that takes longer hangs: the scheduler is killed and started again."""
 
 
 def run_scheduler(settings: Settings) -> None:
@@ -44,7 +42,8 @@ def run_scheduler(settings: Settings) -> None:
     scheduler = Scheduler(work)
     while not stop.is_set():
         try:
-            scheduler.tick()
+            with work.deadline.within(TICK_SECONDS):
+                scheduler.tick()
         except StoreUnavailable as error:
             log.warning("scheduler waits: %s", error.message)
         stop.wait(settings.scheduler_seconds)
@@ -58,11 +57,16 @@ class Scheduler:
         self.work, self.stores, self.settings = work, work.stores, work.settings
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._cleaned = time.monotonic()
+        self._active = False
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""
         if not self.stores.hold_lease(self.owner, max(10.0, 4 * self.settings.scheduler_seconds)):
+            self._active = False
             return False
+        if not self._active:
+            self._take_over()
+            self._active = True
         self._find_lost_projects()
         for project in self.stores.projects.projects():
             try:
@@ -82,22 +86,26 @@ class Scheduler:
             self.stores.give_up_lease(self.owner)
 
     def _tend(self, project: int) -> None:
-        versions, jobs = self.stores.versions, self.stores.jobs
-        if versions.live(project) is None:
+        if self.stores.versions.live(project) is None:
             self._restore(project)
-        pinned = versions.pinned(project)
-        if not pinned and versions.fitted(project) != self.stores.examples.seq(project):
-            jobs.enqueue_refit(project)
-        running = jobs.running(project)
-        if not running:
-            self._note_failure(project)
-        if running and jobs.is_lost(running):
-            self._send_again(running)
-        elif not running and (reason := why_due(self.settings, self._facts(project, bool(pinned)))):
+        pinned = bool(self.stores.versions.pinned(project))
+        behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
+        if behind and not pinned and not self.stores.trouble.waits(project, "refit"):
+            self.stores.jobs.enqueue_refit(project)
+        self._tend_training(project, pinned)
+        if self._sync_is_due(project):
+            self.stores.jobs.enqueue_sync(project)
+
+    def _tend_training(self, project: int, pinned: bool) -> None:
+        jobs = self.stores.jobs
+        if running := jobs.running(project):
+            if jobs.is_lost(running) and not self.stores.trouble.waits(project, "train"):
+                self._send_again(running)
+            return
+        self._note_failure(project)
+        if reason := why_due(self.settings, self._facts(project, pinned)):
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
-        if self._sync_is_due(project):
-            jobs.enqueue_sync(project)
 
     def _facts(self, project: int, pinned: bool) -> Facts:
         summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)
@@ -135,11 +143,17 @@ class Scheduler:
     def _sync_is_due(self, project: int) -> bool:
         if not (self.settings.label_studio_url and self.settings.label_studio_api_key.get_secret_value()):
             return False
-        last = self.stores.projects.last_sync(project)
-        age = time.time() - float(last.get("at", 0))
-        if last.get("error") and age < SYNC_BACK_OFF:
+        if self.stores.trouble.waits(project, "sync"):
             return False
-        return bool(self.stores.projects.dirty(project)) or age > 60 * self.settings.resync_minutes
+        last, now = self.stores.projects.last_sync(project), time.time()
+        # A clock that was set back must not put it off for hours.
+        is_old = not float(last.get("at", 0)) <= now < float(last.get("next", 0))
+        return is_old or bool(last.get("error")) or bool(self.stores.projects.dirty(project))
+
+    def _take_over(self) -> None:
+        """At the start: what was sent to a backend that did not run, Label Studio does not send again."""
+        for project in self.stores.projects.projects():
+            self.stores.projects.mark_dirty(project, "understudy was started")
 
     def _find_lost_projects(self) -> None:
         """Projects with versions on disk that Redis knows nothing of: it lost its data, Label Studio has the labels."""

@@ -99,6 +99,23 @@ class Settings(BaseSettings):
         description="Command that starts a fine-tune on several processes, for instance `accelerate launch --multi_gpu "
         "--num_processes 4`; empty: one process.",
     )
+    finetune_timeout_minutes: float = Field(
+        360.0, gt=0, description="A fine-tune that takes longer is stopped, and has failed."
+    )
+    finetune_stall_minutes: float = Field(
+        30.0,
+        gt=0,
+        description="A training process that says nothing for so long is killed; it goes on from its checkpoint.",
+    )
+    refit_timeout_seconds: float = Field(
+        120.0, ge=1, description="A refit that takes longer is stopped, and has failed."
+    )
+    sync_timeout_minutes: float = Field(
+        60.0, gt=0, description="A reconciliation that takes longer is stopped, and has failed."
+    )
+    job_grace_seconds: float = Field(
+        30.0, gt=0, description="A process that does not stop when its job's time is over is killed so much later."
+    )
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")

@@ -1,7 +1,8 @@
 """One foreground process that keeps all the others alive: `understudy up` turns into it.
 
 supervisord (the PyPI package) does the work, from a config file written into the data directory: it restarts what
-dies, slower each time a start fails, and never gives up. On top of it: losing the terminal stops everything instead
+dies, slower each time a start fails, and never gives up. On top of it: what hangs is killed (`watchdog.py`), losing
+the terminal stops everything instead
 of restarting it, and at the end no descendant is left, not even one whose own parent was killed. The workers start
 late (`late_start.py`).
 """
@@ -19,9 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from backend.deadline import FOLDER
 from backend.errors import SettingsError
 from backend.late_start import http_answers, release
 from backend.lifetime import adopt_orphans
+from backend.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from backend.settings import Settings  # this process lives long and needs none of pydantic
@@ -164,8 +167,14 @@ def supervise(config: Path, host: str, port: int) -> None:
         return signal.SIGTERM if signum == signal.SIGHUP else signum
 
     options.get_signal = hangup_means_stop
-    # Its own second between two looks is felt at every start, restart and stop.
-    options.poller.poll = lambda timeout: poll(min(timeout, 0.2))
+    watchdog = Watchdog(config.parent / FOLDER, lambda: list(options.pidhistory))
+
+    def watch_and_poll(timeout: float) -> Any:
+        watchdog.look()
+        # Its own second between two looks is felt at every start, restart and stop.
+        return poll(min(timeout, 0.2))
+
+    options.poller.poll = watch_and_poll
     try:
         Supervisor(options).main()
     except asyncore_25.ExitNow:

@@ -6,6 +6,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from backend.deadline import Deadline
 from backend.encoders import Encoders
 from backend.jobs.pool import PoolReader
 from backend.settings import Settings, current_settings
@@ -27,7 +28,12 @@ class Context:
         self.encoders = Encoders(settings)
         self.pools = PoolReader()
         self.stopping = False
+        self.deadline = Deadline(settings.data_dir.absolute())
         self._live: OrderedDict[tuple[int, str], LiveModel] = OrderedDict()
+
+    def keep_alive(self, seconds: float) -> None:
+        """A sign of life: without another one within `seconds` this process may be killed."""
+        self.deadline.keep(seconds)
 
     def keep_model(self, project: int, model: LiveModel) -> None:
         """Remember a version that this process has just made."""

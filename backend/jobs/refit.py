@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.consensus import Consensus, reach_consensus
-from backend.errors import BadRequest, UnsupportedConfig
+from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.jobs.context import Context, context
 from backend.jobs.evidence import test_then_train
 from backend.jobs.hindsight import RECENT, Hindsight, look_back
@@ -18,6 +18,7 @@ from backend.jobs.suspects import is_checkable, is_covered, keep_suspects
 from backend.labelstudio.config import parse_label_config
 from backend.store.examples import Snapshot
 from model.errors import ModelError
+from model.failpoints import failpoint
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -28,16 +29,36 @@ log = logging.getLogger(__name__)
 
 
 def refit(project: int) -> str:
-    """One refit; what came of it: published, unchanged, pinned, superseded, or no config. (RQ calls this.)"""
+    """One refit; what came of it: published, unchanged, pinned, superseded, no config, failed, or that it waits after a
+    failure. Raises StoreUnavailable. (RQ calls this.)"""
+    work, project = context(), int(project)
+    trouble = work.stores.trouble
+    work.stores.jobs.begin_refit(project)
+    if (wait := trouble.begin(project, "refit")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
+    try:
+        failpoint("refit.begin", project)
+        outcome = _learn(work, project)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # whatever the data of one project does, the others are learned
+        wait = trouble.fail(project, "refit", f"{type(error).__name__}: {error}")
+        log.exception("refit failed project=%s, again in %.0f s", project, wait)
+        return "failed"
+    trouble.clear(project, "refit")
+    return outcome
+
+
+def _learn(work: Context, project: int) -> str:
     began = time.monotonic()
-    work = context()
-    outcome = _refit(work, int(project))
+    outcome = _refit(work, project)
     log.info("refit project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
-    if outcome == "published" and not _is_settled(work, int(project)) and not work.stores.jobs.is_learner_wanted():
-        log.info("search project=%s outcome=%s", project, _refit(work, int(project), search=True))
+    if outcome == "published" and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
+        work.stores.jobs.begin_refit(project)
+        log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))
     if outcome in ("published", "unchanged"):
-        encode_ahead(work, int(project))
-        survey_pool(work, int(project))
+        encode_ahead(work, project)
+        survey_pool(work, project)
     return outcome
 
 
@@ -54,7 +75,6 @@ def _is_settled(work: Context, project: int) -> bool:
 
 def _refit(work: Context, project: int, search: bool = False) -> str:
     stores = work.stores
-    stores.jobs.begin_refit(project)
     config = stores.projects.config(project)
     if config is None:
         return "no config"
@@ -67,6 +87,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         return "pinned"
     live = stores.versions.live(project)
     snapshot = stores.examples.snapshot(project)
+    failpoint("snapshot.after", project)
     pool = work.pools.read(work, project)
     champion = _load(work, project, live)
     if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):

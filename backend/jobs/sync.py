@@ -7,10 +7,11 @@ listing that is not whole.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from typing import Any
 
-from backend.errors import BackendError, BadRequest, LabelStudioError
+from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import parse_label_config
@@ -25,21 +26,45 @@ log = logging.getLogger(__name__)
 
 
 def resync(project: int) -> str:
-    """One reconciliation; what came of it. (RQ calls this.)"""
-    work = context()
-    work.stores.jobs.begin_sync(int(project))
-    failpoint("sync.begin", project)
-    began = time.monotonic()
+    """One reconciliation; what came of it, or that it waits since it failed before. (RQ calls this.)"""
+    work, project = context(), int(project)
+    stores = work.stores
+    stores.jobs.begin_sync(project)
+    if (wait := stores.trouble.begin(project, "sync")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
+    began, marks = time.monotonic(), stores.projects.dirty_marks(project)
     try:
-        outcome: dict[str, Any] = _resync(work, int(project))
-    except BackendError as error:
-        status = error.evidence.get("status")
-        outcome = {"error": error.message[:300], "status": status, "hint": error.evidence.get("hint", "")}
-        log.warning("resync failed project=%s: %s", project, error.message)
+        failpoint("sync.begin", project)
+        outcome: dict[str, Any] = _resync(work, project)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # whatever one project's Label Studio sends, the others are reconciled
+        outcome = _describe_failure(error)
+        wait = stores.trouble.fail(project, "sync", outcome["error"])
+        log.warning("resync failed project=%s, again in %.0f s: %s", project, wait, outcome["error"])
+    else:
+        stores.trouble.clear(project, "sync")
     outcome["seconds"] = round(time.monotonic() - began, 2)
-    work.stores.projects.note_sync(int(project), outcome)
+    stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
     log.info("resync project=%s %s", project, outcome)
     return str(outcome.get("error", "done"))
+
+
+def _describe_failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, BackendError):
+        return {
+            "error": error.message[:300],
+            "status": error.evidence.get("status"),
+            "hint": error.evidence.get("hint", ""),
+        }
+    log.error("resync", exc_info=error)
+    return {"error": f"{type(error).__name__}: {error}"[:300]}
+
+
+def _next_time(work: Context) -> float:
+    """When the next one is due, apart from errors and the dirty flag: a fifth sooner or later than RESYNC_MINUTES, so
+    that many projects, or many installations, do not all ask at once."""
+    return time.time() + 60 * work.settings.resync_minutes * random.uniform(0.8, 1.2)
 
 
 def _resync(work: Context, project: int) -> dict[str, Any]:
@@ -58,7 +83,14 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
     changed = sum(count for name, count in outcomes.items() if name in CHANGED or name == "removed")
     if changed or changed_config or added:
         stores.jobs.enqueue_refit(project)
-    return {"listed": len(records), "changed": changed, "unread": len(unread), "pool_added": added, **outcomes}
+    return {
+        "listed": len(records),
+        "changed": changed,
+        "drift": changed,
+        "unread": len(unread),
+        "pool_added": added,
+        **outcomes,
+    }
 
 
 def _read(

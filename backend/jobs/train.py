@@ -1,99 +1,178 @@
 """Fine-tunes a project: writes down what is to be learned, runs the training process, and publishes what it proved.
 
 Runs in the trainer, which never runs a torch operation itself. The training process dies with it, and goes on from its
-last checkpoint when the job is run again.
+last checkpoint when the job is run again. Each attempt has a number; once a later one has begun, an earlier one that is
+still alive can neither publish nor write the job's status (decision 0021).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import shlex
 import shutil
-import subprocess
-import sys
-import threading
 import time
-from contextlib import suppress
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
-import psutil
-
 from backend.consensus import reach_consensus
-from backend.errors import BackendError, SettingsError
+from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.patience import patiently
+from backend.jobs.run_lock import hold_run
+from backend.jobs.training_process import Ending, run_process, trainer_threads
 from backend.labelstudio.config import parse_label_config
-from backend.lifetime import die_with
-from backend.settings import Settings, child_environment
-from backend.store.jobs import OVER
-from backend.threads import cores
+from backend.store.jobs import ATTEMPTS
+from model.failpoints import failpoint
 from model.gate import find_outdone
 from model.run import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
 
-POLL = 0.5
-"""Seconds between two signs of life, and two looks at whether somebody cancelled."""
-
 PUBLISH_TRIES = 20
 POOL = 1000
 """Unlabelled texts that a training reads for its prototypes."""
 
+ALIVE_SECONDS, LAST_STEPS_SECONDS = 60.0, 3600.0
+"""A trainer that shows no sign of life for so long is killed: while it watches, and while it publishes."""
+
 
 class Stopped(Exception):
-    """The training was cancelled, or this worker is to stop: `cancelled` says which."""
+    """Ends an attempt. `why`: cancelled, stopped (this worker is to end), crashed (it is tried again later) or fenced
+    (a later attempt has begun)."""
 
-    def __init__(self, cancelled: bool) -> None:
-        super().__init__("stopped")
-        self.cancelled = cancelled
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.why = why
+
+
+class Attempt:
+    """One attempt at one training: what it may write."""
+
+    def __init__(self, work: Context, record: Mapping[str, Any], number: int) -> None:
+        self.work, self.record, self.number = work, record, number
+        self.job, self.project = str(record["id"]), int(record["project"])
+        self.directory = (work.settings.runs_dir / self.job).absolute()
+
+    @property
+    def token(self) -> str:
+        """What it publishes with."""
+        return f"{self.job}/{self.number}"
+
+    def write(self, **fields: Any) -> None:
+        """Change the job's record, waiting for Redis to come back. Raises Stopped when a later attempt has begun."""
+        if not patiently(self.work, lambda: self.work.stores.jobs.update(self.job, fields, self.number)):
+            raise Stopped("fenced")
+
+    def end(self, status: str, **fields: Any) -> str:
+        """The training is over. Raises Stopped."""
+        self.write(status=status, ended_at=time.time(), seconds_left=None, **fields)
+        log.info("training over job=%s status=%s %s", self.job, status, fields)
+        return status
+
+    def look(self, said: Mapping[str, Any]) -> None:
+        """While it trains: shows how far it is. Raises Stopped. A Redis that is away keeps nobody from training."""
+        self.work.keep_alive(ALIVE_SECONDS)
+        if self.work.stopping:
+            raise Stopped("stopped")
+        known = ("stage", "step", "of", "epoch", "loss", "seconds_left")
+        fields = {"status": "running", "beat": time.time(), **{name: said[name] for name in known if name in said}}
+        try:
+            if self.work.stores.jobs.is_cancelled(self.job):
+                raise Stopped("cancelled")
+            if not self.work.stores.jobs.update(self.job, fields, self.number):
+                raise Stopped("fenced")
+        except StoreUnavailable as error:
+            log.warning("training goes on without Redis job=%s: %s", self.job, error.message)
 
 
 def train(job: str) -> str:
-    """One training, from its record to the verdict; its last status. (RQ calls this.)"""
+    """One attempt at a training, from its record to the verdict; its last status. (RQ calls this.)"""
     work = context()
     record = work.stores.jobs.get(job)
-    if record["status"] in OVER:
-        return str(record["status"])
-    now = time.time()
-    fields = {"status": "running", "started_at": now, "beat": now, "attempts": int(record.get("attempts", 0)) + 1}
-    work.stores.jobs.update(job, fields)
-    directory = (work.settings.runs_dir / job).absolute()
+    project = int(record["project"])
+    if (wait := work.stores.trouble.waits(project, "train")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
     try:
-        status = _train(work, job, record, directory)
+        with hold_run((work.settings.runs_dir / job).absolute()) as lock:
+            number = work.stores.jobs.begin(job, project)
+            if not number:
+                shutil.rmtree(work.settings.runs_dir / job, ignore_errors=True)
+                return str(work.stores.jobs.get(job)["status"])
+            failpoint("train.begin", project)
+            return _attempt(Attempt(work, record, number), lock)
     except Stopped as stop:
-        if not stop.cancelled:
-            work.stores.jobs.send(job)  # goes on from its checkpoint when a worker is there again
-            return "stopped"
-        status = _end(work, job, "cancelled", message="cancelled")
+        return stop.why
+    except Conflict as error:
+        work.stores.trouble.fail(project, "train", error.message)
+        return error.message
+    except OSError as error:  # the directory could not be made
+        work.stores.jobs.update(job, {"status": "failed", "ended_at": time.time(), "message": str(error)[:500]})
+        return "failed"
+
+
+def _attempt(attempt: Attempt, lock: int) -> str:
+    try:
+        status = _train(attempt, lock)
+    except Stopped as stop:
+        if stop.why == "stopped":
+            attempt.work.stores.jobs.send(attempt.job)  # goes on from its checkpoint when a worker is there again
+        if stop.why != "cancelled":
+            raise
+        status = attempt.end("cancelled", message="cancelled")
+    except StoreUnavailable:
+        raise  # everything is kept on disk: the scheduler finds the training lost, and sends it again
     except (BackendError, OSError, ValueError) as error:
-        log.exception("training failed job=%s", job)
-        status = _end(work, job, "failed", message=str(error)[:500])
-    shutil.rmtree(directory, ignore_errors=True)
+        log.exception("training failed job=%s", attempt.job)
+        status = attempt.end("failed", message=str(error)[:500])
+    shutil.rmtree(attempt.directory, ignore_errors=True)
     return status
 
 
-def _train(work: Context, job: str, record: dict[str, Any], directory: Path) -> str:
-    project = int(record["project"])
+def _train(attempt: Attempt, lock: int) -> str:
+    work, directory = attempt.work, attempt.directory
     if not (directory / REQUEST).is_file():
-        directory.mkdir(parents=True, exist_ok=True)
-        write_json(directory / REQUEST, make_request(work, project))
-    error = _run_process(work, job, directory)
-    result = read_result(directory)
-    request = json.loads((directory / REQUEST).read_text(encoding="utf-8"))
+        write_json(directory / REQUEST, make_request(work, attempt.project))
+    ending = run_process(work.settings, directory, attempt.look, lock)
+    work.keep_alive(LAST_STEPS_SECONDS)
+    if ending.crashed:
+        return _after_crash(attempt, ending)
+    return patiently(work, lambda: _conclude(attempt, ending))
+
+
+def _after_crash(attempt: Attempt, ending: Ending) -> str:
+    """The training process was killed or hung: it goes on from its checkpoint, later each time, unless it was the last
+    attempt. Raises Stopped: the run's directory stays."""
+    work = attempt.work
+    if attempt.number >= ATTEMPTS:
+        return attempt.end("failed", message=f"{ending.error}, {ATTEMPTS} times")
+    wait = patiently(work, lambda: work.stores.trouble.fail(attempt.project, "train", ending.error))
+    log.error("training process lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
+    attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
+    raise Stopped("crashed")
+
+
+def _conclude(attempt: Attempt, ending: Ending) -> str:
+    """Publishes what was proven, and says so. May be run again from the start. Raises StoreUnavailable."""
+    work, project = attempt.work, attempt.project
+    result = read_result(attempt.directory)
+    request = json.loads((attempt.directory / REQUEST).read_text(encoding="utf-8"))
     counts = [len(samples) for samples in request["samples"].values()]
-    facts = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": job}
+    facts = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": attempt.job}
+    outcome = ending.error
     if result is not None:
         facts["outdone"] = find_outdone(result.gate)
+        lifts = str(attempt.record.get("lifts", ""))
+        outcome = publish(work, project, result, request["snapshot_seq"], lifts=lifts, token=attempt.token)
+    if outcome == FENCED:
+        raise Stopped("fenced")
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
+    work.stores.trouble.clear(project, "train")
     if result is None:
-        return _end(work, job, "failed", message=error)
-    outcome = publish(work, project, result, request["snapshot_seq"], asked_by_admin=bool(record.get("force")))
+        return attempt.end("failed", message=outcome)
     if outcome == "published":
         work.stores.jobs.enqueue_refit(project)
-        return _end(work, job, "done", version=result.version, message=result.reason)
-    return _end(work, job, "rejected", version=result.version, message=outcome)
+        return attempt.end("done", version=result.version, message=result.reason)
+    return attempt.end("rejected", version=result.version, message=outcome)
 
 
 def make_request(work: Context, project: int) -> Request:
@@ -123,115 +202,27 @@ def make_request(work: Context, project: int) -> Request:
     )
 
 
-def trainer_threads(settings: Settings) -> int:
-    """FINETUNE_THREADS, or all cores but one: serving needs that one."""
-    return settings.finetune_threads or max(1, cores() - 1)
+FENCED = "fenced"
 
 
-def _run_process(work: Context, job: str, directory: Path) -> str:
-    """Runs the training process to its end; what went wrong, "" when nothing did. Raises Stopped."""
-    parent = os.getpid()
-    threads = str(trainer_threads(work.settings))
-    environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
-    for name in ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL"):
-        environment.pop(name, None)
-    with (directory / "training.log").open("ab") as errors:
-        process = subprocess.Popen(
-            training_command(work.settings, directory, environment.get("PATH", "")),
-            stdout=subprocess.PIPE,
-            stderr=errors,
-            env=environment,
-            preexec_fn=lambda: _settle_in(parent),
-        )
-    last: dict[str, Any] = {}
-    reader = threading.Thread(target=_read_progress, args=(process, last), daemon=True)
-    reader.start()
-    try:
-        while process.poll() is None:
-            _show(work, job, last)
-            if work.stopping or work.stores.jobs.is_cancelled(job):
-                raise Stopped(cancelled=not work.stopping)
-            time.sleep(POLL)
-    finally:
-        end_with_children(process)
-        reader.join(5)
-        if process.stdout is not None:
-            process.stdout.close()
-    if process.returncode == 0:
-        return ""
-    return str(last.get("error") or f"the training process ended with status {process.returncode}")
-
-
-def training_command(settings: Settings, directory: Path, path: str) -> list[str]:
-    """The command line of a training: this Python, or FINETUNE_LAUNCH, looked for beside this Python and in `path`."""
-    training = ["-m", "model.training", str(directory)]
-    launcher = shlex.split(settings.finetune_launch)
-    if not launcher:
-        return [sys.executable, *training]
-    program = shutil.which(launcher[0], path=os.pathsep.join([str(Path(sys.executable).parent), path]))
-    if program is None:
-        raise SettingsError(
-            f"FINETUNE_LAUNCH names {launcher[0]!r}, which is not installed here", setting="FINETUNE_LAUNCH"
-        )
-    return [program, *launcher[1:], *training]
-
-
-def end_with_children(process: subprocess.Popen[bytes]) -> None:
-    """Kill the training and what it launched: nothing may write into its directory any more."""
-    children: list[psutil.Process] = []
-    with suppress(psutil.Error):
-        children = psutil.Process(process.pid).children(recursive=True)
-    process.kill()
-    for child in children:
-        with suppress(psutil.Error):
-            child.kill()
-    process.wait()
-    psutil.wait_procs(children, timeout=10)
-
-
-def _settle_in(parent: int) -> None:
-    """In the new process, before it becomes the training: it dies with the worker, and serving goes first."""
-    os.nice(10)
-    die_with(parent)
-
-
-def _read_progress(process: subprocess.Popen[bytes], last: dict[str, Any]) -> None:
-    for line in process.stdout or ():
-        try:
-            last.update(json.loads(line))
-        except ValueError:
-            continue  # a library that prints
-
-
-def _show(work: Context, job: str, last: dict[str, Any]) -> None:
-    known = ("stage", "step", "of", "epoch", "loss", "seconds_left")
-    work.stores.jobs.update(job, {"beat": time.time(), **{name: last[name] for name in known if name in last}})
-
-
-def publish(work: Context, project: int, result: Result, seq: int, *, asked_by_admin: bool) -> str:
-    """Make an accepted challenger live; "published", or why not.
+def publish(work: Context, project: int, result: Result, seq: int, *, lifts: str = "", token: str = "") -> str:
+    """Make an accepted challenger live; "published", "fenced" when a later attempt than `token` has begun, or why not.
 
     Head refits go on while it trains, so the live version may have moved: the challenger still replaces it, and the
-    refit that follows teaches it what came since. A pin is lifted only by a training that an admin asked for."""
+    refit that follows teaches it what came since. `lifts`: the pin that an admin knew of when asking for this training;
+    any other one, as of a rollback since, stays."""
     if not result.accepted:
         return result.reason
     versions = work.stores.versions
-    pinned = versions.pinned(project)
-    if pinned and not asked_by_admin:
-        return f"accepted, but the project is pinned to {pinned}"
-    if pinned:
-        versions.unpin(project)
     for _ in range(PUBLISH_TRIES):
         live = versions.live(project)
-        outcome = versions.publish(project, result.version, expected=live, seq=seq, by="trainer")
+        outcome = versions.publish(
+            project, result.version, expected=live, seq=seq, by="trainer", token=token, lifts=lifts
+        )
         if outcome in ("published", "already"):
             return "published"
+        if outcome == FENCED:
+            return outcome
         if outcome == "pinned":
-            return "accepted, but the project was pinned meanwhile"
+            return f"accepted, but the project is pinned to {versions.pinned(project)}"
     return "accepted, but the live version kept moving"
-
-
-def _end(work: Context, job: str, status: str, **fields: Any) -> str:
-    log.info("training over job=%s status=%s %s", job, status, fields)
-    work.stores.jobs.update(job, {"status": status, "ended_at": time.time(), "seconds_left": None, **fields})
-    return status

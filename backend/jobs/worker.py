@@ -24,9 +24,18 @@ log = logging.getLogger(__name__)
 WORKER_TTL = 30
 """Seconds after which a silent worker counts as dead: the default of 7 minutes leaves its jobs lying that long."""
 
+DEFAULT_SECONDS = 180
+"""RQ's own time limit, for a job that names none."""
+
 
 class Worker(SimpleWorker):
     """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
+
+    def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
+        """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
+        limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
+        with context().deadline.within(limit):
+            return bool(super().perform_job(job, queue, execution))
 
     def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""

@@ -18,6 +18,9 @@ from backend.store.queue import REFIT, SYNC, TRAIN, JobQueue
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
 
+ATTEMPTS = 5
+"""Times a training is begun before it counts as failed."""
+
 KEPT_SECONDS = 30 * 24 * 3600
 RECENT = 50
 FLAG_SECONDS = 30
@@ -35,6 +38,33 @@ redis.call('LTRIM', KEYS[2], 0, ARGV[2])
 return ARGV[1]
 """
 
+_IS_ALIVE = """
+local over = {done = true, rejected = true, failed = true, cancelled = true}
+local status = redis.call('HGET', KEYS[1], 'status')
+local alive = status and not over[status]
+"""
+
+_BEGIN = f"""
+-- KEYS: job, fence    ARGV: job, now    Returns the attempt's number; 0 for a training that is over or gone.
+{_IS_ALIVE}
+if not alive then return 0 end
+local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
+redis.call('HSET', KEYS[1], 'status', 'running', 'started_at', ARGV[2], 'beat', ARGV[2])
+redis.call('SET', KEYS[2], ARGV[1] .. '/' .. attempt)
+return attempt
+"""
+
+_WRITE = f"""
+-- KEYS: job    ARGV: attempt ("" for whoever), time to live, values to set, then so many pairs, then names to delete
+{_IS_ALIVE}
+if ARGV[1] ~= '' and not (alive and redis.call('HGET', KEYS[1], 'attempts') == ARGV[1]) then return 0 end
+local last = 3 + 2 * tonumber(ARGV[3])
+for i = 4, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
+redis.call('EXPIRE', KEYS[1], ARGV[2])
+return 1
+"""
+
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
@@ -45,6 +75,7 @@ class JobStore:
         self._redis, self._queue = client, queue
         self._request = client.register_script(_REQUEST)
         self._release = client.register_script(_RELEASE)
+        self._begin, self._write = client.register_script(_BEGIN), client.register_script(_WRITE)
 
     @guarded
     def request_training(self, project: int, by: str, force: bool = False) -> tuple[dict[str, Any], bool]:
@@ -53,7 +84,9 @@ class JobStore:
         `force`: an admin asks, so that it also runs when nothing has changed."""
         job = f"train-{project}-{secrets.token_hex(5)}"
         record = {"id": job, "project": project, "status": "queued", "by": by, "asked_at": time.time()}
-        self.update(job, {**record, "force": int(force), "attempts": 0})
+        # A rollback from now on is news to whoever asks: only the pin of this moment may be lifted.
+        lifts = (self._redis.get(project_key(project, "pinned")) if force else None) or ""
+        self.update(job, {**record, "force": int(force), "attempts": 0, "lifts": lifts})
         keys = [project_key(project, "job"), project_key(project, "jobs")]
         winner = str(self._request(keys=keys, args=[job, RECENT]))
         if winner != job:
@@ -95,20 +128,25 @@ class JobStore:
         return record
 
     @guarded
-    def update(self, job: str, fields: Mapping[str, Any]) -> None:
-        """Change fields of a record; None removes one. A job that is over lets go of its project."""
-        pipeline = self._redis.pipeline(transaction=True)
-        kept = {name: str(value) for name, value in fields.items() if value is not None}
-        if kept:
-            pipeline.hset(job_key(job), mapping=kept)
+    def begin(self, job: str, project: int) -> int:
+        """An attempt at a training begins: its number, which fences off all earlier ones. 0: it is over."""
+        keys = [job_key(job), project_key(project, "fence")]
+        return int(self._begin(keys=keys, args=[job, time.time()]))
+
+    @guarded
+    def update(self, job: str, fields: Mapping[str, Any], attempt: int | None = None) -> bool:
+        """Change fields of a record; None removes one. A job that is over lets go of its project.
+
+        `attempt`: who writes. False, and nothing changes, when a later attempt has begun or the job is over."""
+        kept = [part for name, value in fields.items() if value is not None for part in (name, str(value))]
         gone = [name for name, value in fields.items() if value is None]
-        if gone:
-            pipeline.hdel(job_key(job), *gone)
-        pipeline.expire(job_key(job), KEPT_SECONDS)
-        pipeline.execute()
+        who = "" if attempt is None else attempt
+        if not self._write(keys=[job_key(job)], args=[who, KEPT_SECONDS, len(kept) // 2, *kept, *gone]):
+            return False
         if fields.get("status") in OVER:
             project = self._redis.hget(job_key(job), "project")
             self._release(keys=[project_key(int(project or 0), "job")], args=[job])
+        return True
 
     @guarded
     def running(self, project: int) -> dict[str, Any] | None:

@@ -14,12 +14,21 @@ from model.spec import Document
 BATCH = 500
 """Pool texts read in one go."""
 
+_NOTE_SYNC = """
+-- KEYS: meta    ARGV: entry, marks that are covered ("" none, "*" all)
+redis.call('HSET', KEYS[1], 'sync', ARGV[1])
+local marks = redis.call('HGET', KEYS[1], 'dirty_marks') or '0'
+if ARGV[2] == '*' or ARGV[2] == marks then redis.call('HDEL', KEYS[1], 'dirty') end
+return 1
+"""
+
 
 class ProjectStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
     def __init__(self, client: Client) -> None:
         self._redis = client
+        self._note_sync = client.register_script(_NOTE_SYNC)
 
     @guarded
     def save_config(self, project: int, label_config: str) -> bool:
@@ -92,6 +101,7 @@ class ProjectStore:
         """Something may have been missed: reconcile with Label Studio soon."""
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hset(project_key(project, "meta"), "dirty", why)
+        pipeline.hincrby(project_key(project, "meta"), "dirty_marks", 1)
         pipeline.sadd(PROJECTS, project)
         pipeline.execute()
 
@@ -101,17 +111,25 @@ class ProjectStore:
         return str(self._redis.hget(project_key(project, "meta"), "dirty") or "")
 
     @guarded
-    def note_sync(self, project: int, outcome: Mapping[str, Any]) -> None:
-        """A reconciliation ended; a successful one (no `error`) clears the dirty flag."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hset(project_key(project, "meta"), "sync", json.dumps({"at": time.time(), **outcome}))
-        if not outcome.get("error"):
-            pipeline.hdel(project_key(project, "meta"), "dirty")
-        pipeline.execute()
+    def dirty_marks(self, project: int) -> int:
+        """How often it was marked: what is marked while a reconciliation runs is not covered by it."""
+        return int(self._redis.hget(project_key(project, "meta"), "dirty_marks") or 0)
+
+    @guarded
+    def note_sync(self, project: int, outcome: Mapping[str, Any], marks: int | None = None) -> None:
+        """A reconciliation ended; a successful one (no `error`) clears the dirty flag, unless there are more than
+        `marks` by now. `ok_at`: when the last one succeeded, `drift`: how many annotations it then had to mend."""
+        failed = bool(outcome.get("error"))
+        now, last = time.time(), self.last_sync(project)
+        kept = {name: last[name] for name in ("ok_at", "drift") if name in last} if failed else {"ok_at": now}
+        entry = json.dumps({"at": now, **kept, **outcome})
+        clears = "" if failed else "*" if marks is None else marks
+        self._note_sync(keys=[project_key(project, "meta")], args=[entry, clears])
 
     @guarded
     def last_sync(self, project: int) -> dict[str, Any]:
-        """The last reconciliation: `at` (epoch seconds) and its outcome; empty before the first."""
+        """The last reconciliation: `at` (epoch seconds) and its outcome, `next`, and of the last successful one `ok_at`
+        and `drift`; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")
 
     @guarded

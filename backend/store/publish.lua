@@ -1,10 +1,15 @@
 -- Compare-and-set of a project's live version.
--- KEYS: live, hist, trained, pinned, fitted    ARGV: version, expected ("" none yet), seq, entry, force, channel, message
+-- KEYS: live, hist, trained, pinned, fitted, fence
+-- ARGV: version, expected ("" none yet), seq, entry, force, channel, message, token of the attempt ("" for no training),
+--   pin that this may lift ("" none)
+if ARGV[8] ~= '' and redis.call('GET', KEYS[6]) ~= ARGV[8] then return 'fenced' end
 local live = redis.call('GET', KEYS[1]) or ''
 if live == ARGV[1] then return 'already' end
 if ARGV[5] ~= '1' then
-  if redis.call('EXISTS', KEYS[4]) == 1 then return 'pinned' end
+  local pinned = redis.call('GET', KEYS[4])
+  if pinned and pinned ~= ARGV[9] then return 'pinned' end
   if live ~= ARGV[2] then return 'superseded' end
+  if pinned then redis.call('DEL', KEYS[4]) end
 end
 redis.call('SET', KEYS[1], ARGV[1])
 redis.call('LPUSH', KEYS[2], ARGV[4])

@@ -6,6 +6,8 @@ Redis could run `os.system`.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import rq
@@ -13,12 +15,24 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.settings import Settings
 from backend.store.connection import Client, guarded
 
 REFIT, TRAIN, SYNC = "backend.jobs.refit.refit", "backend.jobs.train.train", "backend.jobs.sync.resync"
 
-FUNCTIONS = {REFIT: ("learn", 120), TRAIN: ("train", 6 * 3600), SYNC: ("sync", 3600)}
-"""Function -> (its queue, seconds it may take)."""
+FUNCTIONS = {REFIT: "learn", TRAIN: "train", SYNC: "sync"}
+"""Function -> its queue."""
+
+
+def time_limits(settings: Settings) -> dict[str, int]:
+    """Function -> seconds it may take. The worker is told to stop then, and killed JOB_GRACE_SECONDS later."""
+    limits = {
+        REFIT: settings.refit_timeout_seconds,
+        # The trainer ends a training in order by itself; this is for a trainer that does not.
+        TRAIN: 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds,
+        SYNC: 60 * settings.sync_timeout_minutes,
+    }
+    return {function: max(1, math.ceil(seconds)) for function, seconds in limits.items()}
 
 
 WAITING = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
@@ -55,20 +69,19 @@ class AllowedJob(Job):
 
 
 class JobQueue:
-    """Enqueues by function name. `client` must be a binary connection."""
+    """Enqueues by function name. `client` must be a binary connection; `limits` as `time_limits` gives them."""
 
-    def __init__(self, client: Client) -> None:
-        self._redis = client
+    def __init__(self, client: Client, limits: Mapping[str, int]) -> None:
+        self._redis, self._limits = client, limits
 
     @guarded
     def enqueue(self, function: str, *args: int | str, retries: int = 0) -> str:
         """Queue a call; the RQ job's id."""
-        name, seconds = FUNCTIONS[function]
-        queue = rq.Queue(name, connection=self._redis, serializer=JSONSerializer, job_class=AllowedJob)
+        queue = rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer, job_class=AllowedJob)
         job = queue.enqueue_call(
             function,
             args=list(args),
-            timeout=seconds,
+            timeout=self._limits[function],
             result_ttl=60,
             failure_ttl=24 * 3600,
             retry=rq.Retry(max=retries) if retries else None,  # at once: waiting would need RQ's scheduler process
@@ -78,7 +91,7 @@ class JobQueue:
     @guarded
     def length(self, function: str) -> int:
         """Calls that wait in the queue of `function`."""
-        return int(rq.Queue(FUNCTIONS[function][0], connection=self._redis, serializer=JSONSerializer).count)
+        return int(rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer).count)
 
     @guarded
     def is_waiting(self, job_id: str) -> bool:

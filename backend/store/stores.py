@@ -9,8 +9,9 @@ from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
 from backend.store.projects import ProjectStore
-from backend.store.queue import JobQueue
+from backend.store.queue import JobQueue, time_limits
 from backend.store.suspects import SuspectStore
+from backend.store.trouble import TroubleStore
 from backend.store.versions import VersionStore
 
 
@@ -20,13 +21,14 @@ class Stores:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._redis: Client = connect(settings)
-        self.queue = JobQueue(connect(settings, binary=True))
+        self.queue = JobQueue(connect(settings, binary=True), time_limits(settings))
         self.examples = ExampleStore(self._redis)
         self.projects = ProjectStore(self._redis)
         self.versions = VersionStore(self._redis)
         self.evidence = EvidenceStore(self._redis)
         self.suspects = SuspectStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
+        self.trouble = TroubleStore(self._redis)
 
     def verify(self) -> list[str]:
         """Problems that were accepted. Raises StoreUnavailable for a Redis that is away or could lose labels."""

@@ -64,14 +64,26 @@ class VersionStore:
 
     @guarded
     def publish(
-        self, project: int, version: str, *, expected: str | None, seq: int, by: str, force: bool = False
+        self,
+        project: int,
+        version: str,
+        *,
+        expected: str | None,
+        seq: int,
+        by: str,
+        force: bool = False,
+        token: str = "",
+        lifts: str = "",
     ) -> str:
-        """Make `version` live if `expected` is: published, already, superseded or pinned (the last two change nothing).
+        """Make `version` live if `expected` is: published, already, superseded, pinned or fenced (the last three change
+        nothing). `token`: `<job>/<attempt>` of a training, which loses when another attempt has begun since. `lifts`:
+        the version to which the project may be pinned, and is no longer.
 
-        `force` asks for neither. Raises the `trained` watermark to `seq` in the same step."""
+        `force` asks for neither live version nor pin. Raises the `trained` watermark to `seq` in the same step."""
         entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
-        keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned", "fitted")]
-        arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, f"{project} {version}"]
+        keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned", "fitted", "fence")]
+        message = f"{project} {version}"
+        arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message, token, lifts]
         failpoint("publish.before", project)
         outcome = str(self._publish(keys=keys, args=arguments))
         failpoint("publish.after", project)

@@ -17,7 +17,8 @@ import pytest
 
 from backend.errors import SettingsError
 from backend.jobs.refit import refit
-from backend.jobs.train import publish, train, training_command
+from backend.jobs.train import publish, train
+from backend.jobs.training_process import training_command
 from model.run import Result
 from model.versions import read_manifest, version_path
 from tests.jobs.conftest import PROJECT, Labels
@@ -85,14 +86,14 @@ def test_a_stopped_worker_hands_its_training_back(context: Any, labels: Labels) 
 def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels) -> None:
     accepted = Result("v1", True, "better")
     versions = context.stores.versions
-    assert publish(context, PROJECT, Result("v1", False, "worse"), 5, asked_by_admin=True) == "worse"
+    assert publish(context, PROJECT, Result("v1", False, "worse"), 5) == "worse"
     versions.publish(PROJECT, "v0.7", expected=None, seq=7, by="learner")
-    assert publish(context, PROJECT, accepted, 5, asked_by_admin=False) == "published"
+    assert publish(context, PROJECT, accepted, 5) == "published"
     assert (versions.live(PROJECT), versions.trained(PROJECT), versions.fitted(PROJECT)) == ("v1", 7, 5)
     versions.pin(PROJECT, "v1")
     again = Result("v2", True, "better")
-    assert "pinned" in publish(context, PROJECT, again, 9, asked_by_admin=False)
-    assert publish(context, PROJECT, again, 9, asked_by_admin=True) == "published"
+    assert "pinned to v1" in publish(context, PROJECT, again, 9)
+    assert publish(context, PROJECT, again, 9, lifts="v1") == "published"
     assert versions.pinned(PROJECT) is None
 
 
@@ -142,13 +143,10 @@ def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(cont
 
 ALONE = """
 import sys
-from types import SimpleNamespace
 from pathlib import Path
-from backend.jobs.train import _run_process
+from backend.jobs.training_process import run_process
 from backend.settings import load_settings
-jobs = SimpleNamespace(update=lambda *given: None, is_cancelled=lambda job: False)
-work = SimpleNamespace(settings=load_settings(), stores=SimpleNamespace(jobs=jobs), stopping=False)
-_run_process(work, sys.argv[1], Path(sys.argv[2]))
+run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
 """
 
 
@@ -162,7 +160,7 @@ def test_a_training_dies_with_its_worker(launch: str, tmp_path: Path) -> None:
     run.mkdir()
     write_json(run / REQUEST, request_of(tmp_path, base_model="", steps=100_000))
     environment = {**os.environ, "FINETUNE_LAUNCH": launch, "DATA_DIR": str(tmp_path / "data")}
-    worker = subprocess.Popen([sys.executable, "-c", ALONE, "job", str(run)], env=environment)
+    worker = subprocess.Popen([sys.executable, "-c", ALONE, str(run)], env=environment)
     while len(ranks := trainings(str(run))) < (2 if launch else 1):
         assert worker.poll() is None
         time.sleep(0.1)

@@ -25,7 +25,7 @@ def test_nothing_happens_unless_the_very_step_is_armed() -> None:
     arm("raise:publish.after@7")
     failpoint("publish.before", 7)
     failpoint("publish.after", 8)
-    with pytest.raises(RuntimeError, match="publish.after"):
+    with pytest.raises(RuntimeError, match=r"publish\.after"):
         failpoint("publish.after", 7)
     arm("full:version.write")
     with pytest.raises(OSError) as caught:

@@ -1,0 +1,148 @@
+"""The process of one fine-tune, as the trainer sees it: started, watched, and at its end gone with all its children."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from backend.errors import SettingsError
+from backend.lifetime import die_with
+from backend.settings import Settings, child_environment
+from backend.threads import cores
+
+POLL = 0.5
+"""Seconds between two looks at the process."""
+
+KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL")
+"""Secrets that it does not need."""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better."""
+
+    error: str = ""
+    crashed: bool = False
+
+
+@dataclass
+class _Said:
+    """The last progress that the process told, and when."""
+
+    last: dict[str, Any]
+    at: float
+
+
+def run_process(
+    settings: Settings, directory: Path, look: Callable[[Mapping[str, Any]], None], lock: int | None = None
+) -> Ending:
+    """Runs the training in `directory` to its end. `look`, called with its progress every POLL seconds, may raise to
+    stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""
+    process = _start(settings, directory, lock)
+    said = _Said({}, time.monotonic())
+    reader = threading.Thread(target=_read_progress, args=(process, said), daemon=True)
+    reader.start()
+    began, overdue = time.monotonic(), None
+    try:
+        while process.poll() is None and overdue is None:
+            look(said.last)
+            time.sleep(POLL)
+            overdue = _find_overdue(settings, time.monotonic() - began, time.monotonic() - said.at)
+    finally:
+        end_with_children(process)
+        reader.join(5)
+        if process.stdout is not None:
+            process.stdout.close()
+    if overdue is not None:
+        return overdue
+    if process.returncode == 0:
+        return Ending()
+    if "error" in said.last:
+        return Ending(str(said.last["error"]))
+    return Ending(f"the training process ended with status {process.returncode}", crashed=True)
+
+
+def _find_overdue(settings: Settings, ran: float, silent: float) -> Ending | None:
+    """Why it must be killed now, after seconds in all and seconds without a word; None to go on."""
+    if ran > 60 * settings.finetune_timeout_minutes:
+        return Ending(f"it took longer than FINETUNE_TIMEOUT_MINUTES={settings.finetune_timeout_minutes:g}")
+    if silent > 60 * settings.finetune_stall_minutes:
+        return Ending(f"it hung for FINETUNE_STALL_MINUTES={settings.finetune_stall_minutes:g} and was killed", True)
+    return None
+
+
+def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+    threads = str(trainer_threads(settings))
+    environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
+    for name in KEPT_FROM_IT:
+        environment.pop(name, None)
+    with (directory / "training.log").open("ab") as errors:
+        return subprocess.Popen(
+            training_command(settings, directory, environment.get("PATH", "")),
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            env=environment,
+            pass_fds=() if lock is None else (lock,),
+            preexec_fn=lambda: _settle_in(parent),
+        )
+
+
+def trainer_threads(settings: Settings) -> int:
+    """FINETUNE_THREADS, or all cores but one: serving needs that one."""
+    return settings.finetune_threads or max(1, cores() - 1)
+
+
+def training_command(settings: Settings, directory: Path, path: str) -> list[str]:
+    """The command line of a training: this Python, or FINETUNE_LAUNCH, looked for beside this Python and in `path`."""
+    training = ["-m", "model.training", str(directory), *([settings.failpoint] if settings.failpoint else [])]
+    launcher = shlex.split(settings.finetune_launch)
+    if not launcher:
+        return [sys.executable, *training]
+    program = shutil.which(launcher[0], path=os.pathsep.join([str(Path(sys.executable).parent), path]))
+    if program is None:
+        raise SettingsError(
+            f"FINETUNE_LAUNCH names {launcher[0]!r}, which is not installed here", setting="FINETUNE_LAUNCH"
+        )
+    return [program, *launcher[1:], *training]
+
+
+def end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Kill the training and what it launched: nothing may write into its directory any more."""
+    children: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        children = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for child in children:
+        with suppress(psutil.Error):
+            child.kill()
+    process.wait()
+    psutil.wait_procs(children, timeout=10)
+
+
+def _settle_in(parent: int) -> None:
+    """In the new process, before it becomes the training: it dies with the worker, and serving goes first."""
+    os.nice(10)
+    die_with(parent)
+
+
+def _read_progress(process: subprocess.Popen[bytes], said: _Said) -> None:
+    for line in process.stdout or ():
+        said.at = time.monotonic()
+        try:
+            said.last.update(json.loads(line))
+        except ValueError:
+            continue  # a library that prints

@@ -1,0 +1,104 @@
+"""Background work that fails, project by project: how often in a row, why, and for how long it now waits.
+
+One project whose work kills its worker each time (too little memory, bad data) must not keep the worker from the
+others, so that each failure in a row doubles the wait before the next attempt. An attempt that never said how it ended
+has died.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import project_key
+
+KINDS = ("refit", "sync", "train")
+
+WAIT_SECONDS, LONGEST_SECONDS = 10, 600
+"""The wait after a second failure in a row (a killed worker alone is no reason to wait), and the longest."""
+
+DIED = "the process died or was killed while it worked on this project"
+
+_BEGIN = """
+-- KEYS: trouble, hold    ARGV: kind, now, what is said of an attempt that died, first wait ms, longest wait ms
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then return left end
+local kind = ARGV[1]
+if redis.call('HEXISTS', KEYS[1], kind .. ':running') == 1 then
+  redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1)
+  redis.call('HSET', KEYS[1], kind .. ':error', ARGV[3])
+end
+redis.call('HSET', KEYS[1], kind .. ':running', ARGV[2])
+local failures = tonumber(redis.call('HGET', KEYS[1], kind .. ':failures') or '0')
+if failures > 0 then
+  -- counts from now: if this attempt dies as well, nobody is there to set it
+  local wait = math.min(tonumber(ARGV[5]), tonumber(ARGV[4]) * 2 ^ math.min(failures - 1, 20))
+  redis.call('SET', KEYS[2], '1', 'PX', string.format('%d', wait))
+end
+return 0
+"""
+
+_FAIL = """
+-- KEYS: trouble, hold    ARGV: kind, now, error, first wait ms, longest wait ms    Returns the wait in ms.
+local kind = ARGV[1]
+local failures = redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1)
+redis.call('HSET', KEYS[1], kind .. ':error', ARGV[3], kind .. ':at', ARGV[2])
+redis.call('HDEL', KEYS[1], kind .. ':running')
+local wait = math.min(tonumber(ARGV[5]), tonumber(ARGV[4]) * 2 ^ math.min(failures - 1, 20))
+redis.call('SET', KEYS[2], '1', 'PX', string.format('%d', wait))
+return wait
+"""
+
+
+class TroubleStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is one of KINDS."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+        self._begin, self._fail = client.register_script(_BEGIN), client.register_script(_FAIL)
+
+    @guarded
+    def begin(self, project: int, kind: str) -> float:
+        """An attempt begins; seconds for which it must not yet, 0 to go on. Follow up with `fail` or `clear`."""
+        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, LONGEST_SECONDS * 1000]
+        return int(self._begin(keys=self._keys(project, kind), args=arguments)) / 1000
+
+    @guarded
+    def fail(self, project: int, kind: str, error: str) -> float:
+        """It came to nothing; seconds to wait before the next attempt."""
+        arguments = [kind, time.time(), error[:500], WAIT_SECONDS * 1000, LONGEST_SECONDS * 1000]
+        return int(self._fail(keys=self._keys(project, kind), args=arguments)) / 1000
+
+    @guarded
+    def clear(self, project: int, kind: str) -> None:
+        """It went well: nothing is remembered."""
+        trouble, hold = self._keys(project, kind)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hdel(trouble, *(f"{kind}:{name}" for name in ("failures", "error", "at", "running")))
+        pipeline.delete(hold)
+        pipeline.execute()
+
+    @guarded
+    def release(self, project: int, kind: str) -> None:
+        """Somebody asks for it: do not wait any longer."""
+        self._redis.delete(self._keys(project, kind)[1])
+
+    @guarded
+    def waits(self, project: int, kind: str) -> float:
+        """Seconds until the next attempt may begin; 0 when it may now."""
+        return max(0, int(self._redis.pttl(self._keys(project, kind)[1]))) / 1000
+
+    @guarded
+    def describe(self, project: int) -> dict[str, dict[str, Any]]:
+        """What keeps failing: kind -> failures in a row, the last error, seconds until the next attempt."""
+        fields = self._redis.hgetall(project_key(project, "trouble"))
+        found = {}
+        for kind in KINDS:
+            if failures := int(fields.get(f"{kind}:failures", 0)):
+                error = str(fields.get(f"{kind}:error", ""))
+                found[kind] = {"failures": failures, "error": error, "retry_in": round(self.waits(project, kind))}
+        return found
+
+    def _keys(self, project: int, kind: str) -> list[str]:
+        return [project_key(project, "trouble"), project_key(project, f"hold:{kind}")]
