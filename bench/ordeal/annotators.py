@@ -19,6 +19,9 @@ PATIENCE = 1.0
 MOST = 400
 """Annotations a project: beyond that more are deleted than made, so that half an hour is not about size."""
 
+WRONG = 0.2
+"""Share of corrections that are none: with more of them no fine-tune would ever be accepted."""
+
 ACTIONS = {"create": 42, "bulk": 4, "update": 26, "skip": 4, "delete": 13, "delete tasks": 7, "train": 0.4}
 SPOILT = {"lost": 0.01, "late": 0.15, "twice": 0.04}
 """Shares of deliveries that never leave, that leave up to 1.5 s late (and so in another order), that arrive twice."""
@@ -83,7 +86,8 @@ class Annotators:
             return self._truth.delete(tasks)
         if action == "delete tasks":
             return self._truth.delete_tasks(tasks)
-        return self._truth.update(tasks[0], SKIPPED if action == "skip" else self._random.choice(self._truth.labels))
+        label = self._random.choice(self._truth.labels) if self._random.random() < WRONG else tasks[0].label
+        return self._truth.update(tasks[0], SKIPPED if action == "skip" else label)
 
     def _deliver(self, change: Change) -> None:
         """What becomes of it is decided here; the senders only carry it out."""

@@ -19,11 +19,12 @@ SKIPPED = ""
 
 @dataclass
 class Task:
-    """One task; `annotation` is its only one, None when nobody has answered."""
+    """One task; `annotation` is its only one, None when nobody has answered. `label` would be right."""
 
     number: int
     project: int
     text: str
+    label: str
     annotation: Json | None = None
 
     def to_json(self) -> Json:
@@ -62,7 +63,7 @@ class Truth:
     def create(self, project: int, rows: Sequence[tuple[str, str]]) -> Change:
         """New tasks with an annotation each: one ANNOTATION_CREATED, or the list ANNOTATIONS_CREATED."""
         with self.guard:
-            tasks = [Task(next(self._ids), project, text) for text, _ in rows]
+            tasks = [Task(next(self._ids), project, text, label) for text, label in rows]
             for task, (_, label) in zip(tasks, rows, strict=True):
                 self.tasks[project][task.number] = task
                 task.annotation = self._annotation(task, next(self._ids), label)
