@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -17,20 +18,28 @@ from model.failpoints import failpoint
 Optimizer = torch.optim.Optimizer
 Parameters = Mapping[str, Tensor]
 
+log = logging.getLogger(__name__)
+
 MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 def save_checkpoint(path: Path, step: int, parameters: Parameters, optimizer: Optimizer) -> None:
-    """Write aside and rename, so that a checkpoint is complete or absent."""
+    """Write aside and rename, so that a checkpoint is complete or absent. One that cannot be written is left out: a
+    killed training would begin anew, and that is all."""
     tensors = {}
     for name, parameter in parameters.items():
         tensors[f"value.{name}"] = parameter.detach().cpu()
         for moment, value in _moments(optimizer, parameter).items():
             tensors[f"{moment}.{name}"] = value.cpu()
     scratch = path.with_name(f".{path.name}.tmp")
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, scratch, metadata={"step": str(step)})
-    failpoint("checkpoint.before", step)
-    os.replace(scratch, path)
+    whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    try:
+        save_file(whole, scratch, metadata={"step": str(step)})
+        failpoint("checkpoint.before", step)
+        os.replace(scratch, path)
+    except (OSError, SafetensorError) as error:
+        log.warning("checkpoint not written: %s", error)
+        scratch.unlink(missing_ok=True)
     failpoint("checkpoint.after", step)
 
 

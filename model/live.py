@@ -199,9 +199,22 @@ def load_version(
     missing = {control.name for control in spec.controls} - set(heads)
     if missing:
         raise VersionError(f"{version} has no head for {', '.join(sorted(missing))}", version=version)
+    for control in spec.controls:
+        _require_fit(version, control, heads[control.name])
     configs = {name: head.config() for name, head in heads.items()}
     tuned = open_encoder(weights) if finetuned is not None and weights is not None else None
     return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, configs)
+
+
+def _require_fit(version: str, control: Control, head: Head) -> None:
+    """Raises VersionError for a head with other labels than its control's, or arrays of another number of labels."""
+    if control.options_field is None and head.labels != control.keys():
+        raise VersionError(f"{version}: the head of {control.name} has other labels than its control", version=version)
+    rows = head.tensors()["prototypes"].shape[0]
+    if rows != len(head.labels):
+        raise VersionError(
+            f"{version}: the head of {control.name} has {rows} rows for {len(head.labels)} labels", version=version
+        )
 
 
 def _encoder_weights(root: Path, project: int, manifest: Manifest) -> Path | None:

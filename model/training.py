@@ -15,18 +15,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from model.errors import ModelError
+from model.failpoints import arm, failpoint
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit status 0 with a result, 1 with a line {"error": …} when there can be none: the launcher then ends all."""
     launcher = os.getppid()  # known before the libraries are loaded: it may be killed while they are
+    arm(arguments[1] if len(arguments) > 1 else "")
+    failpoint("training.begin")
+    from safetensors import SafetensorError
+
     from model.distributed import join, leave
-    from model.failpoints import arm, failpoint
     from model.following import follow, give
     from model.training_run import Training
 
-    arm(arguments[1] if len(arguments) > 1 else "")
-    failpoint("training.begin")
     try:
         team = join(launcher)
         if team.leads:
@@ -34,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
             give(team, None)
         else:
             follow(team)
-    except (ModelError, OSError) as error:
+    except (ModelError, OSError, SafetensorError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1
     leave()

@@ -160,10 +160,10 @@ class Registry:
         try:
             model = load_version(self._settings.models_dir, project, version, self.encoders.base, self.encoders.open)
             model.warm()
-        except (ModelError, OSError) as error:
+        except Exception as error:  # of whatever kind: the other projects' versions are loaded all the same
             self._failed[(project, version)] = (time.monotonic(), str(error))
             self._metrics.load_failures.inc()
-            log.error("version not loaded, the old one serves on project=%s version=%s: %s", project, version, error)
+            log.error("version not loaded, the old one serves on project=%s version=%s: %r", project, version, error)
             return
         previous = self._models.get(project)
         failpoint("swap.before", project)
