@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from backend.admin_commands import ADMIN_COMMANDS
+from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
@@ -185,5 +186,5 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate):
+for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor):
     main.add_command(command)

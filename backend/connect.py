@@ -64,15 +64,15 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
         )
     client = LabelStudioClient(settings.label_studio_url, key)
     present = client.project(project)
-    before = _own_backend(client.backends(project), settings.url, title)
+    before = own_backend(client.backends(project), settings.url, title)
     yield _connect_backend(client, settings, project, before, title)
-    backend = _own_backend(client.backends(project), settings.url, title) or {}
+    backend = own_backend(client.backends(project), settings.url, title) or {}
     yield _connect_webhook(client, settings, project, before)
     yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
     yield f"Project {project} ({present.get('title', '')}) uses {settings.url}."
 
 
-def _own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> dict[str, Any] | None:
+def own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> dict[str, Any] | None:
     """The connection to this backend: the one with its URL, else (its URL has changed) the one with its title."""
     by_url = [backend for backend in backends if str(backend.get("url", "")).rstrip("/") == url]
     by_title = [backend for backend in backends if backend.get("title") == (title or TITLE)]
@@ -90,7 +90,7 @@ def _connect_backend(
             project, url=settings.url, title=name, basic_auth=auth, backend=int(before["id"]) if before else None
         )
     except LabelStudioError as error:
-        after = _own_backend(client.backends(project), settings.url, title)
+        after = own_backend(client.backends(project), settings.url, title)
         raise _explained(error, settings.url, half_done=after is not None and before is None) from error
     protection = "with basic auth" if auth else "without basic auth"
     return f"ML backend '{name}' {'updated' if before else 'created'}, {protection}."
@@ -110,7 +110,8 @@ def _connect_webhook(
     present = dict((found or {}).get("headers") or {})
     headers = {name: value for name, value in present.items() if name.lower() != SECRET_HEADER.lower()}
     headers |= {SECRET_HEADER: secret} if secret else {}
-    if found and found["url"] == url and present == headers and found.get("is_active", True):
+    sends = all((found or {}).get(name, True) for name in ("is_active", "send_payload", "send_for_all_actions"))
+    if found and found["url"] == url and present == headers and sends:
         return f"Webhook is in order, {_protection(secret)}."
     try:
         if found:

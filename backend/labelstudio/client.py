@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.transport import Transport
+from backend.labelstudio.transport import ATTEMPTS, Transport
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
@@ -24,8 +24,8 @@ class LabelStudioClient:
     LabelStudioError; its evidence holds the HTTP `status` and, where known, a `hint`. Nothing is sent before the
     first call."""
 
-    def __init__(self, url: str, api_key: str) -> None:
-        self._transport = Transport(url, api_key)
+    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS) -> None:
+        self._transport = Transport(url, api_key, attempts=attempts)
 
     def __enter__(self) -> LabelStudioClient:
         return self
@@ -38,6 +38,16 @@ class LabelStudioClient:
     def close(self) -> None:
         """Give back the connections."""
         self._transport.close()
+
+    # Itself
+
+    def version(self) -> str:
+        """Its release, such as 1.23.2; "" when it does not say."""
+        return str(self._object("GET", "api/version/").get("release") or "")
+
+    def whoami(self) -> Json:
+        """The user whose token this is."""
+        return self._object("GET", "api/current-user/whoami")
 
     # Projects
 
@@ -105,6 +115,12 @@ class LabelStudioClient:
             "is_active": True,
         }
         return self._object("PATCH", f"api/webhooks/{webhook}/", body)
+
+    def would_send(self, webhook: int, *, url: str) -> None:
+        """Sets a webhook's URL to what it is, which changes nothing: Label Studio refuses (403) where it does not send.
+
+        Only for webhooks for all actions: the list of chosen ones would be emptied."""
+        self._object("PATCH", f"api/webhooks/{webhook}/", {"url": url})
 
     # Tasks
 

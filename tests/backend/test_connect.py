@@ -38,14 +38,20 @@ class Studio(ThreadingHTTPServer):
         self.webhooks: list[dict[str, Any]] = []
         self.blocks_backends = self.blocks_webhooks = False
         self.unreachable = ""
+        self.state = "CO"
+        self.token_is_valid = True
         self.changes: list[tuple[str, str]] = []
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         if method != "GET":
             self.changes.append((method, path))
-        kind, _, number = path.removeprefix("/api/").strip("/").partition("/")
+        kind, _, number = path.removeprefix("/api").strip("/").partition("/")
+        if not self.token_is_valid:
+            return 401, {"detail": "Invalid token."}
         if method == "GET":
-            return 200, {"projects": self.project, "ml": self.backends, "webhooks": self.webhooks}[kind]
+            rows = [{"state": self.state, "basic_auth_pass_is_set": True, **row} for row in self.backends]
+            about = {"version": {"release": "1.23.2"}, "current-user": {"email": "a@example.com"}, "health": {}}
+            return 200, {"projects": self.project, "ml": rows, "webhooks": self.webhooks, **about}[kind]
         handler = {"projects": self.change_project, "ml": self.change_backend, "webhooks": self.change_webhook}[kind]
         return handler(body, int(number) if number else None)
 
@@ -82,7 +88,8 @@ class Studio(ThreadingHTTPServer):
         if self.blocks_webhooks:
             return 403, BLOCKED
         if number is None:
-            self.webhooks.append({"is_active": True, **body, "id": len(self.webhooks) + 1})
+            made = {"is_active": True, "send_payload": True, "send_for_all_actions": True}
+            self.webhooks.append({**made, **body, "id": len(self.webhooks) + 1})
             return 201, self.webhooks[-1]
         hook = next(hook for hook in self.webhooks if hook["id"] == number)
         hook |= body
@@ -164,6 +171,14 @@ def test_new_credentials_and_a_new_secret_are_brought_along(studio: Studio, sett
     connect(settings.model_copy(update={"basic_auth_user": "", "webhook_secret": type(settings.webhook_secret)("new")}))
     assert studio.backends[0]["auth_method"] == "NONE"
     assert studio.webhooks[0]["headers"] == {"X-Other": "theirs", "X-Webhook-Secret": "new"}
+
+
+@pytest.mark.parametrize("name", ["is_active", "send_payload", "send_for_all_actions"])
+def test_a_webhook_that_was_restricted_sends_everything_again(studio: Studio, settings: Settings, name: str) -> None:
+    connect(settings)
+    studio.webhooks[0][name] = False
+    assert "Webhook updated" in connect(settings)
+    assert studio.webhooks[0][name] is True
 
 
 def test_a_new_url_moves_the_connection_and_its_webhook(studio: Studio, settings: Settings) -> None:

@@ -1,0 +1,58 @@
+"""All checks in the order in which one builds on the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from backend.doctor.connection import look_at_connection
+from backend.doctor.learning import look_at_learning
+from backend.doctor.machine import check_machine
+from backend.doctor.store import look_at_store
+from backend.doctor.studio import look_at_studio, not_configured
+from backend.doctor.verdict import Verdict
+from backend.doctor.web import look_at_web
+from backend.labelstudio.client import LabelStudioClient
+from backend.secrets_store import read_secret
+from backend.settings import Settings
+from backend.store.stores import Stores
+
+LOOKED_AT = 10
+"""Projects examined when none is named: Label Studio calls us for each of them."""
+
+
+def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verdict]:
+    """Every verdict as soon as it is known. `project` None: the first LOOKED_AT that Redis knows of."""
+    yield from check_machine(settings)
+    verdicts, health = look_at_store(settings)
+    yield from verdicts
+    yield from look_at_web(settings)
+    projects = [project] if project is not None else (health.projects if health else [])[:LOOKED_AT]
+    key = settings.label_studio_api_key.get_secret_value()
+    if settings.label_studio_url and key:
+        yield from _look_at_label_studio(settings, key, projects)
+    else:
+        yield not_configured(settings)
+    if health is not None:
+        stores = Stores(settings)
+        for number in projects:
+            yield from look_at_learning(settings, stores, number)
+        stores.close()
+
+
+def _look_at_label_studio(settings: Settings, key: str, projects: list[int]) -> Iterator[Verdict]:
+    secret = _webhook_secret(settings)
+    with LabelStudioClient(settings.label_studio_url, key, attempts=2) as client:
+        answers = True
+        for verdict in look_at_studio(settings, client):
+            answers = answers and verdict.state != "fail"
+            yield verdict
+        for number in projects if answers else ():
+            yield from look_at_connection(settings, client, number, secret)
+
+
+def _webhook_secret(settings: Settings) -> str:
+    """As the web process has it, but nothing is made."""
+    configured = settings.webhook_secret.get_secret_value()
+    if configured or not settings.basic_auth_user:
+        return configured
+    return read_secret(settings.data_dir / "webhook_secret")

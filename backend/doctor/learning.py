@@ -1,0 +1,49 @@
+"""One project's state on our side: reconciliation, repeated failures, and whether events arrive."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.settings import Settings
+from backend.store.stores import Stores
+
+
+def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterator[Verdict]:
+    """Raises StoreUnavailable."""
+    if not stores.projects.knows(project):
+        remedy = f"run `understudy connect --project {project}`, and open a task"
+        yield warn(f"project {project}: here", "not known: Label Studio has never called for it", remedy)
+        return
+    if settings.label_studio_url and settings.label_studio_api_key.get_secret_value():
+        last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
+        yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
+    yield from judge_trouble(project, stores.trouble.describe(project))
+
+
+def judge_sync(project: int, last: Mapping[str, Any], dirty: str, now: float, minutes: float) -> Verdict:
+    """`last`: the last reconciliation. `dirty`: why another one is due, "" when none is."""
+    name = f"project {project}: reconciled"
+    again = f"`understudy resync {project}`, and see the log of `sync`"
+    if last.get("error"):
+        return fail(name, f"failed: {last['error']}", str(last.get("hint") or again))
+    if not last:
+        return warn(name, "not yet", "wait a minute; then " + again)
+    age = now - float(last["at"])
+    seen = f"{age / 60:.0f} minutes ago, {last.get('drift', last.get('changed', 0))} annotations had to be mended"
+    if age > 3 * 60 * minutes + 60:
+        return warn(name, seen, f"RESYNC_MINUTES is {minutes:g}: {again}")
+    if dirty:
+        return warn(name, f"{seen}; due again: {dirty}", "wait a minute; then " + again)
+    return ok(name, seen)
+
+
+def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Iterator[Verdict]:
+    """`trouble`: kind -> failures in a row, error, seconds until the next attempt."""
+    for kind, entry in trouble.items():
+        evidence = f"failed {entry['failures']} times in a row, again in {entry['retry_in']} s: {entry['error']}"
+        yield fail(f"project {project}: {kind}", evidence, "see the log; the other projects go on")
+    if not trouble:
+        yield ok(f"project {project}: work", "nothing keeps failing")

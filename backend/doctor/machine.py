@@ -1,0 +1,93 @@
+"""This machine: disk, packages, and the encoder's files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from importlib import metadata
+
+from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.settings import Settings
+
+LEAST_FREE, FEW_FREE = 1 << 30, 5 << 30
+"""Bytes: a fine-tuned BERT-base takes .5 GB a version and as much again while it is trained."""
+
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==([^\s;]+)(?:\s*;(.*))?$")
+
+
+def check_machine(settings: Settings) -> Iterator[Verdict]:
+    """All checks that need no other process."""
+    yield check_data_dir(settings)
+    yield check_packages()
+    yield check_base_model(settings)
+
+
+def check_data_dir(settings: Settings) -> Verdict:
+    """DATA_DIR can be written to, and has room."""
+    name, directory = "data directory", settings.data_dir.absolute()
+    if not directory.is_dir():
+        return fail(name, f"there is no {directory}", "start `understudy up` once, or set DATA_DIR to where it runs")
+    try:
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"x")
+    except OSError as error:
+        remedy = "give the user that runs understudy the right to write there, or free some space"
+        return fail(name, f"{directory} cannot be written to: {error.strerror}", remedy)
+    disk = shutil.disk_usage(directory)
+    return judge_space(str(directory), disk.free, disk.total)
+
+
+def judge_space(directory: str, free: int, total: int) -> Verdict:
+    """Whether `free` bytes of `total` are enough."""
+    seen = f"{directory} has {free / 2**30:.1f} of {total / 2**30:.0f} GiB free"
+    remedy = "free some space, move DATA_DIR, or keep fewer versions (KEEP_VERSIONS, FEATURE_CACHE_MB)"
+    if free < LEAST_FREE:
+        return fail("data directory", seen, remedy)
+    return warn("data directory", seen, remedy) if free < FEW_FREE else ok("data directory", seen)
+
+
+def check_packages() -> Verdict:
+    """What is installed is what was tested."""
+    name = "packages"
+    try:
+        wanted = metadata.requires("understudy") or []
+    except metadata.PackageNotFoundError:
+        return warn(name, "understudy is not installed as a package", "run `make install`, or `pip install .`")
+    wrong = list(differences(wanted))
+    if wrong:
+        return warn(name, "; ".join(wrong), "run `make install`, or `pip install -r requirements.txt`")
+    return ok(name, f"understudy {metadata.version('understudy')}, {len(wanted)} dependencies as pinned")
+
+
+def differences(wanted: list[str]) -> Iterator[str]:
+    """`name 1.0 instead of 1.1` for every pinned requirement that is not met; those of other platforms are left out."""
+    for line in wanted:
+        match = PIN.match(line.replace(" ", "").replace(";", " ;"))
+        if match is None:
+            continue
+        name, version, marker = match.groups()
+        try:
+            seen = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            if not marker:
+                yield f"{name} is missing"
+            continue
+        if seen.partition("+")[0] != version:
+            yield f"{name} {seen} instead of {version}"
+
+
+def check_base_model(settings: Settings) -> Verdict:
+    """The encoder's files are there; those of the packaged one are the published ones."""
+    from model.base_model import find_base_model
+    from model.errors import ModelError
+
+    name = "base model"
+    try:
+        directory = find_base_model(settings.base_model)
+    except ModelError as error:
+        return fail(name, str(error), "set BASE_MODEL to a directory or a hub id that exists, or leave it empty")
+    what = f"BASE_MODEL={settings.base_model}" if settings.base_model else "the packaged MiniLM, digest verified"
+    size = (directory / "model.safetensors").stat().st_size
+    return ok(name, f"{what}, {size / 2**20:.0f} MiB of weights")

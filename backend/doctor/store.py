@@ -1,0 +1,103 @@
+"""Redis, and the worker processes that it knows of."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.embedded_redis import OLDEST
+from backend.errors import StoreUnavailable
+from backend.settings import Settings
+from backend.store.health import Health, examine
+from backend.store.workers import Workers
+
+CLOCK_WARN, CLOCK_FAIL = 2.0, 10.0
+"""Seconds. A training that says nothing for 20 s counts as dead, by the clocks of two machines."""
+
+PROCESS_OF = {"learn": "learner", "train": "trainer", "sync": "sync"}
+
+
+def look_at_store(settings: Settings) -> tuple[list[Verdict], Health | None]:
+    """The verdicts, and what was seen; None when Redis does not answer."""
+    try:
+        health = examine(settings)
+    except StoreUnavailable as error:
+        return [unreachable(settings, error.message)], None
+    return list(judge_health(settings, health)), health
+
+
+def unreachable(settings: Settings, said: str) -> Verdict:
+    """Redis does not answer."""
+    if settings.redis_url:
+        remedy = "start it, and check REDIS_URL (host, port, password, rediss:// for TLS)"
+    else:
+        remedy = (
+            f"start `understudy up`, which runs it, or set DATA_DIR to where it runs; log: {settings.data_dir}/logs"
+        )
+    return fail("redis", f"{shown_address(settings)}: {said}", remedy)
+
+
+def shown_address(settings: Settings) -> str:
+    """Where Redis is, without its password."""
+    parts = urlsplit(settings.effective_redis_url)
+    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+
+
+def judge_health(settings: Settings, health: Health) -> Iterator[Verdict]:
+    """What Redis's answers mean."""
+    yield judge_version(settings, health.version, health.memory_bytes)
+    yield judge_durability(settings, health.problems, health.writes_ok)
+    yield judge_clock("clock of redis", health.clock_ahead)
+    yield from judge_workers(settings, health.workers)
+
+
+def judge_version(settings: Settings, version: str, memory: int) -> Verdict:
+    """6.2 is the oldest that works; 7 the oldest that is maintained."""
+    number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
+    seen = f"{version} at {shown_address(settings)}, {memory / 2**20:.0f} MiB"
+    if number < OLDEST:
+        return fail("redis", seen, "use Redis 6.2 or newer, better 7, or Valkey")
+    if number < (7, 0) and settings.redis_url:
+        return warn("redis", f"{seen}: no longer maintained", "use Redis 7 or newer, or Valkey")
+    return ok("redis", seen)
+
+
+def judge_durability(settings: Settings, problems: list[str], writes_ok: bool) -> Verdict:
+    """Whether it keeps what it acknowledges."""
+    name = "redis keeps labels"
+    if not writes_ok:
+        return fail(name, "its last write to the append-only file failed", "free space on Redis's disk; see its log")
+    if problems:
+        remedy = "appendonly yes, appendfsync always, maxmemory-policy noeviction: CONFIG SET, and in its config file"
+        return (warn if settings.allow_unsafe_redis else fail)(name, "; ".join(problems), remedy)
+    return ok(name, "every label is on disk before Label Studio gets its reply; nothing is evicted")
+
+
+def judge_clock(name: str, ahead: float) -> Verdict:
+    """`ahead`: seconds by which that clock is ahead of this machine's."""
+    seen = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+    remedy = "let both machines take their time from NTP (timedatectl set-ntp true)"
+    if abs(ahead) > CLOCK_FAIL:
+        return fail(name, seen, remedy)
+    return warn(name, seen, remedy) if abs(ahead) > CLOCK_WARN else ok(name, seen)
+
+
+def judge_workers(settings: Settings, workers: Workers) -> Iterator[Verdict]:
+    """One verdict per process behind a queue."""
+    for queue, process in PROCESS_OF.items():
+        alive, waiting = workers.alive[queue], workers.waiting[queue]
+        if alive:
+            yield ok(process, f"{alive} alive, {waiting} jobs wait")
+        else:
+            yield fail(process, f"no sign of life, {waiting} jobs wait", start_remedy(settings, process))
+    if workers.scheduler:
+        yield ok("scheduler", workers.scheduler)
+    else:
+        yield fail("scheduler", "none is active", start_remedy(settings, "scheduler"))
+
+
+def start_remedy(settings: Settings, process: str) -> str:
+    """How to bring a process back."""
+    return f"run `understudy up`, or `understudy {process}` on one machine; why it ended: {settings.data_dir}/logs"

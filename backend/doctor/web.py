@@ -1,0 +1,99 @@
+"""The web process: from this machine, and at the URL that Label Studio uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+from backend.admin_client import local_url
+from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.settings import Settings
+
+SECONDS = 3.0
+"""Label Studio gives /health one second."""
+
+Answer = tuple[int, Any]
+"""HTTP status and JSON; status 0 and the reason when nothing answers."""
+
+
+def look_at_web(settings: Settings) -> Iterator[Verdict]:
+    """Health, readiness and protection."""
+    local = ask(settings, f"{local_url(settings)}/health")
+    public = local if settings.url == local_url(settings) else ask(settings, f"{settings.url}/health")
+    yield from judge_answers(settings, local, public)
+    best = settings.url if public[0] == 200 else local_url(settings)
+    if 200 in (local[0], public[0]):
+        yield judge_ready(ask(settings, f"{best}/ready"))
+    yield judge_protection(settings)
+
+
+def ask(settings: Settings, url: str) -> Answer:
+    """GET with basic auth, as Label Studio asks."""
+    import requests
+
+    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
+    try:
+        reply = requests.get(url, auth=auth, timeout=SECONDS)
+    except requests.RequestException as error:
+        return 0, type(error).__name__
+    try:
+        return reply.status_code, reply.json()
+    except ValueError:
+        return reply.status_code, reply.text[:100]
+
+
+def judge_answers(settings: Settings, local: Answer, public: Answer) -> Iterator[Verdict]:
+    """`local`: what answers on this machine; `public`: at PUBLIC_URL."""
+    url = settings.url
+    if is_understudy(public):
+        yield ok("web", f"answers at {url}")
+    elif is_understudy(local):
+        evidence = f"answers at {local_url(settings)}, but at {url}: {shown(public)}"
+        remedy = "if Label Studio cannot reach it there either, set PUBLIC_URL to an address that it can"
+        yield warn("web", evidence, remedy)
+    elif 401 in (local[0], public[0]):
+        remedy = "start it anew with the BASIC_AUTH_USER and BASIC_AUTH_PASS that are set here"
+        yield fail("web", f"{url} refuses BASIC_AUTH_USER and BASIC_AUTH_PASS", remedy)
+    else:
+        yield fail("web", f"{url}: {shown(public)}", "start it with `understudy up`, or set HOST, PORT and PUBLIC_URL")
+
+
+def is_understudy(answer: Answer) -> bool:
+    """Whether it is one of us that answers."""
+    status, body = answer
+    return status == 200 and isinstance(body, dict) and body.get("model_class") == "understudy"
+
+
+def shown(answer: Answer) -> str:
+    """An unwanted answer in a few words."""
+    status, body = answer
+    if not status:
+        return f"nothing answers ({body})"
+    return f"something else answers ({status})" if status == 200 else f"HTTP {status}"
+
+
+def judge_ready(answer: Answer) -> Verdict:
+    """Whether models serve, and the right ones."""
+    status, body = answer
+    if status != 200 or not isinstance(body, dict):
+        reason = body.get("reason", "") if isinstance(body, dict) else ""
+        return warn("models", f"do not serve yet: {reason}", "wait; if it stays so, see the log of `web`")
+    if stale := body.get("stale"):
+        why = "; ".join(f"{name}: {reason}" for name, reason in stale.items())
+        return fail(
+            "models", f"not loadable: {why}", "`understudy rollback PROJECT VERSION`, or label on: a refit replaces it"
+        )
+    return ok("models", "serve")
+
+
+def judge_protection(settings: Settings) -> Verdict:
+    """Who else may call."""
+    host = urlsplit(settings.url).hostname or ""
+    inside = settings.host in ("127.0.0.1", "localhost", "::1")
+    if settings.basic_auth_user:
+        return ok("protection", "basic auth for Label Studio, a secret for its webhooks, a token for admins")
+    if inside:
+        return ok("protection", f"listens on {settings.host} only")
+    remedy = "set BASIC_AUTH_USER and BASIC_AUTH_PASS, then `understudy connect --project ID` again"
+    return warn("protection", f"whoever reaches {host or settings.host} can ask and add labels", remedy)

@@ -1,0 +1,43 @@
+"""How this Redis is: its version, what it promises, its clock, and who works on it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from backend.settings import Settings
+from backend.store.connection import connect, find_problems, guarded
+from backend.store.projects import ProjectStore
+from backend.store.workers import Workers, read_workers
+
+
+@dataclass(frozen=True)
+class Health:
+    """`problems`: settings that could lose a label. `clock_ahead`: seconds by which its clock is ahead of ours."""
+
+    version: str
+    problems: list[str]
+    writes_ok: bool
+    clock_ahead: float
+    memory_bytes: int
+    workers: Workers
+    projects: list[int]
+
+
+@guarded
+def examine(settings: Settings) -> Health:
+    """Asks the Redis of `settings`. Raises StoreUnavailable when it does not answer."""
+    with connect(settings, retries=0) as client:
+        began = time.time()
+        seconds, micro = client.time()
+        clock = seconds + micro / 1e6 - (began + time.time()) / 2
+        info = client.info()
+        return Health(
+            version=f"{info.get('server_name', 'redis')} {info['redis_version']}",
+            problems=find_problems(client),
+            writes_ok=info.get("aof_last_write_status", "ok") == "ok",
+            clock_ahead=clock,
+            memory_bytes=int(info["used_memory"]),
+            workers=read_workers(client),
+            projects=ProjectStore(client).projects(),
+        )
