@@ -1,8 +1,9 @@
 -- One change of one annotation. All keys carry the project's hash tag.
--- KEYS: ex, ver, task, log, seq, tomb    ARGV: op, bytask prefix, annotation, ...
+-- KEYS: ex, ver, task, log, seq, tomb, tasktomb    ARGV: op, bytask prefix, annotation (bury: task), ...
 --   upsert: version, task, value ("" teaches nothing), before (restore: only tombstones older than this, else "")
 --   delete: before ("" always, else only when the last change is not after this seq)
-local ex, ver, task, log, seq, tomb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+--   bury: a task; returns its annotations, which are still to be deleted
+local ex, ver, task, log, seq, tomb, tasktomb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local op, prefix, id = ARGV[1], ARGV[2], ARGV[3]
 
 local function changed()
@@ -12,6 +13,12 @@ end
 local function clock()
   local now = redis.call('TIME')
   return now[1] * 1000000 + now[2]
+end
+
+if op == 'bury' then
+  -- Label Studio names the task only: an annotation of it that is still under way must find it gone.
+  redis.call('ZADD', tasktomb, clock(), id)
+  return redis.call('SMEMBERS', prefix .. id)
 end
 
 if op == 'delete' then
@@ -33,11 +40,15 @@ if op == 'delete' then
 end
 
 local version, owner, value, before = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
-local buried = redis.call('ZSCORE', tomb, id)
-if buried then
-  if before == '' or tonumber(buried) >= tonumber(before) then return 'deleted' end
-  redis.call('ZREM', tomb, id)
+local function is_gone(graves, name)
+  local buried = redis.call('ZSCORE', graves, name)
+  if not buried then return false end
+  if before == '' or tonumber(buried) >= tonumber(before) then return true end
+  redis.call('ZREM', graves, name)
+  return false
 end
+
+if is_gone(tasktomb, owner) or is_gone(tomb, id) then return 'deleted' end
 local present = redis.call('HGET', ver, id)
 local stored = redis.call('HGET', ex, id)
 if present then

@@ -63,10 +63,10 @@ class ExampleStore:
 
     @guarded
     def remove_tasks(self, project: int, tasks: Iterable[int]) -> list[str]:
-        """Delete all annotations of these tasks."""
+        """Delete and bury all annotations of these tasks, also those whose first event is still under way."""
         pipeline = self._redis.pipeline(transaction=False)
         for task in tasks:
-            pipeline.smembers(f"{self._prefix(project)}{task}")
+            self._script(keys=_keys(project), args=["bury", self._prefix(project), task], client=pipeline)
         found = sorted({int(item) for members in pipeline.execute() for item in members})
         return self._run(project, [["delete", self._prefix(project), item, ""] for item in found])
 
@@ -147,7 +147,7 @@ class ExampleStore:
         return str(seconds * 1_000_000 + micro)
 
     def _run(self, project: int, calls: Sequence[Sequence[Any]]) -> list[str]:
-        keys = [project_key(project, name) for name in ("ex", "ver", "task", "log", "seq", "tomb")]
+        keys = _keys(project)
         if len(calls) == 1:
             return [str(self._script(keys=keys, args=calls[0]))]
         outcomes: list[str] = []
@@ -160,6 +160,11 @@ class ExampleStore:
 
     def _prefix(self, project: int) -> str:
         return project_key(project, "bytask:")
+
+
+def _keys(project: int) -> list[str]:
+    """What examples.lua works on."""
+    return [project_key(project, name) for name in ("ex", "ver", "task", "log", "seq", "tomb", "tasktomb")]
 
 
 def _encode(record: ExampleRecord) -> str:

@@ -22,6 +22,9 @@ MOST = 400
 WRONG = 0.2
 """Share of corrections that are none: with more of them no fine-tune would ever be accepted."""
 
+FRESH = 0.4
+"""Share of changes to one of the newest annotations."""
+
 ACTIONS = {"create": 42, "bulk": 4, "update": 26, "skip": 4, "delete": 13, "delete tasks": 7, "train": 0.4}
 SPOILT = {"lost": 0.01, "late": 0.15, "twice": 0.04}
 """Shares of deliveries that never leave, that leave up to 1.5 s late (and so in another order), that arrive twice."""
@@ -79,7 +82,9 @@ class Annotators:
             return self._truth.create(project, [next(self._rows) for _ in range(self._random.randint(5, 40))])
         if action == "train":
             return self._truth.train(project)
-        return self._change(action, self._random.sample(annotated, self._random.choice((1, 1, 1, 2, 5))))
+        # Some of the newest: their first event may still be under way.
+        among = annotated[-8:] if self._random.random() < FRESH else annotated
+        return self._change(action, self._random.sample(among, self._random.choice((1, 1, 1, 2, 5))))
 
     def _change(self, action: str, tasks: list[Task]) -> Change:
         if action == "delete":

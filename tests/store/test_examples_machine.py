@@ -29,7 +29,8 @@ def record_of(annotation: int, at: int, label: str | None) -> ExampleRecord:
 
 
 class ExampleMachine(RuleBasedStateMachine):
-    """`newest` is what Label Studio would list: annotation -> record; `buried` was deleted there."""
+    """`newest` is what Label Studio would list: annotation -> record; `buried` (annotations) and `buried_tasks` were
+    deleted there."""
 
     @initialize()
     def start(self) -> None:
@@ -37,12 +38,16 @@ class ExampleMachine(RuleBasedStateMachine):
         self.stores._redis.flushall()
         self.newest: dict[int, ExampleRecord] = {}
         self.buried: set[int] = set()
+        self.buried_tasks: set[int] = set()
         self.changed: set[int] = set()
         self.published = 0
 
     def teardown(self) -> None:
         if hasattr(self, "stores"):
             self.stores.close()
+
+    def _is_gone(self, annotation: int) -> bool:
+        return annotation in self.buried or 100 + annotation % 3 in self.buried_tasks
 
     def _visible(self, annotation: int) -> Any:
         record = self.newest.get(annotation)
@@ -52,8 +57,8 @@ class ExampleMachine(RuleBasedStateMachine):
     def deliver(self, annotation: int, at: int, label: str | None, copies: int) -> None:
         record = record_of(annotation, at, label)
         outcomes = self.stores.examples.upsert_many(7, [record] * copies)
-        assert not set(outcomes[1:]) & {"stored", "cleared", "deleted"} or annotation in self.buried, "I1"
-        if annotation in self.buried:
+        assert not set(outcomes[1:]) & {"stored", "cleared", "deleted"} or self._is_gone(annotation), "I1"
+        if self._is_gone(annotation):
             assert set(outcomes) == {"deleted"}
             return
         known = self.newest.get(annotation)
@@ -78,6 +83,7 @@ class ExampleMachine(RuleBasedStateMachine):
     @rule(task=st.integers(100, 102))
     def delete_task(self, task: int) -> None:
         self.stores.examples.remove_tasks(7, [task])
+        self.buried_tasks.add(task)
         for annotation in [a for a, record in self.newest.items() if record.task == task]:
             if self._visible(annotation) is not None:
                 self.changed.add(annotation)
@@ -100,6 +106,7 @@ class ExampleMachine(RuleBasedStateMachine):
                 self.changed.add(record.annotation)
             self.newest[record.annotation] = record
             self.buried.discard(record.annotation)
+            self.buried_tasks.discard(record.task)
 
     @rule()
     def train_and_publish(self) -> None:
