@@ -7,6 +7,7 @@ from typing import Any
 from backend.consensus import label_keys
 from backend.errors import BadRequest, Conflict, LabelStudioError, NotFound
 from backend.labelstudio.config import skipped_controls
+from backend.log_context import bind_project
 from backend.services import Services
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
@@ -18,6 +19,7 @@ def require_project(services: Services, project: int) -> int:
     """The id of a known project. Raises NotFound."""
     if not services.stores.projects.knows(project):
         raise NotFound(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
+    bind_project(project)
     return project
 
 

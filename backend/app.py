@@ -12,6 +12,7 @@ from backend import auth
 from backend.api import admin, explaining, labelstudio, operations, suspects
 from backend.api.payloads import error_reply, reply
 from backend.errors import BackendError, PayloadTooLarge, StoreUnavailable
+from backend.log_context import begin_request
 from backend.services import Services
 from model.errors import ModelError
 
@@ -34,6 +35,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
     @app.before_request
     def begin() -> None:
         g.began = time.perf_counter()
+        g.request_id = begin_request(request.headers.get("X-Request-ID", ""))
         auth.check(services, request)
 
     @app.after_request
@@ -43,6 +45,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
         if response.status_code >= 400 and route.startswith("/webhook"):
             services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
+        response.headers["X-Request-ID"] = g.get("request_id", "")
         response.headers["X-Content-Type-Options"] = "nosniff"
         response.headers["Cache-Control"] = "no-store"
         return response

@@ -1,4 +1,4 @@
-"""One JSON object a log line, with what must never be in a log taken out."""
+"""One JSON object a log line, with what must not be in a log taken out; JSON escapes control characters."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ HIDDEN = "***"
 
 
 def configure_logs(settings: Settings, process: str) -> None:
-    """Everything goes to stderr as JSON: time, level, process, logger, event. Values of secret settings never show."""
+    """Everything goes to stderr as JSON: time, level, process, logger, event, and the ids of its request or job.
+    Values of secret settings never show."""
     import structlog
 
     secrets = [value for value in secret_values(settings) if len(value) >= 4]
@@ -27,6 +28,7 @@ def configure_logs(settings: Settings, process: str) -> None:
         return {name: hide(name, value, secrets) for name, value in event.items()}
 
     shared: list[Any] = [
+        structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

@@ -18,6 +18,7 @@ from typing import Any
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.worker import wait_for_redis
+from backend.log_context import about
 from backend.logs import configure_logs
 from backend.settings import Settings
 from backend.store.jobs import ATTEMPTS
@@ -70,7 +71,8 @@ class Scheduler:
         self._find_lost_projects()
         for project in self.stores.projects.projects():
             try:
-                self._tend(project)
+                with about(project=project):
+                    self._tend(project)
             except StoreUnavailable:
                 raise
             except (BackendError, OSError, ValueError):

@@ -50,6 +50,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "keepalive": 30,
         "accesslog": None,
         "errorlog": "-",
+        "logger_class": "backend.gunicorn_logs.JsonLogger",
         "loglevel": "warning",
         "limit_request_line": 4094,
         "worker_tmp_dir": None,

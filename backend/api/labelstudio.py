@@ -14,6 +14,7 @@ from backend.intake import remember_config, start_training, store_task_annotatio
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
+from backend.log_context import bind_project
 from backend.services import Services
 
 blueprint = Blueprint("labelstudio", __name__)
@@ -77,6 +78,7 @@ def webhook(secret: str = "") -> Response:
     """Stores what happened, then answers."""
     wired = services()
     event = parse_webhook(read_body())
+    bind_project(event.project)
     wired.metrics.events.labels(event.action if event.action in KNOWN_ACTIONS else "other").inc()
     wired.metrics.last_event.set_to_current_time()
     try:
@@ -115,4 +117,6 @@ def job_status() -> Response:
 
 def _project(body: dict[str, Any]) -> int | None:
     """The project id; None when the body has none, as in tools that only try a backend out."""
-    return None if body.get("project") in (None, "") else read_project_id(body["project"])
+    project = None if body.get("project") in (None, "") else read_project_id(body["project"])
+    bind_project(project)
+    return project

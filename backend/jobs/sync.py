@@ -46,6 +46,7 @@ def resync(project: int) -> str:
         stores.trouble.clear(project, "sync")
     outcome["seconds"] = round(time.monotonic() - began, 2)
     stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
+    stores.tallies.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGED, "removed")})
     log.info("resync project=%s %s", project, outcome)
     return str(outcome.get("error", "done"))
 
@@ -73,7 +74,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
     if not (settings.label_studio_url and key):
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with LabelStudioClient(settings.label_studio_url, key) as client:
-        since, clock = stores.examples.seq(project), stores.examples.clock()
+        since, clock = stores.examples.seq(project), stores.examples.clock(project)
         config = str(client.project(project).get("label_config") or "")
         spec = parse_label_config(config)
         changed_config = stores.projects.save_config(project, config)

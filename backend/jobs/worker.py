@@ -12,6 +12,7 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from backend.errors import StoreUnavailable
+from backend.jobs.accounting import account
 from backend.jobs.context import Context, context
 from backend.logs import configure_logs
 from backend.settings import Settings
@@ -34,13 +35,23 @@ class Worker(SimpleWorker):
     def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
         """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
         limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
-        with context().deadline.within(limit):
-            return bool(super().perform_job(job, queue, execution))
+        with context().deadline.within(limit), account(context().stores.tallies, *_facts(job)) as entry:
+            done = bool(super().perform_job(job, queue, execution))
+            entry.returned = job.returned if done else None
+        return done
 
     def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""
         context().stopping = True
         super().request_stop(signum, frame)
+
+
+def _facts(job: Any) -> tuple[str, list[Any], str, Any]:
+    """Function, arguments, id and the request behind a job; whatever somebody wrote into Redis, no exception."""
+    try:
+        return str(job.func_name), list(job.args), str(job.id), job.meta.get("request")
+    except Exception:  # RQ refuses it in a moment, and says why
+        return "", [], str(job.id), None
 
 
 def run_learner(settings: Settings) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from backend.encoders import Encoders
 from backend.errors import NotReady, StoreUnavailable
+from backend.log_context import about
 from backend.metrics import Metrics
 from backend.serving.adapting import adapt
 from backend.settings import Settings
@@ -144,7 +145,8 @@ class Registry:
         for project, version in self._pointers.items():
             present = self._models.get(project)
             if (present is None or present.version != version) and self._may_try(project, version):
-                self._load(project, version)
+                with about(project=project):
+                    self._load(project, version)
         for project in set(self._models) - set(self._pointers):
             # Redis has lost its data: what is in memory goes on serving until the pointer is restored.
             log.debug("no live pointer project=%s", project)

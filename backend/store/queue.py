@@ -15,6 +15,7 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.log_context import current_request
 from backend.settings import Settings
 from backend.store.connection import Client, guarded
 
@@ -44,6 +45,14 @@ class ForbiddenJob(Exception):
 
 class AllowedJob(Job):
     """A job that only ever runs a function of FUNCTIONS, with no callback."""
+
+    returned: Any = None
+    """What the function returned; None when it has not, or an exception came."""
+
+    def perform(self) -> Any:
+        """Runs the function."""
+        self.returned = super().perform()
+        return self.returned
 
     @property
     def func(self) -> Any:
@@ -84,6 +93,7 @@ class JobQueue:
             timeout=self._limits[function],
             result_ttl=60,
             failure_ttl=24 * 3600,
+            meta={"request": request} if (request := current_request()) else None,
             retry=rq.Retry(max=retries) if retries else None,  # at once: waiting would need RQ's scheduler process
         )
         return str(job.id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.settings import Settings
-from backend.store.connection import Client, connect, guarded, verify
+from backend.store.connection import SECONDS, Client, connect, guarded, verify
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
@@ -11,6 +11,7 @@ from backend.store.keys import SCHEDULER_LEASE
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue, time_limits
 from backend.store.suspects import SuspectStore
+from backend.store.tallies import TallyStore
 from backend.store.trouble import TroubleStore
 from backend.store.versions import VersionStore
 
@@ -18,10 +19,11 @@ from backend.store.versions import VersionStore
 class Stores:
     """The example store and its neighbours. Opening sends nothing; `verify` does."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, seconds: float = SECONDS) -> None:
+        """`seconds`: how long one reply may take."""
         self.settings = settings
-        self._redis: Client = connect(settings)
-        self.queue = JobQueue(connect(settings, binary=True), time_limits(settings))
+        self._redis: Client = connect(settings, seconds=seconds)
+        self.queue = JobQueue(connect(settings, binary=True, seconds=seconds), time_limits(settings))
         self.examples = ExampleStore(self._redis)
         self.projects = ProjectStore(self._redis)
         self.versions = VersionStore(self._redis)
@@ -29,6 +31,7 @@ class Stores:
         self.suspects = SuspectStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
         self.trouble = TroubleStore(self._redis)
+        self.tallies = TallyStore(self._redis)
 
     def verify(self) -> list[str]:
         """Problems that were accepted. Raises StoreUnavailable for a Redis that is away or could lose labels."""

@@ -1,0 +1,65 @@
+"""What is written down of every job, whatever it does: whose log lines it writes, how it ended, how long it took."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from backend.errors import StoreUnavailable
+from backend.log_context import about, sane_id
+from backend.store.queue import REFIT, SYNC, TRAIN
+from backend.store.tallies import TallyStore
+
+log = logging.getLogger(__name__)
+
+KINDS = {REFIT: "refit", SYNC: "sync", TRAIN: "train"}
+
+OUTCOMES = {
+    "refit": ("published", "unchanged", "pinned", "superseded", "no config", "unusable config", "waits", "failed"),
+    "sync": ("done", "waits"),
+    "train": ("done", "rejected", "failed", "cancelled", "stopped", "crashed", "fenced", "waits"),
+}
+"""First words of what the job functions return; a reconciliation returns what went wrong."""
+
+
+@dataclass
+class Account:
+    """One job. `returned`: what its function did, None for an exception."""
+
+    kind: str
+    returned: Any = None
+
+
+@contextmanager
+def account(tallies: TallyStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
+    """Within, log lines carry the job's ids; afterwards it is counted. `request`: the id of who asked for it."""
+    opened, began = Account(KINDS.get(function, "unknown")), time.monotonic()
+    with about(**ids_of(opened.kind, args, job), request=sane_id(request)):
+        try:
+            yield opened
+        finally:
+            outcome = outcome_of(opened.kind, opened.returned)
+            with suppress(StoreUnavailable):
+                tallies.count_job(opened.kind, outcome, time.monotonic() - began)
+
+
+def ids_of(kind: str, args: Sequence[Any], job: str) -> dict[str, int | str]:
+    """`job` and `project`. A training has an id of its own, `train-<project>-…`, which people see."""
+    first = args[0] if args else ""
+    if kind == "train":
+        match = re.match(r"train-(\d+)-", str(first))
+        return {"job": sane_id(first) or sane_id(job), "project": int(match[1]) if match else 0}
+    return {"job": sane_id(job), "project": first if isinstance(first, int) else 0}
+
+
+def outcome_of(kind: str, returned: Any) -> str:
+    """One of a few words, so that series stay few."""
+    if not isinstance(returned, str):
+        return "failed"
+    found = next((word for word in OUTCOMES.get(kind, ()) if returned.startswith(word)), None)
+    return found.replace(" ", "_") if found else "failed"
