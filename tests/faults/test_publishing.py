@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
-
-import pytest
 
 from backend.jobs.refit import refit
 from backend.settings import Settings

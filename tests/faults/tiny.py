@@ -1,7 +1,7 @@
 """A tiny random encoder for tests in which only the plumbing matters, and steps that run in processes of their own.
 
-Import the fixtures; `settings` then goes before the shared one. The processes are forked by multiprocessing's fork server,
-which has loaded the libraries once: each costs a few hundredths of a second, and may be killed.
+Import the fixtures; `settings` then goes before the shared one. The processes are forked by multiprocessing's fork
+server, which has loaded the libraries once: each costs a few hundredths of a second, and may be killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ LETTERS_OF = {"a": "abcd", "e": "efgh"}
 PROJECT = 7
 
 fork = multiprocessing.get_context("forkserver")
-fork.set_forkserver_preload(["backend.jobs.refit", "backend.jobs.train", "backend.app", "model.learning", "model.live"])
+LIBRARIES = ("sklearn.linear_model", "sklearn.feature_extraction.text", "scipy.optimize", "transformers", "tokenizers")
+fork.set_forkserver_preload(
+    [*LIBRARIES, "backend.jobs.refit", "backend.jobs.train", "backend.app", "model.learning", "model.live"]
+)
 
 
 def build_tiny(directory: Path) -> Path:

@@ -21,12 +21,6 @@ def queued(context: Any) -> int:
     return int(context.stores.queue.length("backend.jobs.refit.refit"))
 
 
-def test_only_one_scheduler_is_active(context: Any, scheduler: Scheduler) -> None:
-    assert scheduler.tick() and not Scheduler(context).tick()
-    scheduler.leave()
-    assert Scheduler(context).tick()
-
-
 def test_a_refit_that_was_lost_with_the_queue_is_asked_for_again(
     context: Any, scheduler: Scheduler, labels: Labels
 ) -> None:
