@@ -15,6 +15,7 @@ from backend.serving.instruments import Instruments
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings import Settings
+from backend.store.connection import WEB_SECONDS
 from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments
 from backend.threads import cores
@@ -46,7 +47,7 @@ class Services:
 
 def build_services(settings: Settings) -> Services:
     """Start threads and begin to load; returns at once."""
-    stores, metrics = Stores(settings), Metrics()
+    stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
     registry = Registry(settings, stores.projects, stores.versions, metrics)
     threads = settings.predict_threads or cores()
     background = Background(stores, settings.pool_size)

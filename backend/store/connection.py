@@ -20,7 +20,11 @@ Client = Any
 """A redis.Redis. Its annotations say `bytes | str` everywhere; decode_responses, which settles it, they cannot see."""
 
 SECONDS = 5.0
-"""How long one command may take. Label Studio gives up on a webhook after 1 s, but the label is stored all the same."""
+"""How long one reply may take for processes that nobody waits for."""
+
+WEB_SECONDS = 0.8
+"""The same for the web process: Label Studio gives up on a webhook after 1 s, and a Redis that hangs must not hold all
+threads. What was sent before may be applied all the same: the event counts as missed, and a reconciliation tells."""
 
 
 def connect(
@@ -33,8 +37,9 @@ def connect(
         decode_responses=not binary,
         socket_timeout=None if blocking else seconds,
         socket_connect_timeout=0.5,
-        # A lost connection is tried again at once: every script may be applied twice.
-        retry=Retry(ConstantBackoff(0.05), retries),
+        # A lost connection is tried again at once, since every script may be applied twice. A Redis that hangs is not:
+        # each try would wait as long as the first.
+        retry=Retry(ConstantBackoff(0.05), retries, supported_errors=(redis.ConnectionError,)),
         health_check_interval=0,
         client_name="understudy",
     )

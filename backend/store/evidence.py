@@ -13,6 +13,10 @@ KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""
 
 
+BATCH = 500
+"""Tasks asked for in one transaction: Redis answers nobody else meanwhile."""
+
+
 class EvidenceStore:
     """Rows of `{"version", "tuned", "control", "annotation", "labels", "confidence", "correct", "log_loss", "served",
     "alone", "at"}`, oldest first. Rows of earlier releases lack `tuned`, `served` and `alone`."""
@@ -71,12 +75,16 @@ class EvidenceStore:
         An answer that is changed, or joined by a second annotator's, is no new task."""
         if not tasks:
             return {}
-        key = project_key(project, "seen")
-        pipeline = self._redis.pipeline(transaction=True)
-        for task in tasks:
-            pipeline.hsetnx(key, str(task), seq)
-        pipeline.hmget(key, [str(task) for task in tasks])
-        return dict(zip(tasks, map(int, pipeline.execute()[-1]), strict=True))
+        key, names = project_key(project, "seen"), list(tasks)
+        found: dict[int, int] = {}
+        for start in range(0, len(names), BATCH):
+            portion = names[start : start + BATCH]
+            pipeline = self._redis.pipeline(transaction=True)
+            for task in portion:
+                pipeline.hsetnx(key, str(task), seq)
+            pipeline.hmget(key, [str(task) for task in portion])
+            found.update(zip(portion, map(int, pipeline.execute()[-1]), strict=True))
+        return found
 
     @guarded
     def save_survey(self, project: int, survey: Mapping[str, Any]) -> None:

@@ -1,8 +1,9 @@
 -- One change of one annotation. All keys carry the project's hash tag.
--- KEYS: ex, ver, task, log, seq, tomb, tasktomb    ARGV: op, bytask prefix, annotation (bury: task), ...
+-- KEYS: ex, ver, task, log, seq, tomb, tasktomb, clock    ARGV: op, bytask prefix, annotation (bury: task), ...
 --   upsert: version, task, value ("" teaches nothing), before (restore: only tombstones older than this, else "")
 --   delete: before ("" always, else only when the last change is not after this seq)
 --   bury: a task; returns its annotations, which are still to be deleted
+--   clock: a reading of the clock that tombstones are stamped with
 local ex, ver, task, log, seq, tomb, tasktomb = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6], KEYS[7]
 local op, prefix, id = ARGV[1], ARGV[2], ARGV[3]
 
@@ -11,9 +12,16 @@ local function changed()
 end
 
 local function clock()
+  -- Never twice the same and never backwards, whatever is done to the machine's clock (a hybrid logical clock, Kulkarni
+  -- et al. 2014): what is deleted after a listing began has the later stamp, so that the listing does not revive it.
   local now = redis.call('TIME')
-  return now[1] * 1000000 + now[2]
+  local micro = math.max(now[1] * 1000000 + now[2], tonumber(redis.call('GET', KEYS[8]) or '0') + 1)
+  local text = string.format('%.0f', micro)
+  redis.call('SET', KEYS[8], text)
+  return text
 end
+
+if op == 'clock' then return clock() end
 
 if op == 'bury' then
   -- Label Studio names the task only: an annotation of it that is still under way must find it gone.

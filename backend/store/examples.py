@@ -24,7 +24,8 @@ CHANGED = frozenset({"stored", "cleared", "deleted"})
 """Outcomes that a model should hear of."""
 
 BATCH = 500
-"""Scripts sent in one go: bounds the memory of the reply, and keeps Redis answering others in between."""
+"""Scripts sent, or values read, in one go: bounds the memory of a reply, and the milliseconds for which Redis answers
+nobody else (examples.lua works on one annotation or task at a time, since.lua on so many)."""
 
 
 @dataclass(frozen=True)
@@ -64,10 +65,13 @@ class ExampleStore:
     @guarded
     def remove_tasks(self, project: int, tasks: Iterable[int]) -> list[str]:
         """Delete and bury all annotations of these tasks, also those whose first event is still under way."""
-        pipeline = self._redis.pipeline(transaction=False)
-        for task in tasks:
-            self._script(keys=_keys(project), args=["bury", self._prefix(project), task], client=pipeline)
-        found = sorted({int(item) for members in pipeline.execute() for item in members})
+        buried, wanted = set(), list(tasks)
+        for start in range(0, len(wanted), BATCH):
+            pipeline = self._redis.pipeline(transaction=False)
+            for task in wanted[start : start + BATCH]:
+                self._script(keys=_keys(project), args=["bury", self._prefix(project), task], client=pipeline)
+            buried |= {int(item) for members in pipeline.execute() for item in members}
+        found = sorted(buried)
         return self._run(project, [["delete", self._prefix(project), item, ""] for item in found])
 
     def reconcile(
@@ -87,14 +91,16 @@ class ExampleStore:
         """All examples, and the seq that covers exactly them. Damaged records are left out and reported.
 
         Read by portions, so that Redis answers others in between: 100,000 in one reply keep every webhook waiting. What
-        changed meanwhile is read again, along with its seq, in one step."""
+        changed meanwhile is read again, the last of it along with its seq in one step."""
         keys = [project_key(project, name) for name in ("ex", "log", "seq")]
         before = self.seq(project)
         values: dict[str, str] = dict(self._redis.hscan_iter(keys[0], count=BATCH))
-        seq, ids, changed = self._since(keys=keys, args=[before])
-        values.update(zip(ids, changed, strict=True))
-        gone = {name for name, value in zip(ids, changed, strict=True) if not value}
-        values = {name: value for name, value in values.items() if name not in gone}
+        seq, whole = before, False
+        while not whole:
+            seq, ids, changed = self._since(keys=keys, args=[seq, BATCH])
+            values.update(zip(ids, changed, strict=True))
+            whole = len(ids) < BATCH
+        values = {name: value for name, value in values.items() if value}  # "": gone meanwhile
         records: list[ExampleRecord] = []
         damaged: list[int] = []
         for name in sorted(values, key=int):
@@ -128,7 +134,7 @@ class ExampleStore:
     @guarded
     def ids(self, project: int) -> set[int]:
         """Annotations known, also those that teach nothing (skipped, empty)."""
-        return {int(item) for item in self._redis.hkeys(project_key(project, "ver"))}
+        return {int(name) for name, _ in self._redis.hscan_iter(project_key(project, "ver"), count=BATCH)}
 
     @guarded
     def count(self, project: int) -> int:
@@ -141,10 +147,9 @@ class ExampleStore:
         return int(self._redis.get(project_key(project, "seq")) or 0)
 
     @guarded
-    def clock(self) -> str:
-        """Redis's own time in microseconds: what tombstones are stamped with."""
-        seconds, micro = self._redis.time()
-        return str(seconds * 1_000_000 + micro)
+    def clock(self, project: int) -> str:
+        """What tombstones are stamped with: Redis's time in microseconds, made to grow with every reading."""
+        return str(self._script(keys=_keys(project), args=["clock", self._prefix(project), ""]))
 
     def _run(self, project: int, calls: Sequence[Sequence[Any]]) -> list[str]:
         keys = _keys(project)
@@ -164,7 +169,7 @@ class ExampleStore:
 
 def _keys(project: int) -> list[str]:
     """What examples.lua works on."""
-    return [project_key(project, name) for name in ("ex", "ver", "task", "log", "seq", "tomb", "tasktomb")]
+    return [project_key(project, name) for name in ("ex", "ver", "task", "log", "seq", "tomb", "tasktomb", "clock")]
 
 
 def _encode(record: ExampleRecord) -> str:

@@ -12,7 +12,7 @@ from backend.store.keys import PROJECTS, project_key
 from model.spec import Document
 
 BATCH = 500
-"""Pool texts read in one go."""
+"""Pool texts read or written in one go."""
 
 _NOTE_SYNC = """
 -- KEYS: meta    ARGV: entry, marks that are covered ("" none, "*" all)
@@ -66,10 +66,12 @@ class ProjectStore:
         if room <= 0:
             return 0
         fresh = list(documents.items())[:room]
-        added = self._redis.hset(
-            key, mapping={str(task): json.dumps(dict(document), ensure_ascii=True) for task, document in fresh}
-        )
-        return int(added)
+        added = 0
+        for start in range(0, len(fresh), BATCH):
+            portion = fresh[start : start + BATCH]
+            values = {str(task): json.dumps(dict(document), ensure_ascii=True) for task, document in portion}
+            added += int(self._redis.hset(key, mapping=values))
+        return added
 
     @guarded
     def pool(self, project: int) -> dict[int, Document]:
@@ -93,8 +95,8 @@ class ProjectStore:
     def remove_from_pool(self, project: int, tasks: Iterable[int]) -> None:
         """Forget deleted tasks."""
         names = [str(task) for task in tasks]
-        if names:
-            self._redis.hdel(project_key(project, "pool"), *names)
+        for start in range(0, len(names), BATCH):
+            self._redis.hdel(project_key(project, "pool"), *names[start : start + BATCH])
 
     @guarded
     def mark_dirty(self, project: int, why: str) -> None:

@@ -93,7 +93,7 @@ class ExampleMachine(RuleBasedStateMachine):
     @rule(kept=st.sets(IDS))
     def resync(self, kept: set[int]) -> None:
         """A complete listing: holds `kept` of the known ones, and may show that a burial was false."""
-        since, clock = self.stores.examples.seq(7), self.stores.examples.clock()
+        since, clock = self.stores.examples.seq(7), self.stores.examples.clock(7)
         listed = [self.newest.get(a) or record_of(a, 30, "B") for a in sorted(kept)]
         self.stores.examples.reconcile(7, listed, since, clock)
         for annotation in set(self.newest) - kept:
