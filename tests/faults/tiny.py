@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -116,9 +117,17 @@ def enter(step: Callable[..., None], settings: Settings, *args: Any) -> None:
 
     module.current_settings = lambda: settings  # type: ignore[attr-defined]
     arm(settings.failpoint)
+    with log_of(settings).open("ab") as log:  # the fork server's own is that of the test which started it
+        os.dup2(log.fileno(), sys.stderr.fileno())
     use_one_thread()
     step(settings, *args)
     sys.exit(0)
+
+
+def log_of(settings: Settings) -> Path:
+    """What processes of their own say."""
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    return settings.data_dir / "apart.log"
 
 
 def armed(settings: Settings, failpoint: str) -> Settings:
