@@ -7,6 +7,7 @@ not depend on what happened to be cached. The store is bounded: when it is full 
 from __future__ import annotations
 
 import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,9 @@ _PAGE, _HEADER, _INDEX = 4096, 16, 256
 """LMDB keeps a value of this size on pages of its own; the index takes about 200 bytes an entry."""
 
 ROOM = 1.5
+LOCK_BYTES = 1 << 16
+"""512 readers of 64 bytes, and some."""
+
 BATCH = 256
 """Entries of one transaction."""
 
@@ -40,12 +44,42 @@ def text_key(text: Text) -> bytes:
     return xxhash.xxh3_128(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
 
 
+def _reserve_lock(path: Path) -> None:
+    """Takes the room for LMDB's lock file. LMDB makes it sparse and writes through a map: on a full disk the kernel
+    would kill the process (SIGBUS) where this raises OSError."""
+    with path.open("ab") as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, LOCK_BYTES)
+
+
+class _Absent:
+    """In place of an LMDB environment that cannot be made."""
+
+    def begin(self, **_: Any) -> Any:
+        raise lmdb.Error("the feature cache could not be made")
+
+    def info(self) -> dict[str, int]:
+        return {"last_pgno": -1}
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class FeatureCache:
-    """An LMDB file. Every method survives a full or damaged store: it then behaves like an empty one."""
+    """An LMDB file. Every method survives a full or damaged store: it then behaves like an empty one. So does a cache
+    whose file cannot be made at all, as on a full disk: every text is then encoded again, and nothing else is lost."""
 
     def __init__(self, path: Path, max_mb: int) -> None:
-        path.mkdir(parents=True, exist_ok=True)
         self._bytes = max_mb << 20
+        self._environment: Any = _Absent()
+        self._values = self._order = None
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            self._open_anew(path)
+        except (OSError, lmdb.Error) as error:
+            log.error("no feature cache, every text is encoded again: %s", error)
+
+    def _open_anew(self, path: Path) -> None:
         try:
             self._open(path)
         except lmdb.Error as error:
@@ -55,8 +89,9 @@ class FeatureCache:
             self._open(path)
 
     def _open(self, path: Path) -> None:
+        _reserve_lock(path / "lock.mdb")
         # More address space than is ever filled: deleting needs free pages, too.
-        self._environment = lmdb.open(
+        environment = lmdb.open(
             str(path),
             map_size=int(self._bytes * ROOM) + (64 << 20),
             max_dbs=2,
@@ -65,8 +100,8 @@ class FeatureCache:
             readahead=False,
             max_readers=512,
         )
-        self._values = self._environment.open_db(b"values")
-        self._order = self._environment.open_db(b"order", integerkey=False)
+        values, order = environment.open_db(b"values"), environment.open_db(b"order", integerkey=False)
+        self._environment, self._values, self._order = environment, values, order
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The stored bytes of each key, None where there are none."""
@@ -134,8 +169,11 @@ class FeatureCache:
             log.warning("feature cache stays full: %s", error)
 
     def __len__(self) -> int:
-        with self._environment.begin() as transaction:
-            return int(transaction.stat(self._values)["entries"])
+        try:
+            with self._environment.begin() as transaction:
+                return int(transaction.stat(self._values)["entries"])
+        except lmdb.Error:
+            return 0
 
     def bytes(self) -> int:
         """Of the file that are in use."""
