@@ -68,6 +68,8 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        for status in ("400", "401", "413", "429", "503"):
+            self.webhooks_refused.labels(status)  # from 0: Prometheus sees no increase in a series that begins at 1
         self.examples = Counter(
             "understudy_example_changes", "Outcomes of annotation changes.", ["outcome"], registry=self.registry
         )

@@ -25,6 +25,10 @@ SHOWN = 200
 """Projects with series of their own; all others together are `project="others"`."""
 
 
+RESYNCED = ("cleared", "deleted", "removed", "stored")
+"""Shown from 0 on: Prometheus sees no increase in a series that begins at 1."""
+
+
 class StoreInstruments(Collector):
     """A Prometheus collector that answers within seconds, also when Redis does not."""
 
@@ -95,7 +99,7 @@ def tally_metrics(tally: Tally) -> Iterator[Metric]:
     resynced = CounterMetricFamily(
         "understudy_resynced", "Annotations that a reconciliation put right.", labels=["outcome"]
     )
-    for outcome, count in sorted(tally.resynced.items()):
+    for outcome, count in sorted({**dict.fromkeys(RESYNCED, 0.0), **tally.resynced}.items()):
         resynced.add_metric([outcome], count)
     yield resynced
 

@@ -23,6 +23,9 @@ READ_SECONDS = 3.0
 
 BATCH = 100
 
+READ = 9
+"""Replies per project in the first round trip."""
+
 END = ":failures"
 """Of the fields in `trouble`: `<kind>:failures`."""
 
@@ -96,13 +99,13 @@ class OverviewReader:
         pipeline = self._redis.pipeline(transaction=False)
         for project in projects:
             pipeline.hlen(project_key(project, "ex"))
-            for name in ("seq", "trained", "fitted", "job"):
+            for name in ("seq", "trained", "fitted", "job", "pinned"):
                 pipeline.get(project_key(project, name))
             pipeline.lindex(project_key(project, "hist"), 0)
             pipeline.hmget(project_key(project, "meta"), "sync", "dirty")
             pipeline.hgetall(project_key(project, "trouble"))
         replies = pipeline.execute()
-        rows = [replies[start : start + 8] for start in range(0, len(replies), 8)]
+        rows = [replies[start : start + READ] for start in range(0, len(replies), READ)]
         for project, row in zip(projects, rows, strict=True):
             pipeline.zcount(project_key(project, "log"), f"({int(row[2] or 0)}", "+inf")
             pipeline.hmget(job_key(row[4] or ""), "status", "started_at")
@@ -112,7 +115,7 @@ class OverviewReader:
 
 
 def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | None]) -> ProjectState:
-    examples, seq, _, fitted, _, moved, (sync, dirty), trouble = row
+    examples, seq, _, fitted, _, pinned, moved, (sync, dirty), trouble = row
     last = json.loads(sync or "{}")
     status, started = job
     running = bool(status) and status not in OVER
@@ -120,7 +123,7 @@ def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | N
         project=project,
         examples=int(examples),
         pending=int(pending),
-        unlearned=max(0, int(seq or 0) - int(fitted or 0)),
+        unlearned=0 if pinned else max(0, int(seq or 0) - int(fitted or 0)),
         published_at=float(json.loads(moved or "{}").get("at", 0)),
         synced_at=float(last.get("ok_at", 0 if last.get("error") else last.get("at", 0))),
         drift=int(last.get("drift", last.get("changed", 0))),
