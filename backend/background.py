@@ -27,6 +27,7 @@ class Background:
 
     def __init__(self, stores: Stores, limit: int) -> None:
         self._stores, self._limit = stores, limit
+        self.watch = stores.watch()
         self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING)
         self._missed: dict[int | None, str] = {}
         self._guard = threading.Lock()
@@ -70,6 +71,8 @@ class Background:
             if batch is None:
                 return
             try:
+                if "safe" in self.watch.look():
+                    self.note_missed(None, "Redis was not safe for a while")
                 self._mark_missed()
                 if batch[1]:
                     self._store_pool(*batch)

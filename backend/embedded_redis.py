@@ -64,8 +64,12 @@ def write_config(settings: Settings, server: Path) -> Path:
             f"{directory} holds data of Redis 7 or newer, which {server} cannot read: it would start empty. "
             "Install a redis-server of version 7 or newer."
         )
-    path = directory / "redis.conf"
-    path.write_text(config_text(directory, settings.redis_socket), encoding="utf-8")
+    path, text = directory / "redis.conf", config_text(directory, settings.redis_socket)
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        # Never half a file, and none at all on a full disk, where an old one does: an empty one is an unsafe Redis.
+        scratch = path.with_suffix(f".{os.getpid()}")
+        scratch.write_text(text, encoding="utf-8")
+        scratch.replace(path)
     return path
 
 

@@ -59,14 +59,16 @@ class Scheduler:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._cleaned = time.monotonic()
         self._active = False
+        self._watch = self.stores.watch()
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""
         if not self.stores.hold_lease(self.owner, max(10.0, 4 * self.settings.scheduler_seconds)):
             self._active = False
             return False
-        if not self._active:
-            self._take_over()
+        restarted = "restarted" in self._watch.look()
+        if restarted or not self._active:
+            self._take_over("Redis was restarted or failed over" if restarted else "understudy was started")
             self._active = True
         self._find_lost_projects()
         for project in self.stores.projects.projects():
@@ -152,10 +154,16 @@ class Scheduler:
         is_old = not float(last.get("at", 0)) <= now < float(last.get("next", 0))
         return is_old or bool(last.get("error")) or bool(self.stores.projects.dirty(project))
 
-    def _take_over(self) -> None:
-        """At the start: what was sent to a backend that did not run, Label Studio does not send again."""
+    def _take_over(self, why: str) -> None:
+        """At the start: what was sent to a backend that did not run, Label Studio does not send again. And a Redis that
+        was restarted, restored or failed over may have gone back in time: what it lacks is in Label Studio, and the
+        names that it has forgotten are on disk."""
+        from model.versions import names_on_disk, version_order
+
         for project in self.stores.projects.projects():
-            self.stores.projects.mark_dirty(project, "understudy was started")
+            self.stores.projects.mark_dirty(project, why)
+            names = names_on_disk(self.settings.models_dir, project)
+            self.stores.versions.seed_counters(project, [version_order(name) for name in names])
 
     def _find_lost_projects(self) -> None:
         """Projects with versions on disk that Redis knows nothing of: it lost its data, Label Studio has the labels."""
@@ -166,13 +174,13 @@ class Scheduler:
 
     def _restore(self, project: int) -> None:
         """Point at the newest published version on disk when Redis has lost its pointer."""
-        from model.versions import list_versions, version_order
+        from model.versions import list_versions, names_on_disk, version_order
 
-        manifests = list_versions(self.settings.models_dir, project)
-        if not manifests:
+        names = names_on_disk(self.settings.models_dir, project)
+        if not names:
             return
-        self.stores.versions.seed_counters(project, [version_order(manifest.version) for manifest in manifests])
-        newest = [m for m in manifests if m.status == "published"]
+        self.stores.versions.seed_counters(project, [version_order(name) for name in names])
+        newest = [m for m in list_versions(self.settings.models_dir, project) if m.status == "published"]
         latest = max(newest, key=lambda m: (m.created_at, version_order(m.version)), default=None)
         if latest is not None:
             # Sequence numbers begin anew, so the restored model counts as fitted on nothing.

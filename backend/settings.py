@@ -31,7 +31,13 @@ class Settings(BaseSettings):
     port: int = Field(9090, ge=1, le=65535, description="Port the web process listens on.")
     public_url: str = Field("", description="URL Label Studio reaches this backend at; default http://HOST:PORT.")
     data_dir: Path = Field(Path(".understudy"), description="Everything written on disk lives here.")
-    redis_url: str = Field("", description="Redis to use; empty starts an embedded one under DATA_DIR.")
+    redis_url: str = Field(
+        "",
+        repr=False,
+        description="Redis to use; empty starts an embedded one under DATA_DIR. redis://[user:password@]host:port/db, "
+        "rediss:// (TLS), unix:///path?db=0 or redis+sentinel://host:port,host:port/service/db.",
+    )
+    redis_ca_file: str = Field("", description="Certificates (PEM) that vouch for a rediss:// server; empty: public.")
     allow_unsafe_redis: bool = Field(
         False, description="Accept a Redis without appendfsync always and noeviction (labels can be lost)."
     )

@@ -32,6 +32,8 @@ def run_web(settings: Settings) -> None:
             configure_logs(settings, "web")
             services = build_services(settings)
             _verify_store(services)
+            # Whatever Label Studio sent while no web process ran, it does not send again.
+            services.background.note_missed(None, "the web process was started")
             keep_heap_trimmed()
             return create_app(services)
 

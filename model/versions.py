@@ -133,6 +133,12 @@ def verify_version(directory: Path) -> Manifest:
     return manifest
 
 
+def names_on_disk(root: Path, project: int) -> list[str]:
+    """Names that are taken, by damaged versions, too."""
+    folder = root / str(int(project))
+    return [path.name for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
+
+
 def list_versions(root: Path, project: int) -> list[Manifest]:
     """Manifests of all readable versions of a project, oldest name first."""
     folder = root / str(int(project))

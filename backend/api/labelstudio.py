@@ -82,7 +82,9 @@ def webhook(secret: str = "") -> Response:
     wired.metrics.events.labels(event.action if event.action in KNOWN_ACTIONS else "other").inc()
     wired.metrics.last_event.set_to_current_time()
     try:
-        return reply(take_event(wired, event))
+        answer = take_event(wired, event)
+        wired.background.watch.require_safe()
+        return reply(answer)
     except StoreUnavailable:
         wired.background.note_missed(event.project or None, f"{event.action} came while Redis was away")
         raise

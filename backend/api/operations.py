@@ -7,17 +7,25 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from backend.api.labelstudio import services
 from backend.api.payloads import reply
+from backend.openapi import openapi
 
 blueprint = Blueprint("operations", __name__)
 
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """503 with a reason until models serve; then 200, with what could not be loaded."""
+    """503 with a reason until models serve; then 200, with what could not be loaded and how Redis could lose labels."""
     registry = services().registry
     if registry.not_ready:
         return reply({"ready": False, "reason": registry.not_ready}, 503)
-    return reply({"ready": True, "stale": registry.stale()})
+    problems = services().background.watch.problems
+    return reply({"ready": True, "stale": registry.stale(), "redis": problems})
+
+
+@blueprint.get("/openapi.json")
+def describe() -> Response:
+    """Every route as OpenAPI."""
+    return reply(openapi())
 
 
 @blueprint.get("/metrics")

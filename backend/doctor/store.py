@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.embedded_redis import OLDEST
 from backend.errors import StoreUnavailable
 from backend.settings import Settings
+from backend.store.address import shown_address
 from backend.store.health import Health, examine
 from backend.store.workers import Workers
 
@@ -36,13 +36,7 @@ def unreachable(settings: Settings, said: str) -> Verdict:
         remedy = (
             f"start `understudy up`, which runs it, or set DATA_DIR to where it runs; log: {settings.data_dir}/logs"
         )
-    return fail("redis", f"{shown_address(settings)}: {said}", remedy)
-
-
-def shown_address(settings: Settings) -> str:
-    """Where Redis is, without its password."""
-    parts = urlsplit(settings.effective_redis_url)
-    return f"{parts.scheme}://{parts.hostname or ''}{f':{parts.port}' if parts.port else ''}{parts.path}"
+    return fail("redis", f"{shown_address(settings.effective_redis_url)}: {said}", remedy)
 
 
 def judge_health(settings: Settings, health: Health) -> Iterator[Verdict]:
@@ -56,7 +50,7 @@ def judge_health(settings: Settings, health: Health) -> Iterator[Verdict]:
 def judge_version(settings: Settings, version: str, memory: int) -> Verdict:
     """6.2 is the oldest that works; 7 the oldest that is maintained."""
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
-    seen = f"{version} at {shown_address(settings)}, {memory / 2**20:.0f} MiB"
+    seen = f"{version} at {shown_address(settings.effective_redis_url)}, {memory / 2**20:.0f} MiB"
     if number < OLDEST:
         return fail("redis", seen, "use Redis 6.2 or newer, better 7, or Valkey")
     if number < (7, 0) and settings.redis_url:

@@ -12,6 +12,7 @@ from redis.retry import Retry
 
 from backend.errors import StoreUnavailable
 from backend.settings import Settings
+from backend.store.address import open_client
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
@@ -32,8 +33,8 @@ def connect(
 ) -> Client:
     """A client; nothing is sent yet. `binary`: replies as bytes (RQ). `blocking`: reads never time out. `seconds`: how
     long one reply may take."""
-    return redis.Redis.from_url(
-        settings.effective_redis_url,
+    return open_client(
+        settings,
         decode_responses=not binary,
         socket_timeout=None if blocking else seconds,
         socket_connect_timeout=0.5,

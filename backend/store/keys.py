@@ -11,6 +11,9 @@ ANNOUNCE = "understudy:announce"
 SCHEDULER_LEASE = "understudy:scheduler"
 """STRING with a time to live: which scheduler is the active one."""
 
+AUDIT = "understudy:audit"
+"""STREAM of what admins did."""
+
 TALLIES = "understudy:tallies"
 """HASH of counters that processes without a port add to, for /metrics."""
 

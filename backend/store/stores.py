@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from backend.settings import Settings
+from backend.store.audit import AuditStore
 from backend.store.connection import SECONDS, Client, connect, guarded, verify
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
@@ -14,6 +15,7 @@ from backend.store.suspects import SuspectStore
 from backend.store.tallies import TallyStore
 from backend.store.trouble import TroubleStore
 from backend.store.versions import VersionStore
+from backend.store.watch import RedisWatch
 
 
 class Stores:
@@ -32,10 +34,15 @@ class Stores:
         self.jobs = JobStore(self._redis, self.queue)
         self.trouble = TroubleStore(self._redis)
         self.tallies = TallyStore(self._redis)
+        self.audit = AuditStore(self._redis)
 
     def verify(self) -> list[str]:
         """Problems that were accepted. Raises StoreUnavailable for a Redis that is away or could lose labels."""
         return verify(self._redis, self.settings)
+
+    def watch(self) -> RedisWatch:
+        """Eyes of this process's own on the server behind all this."""
+        return RedisWatch(self._redis, self.settings)
 
     @guarded
     def hold_lease(self, owner: str, seconds: float) -> bool:

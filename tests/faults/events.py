@@ -1,4 +1,4 @@
-"""Webhook bodies for the fault tests: what an annotator's clicks in a project of the labels a and e make Label Studio send."""
+"""Webhook bodies for the fault tests: what clicks in a project of the labels a and e make Label Studio send."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ def truth() -> Truth:
 
 
 @pytest.fixture
-def settings(road: Path, truth: Truth, tmp_path: Path, tiny_base: Path) -> Iterator[Settings]:  # noqa: F811
+def settings(road: Path, truth: Truth, tmp_path: Path, tiny_base: Path) -> Iterator[Settings]:
     with StandIn(truth) as studio:
         api = {"label_studio_url": f"http://127.0.0.1:{studio.port}", "label_studio_api_key": TOKEN}
         yield tiny_settings(tmp_path / "data", f"unix://{road}?db=0", tiny_base, **api)
@@ -86,8 +86,8 @@ def test_row_09_redis_away_or_hanging_is_a_503_at_once_and_a_resync_brings_what_
 
 
 class Road:
-    """Passes bytes between a client and Redis. Armed, it kills Redis when it has done what a script asked, and before the
-    client hears of it."""
+    """Passes bytes between a client and Redis. Armed, it kills Redis when it has done what a script asked, and before
+    the client hears of it."""
 
     def __init__(self, path: Path, server: RedisServer) -> None:
         self.path, self.server, self.armed = path, server, False
@@ -188,7 +188,7 @@ def test_row_12_an_unsafe_redis_is_refused_at_the_start_or_loudly_accepted(
     stores = Stores(settings)
     for name, value in UNSAFE.items():
         stores._redis.config_set(name, value)
-    with pytest.raises(StoreUnavailable, match="could lose labels.*CONFIG SET") as refused:
+    with pytest.raises(StoreUnavailable, match=r"could lose labels.*CONFIG SET") as refused:
         wait_for_redis(Context(settings))
     assert all(f"{name} is {value!r}" in refused.value.message for name, value in UNSAFE.items())
     wait_for_redis(Context(settings.model_copy(update={"allow_unsafe_redis": True})))
@@ -232,7 +232,7 @@ class TestRow13:
             subprocess.run(["umount", "-l", str(folder)], check=True)
 
     @pytest.fixture
-    def settings(self, own_redis: RedisServer, tiny_base: Path) -> Settings:  # noqa: F811
+    def settings(self, own_redis: RedisServer, tiny_base: Path) -> Settings:
         return tiny_settings(own_redis.settings.data_dir, "", tiny_base)
 
     def test_row_13_a_full_disk_is_a_clear_503_predictions_go_on_and_room_is_all_it_needs(
@@ -273,5 +273,6 @@ def test_row_14_everything_is_flushed_predictions_go_on_and_all_of_it_is_rebuilt
     assert "lost" in context.stores.projects.dirty(PROJECT)
     assert resync(PROJECT) == "done"
     assert stored(context.stores) == set(truth.annotations(PROJECT))
-    assert refit(PROJECT) == "published"
+    assert refit(PROJECT) == "unchanged", "the restored version knows these labels"
+    assert context.stores.examples.pending(PROJECT) == 0
     assert send(client, "START_TRAINING").status_code == 200

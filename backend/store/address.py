@@ -1,0 +1,86 @@
+"""Where Redis is: one server (redis://, rediss:// with TLS, unix://), or a service that Sentinels know the primary of.
+
+`redis+sentinel://[user:password@]host[:26379],host2…/service[/db][?sentinel_username=…&sentinel_password=…]`, and
+`rediss+sentinel://` with TLS to both. Secrets stay in the environment: no process is started with this address.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import redis
+from redis.sentinel import Sentinel
+
+from backend.errors import SettingsError
+from backend.settings import Settings
+
+SENTINEL_PORT = 26379
+SCHEMES = ("redis", "rediss", "unix")
+
+REMEDY = (
+    "REDIS_URL is no address of a Redis. One of: redis://[user:password@]host:port/db, rediss://… (TLS), "
+    "unix:///path?db=0, redis+sentinel://host:port,host:port/service/db. In a password /, @, : and # are written "
+    "%2F, %40, %3A and %23"
+)
+"""Without what was found: a password that is not escaped ends up in the place of the port."""
+
+
+def open_client(settings: Settings, **options: Any) -> Any:
+    """A redis.Redis at REDIS_URL, or at the embedded server; sends nothing. Raises SettingsError."""
+    scheme = settings.effective_redis_url.partition("://")[0]
+    tls: dict[str, Any] = {}
+    if scheme.startswith("rediss") and settings.redis_ca_file:
+        tls["ssl_ca_certs"] = settings.redis_ca_file
+    try:
+        if scheme.endswith("+sentinel"):
+            return _open_behind_sentinel(settings.effective_redis_url, {**tls, **options})
+        return redis.Redis.from_url(settings.effective_redis_url, **tls, **options)
+    except (ValueError, TypeError):  # TypeError: an option in the query that does not exist
+        raise SettingsError(REMEDY, setting="REDIS_URL") from None
+
+
+def shown_address(url: str) -> str:
+    """`url` without user, password and options, for messages and logs."""
+    scheme, _, rest = url.partition("://")
+    place = rest.partition("?")[0]
+    head, slash, path = place.rpartition("@")[2].partition("/")
+    return f"{scheme}://{head}{slash}{path}"
+
+
+def _open_behind_sentinel(url: str, options: dict[str, Any]) -> Any:
+    parts = urlsplit(url)
+    if parts.scheme.removesuffix("+sentinel") not in SCHEMES[:2]:
+        raise ValueError(parts.scheme)
+    credentials, _, places = parts.netloc.rpartition("@")
+    service, _, database = parts.path.strip("/").partition("/")
+    hosts = [_split_host(place) for place in places.split(",") if place]
+    if not hosts or not service:
+        raise ValueError("hosts or service missing")
+    user, _, password = credentials.partition(":")
+    query = {name: values[0] for name, values in parse_qs(parts.query, strict_parsing=bool(parts.query)).items()}
+    own = {name: query.pop(f"sentinel_{name}", None) for name in ("username", "password")}
+    if query:
+        raise ValueError("unknown options")
+    common = {name: value for name, value in options.items() if name.startswith(("ssl", "socket"))}
+    if parts.scheme.startswith("rediss"):
+        common["ssl"] = options["ssl"] = True
+    # A Sentinel answers at once or not at all, also when the replies of the Redis may take for ever.
+    patience = {"socket_timeout": options.get("socket_connect_timeout"), "retry": options.get("retry")}
+    sentinel = Sentinel(hosts, sentinel_kwargs={**common, **own, **patience})
+    return sentinel.master_for(
+        service,
+        redis_class=redis.Redis,
+        db=int(database or 0),
+        username=unquote(user) or None,
+        password=unquote(password) or None,
+        **options,
+    )
+
+
+def _split_host(place: str) -> tuple[str, int]:
+    """`host`, `host:port` or `[::1]:port`."""
+    host, colon, port = place.rpartition(":")
+    if not colon or place.endswith("]"):
+        host, port = place, str(SENTINEL_PORT)
+    return host.strip("[]"), int(port)

@@ -1,0 +1,33 @@
+"""The actions of admins, kept as a stream: who, from where, what, on which project or job, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import AUDIT
+
+KEPT = 100_000
+"""Entries; about 20 MB."""
+
+MOST = 1000
+"""Entries read at once."""
+
+
+class AuditStore:
+    """Only ever added to. Its times are Redis's own, so that no admin's clock counts."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+
+    @guarded
+    def write(self, entry: Mapping[str, str]) -> None:
+        """One more; empty values are left out."""
+        kept = {name: value for name, value in entry.items() if value}
+        self._redis.xadd(AUDIT, kept, maxlen=KEPT, approximate=True)
+
+    @guarded
+    def read(self, count: int) -> list[dict[str, str | float]]:
+        """The last `count`, at most MOST, newest first; `at` in seconds since 1970."""
+        found = self._redis.xrevrange(AUDIT, count=min(count, MOST))
+        return [{"at": int(stamp.partition("-")[0]) / 1000, **entry} for stamp, entry in found]
