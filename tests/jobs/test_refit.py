@@ -47,19 +47,6 @@ def test_a_pinned_project_learns_nothing_until_it_is_released(context: Any, labe
     assert refit(PROJECT) == "published"
 
 
-def test_a_removed_label_is_quarantined_and_never_answered(context: Any, labels: Labels) -> None:
-    labels.add(0, 24)
-    refit(PROJECT)
-    gone = labels.rows[0][1]
-    context.stores.projects.save_config(PROJECT, choices_config([name for name in labels.names if name != gone]))
-    assert refit(PROJECT) == "published"
-    summary = context.stores.projects.summary(PROJECT)
-    assert summary["quarantined"]["label"][gone] >= 1
-    assert context.stores.examples.count(PROJECT) == 24, "kept in the store"
-    model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    assert gone not in model.labels("label")
-
-
 def test_a_refit_that_lost_the_race_changes_nothing(context: Any, labels: Labels, monkeypatch: Any) -> None:
     labels.add(0, 16)
     refit(PROJECT)

@@ -55,14 +55,6 @@ def test_a_training_ends_with_a_verdict_and_keeps_the_version(quick: Any, labels
     assert not (quick.settings.runs_dir / job).exists()
 
 
-def test_too_few_labels_fail_with_a_reason(quick: Any, labels: Labels) -> None:
-    labels.add(0, 1)
-    job = ask(quick)
-    assert train(job) == "failed"
-    assert "two classes" in quick.stores.jobs.get(job)["message"]
-    assert quick.stores.versions.live(PROJECT) is None
-
-
 def test_a_cancelled_training_stops_and_publishes_nothing(context: Any, labels: Labels) -> None:
     labels.add(0, 40)
     job = ask(context)

@@ -11,7 +11,6 @@ import pytest
 from backend.jobs.refit import refit
 from backend.labelstudio.config import parse_label_config
 from bench.rig import choices_config
-from model.versions import version_path
 from tests.jobs.conftest import PROJECT, Labels
 
 
@@ -47,42 +46,6 @@ def test_a_lost_announcement_is_made_up_for_by_polling(services: Any, labels: La
     wait_for(lambda: version(services) == "v0.2")
     labels.context.stores._redis.set(f"understudy:{{p{PROJECT}}}:live", "v0.1")  # moved, but nothing was said
     wait_for(lambda: version(services) == "v0.1", 5.0)
-
-
-def test_a_damaged_version_is_refused_and_the_old_one_serves_on(services: Any, labels: Labels, client: Any) -> None:
-    labels.add(0, 16)
-    refit(PROJECT)
-    wait_for(lambda: version(services) == "v0.1")
-    services.stores.versions.pin(PROJECT, "v0.1")
-    root = services.settings.models_dir
-    broken = version_path(root, PROJECT, "v0.2")
-    import shutil
-
-    shutil.copytree(version_path(root, PROJECT, "v0.1"), broken)
-    weights = broken / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-7])
-    services.stores.versions.publish(PROJECT, "v0.2", expected="v0.1", seq=99, by="test", force=True)
-    wait_for(lambda: services.registry.stale())
-    assert version(services) == "v0.1"
-    ready = client.get("/ready")
-    assert ready.status_code == 200 and "damaged" in str(ready.get_json()["stale"])
-    assert "understudy_model_load_failures_total 1.0" in client.get("/metrics").text
-
-
-def test_setup_and_predict_agree_and_a_removed_label_is_gone_at_once(
-    services: Any, labels: Labels, client: Any
-) -> None:
-    labels.add(0, 24)
-    refit(PROJECT)
-    wait_for(lambda: version(services) == "v0.1")
-    gone = labels.rows[0][1]
-    narrow = choices_config([name for name in labels.names if name != gone])
-    tasks = [{"id": 1, "data": {"text": labels.rows[0][0]}}]
-    body = {"project": f"{PROJECT}.1", "tasks": tasks, "label_config": narrow}
-    [answer] = client.post("/predict", json=body).get_json()["results"]
-    setup = client.post("/setup", json={"project": f"{PROJECT}.1", "schema": narrow}).get_json()
-    assert answer["model_version"] == setup["model_version"] == "v0.1"
-    assert gone not in answer["result"][0]["value"]["choices"]
 
 
 def test_a_new_project_gets_a_cold_start(services: Any) -> None:
