@@ -93,11 +93,15 @@ def describe_versions(services: Services, project: int) -> dict[str, Any]:
 
 
 def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
-    """Make a kept version live and pin it. Raises NotFound for one that is not kept, Conflict for a damaged one."""
+    """Make a kept version live and pin it. Raises BadRequest for what is no version's name, NotFound for one that is not
+    kept, Conflict for a damaged one."""
     from model.versions import verify_version, version_path
 
     try:
         directory = version_path(services.settings.models_dir, project, version)
+    except VersionError as error:
+        raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version") from error
+    try:
         if not directory.is_dir():
             raise NotFound(f"project {project} keeps no version {version}", version=version)
         manifest = verify_version(directory)

@@ -1,42 +1,52 @@
-"""The Flask application: routes, who may call them, and errors in one place."""
+"""The Flask application: its routes, and what happens before and after each of them."""
 
 from __future__ import annotations
 
-import logging
 import time
 
 from flask import Flask, Response, g, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
-from backend import auth
-from backend.api import admin, explaining, labelstudio, operations, suspects
-from backend.api.payloads import error_reply, reply
-from backend.errors import BackendError, PayloadTooLarge, StoreUnavailable
+from backend.api import admin, audit, explaining, labelstudio, operations, suspects
+from backend.api.audit import write_audit
+from backend.api.failures import handle_errors
+from backend.api.guard import Guard
 from backend.log_context import begin_request
 from backend.services import Services
-from model.errors import ModelError
-
-log = logging.getLogger(__name__)
 
 
 def create_app(services: Services) -> Flask:
     """The application over running services."""
     app = Flask("understudy", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_mb << 20
+    app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
+    app.url_map.merge_slashes = False  # `//health` leads nowhere: a redirect would be one more way in
     app.extensions["understudy"] = services
-    for module in (labelstudio, operations, admin, explaining, suspects):
+    for module in (labelstudio, operations, admin, audit, explaining, suspects):
         app.register_blueprint(module.blueprint)
     _handle_requests(app, services)
-    _handle_errors(app, services)
+    handle_errors(app, services)
     return app
 
 
+HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Resource-Policy": "same-origin",
+}
+"""On every reply: these are data, no page, and nobody else's business."""
+
+
 def _handle_requests(app: Flask, services: Services) -> None:
+    guard = Guard(services)
+
     @app.before_request
     def begin() -> None:
         g.began = time.perf_counter()
         g.request_id = begin_request(request.headers.get("X-Request-ID", ""))
-        auth.check(services, request)
+        guard.check(request)
 
     @app.after_request
     def end(response: Response) -> Response:
@@ -46,38 +56,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
             services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Request-ID"] = g.get("request_id", "")
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        response.headers["Cache-Control"] = "no-store"
+        response.headers.update(HEADERS)
+        if g.get("audited"):
+            write_audit(services, request, response.status_code)
         return response
-
-
-def _handle_errors(app: Flask, services: Services) -> None:
-    @app.errorhandler(BackendError)
-    def ours(error: BackendError) -> Response:
-        if isinstance(error, StoreUnavailable):
-            services.metrics.store_errors.inc()
-        if error.status >= 500:
-            log.error("%s %s: %s", request.method, request.path.split("/")[1], error.message)
-        return error_reply(error)
-
-    @app.errorhandler(ModelError)
-    def models(error: ModelError) -> Response:
-        log.error("%s: %s", request.endpoint, error.message)
-        return reply({"error": error.code, "message": error.message}, 503)
-
-    @app.errorhandler(RequestEntityTooLarge)
-    def too_large(error: RequestEntityTooLarge) -> Response:
-        if request.path.startswith("/webhook"):
-            services.background.note_missed(None, "a webhook was too large")
-        limit = services.settings.max_body_mb
-        return error_reply(PayloadTooLarge(f"the body is larger than MAX_BODY_MB={limit}"))
-
-    @app.errorhandler(HTTPException)
-    def http(error: HTTPException) -> Response:
-        code = (error.name or "error").lower().replace(" ", "_")
-        return reply({"error": code, "message": error.description or ""}, error.code or 500)
-
-    @app.errorhandler(Exception)
-    def unexpected(error: Exception) -> Response:
-        log.exception("unexpected error in %s", request.endpoint)
-        return reply({"error": "internal_error", "message": "unexpected error; the log has the details"}, 500)

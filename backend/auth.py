@@ -1,4 +1,4 @@
-"""Who may call what: basic auth for Label Studio, a secret for webhooks, a bearer token for admins."""
+"""Credentials: basic auth for Label Studio, a secret for webhooks, a bearer token for admins."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ import hmac
 from flask import Request
 
 from backend.errors import Unauthorized
+from backend.policy import Caller
 from backend.services import Services
 
-OPEN = frozenset({"/ready"})
-"""Tells nothing but whether models serve; load balancers ask it without credentials."""
+BASIC, BEARER = 'Basic realm="understudy", charset="UTF-8"', 'Bearer realm="understudy"'
+"""What a 401 says in WWW-Authenticate."""
 
 
-def check(services: Services, request: Request) -> None:
-    """Raises Unauthorized, in constant time whatever was sent."""
-    path = request.path
-    if path in OPEN:
-        return
-    if path == "/admin" or path.startswith("/admin/"):
+def check(services: Services, caller: Caller, request: Request) -> None:
+    """Raises Unauthorized unless the request comes from `caller`; in constant time whatever was sent."""
+    if caller is Caller.ADMIN:
         _check_admin(services, request)
-    elif path == "/webhook" or path.startswith("/webhook/"):
+    elif caller is Caller.WEBHOOK:
         _check_webhook(services, request)
-    elif not _basic_is_right(services, request):
-        raise Unauthorized("basic auth is needed: the user and password set as BASIC_AUTH_USER and BASIC_AUTH_PASS")
+    elif caller is Caller.LABEL_STUDIO and not _basic_is_right(services, request):
+        message = "basic auth is needed: the user and password set as BASIC_AUTH_USER and BASIC_AUTH_PASS"
+        raise Unauthorized(message, challenge=BASIC)
 
 
 def _check_admin(services: Services, request: Request) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if kind.lower() != "bearer" or not _same(token.strip(), services.admin_token):
-        raise Unauthorized("the admin token is needed: Authorization: Bearer ADMIN_TOKEN")
+        raise Unauthorized("the admin token is needed: Authorization: Bearer ADMIN_TOKEN", challenge=BEARER)
 
 
 def _check_webhook(services: Services, request: Request) -> None:
@@ -42,7 +41,8 @@ def _check_webhook(services: Services, request: Request) -> None:
     by_path = _same(in_path, secret)
     by_user = bool(services.settings.basic_auth_user) and _basic_is_right(services, request)
     if not (by_header or by_path or by_user):
-        raise Unauthorized("the webhook secret is needed, in X-Webhook-Secret (run `understudy connect`) or the path")
+        message = "the webhook secret is needed, in X-Webhook-Secret (run `understudy connect`) or the path"
+        raise Unauthorized(message, challenge=BASIC)
 
 
 def _basic_is_right(services: Services, request: Request) -> bool:
@@ -58,5 +58,8 @@ def _basic_is_right(services: Services, request: Request) -> bool:
 
 
 def _same(given: str, wanted: str) -> bool:
-    """Compared as bytes: hmac refuses text beyond ASCII."""
-    return hmac.compare_digest(given.encode("utf-8", "replace"), wanted.encode("utf-8"))
+    """Compared as bytes: hmac refuses text beyond ASCII. Headers come as Latin-1, whatever their bytes meant."""
+    secret = wanted.encode()
+    as_text = hmac.compare_digest(given.encode("utf-8", "backslashreplace"), secret)
+    as_bytes = hmac.compare_digest(given.encode("latin-1", "backslashreplace"), secret)
+    return as_text or as_bytes

@@ -3,10 +3,12 @@
 BackendError
 ├── BadRequest            400  body, field or parameter is unusable; `field` names it
 ├── Unauthorized          401  credentials missing or wrong
+├── Forbidden             403  a web page of another site may not do this
 ├── UnsupportedConfig     422  the label config holds nothing that can be learned
 ├── NotFound              404  unknown project, version or job
 ├── Conflict              409  the state does not allow it (e.g. cancel of a finished job)
 ├── PayloadTooLarge       413
+├── RateLimited           429  asked too often; `retry_after` says when to come again
 ├── StoreUnavailable      503  Redis is away, full or misconfigured
 ├── NotReady              503  models are still loading
 ├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
@@ -45,6 +47,13 @@ class Unauthorized(BackendError):
     status = 401
 
 
+class Forbidden(BackendError):
+    """Nobody may do this from there, whatever the credentials."""
+
+    code = "forbidden"
+    status = 403
+
+
 class UnsupportedConfig(BackendError):
     """The label config holds no control that can be learned from its inputs."""
 
@@ -71,6 +80,13 @@ class PayloadTooLarge(BackendError):
 
     code = "payload_too_large"
     status = 413
+
+
+class RateLimited(BackendError):
+    """Asked too often; `retry_after` in the evidence: seconds until it may be asked again."""
+
+    code = "rate_limited"
+    status = 429
 
 
 class StoreUnavailable(BackendError):

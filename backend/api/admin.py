@@ -29,52 +29,52 @@ def projects() -> Response:
     return reply({"projects": [describe_project(services(), project) for project in known]})
 
 
-@blueprint.get("/projects/<int:project>")
+@blueprint.get("/projects/<project>")
 def project(project: int) -> Response:
     """One project: live version, examples, pending, labels, held-out metrics, running job, what is off."""
     return reply(describe_project(services(), require_project(services(), project)))
 
 
-@blueprint.get("/projects/<int:project>/examples")
+@blueprint.get("/projects/<project>/examples")
 def examples(project: int) -> Response:
     """What is stored, one object per annotation."""
     return reply({"examples": describe_examples(services(), require_project(services(), project))})
 
 
-@blueprint.get("/projects/<int:project>/versions")
+@blueprint.get("/projects/<project>/versions")
 def versions(project: int) -> Response:
     """Kept versions, newest first, and the history of the live pointer."""
     return reply(describe_versions(services(), require_project(services(), project)))
 
 
-@blueprint.get("/projects/<int:project>/curve")
+@blueprint.get("/projects/<project>/curve")
 def curve(project: int) -> Response:
     """Accuracy, confidence, log-loss and ECE of new labels before they were learned, by the labels known then."""
     return reply(describe_curve(services().stores.evidence, require_project(services(), project)))
 
 
-@blueprint.post("/projects/<int:project>/retrain")
+@blueprint.post("/projects/<project>/retrain")
 def retrain(project: int) -> Response:
     """Fine-tune now; the job that is there already when there is one."""
     return reply(start_training(services(), require_project(services(), project), "admin"), 202)
 
 
-@blueprint.post("/projects/<int:project>/rollback")
+@blueprint.post("/projects/<project>/rollback")
 def rollback(project: int) -> Response:
     """Serve `version` again, and stay there."""
     version = read_body().get("version")
     if not isinstance(version, str):
-        raise BadRequest("version: the name of a kept version is needed", field="version")
+        raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
     return reply(rollback_to(services(), require_project(services(), project), version))
 
 
-@blueprint.post("/projects/<int:project>/unpin")
+@blueprint.post("/projects/<project>/unpin")
 def release(project: int) -> Response:
     """End a rollback: learning publishes by itself again."""
     return reply(unpin(services(), require_project(services(), project)))
 
 
-@blueprint.post("/projects/<int:project>/resync")
+@blueprint.post("/projects/<project>/resync")
 def resync(project: int) -> Response:
     """Reconcile with Label Studio now."""
     return reply(request_resync(services(), project), 202)

@@ -13,7 +13,7 @@ from backend.labelstudio.ids import read_id
 blueprint = Blueprint("explaining", __name__, url_prefix="/admin")
 
 
-@blueprint.get("/projects/<int:project>/explain")
+@blueprint.get("/projects/<project>/explain")
 def explain(project: int) -> Response:
     """The answer for `?task=ID` (of `&control=NAME`) and the words that decided."""
     known = require_project(services(), project)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import orjson
 from flask import Response, request
 
 from backend.errors import BackendError, BadRequest
+
+MAX_DEPTH = 64
+"""Deepest nesting of a body; Label Studio's own need twelve."""
 
 
 def read_body() -> dict[str, Any]:
@@ -24,7 +28,23 @@ def parse_object(data: bytes) -> dict[str, Any]:
     body = _parse(data)
     if not isinstance(body, dict):
         raise BadRequest("the body is not a JSON object", field="body")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and is_deeper(body, MAX_DEPTH):
+        raise BadRequest(f"the body is nested deeper than {MAX_DEPTH} objects and lists", field="body")
     return body
+
+
+def is_deeper(value: Any, depth: int) -> bool:
+    """Whether objects and lists are nested more than `depth` deep. Level by level: the stack stays flat."""
+    level = [value]
+    for _ in range(depth):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, dict | list)]
+        if not level:
+            return False
+    return True
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
 
 
 def _parse(data: bytes) -> Any:
@@ -33,19 +53,28 @@ def _parse(data: bytes) -> Any:
     except orjson.JSONDecodeError:
         pass
     try:  # a lone surrogate in one task must not cost the batch: Python's own parser takes it
-        return json.loads(data, parse_constant=_refuse_constant)
+        return json.loads(data, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError) as error:
         reason = "nested too deep" if isinstance(error, RecursionError) else str(error)
         raise BadRequest(f"the body is not JSON: {reason[:200]}", field="body") from error
 
 
-def _refuse_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a JSON value")
+def _refuse(number: str) -> Any:
+    raise ValueError(f"{number[:20]} is not a JSON value")
+
+
+def _finite(number: str) -> float:
+    value = float(number)
+    return value if math.isfinite(value) else _refuse(number)
 
 
 def reply(body: Mapping[str, Any], status: int = 200) -> Response:
-    """A JSON reply."""
-    return Response(orjson.dumps(body), status=status, mimetype="application/json")
+    """A JSON reply. Lone surrogates, which are no UTF-8, leave as question marks."""
+    try:
+        data = orjson.dumps(body)
+    except TypeError:
+        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+    return Response(data, status=status, mimetype="application/json")
 
 
 def error_reply(error: BackendError) -> Response:
@@ -61,7 +90,7 @@ def error_reply(error: BackendError) -> Response:
     if error.evidence.get("retry_after"):
         answer.headers["Retry-After"] = str(error.evidence["retry_after"])
     if error.status == 401:
-        answer.headers["WWW-Authenticate"] = 'Basic realm="understudy"'
+        answer.headers["WWW-Authenticate"] = str(error.evidence["challenge"])
     return answer
 
 

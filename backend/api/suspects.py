@@ -13,7 +13,7 @@ from backend.suspects import LIMIT, describe_suspects
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
 
 
-@blueprint.get("/projects/<int:project>/suspects")
+@blueprint.get("/projects/<project>/suspects")
 def suspects(project: int) -> Response:
     """The most suspicious labels (`?control=NAME&limit=N`), each with what the model would have said."""
     known = require_project(services(), project)

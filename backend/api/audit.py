@@ -1,0 +1,43 @@
+"""What admins did: written after each of their actions, and shown to them."""
+
+from __future__ import annotations
+
+import logging
+
+from flask import Blueprint, Request, Response, request
+
+from backend.api.labelstudio import services
+from backend.api.payloads import reply
+from backend.errors import StoreUnavailable
+from backend.labelstudio.ids import read_id
+from backend.services import Services
+
+log = logging.getLogger(__name__)
+
+blueprint = Blueprint("audit", __name__, url_prefix="/admin")
+
+SHOWN = 100
+
+
+@blueprint.get("/audit")
+def audit() -> Response:
+    """The last actions (`?limit=N`), newest first."""
+    return reply({"actions": services().stores.audit.read(read_id(request.args.get("limit", SHOWN), "limit"))})
+
+
+def write_audit(wired: Services, done: Request, status: int) -> None:
+    """Remember an action and how it ended; in the log as well, since Redis may be away. Holds no text and no token."""
+    named = done.view_args or {}
+    entry = {
+        "by": "admin",
+        "address": done.remote_addr or "",
+        "action": done.url_rule.rule.rpartition("/")[2] if done.url_rule else "",
+        "project": str(named.get("project", "")),
+        "job": str(named.get("job", "")),
+        "status": str(status),
+    }
+    log.info("admin action=%(action)s project=%(project)s job=%(job)s status=%(status)s address=%(address)s", entry)
+    try:
+        wired.stores.audit.write(entry)
+    except StoreUnavailable as error:
+        log.error("the action above is in no audit log but this one: %s", error.message)

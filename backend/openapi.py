@@ -1,0 +1,103 @@
+"""The OpenAPI description of every route, built from the policy table and the bodies below."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import version
+from typing import Any
+
+from backend.openapi_bodies import OPERATIONS, SCHEMAS, Operation
+from backend.policy import POLICIES, Caller, Policy
+
+VERSION = "3.0.3"
+
+REASONS = {
+    400: "The body, a field or an id cannot be used; `field` names it.",
+    401: "Credentials are missing or wrong.",
+    403: "A web page of another site may not do this.",
+    404: "There is no such project, version, job or task.",
+    405: "The route takes another method.",
+    409: "The present state does not allow it.",
+    413: "The body is too large.",
+    422: "The label config holds nothing that can be learned; the status line says why.",
+    429: "Asked too often; Retry-After says when to come again.",
+    502: "Label Studio is not configured, refused, or did not answer.",
+    503: "Models are loading, Redis is away, or too much waits; Retry-After says when to come again.",
+}
+
+SECURITY: Mapping[Caller, list[dict[str, list[str]]]] = {
+    Caller.ANYONE: [],
+    Caller.LABEL_STUDIO: [{"basic": []}, {}],
+    Caller.WEBHOOK: [{"secret": []}, {"basic": []}, {}],
+    Caller.ADMIN: [{"bearer": []}],
+}
+"""`{}`: no credentials, when none are configured."""
+
+SCHEMES = {
+    "basic": {"type": "http", "scheme": "basic"},
+    "secret": {"type": "apiKey", "in": "header", "name": "X-Webhook-Secret"},
+    "bearer": {"type": "http", "scheme": "bearer"},
+}
+
+
+@lru_cache(maxsize=1)
+def openapi() -> dict[str, Any]:
+    """The document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route, policy in POLICIES.items():
+        method, rule = route.split(" ")
+        operation = _describe(rule, method, policy, OPERATIONS[route])
+        paths.setdefault(path_of(rule), {})[method.lower()] = operation
+    return {
+        "openapi": VERSION,
+        "info": {"title": "understudy", "version": version("understudy")},
+        "paths": paths,
+        "components": {"schemas": SCHEMAS, "securitySchemes": SCHEMES},
+    }
+
+
+def path_of(rule: str) -> str:
+    """`/admin/jobs/{job}` for Flask's `/admin/jobs/<job>`."""
+    return re.sub(r"<(\w+)>", r"{\1}", rule)
+
+
+def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> dict[str, Any]:
+    named = [_parameter(name, "path") for name in re.findall(r"<(\w+)>", rule)]
+    described: dict[str, Any] = {
+        "summary": operation.summary,
+        "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule}").strip("_") or method.lower(),
+        "parameters": named + [_parameter(name, "query") for name in operation.query],
+        "security": SECURITY[policy.caller],
+        "responses": {
+            str(operation.status): _answer("Done.", operation.answer, operation.media),
+            **{str(status): _answer(REASONS[status], "Error") for status in _statuses(method, policy, operation)},
+        },
+    }
+    if operation.body:
+        content = {"application/json": {"schema": _reference(operation.body)}}
+        described["requestBody"] = {"required": operation.needs_body, "content": content}
+    return described
+
+
+def _statuses(method: str, policy: Policy, operation: Operation) -> list[int]:
+    """Errors that any route of this kind may answer, and those of this one."""
+    found = {400, 405, *operation.errors}
+    found |= {401} if policy.caller is not Caller.ANYONE else set()
+    found |= {403, 413} if method == "POST" else set()
+    found |= {429} if policy.per_minute else set()
+    return sorted(found)
+
+
+def _parameter(name: str, place: str) -> Mapping[str, Any]:
+    schema = {"project": "PathId", "task": "PathId", "limit": "PathId", "job": "JobId"}.get(name, "Text")
+    return {"name": name, "in": place, "required": place == "path" or name == "task", "schema": _reference(schema)}
+
+
+def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[str, Any]:
+    return {"description": why, "content": {media: {"schema": _reference(schema)}}}
+
+
+def _reference(name: str) -> Mapping[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}

@@ -1,0 +1,129 @@
+"""Bodies of requests and replies by name, and which route takes and gives which: the half of the OpenAPI document that
+no code knows. What is not named here is taken and passed over, as Label Studio's many fields are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LARGEST = 10**18 - 1
+"""Ids as text have at most 18 digits."""
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One route: names of schemas, further errors, and parameters of the query."""
+
+    summary: str
+    answer: str
+    body: str = ""
+    status: int = 200
+    errors: tuple[int, ...] = ()
+    query: tuple[str, ...] = ()
+    media: str = "application/json"
+    needs_body: bool = True
+
+
+def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    return {"type": "object", "required": list(required), "properties": {**required, **(optional or {})}}
+
+
+def _list(items: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items}
+
+
+def _named(name: str) -> dict[str, str]:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+TEXT, NUMBER, BOOL, ANY = {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"}
+MAYBE: dict[str, Any] = {"type": "string", "nullable": True}
+PROJECT = _named("ProjectId")
+
+SCHEMAS: dict[str, dict[str, Any]] = {
+    "Text": {"type": "string"},
+    "PathId": {"type": "integer", "minimum": 1, "maximum": LARGEST},
+    "JobId": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"},
+    "ProjectId": {
+        "description": "7, or Label Studio's '7.1795455205' (id and time of creation)",
+        "anyOf": [
+            {"type": "integer", "minimum": 1, "maximum": LARGEST},
+            {"type": "string", "pattern": "^[1-9][0-9]{0,17}(\\.[0-9]{1,20})?$"},
+        ],
+    },
+    "Error": _object({"error": TEXT, "message": TEXT}, {"field": TEXT, "hint": TEXT, "job": TEXT, "version": TEXT}),
+    "Health": _object({"status": {"type": "string", "enum": ["UP"]}, "model_class": TEXT, "ready": BOOL}),
+    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY}),
+    "Versions": _object({"versions": {**_list(TEXT), "minItems": 1}}),
+    "OpenApi": _object({"openapi": TEXT, "info": ANY, "paths": ANY}),
+    "Setup": _object({}, {"project": PROJECT, "schema": TEXT, "label_config": TEXT}),
+    "Version": _object({"model_version": TEXT}),
+    "Predict": _object({"tasks": _list({})}, {"project": PROJECT, "label_config": MAYBE}),
+    "Results": _object({"results": _list({}), "model_version": TEXT}),
+    "Webhook": _object({"action": {"type": "string", "minLength": 1}}),
+    "Taken": _object({}, {"status": TEXT, "outcomes": ANY, "reason": TEXT, "job": TEXT, "new": BOOL}),
+    "Train": _object({"project": PROJECT}, {"label_config": {}, "annotations": {}}),
+    "Job": _object({"job": TEXT}),
+    "Asked": _object({"job": TEXT, "status": TEXT, "new": BOOL, "message": TEXT}),
+    "JobStatus": _object({"job_status": TEXT, "error": TEXT, "log": TEXT}),
+    "Rollback": _object({"version": {"type": "string", "pattern": "^v[0-9]{1,9}(\\.[0-9]{1,9})?$"}}),
+    "Nothing": {"type": "object"},
+    "Projects": _object({"projects": _list(_named("Project"))}),
+    "Project": _object({"id": _named("PathId"), "live": TEXT, "served": TEXT, "examples": NUMBER, "pending": NUMBER}),
+    "Examples": _object(
+        {"examples": _list(_object({"id": _named("PathId"), "task": _named("PathId"), "labels": ANY}))}
+    ),
+    "Kept": _object({"live": TEXT, "pinned": MAYBE, "versions": _list(ANY), "history": _list(ANY)}),
+    "Curve": _object({"curve": ANY, "recent": ANY}),
+    "Suspects": _object({"suspects": _list(ANY), "found": NUMBER, "searched": ANY}),
+    "Explained": _object(
+        {"task": _named("PathId"), "version": TEXT, "control": TEXT, "label": {}, "words": _list(ANY)}
+    ),
+    "Live": _object({"live": TEXT, "pinned": MAYBE, "message": TEXT}),
+    "Message": _object({"status": TEXT, "message": TEXT}),
+    "Record": _object({"id": TEXT, "status": TEXT}),
+    "Actions": _object({"actions": _list(_object({"at": NUMBER, "by": TEXT, "action": TEXT, "status": TEXT}))}),
+}
+
+_PROJECT = (404, 503)
+
+OPERATIONS: Mapping[str, Operation] = {
+    "GET /": Operation("Whether the process answers.", "Health"),
+    "GET /health": Operation("Whether the process answers.", "Health"),
+    "GET /ready": Operation("Whether models serve.", "Ready", errors=(503,)),
+    "GET /versions": Operation("Versions that serve now.", "Versions"),
+    "GET /metrics": Operation("Prometheus text.", "Text", media="text/plain"),
+    "GET /openapi.json": Operation("This document.", "OpenApi"),
+    "POST /setup": Operation("Whether a label config can be learned.", "Version", "Setup", errors=(422, 503)),
+    "POST /predict": Operation("One result for each task.", "Results", "Predict", errors=(422, 503)),
+    "POST /train": Operation("Store annotations and fine-tune.", "Asked", "Train", 201, (422, 503)),
+    "POST /job_status": Operation("A training's record.", "JobStatus", "Job", errors=_PROJECT),
+    "POST /webhook": Operation("Store what happened in Label Studio.", "Taken", "Webhook", errors=(422, 503)),
+    "POST /webhook/<secret>": Operation("The same, secret in the path.", "Taken", "Webhook", errors=(422, 503)),
+    "GET /admin/projects": Operation("Every project.", "Projects", errors=(503,)),
+    "GET /admin/projects/<project>": Operation("One project.", "Project", errors=_PROJECT),
+    "GET /admin/projects/<project>/examples": Operation("Stored annotations.", "Examples", errors=_PROJECT),
+    "GET /admin/projects/<project>/versions": Operation("Kept versions.", "Kept", errors=_PROJECT),
+    "GET /admin/projects/<project>/curve": Operation("The learning curve.", "Curve", errors=_PROJECT),
+    "GET /admin/projects/<project>/suspects": Operation(
+        "Labels that are probably wrong.", "Suspects", errors=_PROJECT, query=("control", "limit")
+    ),
+    "GET /admin/projects/<project>/explain": Operation(
+        "An answer and the words that decided.",
+        "Explained",
+        errors=(*_PROJECT, 422, 502),
+        query=("task", "control"),
+    ),
+    "POST /admin/projects/<project>/retrain": Operation("Fine-tune now.", "Asked", status=202, errors=_PROJECT),
+    "POST /admin/projects/<project>/rollback": Operation(
+        "Serve an earlier version.", "Live", "Rollback", errors=(*_PROJECT, 409)
+    ),
+    "POST /admin/projects/<project>/unpin": Operation("End a rollback.", "Live", errors=_PROJECT),
+    "POST /admin/projects/<project>/resync": Operation(
+        "Reconcile with Label Studio.", "Message", status=202, errors=(*_PROJECT, 502)
+    ),
+    "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
+    "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
+    "GET /admin/audit": Operation("What admins did.", "Actions", errors=(503,), query=("limit",)),
+}

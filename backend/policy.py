@@ -1,0 +1,87 @@
+"""Every route in one table: who may call it, how large a body it takes, how often it may be called.
+
+A route that is missing here is not served: `tests/backend/test_policy.py` walks the application's own list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Caller(Enum):
+    """Who may call a route."""
+
+    ANYONE = "anyone"
+    """No credentials: tells nothing but whether models serve."""
+    LABEL_STUDIO = "label_studio"
+    """Basic auth, when BASIC_AUTH_USER is set."""
+    WEBHOOK = "webhook"
+    """The webhook secret in header or path, or basic auth; whoever it is when neither is set."""
+    ADMIN = "admin"
+    """The admin token."""
+
+
+SMALL, WHOLE = 1 << 20, 1 << 40
+"""Bytes of a body. A label config has at most 256 KB; of WHOLE, only MAX_BODY_MB is the bound."""
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What holds for one route."""
+
+    caller: Caller
+    body: int = SMALL
+    """Largest body in bytes; never more than MAX_BODY_MB."""
+    per_minute: int = 0
+    """Calls a minute for each project (or job); 0: any number."""
+    changes: bool = False
+    """An admin's action: it goes into the audit log."""
+
+
+_ANYONE, _BASIC, _ADMIN = Policy(Caller.ANYONE), Policy(Caller.LABEL_STUDIO), Policy(Caller.ADMIN)
+_BATCH, _EVENT = Policy(Caller.LABEL_STUDIO, WHOLE), Policy(Caller.WEBHOOK, WHOLE)
+
+
+def _action(per_minute: int) -> Policy:
+    return Policy(Caller.ADMIN, per_minute=per_minute, changes=True)
+
+
+POLICIES: Mapping[str, Policy] = {
+    "GET /": _BASIC,
+    "GET /health": _BASIC,
+    "GET /ready": _ANYONE,
+    "GET /versions": _BASIC,
+    "GET /metrics": _BASIC,
+    "GET /openapi.json": _BASIC,
+    "POST /setup": _BASIC,
+    "POST /predict": _BATCH,
+    "POST /train": _BATCH,
+    "POST /job_status": _BASIC,
+    "POST /webhook": _EVENT,
+    "POST /webhook/<secret>": _EVENT,
+    "GET /admin/projects": _ADMIN,
+    "GET /admin/projects/<project>": _ADMIN,
+    "GET /admin/projects/<project>/examples": _ADMIN,
+    "GET /admin/projects/<project>/versions": _ADMIN,
+    "GET /admin/projects/<project>/curve": _ADMIN,
+    "GET /admin/projects/<project>/suspects": _ADMIN,
+    "GET /admin/projects/<project>/explain": Policy(Caller.ADMIN, per_minute=120),  # up to a second of CPU each
+    "POST /admin/projects/<project>/retrain": _action(30),
+    "POST /admin/projects/<project>/rollback": _action(60),
+    "POST /admin/projects/<project>/unpin": _action(60),
+    "POST /admin/projects/<project>/resync": _action(30),
+    "GET /admin/jobs/<job>": _ADMIN,
+    "POST /admin/jobs/<job>/cancel": _action(60),
+    "GET /admin/audit": _ADMIN,
+}
+
+
+def policy_of(method: str, rule: str | None, path: str) -> Policy:
+    """The policy of a route. Paths that lead nowhere need the credentials of their neighbours, so that a stranger
+    learns nothing from a 404. Raises KeyError for a route that is not in the table."""
+    if rule is not None:
+        return POLICIES[f"{'GET' if method == 'HEAD' else method} {rule}"]
+    first = path.split("/")[1] if "/" in path else ""
+    return {"admin": _ADMIN, "webhook": Policy(Caller.WEBHOOK)}.get(first, _BASIC)
