@@ -8,7 +8,6 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from backend.api.labelstudio import services
 from backend.api.payloads import reply
 from backend.openapi import openapi
-from backend.openapi import openapi
 
 blueprint = Blueprint("operations", __name__)
 
@@ -21,12 +20,6 @@ def ready() -> Response:
         return reply({"ready": False, "reason": registry.not_ready}, 503)
     problems = services().background.watch.problems
     return reply({"ready": True, "stale": registry.stale(), "redis": problems})
-
-
-@blueprint.get("/openapi.json")
-def describe() -> Response:
-    """Every route as OpenAPI."""
-    return reply(openapi())
 
 
 @blueprint.get("/openapi.json")

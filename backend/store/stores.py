@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from backend.settings import Settings
 from backend.store.audit import AuditStore
-from backend.store.audit import AuditStore
 from backend.store.connection import SECONDS, Client, connect, guarded, verify
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
@@ -35,7 +34,6 @@ class Stores:
         self.jobs = JobStore(self._redis, self.queue)
         self.trouble = TroubleStore(self._redis)
         self.tallies = TallyStore(self._redis)
-        self.audit = AuditStore(self._redis)
         self.audit = AuditStore(self._redis)
 
     def verify(self) -> list[str]:
