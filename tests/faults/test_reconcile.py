@@ -1,0 +1,143 @@
+"""Row 29, and the rest of reconciling: the store equals Label Studio after a whole listing, and is left alone by any
+other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from backend.jobs.sync import resync
+from backend.labelstudio import transport
+from backend.scheduler import Scheduler
+from backend.store.trouble import LONGEST_SECONDS
+from bench.ordeal.stand_in import TOKEN, StandIn
+from bench.ordeal.truth import Truth
+from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
+
+ROWS = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]
+
+FAILURES = {
+    "down": "",
+    "error": "database is locked",
+    "unauthorized": "Invalid token",
+    "short page": "not whole",
+    "cut page": "broke off",
+    "no annotations": "no annotations",
+}
+
+
+@pytest.fixture
+def studio(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """A Label Studio with four annotations, which the store has."""
+    monkeypatch.setattr(transport, "WAIT_SECONDS", (0.01, 0.01, 0.01))
+    truth = Truth([PROJECT], ["a", "e"])
+    truth.create(PROJECT, ROWS)
+    with StandIn(truth) as running:
+        given = {"label_studio_url": f"http://127.0.0.1:{running.port}", "label_studio_api_key": SecretStr(TOKEN)}
+        context.settings = context.settings.model_copy(update=given)
+        assert resync(PROJECT) == "done"
+        yield running
+
+
+def stored(context: Any) -> dict[int, str]:
+    """annotation -> label."""
+    records = context.stores.examples.snapshot(PROJECT).records
+    return {record.annotation: record.targets["label"][0][0] for record in records}
+
+
+def real(studio: StandIn) -> dict[int, str]:
+    return {number: facts[1] for number, facts in studio.truth.annotations(PROJECT).items()}
+
+
+def test_after_any_outage_of_ours_one_listing_makes_the_store_equal_to_label_studio(
+    context: Any, studio: StandIn
+) -> None:
+    assert stored(context) == real(studio), "imported annotations, of which no event told"
+    truth = studio.truth
+    [first, second, third, _] = truth.annotated(PROJECT)
+    truth.update(first, "e")
+    truth.delete([second])
+    truth.delete_tasks([third])
+    truth.create(PROJECT, [("a d c", "a"), ("h g e", "e")])
+    assert resync(PROJECT) == "done" and stored(context) == real(studio)
+    last = context.stores.projects.last_sync(PROJECT)
+    assert (last["drift"], last["stored"], last["removed"]) == (5, 3, 2)
+    assert resync(PROJECT) == "done" and context.stores.projects.last_sync(PROJECT)["drift"] == 0
+
+
+@pytest.mark.parametrize("mode", FAILURES)
+def test_row_29_a_listing_that_is_not_whole_deletes_nothing_is_told_and_tried_again_later_each_time(
+    context: Any, studio: StandIn, mode: str
+) -> None:
+    before, stores = stored(context), context.stores
+    good = stores.projects.last_sync(PROJECT)
+    studio.truth.delete(studio.truth.annotated(PROJECT)[:1])
+    stores.projects.mark_dirty(PROJECT, "a test")
+    studio.mode = mode
+    waits = []
+    for _ in range(3):
+        error = resync(PROJECT)
+        assert FAILURES[mode] in error and stored(context) == before
+        waits.append(stores.trouble.waits(PROJECT, "sync"))
+        assert "waits" in resync(PROJECT)
+        stores.trouble.release(PROJECT, "sync")
+    assert waits[0] < waits[1] < waits[2] <= LONGEST_SECONDS
+    last = stores.projects.last_sync(PROJECT)
+    assert last["error"] == error and last["ok_at"] == good["ok_at"], "when it last went well is still known"
+    assert stores.projects.dirty(PROJECT) == "a test"
+    assert stores.trouble.describe(PROJECT)["sync"]["failures"] == 3
+    studio.mode = "whole"
+    assert resync(PROJECT) == "done" and stored(context) == real(studio)
+    assert stores.trouble.describe(PROJECT) == {} and not stores.projects.dirty(PROJECT)
+
+
+def test_what_was_missed_while_a_listing_ran_is_not_forgotten(context: Any, studio: StandIn) -> None:
+    projects = context.stores.projects
+    projects.mark_dirty(PROJECT, "before")
+    marks = projects.dirty_marks(PROJECT)
+    projects.mark_dirty(PROJECT, "meanwhile")
+    projects.note_sync(PROJECT, {}, marks)
+    assert projects.dirty(PROJECT) == "meanwhile"
+    projects.note_sync(PROJECT, {}, projects.dirty_marks(PROJECT))
+    assert not projects.dirty(PROJECT)
+
+
+def test_it_is_asked_for_at_the_start_when_dirty_and_when_it_is_time_but_not_while_it_waits(
+    context: Any, studio: StandIn
+) -> None:
+    stores, scheduler = context.stores, Scheduler(context)
+
+    def asked() -> int:
+        """After a tick, and forgotten."""
+        scheduler.tick()
+        count = int(stores.queue.length("backend.jobs.sync.resync"))
+        stores._redis.delete("rq:queue:sync")
+        stores.jobs.begin_sync(PROJECT)
+        return count
+
+    assert asked() == 1 and "was started" in stores.projects.dirty(PROJECT)
+    assert resync(PROJECT) == "done" and asked() == 0
+    stores.projects.mark_dirty(PROJECT, "a refused webhook")
+    assert asked() == 1
+    stores.trouble.fail(PROJECT, "sync", "away")
+    assert asked() == 0
+    stores.trouble.clear(PROJECT, "sync")
+    stores.projects.note_sync(PROJECT, {"next": time.time() + 60})
+    assert asked() == 0
+    stores.projects.note_sync(PROJECT, {"next": time.time() - 1})
+    assert asked() == 1
+
+
+def test_projects_are_not_all_due_at_once(context: Any, studio: StandIn) -> None:
+    minutes = context.settings.resync_minutes
+    seen = set()
+    for _ in range(4):
+        assert resync(PROJECT) == "done"
+        last = context.stores.projects.last_sync(PROJECT)
+        seen.add(round(last["next"] - last["at"]))
+        assert 0.75 * minutes < (last["next"] - last["at"]) / 60 < 1.25 * minutes
+    assert len(seen) > 1
