@@ -70,6 +70,10 @@ class AdminClient:
         query = urlencode({"limit": limit, **({"control": control} if control else {})})
         return self._call("GET", f"/admin/projects/{project}/suspects?{query}")
 
+    def audit(self, limit: int) -> list[dict[str, Any]]:
+        """What admins did, newest first."""
+        return list(self._call("GET", f"/admin/audit?limit={limit}")["actions"])
+
     def retrain(self, project: int) -> dict[str, Any]:
         """Asks for a training; {"job", "status"}, of the one that is already there when it is."""
         return self._call("POST", f"/admin/projects/{project}/retrain", {})

@@ -14,6 +14,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from backend.admin_commands import ADMIN_COMMANDS
+from backend.audit_command import audit
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
@@ -160,18 +161,13 @@ def console(settings: Settings, is_demo: bool) -> None:
 
 
 @main.command(hidden=True)
-def healthcheck() -> None:
-    """Exit with 0 when the web process of this machine answers (the image's health check)."""
-    import requests
+@click.argument("process", type=click.Choice(["web", "learner", "trainer", "sync", "scheduler"]), default="web")
+def healthcheck(process: str) -> None:
+    """Exit with 0 when this machine's web process answers, or its worker shows signs of life (for containers)."""
+    from backend.doctor.liveness import find_silence
 
-    from backend.admin_client import local_url
-
-    settings = current_settings()
-    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
-    try:
-        requests.get(f"{local_url(settings)}/health", timeout=3, auth=auth).raise_for_status()
-    except requests.RequestException as error:
-        raise click.ClickException(str(error)) from error
+    if silence := find_silence(current_settings(), process):
+        raise click.ClickException(silence)
 
 
 @main.command()
@@ -186,5 +182,5 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor):
+for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor, audit):
     main.add_command(command)

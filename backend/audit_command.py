@@ -1,0 +1,37 @@
+"""`understudy audit`: what admins did, on a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.admin_commands import json_option, print_table, with_api
+
+if TYPE_CHECKING:
+    from backend.admin_client import AdminClient
+
+COLUMNS = ("by", "address", "action", "project", "job", "status")
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most rows.")
+@json_option
+@with_api
+def audit(api: AdminClient, limit: int, as_json: bool) -> None:
+    """List what admins did, newest first: when, from where, and how it ended (HTTP status)."""
+    actions = api.audit(limit)
+    if as_json:
+        click.echo(json.dumps(actions, indent=2))
+    elif actions:
+        print_table([_row(action) for action in actions])
+    else:
+        click.echo("Nothing yet.")
+
+
+def _row(action: Mapping[str, Any]) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(action["at"], timezone.utc).isoformat(sep=" ", timespec="seconds")
+    return {"at": moment, **{name: action.get(name, "") for name in COLUMNS}}
