@@ -19,11 +19,16 @@ QUEUES = ("learn", "train", "sync")
 
 @dataclass(frozen=True)
 class Workers:
-    """Of each queue: the workers alive and the jobs waiting; and who the active scheduler is ("" nobody)."""
+    """Of each queue: the workers alive, by name, and the jobs waiting; and who the active scheduler is ("" nobody)."""
 
-    alive: dict[str, int]
+    names: dict[str, tuple[str, ...]]
     waiting: dict[str, int]
     scheduler: str
+
+    @property
+    def alive(self) -> dict[str, int]:
+        """How many workers each queue has."""
+        return {queue: len(names) for queue, names in self.names.items()}
 
 
 @guarded
@@ -38,9 +43,10 @@ def read_workers(client: Client) -> Workers:
     names = [(queue, name) for queue, found in zip(QUEUES, replies[::2], strict=True) for name in found]
     for _, name in names:
         pipeline.hmget(name, "last_heartbeat", "state")
-    alive = dict.fromkeys(QUEUES, 0)
-    for (queue, _), (beat, state) in zip(names, pipeline.execute() if names else [], strict=True):
-        alive[queue] += state == "busy" or age(beat) < SILENT_SECONDS
+    alive: dict[str, tuple[str, ...]] = dict.fromkeys(QUEUES, ())
+    for (queue, name), (beat, state) in zip(names, pipeline.execute() if names else [], strict=True):
+        if state == "busy" or age(beat) < SILENT_SECONDS:
+            alive[queue] += (name.removeprefix("rq:worker:"),)
     return Workers(alive, dict(zip(QUEUES, map(int, replies[1::2]), strict=True)), str(scheduler or ""))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from backend.connect import run_connect
 from backend.doctor.connection import judge_backend, judge_webhook, own_webhook
 from backend.doctor.examination import examine_all
 from backend.doctor.learning import judge_sync, judge_trouble
+from backend.doctor.liveness import find_silence
 from backend.doctor.machine import check_base_model, check_data_dir, differences, judge_space
 from backend.doctor.store import judge_clock, judge_durability, judge_version, judge_workers, look_at_store
 from backend.doctor.studio import judge_release, judge_token, read_token
@@ -101,7 +103,7 @@ def test_clocks_that_differ_are_told(ahead: float, state: str) -> None:
 
 
 def test_every_process_that_is_silent_is_named() -> None:
-    workers = Workers({"learn": 1, "train": 0, "sync": 2}, {"learn": 0, "train": 4, "sync": 0}, "")
+    workers = Workers({"learn": ("a",), "train": (), "sync": ("b", "c")}, {"learn": 0, "train": 4, "sync": 0}, "")
     seen = {verdict.check: verdict.state for verdict in judge_workers(make(), workers)}
     assert seen == {"learner": "ok", "trainer": "fail", "sync": "ok", "scheduler": "fail"}
 
@@ -308,3 +310,17 @@ def test_unusable_settings_are_a_verdict_not_an_end(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PORT", "0")
     done = CliRunner().invoke(main, ["doctor"])
     assert done.exit_code == 2 and "fail    settings: PORT='0'" in done.output
+
+
+def test_a_container_knows_whether_its_process_lives(settings: Settings, stores: Any) -> None:
+    assert "no sign of life" in find_silence(settings, "learner") and find_silence(settings, "scheduler")
+    name = f"rq:worker:learn-{socket.gethostname()}-1"
+    stores._redis.sadd("rq:workers:learn", name, "rq:worker:learn-elsewhere-1")
+    stores._redis.hset("rq:worker:learn-elsewhere-1", mapping={"state": "busy"})
+    assert find_silence(settings, "learner"), "another machine's worker is not this one"
+    stores._redis.hset(name, mapping={"state": "busy"})
+    stores.hold_lease("me", 10)
+    assert (find_silence(settings, "learner"), find_silence(settings, "scheduler")) == ("", "")
+    assert find_silence(settings.model_copy(update={"port": 1}), "web")
+    away = settings.model_copy(update={"redis_url": "redis://127.0.0.1:1"})
+    assert find_silence(away, "learner") == "", "it waits for Redis: a restart would not help"

@@ -60,7 +60,35 @@ def test_no_service_has_more_rights_than_it_needs(name: str) -> None:
     assert service["security_opt"] == ["no-new-privileges:true"]
     assert service["pids_limit"] <= 1024
     assert name == "label-studio" or service["read_only"] is True
+    assert "privileged" not in service and "cap_add" not in service and service["restart"] == "unless-stopped"
+    assert re.fullmatch(r"\$\{\w+:-\d+g\}", service["mem_limit"])
+    assert re.fullmatch(r"\d+s", service["stop_grace_period"])
+    assert "/var/run/docker.sock" not in str(service.get("volumes"))
     assert all(port.startswith("127.0.0.1:") for port in service.get("ports", []))
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if name != "web"])
+def test_a_service_that_hangs_is_noticed(name: str) -> None:
+    """The web process's check is the image's own."""
+    health = SERVICES[name]["healthcheck"]
+    assert health["test"][0] == "CMD" and not health.get("disable")
+    if name in OWN:
+        assert health["test"] == ["CMD", "understudy", "healthcheck", name]
+
+
+def test_writable_places_are_few_and_nothing_runs_as_root() -> None:
+    for service in OWN.values():
+        assert service["user"] == "10001:10001"
+        assert service["tmpfs"] == ["/tmp:mode=1777,size=1g,nosuid,nodev"]
+        assert {volume.partition(":")[2] for volume in service["volumes"]} == {"/data", "/run/secrets:ro"}
+    assert SERVICES["redis"]["user"] == "999:999"
+
+
+def test_secrets_come_by_file_and_none_is_in_the_compose_file() -> None:
+    for service in OWN.values():
+        for name in ("LABEL_STUDIO_API_KEY", "BASIC_AUTH_PASS", "WEBHOOK_SECRET", "ADMIN_TOKEN"):
+            assert service["environment"][name] == f"${{{name}:-}}"
+            assert service["environment"][f"{name}_FILE"] == f"${{{name}_FILE:-}}"
 
 
 def test_the_image_runs_as_nobody_in_particular() -> None:

@@ -1,0 +1,42 @@
+"""Whether one process of this machine lives: what a container engine asks again and again."""
+
+from __future__ import annotations
+
+import socket
+
+from backend.errors import StoreUnavailable
+from backend.settings import Settings
+
+SECONDS = 3.0
+
+QUEUE_OF = {"learner": "learn", "trainer": "train", "sync": "sync"}
+
+
+def find_silence(settings: Settings, process: str) -> str:
+    """What is wrong, "" when nothing is. A worker is alive as long as Redis, which it waits for, is away."""
+    if process == "web":
+        return _ask_web(settings)
+    from backend.store.health import examine
+
+    try:
+        workers = examine(settings).workers
+    except StoreUnavailable:
+        return ""
+    if process == "scheduler":
+        return "" if workers.scheduler else "no scheduler is active"
+    mine = f"{QUEUE_OF[process]}-{socket.gethostname()}-"
+    found = any(name.startswith(mine) for name in workers.names[QUEUE_OF[process]])
+    return "" if found else f"no sign of life of {process} on {socket.gethostname()}"
+
+
+def _ask_web(settings: Settings) -> str:
+    import requests
+
+    from backend.admin_client import local_url
+
+    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
+    try:
+        requests.get(f"{local_url(settings)}/health", timeout=SECONDS, auth=auth).raise_for_status()
+    except requests.RequestException as error:
+        return str(error)
+    return ""
