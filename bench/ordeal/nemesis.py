@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.ordeal.history import History
-from bench.ordeal.product import Product
+from bench.ordeal.product import ROLES, Product
 from bench.ordeal.proxy import Proxy
 from bench.ordeal.schedule import Fault
 from bench.ordeal.stand_in import StandIn
 
 PATIENCE = 2.0
-"""Seconds that a kill waits for its victim to be there at all."""
+"""Seconds that a kill waits for its victim to be there at all, then takes another one."""
 
 
 class Nemesis:
@@ -50,10 +50,12 @@ class Nemesis:
     def _kill(self, role: str) -> None:
         if role == "supervisor":
             return self._kill_supervisor()
-        deadline = time.monotonic() + PATIENCE
-        while time.monotonic() < deadline:
+        began = time.monotonic()
+        while (waited := time.monotonic() - began) < 3 * PATIENCE:
             running = self._product.processes()
             name = "trainer" if role == "training" and "training" not in running else role
+            if name not in running and waited > PATIENCE:  # it is still away from the last time
+                name = self._random.choice([other for other in ROLES if other in running] or [role])
             if pids := running.get(name):
                 pid = self._random.choice(pids)
                 before = time.time()

@@ -17,7 +17,7 @@ KILLS = {
 }
 """Shares of the victims of kill -9. `training` is the process of a fine-tune; without one the trainer dies."""
 
-KILL_EVERY = 3.9
+KILL_EVERY = 3.5
 """Mean seconds between two kills: more than ten a minute, restarts of everything included."""
 
 WEATHER_EVERY = 9.0
