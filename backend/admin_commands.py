@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import wraps
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from backend.settings import current_settings, load_settings
+from backend.upkeep import tell_upkeep
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -194,6 +196,8 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         click.echo(line)
     for control, people in (entry.get("annotators") or {}).items():
         click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
+    for line in tell_upkeep(entry, time.time()):
+        click.echo(line)
     for reason in entry.get("not_learned") or ():
         click.echo(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():

@@ -2,9 +2,8 @@
 
 supervisord (the PyPI package) does the work, from a config file written into the data directory: it restarts what
 dies, slower each time a start fails, and never gives up. On top of it: what hangs is killed (`watchdog.py`), losing
-the terminal stops everything instead
-of restarting it, and at the end no descendant is left, not even one whose own parent was killed. The workers start
-late (`late_start.py`).
+the terminal stops everything instead of restarting it, and at the end no descendant is left, not even one whose own
+parent was killed. The workers start late (`late_start.py`).
 """
 
 from __future__ import annotations

@@ -72,7 +72,8 @@ class FeatureCache:
     def __init__(self, path: Path, max_mb: int) -> None:
         self._bytes = max_mb << 20
         self._environment: Any = _Absent()
-        self._values = self._order = None
+        self._values: Any = None
+        self._order: Any = None
         try:
             path.mkdir(parents=True, exist_ok=True)
             self._open_anew(path)
