@@ -48,8 +48,13 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "last_sync": stores.projects.last_sync(project),
         "trouble": stores.trouble.describe(project),
         "dirty": stores.projects.dirty(project),
-        "off": switched_off(services.settings),
+        "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }
+
+
+def _lost_durability(problems: list[str]) -> dict[str, str]:
+    """Shown with what is switched off: Redis was reconfigured while all ran."""
+    return {"durability of Redis": f"{'; '.join(problems)}; labels can be lost"} if problems else {}
 
 
 def _not_learned(config: str | None) -> list[str]:
@@ -93,7 +98,7 @@ def describe_versions(services: Services, project: int) -> dict[str, Any]:
 
 
 def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
-    """Make a kept version live and pin it. Raises BadRequest for what is no version's name, NotFound for one that is not
+    """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
     kept, Conflict for a damaged one."""
     from model.versions import verify_version, version_path
 

@@ -68,6 +68,8 @@ def redis_metrics(overview: Overview) -> Iterator[Metric]:
     yield GaugeMetricFamily("understudy_redis_writes_ok", writes, value=overview.writes_ok)
     yield GaugeMetricFamily("understudy_redis_memory_bytes", "Memory that Redis uses.", value=overview.memory_bytes)
     yield GaugeMetricFamily("understudy_projects", "Projects known.", value=len(overview.projects) + overview.unread)
+    audited = "Actions of admins in the audit log, which keeps the last 100,000."
+    yield GaugeMetricFamily("understudy_audit_entries", audited, value=overview.audited)
     unread = "Projects for which this scrape had no time."
     yield GaugeMetricFamily("understudy_projects_unread", unread, value=overview.unread)
 

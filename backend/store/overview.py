@@ -11,7 +11,7 @@ from typing import Any
 from backend.settings import Settings
 from backend.store.connection import Client, connect, find_problems, guarded
 from backend.store.jobs import OVER
-from backend.store.keys import PROJECTS, TALLIES, job_key, project_key
+from backend.store.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.store.tallies import Tally, parse_tally
 from backend.store.workers import Workers, read_workers
 
@@ -56,6 +56,7 @@ class Overview:
     memory_bytes: int
     workers: Workers
     tally: Tally
+    audited: int
     projects: list[ProjectState]
     unread: int
 
@@ -74,7 +75,8 @@ class OverviewReader:
         pipeline.info()
         pipeline.hgetall(TALLIES)
         pipeline.smembers(PROJECTS)
-        info, tallies, members = pipeline.execute()
+        pipeline.xlen(AUDIT)
+        info, tallies, members, audited = pipeline.execute()
         known = sorted(int(item) for item in members)
         states: list[ProjectState] = []
         for start in range(0, len(known), BATCH):
@@ -87,6 +89,7 @@ class OverviewReader:
             memory_bytes=int(info.get("used_memory", 0)),
             workers=read_workers(self._redis),
             tally=parse_tally(tallies),
+            audited=int(audited),
             projects=states,
             unread=len(known) - len(states),
         )

@@ -85,6 +85,12 @@ def test_projects_beyond_the_limit_share_one_series(settings: Settings, stores: 
     assert seen["understudy_dirty", "others"] == 3 and seen["understudy_projects",] == SHOWN + 3
 
 
+def test_actions_of_admins_are_counted(settings: Settings, stores: Stores) -> None:
+    assert scrape(settings)["understudy_audit_entries",] == 0
+    stores.audit.write({"action": "retrain", "status": "202"})
+    assert scrape(settings)["understudy_audit_entries",] == 1
+
+
 def test_redis_tells_whether_it_is_safe(own_redis: RedisServer) -> None:
     settings = own_redis.settings
     seen = scrape(settings)
