@@ -50,11 +50,28 @@ def remember_config(services: Services, project: int, config: str | None) -> Non
     projects = services.stores.projects
     if config is None:
         return
-    if projects.config(project) != config and projects.save_config(project, config):
+    if projects.config(project) == config:
+        services.configs.note(project, config)
+        return
+    if not _is_readable(config):
+        log.warning("a label config that cannot be read is passed over project=%s", project)
+        return
+    if projects.save_config(project, config):
         log.info("label config changed project=%s", project)
         projects.mark_dirty(project, "the label config has changed")
         services.stores.jobs.enqueue_refit(project)
     services.configs.note(project, config)
+
+
+def _is_readable(config: str) -> bool:
+    """Whether it is a label config at all, be there something to learn or not: nothing else is stored."""
+    try:
+        parse_label_config(config)
+    except UnsupportedConfig:
+        return True
+    except BadRequest:
+        return False
+    return True
 
 
 def start_training(services: Services, project: int, by: str) -> Reply:
