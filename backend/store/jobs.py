@@ -212,9 +212,12 @@ class JobStore:
     @guarded
     def enqueue_sync(self, project: int) -> bool:
         """Ask for a reconciliation with Label Studio; False when one is asked for already and has not begun."""
-        if not self._redis.set(project_key(project, "resync"), "1", nx=True, ex=FLAG_SECONDS * 10):
+        asked = project_key(project, "resync:rq")
+        taken = self._redis.set(project_key(project, "resync"), "1", nx=True, ex=FLAG_SECONDS * 10)
+        # A worker that dies between taking the call and beginning it leaves the flag behind.
+        if not taken and self._queue.is_waiting(str(self._redis.get(asked))):
             return False
-        self._queue.enqueue(SYNC, project)
+        self._redis.set(asked, self._queue.enqueue(SYNC, project), ex=24 * 3600)
         return True
 
     @guarded
