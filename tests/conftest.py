@@ -103,6 +103,15 @@ def stores(settings: Settings) -> Iterator[Stores]:
     opened.close()
 
 
+def tick_later(scheduler: Any, seconds: float = 60.0) -> None:
+    """Two ticks with so many seconds in between, as far as the scheduler can tell of what it watches."""
+    scheduler.tick()
+    still = scheduler.stores.jobs.still
+    clock = still.clock
+    still.clock = lambda: clock() + seconds
+    assert scheduler.tick()
+
+
 @pytest.fixture
 def make_record() -> Callable[..., Any]:
     """Builds records; a second later each time unless `at` says otherwise."""

@@ -13,7 +13,9 @@ from typing import Any
 from backend.errors import Conflict, NotFound
 from backend.store.connection import Client, guarded
 from backend.store.keys import job_key, project_key
+from backend.store.leases import Leases
 from backend.store.queue import REFIT, SYNC, TRAIN, JobQueue
+from backend.store.stillness import Stillness
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
@@ -28,6 +30,9 @@ FLAG_SECONDS = 30
 
 BEAT_SECONDS = 20
 """A running training shows a sign of life every second; after this long without one its worker is dead."""
+
+SENT_SECONDS = 5
+"""A training that was sent is in RQ's hands after this long, or was lost on the way."""
 
 _REQUEST = """
 local running = redis.call('GET', KEYS[1])
@@ -75,6 +80,7 @@ class JobStore:
         self._redis, self._queue = client, queue
         self._request = client.register_script(_REQUEST)
         self._release = client.register_script(_RELEASE)
+        self._leases, self.still = Leases(client), Stillness()
         self._begin, self._write = client.register_script(_BEGIN), client.register_script(_WRITE)
 
     @guarded
@@ -106,12 +112,16 @@ class JobStore:
         self.update(job, {"rq": self._queue.enqueue(TRAIN, job)})
 
     def is_lost(self, record: Mapping[str, Any]) -> bool:
-        """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it."""
+        """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it. Found
+        by looking again and again: no clock counts but this process's own."""
         if record["status"] in OVER:
             return False
-        if record["status"] == "running":
-            return time.time() - float(record.get("beat", 0)) > BEAT_SECONDS
-        return time.time() - float(record.get("sent_at", 0)) > 5 and not self._queue.is_waiting(str(record.get("rq")))
+        running = record["status"] == "running"
+        shown = f"{record.get('attempts')} {record.get('beat')}" if running else f"{record.get('sent_at')}"
+        still = self.still.seconds(str(record["id"]), shown)
+        if running:
+            return still > BEAT_SECONDS
+        return still > SENT_SECONDS and not self._queue.is_waiting(str(record.get("rq")))
 
     @guarded
     def find(self, job: str) -> dict[str, Any] | None:
@@ -194,7 +204,7 @@ class JobStore:
     @guarded
     def enqueue_refit(self, project: int) -> bool:
         """Ask for a refit; False when one is asked for already and has not begun."""
-        if not self._redis.set(project_key(project, "refit"), "1", nx=True, ex=FLAG_SECONDS):
+        if not self._leases.take(project_key(project, "refit"), FLAG_SECONDS):
             return False
         self._queue.enqueue(REFIT, project, retries=3)
         return True
@@ -213,7 +223,7 @@ class JobStore:
     def enqueue_sync(self, project: int) -> bool:
         """Ask for a reconciliation with Label Studio; False when one is asked for already and has not begun."""
         asked = project_key(project, "resync:rq")
-        taken = self._redis.set(project_key(project, "resync"), "1", nx=True, ex=FLAG_SECONDS * 10)
+        taken = self._leases.take(project_key(project, "resync"), FLAG_SECONDS * 10)
         # A worker that dies between taking the call and beginning it leaves the flag behind.
         if not taken and self._queue.is_waiting(str(self._redis.get(asked))):
             return False

@@ -9,6 +9,7 @@ from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
+from backend.store.leases import Leases
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue, time_limits
 from backend.store.suspects import SuspectStore
@@ -25,6 +26,7 @@ class Stores:
         """`seconds`: how long one reply may take."""
         self.settings = settings
         self._redis: Client = connect(settings, seconds=seconds)
+        self._leases = Leases(self._redis)
         self.queue = JobQueue(connect(settings, binary=True, seconds=seconds), time_limits(settings))
         self.examples = ExampleStore(self._redis)
         self.projects = ProjectStore(self._redis)
@@ -47,10 +49,7 @@ class Stores:
     @guarded
     def hold_lease(self, owner: str, seconds: float) -> bool:
         """Whether `owner` is the one scheduler for the next `seconds`."""
-        taken = self._redis.set(SCHEDULER_LEASE, owner, nx=True, px=int(seconds * 1000))
-        if not taken and self._redis.get(SCHEDULER_LEASE) == owner:
-            taken = self._redis.set(SCHEDULER_LEASE, owner, xx=True, px=int(seconds * 1000))
-        return bool(taken)
+        return self._leases.hold(SCHEDULER_LEASE, owner, seconds)
 
     @guarded
     def give_up_lease(self, owner: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
+from backend.store.leases import Leases
 
 KINDS = ("refit", "sync", "train")
 
@@ -23,7 +24,7 @@ DIED = "the process died or was killed while it worked on this project"
 _BEGIN = """
 -- KEYS: trouble, hold    ARGV: kind, now, what is said of an attempt that died, first wait ms, longest wait ms
 local left = redis.call('PTTL', KEYS[2])
-if left > 0 then return left end
+if left > 0 then return math.min(left, tonumber(ARGV[5])) end
 local kind = ARGV[1]
 if redis.call('HEXISTS', KEYS[1], kind .. ':running') == 1 then
   redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1)
@@ -55,7 +56,7 @@ class TroubleStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is one of KINDS."""
 
     def __init__(self, client: Client) -> None:
-        self._redis = client
+        self._redis, self._leases = client, Leases(client)
         self._begin, self._fail = client.register_script(_BEGIN), client.register_script(_FAIL)
 
     @guarded
@@ -87,7 +88,7 @@ class TroubleStore:
     @guarded
     def waits(self, project: int, kind: str) -> float:
         """Seconds until the next attempt may begin; 0 when it may now."""
-        return max(0, int(self._redis.pttl(self._keys(project, kind)[1]))) / 1000
+        return self._leases.left(self._keys(project, kind)[1], LONGEST_SECONDS)
 
     @guarded
     def describe(self, project: int) -> dict[str, dict[str, Any]]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
 
 from backend.jobs.refit import refit
 from backend.scheduler import Scheduler
+from tests.conftest import tick_later
 from tests.jobs.conftest import PROJECT, Labels
 
 
@@ -40,19 +40,18 @@ def test_a_training_whose_worker_died_is_sent_again_and_given_up_in_the_end(
 ) -> None:
     record, _ = context.stores.jobs.request_training(PROJECT, by="test")
     job = record["id"]
-    context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 1})
-    scheduler.tick()
+    context.stores.jobs.update(job, {"status": "running", "beat": 1, "attempts": 1})
+    tick_later(scheduler)
     assert context.stores.jobs.get(job)["status"] == "queued"
-    context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 5})
-    scheduler.tick()
+    context.stores.jobs.update(job, {"status": "running", "beat": 1, "attempts": 5})
+    tick_later(scheduler)
     assert context.stores.jobs.get(job)["status"] == "failed"
     assert context.stores.jobs.running(PROJECT) is None
 
 
 def test_a_training_that_only_rq_forgot_is_sent_again(context: Any, scheduler: Scheduler, labels: Labels) -> None:
-    record, _ = context.stores.jobs.request_training(PROJECT, by="test")
-    context.stores.jobs.update(record["id"], {"sent_at": time.time() - 60})
-    scheduler.tick()
+    context.stores.jobs.request_training(PROJECT, by="test")
+    tick_later(scheduler)
     assert context.stores.queue.length("backend.jobs.train.train") == 1, "still waiting: not sent twice"
     for key in context.stores._redis.keys("rq:*"):
         context.stores._redis.delete(key)
@@ -113,8 +112,8 @@ def test_a_training_that_came_to_nothing_is_not_asked_for_again_at_once(
     if end == "cancelled":
         context.stores.jobs.cancel(job)
     else:
-        context.stores.jobs.update(job, {"status": "running", "beat": time.time() - 60, "attempts": 5})
-        scheduler.tick()
+        context.stores.jobs.update(job, {"status": "running", "beat": 1, "attempts": 5})
+        tick_later(scheduler)
     for _ in range(3):
         scheduler.tick()
     assert context.stores.jobs.running(PROJECT) is None

@@ -1,0 +1,43 @@
+"""Keys that run out by themselves. Redis counts by its machine's clock: set forward, they end early, which costs some
+work done twice; set back, they would last longer by as much, so that whoever finds one that lasts too long cuts it.
+"""
+
+from __future__ import annotations
+
+import math
+
+from backend.store.connection import Client
+
+_HOLD = """
+-- KEYS: lease    ARGV: owner ("" for whoever comes first), milliseconds    Returns 1 when it is the owner's now.
+local held = redis.call('GET', KEYS[1])
+if not held or held == ARGV[1] then
+  redis.call('SET', KEYS[1], ARGV[1] == '' and '1' or ARGV[1], 'PX', ARGV[2])
+  return 1
+end
+if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return 0
+"""
+
+
+class Leases:
+    """Errors of redis pass through: for use inside the stores."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+        self._hold = client.register_script(_HOLD)
+
+    def hold(self, key: str, owner: str, seconds: float) -> bool:
+        """Whether `owner` has it for the next `seconds`; who has it already prolongs it."""
+        return bool(self._hold(keys=[key], args=[owner, math.ceil(seconds * 1000)]))
+
+    def take(self, key: str, seconds: float) -> bool:
+        """Whether nobody had it. It ends after `seconds`, or when it is deleted."""
+        return self.hold(key, "", seconds)
+
+    def left(self, key: str, longest: float) -> float:
+        """Seconds until it ends, `longest` at most; 0 when there is none."""
+        left = int(self._redis.pttl(key)) / 1000
+        if left > longest:
+            self._redis.pexpire(key, math.ceil(longest * 1000))
+        return min(max(left, 0.0), longest)
