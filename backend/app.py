@@ -10,7 +10,7 @@ from backend.api import admin, audit, explaining, labelstudio, operations, suspe
 from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
-from backend.log_context import begin_request
+from backend.log_context import begin_request, end_request
 from backend.services import Services
 
 
@@ -60,3 +60,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
         if g.get("audited"):
             write_audit(services, request, response.status_code)
         return response
+
+    @app.teardown_request
+    def forget(error: BaseException | None) -> None:
+        end_request()

@@ -13,13 +13,19 @@ SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 
 def begin_request(given: str) -> str:
-    """Forgets the last request of this thread and begins one; its id: `given` when it is sane, else a new one."""
-    from structlog.contextvars import bind_contextvars, clear_contextvars
+    """Begins a request; its id: `given` when it is sane, else a new one."""
+    from structlog.contextvars import bind_contextvars
 
     name = sane_id(given) or secrets.token_hex(8)
-    clear_contextvars()
     bind_contextvars(request=name)
     return name
+
+
+def end_request() -> None:
+    """What this thread logs from here on belongs to no request."""
+    from structlog.contextvars import clear_contextvars
+
+    clear_contextvars()
 
 
 def bind_project(project: int | None) -> None:

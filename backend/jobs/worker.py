@@ -111,4 +111,6 @@ def _work(settings: Settings, name: str) -> None:
         maintenance_interval=WORKER_TTL,
         log_job_description=False,
     )
-    worker.work(with_scheduler=False, logging_level=settings.log_level)
+    # RQ tells four times of each job what accounting.py counts.
+    chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
+    worker.work(with_scheduler=False, logging_level=chatter)

@@ -92,8 +92,11 @@ def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_o
     log = logging.getLogger("test")
     monkeypatch.setattr("backend.api.labelstudio.take_event", noisy("backend.api.labelstudio", log, "taken"))
     assert send(client, **{"X-Request-ID": "click-1"}).status_code == 200
+    log.warning("of gunicorn")
     (line,) = [line for line in lines() if line["event"] == "taken"]
     assert (line["request"], line["project"]) == ("click-1", 7)
+    (line,) = [line for line in lines() if line["event"] == "of gunicorn"]
+    assert "request" not in line, "the thread has forgotten it"
 
     monkeypatch.setattr(refit, "_learn", lambda work, project: log.warning("learning") or "unchanged")
     redis = connect(settings, binary=True, blocking=True)
@@ -133,6 +136,17 @@ def test_a_job_that_fails_or_is_forged_is_counted_as_failed(context: Any, settin
     Worker([queue], connection=redis, serializer=JSONSerializer, job_class=AllowedJob).work(burst=True)
     redis.close()
     assert context.stores.tallies.read().jobs == {("unknown", "failed"): 1, ("refit", "failed"): 1}
+
+
+def test_gunicorn_has_no_handlers_of_its_own(lines: Lines) -> None:
+    from gunicorn.config import Config
+
+    from backend.gunicorn_logs import JsonLogger
+
+    config = Config()
+    config.set("errorlog", "-")
+    JsonLogger(config).warning("Invalid request: %s", "a\r\nb")
+    assert [line["event"] for line in lines()] == ["Invalid request: a\r\nb"]
 
 
 @pytest.mark.parametrize(
