@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
 from backend.admin_client import local_url
-from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.settings import Settings
 
 SECONDS = 3.0
@@ -25,6 +27,7 @@ def look_at_web(settings: Settings) -> Iterator[Verdict]:
     best = settings.url if public[0] == 200 else local_url(settings)
     if 200 in (local[0], public[0]):
         yield judge_ready(ask(settings, f"{best}/ready"))
+        yield judge_events(ask(settings, f"{best}/metrics"), time.time())
     yield judge_protection(settings)
 
 
@@ -40,7 +43,7 @@ def ask(settings: Settings, url: str) -> Answer:
     try:
         return reply.status_code, reply.json()
     except ValueError:
-        return reply.status_code, reply.text[:100]
+        return reply.status_code, reply.text
 
 
 def judge_answers(settings: Settings, local: Answer, public: Answer) -> Iterator[Verdict]:
@@ -85,6 +88,27 @@ def judge_ready(answer: Answer) -> Verdict:
             "models", f"not loadable: {why}", "`understudy rollback PROJECT VERSION`, or label on: a refit replaces it"
         )
     return ok("models", "serve")
+
+
+def judge_events(answer: Answer, now: float) -> Verdict:
+    """When Label Studio last sent an event, of any project, and how many were refused."""
+    name, (status, text) = "events", answer
+    if status != 200:
+        return skipped(name, f"/metrics: {shown(answer)}")
+    found = dict(
+        re.findall(r"^(understudy_last_event_timestamp_seconds|process_start_time_seconds) (\S+)$", str(text), re.M)
+    )
+    refused = sum(map(float, re.findall(r"^understudy_webhook_refused_total\{[^}]*\} (\S+)$", str(text), re.M)))
+    last = float(found.get("understudy_last_event_timestamp_seconds", 0))
+    started = float(found.get("process_start_time_seconds", now))
+    seen = f"last one {(now - last) / 60:.0f} minutes ago" if last else f"none for {(now - started) / 60:.0f} minutes"
+    if refused:
+        return warn(
+            name,
+            f"{seen}; {refused:.0f} refused since the start",
+            "the log of `web` says why; then `understudy resync`",
+        )
+    return ok(name, seen) if last else skipped(name, f"{seen}, since `web` was started")
 
 
 def judge_protection(settings: Settings) -> Verdict:

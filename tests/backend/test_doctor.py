@@ -26,7 +26,7 @@ from backend.doctor.machine import check_base_model, check_data_dir, differences
 from backend.doctor.store import judge_clock, judge_durability, judge_version, judge_workers, look_at_store
 from backend.doctor.studio import judge_release, judge_token, read_token
 from backend.doctor.verdict import Verdict, exit_status, fail, ok, skipped, warn
-from backend.doctor.web import judge_answers, judge_protection, judge_ready
+from backend.doctor.web import judge_answers, judge_events, judge_protection, judge_ready
 from backend.settings import Settings
 from backend.store.workers import Workers
 from tests.backend.test_connect import Studio
@@ -144,6 +144,15 @@ def test_models_that_do_not_serve_are_told() -> None:
     assert judge_ready((503, {"ready": False, "reason": "waiting for Redis"})).state == "warn"
     assert judge_ready((200, {"ready": True, "stale": {"7 v2": "torn"}})).state == "fail"
     assert judge_ready((200, {"ready": True, "stale": {}})).state == "ok"
+
+
+def test_events_that_came_or_were_refused_are_told() -> None:
+    came = "understudy_last_event_timestamp_seconds 400.0\nprocess_start_time_seconds 100.0\n"
+    refused = 'understudy_webhook_refused_total{status="401"} 2.0\n'
+    assert judge_events((200, came), 1000) == ok("events", "last one 10 minutes ago")
+    assert judge_events((200, came + refused), 1000).state == "warn"
+    assert judge_events((200, came.replace("400.0", "0.0")), 1000).state == "skipped"
+    assert judge_events((401, ""), 1000).state == "skipped"
 
 
 def test_an_open_port_is_a_warning_only_where_others_can_reach_it() -> None:
