@@ -100,8 +100,15 @@ def wait_for_redis(work: Context, pause: float = 0.2) -> None:
 
 
 def _work(settings: Settings, name: str) -> None:
+    # RQ tells four times of each job what accounting.py counts.
+    chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
+    build_worker(settings, name).work(with_scheduler=False, logging_level=chatter)
+
+
+def build_worker(settings: Settings, name: str) -> Worker:
+    """A worker on the queue `name` that has not begun yet."""
     client = connect(settings, binary=True, blocking=True)
-    worker = Worker(
+    return Worker(
         [Queue(name, connection=client, serializer=JSONSerializer, job_class=AllowedJob)],
         name=f"{name}-{socket.gethostname()}-{os.getpid()}",
         connection=client,
@@ -111,6 +118,3 @@ def _work(settings: Settings, name: str) -> None:
         maintenance_interval=WORKER_TTL,
         log_job_description=False,
     )
-    # RQ tells four times of each job what accounting.py counts.
-    chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
-    worker.work(with_scheduler=False, logging_level=chatter)

@@ -35,7 +35,10 @@ def open_client(settings: Settings, **options: Any) -> Any:
     try:
         if scheme.endswith("+sentinel"):
             return _open_behind_sentinel(settings.effective_redis_url, {**tls, **options})
-        return redis.Redis.from_url(settings.effective_redis_url, **tls, **options)
+        client = redis.Redis.from_url(settings.effective_redis_url, **tls, **options)
+        pool = client.connection_pool
+        pool.connection_class(**pool.connection_kwargs)  # an option that does not exist is found here, not later
+        return client
     except (ValueError, TypeError):  # TypeError: an option in the query that does not exist
         raise SettingsError(REMEDY, setting="REDIS_URL") from None
 
