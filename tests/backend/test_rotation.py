@@ -20,7 +20,7 @@ from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments
 from bench.rig import choices_config
 from tests.backend.test_connect import Studio
-from tests.backend.test_doctor import studio  # noqa: F401
+from tests.backend.test_doctor_whole import studio  # noqa: F401
 from tests.conftest import RedisServer
 
 OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")

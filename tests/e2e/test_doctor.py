@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def examine(backend: Backend, project: int) -> dict[str, dict[str, Any]]:
-    """Check -> verdict. The exit status is that of the worst: a small disk, or other tests' doings, may be a warning."""
+    """Check -> verdict. The exit status is the worst's: a small disk, or other tests' doings, may be a warning."""
     done = subprocess.run(
         [sys.executable, "-m", "backend", "doctor", "--project", str(project), "--json"],
         cwd=ROOT,
