@@ -75,6 +75,12 @@ class Settings(BaseSettings):
         le=3600,
         description="Seconds after which /predict declines what is not done (Label Studio waits 100).",
     )
+    client_seconds: float = Field(
+        30.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a client has to send a whole request, and as many to take the reply.",
+    )
     max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
     feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")

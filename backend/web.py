@@ -42,10 +42,12 @@ def run_web(settings: Settings) -> None:
 
 
 def _options(settings: Settings) -> dict[str, Any]:
+    from backend.patient_worker import PatientWorker
+
     return {
         "bind": f"{settings.host}:{settings.port}",
         "workers": 1,
-        "worker_class": "gthread",
+        "worker_class": type("Worker", (PatientWorker,), {"client_seconds": settings.client_seconds}),
         "threads": settings.web_threads,
         "timeout": 0,  # a thread may wait for a large batch; the process is watched by its supervisor
         "graceful_timeout": 10,
