@@ -15,6 +15,7 @@ import click
 
 from backend.admin_commands import ADMIN_COMMANDS
 from backend.audit_command import audit
+from backend.backup_commands import BACKUP_COMMANDS
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
@@ -182,5 +183,5 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in (*ADMIN_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor, audit):
+for command in (*ADMIN_COMMANDS, *BACKUP_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor, audit):
     main.add_command(command)

@@ -11,6 +11,9 @@ import re
 import shutil
 import socket
 import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
@@ -96,6 +99,31 @@ def run_redis(settings: Settings) -> NoReturn:
     server = find_redis_server()
     config = write_config(settings, server)
     os.execv(server, [str(server), str(config)])
+
+
+@contextmanager
+def redis_at_hand(settings: Settings) -> Iterator[None]:
+    """For a command that works on the store whether `understudy up` runs or not: starts the embedded server if needed.
+
+    Raises SettingsError when it does not start. Nothing is done about a Redis that REDIS_URL names."""
+    if settings.redis_url or answers(settings.redis_socket):
+        yield
+        return
+    from backend.supervisor import hold_lock
+
+    lock = hold_lock(settings.data_dir)
+    server = find_redis_server()
+    process = subprocess.Popen([server, write_config(settings, server)], stdout=subprocess.DEVNULL)
+    try:
+        while not answers(settings.redis_socket):
+            if process.poll() is not None:
+                raise SettingsError(f"the embedded Redis does not start on {settings.data_dir / 'redis'}")
+            time.sleep(0.02)
+        yield
+    finally:
+        process.terminate()
+        process.wait()
+        os.close(lock)
 
 
 def answers(unix_socket: Path, timeout: float = 1.0) -> bool:

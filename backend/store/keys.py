@@ -17,6 +17,12 @@ AUDIT = "understudy:audit"
 TALLIES = "understudy:tallies"
 """HASH of counters that processes without a port add to, for /metrics."""
 
+SCHEMA = "understudy:schema"
+"""STRING: the number of the shape that everything here has (migrations.py)."""
+
+MIGRATING = "understudy:migrating"
+"""STRING with a time to live: who is changing the shape."""
+
 
 def project_key(project: int, name: str) -> str:
     """`understudy:{p7}:name`."""

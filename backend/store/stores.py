@@ -5,11 +5,13 @@ from __future__ import annotations
 from backend.settings import Settings
 from backend.store.audit import AuditStore
 from backend.store.connection import SECONDS, Client, connect, guarded, verify
+from backend.store.dump import Dump
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
 from backend.store.leases import Leases
+from backend.store.migrations import migrate
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue, time_limits
 from backend.store.suspects import SuspectStore
@@ -39,12 +41,19 @@ class Stores:
         self.audit = AuditStore(self._redis)
 
     def verify(self) -> list[str]:
-        """Problems that were accepted. Raises StoreUnavailable for a Redis that is away or could lose labels."""
-        return verify(self._redis, self.settings)
+        """Problems that were accepted; brings what is stored to this release's schema. Raises StoreUnavailable for a
+        Redis that is away or could lose labels, or was written by a newer release."""
+        problems = verify(self._redis, self.settings)
+        migrate(self._redis)
+        return problems
 
     def watch(self) -> RedisWatch:
         """Eyes of this process's own on the server behind all this."""
         return RedisWatch(self._redis, self.settings)
+
+    def dump(self) -> Dump:
+        """All of it as JSON, for backups."""
+        return Dump(self._redis)
 
     @guarded
     def hold_lease(self, owner: str, seconds: float) -> bool:

@@ -1,0 +1,1 @@
+"""Backups: everything that is not in Label Studio, in one file with checksums."""

@@ -1,0 +1,112 @@
+"""A tar file whose last member lists size and SHA-256 of all others: what is cut short or damaged is refused."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from backend.errors import BadRequest
+
+LISTING = "backup.json"
+
+FORMAT = 1
+
+
+class ArchiveWriter:
+    """Writes aside and puts the file in place when all is in it. gzip for names that end in .gz or .tgz. Mode 0600: it
+    holds every text. Use as a context manager; raises OSError when the disk refuses."""
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self.path, self._facts = path, facts
+        self._scratch = path.with_name(f".{path.name}.{os.getpid()}")
+        self._files: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> ArchiveWriter:
+        descriptor = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        self._file = os.fdopen(descriptor, "wb")
+        packed = self.path.name.endswith((".gz", ".tgz"))
+        self._tar = tarfile.open(fileobj=self._file, mode="w:gz" if packed else "w", format=tarfile.PAX_FORMAT)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                listing = {"format": FORMAT, **self._facts, "files": self._files}
+                self._put(LISTING, json.dumps(listing, indent=1).encode())
+                self._tar.close()
+                self._file.flush()
+                os.fsync(self._file.fileno())
+                os.replace(self._scratch, self.path)
+        finally:
+            self._file.close()
+            self._scratch.unlink(missing_ok=True)
+
+    def add_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+        """A member of one JSON object a line. Spooled to disk, however long."""
+        spool = self._scratch.with_suffix(".lines")
+        try:
+            with spool.open("wb") as file:
+                for line in lines:
+                    file.write(json.dumps(line, ensure_ascii=True, separators=(",", ":")).encode() + b"\n")
+            self.add_file(name, spool)
+        finally:
+            spool.unlink(missing_ok=True)
+
+    def add_file(self, name: str, path: Path) -> None:
+        """A member with this file's content. Raises FileNotFoundError when it is gone."""
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(0)
+            self._tar.addfile(_member(name, size), file)
+        self._files[name] = {"size": size, "sha256": _sha256(path)}
+
+    def forget(self, prefix: str) -> None:
+        """What begins so is no part of the backup, though some of it may be in the file."""
+        self._files = {name: facts for name, facts in self._files.items() if not name.startswith(prefix)}
+
+    def _put(self, name: str, data: bytes) -> None:
+        self._tar.addfile(_member(name, len(data)), io.BytesIO(data))
+
+
+def open_archive(path: Path, scratch: Path) -> dict[str, Any]:
+    """Unpacks into `scratch`, checks everything, and returns the listing. Raises BadRequest with what is wrong."""
+    try:
+        with tarfile.open(path) as archive:
+            # No absolute name, no `..`, no link out, no device, no owner: see the tarfile documentation.
+            archive.extractall(scratch, filter="data")
+        listing = json.loads((scratch / LISTING).read_text(encoding="utf-8"))
+        files = dict(listing["files"])
+    except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
+        raise BadRequest(f"{path} is no complete backup: {error}", field="file") from error
+    if listing.get("format") != FORMAT:
+        raise BadRequest(f"{path} has format {listing.get('format')}, this release reads {FORMAT}", field="file")
+    for name, facts in files.items():
+        member = scratch / name
+        if not member.resolve().is_relative_to(scratch.resolve()) or not member.is_file():
+            raise BadRequest(f"{path}: {name} is missing", field="file")
+        if member.stat().st_size != facts["size"] or _sha256(member) != facts["sha256"]:
+            raise BadRequest(f"{path}: {name} is damaged", field="file")
+    return dict(listing)
+
+
+def _member(name: str, size: int) -> tarfile.TarInfo:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o600
+    return member
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
