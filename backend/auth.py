@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hmac
 
 from flask import Request
@@ -49,12 +50,22 @@ def _basic_is_right(services: Services, request: Request) -> bool:
     settings = services.settings
     if not settings.basic_auth_user:
         return True
-    given = request.authorization
-    user = (given.username or "") if given is not None and given.type == "basic" else ""
-    password = (given.password or "") if given is not None and given.type == "basic" else ""
+    user, password = _read_basic(request.headers.get("Authorization", ""))
     right_user = _same(user, settings.basic_auth_user)
     right_password = _same(password, settings.basic_auth_pass.get_secret_value())
     return right_user and right_password
+
+
+def _read_basic(header: str) -> tuple[str, str]:
+    """User and password, as Latin-1; empty for anything else. Flask's own reader raises on bytes beyond ASCII, and does
+    not take Latin-1, which is what Label Studio sends."""
+    kind, _, rest = header.partition(" ")
+    try:
+        text = base64.b64decode(rest.strip(), validate=True).decode("latin-1") if kind.lower() == "basic" else ""
+    except ValueError:
+        text = ""
+    user, _, password = text.partition(":")
+    return user, password
 
 
 def _same(given: str, wanted: str) -> bool:
