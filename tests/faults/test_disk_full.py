@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import errno
+import json
 import subprocess
 from collections.abc import Iterator
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from backend.jobs.refit import refit
-from backend.jobs.train import train
+from backend.jobs.train import make_request, train
+from backend.settings import Settings
 from model.failpoints import arm
 from model.feature_cache import FeatureCache
+from model.run import REQUEST, write_json
 from model.versions import verify_version, version_path
-from tests.faults.tiny import PROJECT, Letters, disarmed, letters, settings, tiny_base  # noqa: F401
+from tests.faults.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401
 
 BLOCK = b"x" * 4096
 
@@ -74,17 +78,25 @@ def test_row_25_a_refit_on_a_full_disk_fails_with_the_reason_and_is_tried_again(
     assert context.stores.trouble.describe(PROJECT) == {}
 
 
-@pytest.mark.timeout(300)
+def learn_on_a_full_disk(settings: Settings, run: Path) -> None:
+    """The training process, whose disk is full when it writes its version."""
+    from model.training import main
+
+    with (run / "said").open("w") as file, redirect_stdout(file):
+        status = main([str(run), "full:version.write"])
+    raise SystemExit(status)
+
+
 def test_row_25_a_training_on_a_full_disk_fails_with_the_reason_and_leaves_nothing(
     context: Any, letters: Letters
 ) -> None:
     letters.add(8)
-    context.settings = context.settings.model_copy(update={"failpoint": "full:version.write"})
-    job = str(context.stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
-    assert train(job) == "failed"
-    assert "No space left" in context.stores.jobs.get(job)["message"]
+    run = context.settings.runs_dir / "run"
+    run.mkdir(parents=True)
+    write_json(run / REQUEST, make_request(context, PROJECT))
+    assert run_apart(learn_on_a_full_disk, context.settings, run) == 1
+    assert "No space left" in json.loads((run / "said").read_text().splitlines()[-1])["error"]
     assert list((context.settings.models_dir / str(PROJECT)).iterdir()) == []
-    assert not (context.settings.runs_dir / job).exists()
 
 
 def test_row_25_a_run_that_cannot_be_written_down_fails_with_the_reason(context: Any, letters: Letters) -> None:
