@@ -6,6 +6,7 @@ config file: on 6.2 some of them are silently dropped when given as arguments.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -18,8 +19,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
+from backend.append_only_file import mend_log
 from backend.errors import SettingsError
 from backend.settings import Settings
+
+log = logging.getLogger(__name__)
 
 OLDEST = (6, 2)
 """LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""
@@ -96,9 +100,19 @@ def config_text(directory: Path, unix_socket: Path) -> str:
 
 def run_redis(settings: Settings) -> NoReturn:
     """Becomes the Redis server. Raises SettingsError when there is none or its data does not fit."""
+    from backend.logs import configure_logs
+
+    configure_logs(settings, "redis")
+    os.execv(*_prepare(settings))
+
+
+def _prepare(settings: Settings) -> tuple[Path, list[str]]:
+    """(server, arguments) once its data can be loaded."""
     server = find_redis_server()
     config = write_config(settings, server)
-    os.execv(server, [str(server), str(config)])
+    if done := mend_log(server, config.parent):
+        log.critical("%s. A reconciliation with Label Studio brings back what is missing", done)
+    return server, [str(server), str(config)]
 
 
 @contextmanager
@@ -112,8 +126,7 @@ def redis_at_hand(settings: Settings) -> Iterator[None]:
     from backend.supervisor import hold_lock
 
     lock = hold_lock(settings.data_dir)
-    server = find_redis_server()
-    process = subprocess.Popen([server, write_config(settings, server)], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(_prepare(settings)[1], stdout=subprocess.DEVNULL)
     try:
         while not answers(settings.redis_socket):
             if process.poll() is not None:

@@ -17,6 +17,7 @@ from typing import Any
 from backend.labelstudio.records import ExampleRecord
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
+from backend.store.projects import mark_dirty
 
 log = logging.getLogger(__name__)
 
@@ -109,6 +110,7 @@ class ExampleStore:
                 records.append(record)
         if damaged:
             log.error("examples damaged: project %s, annotations %s", project, damaged[:20])
+            mark_dirty(self._redis, project, "stored annotations are damaged")
         return Snapshot(tuple(records), int(seq or 0), tuple(damaged))
 
     @guarded

@@ -101,11 +101,7 @@ class ProjectStore:
     @guarded
     def mark_dirty(self, project: int, why: str) -> None:
         """Something may have been missed: reconcile with Label Studio soon."""
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hset(project_key(project, "meta"), "dirty", why)
-        pipeline.hincrby(project_key(project, "meta"), "dirty_marks", 1)
-        pipeline.sadd(PROJECTS, project)
-        pipeline.execute()
+        mark_dirty(self._redis, project, why)
 
     @guarded
     def dirty(self, project: int) -> str:
@@ -143,3 +139,12 @@ class ProjectStore:
     def summary(self, project: int) -> dict[str, Any]:
         """What the last refit saw; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "summary") or "{}")
+
+
+def mark_dirty(client: Client, project: int, why: str) -> None:
+    """As the method, for the other stores."""
+    pipeline = client.pipeline(transaction=True)
+    pipeline.hset(project_key(project, "meta"), "dirty", why)
+    pipeline.hincrby(project_key(project, "meta"), "dirty_marks", 1)
+    pipeline.sadd(PROJECTS, project)
+    pipeline.execute()

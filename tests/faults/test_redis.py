@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from backend.append_only_file import mend_log
+from backend.embedded_redis import find_redis_server
 from backend.errors import StoreUnavailable
 from backend.jobs.refit import refit
 from backend.jobs.sync import resync
@@ -255,6 +257,31 @@ class TestRow13:
         path.unlink()
         assert create(client, 1000).status_code == 200
         assert stored(services.stores) == acknowledged | {1000}
+
+
+def test_a_log_damaged_in_the_middle_is_cut_predictions_go_on_and_a_resync_brings_the_rest(
+    client: Any, services: Any, context: Any, own_redis: RedisServer, truth: Truth
+) -> None:
+    for text in ("a b", "b c", "c d", "d a"):
+        client.post("/webhook", json=truth.create(PROJECT, [(text, "a")]).body)
+    scheduler = Scheduler(context)
+    scheduler._watch._seconds = 0.0
+    scheduler.tick()
+    context.stores.projects.note_sync(PROJECT, {})
+    own_redis.kill()
+    folder, server = own_redis.settings.data_dir / "redis", find_redis_server()
+    log = next(folder.glob("appendonlydir/*.incr.aof"), folder / "appendonly.aof")
+    data = log.read_bytes()
+    place = data.index(b"*", data.index(b"c d") - 400)
+    log.write_bytes(data[:place] + b"#" + data[place + 1 :])
+    assert "cut off" in mend_log(server, folder)
+    assert ask(client).status_code == 200
+    own_redis.start()
+    assert len(stored(context.stores)) < 4
+    eventually(scheduler.tick)
+    assert context.stores.projects.dirty(PROJECT) == "Redis was restarted or failed over"
+    assert resync(PROJECT) == "done"
+    assert stored(context.stores) == set(truth.annotations(PROJECT))
 
 
 def test_row_14_everything_is_flushed_predictions_go_on_and_all_of_it_is_rebuilt(

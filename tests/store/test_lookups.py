@@ -23,9 +23,14 @@ def test_the_examples_of_a_task_are_found(stores: Stores, make_record: Callable[
 
 
 def test_a_damaged_example_is_left_out(stores: Stores, make_record: Callable[..., Any]) -> None:
-    stores.examples.upsert_many(1, [make_record(1, "A", 7), make_record(2, "B", 7)])
+    records = [make_record(1, "A", 7), make_record(2, "B", 7)]
+    stores.examples.upsert_many(1, records)
     stores._redis.hset(project_key(1, "ex"), "1", "0123456789abcdef{}")
     assert [record.annotation for record in stores.examples.of_task(1, 7)] == [2]
+    assert stores.examples.snapshot(1).damaged == (1,)
+    assert stores.projects.dirty(1) == "stored annotations are damaged", "Label Studio has them"
+    stores.examples.reconcile(1, records, stores.examples.seq(1), stores.examples.clock(1))
+    assert stores.examples.snapshot(1).records == tuple(records) and not stores.examples.snapshot(1).damaged
 
 
 def test_one_document_of_the_pool_is_found(stores: Stores) -> None:
