@@ -5,7 +5,7 @@
 
 People label, correct, skip and delete in three projects; each change is delivered as Label Studio delivers it (once,
 one second of patience, also late, twice or not at all); clients ask for predictions; fine-tunes run. A schedule that
-depends on the seed alone kills processes with SIGKILL every four seconds and spoils the rest. Everything is recorded,
+depends on the seed alone kills processes with SIGKILL every five seconds and spoils the rest. Everything is recorded,
 and the record is checked against the promises (bench/ordeal/checker.py): exit status 1 when one broke.
 
 Label Studio is a stand-in that holds the truth and serves the routes that a reconciliation calls: the real one is too

@@ -6,18 +6,18 @@ import random
 from dataclasses import dataclass
 
 KILLS = {
-    "web": 22,
-    "redis": 20,
-    "learner": 18,
-    "training": 14,
-    "trainer": 9,
-    "sync": 8,
-    "scheduler": 6,
+    "redis": 24,
+    "training": 18,
+    "web": 15,
+    "learner": 15,
+    "sync": 10,
+    "scheduler": 9,
+    "trainer": 6,
     "supervisor": 3,
 }
 """Shares of the victims of kill -9. `training` is the process of a fine-tune; without one the trainer dies."""
 
-KILL_EVERY = 3.5
+KILL_EVERY = 4.6
 """Mean seconds between two kills: more than ten a minute, restarts of everything included."""
 
 WEATHER_EVERY = 9.0

@@ -6,6 +6,7 @@ what `backend/labelstudio/client.py` asks and refuses everything else; `mode` ma
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 import time
@@ -89,6 +90,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         """One API call, or what the mode makes of it."""
+        with contextlib.suppress(ConnectionError):  # who asked was killed
+            self._answer()
+
+    def _answer(self) -> None:
         mode = self.stand_in.mode
         self.stand_in.requests += 1
         if mode == "down":
