@@ -21,6 +21,7 @@ from typing import NoReturn
 
 from backend.append_only_file import mend_log
 from backend.errors import SettingsError
+from backend.outage import wait_for_room
 from backend.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -103,6 +104,7 @@ def run_redis(settings: Settings) -> NoReturn:
     from backend.logs import configure_logs
 
     configure_logs(settings, "redis")
+    wait_for_room(settings)
     os.execv(*_prepare(settings))
 
 

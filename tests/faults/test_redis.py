@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -17,7 +19,7 @@ from typing import Any
 import pytest
 
 from backend.append_only_file import mend_log
-from backend.embedded_redis import find_redis_server
+from backend.embedded_redis import answers, find_redis_server
 from backend.errors import StoreUnavailable
 from backend.jobs.refit import refit
 from backend.jobs.sync import resync
@@ -252,9 +254,18 @@ class TestRow13:
             assert reply.status_code == 503 and "the disk of DATA_DIR is full" in reply.get_json()["message"]
             assert ask(client).status_code == 200
             assert own_redis.process is not None and own_redis.process.wait(10) == 1, "it would rather end than lie"
-            own_redis.start()  # as the supervisor does; the disk is still full
+            own_redis.start()  # the disk is still full: what is there can be read
             assert stored(services.stores) == acknowledged
+        own_redis.kill()
+        # As the supervisor does.
+        environment = {**os.environ, "DATA_DIR": str(own_redis.settings.data_dir), "REDIS_URL": ""}
+        output = own_redis.settings.data_dir / "output"
+        with output.open("wb") as log:
+            command = [sys.executable, "-m", "backend", "redis"]
+            own_redis.process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
+        eventually(lambda: "Redis waits for room" in output.read_text())
         path.unlink()
+        eventually(lambda: answers(own_redis.settings.redis_socket))
         assert create(client, 1000).status_code == 200
         assert stored(services.stores) == acknowledged | {1000}
 
