@@ -54,7 +54,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "Error": _object({"error": TEXT, "message": TEXT}, {"field": TEXT, "hint": TEXT, "job": TEXT, "version": TEXT}),
     "Health": _object({"status": {"type": "string", "enum": ["UP"]}, "model_class": TEXT, "ready": BOOL}),
-    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY}),
+    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY, "redis": ANY}),
     "Versions": _object({"versions": {**_list(TEXT), "minItems": 1}}),
     "OpenApi": _object({"openapi": TEXT, "info": ANY, "paths": ANY}),
     "Setup": _object({}, {"project": PROJECT, "schema": TEXT, "label_config": TEXT}),
@@ -68,7 +68,6 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Asked": _object({"job": TEXT, "status": TEXT, "new": BOOL, "message": TEXT}),
     "JobStatus": _object({"job_status": TEXT, "error": TEXT, "log": TEXT}),
     "Rollback": _object({"version": {"type": "string", "pattern": "^v[0-9]{1,9}(\\.[0-9]{1,9})?$"}}),
-    "Nothing": {"type": "object"},
     "Projects": _object({"projects": _list(_named("Project"))}),
     "Project": _object({"id": _named("PathId"), "live": TEXT, "served": TEXT, "examples": NUMBER, "pending": NUMBER}),
     "Examples": _object(
@@ -121,7 +120,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "POST /admin/projects/<project>/unpin": Operation("End a rollback.", "Live", errors=_PROJECT),
     "POST /admin/projects/<project>/resync": Operation(
-        "Reconcile with Label Studio.", "Message", status=202, errors=(*_PROJECT, 502)
+        "Reconcile with Label Studio.", "Message", status=202, errors=(*_PROJECT, 409)
     ),
     "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
     "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
