@@ -15,6 +15,7 @@ from backend.embedded_redis import find_redis_server, write_config
 from backend.errors import SettingsError
 from backend.secrets_store import admin_token, webhook_secret
 from backend.settings import Settings, environment_of
+from backend.store.address import check_address
 from backend.supervisor import Program, hold_lock, programs, start
 
 PORT_PATIENCE = 2.0
@@ -29,7 +30,9 @@ def run_up(settings: Settings, extra: Sequence[Program] = (), console: Sequence[
     """
     hold_lock(settings.data_dir)
     require_free_port(settings.host, settings.port)
-    if not settings.redis_url:
+    if settings.redis_url:
+        check_address(settings)
+    else:
         write_config(settings, find_redis_server())
     admin_token(settings)
     webhook_secret(settings)

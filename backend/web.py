@@ -9,6 +9,7 @@ from backend.lifetime import die_with
 from backend.logs import configure_logs
 from backend.services import build_services
 from backend.settings import Settings
+from backend.store.address import check_address
 from backend.threads import keep_heap_trimmed
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ def run_web(settings: Settings) -> None:
             return create_app(services)
 
     configure_logs(settings, "web")
+    check_address(settings)  # here it is one line for the user, in the worker gunicorn's traceback
     Server().run()
 
 

@@ -43,6 +43,11 @@ def open_client(settings: Settings, **options: Any) -> Any:
         raise SettingsError(REMEDY, setting="REDIS_URL") from None
 
 
+def check_address(settings: Settings) -> None:
+    """Raises SettingsError when REDIS_URL is no address; sends nothing."""
+    open_client(settings).close()
+
+
 def shown_address(url: str) -> str:
     """`url` without user, password and options, for messages and logs."""
     scheme, _, rest = url.partition("://")

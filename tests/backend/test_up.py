@@ -28,6 +28,17 @@ def test_a_taken_port_is_reported_before_anything_starts(tmp_path: Path, taken_p
     assert [path.name for path in tmp_path.iterdir()] == ["up.lock"]
 
 
+@pytest.mark.parametrize("command", ["up", "web"])
+def test_an_address_that_is_none_is_refused_without_repeating_it(
+    tmp_path: Path, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REDIS_URL", "http://:secret@host/0")
+    monkeypatch.setenv("DATA_DIR", str(tmp_path))
+    result = CliRunner().invoke(main, [command])
+    assert result.exit_code == 1 and "REDIS_URL is no address" in result.output
+    assert "secret" not in result.output
+
+
 def test_a_port_whose_last_connections_are_still_closing_is_free() -> None:
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as every server does
