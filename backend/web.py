@@ -38,8 +38,8 @@ def run_web(settings: Settings) -> None:
             keep_heap_trimmed()
             return create_app(services)
 
-    configure_logs(settings, "web")
     check_address(settings)  # here it is one line for the user, in the worker gunicorn's traceback
+    configure_logs(settings, "web")
     Server().run()
 
 
