@@ -19,6 +19,10 @@ KINDS = ("refit", "sync", "train")
 WAIT_SECONDS, LONGEST_SECONDS = 10, 600
 """The wait after a second failure in a row (a killed worker alone is no reason to wait), and the longest."""
 
+LONGEST_REFIT_SECONDS = 60
+"""A refit takes seconds, so one that kills its worker every minute leaves the others most of it. And whoever kills
+workers from outside always hits some project: that one must learn again within two minutes."""
+
 DIED = "the process died or was killed while it worked on this project"
 
 _BEGIN = """
@@ -52,6 +56,11 @@ return wait
 """
 
 
+def longest(kind: str) -> int:
+    """Seconds that work of this kind waits at most."""
+    return LONGEST_REFIT_SECONDS if kind == "refit" else LONGEST_SECONDS
+
+
 class TroubleStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is one of KINDS."""
 
@@ -62,13 +71,13 @@ class TroubleStore:
     @guarded
     def begin(self, project: int, kind: str) -> float:
         """An attempt begins; seconds for which it must not yet, 0 to go on. Follow up with `fail` or `clear`."""
-        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, LONGEST_SECONDS * 1000]
+        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, longest(kind) * 1000]
         return int(self._begin(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded
     def fail(self, project: int, kind: str, error: str) -> float:
         """It came to nothing; seconds to wait before the next attempt."""
-        arguments = [kind, time.time(), error[:500], WAIT_SECONDS * 1000, LONGEST_SECONDS * 1000]
+        arguments = [kind, time.time(), error[:500], WAIT_SECONDS * 1000, longest(kind) * 1000]
         return int(self._fail(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded
@@ -88,7 +97,7 @@ class TroubleStore:
     @guarded
     def waits(self, project: int, kind: str) -> float:
         """Seconds until the next attempt may begin; 0 when it may now."""
-        return self._leases.left(self._keys(project, kind)[1], LONGEST_SECONDS)
+        return self._leases.left(self._keys(project, kind)[1], longest(kind))
 
     @guarded
     def describe(self, project: int) -> dict[str, dict[str, Any]]:
