@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from backend.consensus import label_keys
-from backend.errors import BadRequest, Conflict, LabelStudioError, NotFound
+from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.config import skipped_controls
 from backend.log_context import bind_project
 from backend.services import Services
@@ -128,10 +128,10 @@ def unpin(services: Services, project: int) -> dict[str, Any]:
 
 
 def request_resync(services: Services, project: int) -> dict[str, Any]:
-    """Ask for a reconciliation. Raises LabelStudioError when Label Studio is not configured."""
+    """Ask for a reconciliation. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
-        raise LabelStudioError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
+        raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
     services.stores.trouble.release(project, "sync")
     created = services.stores.jobs.enqueue_sync(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}

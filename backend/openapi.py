@@ -23,7 +23,7 @@ REASONS = {
     413: "The body is too large.",
     422: "The label config holds nothing that can be learned; the status line says why.",
     429: "Asked too often; Retry-After says when to come again.",
-    502: "Label Studio is not configured, refused, or did not answer.",
+    502: "Label Studio refused, or did not answer.",
     503: "Models are loading, Redis is away, or too much waits; Retry-After says when to come again.",
 }
 
@@ -73,6 +73,7 @@ def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> d
         "responses": {
             str(operation.status): _answer("Done.", operation.answer, operation.media),
             **{str(status): _answer(REASONS[status], "Error") for status in _statuses(method, policy, operation)},
+            **({"503": _answer(REASONS[503], "Ready")} if operation.answer == "Ready" else {}),
         },
     }
     if operation.body:

@@ -54,7 +54,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "Error": _object({"error": TEXT, "message": TEXT}, {"field": TEXT, "hint": TEXT, "job": TEXT, "version": TEXT}),
     "Health": _object({"status": {"type": "string", "enum": ["UP"]}, "model_class": TEXT, "ready": BOOL}),
-    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY, "redis": ANY}),
+    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY, "redis": _list(TEXT)}),
     "Versions": _object({"versions": {**_list(TEXT), "minItems": 1}}),
     "OpenApi": _object({"openapi": TEXT, "info": ANY, "paths": ANY}),
     "Setup": _object({}, {"project": PROJECT, "schema": TEXT, "label_config": TEXT}),

@@ -99,7 +99,7 @@ def test_the_admin_api_knows_unknown_projects_and_bad_versions(client: Any) -> N
         reply = client.post("/admin/projects/7/rollback", json={"version": version}, headers=ADMIN)
         assert reply.status_code == status, version
     assert client.get("/admin/projects/7/retrain", headers=ADMIN).status_code == 405
-    assert client.post("/admin/projects/7/resync", headers=ADMIN).status_code == 502
+    assert client.post("/admin/projects/7/resync", headers=ADMIN).status_code == 409
 
 
 def test_ready_health_and_metrics(client: Any) -> None:
