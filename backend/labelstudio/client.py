@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.transport import ATTEMPTS, Transport
+from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
@@ -24,8 +24,8 @@ class LabelStudioClient:
     LabelStudioError; its evidence holds the HTTP `status` and, where known, a `hint`. Nothing is sent before the
     first call."""
 
-    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS) -> None:
-        self._transport = Transport(url, api_key, attempts=attempts)
+    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
+        self._transport = Transport(url, api_key, attempts=attempts, read_seconds=read_seconds)
 
     def __enter__(self) -> LabelStudioClient:
         return self

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from backend.errors import LabelStudioError
+from backend.labelstudio.breaker import breaker_of
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
@@ -40,10 +41,11 @@ _REMEDIES = (
 class Transport:
     """One Label Studio and one token. Use from one thread at a time; `close` it or use it as a context manager."""
 
-    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS) -> None:
+    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
         self.url = url.rstrip("/")
         self._api_key = api_key
-        self._attempts = attempts
+        self._attempts, self._read_seconds = attempts, read_seconds
+        self._breaker = breaker_of(self.url)
         self._http: Any = None
         self._client: Any = None
 
@@ -54,6 +56,8 @@ class Transport:
         GET, PATCH, PUT and DELETE are repeated on 5xx and lost connections; POST only when it cannot have arrived."""
         from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_chain, wait_fixed
 
+        if (rest := self._breaker.wait()) > 0:
+            raise self._error(f"{self.url} does not answer, and is left alone for {rest:.0f} s", path, sent=False)
         repeatable = method != "POST"
         retrying = Retrying(
             retry=retry_if_exception(lambda error: _is_passing(error, repeatable)),
@@ -61,13 +65,23 @@ class Transport:
             wait=wait_chain(*(wait_fixed(seconds) for seconds in WAIT_SECONDS)),
             reraise=True,
         )
-        return retrying(self._once, method, path, body, params)
+        return retrying(self._watched, method, path, body, params)
 
     def close(self) -> None:
         """Give back the connections."""
         if self._client is not None:
             self._client.close()
             self._client = self._http = None
+
+    def _watched(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
+        """One attempt, of which the breaker hears whether there was any answer."""
+        try:
+            found = self._once(method, path, body, params)
+        except LabelStudioError as error:
+            self._breaker.note(answered=not _is_silence(error))
+            raise
+        self._breaker.note(answered=True)
+        return found
 
     def _once(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
         options = {"max_retries": 0}
@@ -95,7 +109,7 @@ class Transport:
             from label_studio_sdk.core.client_wrapper import SyncClientWrapper
 
             # A redirect would turn a POST into a GET; the refusal names the address to set instead.
-            timeout = httpx.Timeout(READ_SECONDS, connect=CONNECT_SECONDS)
+            timeout = httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS)
             self._client = httpx.Client(timeout=timeout, follow_redirects=False)
             weakref.finalize(self, self._client.close)  # for those who forget to close
             # The slash keeps a path in the URL when the SDK joins the address of the token exchange.
@@ -138,6 +152,13 @@ class Transport:
         hint = next((hint for code, text, hint in _REMEDIES if code == status and text in said), "")
         evidence = {"status": status, "path": path, **({"hint": hint} if hint else {})}
         return LabelStudioError(message, **evidence, **({} if sent is None else {"sent": sent}))
+
+
+def _is_silence(error: LabelStudioError) -> bool:
+    """Whether nothing came in time, as from a machine that is away; a reply that breaks off is none of these."""
+    import httpx
+
+    return isinstance(error.__cause__, httpx.ConnectError | httpx.TimeoutException)
 
 
 def _is_passing(error: BaseException, repeatable: bool) -> bool:
