@@ -13,10 +13,10 @@ from bench.mutations import Call
 
 
 def test_a_case_can_be_made_again_and_no_two_are_alike() -> None:
-    calls = [Cases(1).make(number) for number in range(200)]
-    assert calls == [Cases(1).make(number) for number in range(200)] != [Cases(2).make(number) for number in range(200)]
-    assert len({(call.method, call.path, call.body) for call in calls}) > 190
-    assert {call.path.split("/")[1].split("?")[0] for call in calls} >= {"webhook", "predict", "setup", "admin"}
+    first, again, other = ([cases.make(number) for number in range(200)] for cases in map(Cases, (1, 1, 2)))
+    assert first == again != other
+    assert len({(call.method, call.path, call.body) for call in first}) > 190
+    assert {call.path.split("/")[1].split("?")[0] for call in first} >= {"webhook", "predict", "setup", "admin"}
 
 
 def test_no_hostile_request_is_a_server_error(capsys: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,14 @@ def visit_everything(caller: Caller) -> None:
     assert caller.send("POST", "/setup", {**setup, "schema": "<View"}, **right) == 400
 
 
+def files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
+    """(path, content) of every file; some come and go while the processes run."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                yield str(path.relative_to(folder)), path.read_bytes()
+
+
 @pytest.mark.timeout(300)
 def test_row_37_planted_secrets_are_found_nowhere(rig: Rig) -> None:
     caller = Caller(rig)
@@ -95,8 +104,7 @@ def test_row_37_planted_secrets_are_found_nowhere(rig: Rig) -> None:
     assert rig.process is not None
     family = [psutil.Process(rig.process.pid), *psutil.Process(rig.process.pid).children(recursive=True)]
     lines = "\n".join(" ".join(process.cmdline()) for process in family if process.is_running())
-    files = [path for path in rig.data_dir.rglob("*") if path.is_file()]
-    kept = {str(path.relative_to(rig.data_dir)): path.read_bytes() for path in files}
+    kept = dict(files_of(rig.data_dir))
     assert any("manifest" in name for name in kept) and any("appendonly" in name for name in kept)
     places = {"replies": "\n".join(caller.heard).encode(), "command lines": lines.encode(), **kept}
     found = [
