@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3.11 python3.12 python3.10 python3 python
 FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install dev up demo test lint format types e2e label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed curves docs clean distclean
+.PHONY: help install dev up demo test lint format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -55,6 +55,12 @@ bench-learning: dev  ## Run every benchmark of learning (hours; the learning cur
 	$(BIN)/python -m bench.learning --results artifacts/policy.jsonl --out artifacts/learning
 	$(BIN)/python -m bench.label_errors
 	$(BIN)/python -m bench.trained_head
+
+audit: dev  ## Known vulnerabilities of the pins (needs the network), and an SBOM in artifacts.
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-audit.txt
+	mkdir -p artifacts
+	$(BIN)/cyclonedx-py environment $(VENV) --output-format JSON -o artifacts/sbom.json
+	$(BIN)/python -m pip_audit --strict --progress-spinner off --no-deps --disable-pip -r requirements.txt
 
 label-studio: install  ## Install the Label Studio of its own that e2e drives (they do so by themselves).
 	$(BIN)/python -c "from pathlib import Path; from backend.labelstudio.installation import Installation as I; I(Path('.label-studio'), tell=print).ensure()"
