@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -58,7 +58,8 @@ def count_answers(history: Sequence[Entry]) -> Row:
 
 
 def count_kills(history: Sequence[Entry]) -> list[Row]:
-    """By role: kills, and seconds until a new process was seen and until it did its work."""
+    """By role: kills, and seconds until a new process was seen and until it did its work; the latter only of kills
+    after which neither this role nor the supervisor was killed again before that: the others tell of the schedule."""
     starts, rows = Starts(history), []
     kills = list(of_kind(history, "kill"))
     works = _work_times(history)
@@ -68,8 +69,9 @@ def count_kills(history: Sequence[Entry]) -> list[Row]:
         row: Row = {"kill -9": role, "times": count, **_spread("a new process after", backs)}
         if role in works:
             name, times = works[role]
-            after = [times[at] - kill["t"] for kill in own if (at := bisect_left(times, kill["t"])) < len(times)]
-            row |= {"at work again": name, **_spread("after", after)}
+            again = sorted(kill["t"] for kill in kills if kill["role"] in (role, "supervisor"))
+            after = [back - kill["t"] for kill in own if (back := _undisturbed(kill["t"], times, again)) is not None]
+            row |= {"at work again": name, "undisturbed": len(after), **_spread("after", after)}
         rows.append(row)
     return rows
 
@@ -83,6 +85,14 @@ def count_faults(history: Sequence[Entry]) -> list[Row]:
         counted[name] += 1
         seconds[name] += fault["seconds"]
     return [{"fault": name, "times": counted[name], "seconds": round(seconds[name])} for name in sorted(counted)]
+
+
+def _undisturbed(since: float, works: Sequence[float], kills: Sequence[float]) -> float | None:
+    """The first of `works` after `since`, None when one of `kills` lies between."""
+    at, next_kill = bisect_left(works, since), bisect_right(kills, since)
+    if at == len(works) or (next_kill < len(kills) and kills[next_kill] < works[at]):
+        return None
+    return works[at]
 
 
 def _work_times(history: Sequence[Entry]) -> dict[str, tuple[str, list[float]]]:
