@@ -114,6 +114,7 @@ def main() -> None:
     parser.add_argument("--predicts", type=float, default=8.0, help="requests a second")
     parser.add_argument("--history", type=Path, help="keep histories and logs in this directory")
     parser.add_argument("--report", type=Path)
+    parser.add_argument("--note", default="", help="a sentence for the report")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     # Whoever ends it early must not be left with a mounted disk and half a product.
@@ -129,7 +130,7 @@ def main() -> None:
             legs.append(Leg(facts, history, find_violations(history)))
     show_legs(legs, args.json)
     if args.report:
-        write_page(args.report, legs)
+        write_page(args.report, legs, args.note)
     if violations := list(itertools.chain.from_iterable(leg.violations for leg in legs)):
         for violation in violations[:20]:
             print(json.dumps(violation.to_json())[:1500])

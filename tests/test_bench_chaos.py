@@ -180,7 +180,7 @@ def test_a_schedule_depends_on_the_seed_alone_and_kills_ten_times_a_minute() -> 
 def test_the_numbers_of_a_run(tmp_path: Path) -> None:
     history = sound()
     counted = count_events(history)
-    assert (counted["changes"], counted["acknowledged"], counted["refused or unanswered"]) == (4, 3, 1)
+    assert list(counted.values())[:3] == [4, 3, 1], "changes, acknowledged, refused"
     (kills,) = count_kills(history)
     assert (kills["kill -9"], kills["times"], kills["after, max s"]) == ("web", 1, 1.0)
     leg = Leg({"redis": "embedded", "seed": 1, "seconds": 60, "disk": True}, history, find_violations(history))

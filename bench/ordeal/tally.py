@@ -28,8 +28,8 @@ def count_events(history: Sequence[Entry]) -> Row:
     return {
         "changes": len(changes),
         "acknowledged": counted[2],
-        "refused or unanswered": counted[0] + counted[1],
-        "never sent": counted[-1],
+        "refused or unanswered, so left to a reconciliation": counted[0] + counted[1],
+        "never sent, so left to a reconciliation": counted[-1],
         "replies 503": refused,
         "annotations that the store lacked or had too many, before the last resync": sum(e["drift"] for e in ends),
         "the same after it": sum(len(set(e["truth"].items() ^ e["store"].items())) for e in map(_hashable, ends)),
