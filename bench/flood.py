@@ -34,6 +34,8 @@ CREATED = 0.25
 TIMEOUT = 30.0
 BAR_MS = 250
 FIRST_ID = 10_000_000
+BUSY = ("web", "redis", "learner")
+"""Processes whose share of a core is shown. The training takes what they leave (it is niced)."""
 
 
 @dataclass
@@ -181,10 +183,10 @@ def measure(rig: Rig, labels: Sequence[str], rate: float, seconds: float) -> dic
     tuner.start()
     while not tuner.seconds:
         time.sleep(0.2)
-    tuner.seconds, began = 0.0, time.monotonic()
+    tuner.seconds, began, before = 0.0, time.monotonic(), rig.cpu_seconds()
     process.start()
     sent: Sent = ours.recv()
-    took = time.monotonic() - began
+    took, after = time.monotonic() - began, rig.cpu_seconds()
     process.join()
     tuner.stop()
     stored = read_versions(rig)
@@ -197,6 +199,7 @@ def measure(rig: Rig, labels: Sequence[str], rate: float, seconds: float) -> dic
         "over_1_s": sum(second > 1 for second in sent.seconds),
         "not_2xx": len(sent.failures),
         "lost": len(lost),
+        **{f"{name}_cores": round((after[name] - before[name]) / took, 2) for name in BUSY if name in after},
         "fine_tuning": f"{100 * min(1.0, tuner.seconds / took):.0f} %",
         "first_failure": sent.failures[0] if sent.failures else "",
     }
