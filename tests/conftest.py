@@ -5,17 +5,21 @@ from __future__ import annotations
 import itertools
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.server import HTTPServer
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 
 from backend.embedded_redis import answers, find_redis_server, write_config
 from backend.settings import Settings, current_settings
 from backend.store.stores import Stores
+
+Server = TypeVar("Server", bound=HTTPServer)
 
 QUIET = ("REDIS_URL", "DATA_DIR", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASE_MODEL", "BASIC_AUTH_USER")
 
@@ -28,6 +32,19 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     current_settings.cache_clear()
     yield
     current_settings.cache_clear()
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """A little HTTP server that answers while this is open, and ends whatever the test does."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class RedisServer:

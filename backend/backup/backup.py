@@ -3,6 +3,7 @@ secret, and nothing of work under way."""
 
 from __future__ import annotations
 
+import logging
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -12,6 +13,8 @@ from backend.backup.archive import ArchiveWriter
 from backend.embedded_redis import redis_at_hand
 from backend.settings import Settings
 from backend.store.stores import Stores
+
+log = logging.getLogger(__name__)
 
 STORE, MODELS = "store", "models"
 """Folders in the archive: `store/7.jsonl` (and `store/rest.jsonl`), `models/7/v0.3/…`."""
@@ -51,15 +54,20 @@ def _write(settings: Settings, stores: Stores, path: Path) -> dict[str, int]:
 
 
 def _add_versions(archive: ArchiveWriter, root: Path, project: int) -> int:
-    from model.versions import names_on_disk
+    """How many were added. Damaged ones are of no use to anybody, and would keep the rest from being restored."""
+    from model.errors import VersionError
+    from model.versions import names_on_disk, verify_version, version_path
 
     count = 0
     for version in sorted(names_on_disk(root, project)):
-        folder = f"{MODELS}/{project}/{version}/"
+        folder, place = f"{MODELS}/{project}/{version}/", version_path(root, project, version)
         try:
-            for file in sorted((root / str(project) / version).iterdir()):
+            verify_version(place)
+            for file in sorted(place.iterdir()):
                 archive.add_file(folder + file.name, file)
             count += 1
+        except VersionError as error:
+            log.warning("left out of the backup: %s", error)
         except FileNotFoundError:  # deleted as old meanwhile
             archive.forget(folder)
     return count

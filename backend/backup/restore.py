@@ -32,8 +32,11 @@ def restore_backup(settings: Settings, path: Path, *, force: bool = False) -> di
         try:
             stores.verify()
             _require_room(stores, listing, force)
-            versions = _install_versions(scratch / MODELS, settings.models_dir, listing["files"], force)
-            return {**_load(stores, scratch / STORE, int(listing["schema"])), "versions": versions}
+            _check_lines(scratch / STORE)
+            moves = _plan_moves(scratch / MODELS, settings.models_dir, listing["files"], force)
+            for source, place in moves:
+                _put(source, place)
+            return {**_load(stores, scratch / STORE, int(listing["schema"])), "versions": len(moves)}
         finally:
             stores.close()
 
@@ -50,30 +53,53 @@ def _require_room(stores: Stores, listing: dict[str, Any], force: bool) -> None:
         raise Conflict("understudy is running on this Redis: stop it first (only Redis itself may run)")
     if not dump.is_empty() and not force:
         raise Conflict("there are projects in this Redis already: --force replaces all of them")
-    dump.clear()
 
 
-def _install_versions(source: Path, target: Path, files: dict[str, Any], force: bool) -> int:
-    """Moves whole version directories to where they belong; how many. Those that are there already stay."""
+def _check_lines(source: Path) -> None:
+    """Nothing but our own keys is written, whoever made the file. Raises BadRequest."""
+    for file in sorted(source.glob("*.jsonl")):
+        try:
+            foreign = next((line["key"] for line in _lines(file) if not line["key"].startswith("understudy:")), None)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise BadRequest(f"{file.name} holds no keys: {error}", field="file") from error
+        if foreign is not None:
+            raise BadRequest(f"{file.name} holds {foreign!r}, which is not understudy's", field="file")
+
+
+def _plan_moves(source: Path, target: Path, files: dict[str, Any], force: bool) -> list[tuple[Path, Path]]:
+    """(version directory, where it belongs) of each version, verified. Raises BadRequest, Conflict or VersionError."""
     from model.versions import verify_version, version_path
 
-    wanted = sorted({tuple(name.split("/")[1:3]) for name in files if name.startswith(f"{MODELS}/")})
-    for project, version in wanted:
-        folder = source / project / version
-        verify_version(folder)
-        place = version_path(target, int(project), version)
-        if place.exists() and (place / "manifest.json").read_bytes() != (folder / "manifest.json").read_bytes():
-            if not force:
-                raise Conflict(f"another {version} of project {project} is in {target}: --force replaces it")
-            shutil.rmtree(place)
-        if not place.exists():
-            place.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(folder, place)
-    return len(wanted)
+    moves = []
+    for folder in sorted({Path(name).parent for name in files if name.startswith(f"{MODELS}/")}):
+        parts = folder.parts
+        if len(parts) != 3 or not parts[1].isdecimal():
+            raise BadRequest(f"{folder} is no version", field="file")
+        place = version_path(target, int(parts[1]), parts[2])
+        verify_version(source / parts[1] / parts[2])
+        if not (force or _is_same(source / parts[1] / parts[2], place)):
+            raise Conflict(f"another {parts[2]} of project {parts[1]} is in {target}: --force replaces it")
+        moves.append((source / parts[1] / parts[2], place))
+    return moves
+
+
+def _is_same(source: Path, place: Path) -> bool:
+    """Whether the same version is there, or none."""
+    manifest = place / "manifest.json"
+    return not place.exists() or (manifest.is_file() and manifest.read_bytes() == (source / manifest.name).read_bytes())
+
+
+def _put(source: Path, place: Path) -> None:
+    """The version as it is in the backup, also where a damaged one of the same name was."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        shutil.rmtree(place)
+    os.rename(source, place)
 
 
 def _load(stores: Stores, source: Path, schema: int) -> dict[str, int]:
     dump = stores.dump()
+    dump.clear()
     dump.set_schema(schema)  # of what follows; a restore that is cut off here is one that needs --force
     for file in sorted(source.glob("*.jsonl")):
         dump.write(_lines(file))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +14,7 @@ from click.testing import CliRunner, Result
 from backend import progress
 from backend.cli import main
 from backend.settings import current_settings
+from tests.conftest import serving
 
 TOKEN = "the-admin-token"
 JOB = {
@@ -67,12 +67,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def admin() -> Iterator[Admin]:
-    with Admin() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Admin()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

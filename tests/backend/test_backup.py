@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tarfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from backend.errors import BackendError, BadRequest, Conflict
 from backend.jobs.refit import refit
 from backend.settings import Settings
 from backend.store.stores import Stores
+from model.errors import VersionError
 from model.versions import verify_version, version_path
 from tests.conftest import RedisServer
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
@@ -182,17 +184,62 @@ def test_what_is_damaged_or_hostile_is_refused_and_nothing_is_written(
         assert not list(target.data_dir.glob(".restore-*"))
 
 
-def relabelled(file: Path, **facts: Any) -> Path:
-    """A copy whose listing says something else."""
+def test_a_damaged_version_is_left_out_and_keeps_no_label_from_being_restored(
+    context: Any,
+    letters: Letters,  # noqa: F811
+    file: Path,
+    target: Settings,
+    there: Stores,
+) -> None:
+    fill(context, letters)
+    weights = version_path(context.settings.models_dir, PROJECT, "v0.1") / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    whole = make_backup(context.settings, file)
+    assert restore_backup(target, file) == whole
+    assert not version_path(target.models_dir, PROJECT, "v0.1").exists()
+
+
+def forged(file: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
+    """A copy with another content of one member, and with the checksum that goes with it."""
+    with tarfile.open(file) as source:
+        content = source.extractfile(name)
+        listing = source.extractfile(LISTING)
+        assert content is not None and listing is not None
+        data, facts = change(content.read()), json.loads(listing.read())["files"]
+    facts[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    return relabelled(file, {name: data}, files=facts)
+
+
+def test_what_cannot_be_restored_leaves_what_is_there(
+    context: Any,
+    letters: Letters,  # noqa: F811
+    file: Path,
+    target: Settings,
+    there: Stores,
+) -> None:
+    fill(context, letters)
+    make_backup(context.settings, file)
+    there.projects.save_config(99, "<View/>")
+    weights = f"models/{PROJECT}/v0.1/model.safetensors"
+    with pytest.raises(VersionError, match="damaged"):
+        restore_backup(target, forged(file, weights, lambda data: data[:-1]), force=True)
+    key = b'{"key":"rq:queue:train","type":"list","items":["x"]}\n'
+    with pytest.raises(BadRequest, match="rq:queue:train"):
+        restore_backup(target, forged(file, f"store/{PROJECT}.jsonl", lambda data: data + key), force=True)
+    assert there.projects.projects() == [99] and not target.models_dir.exists()
+
+
+def relabelled(file: Path, members: Mapping[str, bytes] | None = None, **facts: Any) -> Path:
+    """A copy whose listing, or members, say something else."""
     copy = file.with_name("relabelled.tar")
     with tarfile.open(file) as source, tarfile.open(copy, "w") as result:
         for member in source.getmembers():
             content = source.extractfile(member)
             assert content is not None
-            data = content.read()
+            data = (members or {}).get(member.name, content.read())
             if member.name == LISTING:
                 data = json.dumps({**json.loads(data), **facts}).encode()
-                member.size = len(data)
+            member.size = len(data)
             result.addfile(member, BytesIO(data))
     return copy
 

@@ -4,7 +4,6 @@ to do, refusals included. tests/e2e does the same with the real one."""
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +15,7 @@ import pytest
 from backend.connect import run_connect
 from backend.errors import LabelStudioError, SettingsError
 from backend.settings import Settings
+from tests.conftest import serving
 
 BLOCKED = {"status_code": 403, "detail": "URL resolves to a reserved network address (block: 127.0.0.0/8)"}
 BACKEND_URL = "http://127.0.0.1:9090"
@@ -118,12 +118,8 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def studio() -> Iterator[Studio]:
-    with Studio() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Studio()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -12,6 +11,7 @@ from typing import Any
 from backend.console import Watch, current_state, greeting
 from backend.settings import Settings
 from backend.switched_off import switched_off
+from tests.conftest import serving
 
 LOG = "2026-11-23 20:55:20,927 INFO {}\n"
 
@@ -75,12 +75,8 @@ def web_that_answers(status: int, body: Any) -> Iterator[int]:
         def log_message(self, *args: Any) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(HTTPServer(("127.0.0.1", 0), Handler)) as server:
         yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def test_the_state_follows_the_start_step_by_step(tmp_path: Path) -> None:

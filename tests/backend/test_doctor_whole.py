@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,16 +18,13 @@ from backend.doctor.examination import examine_all
 from backend.doctor.verdict import Verdict
 from backend.settings import Settings
 from tests.backend.test_connect import Studio
+from tests.conftest import serving
 
 
 @pytest.fixture
 def studio() -> Iterator[Studio]:
-    with Studio() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(Studio()) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
@@ -36,23 +32,18 @@ def connected(services: Any, settings: Settings, studio: Studio) -> Iterator[Set
     """Settings of a running web process whose project 1 is connected to the stand-in."""
     from backend.app import create_app
 
-    server = make_server("127.0.0.1", 0, create_app(services), threaded=True)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    changes = {
-        "port": server.server_port,
-        "label_studio_url": f"http://127.0.0.1:{studio.server_port}",
-        "label_studio_api_key": SecretStr("0" * 40),
-    }
-    wired = settings.model_copy(update=changes)
-    list(run_connect(wired, 1))
-    services.stores.projects.note_sync(1, {"drift": 0})
-    services.stores.projects.mark_dirty(1, "test")
-    services.stores.projects.note_sync(1, {"drift": 0})
-    yield wired
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(make_server("127.0.0.1", 0, create_app(services), threaded=True)) as server:
+        changes = {
+            "port": server.server_port,
+            "label_studio_url": f"http://127.0.0.1:{studio.server_port}",
+            "label_studio_api_key": SecretStr("0" * 40),
+        }
+        wired = settings.model_copy(update=changes)
+        list(run_connect(wired, 1))
+        services.stores.projects.note_sync(1, {"drift": 0})
+        services.stores.projects.mark_dirty(1, "test")
+        services.stores.projects.note_sync(1, {"drift": 0})
+        yield wired
 
 
 def examined(settings: Settings) -> dict[str, Verdict]:

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from backend.late_start import http_answers, release
+from tests.conftest import serving
 
 
 @pytest.fixture
@@ -39,12 +40,8 @@ def test_a_server_that_refuses_the_call_answers(host: str) -> None:
         def log_message(self, *args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
+    with serving(HTTPServer(("127.0.0.1", 0), Refusing)) as server:
         assert http_answers(host, server.server_port)
-        server.shutdown()
-        thread.join()
 
 
 def test_who_waits_starts_once_the_web_process_serves() -> None:

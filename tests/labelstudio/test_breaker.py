@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
@@ -12,6 +11,7 @@ from backend.errors import LabelStudioError
 from backend.labelstudio import transport
 from backend.labelstudio.breaker import FAILURES, REST, Breaker, breaker_of
 from backend.labelstudio.transport import Transport
+from tests.conftest import serving
 
 TOKEN = "a" * 40
 
@@ -54,11 +54,9 @@ def test_a_dead_one_is_not_asked_again_and_a_refusal_is_an_answer(monkeypatch: p
         second.call("GET", "/api/projects/2/")
     assert caught.value.evidence["sent"] is False
     breaker_of(url)._until = 0.0
-    with HTTPServer(("127.0.0.1", port), Refuses) as server:
-        threading.Thread(target=server.serve_forever).start()
+    with serving(HTTPServer(("127.0.0.1", port), Refuses)):
         for _ in range(FAILURES + 1):
             with pytest.raises(LabelStudioError, match="401"):
                 second.call("GET", "/api/projects/2/")
-        server.shutdown()
     for one in (first, second):
         one.close()
