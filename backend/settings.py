@@ -128,6 +128,27 @@ class Settings(BaseSettings):
     job_grace_seconds: float = Field(
         30.0, gt=0, description="A process that does not stop when its job's time is over is killed so much later."
     )
+    queue_enabled: bool = Field(
+        True,
+        description="Steer Label Studio's queue: for connected projects with Uncertainty sampling the next tasks are "
+        "those the model learns most from (needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY).",
+    )
+    queue_strategy: str = Field("margin_clusters", description="How the next tasks are chosen: a name of strategies.")
+    queue_size: int = Field(64, ge=4, le=5000, description="Tasks that are put into the queue at a time.")
+    queue_blind_share: float = Field(
+        0.05,
+        ge=0,
+        le=0.5,
+        description="Share of tasks drawn at random and shown without a pre-label: an unbiased measure of the model, "
+        "and of how much annotators copy it.",
+    )
+    queue_explore_share: float = Field(
+        0.05, ge=0, le=0.5, description="Share of tasks drawn at random and shown with their pre-label."
+    )
+    queue_growth: float = Field(
+        0.1, gt=0, description="Growth in labels since the queue was planned that makes a new plan due."
+    )
+    queue_seconds: float = Field(30.0, ge=0, description="Fewest seconds between two plans of a project's queue.")
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
