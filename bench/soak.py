@@ -17,9 +17,11 @@ import argparse
 import csv
 import itertools
 import json
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +123,10 @@ def anonymous(process: psutil.Process) -> float:
 def size_of(folder: Path) -> int:
     """Bytes of the files under it that are really on disk."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_blocks * 512 if path.is_file() else 0
-        except OSError:
-            continue
+    for parent, _, names in os.walk(folder):  # unlike rglob it passes over directories that vanish meanwhile
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(parent, name)).st_blocks * 512
     return total
 
 
