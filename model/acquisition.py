@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,18 +30,22 @@ MOST_CLUSTERS = 500
 @dataclass(frozen=True)
 class Pool:
     """All rows a strategy may look at: probabilities [n, K], features [n, width] (any length: made unit length here),
-    `labelled`: rows that have a label already. `threshold`: of multi-label answers."""
+    `labelled`: rows that have a label already; `closed`: others that must not be chosen. `threshold`: of multi-label
+    answers."""
 
     probabilities: Floats
     features: Floats
     labelled: Rows
     multilabel: bool = False
     threshold: float = 0.5
+    closed: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def open(self) -> Rows:
-        """Rows without a label."""
-        return np.setdiff1d(np.arange(len(self.probabilities)), self.labelled)
+        """Rows that may be chosen."""
+        may = np.ones(len(self.probabilities), dtype=bool)
+        may[self.labelled] = may[self.closed] = False
+        return np.flatnonzero(may)
 
     @property
     def unit(self) -> Floats:
@@ -131,8 +135,8 @@ def typiclust(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
     labels; then `margin`."""
     if len(pool.labelled) >= TYPICAL_UNTIL:
         return margin(pool, count, generator)
-    unit, is_open = pool.unit, np.ones(len(pool.features), dtype=bool)
-    is_open[pool.labelled] = False
+    unit, is_open = pool.unit, np.zeros(len(pool.features), dtype=bool)
+    is_open[pool.open] = True
     labels, _ = _clusters(unit, min(len(pool.labelled) + count, MOST_CLUSTERS), generator)
     sizes = np.bincount(labels)
     covered = np.bincount(labels[pool.labelled], minlength=len(sizes))
@@ -149,7 +153,7 @@ def coreset(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
     unit = pool.unit
     start = unit[pool.labelled] if len(pool.labelled) else unit.mean(0, keepdims=True)
     nearest = 1 - (unit @ start.T).max(1)
-    nearest[pool.labelled] = -np.inf
+    nearest[pool.labelled] = nearest[pool.closed] = -np.inf
     chosen = []
     for _ in range(count):
         row = int(nearest.argmax())

@@ -1,0 +1,172 @@
+"""The queue's batch: the right tasks in the right roles, whatever is labelled, skipped or left."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from model.acquisition import Pool, margins
+from model.batch import (
+    CLUSTERS,
+    Place,
+    is_blind,
+    is_explored,
+    labelled_prefix,
+    next_place,
+    plan_batch,
+    share_of,
+)
+
+PROJECT = 7
+
+
+def pools(rows: int, labelled: list[int], controls: int = 1) -> list[Pool]:
+    found = []
+    for seed in range(controls):
+        generator = np.random.default_rng(seed)
+        p = generator.dirichlet(np.ones(4), rows)
+        found.append(Pool(p, generator.standard_normal((rows, 8)), np.array(labelled, dtype=np.int64)))
+    return found
+
+
+def plan(given: list[Pool], tasks: list[int], **options: Any) -> list[Place]:
+    confidence = given[0].probabilities.max(1)
+    settings = {"strategy": "margin", "size": 16, "blind_share": 0.1, "explore_share": 0.1, **options}
+    return plan_batch(given, np.array(tasks, dtype=np.int64), confidence, project=PROJECT, **settings)
+
+
+def test_a_share_is_the_same_in_every_process_and_as_good_as_random() -> None:
+    code = "from model.batch import share_of; print(share_of(7, 12345))"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert float(told) == share_of(7, 12345)
+    values = np.array([share_of(7, task) for task in range(20_000)])
+    assert values.min() >= 0 and values.max() < 1
+    counts = np.histogram(values, 20, (0, 1))[0]
+    assert ((counts - 1000) ** 2 / 1000).sum() < 43.8, "chi-squared, 19 degrees of freedom, p = .001"
+    assert np.corrcoef(values, [share_of(8, task) for task in range(20_000)])[0, 1] < 0.03
+
+
+def test_roles_are_disjoint_slices() -> None:
+    blind = [task for task in range(5000) if is_blind(PROJECT, task, 0.05)]
+    explored = [task for task in range(5000) if is_explored(PROJECT, task, 0.05, 0.1)]
+    assert not set(blind) & set(explored)
+    assert 190 < len(blind) < 310 and 430 < len(explored) < 570
+    assert not any(is_blind(PROJECT, task, 0) or is_explored(PROJECT, task, 0, 0) for task in range(100))
+
+
+CASES = st.fixed_dictionaries(
+    {
+        "rows": st.integers(0, 120),
+        "size": st.integers(1, 40),
+        "blind": st.sampled_from([0.0, 0.05, 0.3, 1.0]),
+        "explore": st.sampled_from([0.0, 0.05, 0.3]),
+        "controls": st.integers(1, 3),
+        "strategy": st.sampled_from(["random", "margin", "entropy"]),
+        "done": st.sets(st.integers(0, 119)),
+        "avoid": st.sets(st.integers(0, 119)),
+    }
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(CASES)
+def test_a_batch_is_full_distinct_unlabelled_and_every_task_is_in_its_role(case: dict[str, Any]) -> None:
+    tasks = [100 + 3 * row for row in range(case["rows"])]
+    done = [row for row in case["done"] if row < case["rows"]]
+    avoid = frozenset(tasks[row] for row in case["avoid"] if row < case["rows"])
+    shares = {"blind_share": case["blind"], "explore_share": case["explore"]}
+    given_ = pools(case["rows"], done, case["controls"])
+    found = plan(given_, tasks, size=case["size"], strategy=case["strategy"], avoid=avoid, **shares)
+    left = [task for row, task in enumerate(tasks) if row not in done and task not in avoid]
+    assert len(found) == min(case["size"], len(left)) == len({place.task for place in found})
+    assert {place.task for place in found} <= set(left)
+    clusters: dict[str, set[int]] = {"blind": set(), "explore": set(), "chosen": set()}
+    for place in found:
+        assert tasks[place.row] == place.task
+        assert place.confidence == given_[0].probabilities[place.row].max()
+        assert (place.role == "blind") == is_blind(PROJECT, place.task, case["blind"])
+        assert (place.role == "explore") == is_explored(PROJECT, place.task, case["blind"], case["explore"])
+        clusters[place.role].add(place.cluster)
+    assert not clusters["blind"] & clusters["explore"] and not clusters["chosen"] & clusters["blind"]
+    assert not clusters["chosen"] & clusters["explore"]
+    assert found == plan(given_, tasks, size=case["size"], strategy=case["strategy"], avoid=avoid, **shares)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.25])
+def test_roles_have_their_share_of_places_and_clusters(share: float) -> None:
+    found = plan(pools(2000, []), list(range(2000)), size=64, blind_share=share, explore_share=0.05)
+    blind = [place for place in found if place.role == "blind"]
+    assert len(blind) == max(1, round(64 * share))
+    assert {place.cluster for place in blind} == set(range(min(len(blind), max(1, round(CLUSTERS * share)))))
+    assert {place.cluster for place in found} <= set(range(CLUSTERS))
+    tasks = sorted(range(2000), key=lambda task: share_of(PROJECT, task))
+    assert [place.task for place in blind] == tasks[: len(blind)], "in hash order"
+
+
+def test_without_shares_everything_is_chosen() -> None:
+    found = plan(pools(200, []), list(range(200)), blind_share=0.0, explore_share=0.0, size=24)
+    assert {place.role for place in found} == {"chosen"}
+    assert {place.task for place in found} == set(np.argsort(margins(pools(200, [])[0]))[:24].tolist())
+    assert {place.cluster for place in found} == set(range(CLUSTERS))
+
+
+def test_controls_choose_in_turn() -> None:
+    given_ = pools(300, [], controls=2)
+    found = plan(given_, list(range(300)), size=40, blind_share=0.0, explore_share=0.0)
+    best = [set(np.argsort(margins(pool))[:20].tolist()) for pool in given_]
+    assert {place.row for place in found} >= best[0] | best[1]
+
+
+def test_what_one_control_has_labelled_is_done_for_all() -> None:
+    first, second = pools(60, list(range(30)))[0], pools(60, list(range(30, 55)))[0]
+    assert {place.row for place in plan([first, second], list(range(60)))} == set(range(55, 60))
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_labelled_blind_tasks_are_a_sample_without_bias(several: bool) -> None:
+    """The lowest score goes first within a cluster, but the sample must not lack the sure ones."""
+    count, size, tasks = 3000, 64, list(range(3000))
+    generator = np.random.default_rng(3)
+    given_, labelled, solved, roles = pools(count, []), set[int](), Counter[int](), Counter[str]()
+    shares = {task: share_of(PROJECT, task) for task in tasks if is_blind(PROJECT, task, 0.05)}
+    while len(labelled) < 1600:
+        now = [Pool(pool.probabilities, pool.features, np.array(sorted(labelled), np.int64)) for pool in given_]
+        places = plan(now, tasks, size=size, blind_share=0.05, explore_share=0.05)
+        for _ in range(size // 2):
+            place = next_place(places, solved, labelled, generator if several else None)
+            assert place is not None
+            labelled.add(place.task)
+            solved[place.cluster] += 1
+            roles[place.role] += 1
+    in_order = sorted(shares, key=shares.__getitem__)
+    prefix = labelled_prefix(shares, labelled)
+    assert prefix == in_order[: len(prefix)]
+    assert len(labelled & set(shares)) - len(prefix) <= 12, "nobody waits for ever"
+    assert 0.04 < roles["blind"] / 1600 < 0.06 and 0.04 < roles["explore"] / 1600 < 0.06
+
+
+def test_next_place_is_label_studios() -> None:
+    places = [Place(1, 0, 0.9, 0, "blind"), Place(2, 1, 0.3, 2, "chosen"), Place(3, 2, 0.2, 2, "chosen")]
+    order, solved, taken = [], Counter[int](), set[int]()
+    while (place := next_place(places, solved, taken)) is not None:
+        order.append(place.task)
+        taken.add(place.task)
+        solved[place.cluster] += 1
+    assert order == [3, 1, 2]
+    assert next_place([], {}, set()) is None
+
+
+def test_lengths_must_agree() -> None:
+    with pytest.raises(ValueError, match="as many rows"):
+        plan(pools(5, []), [1, 2])
+    with pytest.raises(ValueError, match="one pool"):
+        plan_batch([], np.zeros(0, np.int64), np.zeros(0), project=1, strategy="margin", size=3)
+    with pytest.raises(KeyError):
+        plan(pools(50, []), list(range(50)), strategy="clever")
