@@ -1,8 +1,9 @@
-"""The next batch of the labelling queue: which tasks, in which role, in which of Label Studio's clusters. Pure.
+"""The next batch of the labelling queue: which tasks, in which role. Pure.
 
 Label Studio hands out, of the queue's tasks, one of the cluster of which the annotator has solved fewest, there the one
-with the lowest score: so clusters are dealt such that each role gets its share of what everybody labels. With several
-annotators it hands out any of them: so the batch holds the roles in the same proportion.
+with the lowest score. Its fast import stores no clusters, so the chosen tasks have none: together they are one cluster,
+least confident first. A blind or explored task gets a cluster of its own, which nobody has solved a task of: so it goes
+first, and as many are placed as its role lacks to have its share of all labels.
 """
 
 from __future__ import annotations
@@ -23,22 +24,22 @@ Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]
 Role = Literal["chosen", "explore", "blind"]
 
-CLUSTERS = 20
-"""Of all roles together: one of them is 5 % of what an annotator labels."""
+AHEAD = 0.25
+"""Share of a batch that is labelled, at least, before the next one is planned."""
 
-WINDOW = 4
-"""How far the reserved tasks of a role may be labelled out of turn, as a multiple of those placed at a time. Within a
-cluster the lowest score goes first; without a bound the surest would wait for ever, and the sample would lack them."""
+MOST_RESERVED = 0.5
+"""Share of a batch that blind and explored tasks together take at most, each half of it."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """One task of the queue. `row` is that of the pools; `confidence` goes to Label Studio as the score."""
+    """One task of the queue. `row` is that of the pools; `confidence` goes to Label Studio as the score; `cluster` is
+    None for chosen tasks, and counts the others from 0."""
 
     task: int
     row: int
     confidence: float
-    cluster: int
+    cluster: int | None
     role: Role
 
 
@@ -83,38 +84,38 @@ def plan_batch(
 ) -> list[Place]:
     """`size` places, or all tasks that are left: blind, explored, then chosen ones in the order of their choice.
 
-    `pools`: one per control over the same rows; `tasks` and `confidence` [n] belong to the rows. `avoid`: tasks that
-    nobody is to be given (skipped, drafted). A row that has a label for any control is done. Several controls choose in
-    turn. Raises ValueError when lengths differ, KeyError for an unknown strategy."""
+    `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to the rows.
+    `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done. Several
+    controls choose in turn. Raises ValueError when lengths differ, KeyError for an unknown strategy."""
     if not pools or any(len(pool.probabilities) != len(tasks) for pool in pools) or len(tasks) != len(confidence):
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
     shares = np.array([share_of(project, int(task)) for task in tasks])
     blind, explored = shares < blind_share, (shares >= blind_share) & (shares < blind_share + explore_share)
-    open_ = np.ones(len(tasks), dtype=bool)
+    done, open_ = np.zeros(len(tasks), dtype=bool), np.ones(len(tasks), dtype=bool)
     for pool in pools:
-        open_[pool.labelled] = open_[pool.closed] = False
-    avoided = np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
-    open_ &= ~avoided
+        done[pool.labelled] = True
+        open_[pool.closed] = False
+    open_ &= ~done & ~np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
 
-    rows: dict[Role, list[int]] = {
-        "blind": _reserved(blind & ~avoided, open_, shares, _places(size, blind_share)),
-        "explore": _reserved(explored & ~avoided, open_, shares, _places(size, explore_share)),
-    }
+    rows: dict[Role, list[int]] = {}
+    for role, members, share in (("blind", blind, blind_share), ("explore", explored, explore_share)):
+        count = _due(share, size, int(done.sum()), int((members & done).sum()))
+        rows[role] = _first(members & open_, shares, count)
     left = max(0, size - sum(map(len, rows.values())))
     free = open_ & ~blind & ~explored
     rows["chosen"] = _choose_in_turn(pools, free, strategy, min(left, int(free.sum())), seed)
     _top_up(rows, {"blind": blind & open_, "explore": explored & open_}, shares, size)
-    return _deal(rows, tasks, confidence, blind_share, explore_share)[:size]
+    return _list(rows, tasks, confidence)[:size]
 
 
 def next_place(
     places: Iterable[Place],
-    solved: Mapping[int, int],
+    solved: Mapping[int | None, int],
     taken: Collection[int],
     generator: np.random.Generator | None = None,
 ) -> Place | None:
-    """What Label Studio would hand out: `solved`: cluster -> how many of its tasks the annotator has labelled;
-    `taken`: tasks that are labelled or locked. With a generator as for one of several annotators: any of them.
+    """What Label Studio would hand out: `solved`: cluster -> how many of its tasks the annotator has labelled; those of
+    earlier batches count as None's. `taken`: tasks that are labelled or locked. With a generator: any of them.
 
     From `_try_uncertainty_sampling` of Label Studio 1.23 (projects/functions/next_task.py)."""
     left = [place for place in places if place.task not in taken]
@@ -125,16 +126,17 @@ def next_place(
     return min(left, key=lambda place: (solved.get(place.cluster, 0), place.confidence, place.task))
 
 
-def _places(size: int, share: float) -> int:
-    return max(1, round(size * share)) if share > 0 else 0
+def _due(share: float, size: int, labelled: int, mine: int) -> int:
+    """How many tasks of a role to place, when of `labelled` tasks `mine` are of that role."""
+    wanted = round(share * (labelled + AHEAD * size) + 0.5) if share > 0 else 0  # at least one to begin with
+    return int(min(max(0, wanted - mine), max(1, MOST_RESERVED / 2 * size)))
 
 
-def _reserved(members: NDArray[np.bool_], open_: NDArray[np.bool_], shares: Floats, count: int) -> list[int]:
-    """The first `count` unlabelled rows of a role in hash order, none of them far behind the first."""
-    order = np.flatnonzero(members)
-    order = order[np.argsort(shares[order], kind="stable")]
-    ranks = np.flatnonzero(open_[order])
-    return [int(order[rank]) for rank in ranks[:count] if rank < ranks[0] + WINDOW * count]
+def _first(members: NDArray[np.bool_], shares: Floats, count: int) -> list[int]:
+    """The first `count` rows of a role in hash order."""
+    rows = np.flatnonzero(members)
+    found: list[int] = rows[np.argsort(shares[rows], kind="stable")][:count].tolist()
+    return found
 
 
 def _top_up(rows: dict[Role, list[int]], reserved: Mapping[Role, NDArray[np.bool_]], shares: Floats, size: int) -> None:
@@ -165,17 +167,11 @@ def _in_turn(picks: Sequence[Rows]) -> Iterator[int]:
     return (row for row in chain.from_iterable(zip_longest(*picks)) if row is not None)
 
 
-def _deal(
-    rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats, blind_share: float, explore_share: float
-) -> list[Place]:
-    """Each role's rows over its clusters in turn: the first clusters are the blind ones', the next the explored."""
-    places: list[Place] = []
-    first = 0
-    counts: dict[Role, int] = {"blind": _places(CLUSTERS, blind_share), "explore": _places(CLUSTERS, explore_share)}
-    counts["chosen"] = max(1, CLUSTERS - sum(counts.values()))
-    for role, width in counts.items():
-        for turn, row in enumerate(rows[role]):
-            cluster = first + turn % max(1, width)
-            places.append(Place(int(tasks[row]), row, float(confidence[row]), cluster, role))
-        first += width
-    return places
+def _list(rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats) -> list[Place]:
+    """The places, blind ones first."""
+    found: list[Place] = []
+    for role in ("blind", "explore", "chosen"):
+        for row in rows[role]:
+            cluster = None if role == "chosen" else len(found)
+            found.append(Place(int(tasks[row]), row, float(confidence[row]), cluster, role))
+    return found

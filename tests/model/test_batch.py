@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from model.acquisition import Pool, margins
 from model.batch import (
-    CLUSTERS,
+    AHEAD,
     Place,
     is_blind,
     is_explored,
@@ -87,34 +87,34 @@ def test_a_batch_is_full_distinct_unlabelled_and_every_task_is_in_its_role(case:
     left = [task for row, task in enumerate(tasks) if row not in done and task not in avoid]
     assert len(found) == min(case["size"], len(left)) == len({place.task for place in found})
     assert {place.task for place in found} <= set(left)
-    clusters: dict[str, set[int]] = {"blind": set(), "explore": set(), "chosen": set()}
+    clusters = [place.cluster for place in found if place.cluster is not None]
+    assert len(clusters) == len(set(clusters)), "each reserved task is a cluster of its own"
     for place in found:
         assert tasks[place.row] == place.task
         assert place.confidence == given_[0].probabilities[place.row].max()
         assert (place.role == "blind") == is_blind(PROJECT, place.task, case["blind"])
         assert (place.role == "explore") == is_explored(PROJECT, place.task, case["blind"], case["explore"])
-        clusters[place.role].add(place.cluster)
-    assert not clusters["blind"] & clusters["explore"] and not clusters["chosen"] & clusters["blind"]
-    assert not clusters["chosen"] & clusters["explore"]
+        assert (place.cluster is None) == (place.role == "chosen")
     assert found == plan(given_, tasks, size=case["size"], strategy=case["strategy"], avoid=avoid, **shares)
 
 
 @pytest.mark.parametrize("share", [0.02, 0.05, 0.1, 0.25])
-def test_roles_have_their_share_of_places_and_clusters(share: float) -> None:
-    found = plan(pools(2000, []), list(range(2000)), size=64, blind_share=share, explore_share=0.05)
-    blind = [place for place in found if place.role == "blind"]
-    assert len(blind) == max(1, round(64 * share))
-    assert {place.cluster for place in blind} == set(range(min(len(blind), max(1, round(CLUSTERS * share)))))
-    assert {place.cluster for place in found} <= set(range(CLUSTERS))
-    tasks = sorted(range(2000), key=lambda task: share_of(PROJECT, task))
-    assert [place.task for place in blind] == tasks[: len(blind)], "in hash order"
+def test_a_role_gets_what_it_lacks_of_its_share(share: float) -> None:
+    in_order = sorted(range(2000), key=lambda task: share_of(PROJECT, task))
+    first = [p for p in plan(pools(2000, []), list(range(2000)), size=64, blind_share=share) if p.role == "blind"]
+    assert [place.task for place in first] == in_order[: len(first)], "in hash order"
+    assert 1 <= len(first) <= share * AHEAD * 64 + 1
+    chosen = [row for row in range(2000) if share_of(PROJECT, row) > 0.5][:80]
+    later = [p for p in plan(pools(2000, chosen), list(range(2000)), size=64, blind_share=share) if p.role == "blind"]
+    assert len(later) == min(16, round(share * (80 + 16) + 0.5)), "none of 80 labels was blind"
+    fed = chosen + in_order[:40]
+    assert not [p for p in plan(pools(2000, fed), list(range(2000)), size=64, blind_share=0.02) if p.role == "blind"]
 
 
 def test_without_shares_everything_is_chosen() -> None:
     found = plan(pools(200, []), list(range(200)), blind_share=0.0, explore_share=0.0, size=24)
-    assert {place.role for place in found} == {"chosen"}
+    assert {(place.role, place.cluster) for place in found} == {("chosen", None)}
     assert {place.task for place in found} == set(np.argsort(margins(pools(200, [])[0]))[:24].tolist())
-    assert {place.cluster for place in found} == set(range(CLUSTERS))
 
 
 def test_controls_choose_in_turn() -> None:
@@ -131,14 +131,15 @@ def test_what_one_control_has_labelled_is_done_for_all() -> None:
 
 @pytest.mark.parametrize("several", [False, True])
 def test_labelled_blind_tasks_are_a_sample_without_bias(several: bool) -> None:
-    """The lowest score goes first within a cluster, but the sample must not lack the sure ones."""
+    """The lowest score goes first, but the sample must not lack the sure ones."""
     count, size, tasks = 3000, 64, list(range(3000))
     generator = np.random.default_rng(3)
-    given_, labelled, solved, roles = pools(count, []), set[int](), Counter[int](), Counter[str]()
+    given_, labelled, roles = pools(count, []), set[int](), Counter[str]()
     shares = {task: share_of(PROJECT, task) for task in tasks if is_blind(PROJECT, task, 0.05)}
     while len(labelled) < 1600:
         now = [Pool(pool.probabilities, pool.features, np.array(sorted(labelled), np.int64)) for pool in given_]
         places = plan(now, tasks, size=size, blind_share=0.05, explore_share=0.05)
+        solved = Counter[int | None]({None: len(labelled)})
         for _ in range(size // 2):
             place = next_place(places, solved, labelled, generator if several else None)
             assert place is not None
@@ -153,13 +154,14 @@ def test_labelled_blind_tasks_are_a_sample_without_bias(several: bool) -> None:
 
 
 def test_next_place_is_label_studios() -> None:
-    places = [Place(1, 0, 0.9, 0, "blind"), Place(2, 1, 0.3, 2, "chosen"), Place(3, 2, 0.2, 2, "chosen")]
-    order, solved, taken = [], Counter[int](), set[int]()
-    while (place := next_place(places, solved, taken)) is not None:
-        order.append(place.task)
-        taken.add(place.task)
-        solved[place.cluster] += 1
-    assert order == [3, 1, 2]
+    places = [Place(1, 0, 0.9, 0, "blind"), Place(2, 1, 0.3, None, "chosen"), Place(3, 2, 0.2, None, "chosen")]
+    for before, expected in ((0, [3, 1, 2]), (5, [1, 3, 2])):
+        order, solved, taken = [], Counter[int | None]({None: before}), set[int]()
+        while (place := next_place(places, solved, taken)) is not None:
+            order.append(place.task)
+            taken.add(place.task)
+            solved[place.cluster] += 1
+        assert order == expected
     assert next_place([], {}, set()) is None
 
 
