@@ -1,0 +1,156 @@
+"""What the real heads answer to every text of a set after few and after many labels, in a random and an active order.
+
+One trajectory costs some fifteen refits; any number of streams of test-then-train rows is then drawn from it at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.acquisition import Pool, choose
+from model.answers import decide
+from model.focus import Focused
+from model.labelled_file import Dataset
+from model.learning import Embedder, fit_head
+from model.simulation import encode_ahead, shuffled
+from model.spec import Kind
+
+Floats = NDArray[np.floating]
+Tell = Callable[[str], None]
+
+STAGES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
+"""Labels after which a head is fitted: it answers those that come until the next."""
+
+POOL_ROWS = 4000
+POOL_USED = 1000
+BATCH = 64
+BLIND, EXPLORED = 0.05, 0.05
+"""Shares of an active order that are drawn at random, as the queue does by default."""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """After `counts[s]` labels row r (pool rows first, then test rows) is answered `answers[s, r]` with `confidences`,
+    and `correct`. `order`: pool rows as they were labelled; `blind`, `explored`: which of these were drawn at random.
+    `classes`: the true class of every row (-1 for sets)."""
+
+    counts: NDArray[np.int64]
+    order: NDArray[np.int64]
+    blind: NDArray[np.bool_]
+    explored: NDArray[np.bool_]
+    confidences: NDArray[np.float32]
+    correct: NDArray[np.bool_]
+    answers: NDArray[np.int32]
+    classes: NDArray[np.int32]
+    pool: int
+
+    def save(self, path: Path) -> None:
+        """Keep it for the next run."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, **vars(self))
+
+    @classmethod
+    def load(cls, path: Path) -> Trajectory:
+        """Inverse of `save`."""
+        with np.load(path, allow_pickle=False) as kept:
+            return cls(**{name: kept[name] if kept[name].ndim else int(kept[name]) for name in kept.files})
+
+
+def follow(
+    data: Dataset, strategy: str, seed: int, base: Embedder, stages: Sequence[int] = STAGES, tell: Tell = print
+) -> Trajectory:
+    """One order of labelling, and what the heads said on its way."""
+    rows = [sample for sample in shuffled(data.train, seed) if sample.target][:POOL_ROWS]
+    counts = [count for count in stages if count <= len(rows) * 3 // 4]
+    everything = [*rows, *data.test]
+    texts = [sample.text for sample in everything]
+    reader = Focused(base, data.control)
+    encode_ahead(base, [part for text in texts for part in reader.parts_of(text)], tell, "all rows")
+    features = reader.embed(texts)
+    documents = [dict(zip(data.control.inputs, text, strict=True)) for text in texts[: min(len(rows), POOL_USED)]]
+    queue, kept = _Queue(len(rows), strategy, seed), []
+    config: dict[str, Any] | None = None
+    for count in counts:
+        head = fit_head(
+            data.control, [rows[i] for i in queue.order[:count]], documents, base, seed=seed, previous=config
+        )
+        config = {**head.config(), "labels": list(head.labels)}
+        scores = head.scores(texts, features)
+        kept.append(_answers(data, config, scores, everything))
+        following = next((other for other in counts if other > count), count + BATCH)
+        queue.grow(following, scores[: len(rows)], features[: len(rows), -1], config, data.multilabel)
+        tell(f"{strategy} seed {seed}: {count} labels, {kept[-1][1][len(rows) :].mean():.3f} right")
+    return Trajectory(
+        np.array(counts),
+        np.array(queue.order),
+        np.array(queue.blind),
+        np.array(queue.explored),
+        *(np.stack([stage[part] for stage in kept]) for part in range(3)),
+        np.array([_class_of(data, sample) for sample in everything], dtype=np.int32),
+        len(rows),
+    )
+
+
+class _Queue:
+    """Which row is labelled next: the strategy's, but for a blind and an explored share."""
+
+    def __init__(self, rows: int, strategy: str, seed: int) -> None:
+        self.strategy, self._random = strategy, np.random.default_rng(seed + 7919)
+        share = self._random.random(rows)
+        active = strategy != "random"
+        self._aside = [
+            list(np.flatnonzero((share < BLIND) & active)),
+            list(np.flatnonzero((share >= BLIND) & (share < BLIND + EXPLORED) & active)),
+        ]
+        self._kept_out = {int(row) for rows in self._aside for row in rows}
+        first = [row for row in range(rows) if row not in self._kept_out][: STAGES[0]]
+        self.order: list[int] = first  # before the first head nobody can choose
+        self.blind, self.explored = [False] * len(first), [False] * len(first)
+
+    def grow(self, count: int, scores: Floats, features: Floats, config: dict[str, Any], several: bool) -> None:
+        """Choose until there are `count`, or nothing is left."""
+        while len(self.order) < count:
+            wanted = min(BATCH, count - len(self.order))
+            gone = np.array(sorted({*self.order, *self._kept_out}), dtype=np.int64)
+            threshold = float(config.get("threshold", 0.5))
+            chosen = choose(self.strategy, Pool(scores, features, gone, several, threshold), wanted, len(self.order))
+            if not len(chosen):
+                return
+            for row in chosen[:wanted]:
+                self._take(int(row))
+
+    def _take(self, row: int) -> None:
+        for number, (share, rows) in enumerate(zip((BLIND, EXPLORED), self._aside, strict=True)):
+            if rows and self._random.random() < share:
+                self._note(int(rows.pop()), number == 0, number == 1)
+        self._note(row, False, False)
+
+    def _note(self, row: int, blind: bool, explored: bool) -> None:
+        self.order.append(row)
+        self.blind.append(blind)
+        self.explored.append(explored)
+
+
+def _answers(data: Dataset, config: dict[str, Any], scores: Floats, samples: Sequence[Any]) -> tuple[Any, Any, Any]:
+    """Confidence, correctness and the answer (a number for each distinct one) of every sample."""
+    confidences, correct, answers = [], [], []
+    numbers = {label: index for index, label in enumerate(config["labels"])}
+    for row, sample in zip(scores, samples, strict=True):
+        answer = decide(data.control, config, row)
+        chosen = answer.chosen if answer else ()
+        confidences.append(answer.score if answer else 0.0)
+        truth = {key for key, share in sample.target.items() if share >= 0.5}
+        correct.append(set(chosen) == truth)
+        several = data.control.kind is Kind.MULTIPLE
+        answers.append(sum(1 << numbers[key] for key in chosen) if several else numbers[chosen[0]] if chosen else -1)
+    return np.array(confidences, np.float32), np.array(correct), np.array(answers, np.int32)
+
+
+def _class_of(data: Dataset, sample: Any) -> int:
+    return -1 if data.multilabel else list(data.control.keys()).index(sample.top)
