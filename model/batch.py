@@ -84,9 +84,9 @@ def plan_batch(
 ) -> list[Place]:
     """`size` places, or all tasks that are left: blind, explored, then chosen ones in the order of their choice.
 
-    `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to the rows.
-    `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done. Several
-    controls choose in turn. Raises ValueError when lengths differ, KeyError for an unknown strategy."""
+    `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to them.
+    `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done; more
+    than one control choose in turn. Raises ValueError when lengths differ, KeyError for an unknown strategy."""
     if not pools or any(len(pool.probabilities) != len(tasks) for pool in pools) or len(tasks) != len(confidence):
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
     shares = np.array([share_of(project, int(task)) for task in tasks])
