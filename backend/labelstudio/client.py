@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
@@ -13,10 +13,15 @@ from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
 
+MEMORY_EFFICIENT_IMPORT = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
+"""True in Label Studio's environment, it lets a bulk import count anew only the tasks that get predictions by it."""
+
 TIMEOUT_SECONDS = 100.0
 """What Label Studio waits for a prediction (its own default)."""
 
 Json = dict[str, Any]
+
+Client = TypeVar("Client", bound="LabelStudioClient")
 
 
 class LabelStudioClient:
@@ -27,7 +32,7 @@ class LabelStudioClient:
     def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
         self._transport = Transport(url, api_key, attempts=attempts, read_seconds=read_seconds)
 
-    def __enter__(self) -> LabelStudioClient:
+    def __enter__(self: Client) -> Client:
         return self
 
     def __exit__(
@@ -154,6 +159,27 @@ class LabelStudioClient:
             raise LabelStudioError(f"Label Studio imported {reply.get('task_count')} of {len(tasks)} tasks", status=201)
         return [int(task) for task in ids]
 
+    # Predictions
+
+    def import_predictions(self, project: int, predictions: Sequence[Mapping[str, Any]]) -> int:
+        """Store `{"task", "result", "score", "model_version"}` in bulk; how many: it drops, unsaid, what does not fit
+        the label config, and takes none (400) when one task is gone. It stores no `cluster` this way.
+
+        Each call costs Label Studio 1.23 some .2 ms for every task of the project besides, however few it brings,
+        unless its environment has MEMORY_EFFICIENT_IMPORT."""
+        reply = self._object("POST", f"api/projects/{project}/import/predictions", list(predictions))
+        return int(reply.get("created") or 0)
+
+    def prediction_versions(self, project: int) -> dict[str, int]:
+        """Model version -> predictions stored of it."""
+        reply = self._object("GET", f"api/projects/{project}/model-versions/")
+        return {str(version): int(count) for version, count in reply.items()}
+
+    def delete_predictions(self, project: int, version: str) -> int:
+        """Delete those of one version; how many."""
+        reply = self._object("DELETE", f"api/projects/{project}/model-versions/", {"model_version": version})
+        return int(reply.get("deleted_predictions") or 0)
+
     def _tasks(self, project: int, counters: Sequence[str], page: int, *, answered: bool = True) -> Iterator[Json]:
         """Tasks ascending by id with any of the counters above 0, or (`answered` false) with no annotation."""
         last = 0
@@ -189,20 +215,24 @@ class LabelStudioClient:
 
 def _query(counters: Sequence[str], last: int) -> str:
     """Data Manager query: id above `last` and any counter above 0."""
-    above = _number("id", "greater", last)
-    return _ordered("or", [{**_number(counter, "greater", 0), "child_filter": above} for counter in counters])
+    above = number_filter("id", "greater", last)
+    return ordered_query(
+        "or", [{**number_filter(counter, "greater", 0), "child_filter": above} for counter in counters]
+    )
 
 
 def _query_unanswered(last: int) -> str:
     """Data Manager query: id above `last`, and not one annotation."""
-    return _ordered("and", [_number("id", "greater", last), _number("total_annotations", "equal", 0)])
+    return ordered_query("and", [number_filter("id", "greater", last), number_filter("total_annotations", "equal", 0)])
 
 
-def _ordered(conjunction: str, items: list[Json]) -> str:
-    return json.dumps({"ordering": ["tasks:id"], "filters": {"conjunction": conjunction, "items": items}})
+def ordered_query(conjunction: str, items: list[Json], order: str = "tasks:id") -> str:
+    """Data Manager query of tasks that pass any ("or") or all ("and") of the filters."""
+    return json.dumps({"ordering": [order], "filters": {"conjunction": conjunction, "items": items}})
 
 
-def _number(column: str, operator: str, value: int) -> Json:
+def number_filter(column: str, operator: str, value: int) -> Json:
+    """A filter on a column that holds numbers."""
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
 
 

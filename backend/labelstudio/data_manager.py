@@ -1,0 +1,82 @@
+"""Label Studio's Data Manager, as its API has it: pages of tasks with the versions of their predictions, and tabs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.errors import LabelStudioError
+from backend.labelstudio.client import PAGE, Json, LabelStudioClient, number_filter, ordered_query
+
+CUT_AT = 500
+"""Characters of a list that Label Studio shows in a column."""
+
+_EVERY_VERSION = {
+    "filter": "filter:tasks:predictions_model_versions",
+    "operator": "not_contains",
+    "type": "List",
+    "value": ["\u241e"],
+}
+"""True of every task. Label Studio computes only the columns that a filter names, unless all are asked for."""
+
+
+class DataManagerClient(LabelStudioClient):
+    """The client, and what only whole-project work asks for."""
+
+    def page_of_tasks(
+        self, project: int, after: int, upto: int | None = None, *, most: int = PAGE, labelled: bool = True
+    ) -> list[Json]:
+        """The next tasks by id, above `after` and up to `upto`, each with `versions`: the model versions of its
+        predictions, exactly. `labelled` off leaves out what somebody has answered. An empty list: there are no more."""
+        items = [number_filter("id", "greater", after), _EVERY_VERSION]
+        items += [] if upto is None else [number_filter("id", "less_or_equal", upto)]
+        items += [] if labelled else [number_filter("total_annotations", "equal", 0)]
+        tasks = self._page(project, ordered_query("and", items), most)
+        for task in tasks:
+            task["versions"] = self._versions_of(task)
+        return tasks
+
+    def range_of_tasks(self, project: int, *, labelled: bool = True) -> tuple[int, int, int]:
+        """(lowest id, highest id, how many tasks); zeros when there are none. `labelled` as above."""
+        items = [] if labelled else [number_filter("total_annotations", "equal", 0)]
+        ends = []
+        for order in ("tasks:id", "-tasks:id"):
+            params = {"project": project, "page": 1, "page_size": 1, "query": ordered_query("and", items, order)}
+            reply = self._object("GET", "api/tasks/", params={**params, "resolve_uri": "false"})
+            tasks = reply.get("tasks") or []
+            ends.append((int(tasks[0]["id"]) if tasks else 0, int(reply.get("total") or 0)))
+        return ends[0][0], ends[1][0], min(ends)[1]
+
+    # Tabs of the Data Manager
+
+    def tabs(self, project: int) -> list[Json]:
+        """id and `data`: title, filters, ordering, …"""
+        return self._list("GET", "api/dm/views/", params={"project": project})
+
+    def create_tab(self, project: int, data: Mapping[str, Any]) -> Json:
+        """A tab that every user of the project sees."""
+        return self._object("POST", "api/dm/views/", {"project": project, "data": dict(data)})
+
+    def delete_tab(self, tab: int) -> None:
+        """Remove a tab; its tasks stay."""
+        self._transport.call("DELETE", f"api/dm/views/{tab}/")
+
+    def _page(self, project: int, query: str, most: int) -> list[Json]:
+        """One page of tasks. Raises LabelStudioError when it is not whole or not ascending."""
+        params = {"project": project, "page": 1, "page_size": most, "query": query, "resolve_uri": "false"}
+        reply = self._object("GET", "api/tasks/", params=params)
+        tasks, total = reply.get("tasks"), reply.get("total")
+        if not isinstance(tasks, list) or not isinstance(total, int) or len(tasks) != min(total, most):
+            raise LabelStudioError("Label Studio's list of tasks is not whole", status=200, project=project)
+        ids = [task["id"] for task in tasks]
+        if ids != sorted(set(ids)):
+            raise LabelStudioError("Label Studio's list of tasks is out of order", status=200, project=project)
+        return tasks
+
+    def _versions_of(self, task: Json) -> frozenset[str]:
+        """Label Studio cuts the list of versions at 500 characters: then the predictions are asked for themselves."""
+        shown = str(task.get("predictions_model_versions") or "")
+        if len(shown) < CUT_AT:
+            return frozenset(version.strip() for version in shown.split(",") if version.strip())
+        found = self._list("GET", "api/predictions/", params={"task": task["id"]})
+        return frozenset(str(prediction.get("model_version") or "") for prediction in found)
