@@ -98,13 +98,16 @@ def plan_batch(
     open_ &= ~done & ~np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
 
     rows: dict[Role, list[int]] = {}
-    for role, members, share in (("blind", blind, blind_share), ("explore", explored, explore_share)):
+    roles: list[tuple[Role, NDArray[np.bool_], float]]
+    roles = [("blind", blind, blind_share), ("explore", explored, explore_share)]
+    for role, members, share in roles:
         count = _due(share, size, int(done.sum()), int((members & done).sum()))
         rows[role] = _first(members & open_, shares, count)
     left = max(0, size - sum(map(len, rows.values())))
     free = open_ & ~blind & ~explored
     rows["chosen"] = _choose_in_turn(pools, free, strategy, min(left, int(free.sum())), seed)
-    _top_up(rows, {"blind": blind & open_, "explore": explored & open_}, shares, size)
+    reserved: dict[Role, NDArray[np.bool_]] = {"blind": blind & open_, "explore": explored & open_}
+    _top_up(rows, reserved, shares, size)
     return _list(rows, tasks, confidence)[:size]
 
 
@@ -170,8 +173,8 @@ def _in_turn(picks: Sequence[Rows]) -> Iterator[int]:
 def _list(rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats) -> list[Place]:
     """The places, blind ones first."""
     found: list[Place] = []
-    for role in ("blind", "explore", "chosen"):
-        for row in rows[role]:
+    for role, members in rows.items():
+        for row in members:
             cluster = None if role == "chosen" else len(found)
             found.append(Place(int(tasks[row]), row, float(confidence[row]), cluster, role))
     return found

@@ -118,15 +118,32 @@ class LinearHead:
         """Probabilities [n, K]; rows sum to 1 unless multilabel. `features` is [n, depth, width]."""
         if len(texts) == 0 or not self.labels:
             return np.zeros((len(texts), len(self.labels)))
+        return self.combine(*self._parts(texts, features))
+
+    def member_scores(self, texts: Sequence[Text], features: Floats) -> Floats:
+        """What each member says by itself [m, n, K], uncalibrated, without the zero-shot answer; to see where they
+        disagree. m is 0 for a head without members."""
+        found = np.zeros((len(self.members), len(texts), len(self.labels)))
+        if len(texts) and self.labels and self.members:
+            for index, logits in enumerate(self._parts(texts, features)[0]):
+                found[index] = self.squash(logits)
+        return found
+
+    def squash(self, logits: Floats) -> Floats:
+        """Probabilities from one member's logits [n, K]."""
+        return np.asarray(expit(logits)) if self.multilabel else softmax_rows(logits)
+
+    def _parts(self, texts: Sequence[Text], features: Floats) -> tuple[Iterable[Floats], Floats]:
+        """The members' logits and the zero-shot answer, as `combine` takes them."""
         reference, last = self.reference, features[:, -1]
         similarity = reference.similarity_of(last)
         base = reference.zero_shot_from(similarity, last)
         if not self.members:
-            return self.combine((), base)
+            return (), base
         prior = reference.prior_from(similarity, base)
         views = {name: dense_features(features, reference.mean, name) for name in self.views}
         words: Any = self.terms.transform(texts) if self.uses_words else None
-        return self.combine((self._logits(member, views, words, prior) for member in self.members), base)
+        return (self._logits(member, views, words, prior) for member in self.members), base
 
     def _logits(self, member: Member, views: Mapping[str, Floats], words: Any, prior: Floats) -> Floats:
         logits = views[member.choice.view] @ member.coefficients
@@ -139,10 +156,9 @@ class LinearHead:
         if not self.members:
             only = self.multilabel and len(self.labels) == 1  # its name does not say how often it applies
             return np.full(base.shape, 0.5) if only else apply_temperature(base, self.temperature)
-        squash = expit if self.multilabel else softmax_rows
         fitted = np.zeros(base.shape, base.dtype)
         for member, values in zip(self.members, logits, strict=True):
-            answers = squash(values)
+            answers = self.squash(values)
             answers *= member.weight
             fitted += answers
         if self.multilabel:

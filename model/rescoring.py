@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -89,6 +89,23 @@ def probabilities(
     return result
 
 
+def member_probabilities(
+    model: LiveModel, control: str, matrix: FeatureMatrix, *, threads: int = 0
+) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """What each member of the head says to every text of the matrix [m, n, K], and the members' shares [m]; for
+    `acquisition.bald`. Without the fine-tuned encoder. m times the memory of `probabilities`."""
+    head = model.heads[control]
+    members = head.members if isinstance(head, LinearHead) else ()
+    result = np.zeros((len(members), len(matrix), len(model.labels(control))), np.float32)
+
+    def work(scorer: _Scorer, rows: slice, halves: Halves, words: Any) -> None:
+        for index, logits in enumerate(scorer.parts(halves, words)[0]):
+            result[index, rows] = scorer.head.squash(logits)
+
+    _for_blocks(model, control, matrix, work, threads)
+    return result, np.array([member.weight for member in members])
+
+
 def fill(matrix: FeatureMatrix, control: Control, embedder: Embedder, texts: Sequence[Text]) -> int:
     """Add the texts that the matrix lacks, as `control` reads them; how many. Takes as long as the encoder for texts
     that its cache does not hold."""
@@ -133,15 +150,19 @@ class _Scorer:
 
     def answer(self, halves: Halves, words: Any) -> Floats:
         """`LinearHead.scores` of rows [n, depth, width] and their TF-IDF."""
-        head, reference = self.head, self.head.reference
+        return self.head.combine(*self.parts(halves, words))
+
+    def parts(self, halves: Halves, words: Any) -> tuple[Iterable[Floats], Floats]:
+        """The members' logits and the zero-shot answer, [n, K] each."""
+        reference = self.head.reference
         wide = self._widen(halves if "layers" in self._fused else halves[:, -1:])
         last = wide[:, -1]
         similarity = normalise(last) @ self._prototypes
         base = reference.zero_shot_from(similarity, last)
-        if not head.members:
-            return head.combine((), base)
+        if not self.head.members:
+            return (), base
         prior = reference.prior_from(similarity, base)
-        return head.combine(self._logits(self._views(wide), words, prior), base)
+        return self._logits(self._views(wide), words, prior), base
 
     def _widen(self, halves: Halves) -> Floats:
         room = getattr(self._own, "room", None)
@@ -174,6 +195,9 @@ class _Scorer:
             yield member.complete(logits, prior)
 
 
+Work = Callable[[_Scorer, slice, Halves, Any], None]
+
+
 def _run(
     model: LiveModel,
     control: str,
@@ -182,23 +206,35 @@ def _run(
     consume: Consume,
     threads: int,
 ) -> None:
+    if not len(matrix) or not model.labels(control):
+        return
+    read_tuned = _tuned_rows(model, control, matrix, tuned)
+
+    def work(scorer: _Scorer, rows: slice, halves: Halves, words: Any) -> None:
+        own = scorer.answer(halves, words)
+        mixed = model.blended(control, own, read_tuned(rows.start, rows.stop) if read_tuned else None)
+        consume(rows, model.correct(control, own if mixed is None else mixed))
+
+    _for_blocks(model, control, matrix, work, threads)
+
+
+def _for_blocks(model: LiveModel, control: str, matrix: FeatureMatrix, work: Work, threads: int) -> None:
+    """`work` on every block of rows, as many at a time as there are threads."""
     head = model.heads[control]
     if not isinstance(head, LinearHead):
         raise RescoringError(f"{control}: only linear heads can be answered by matrix products", control=control)
     if not len(matrix) or not head.labels:
         return
-    scorer, read_tuned = _Scorer(head), _tuned_rows(model, control, matrix, tuned)
+    scorer = _Scorer(head)
 
-    def work(start: int) -> None:
+    def block(start: int) -> None:
         stop = min(start + BLOCK, len(matrix))
         words = scorer.vocabulary.matrix(*matrix.terms(start, stop)) if scorer.vocabulary else None
-        own = scorer.answer(matrix.rows(start, stop), words)
-        mixed = model.blended(control, own, read_tuned(start, stop) if read_tuned else None)
-        consume(slice(start, stop), model.correct(control, own if mixed is None else mixed))
+        work(scorer, slice(start, stop), matrix.rows(start, stop), words)
 
     # BLAS with one thread each: two threads in one small product cost more than they bring.
     with threadpool_limits(1), ThreadPoolExecutor(threads or os.cpu_count() or 1) as pool:
-        for _ in pool.map(work, range(0, len(matrix), BLOCK)):
+        for _ in pool.map(block, range(0, len(matrix), BLOCK)):
             pass
 
 

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from model.acquisition import STRATEGIES, Pool, choose, confidences, entropies, margins
+from model import diversity
+from model.acquisition import DEFAULT_STRATEGY, STRATEGIES, Pool, choose, confidences, entropies, margins
+from model.learning import fit_head
+from model.spec import Control, Kind, Label, Sample
+from model.uncertainty import disagreements
+from tests.model.fakes import WordsEncoder
 
 NONE = np.array([], dtype=int)
 
@@ -13,7 +20,8 @@ NONE = np.array([], dtype=int)
 def pool(rows: int = 80, classes: int = 4, labelled: np.ndarray = NONE, multilabel: bool = False) -> Pool:
     generator = np.random.default_rng(0)
     p = generator.dirichlet(np.ones(classes), rows)
-    return Pool(p, generator.standard_normal((rows, 8)), labelled, multilabel)
+    members = generator.dirichlet(np.ones(classes), (3, rows))
+    return Pool(p, generator.standard_normal((rows, 8)), labelled, multilabel, members=members)
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
@@ -85,3 +93,80 @@ def test_typiclust_turns_to_margins_with_many_labels() -> None:
 def test_unknown_strategies_are_refused() -> None:
     with pytest.raises(KeyError):
         choose("clever", pool(), 3)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_closed_rows_are_never_chosen(name: str) -> None:
+    closed = np.arange(1, 80, 2)
+    given = replace(pool(labelled=np.array([0, 2])), closed=closed)
+    chosen = choose(name, given, 20)
+    assert len(set(chosen.tolist())) == 20 and not set(chosen.tolist()) & {0, 2, *closed.tolist()}
+
+
+def test_disagreement_is_the_mutual_information_of_answer_and_member() -> None:
+    from scipy.stats import entropy
+
+    given = replace(pool(), shares=np.array([0.5, 0.3, 0.2]))
+    assert given.members is not None
+    mean = np.tensordot(given.shares, given.members, 1)
+    expected = entropy(mean, axis=1) - np.tensordot(given.shares, entropy(given.members, axis=2), 1)
+    assert disagreements(given) == pytest.approx(expected)
+    sets = replace(given, multilabel=True, shares=None)
+    pairs = np.stack([given.members, 1 - given.members])
+    several = (entropy(pairs.mean(1)) - entropy(pairs).mean(0)).sum(1)
+    assert disagreements(sets) == pytest.approx(several)
+
+
+def test_bald_prefers_disagreement_to_doubt_that_all_share() -> None:
+    doubt = np.full((2, 10, 2), 0.5)
+    doubt[:, 7] = [[0.9, 0.1], [0.1, 0.9]]
+    given = Pool(doubt.mean(0), np.ones((10, 2)), NONE, members=doubt)
+    assert choose("bald", given, 1).tolist() == [7]
+    alone = pool()
+    assert alone.members is not None
+    for members in (None, alone.members[:1], alone.members[:0]):
+        without = replace(alone, members=members)
+        assert choose("bald", without, 9).tolist() == choose("entropy", without, 9).tolist()
+
+
+@pytest.mark.parametrize("name", ["margin_clusters", "typiclust", "coreset", "badge"])
+def test_large_pools_are_drawn_from(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[int] = []
+    unit = Pool.unit
+    monkeypatch.setattr(Pool, "unit", lambda pool, rows: looked.append(len(rows)) or unit(pool, rows))
+    monkeypatch.setattr(diversity, "MOST_ROWS", 100)
+    labelled = np.arange(20)
+    chosen = choose(name, pool(3000, labelled=labelled), 16)
+    assert len(set(chosen.tolist())) == 16 and chosen.min() >= 20
+    assert max(looked) <= 120
+    assert len(set(choose(name, pool(3000, labelled=labelled), 200).tolist())) == 200, "more than are looked at"
+
+
+def test_thresholds_may_differ_by_label() -> None:
+    given = Pool(np.array([[0.3, 0.6], [0.3, 0.2]]), np.ones((2, 2)), NONE, True, np.array([0.3, 0.5]))
+    assert margins(given) == pytest.approx([0.0, 0.0])
+    assert confidences(given) == pytest.approx([0.3 * 0.6, 0.3 * 0.8])
+
+
+NODES = (("animals",), ("animals", "cats"), ("animals", "dogs"), ("things",))
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("count", [0, 12])
+def test_every_strategy_serves_every_kind_of_control(kind: Kind, count: int) -> None:
+    paths = NODES if kind is Kind.TAXONOMY else (("cats",), ("dogs",), ("birds",))
+    labels = tuple(Label(path, path[-1]) for path in paths)
+    control, encoder = Control("c", kind, ("text",), labels), WordsEncoder()
+    texts = [(f"{labels[i % len(labels)].words} run n{i % 9} m{i}",) for i in range(120)]
+    samples = [Sample(i, texts[i], {labels[i % len(labels)].key: 1.0}) for i in range(count)]
+    head, features = fit_head(control, samples, [], encoder), encoder.embed(texts)
+    scores, members = head.scores(texts, features), head.member_scores(texts, features)
+    labelled, several = np.arange(count), kind is Kind.MULTIPLE
+    given = Pool(scores, features[:, -1], labelled, several, head.threshold, members=members)
+    for name in STRATEGIES:
+        chosen = choose(name, given, 10)
+        assert len(set(chosen.tolist())) == 10 and chosen.min() >= count, name
+
+
+def test_the_default_is_a_strategy() -> None:
+    assert DEFAULT_STRATEGY in STRATEGIES

@@ -16,12 +16,12 @@ from model.feature_cache import CachedEncoder, FeatureCache
 from model.feature_matrix import FeatureMatrix
 from model.features import Terms
 from model.finetuned import FineTuned, TunedHead
-from model.focus import LONG
+from model.focus import LONG, Focused
 from model.hashed_terms import MOST, HashedVocabulary, hash_term, pack_terms
 from model.head import Choice, LinearHead, Member
 from model.learning import fit_head
 from model.live import LiveModel
-from model.rescoring import fill, fill_tuned, probabilities, rescore
+from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
 from model.spec import Control, Kind, Sample, Text
 from model.taught import Taught, TaughtLabels
 from tests.model.fakes import WordsEncoder, choices, spec_of
@@ -183,6 +183,22 @@ def test_summaries_are_those_of_acquisition(tmp_path: Path, kind: Kind) -> None:
         (found.entropy, entropies(pool)),
     ):
         np.testing.assert_allclose(values, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
+def test_members_answer_each_for_itself(tmp_path: Path, kind: Kind) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    head = with_members(project.head, words=True)
+    project.use(head)
+    found, shares = member_probabilities(project.live, project.control.name, project.matrix)
+    features = Focused(project.encoder, project.control).embed(POOL)
+    places = project.matrix.find(row_keys(project.control, POOL))
+    assert found[:, places] == pytest.approx(head.member_scores(POOL, features), abs=1e-5)
+    assert shares.tolist() == [member.weight for member in head.members]
+    plain = replace(head, temperature=1.0, zero_share=0.0)
+    assert np.tensordot(shares, found[:, places], 1) == pytest.approx(plain.scores(POOL, features), abs=1e-5)
+    project.use(replace(head, members=()))
+    assert member_probabilities(project.live, project.control.name, project.matrix)[0].shape == (0, len(POOL), 3)
 
 
 def test_an_empty_pool_has_no_answers(tmp_path: Path) -> None:
