@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.errors import Overloaded
@@ -42,4 +42,19 @@ def answer_request(
         raise
     if project is not None:
         services.background.add_pool(project, documents)
+        if project in services.background.steered:
+            items = _hide_blind(services, project, tasks, items)
     return items, model.version
+
+
+def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item]) -> list[Item]:
+    """The items without those of blind tasks, which people are to label without a pre-label."""
+    from model.batch import is_blind
+
+    share, shown = services.settings.queue_blind_share, list(items)
+    for index, task in enumerate(tasks):
+        number = task.get("id") if isinstance(task, Mapping) else None
+        if isinstance(number, int) and shown[index] and is_blind(project, number, share):
+            shown[index] = []
+            services.metrics.declined.labels("blind").inc()
+    return shown

@@ -32,6 +32,8 @@ class Background:
         self._missed: dict[int | None, str] = {}
         self._guard = threading.Lock()
         self._known: dict[int, set[int]] = {}
+        self.steered: frozenset[int] = frozenset()
+        """Projects whose queue is steered, as of a second ago: their blind tasks get no pre-label."""
         self._thread = threading.Thread(target=self._run, name="background", daemon=True)
 
     def start(self) -> None:
@@ -74,6 +76,7 @@ class Background:
                 if "safe" in self.watch.look():
                     self.note_missed(None, "Redis was not safe for a while")
                 self._mark_missed()
+                self.steered = frozenset(self._stores.steering.steered())
                 if batch[1]:
                     self._store_pool(*batch)
             except StoreUnavailable as error:

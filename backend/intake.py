@@ -42,7 +42,10 @@ def take_event(services: Services, event: events.Event) -> Reply:
         log.warning("webhook without payload action=%s: switch send_payload on (understudy connect)", event.action)
         services.background.note_missed(event.project or None, f"{event.action} came without its payload")
         return {"status": "ignored", "reason": "the payload is missing; a reconciliation was asked for"}
-    return {"status": "ok" if isinstance(event, events.ProjectUpdated) else "ignored"}
+    if isinstance(event, events.ProjectUpdated):
+        services.stores.steering.look_again(event.project)  # its task sampling may be another one
+        return {"status": "ok"}
+    return {"status": "ignored"}
 
 
 def remember_config(services: Services, project: int, config: str | None) -> None:

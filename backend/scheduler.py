@@ -20,6 +20,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.worker import wait_for_redis
 from backend.log_context import about
 from backend.logs import configure_logs
+from backend.queue_tending import QueueTending
 from backend.settings import Settings
 from backend.store.jobs import ATTEMPTS
 from backend.trigger import Facts, why_due
@@ -60,6 +61,7 @@ class Scheduler:
         self._cleaned = time.monotonic()
         self._active = False
         self._watch = self.stores.watch()
+        self._queue = QueueTending(work.settings, work.stores)
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""
@@ -99,6 +101,8 @@ class Scheduler:
         self._tend_training(project, pinned)
         if self._sync_is_due(project):
             self.stores.jobs.enqueue_sync(project)
+        self._tend_predictions(project)
+        self._queue.tend(project)
 
     def _tend_training(self, project: int, pinned: bool) -> None:
         jobs = self.stores.jobs
@@ -110,6 +114,11 @@ class Scheduler:
         if reason := why_due(self.settings, self._facts(project, pinned)):
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
+
+    def _tend_predictions(self, project: int) -> None:
+        if not self.stores.trouble.waits(project, "predict"):
+            for run, shard in self.stores.prediction_runs.lost(project):
+                self.stores.prediction_runs.send(project, run, shard)
 
     def _facts(self, project: int, pinned: bool) -> Facts:
         summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)

@@ -149,6 +149,12 @@ class Settings(BaseSettings):
         0.1, gt=0, description="Growth in labels since the queue was planned that makes a new plan due."
     )
     queue_seconds: float = Field(30.0, ge=0, description="Fewest seconds between two plans of a project's queue.")
+    predict_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the time that `understudy predict PROJECT` works; the rest it leaves Label Studio alone.",
+    )
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
@@ -200,6 +206,11 @@ class Settings(BaseSettings):
     def runs_dir(self) -> Path:
         """Scratch of training runs: snapshot, checkpoints, result."""
         return self.data_dir / "runs"
+
+    @property
+    def pools_dir(self) -> Path:
+        """What the texts of each project's pool look like to its encoders: `<pools_dir>/<project>/`."""
+        return self.data_dir / "pools"
 
     @property
     def features_dir(self) -> Path:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-NAMES = {"refit": "learning", "train": "fine-tuning", "sync": "reconciling"}
+NAMES = {"refit": "learning", "train": "fine-tuning", "sync": "reconciling", "predict": "predicting"}
 
 
 def tell_upkeep(entry: Mapping[str, Any], now: float) -> Iterator[str]:

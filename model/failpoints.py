@@ -17,6 +17,8 @@ STEPS = frozenset(
         *("webhook.before", "webhook.after", "refit.begin", "snapshot.after", "train.begin", "sync.begin"),
         *("training.begin", "checkpoint.before", "checkpoint.after"),
         *("version.write", "version.before_rename", "version.after_rename"),
+        *("queue.write", "queue.before_switch", "queue.after_switch"),
+        *("predict.begin", "predict.before_write", "predict.after_write"),
         *("publish.before", "publish.after", "announce", "swap.before", "swap.after"),
     }
 )

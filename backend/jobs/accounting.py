@@ -12,16 +12,19 @@ from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.log_context import about, sane_id
-from backend.store.queue import REFIT, SYNC, TRAIN
+from backend.store.queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
 from backend.store.tallies import TallyStore
 
 log = logging.getLogger(__name__)
 
-KINDS = {REFIT: "refit", SYNC: "sync", TRAIN: "train"}
+KINDS = {REFIT: "refit", SYNC: "sync", TRAIN: "train", PLAN: "plan", STEER: "steer", PREDICT: "predict"}
 
 OUTCOMES = {
     "refit": ("published", "unchanged", "pinned", "superseded", "no config", "unusable config", "waits", "failed"),
     "sync": ("done", "waits"),
+    "plan": ("planned", "no version", "nothing to choose", "waits", "failed"),
+    "steer": ("steered", "off", "nothing planned", "nothing left to queue", "waits", "failed"),
+    "predict": ("done", "goes on", "planned", "over", "held", "stopped", "waits", "failed"),
     "train": ("done", "rejected", "failed", "cancelled", "stopped", "crashed", "fenced", "waits"),
 }
 """First words of what the job functions return; a reconciliation returns what went wrong."""

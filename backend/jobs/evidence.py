@@ -12,6 +12,7 @@ from backend.consensus import Consensus
 from backend.jobs.context import Context
 from backend.labelstudio.results import path_of
 from model.answers import decide
+from model.batch import is_blind, is_explored
 from model.curve import tally
 from model.errors import ModelError
 from model.evaluation import log_losses, log_losses_binary
@@ -37,11 +38,12 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
     first = store.first_seen(project, touched, seq)
     new = {task for task in touched if first[task] > learned}
     rows: list[dict[str, Any]] = []
+    roles = _Roles(work, project)
     for name, samples in consensus.samples.items():
         known = {sample.text for sample in samples if sample.task not in new}
         fresh = [sample for sample in samples if sample.task in new and sample.text not in known]
         if name in champion.heads and fresh:
-            rows += _rows(champion, name, fresh[-AT_ONCE:])
+            rows += _rows(champion, name, fresh[-AT_ONCE:], roles)
     store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
 
@@ -49,7 +51,25 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
 test_then_train.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
 
-def _rows(champion: LiveModel, name: str, samples: list[Sample]) -> list[dict[str, Any]]:
+class _Roles:
+    """Which tasks the queue drew at random: `blind` ones were shown without a pre-label, `explore` ones with it."""
+
+    def __init__(self, work: Context, project: int) -> None:
+        self._project, settings = project, work.settings
+        self._shares = settings.queue_blind_share, settings.queue_explore_share
+        self._steered = settings.queue_enabled and project in work.stores.steering.steered()
+
+    def of(self, task: int) -> dict[str, bool]:
+        """{"blind": True}, {"explore": True} or {}."""
+        blind, explore = self._shares
+        if not self._steered:
+            return {}
+        if is_blind(self._project, task, blind):
+            return {"blind": True}
+        return {"explore": True} if is_explored(self._project, task, blind, explore) else {}
+
+
+def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) -> list[dict[str, Any]]:
     labels, control, manifest = champion.labels(name), champion.spec.control(name), champion.manifest
     config = {**champion.rules(name), "labels": list(labels)}
     samples = [sample for sample in samples if set(sample.target) <= set(labels)]  # a new label tells nothing about it
@@ -72,6 +92,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample]) -> list[dict[st
             **_judge(control, config, shown[index], sample, target),
             "served": keep_answers(served[index], target),
             "at": round(time.time(), 3),
+            **roles.of(sample.task),
         }
         if alone is not None:
             kept = keep_answers(alone[index], target)

@@ -76,7 +76,7 @@ def run_sync(settings: Settings) -> None:
     """Talks to Label Studio's API."""
     configure_logs(settings, "sync")
     _open()
-    _work(settings, "sync")
+    _work(settings, "sync", "predict")
 
 
 def _open() -> Context:
@@ -99,17 +99,17 @@ def wait_for_redis(work: Context, pause: float = 0.2) -> None:
         return
 
 
-def _work(settings: Settings, name: str) -> None:
+def _work(settings: Settings, *queues: str) -> None:
     # RQ tells four times of each job what accounting.py counts.
     chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
-    build_worker(settings, name).work(with_scheduler=False, logging_level=chatter)
+    build_worker(settings, *queues).work(with_scheduler=False, logging_level=chatter)
 
 
-def build_worker(settings: Settings, name: str) -> Worker:
-    """A worker on the queue `name` that has not begun yet."""
+def build_worker(settings: Settings, name: str, *more: str) -> Worker:
+    """A worker that has not begun yet: on the queue `name`, and, while that is empty, on the others in turn."""
     client = connect(settings, binary=True, blocking=True)
     return Worker(
-        [Queue(name, connection=client, serializer=JSONSerializer, job_class=AllowedJob)],
+        [Queue(it, connection=client, serializer=JSONSerializer, job_class=AllowedJob) for it in (name, *more)],
         name=f"{name}-{socket.gethostname()}-{os.getpid()}",
         connection=client,
         serializer=JSONSerializer,

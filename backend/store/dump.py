@@ -23,7 +23,7 @@ Line = dict[str, Any]
 
 _OURS = "understudy:*"
 _OF_PROJECT = re.compile(r"understudy:\{p(\d+)\}:(.+)")
-_PASSING = re.compile(r"(refit|resync|job|hold:.*|bytask:.*)")
+_PASSING = re.compile(r"(refit|resync|job|predict|predict:.*|hold:.*|bytask:.*)")
 """`bytask` is built again from `task`."""
 
 _PASSING_KEYS = frozenset({SCHEDULER_LEASE, MIGRATING, SCHEMA})

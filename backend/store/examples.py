@@ -137,6 +137,16 @@ class ExampleStore:
         return {int(name) for name, _ in self._redis.hscan_iter(project_key(project, "ver"), count=BATCH)}
 
     @guarded
+    def touched(self, project: int) -> set[int]:
+        """Tasks that somebody has answered or skipped."""
+        return {int(task) for _, task in self._redis.hscan_iter(project_key(project, "task"), count=BATCH)}
+
+    @guarded
+    def answers(self, project: int) -> int:
+        """How many annotations are known, skipped and empty ones among them."""
+        return int(self._redis.hlen(project_key(project, "task")))
+
+    @guarded
     def count(self, project: int) -> int:
         """Examples stored."""
         return int(self._redis.hlen(project_key(project, "ex")))

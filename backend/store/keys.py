@@ -17,6 +17,9 @@ AUDIT = "understudy:audit"
 TALLIES = "understudy:tallies"
 """HASH of counters that processes without a port add to, for /metrics."""
 
+STEERED = "understudy:steered"
+"""SET of the projects whose queue in Label Studio is steered."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (migrations.py)."""
 

@@ -20,8 +20,10 @@ from backend.settings import Settings
 from backend.store.connection import Client, guarded
 
 REFIT, TRAIN, SYNC = "backend.jobs.refit.refit", "backend.jobs.train.train", "backend.jobs.sync.resync"
+PREDICT = "backend.jobs.predict.predict"
+PLAN, STEER = "backend.jobs.plan.plan", "backend.jobs.steer.steer"
 
-FUNCTIONS = {REFIT: "learn", TRAIN: "train", SYNC: "sync"}
+FUNCTIONS = {REFIT: "learn", PLAN: "learn", TRAIN: "train", SYNC: "sync", STEER: "sync", PREDICT: "predict"}
 """Function -> its queue."""
 
 
@@ -32,6 +34,9 @@ def time_limits(settings: Settings) -> dict[str, int]:
         # The trainer ends a training in order by itself; this is for a trainer that does not.
         TRAIN: 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds,
         SYNC: 60 * settings.sync_timeout_minutes,
+        PREDICT: 60 * settings.sync_timeout_minutes,
+        PLAN: settings.refit_timeout_seconds,
+        STEER: 60 * settings.sync_timeout_minutes,
     }
     return {function: max(1, math.ceil(seconds)) for function, seconds in limits.items()}
 

@@ -12,8 +12,10 @@ from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
 from backend.store.leases import Leases
 from backend.store.migrations import migrate
+from backend.store.prediction_runs import PredictionRunStore
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue, time_limits
+from backend.store.steering import SteeringStore
 from backend.store.suspects import SuspectStore
 from backend.store.tallies import TallyStore
 from backend.store.trouble import TroubleStore
@@ -36,6 +38,8 @@ class Stores:
         self.evidence = EvidenceStore(self._redis)
         self.suspects = SuspectStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
+        self.prediction_runs = PredictionRunStore(self._redis, self.queue)
+        self.steering = SteeringStore(self._redis, self.queue)
         self.trouble = TroubleStore(self._redis)
         self.tallies = TallyStore(self._redis)
         self.audit = AuditStore(self._redis)

@@ -14,7 +14,7 @@ from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
 
-KINDS = ("refit", "sync", "train")
+KINDS = ("refit", "sync", "train", "plan", "steer", "predict")
 
 WAIT_SECONDS, LONGEST_SECONDS = 10, 600
 """The wait after a second failure in a row (a killed worker alone is no reason to wait), and the longest."""

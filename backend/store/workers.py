@@ -14,7 +14,7 @@ from backend.store.keys import SCHEDULER_LEASE
 SILENT_SECONDS = 90.0
 """An idle worker beats every 15 s; one that works says nothing until its job is over, and counts as alive."""
 
-QUEUES = ("learn", "train", "sync")
+QUEUES = ("learn", "train", "sync", "predict")
 
 
 @dataclass(frozen=True)

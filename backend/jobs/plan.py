@@ -1,0 +1,131 @@
+"""Chooses the next batch of a project's queue with the version that answers now. Runs in the learner, whose encoder is
+warm; the sync worker writes it to Label Studio."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import StoreUnavailable
+from backend.jobs.context import Context, context
+from backend.labelstudio.results import to_prediction
+
+if TYPE_CHECKING:
+    from backend.jobs.pool_view import PoolView
+    from model.batch import Place
+    from model.live import LiveModel
+
+log = logging.getLogger(__name__)
+
+AGREEMENTS = 10
+"""Agreements of consecutive plans that are kept: whether the answers still change."""
+
+
+def plan(project: int) -> str:
+    """One plan; what came of it: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
+    work, project = context(), int(project)
+    stores = work.stores
+    if (wait := stores.trouble.begin(project, "plan")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
+    began = time.monotonic()
+    try:
+        outcome = _plan(work, project)
+        stores.trouble.clear(project, "plan")
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # whatever the tasks of one project are, the others are planned
+        wait = stores.trouble.fail(project, "plan", f"{type(error).__name__}: {error}")
+        log.exception("plan failed project=%s, again in %.0f s", project, wait)
+        return "failed"
+    finally:
+        stores.steering.end(project, "plan")
+    log.info("plan project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
+    return outcome
+
+
+def _plan(work: Context, project: int) -> str:
+    from backend.jobs.pool_view import PoolEye
+    from model.batch import plan_batch
+
+    settings, stores = work.settings, work.stores
+    live = stores.versions.live(project)
+    if live is None:
+        return "no version"
+    model, answers = work.live_model(project, live), stores.examples.answers(project)
+    eye = PoolEye(work, project, model)
+    view = eye.look(stores.examples.touched(project), members=settings.queue_strategy == "bald")
+    if view is None:
+        return "nothing to choose"
+    places = plan_batch(
+        view.pools,
+        view.tasks,
+        view.confidence,
+        project=project,
+        strategy=settings.queue_strategy,
+        size=settings.queue_size,
+        blind_share=settings.queue_blind_share,
+        explore_share=settings.queue_explore_share,
+        avoid=stores.steering.passed(project),
+        seed=settings.seed + answers,
+    )
+    facts = {"at": time.time(), "live": live, "answers": answers, "rows": len(view.tasks), "unread": view.unread}
+    facts["open"] = len(view.tasks) - len(view.pools[0].labelled)
+    facts["agreements"] = _agree(work, project, view)
+    stores.steering.save_plan(project, {**facts, "entries": _entries(model, view, places)})
+    stores.steering.ask_steer(project)
+    return "planned"
+
+
+def _entries(model: LiveModel, view: PoolView, places: list[Place]) -> list[dict[str, Any]]:
+    """What is written to Label Studio: of a blind task no answer, else what /predict would say."""
+    items = model.predict([view.documents[place.row] for place in places])
+    entries = []
+    for place, predictions in zip(places, items, strict=True):
+        item = to_prediction(model.spec, predictions, model.version)
+        result = [] if place.role == "blind" else item["result"]
+        score = item["score"] if predictions else place.confidence
+        entry = {"task": place.task, "result": result, "score": score, "role": place.role, "cluster": place.cluster}
+        entries.append(entry)
+    return entries
+
+
+def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:
+    """The agreements of consecutive plans' answers to the same unlabelled tasks, this one's last."""
+    from model.agreement import compare_answers
+
+    path = work.settings.pools_dir / str(project) / "answers.json"
+    labelled = {int(row) for row in view.pools[0].labelled}
+    now = {
+        str(task): said
+        for row, (task, said) in enumerate(zip(view.tasks, view.answers, strict=True))
+        if row not in labelled
+    }
+    before = _read_answers(path)
+    shared = [task for task in now if task in before]
+    earlier = list(work.stores.steering.state(project).get("agreements") or [])
+    if shared:
+        found = compare_answers([before[task] for task in shared], [now[task] for task in shared])
+        earlier.append({**found, "at": round(time.time(), 1)})
+    _write_answers(path, now)
+    return earlier[-AGREEMENTS:]
+
+
+def _read_answers(path: Path) -> Mapping[str, str]:
+    import orjson
+
+    try:
+        found = orjson.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}  # the first plan, or a crash: there is nothing to compare with
+    return found if isinstance(found, dict) else {}
+
+
+def _write_answers(path: Path, answers: Mapping[str, str]) -> None:
+    import orjson
+
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(orjson.dumps(dict(answers)))
+    temporary.replace(path)

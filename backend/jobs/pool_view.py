@@ -1,0 +1,150 @@
+"""The unlabelled tasks of a project as its live version sees them: what a batch of the queue is chosen from.
+
+Texts that no encoder has read yet are read first, for as long as nobody waits for the learner; what is not read then
+is left for the next plan.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.jobs.context import Context
+from model import acquisition
+from model.answers import decide
+from model.errors import RescoringError
+from model.feature_cache import text_key
+from model.feature_matrix import FeatureMatrix
+from model.halves import widen
+from model.portions import characters_of, portions
+from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
+from model.spec import Control, Document, Kind, Text
+
+if TYPE_CHECKING:
+    from model.live import LiveModel
+
+Floats = NDArray[np.floating]
+Rows = NDArray[np.int64]
+
+READ_SECONDS = 10.0
+"""Longest time that a plan spends on reading texts: then it goes on with those that are read."""
+
+
+@dataclass(frozen=True)
+class PoolView:
+    """`tasks` [n] with their `documents`, one `Pool` per control that can be answered, `confidence` [n] of the least
+    sure control, and `answers`: per task what each control says, joined. `unread`: texts left for the next time."""
+
+    tasks: Rows
+    documents: list[Document]
+    pools: list[acquisition.Pool]
+    confidence: Floats
+    answers: list[str]
+    unread: int
+
+
+class PoolEye:
+    """Looks at one project's pool with one version."""
+
+    def __init__(self, work: Context, project: int, model: LiveModel) -> None:
+        self._work, self._project, self._model = work, project, model
+        self._controls = [control for control in model.spec.controls if model.labels(control.name)]
+        place = work.settings.pools_dir / str(project)
+        base, limit = work.encoders.base, work.settings.feature_cache_mb
+        precision = getattr(base.encoder, "precision", "fp32")
+        self._matrix = FeatureMatrix(place / "base", f"{base.digest} {precision}", base.depth, base.width, limit)
+        self._tuned: FeatureMatrix | None = None
+        if model.tuned is not None:
+            width = model.tuned.width
+            self._tuned = FeatureMatrix(place / "tuned", f"{model.tuned.digest} {precision}", 1, width, limit)
+
+    def look(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
+        """None for a project whose controls have no labels or whose tasks cannot be read. `members`: also what each
+        member of the heads says."""
+        documents = self._work.stores.projects.pool(self._project)
+        readable = [
+            task
+            for task in sorted(documents, key=lambda task: text_key((str(task),)))
+            if all(name in documents[task] for control in self._controls for name in control.inputs)
+        ]
+        if not self._controls or not readable:
+            return None
+        held = np.ones(len(readable), dtype=bool)
+        for control in self._controls:
+            held &= self._read(control, [control.text_of(documents[task]) for task in readable])
+        tasks = [task for task, known in zip(readable, held, strict=True) if known]
+        if not tasks:
+            return None
+        return self._view(tasks, [documents[task] for task in tasks], labelled, members, int((~held).sum()))
+
+    def _read(self, control: Control, texts: Sequence[Text]) -> NDArray[np.bool_]:
+        """Reads what is missing; which of the texts are there now."""
+        readers: list[tuple[FeatureMatrix, Callable[[Sequence[Text]], int]]] = [
+            (self._matrix, lambda part: fill(self._matrix, control, self._work.encoders.base, part))
+        ]
+        if self._tuned is not None and self._model.tuned is not None:
+            tuned, encoder = self._tuned, self._model.tuned
+            readers.append((tuned, lambda part: fill_tuned(tuned, control, encoder, part)))
+        until = time.monotonic() + READ_SECONDS
+        for matrix, read in readers:
+            missing = [text for text, row in zip(texts, self._find(matrix, control, texts), strict=True) if row < 0]
+            for part in portions(missing, characters_of):
+                if time.monotonic() > until or self._work.stores.jobs.is_learner_wanted():
+                    break
+                read(part)
+        held = [self._find(matrix, control, texts) >= 0 for matrix, _ in readers]
+        return np.logical_and.reduce(held)
+
+    @staticmethod
+    def _find(matrix: FeatureMatrix, control: Control, texts: Sequence[Text]) -> Rows:
+        return matrix.find(row_keys(control, texts))
+
+    def _view(
+        self, tasks: list[int], documents: list[Document], labelled: set[int], members: bool, unread: int
+    ) -> PoolView:
+        done = np.flatnonzero([task in labelled for task in tasks])
+        pools: list[acquisition.Pool] = []
+        confidences: list[Floats] = []
+        answers: list[list[str]] = []
+        for control in self._controls:
+            texts = [control.text_of(document) for document in documents]
+            pool = self._pool(control, texts, done, members)
+            pools.append(pool)
+            said, sure = self._say(control, pool.probabilities)
+            answers.append(said)
+            confidences.append(sure)
+        confidence = np.min(confidences, axis=0)
+        joined = ["\x1f".join(parts) for parts in zip(*answers, strict=True)]
+        return PoolView(np.array(tasks, dtype=np.int64), documents, pools, confidence, joined, unread)
+
+    def _pool(self, control: Control, texts: Sequence[Text], done: Rows, members: bool) -> acquisition.Pool:
+        rows, name = self._find(self._matrix, control, texts), control.name
+        features = widen(self._matrix.gather(rows)[:, -1:])[:, -1]
+        several: Floats | None = None
+        shares: Floats | None = None
+        try:
+            answers = probabilities(self._model, name, self._matrix, self._tuned)[rows]
+            if members:
+                several, shares = member_probabilities(self._model, name, self._matrix)
+                several = several[:, rows]
+        except RescoringError:  # a trained head, or a fine-tuned encoder that has not read all: by the feature cache
+            answers = self._model.scores(name, texts)
+        threshold = float(str(self._model.rules(name).get("threshold", 0.5)))
+        multilabel = control.kind is Kind.MULTIPLE
+        return acquisition.Pool(answers, features, done, multilabel, threshold, members=several, shares=shares)
+
+    def _say(self, control: Control, probabilities: Floats) -> tuple[list[str], Floats]:
+        """Per row the answer as one string, and its confidence."""
+        config = self._model.rules(control.name)
+        labels = self._model.labels(control.name)
+        if control.kind is Kind.SINGLE:  # as `decide`, for a hundred thousand rows at once
+            return [labels[best] for best in probabilities.argmax(1)], probabilities.max(1)
+        options = config["labels"]
+        found = [decide(control, config, row, options=options) for row in probabilities]  # type: ignore[arg-type]
+        said = ["\x1e".join(answer.chosen) if answer else "" for answer in found]
+        return said, np.array([answer.score if answer else 0.0 for answer in found])

@@ -1,0 +1,169 @@
+"""Predicts a whole project, straight into Label Studio: one call is one stretch of one shard. Runs in the sync worker.
+
+At least once: a call may be lost, come twice or die anywhere, and whoever comes next looks at what is there. A stretch
+is short, and the next one queues up behind whatever else the sync worker has to do.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+from typing import Any
+
+from backend.errors import BackendError, LabelStudioError, StoreUnavailable
+from backend.jobs.context import Context, context
+from backend.jobs.prediction_walk import Interrupted, Walk
+from backend.labelstudio.data_manager import DataManagerClient
+from backend.predict_client import PredictClient
+from backend.store.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
+from model.failpoints import failpoint
+
+log = logging.getLogger(__name__)
+
+STRETCH_SECONDS = 20.0
+"""After so long a call ends, and the rest of its shard waits for its turn."""
+
+SHARD_TASKS, MOST_SHARDS = 500, 100
+"""Tasks a shard; a project has at most so many, then larger ones."""
+
+FINAL = frozenset({401, 403, 404})
+"""Refusals of Label Studio that waiting does not change."""
+
+
+def predict(project: int, run: str, number: int) -> str:
+    """One stretch; how it ended. (RQ calls this.)"""
+    work, project, number = context(), int(project), int(number)
+    runs, trouble = work.stores.prediction_runs, work.stores.trouble
+    record = runs.find(project)
+    if record is None or record["id"] != run or record["status"] in OVER:
+        return "over"
+    if (wait := trouble.waits(project, "predict")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
+    owner = secrets.token_hex(8)
+    if not runs.hold(project, number, owner):
+        return "held by another worker"
+    failpoint("predict.begin", project)
+    try:
+        with _beating(runs, project, number, owner):
+            ended = _work(work, project, record, number, owner)
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # whatever this project's Label Studio sends, the others are served
+        return _note_failure(work, project, run, error)
+    finally:
+        with suppress(StoreUnavailable):  # it runs out by itself
+            runs.let_go(project, number, owner)
+    trouble.clear(project, "predict")
+    if ended == "goes on":
+        runs.send(project, run, number)
+    return ended
+
+
+def _work(work: Context, project: int, record: Mapping[str, Any], number: int, owner: str) -> str:
+    settings = work.settings
+    key = settings.label_studio_api_key.get_secret_value()
+    if not (settings.label_studio_url and key):
+        raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
+    with DataManagerClient(settings.label_studio_url, key) as studio:
+        if number == PLANNING:
+            return _plan(work, studio, project, record)
+        shard = work.stores.prediction_runs.shards(project).get(number)
+        if shard is None or is_over(shard):
+            return "over"
+        with PredictClient(settings, pause=lambda seconds: _pause(work, seconds)) as asker:
+            return _stretch(work, Walk(work, studio, asker, project, record, number, shard, owner))
+
+
+def _plan(work: Context, studio: DataManagerClient, project: int, record: Mapping[str, Any]) -> str:
+    runs = work.stores.prediction_runs
+    first, last, tasks = studio.range_of_tasks(project, labelled=bool(record["labelled"]))
+    if not tasks:
+        runs.finish(project, record["id"], "done", "there is no such task")
+        return "done"
+    runs.start(project, record["id"], cut_range(first, last, tasks), tasks)
+    return "planned"
+
+
+def cut_range(first: int, last: int, tasks: int) -> list[tuple[int, int | None]]:
+    """Shards as (first, last) id. Ids are spread evenly here, which they need not be: a shard may be empty, or large.
+    The last one has no end, so that it gets tasks that are imported meanwhile."""
+    count = max(1, min(MOST_SHARDS, last - first + 1, -(-tasks // SHARD_TASKS)))
+    starts = [first + (last - first + 1) * number // count for number in range(count)]
+    return [(start, after - 1) for start, after in pairwise(starts)] + [(starts[-1], None)]
+
+
+def _stretch(work: Context, walk: Walk) -> str:
+    """Portions until the shard or the time is over."""
+    began = time.monotonic()
+    if walk.begin() > ATTEMPTS:
+        return walk.give_up(f"its worker died {ATTEMPTS} times at task {walk.shard['cursor'] + 1} or a little later")
+    try:
+        while not walk.shard["done"]:
+            took = walk.portion()
+            _rest(work, took)
+            if time.monotonic() - began > STRETCH_SECONDS and not walk.shard["done"]:
+                return "goes on"
+    except Interrupted as interruption:
+        return str(interruption)
+    return "done"
+
+
+def _rest(work: Context, took: float) -> None:
+    """Leaves Label Studio and the web process to others, for their share of the time."""
+    share = work.settings.predict_share
+    _pause(work, min(60.0, took * (1 - share) / share))
+
+
+def _pause(work: Context, seconds: float) -> None:
+    """Raises Interrupted when this worker shall end."""
+    until = time.monotonic() + seconds
+    while not work.stopping and (left := until - time.monotonic()) > 0:
+        time.sleep(min(0.2, left))
+    if work.stopping:
+        raise Interrupted("stopped")
+
+
+def _note_failure(work: Context, project: int, run: str, error: Exception) -> str:
+    """What will not pass ends the run; the rest waits, longer each time, and is then sent again by the scheduler."""
+    known = isinstance(error, BackendError)
+    message = error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+    if not known:
+        log.error("predict", exc_info=error)
+    hint = error.evidence.get("hint") if isinstance(error, BackendError) else None
+    said = f"{message}: {hint}"[:400] if hint else message[:400]
+    if _is_final(error):
+        work.stores.prediction_runs.finish(project, run, "failed", said)
+        return f"failed: {said}"
+    wait = work.stores.trouble.fail(project, "predict", said)
+    log.warning("predict failed project=%s, again in %.0f s: %s", project, wait, said)
+    return f"failed: {said}"
+
+
+def _is_final(error: Exception) -> bool:
+    if isinstance(error, LabelStudioError):
+        return error.evidence.get("status") in FINAL
+    return isinstance(error, BackendError) and error.evidence.get("passing") is False
+
+
+@contextmanager
+def _beating(runs: PredictionRunStore, project: int, number: int, owner: str) -> Iterator[None]:
+    """Within, the shard stays this worker's; it is free LEASE_SECONDS after the process has died."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(LEASE_SECONDS / 6):
+            with suppress(StoreUnavailable):
+                runs.hold(project, number, owner)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()

@@ -1,0 +1,191 @@
+"""One worker's walk through one shard: portion by portion it lists tasks, asks for predictions, and writes them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.errors import LabelStudioError
+from backend.jobs.context import Context
+from backend.labelstudio.data_manager import DataManagerClient
+from backend.predict_client import PORTION, PredictClient
+from backend.store.prediction_runs import COUNTS, OVER, Shard, is_over
+from backend.store.versions import FIRST
+from model.failpoints import failpoint
+
+log = logging.getLogger(__name__)
+
+MOST_PAGES = 25
+"""Pages of PORTION tasks that are written in one call, at most."""
+
+LOT = 500
+"""Predictions of which Label Studio takes all or none, however it imports."""
+
+Row = dict[str, Any]
+
+
+class Interrupted(Exception):
+    """The walk must end here; the message says why, in the words of what the job returns."""
+
+
+class Walk:
+    """`shard` is where it is; `begin`, then `portion` until it is done."""
+
+    def __init__(
+        self,
+        work: Context,
+        studio: DataManagerClient,
+        asker: PredictClient,
+        project: int,
+        record: Mapping[str, Any],
+        number: int,
+        shard: Shard,
+        owner: str,
+    ) -> None:
+        self._work, self._studio, self._asker = work, studio, asker
+        self._runs = work.stores.prediction_runs
+        self._project, self._number, self._owner = project, number, owner
+        self._run, self._labelled = str(record["id"]), bool(record["labelled"])
+        self._pages = int(record.get("portion", 1))
+        self.shard = dict(shard)
+
+    def begin(self) -> int:
+        """The number of this attempt since the last one that ended in order."""
+        self.shard["attempts"] += 1
+        self._save()
+        return int(self.shard["attempts"])
+
+    def give_up(self, why: str) -> str:
+        """The shard has failed; the others go on."""
+        self.shard["failed"] = why
+        self._save()
+        self._end_run()
+        return f"failed: {why}"
+
+    def portion(self) -> float:
+        """One more portion; the seconds it took. Raises Interrupted when the shard is somebody else's by now."""
+        try:
+            return self._portion(lot=MOST_PAGES * PORTION)
+        except LabelStudioError as error:
+            if error.evidence.get("status") != 400:
+                raise
+        # A task was deleted since it was listed. Some lots may have been written: look again.
+        return self._portion(lot=LOT)
+
+    def _portion(self, lot: int) -> float:
+        began = time.monotonic()
+        tasks, ends = self._list()
+        counts = dict.fromkeys(COUNTS, 0)
+        rows: list[Row] = []
+        for start in range(0, len(tasks), PORTION):
+            rows += self._predict(tasks[start : start + PORTION], counts)
+        read = time.monotonic() - began
+        self._require_mine()
+        failpoint("predict.before_write", self._project)
+        counts["written"] = self._write(rows, lot)
+        failpoint("predict.after_write", self._project)
+        counts["dropped"] = len(rows) - counts["written"]
+        took = time.monotonic() - began
+        self._adapt(read, took - read)
+        self._advance(tasks, counts, ends)
+        return took
+
+    def _list(self) -> tuple[list[Row], bool]:
+        """The next tasks, and whether they are the last of the shard."""
+        tasks: list[Row] = []
+        after = int(self.shard["cursor"])
+        for _ in range(self._pages):
+            page = self._studio.page_of_tasks(
+                self._project, after, self.shard["last"], most=PORTION, labelled=self._labelled
+            )
+            tasks += page
+            if len(page) < PORTION:
+                return tasks, True
+            after = int(page[-1]["id"])
+        return tasks, False
+
+    def _predict(self, tasks: Sequence[Row], counts: dict[str, int]) -> list[Row]:
+        """Predictions of those that have none by the version that answers; counts the others."""
+        counts["seen"] += len(tasks)
+        live = self._work.stores.versions.live(self._project) or FIRST
+        missing = [task for task in tasks if live not in task["versions"]]
+        items, version = self._ask(missing)
+        rows = []
+        for task, item in zip(missing, items, strict=True):
+            if version in task["versions"]:  # the live version has moved on, or back
+                continue
+            if not isinstance(item, Mapping):
+                counts["declined"] += 1
+                continue
+            known = {name: item[name] for name in ("result", "score", "model_version")}
+            rows.append({"task": task["id"], **known})
+        counts["present"] += len(tasks) - len(missing)
+        counts["present"] += sum(version in task["versions"] for task in missing)
+        return rows
+
+    def _ask(self, tasks: Sequence[Row]) -> tuple[list[Any], str]:
+        if not tasks:
+            return [], ""
+        return self._asker.predict(self._project, [{"id": task["id"], "data": task["data"]} for task in tasks])
+
+    def _write(self, rows: Sequence[Row], lot: int) -> int:
+        """How many were stored. In lots of LOT, one that is refused is halved until the task that is gone is alone."""
+        created = 0
+        for start in range(0, len(rows), lot):
+            some = rows[start : start + lot]
+            try:
+                created += self._studio.import_predictions(self._project, some)
+            except LabelStudioError as error:
+                if error.evidence.get("status") != 400 or lot > LOT:
+                    raise
+                created += self._write(some, (len(some) + 1) // 2) if len(some) > 1 else 0
+        return created
+
+    def _adapt(self, reading: float, writing: float) -> None:
+        """A call that writes costs Label Studio something for every task of the project: where that is most of the
+        time, more is written at a time."""
+        pages = self._pages
+        if writing > reading:
+            pages = min(MOST_PAGES, 2 * pages)
+        elif writing < reading / 4:
+            pages = max(1, pages // 2)
+        if pages != self._pages:
+            self._pages = pages
+            self._runs.change(self._project, self._run, {"portion": pages})
+
+    def _advance(self, tasks: Sequence[Row], counts: Mapping[str, int], ends: bool) -> None:
+        for name, count in counts.items():
+            self.shard[name] += count
+        self.shard["cursor"] = int(tasks[-1]["id"]) if tasks else self.shard["cursor"]
+        self.shard.update({"done": ends, "attempts": 0})
+        self._save()
+        if ends:
+            self._end_run()
+
+    def _require_mine(self) -> None:
+        """Nothing is written for a run that is over, nor by a worker that was away so long that another came."""
+        record = self._runs.find(self._project) or {}
+        if record.get("id") != self._run or record["status"] in OVER:
+            raise Interrupted("over")
+        if not self._runs.hold(self._project, self._number, self._owner):
+            raise Interrupted("held by another worker")
+        if self._runs.cursor(self._project, self._number) != self.shard["cursor"]:
+            raise Interrupted("held by another worker")
+
+    def _save(self) -> None:
+        if not self._runs.save(self._project, self._run, self._number, self.shard):
+            raise Interrupted("over")
+
+    def _end_run(self) -> None:
+        """Whoever ends the last shard ends the run."""
+        shards = self._runs.shards(self._project)
+        if not all(is_over(shard) for shard in shards.values()):
+            return
+        failed = [
+            f"tasks {s['first']} to {s['last'] or 'the last'}: {s['failed']}" for s in shards.values() if s["failed"]
+        ]
+        message = "; ".join(failed[:3])
+        self._runs.finish(self._project, self._run, "failed" if failed else "done", message)
+        log.info("predicted project=%s run=%s %s", self._project, self._run, message or "whole")

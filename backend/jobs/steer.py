@@ -1,0 +1,127 @@
+"""Writes a planned batch into Label Studio's queue. Runs in the sync worker.
+
+Blue/green: the predictions of the new queue version first, then the name that Label Studio's queue goes by
+(`project.model_version`) in one step, so that the queue is never empty, random or mixed; old versions go, and at last
+the backend gets that name, too, since Label Studio asks only a backend of that name for live predictions. A run that
+dies in between leaves a version that nothing names, or a backend with the name before: the next run mends both.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.connect import SAMPLING, own_backend
+from backend.errors import BackendError, LabelStudioError, StoreUnavailable
+from backend.jobs.context import Context, context
+from backend.labelstudio.queue_client import QueueClient
+from backend.steering import queue_number, queue_version, stale_versions
+from model.failpoints import failpoint
+
+log = logging.getLogger(__name__)
+
+LOT = 500
+"""Predictions that Label Studio stores in one step."""
+
+
+def steer(project: int) -> str:
+    """Write the last plan; what came of it: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
+    work, project = context(), int(project)
+    stores = work.stores
+    if (wait := stores.trouble.begin(project, "steer")) > 0:
+        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
+    began = time.monotonic()
+    try:
+        outcome = _steer(work, project)
+        stores.trouble.clear(project, "steer")
+    except StoreUnavailable:
+        raise
+    except Exception as error:  # whatever one project's Label Studio says, the others are steered
+        message = error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+        wait = stores.trouble.fail(project, "steer", message[:300])
+        log.warning("steering failed project=%s, again in %.0f s: %s", project, wait, message)
+        return "failed"
+    finally:
+        stores.steering.end(project, "steer")
+    log.info("steering project=%s outcome=%s seconds=%.2f", project, outcome, time.monotonic() - began)
+    return outcome
+
+
+def _steer(work: Context, project: int) -> str:
+    settings, stores = work.settings, work.stores
+    plan = stores.steering.plan(project)
+    if not plan:
+        return "nothing planned"
+    key = settings.label_studio_api_key.get_secret_value()
+    if not (settings.label_studio_url and key):
+        raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
+    with QueueClient(settings.label_studio_url, key) as client:
+        backend, off = find_steered(client, settings.url, project)
+        stores.steering.switch(project, off)
+        if off or backend is None:
+            return f"off: {off}"
+        return _hand_over(work, client, project, plan, backend)
+
+
+def find_steered(client: QueueClient, url: str, project: int) -> tuple[dict[str, Any] | None, str]:
+    """(the connection of the project to this backend, why its queue is not steered or "")."""
+    if client.project(project).get("sampling") != SAMPLING:
+        return None, f"the project's task sampling is not {SAMPLING}"
+    backend = own_backend(client.backends(project), url, None)
+    if backend is None or str(backend.get("url", "")).rstrip("/") != url:
+        return None, f"the project is not connected to {url}"
+    return backend, ""
+
+
+def _hand_over(
+    work: Context, client: QueueClient, project: int, plan: Mapping[str, Any], backend: Mapping[str, Any]
+) -> str:
+    steering, entries = work.stores.steering, list(plan["entries"])
+    free = set(client.free_tasks(project, [entry["task"] for entry in entries]))
+    steering.pass_over(project, [entry["task"] for entry in entries if entry["task"] not in free])
+    entries = [entry for entry in entries if entry["task"] in free]
+    title = str(backend.get("title") or "")
+    done = {"at": plan["at"], "live": plan["live"], "answers": plan["answers"], "known": plan["rows"] + plan["unread"]}
+    done |= {"rows": plan["rows"], "open": plan["open"], "agreements": plan.get("agreements", [])}
+    if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
+        steering.update(project, {**done, "tasks": 0})
+        return "nothing left to queue"
+    number = steering.number(project, queue_number(title))
+    version = queue_version(title, number)
+    _write(client, project, entries, version, number)
+    failpoint("queue.before_switch", project)
+    client.set_project(project, model_version=version)
+    failpoint("queue.after_switch", project)
+    steering.update(project, {**done, "version": version, "tasks": len(entries), "switched_at": time.time()})
+    # Now, while no backend bears the name that the queue goes by: else Label Studio would forget that name whatever
+    # version is deleted (Project.should_none_model_version). Until the backend has the name, people see the answers
+    # that were just written instead of live ones.
+    removed = _clean(client, project, version, title)
+    client.rename_backend(int(backend["id"]), project, url=str(backend["url"]), title=version)
+    return f"steered: {version}, {len(entries)} tasks, {removed} old predictions deleted"
+
+
+def _write(client: QueueClient, project: int, entries: Sequence[Mapping[str, Any]], version: str, number: int) -> None:
+    """All of it, or LabelStudioError."""
+    plain = [entry for entry in entries if entry["cluster"] is None]
+    for start in range(0, len(plain), LOT):
+        rows = [{name: entry[name] for name in ("task", "result", "score")} for entry in plain[start : start + LOT]]
+        client.import_predictions(project, [{**row, "model_version": version} for row in rows])
+        failpoint("queue.write", project)
+    for entry in entries:
+        if entry["cluster"] is not None:
+            cluster = number * LOT + int(entry["cluster"])  # nobody has solved a task of this one
+            client.create_prediction(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)
+    stored = client.prediction_versions(project).get(version, 0)
+    if stored != len(entries):
+        raise LabelStudioError(f"Label Studio stored {stored} of {len(entries)} predictions", project=project)
+
+
+def _clean(client: QueueClient, project: int, version: str, before: str) -> int:
+    """Deletes all queue versions but this one and the one before, whose tasks are still on somebody's screen; how many
+    predictions."""
+    present = client.prediction_versions(project)
+    kept = {version, before}
+    return sum(client.delete_predictions(project, name) for name in stale_versions(present, version, kept))

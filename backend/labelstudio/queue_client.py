@@ -1,0 +1,56 @@
+"""What steering the queue asks of Label Studio's API, besides what everybody asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from backend.labelstudio.client import Json, LabelStudioClient
+
+AT_ONCE = 200
+"""Tasks asked for in one URL."""
+
+
+class QueueClient(LabelStudioClient):
+    """Every method raises LabelStudioError."""
+
+    def free_tasks(self, project: int, tasks: Sequence[int]) -> list[int]:
+        """Those of `tasks` that nobody has answered, skipped, begun to draft or asked about, in their order."""
+        free: set[int] = set()
+        for start in range(0, len(tasks), AT_ONCE):
+            chosen = {"all": False, "included": list(tasks[start : start + AT_ONCE])}
+            filters = {"conjunction": "and", "items": [_is_zero(name) for name in _COUNTS] + [_NO_DRAFT]}
+            query = json.dumps({"ordering": ["tasks:id"], "selectedItems": chosen, "filters": filters})
+            params = {"project": project, "page": 1, "page_size": AT_ONCE, "query": query, "resolve_uri": "false"}
+            found = self._object("GET", "api/tasks/", params=params).get("tasks") or []
+            free |= {int(task["id"]) for task in found if not task.get("unresolved_comment_count")}
+        return [task for task in tasks if task in free]
+
+    def create_prediction(self, task: int, result: Any, score: float, version: str, cluster: int) -> Json:
+        """One prediction with a cluster, which the bulk import does not store."""
+        body = {"task": task, "result": result, "score": score, "model_version": version, "cluster": cluster}
+        return self._object("POST", "api/predictions/", body)
+
+    def rename_backend(self, backend: int, project: int, *, url: str, title: str) -> Json:
+        """Give it a title; the project's `model_version` follows when it is the old title. Label Studio asks the backend
+        for /health and /setup three times meanwhile."""
+        return self._object("PATCH", f"api/ml/{backend}", {"title": title, "url": url, "project": project})
+
+    def delete_backend(self, backend: int) -> None:
+        """Remove the connection; its webhook and predictions stay."""
+        self._transport.call("DELETE", f"api/ml/{backend}")
+
+    def delete_webhook(self, webhook: int) -> None:
+        """Remove a webhook."""
+        self._transport.call("DELETE", f"api/webhooks/{webhook}/")
+
+
+_COUNTS = ("total_annotations", "cancelled_annotations")
+
+
+def _is_zero(column: str) -> Json:
+    return {"filter": f"filter:tasks:{column}", "operator": "equal", "type": "Number", "value": 0}
+
+
+_NO_DRAFT = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": False}

@@ -1,0 +1,105 @@
+"""Asks the web process for predictions as Label Studio does, over HTTP: so that engine, micro-batches, caches and
+admission control are the ones that annotators get, and whoever asks for many waits while they are served."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backend.admin_client import local_url
+from backend.errors import BackendError
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    import requests
+
+PORTION = 200
+"""Tasks of one /predict: some seconds of one core, between which others get their turn."""
+
+SPARE_SECONDS = 20.0
+"""What a reply may take beyond PREDICT_DEADLINE."""
+
+LONGEST_PAUSE = 10.0
+
+BUSY = frozenset({429, 503})
+
+
+class PredictError(BackendError):
+    """/predict did not answer. `passing` in the evidence: it may a moment later."""
+
+    code = "predict_error"
+    status = 503
+
+
+class PredictClient:
+    """One web process, kept connected. Raises PredictError. `pause`: how to wait, in seconds; raises to give up."""
+
+    def __init__(
+        self, settings: Settings, url: str = "", *, patience: float = 300.0, pause: Callable[[float], None] = time.sleep
+    ) -> None:
+        """`patience`: seconds for which a busy process is asked again."""
+        import requests
+
+        # PUBLIC_URL may only work from outside, HOST and PORT only on the machine of the web process.
+        self.urls = [url.rstrip("/")] if url else list(dict.fromkeys([settings.url, local_url(settings)]))
+        self._patience, self._pause = patience, pause
+        self._seconds = settings.predict_deadline + SPARE_SECONDS
+        self._session = requests.Session()
+        if settings.basic_auth_user:
+            self._session.auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+
+    def __enter__(self) -> PredictClient:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._session.close()
+
+    def predict(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
+        """(one item for each task, `[]` where it is declined; the version that answered all of them)."""
+        body = {"tasks": list(tasks), "project": str(project)}
+        until = time.monotonic() + self._patience
+        while True:
+            reply = self._post(body)
+            if reply.status_code not in BUSY or time.monotonic() > until:
+                return _read(reply, len(tasks))
+            self._pause(_seconds_of(reply))
+
+    def _post(self, body: Mapping[str, Any]) -> requests.Response:
+        """The first address that is there wins, and is kept."""
+        import requests
+
+        failures = []
+        for url in list(self.urls):
+            try:
+                reply = self._session.post(f"{url}/predict", json=body, timeout=(5.0, self._seconds))
+            except requests.ConnectionError as error:
+                failures.append(f"{url}: {error}")
+                continue
+            except requests.RequestException as error:
+                raise PredictError(f"{url} did not answer: {error}", passing=True) from error
+            self.urls = [url]
+            return reply
+        raise PredictError(f"no web process answers: {'; '.join(failures)[:300]}", passing=True)
+
+
+def _seconds_of(reply: requests.Response) -> float:
+    """What Retry-After asks for, within reason."""
+    said = reply.headers.get("Retry-After", "")
+    return min(max(float(said) if said.isdigit() else 1.0, 0.2), LONGEST_PAUSE)
+
+
+def _read(reply: requests.Response, count: int) -> tuple[list[Any], str]:
+    try:
+        body = reply.json()
+    except ValueError:
+        body = {}
+    body = body if isinstance(body, dict) else {}
+    if not reply.ok:
+        said = body.get("message") or body.get("error") or reply.reason
+        passing = reply.status_code in BUSY or reply.status_code >= 500
+        raise PredictError(f"/predict answers {reply.status_code}: {said}", passing=passing)
+    items, version = body.get("results"), body.get("model_version")
+    if not isinstance(items, list) or len(items) != count or not isinstance(version, str):
+        raise PredictError(f"{reply.url} does not answer as understudy does", passing=False)
+    return items, version

@@ -1,0 +1,58 @@
+"""What the scheduler does for each project's queue: asks for a plan when one is due, and for its writing until that is
+done."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from backend.settings import Settings
+from backend.steering import QueueFacts, why_plan
+from backend.store.stores import Stores
+
+log = logging.getLogger(__name__)
+
+
+class QueueTending:
+    """One scheduler's."""
+
+    def __init__(self, settings: Settings, stores: Stores) -> None:
+        self._settings, self._stores = settings, stores
+        self._can = bool(settings.label_studio_url and settings.label_studio_api_key.get_secret_value())
+
+    def tend(self, project: int) -> None:
+        """Raises StoreUnavailable."""
+        if not (self._can and self._settings.queue_enabled):
+            return
+        steering, trouble = self._stores.steering, self._stores.trouble
+        state = steering.state(project)
+        planned = float(state.get("planned_at", 0))
+        if planned > float(state.get("at", 0)) and "off_at" not in state:
+            if not trouble.waits(project, "steer"):
+                steering.ask_steer(project)
+            return
+        if trouble.waits(project, "plan"):
+            return
+        reason = why_plan(self._settings, self._facts(project, state))
+        if reason and steering.ask_plan(project):
+            log.info("plan due project=%s: %s", project, reason)
+
+    def _facts(self, project: int, state: Mapping[str, Any]) -> QueueFacts:
+        from model.versions import version_order
+
+        live = self._stores.versions.live(project)
+        return QueueFacts(
+            now=time.time(),
+            live=version_order(live) if live else None,
+            answers=self._stores.examples.answers(project),
+            known=self._stores.projects.pool_size(project),
+            planned_at=state.get("planned_at"),
+            planned_live=version_order(state["planned_live"]) if state.get("planned_live") else (0, 0),
+            planned_answers=int(state.get("answers", 0)),
+            planned_known=int(state.get("rows", 0)),
+            size=int(state.get("tasks", 0)),
+            open=int(state.get("open", 0)),
+            off_at=state.get("off_at"),
+        )

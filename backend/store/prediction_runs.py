@@ -1,0 +1,198 @@
+"""Runs that predict a whole project: what is asked for, how far each shard of it is, and who works on which.
+
+One run a project. A shard is a range of task ids that one worker walks through from the lowest on; its cursor is kept
+after every portion, so that whoever comes next goes on from there. RQ's queue only carries the calls: the scheduler
+sends again what it loses.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import project_key
+from backend.store.leases import Leases
+from backend.store.queue import PREDICT, JobQueue
+from backend.store.stillness import Stillness
+
+OVER = frozenset({"done", "failed", "cancelled"})
+"""States a run does not leave."""
+
+LEASE_SECONDS = 30.0
+"""A worker that works on a shard says so more often than this; after so long without it the shard is free."""
+
+SENT_SECONDS = 5.0
+"""A call that was sent is in RQ's hands after this long, or was lost on the way."""
+
+ATTEMPTS = 5
+"""Times in a row that a shard is begun and its worker dies, before it counts as failed."""
+
+PLANNING = -1
+"""The number of the call that cuts the project into shards."""
+
+COUNTS = ("seen", "written", "present", "declined", "dropped")
+"""Of a shard's tasks: looked at; predicted; predicted before by this version; declined by /predict (unreadable, unsure,
+blind); dropped by Label Studio as unfit for its label config."""
+
+_IS_OVER = """
+local over = {['"done"'] = true, ['"failed"'] = true, ['"cancelled"'] = true}
+local status = redis.call('HGET', KEYS[1], 'status')
+local is_over = not status or over[status]
+"""
+
+_SAVE = f"""
+-- KEYS: run, shards    ARGV: run, shard, its JSON    Returns 0, unchanged, for another run or one that is over.
+{_IS_OVER}
+if is_over or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
+return 1
+"""
+
+_CHANGE = f"""
+-- KEYS: run    ARGV: run, then pairs to set    As above.
+{_IS_OVER}
+if is_over or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
+for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+
+_CREATE = f"""
+-- KEYS: run, shards, calls    ARGV: pairs    Returns 0 when one is there that is not over.
+{_IS_OVER}
+if not is_over then return 0 end
+redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
+for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+return 1
+"""
+
+Shard = dict[str, Any]
+"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, COUNTS, `attempts`
+in a row that ended nobody knows how, `done`, `failed` (why, "" when it has not)."""
+
+
+class PredictionRunStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client, queue: JobQueue) -> None:
+        self._redis, self._queue = client, queue
+        self._leases, self.still = Leases(client), Stillness()
+        self._save, self._change = client.register_script(_SAVE), client.register_script(_CHANGE)
+        self._create = client.register_script(_CREATE)
+
+    @guarded
+    def request(self, project: int, by: str, labelled: bool) -> tuple[dict[str, Any], bool]:
+        """(the run, whether it is new): the one that is not over when there is one. `labelled`: answered tasks, too."""
+        run = {"id": f"predict-{project}-{secrets.token_hex(5)}", "status": "queued", "by": by}
+        fields = {**run, "project": project, "labelled": labelled, "asked_at": time.time(), "tasks": 0}
+        created = bool(self._create(keys=self._keys(project), args=_pairs(fields)))
+        if created:
+            self.send(project, run["id"], PLANNING)
+        return self.find(project) or fields, created
+
+    @guarded
+    def find(self, project: int) -> dict[str, Any] | None:
+        """The newest run: `id`, `status` (queued, running, done, failed, cancelled), `by`, `labelled`, `asked_at`,
+        `tasks` (when it began), `portion` (pages written at a time), `message`, `ended_at`. None before the first."""
+        values = self._redis.hgetall(project_key(project, "predict"))
+        return {name: json.loads(text) for name, text in values.items()} or None
+
+    @guarded
+    def change(self, project: int, run: str, fields: Mapping[str, Any]) -> bool:
+        """Set fields of a run; whether it is still the newest, and was not over."""
+        return bool(self._change(keys=self._keys(project)[:1], args=[json.dumps(run), *_pairs(fields)]))
+
+    def finish(self, project: int, run: str, status: str, message: str = "") -> bool:
+        """End a run; whether this call did."""
+        return self.change(project, run, {"status": status, "message": message, "ended_at": time.time()})
+
+    @guarded
+    def shards(self, project: int) -> dict[int, Shard]:
+        """The shards of the newest run."""
+        values = self._redis.hgetall(project_key(project, "predict:shards"))
+        return {int(number): json.loads(text) for number, text in sorted(values.items(), key=lambda item: int(item[0]))}
+
+    @guarded
+    def cursor(self, project: int, number: int) -> int:
+        """The id up to which a shard is done."""
+        return int(
+            json.loads(self._redis.hget(project_key(project, "predict:shards"), number) or "{}").get("cursor", 0)
+        )
+
+    @guarded
+    def save(self, project: int, run: str, number: int, shard: Shard) -> bool:
+        """Keep how far a shard is; False when its run is over, or another one has begun: stop."""
+        keys = self._keys(project)[:2]
+        return bool(self._save(keys=keys, args=[json.dumps(run), number, json.dumps(shard, ensure_ascii=True)]))
+
+    def start(self, project: int, run: str, ranges: Sequence[tuple[int, int | None]], tasks: int) -> None:
+        """Keep the plan, and send its shards; those that an earlier attempt has kept stay as they are."""
+        known = self.shards(project)
+        for number, (first, last) in enumerate(ranges):
+            if number not in known:
+                self.save(project, run, number, new_shard(first, last))
+        self.change(project, run, {"status": "running", "tasks": tasks})
+        for number in range(len(ranges)):
+            self.send(project, run, number)
+
+    @guarded
+    def send(self, project: int, run: str, number: int) -> None:
+        """Hand a shard to whichever sync worker is free."""
+        call = self._queue.enqueue(PREDICT, project, run, number)
+        self._redis.hset(project_key(project, "predict:calls"), number, call)
+
+    @guarded
+    def hold(self, project: int, number: int, owner: str) -> bool:
+        """Whether the shard is `owner`'s for the next LEASE_SECONDS."""
+        return self._leases.hold(self._lease(project, number), owner, LEASE_SECONDS)
+
+    @guarded
+    def let_go(self, project: int, number: int, owner: str) -> None:
+        """Somebody else may work on it."""
+        if self._redis.get(self._lease(project, number)) == owner:
+            self._redis.delete(self._lease(project, number))
+
+    @guarded
+    def lost(self, project: int) -> list[tuple[str, int]]:
+        """(run, number) of the calls that nobody works on and that wait nowhere: RQ lost them, or their worker died."""
+        run = self.find(project)
+        if run is None or run["status"] in OVER:
+            return []
+        shards = self.shards(project)
+        numbers = [PLANNING] if run["status"] == "queued" else [n for n, shard in shards.items() if not is_over(shard)]
+        calls = self._redis.hgetall(project_key(project, "predict:calls"))
+        return [(run["id"], number) for number in numbers if self._is_lost(project, run, number, calls, shards)]
+
+    def _is_lost(
+        self, project: int, run: Mapping[str, Any], number: int, calls: Mapping[str, str], shards: Mapping[int, Shard]
+    ) -> bool:
+        call = str(calls.get(str(number)))
+        works = self._leases.left(self._lease(project, number), LEASE_SECONDS) > 0
+        shown = f"{call} {works} {shards.get(number, {}).get('cursor')}"
+        if self.still.seconds(f"{run['id']}/{number}", shown) <= SENT_SECONDS or works:
+            return False
+        return not self._queue.is_waiting(call)
+
+    def _lease(self, project: int, number: int) -> str:
+        return project_key(project, f"predict:lease:{number}")
+
+    def _keys(self, project: int) -> list[str]:
+        return [project_key(project, name) for name in ("predict", "predict:shards", "predict:calls")]
+
+
+def new_shard(first: int, last: int | None) -> Shard:
+    """A shard that nobody has begun."""
+    counts = dict.fromkeys(COUNTS, 0)
+    return {"first": first, "last": last, "cursor": first - 1, **counts, "attempts": 0, "done": False, "failed": ""}
+
+
+def is_over(shard: Shard) -> bool:
+    """Whether nothing remains to be done, or it was given up."""
+    return bool(shard["done"] or shard["failed"])
+
+
+def _pairs(fields: Mapping[str, Any]) -> list[str]:
+    return [part for name, value in fields.items() for part in (name, json.dumps(value, ensure_ascii=True))]

@@ -1,0 +1,124 @@
+"""What each project's queue in Label Studio holds, what is planned for it, and whether it is steered at all."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from backend.store.connection import Client, guarded
+from backend.store.keys import STEERED, project_key
+from backend.store.leases import Leases
+from backend.store.queue import PLAN, STEER, JobQueue
+
+PASSED_SECONDS = 3600
+"""A task that somebody skipped or is drafting is not planned again for so long."""
+
+ASKED_SECONDS = 120
+"""A job that has not ended is asked for again after this time: its worker may be dead."""
+
+_NUMBER = """
+local last = tonumber(redis.call('GET', KEYS[1]) or '0')
+if tonumber(ARGV[1]) > last then last = tonumber(ARGV[1]) end
+redis.call('SET', KEYS[1], last + 1)
+return last + 1
+"""
+
+
+class SteeringStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client, queue: JobQueue) -> None:
+        self._redis, self._queue, self._leases = client, queue, Leases(client)
+        self._number = client.register_script(_NUMBER)
+
+    @guarded
+    def save_plan(self, project: int, plan: Mapping[str, Any]) -> None:
+        """The next batch, in place of one that was not written yet: `at`, `live`, `answers`, `rows` and `entries`."""
+        self._redis.set(project_key(project, "plan"), json.dumps(dict(plan), ensure_ascii=True))
+        self.update(project, {"planned_at": plan["at"], "planned_live": plan["live"]})
+
+    @guarded
+    def plan(self, project: int) -> dict[str, Any]:
+        """The last plan; {} before the first."""
+        return json.loads(self._redis.get(project_key(project, "plan")) or "{}")
+
+    @guarded
+    def state(self, project: int) -> dict[str, Any]:
+        """Of the queue that Label Studio has: `version`, `at`, `live`, `answers`, `tasks`, `rows`; of the last plan
+        `planned_at`; `off` (why it is not steered) and `off_at`. {} before anything was planned."""
+        values = self._redis.hgetall(project_key(project, "queue"))
+        return {name: json.loads(text) for name, text in values.items()}
+
+    @guarded
+    def update(self, project: int, fields: Mapping[str, Any]) -> None:
+        """Change fields of the state."""
+        values = {name: json.dumps(value, ensure_ascii=True) for name, value in fields.items()}
+        self._redis.hset(project_key(project, "queue"), mapping=values)
+
+    @guarded
+    def number(self, project: int, least: int = 0) -> int:
+        """The next queue version's number, above `least` and all before."""
+        return int(self._number(keys=[project_key(project, "queue_number")], args=[least]))
+
+    @guarded
+    def switch(self, project: int, off: str = "") -> None:
+        """Whether the project's queue is steered: `off` says why not."""
+        if off:
+            self._redis.srem(STEERED, project)
+            self.update(project, {"off": off, "off_at": time.time()})
+        else:
+            self._redis.sadd(STEERED, project)
+            self._redis.hdel(project_key(project, "queue"), "off", "off_at")
+
+    @guarded
+    def steered(self) -> set[int]:
+        """Projects whose queue is steered."""
+        return {int(item) for item in self._redis.smembers(STEERED)}
+
+    @guarded
+    def look_again(self, project: int) -> None:
+        """Something changed: whether the project is steered is to be found out anew."""
+        self._redis.hdel(project_key(project, "queue"), "off_at")
+
+    @guarded
+    def forget(self, project: int) -> None:
+        """Everything about the project's queue; numbers are not given out again."""
+        self._redis.srem(STEERED, project)
+        self._redis.delete(*(project_key(project, name) for name in ("queue", "plan", "passed")))
+
+    @guarded
+    def pass_over(self, project: int, tasks: Iterable[int]) -> None:
+        """Tasks that somebody skipped or is working on."""
+        names = {str(task): time.time() for task in tasks}
+        if names:
+            self._redis.zadd(project_key(project, "passed"), names)
+
+    @guarded
+    def passed(self, project: int) -> frozenset[int]:
+        """Tasks passed over within PASSED_SECONDS."""
+        key = project_key(project, "passed")
+        self._redis.zremrangebyscore(key, "-inf", time.time() - PASSED_SECONDS)
+        return frozenset(int(item) for item in self._redis.zrange(key, 0, -1))
+
+    @guarded
+    def ask_plan(self, project: int) -> bool:
+        """Ask the learner for a plan; False when one is asked for already and has not ended."""
+        if not self._leases.take(project_key(project, "plan:asked"), ASKED_SECONDS):
+            return False
+        self._queue.enqueue(PLAN, project)
+        return True
+
+    @guarded
+    def ask_steer(self, project: int) -> bool:
+        """Ask the sync worker to write the plan; False when it is asked for already and has not ended."""
+        if not self._leases.take(project_key(project, "steer:asked"), ASKED_SECONDS):
+            return False
+        self._queue.enqueue(STEER, project)
+        return True
+
+    @guarded
+    def end(self, project: int, what: str) -> None:
+        """`what` ("plan" or "steer") has ended: it may be asked for again."""
+        self._redis.delete(project_key(project, f"{what}:asked"))
