@@ -8,6 +8,7 @@ from backend.consensus import label_keys
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.config import skipped_controls
 from backend.log_context import bind_project
+from backend.queue_report import describe_queue
 from backend.services import Services
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
@@ -46,6 +47,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "job": stores.jobs.running(project),
         "recent_jobs": stores.jobs.recent(project)[:5],
         "last_sync": stores.projects.last_sync(project),
+        "queue": describe_queue(services, project),
         "trouble": stores.trouble.describe(project),
         "dirty": stores.projects.dirty(project),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),

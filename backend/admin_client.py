@@ -90,6 +90,10 @@ class AdminClient:
         """Asks for a reconciliation with Label Studio."""
         return self._call("POST", f"/admin/projects/{project}/resync", {})
 
+    def plan(self, project: int) -> dict[str, Any]:
+        """Asks for a new plan of the labelling queue."""
+        return self._call("POST", f"/admin/projects/{project}/queue", {})
+
     def job(self, job: str) -> dict[str, Any]:
         """State, step, of, epoch, metric, seconds left."""
         return self._call("GET", f"/admin/jobs/{job}")

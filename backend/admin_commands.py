@@ -190,6 +190,7 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+    from backend.queue_report import tell_queue
     from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
@@ -197,6 +198,8 @@ def _print_details(entry: Mapping[str, Any]) -> None:
     for control, people in (entry.get("annotators") or {}).items():
         click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
     for line in tell_upkeep(entry, time.time()):
+        click.echo(line)
+    if line := tell_queue(entry.get("queue") or {}):
         click.echo(line)
     for reason in entry.get("not_learned") or ():
         click.echo(f"not learned: {reason}")

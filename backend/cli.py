@@ -19,6 +19,7 @@ from backend.backup_commands import BACKUP_COMMANDS
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
+from backend.queue_commands import QUEUE_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
 from backend.suspect_commands import SUSPECT_COMMANDS
@@ -183,5 +184,25 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
         click.echo(line)
 
 
-for command in (*ADMIN_COMMANDS, *BACKUP_COMMANDS, *EXPLAIN_COMMANDS, *SUSPECT_COMMANDS, simulate, doctor, audit):
+@main.command()
+@click.option("--project", type=click.IntRange(1), required=True, help="Id of the project in Label Studio.")
+@click.option("--predictions", is_flag=True, help="Delete the predictions of this backend, too.")
+def disconnect(project: int, predictions: bool) -> None:
+    """Take out of a Label Studio project what `connect` and the queue put into it. Labels stay."""
+    from backend.disconnect import run_disconnect
+
+    for line in run_disconnect(current_settings(), project, predictions=predictions):
+        click.echo(line)
+
+
+for command in (
+    *ADMIN_COMMANDS,
+    *BACKUP_COMMANDS,
+    *EXPLAIN_COMMANDS,
+    *QUEUE_COMMANDS,
+    *SUSPECT_COMMANDS,
+    simulate,
+    doctor,
+    audit,
+):
     main.add_command(command)

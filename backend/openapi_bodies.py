@@ -122,6 +122,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /admin/projects/<project>/resync": Operation(
         "Reconcile with Label Studio.", "Message", status=202, errors=(*_PROJECT, 409)
     ),
+    "POST /admin/projects/<project>/queue": Operation(
+        "Choose the next tasks anew.", "Message", status=202, errors=(*_PROJECT, 409)
+    ),
     "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
     "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
     "GET /admin/audit": Operation("What admins did.", "Actions", errors=(503,), query=("limit",)),

@@ -72,6 +72,7 @@ POLICIES: Mapping[str, Policy] = {
     "POST /admin/projects/<project>/rollback": _action(60),
     "POST /admin/projects/<project>/unpin": _action(60),
     "POST /admin/projects/<project>/resync": _action(30),
+    "POST /admin/projects/<project>/queue": _action(30),
     "GET /admin/jobs/<job>": _ADMIN,
     "POST /admin/jobs/<job>/cancel": _action(60),
     "GET /admin/audit": _ADMIN,

@@ -17,6 +17,7 @@ from backend.api.labelstudio import services
 from backend.api.payloads import read_body, reply
 from backend.errors import BadRequest
 from backend.intake import start_training
+from backend.queue_report import request_plan
 from backend.track_record import describe_curve
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
@@ -78,6 +79,12 @@ def release(project: int) -> Response:
 def resync(project: int) -> Response:
     """Reconcile with Label Studio now."""
     return reply(request_resync(services(), project), 202)
+
+
+@blueprint.post("/projects/<project>/queue")
+def queue(project: int) -> Response:
+    """Choose the next tasks of the labelling queue anew, now."""
+    return reply(request_plan(services(), require_project(services(), project)), 202)
 
 
 @blueprint.get("/jobs/<job>")

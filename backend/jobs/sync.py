@@ -75,7 +75,9 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with LabelStudioClient(settings.label_studio_url, key) as client:
         since, clock = stores.examples.seq(project), stores.examples.clock(project)
-        config = str(client.project(project).get("label_config") or "")
+        fields = client.project(project)
+        config = str(fields.get("label_config") or "")
+        stores.steering.compare(project, str(fields.get("model_version") or ""))
         spec = parse_label_config(config)
         changed_config = stores.projects.save_config(project, config)
         records, unread = _read(client, project, spec, settings.max_text_chars)

@@ -33,7 +33,7 @@ class QueueClient(LabelStudioClient):
         return self._object("POST", "api/predictions/", body)
 
     def rename_backend(self, backend: int, project: int, *, url: str, title: str) -> Json:
-        """Give it a title; the project's `model_version` follows when it is the old title. Label Studio asks the backend
+        """Give it a title; the project's `model_version` follows when it is the old one. Label Studio asks the backend
         for /health and /setup three times meanwhile."""
         return self._object("PATCH", f"api/ml/{backend}", {"title": title, "url": url, "project": project})
 

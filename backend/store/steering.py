@@ -83,6 +83,14 @@ class SteeringStore:
         self._redis.hdel(project_key(project, "queue"), "off_at")
 
     @guarded
+    def compare(self, project: int, shown: str) -> None:
+        """Label Studio's queue goes by the name `shown`: when that is not ours, a new plan is due."""
+        key = project_key(project, "queue")
+        version = json.loads(self._redis.hget(key, "version") or '""')
+        if version and version != shown:
+            self._redis.hdel(key, "planned_at", "at")
+
+    @guarded
     def forget(self, project: int) -> None:
         """Everything about the project's queue; numbers are not given out again."""
         self._redis.srem(STEERED, project)

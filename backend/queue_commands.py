@@ -1,0 +1,35 @@
+"""`understudy queue`: what Label Studio hands out next, and a new plan on request."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from backend.admin_commands import json_option, project_argument, with_api
+
+if TYPE_CHECKING:
+    from backend.admin_client import AdminClient
+
+
+@click.command()
+@project_argument
+@click.option("--plan", "plan_now", is_flag=True, help="Choose the next tasks anew, now.")
+@json_option
+@with_api
+def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
+    """Show what steers the labelling queue of a project."""
+    from backend.queue_report import tell_queue
+
+    if plan_now:
+        click.echo(f"A new plan was {api.plan(project)['message']}.")
+        return
+    found = api.project(project).get("queue") or {}
+    if as_json:
+        click.echo(json.dumps(found, indent=2))
+        return
+    click.echo(tell_queue(found) or "queue: nothing is planned yet")
+
+
+QUEUE_COMMANDS = (queue,)

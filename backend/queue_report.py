@@ -1,0 +1,54 @@
+"""What people are told of a project's queue. Knows no HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from backend.errors import Conflict
+from backend.services import Services
+
+SHOWN = ("version", "tasks", "live", "answers", "rows", "open", "switched_at", "planned_at", "agreements", "off")
+
+
+def describe_queue(services: Services, project: int) -> dict[str, Any]:
+    """The queue that Label Studio has: its version, how many `tasks`, the `live` version and the number of `answers`
+    that they were chosen with, out of how many `open` ones; `agreements` of consecutive plans; `off`: why it is not
+    steered. {} before the first plan."""
+    if not (services.settings.queue_enabled and services.settings.label_studio_url):
+        return {}
+    state = services.stores.steering.state(project)
+    found = {name: state[name] for name in SHOWN if name in state}
+    return {**found, "used": _used(services, project, state)} if found else {}
+
+
+def request_plan(services: Services, project: int) -> dict[str, Any]:
+    """Ask for a new plan now, whatever the policy says. Raises Conflict when nothing can be steered."""
+    settings = services.settings
+    if not settings.queue_enabled:
+        raise Conflict("QUEUE_ENABLED is off: set it to steer Label Studio's queue")
+    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+        raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to steer Label Studio's queue")
+    for kind in ("plan", "steer"):
+        services.stores.trouble.release(project, kind)
+    services.stores.steering.look_again(project)
+    created = services.stores.steering.ask_plan(project)
+    return {"status": "queued", "message": "asked for" if created else "already asked for"}
+
+
+def tell_queue(queue: Mapping[str, Any]) -> str:
+    """One line for a terminal; "" when there is nothing to say."""
+    if off := queue.get("off"):
+        return f"queue: not steered, since {off}"
+    if not queue.get("version"):
+        return ""
+    line = f"queue: '{queue['version']}', {queue['tasks']} tasks chosen by {queue['live']} out of {queue['open']}"
+    line += f", {queue['used']} answers since" if queue.get("used") else ""
+    if agreements := queue.get("agreements"):
+        last = agreements[-1]
+        line += f"; {last['changed']} of {last['n']} answers changed since the plan before"
+    return line
+
+
+def _used(services: Services, project: int, state: Mapping[str, Any]) -> int:
+    return max(0, services.stores.examples.answers(project) - int(state.get("answers", 0)))
