@@ -1,0 +1,143 @@
+"""One labelling project replayed through the real queue: batches are planned, Label Studio's rule hands tasks out.
+
+A simulated annotator takes `next_place`, the learner refits and the queue is planned anew when `backend/steering.py`
+would: when half of the batch is used, or the labels have grown by a tenth and by 8 at least. A replay has no clock, so
+QUEUE_SECONDS do not count. Every plan is a point of the curve.
+
+`random` is Label Studio's own random sampling, without a queue: any unlabelled task. Through the queue a random batch
+is no longer random, the least confident of it go first: that is `queued_random`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from backend.settings import Settings
+from backend.steering import QueueFacts, why_plan
+from model.acquisition import Pool, confidences
+from model.batch import Place, next_place, plan_batch
+from model.labelled_file import Dataset
+from model.learning import Embedder, fit_head
+from model.live import LiveModel
+from model.scoring import measure
+from model.simulation import Plan, Replay, Tell
+
+Row = dict[str, Any]
+
+WITHOUT_QUEUE, QUEUED = "random", "queued_random"
+
+SEARCH_GROWTH = 1.5
+"""Growth in labels after which the head's choices are searched for again. The product does at a tenth, which would take
+most of the bench's time; between searches both repeat them."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """One replay: who chooses, from how many rows, up to how many labels; with several annotators Label Studio hands
+    out any of the batch."""
+
+    strategy: str
+    seed: int
+    pool: int = 4000
+    most: int = 1000
+    annotators: int = 1
+
+
+class QueueReplay(Replay):
+    """The curve of one course."""
+
+    def __init__(
+        self, data: Dataset, course: Course, base: Embedder, policy: Settings, tell: Tell = lambda _: None
+    ) -> None:
+        super().__init__(data, Plan((course.pool,), course.strategy, course.seed, course.pool), base, tell=tell)
+        self.course, self.policy = course, policy
+        self.roles: Counter[str] = Counter()
+        self._generator = np.random.default_rng(course.seed)
+
+    def points(self) -> Iterator[Row]:
+        """One row per plan, until `course.most` labels or nothing is left; the caller may stop sooner."""
+        while True:
+            self._learn()
+            yield self._point()
+            left = min(self.course.most, len(self.candidates)) - len(self.chosen)
+            if left <= 0:
+                return
+            self._annotate(self._plan_queue(), left)
+
+    def whole(self) -> float:
+        """Accuracy of the head that has learned from all rows of the pool."""
+        self.tell("learning from all rows")
+        samples = self.candidates[: self.course.pool]
+        head = fit_head(self.control, samples, self.pool, self.base, seed=self.course.seed)
+        texts = [sample.text for sample in self.data.test]
+        live = LiveModel("v0", self.spec, {self.control.name: head}, self.base)
+        scores = live.scores(self.control.name, texts)
+        return float(measure(self.control, head.config(), scores, self.data.test)["accuracy"])
+
+    def _learn(self) -> None:
+        config = self.model.configs.get(self.control.name, {}) if self.model else {}
+        searched = int(str(config.get("searched", config.get("n", 0))))
+        self._refit(repeat=0 < len(self.chosen) <= SEARCH_GROWTH * searched)
+
+    def _point(self) -> Row:
+        found = self._measure(len(self.chosen), 0.0)
+        kept = ("strategy", "n", "seed", "accuracy", "macro_f1", "ece", "classes_seen")
+        return {**{key: found[key] for key in kept}, "roles": dict(self.roles)}
+
+    def _plan_queue(self) -> list[Place]:
+        self.tell(f"planning with {len(self.chosen)} labels")
+        pool = self._view()
+        if self.course.strategy == "bald":
+            pool = self._with_members(pool)
+        tasks = np.array([sample.task for sample in self.candidates], dtype=np.int64)
+        return plan_batch(
+            [pool],
+            tasks,
+            confidences(pool),
+            project=self.course.seed,
+            strategy="random" if self.course.strategy == QUEUED else self.course.strategy,
+            size=self.policy.queue_size,
+            blind_share=self.policy.queue_blind_share,
+            explore_share=self.policy.queue_explore_share,
+            seed=self.course.seed * 1_000_003 + len(self.chosen),
+        )
+
+    def _with_members(self, pool: Pool) -> Pool:
+        assert self.model is not None and self._features is not None
+        head = self.model.heads[self.control.name]
+        texts = [sample.text for sample in self.candidates]
+        shares = np.array([member.weight for member in head.members])
+        return replace(pool, members=head.member_scores(texts, self._features), shares=shares)
+
+    def _annotate(self, places: list[Place], left: int) -> None:
+        """Labels of what Label Studio hands out, until the queue is planned anew."""
+        before, taken, solved = len(self.chosen), set[int](), Counter[int | None]({None: len(self.chosen)})
+        anyhow = self.course.annotators > 1 or self.course.strategy == WITHOUT_QUEUE
+        generator = self._generator if anyhow else None
+        while len(taken) < left and (place := next_place(places, solved, taken, generator)) is not None:
+            self.chosen.append(place.row)
+            taken.add(place.task)
+            solved[place.cluster] += 1
+            self.roles[place.role] += 1
+            if self._is_due(before, len(places)):
+                return
+
+    def _is_due(self, before: int, size: int) -> bool:
+        facts = QueueFacts(
+            now=1e6,
+            live=(0, len(self.chosen)),
+            answers=len(self.chosen),
+            known=len(self.candidates),
+            planned_at=0.0,
+            planned_live=(0, before),
+            planned_answers=before,
+            planned_known=len(self.candidates),
+            size=size,
+            open=len(self.candidates) - before,
+        )
+        return bool(why_plan(self.policy, facts))
