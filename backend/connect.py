@@ -79,12 +79,17 @@ def own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> 
     return next(iter(by_url or by_title), None)
 
 
+def basic_auth_of(settings: Settings) -> tuple[str, str] | None:
+    """(user, password) that Label Studio is to send; None when basic auth is off."""
+    user = settings.basic_auth_user
+    return (user, settings.basic_auth_pass.get_secret_value()) if user else None
+
+
 def _connect_backend(
     client: LabelStudioClient, settings: Settings, project: int, before: Mapping[str, Any] | None, title: str | None
 ) -> str:
     name = title or (str(before["title"]) if before and before.get("title") else TITLE)
-    user = settings.basic_auth_user
-    auth = (user, settings.basic_auth_pass.get_secret_value()) if user else None
+    auth = basic_auth_of(settings)
     try:
         client.create_or_update_backend(
             project, url=settings.url, title=name, basic_auth=auth, backend=int(before["id"]) if before else None

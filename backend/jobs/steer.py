@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.connect import SAMPLING, own_backend
+from backend.connect import SAMPLING, basic_auth_of, own_backend
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.labelstudio.queue_client import QueueClient
@@ -99,7 +99,11 @@ def _hand_over(
     # version is deleted (Project.should_none_model_version). Until the backend has the name, people see the answers
     # that were just written instead of live ones.
     removed = _clean(client, project, version, title)
-    client.rename_backend(int(backend["id"]), project, url=str(backend["url"]), title=version)
+    # Label Studio tries the connection, three times, and with the credentials of this request alone.
+    auth = basic_auth_of(work.settings)
+    client.create_or_update_backend(
+        project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
+    )
     return f"steered: {version}, {len(entries)} tasks, {removed} old predictions deleted"
 
 

@@ -32,11 +32,6 @@ class QueueClient(LabelStudioClient):
         body = {"task": task, "result": result, "score": score, "model_version": version, "cluster": cluster}
         return self._object("POST", "api/predictions/", body)
 
-    def rename_backend(self, backend: int, project: int, *, url: str, title: str) -> Json:
-        """Give it a title; the project's `model_version` follows when it is the old one. Label Studio asks the backend
-        for /health and /setup three times meanwhile."""
-        return self._object("PATCH", f"api/ml/{backend}", {"title": title, "url": url, "project": project})
-
     def delete_backend(self, backend: int) -> None:
         """Remove the connection; its webhook and predictions stay."""
         self._transport.call("DELETE", f"api/ml/{backend}")

@@ -128,6 +128,7 @@ def backend(label_studio: Studio) -> Iterator[Backend]:
         BASIC_AUTH_USER=USER,
         BASIC_AUTH_PASS=PASSWORD,
         FINETUNE_STEPS="20",  # the road is the same, the time is CI's
+        QUEUE_ENABLED="false",  # test_active_learning.py has one of its own
     )
     rig.configs = {}
     with rig:

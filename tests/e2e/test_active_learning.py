@@ -1,0 +1,225 @@
+"""The queue on the real Label Studio: who labels gets the tasks that were chosen, whatever is published meanwhile."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from backend.settings import Settings
+from backend.store.stores import Stores
+from model.batch import is_blind
+from tests.e2e.conftest import PASSWORD, USER, Backend, Studio, choices_result, wait_until
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+TASKS, SIZE = 600, 24
+SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "6"))
+"""Queues that replace one another while people label: 20 in a thorough run, fewer in CI."""
+
+
+class Annotator(threading.Thread):
+    """Labels what Label Studio hands out next until told to stop; remembers what came, and what the queue was."""
+
+    def __init__(self, studio: Studio, token: str, project: int, labels: dict[str, str], queue: Callable[[], set[int]]):
+        super().__init__(daemon=True)
+        self.session = requests.Session()
+        self.session.headers["Authorization"] = f"Token {token}"
+        self._url, self._project, self._labels, self._queue = studio.server.url, project, labels, queue
+        self.stop = threading.Event()
+        self.handed: list[dict[str, Any]] = []
+        self.error = ""
+
+    def run(self) -> None:
+        try:
+            while not self.stop.is_set():
+                self.step()
+        except Exception as error:
+            self.error = repr(error)
+
+    def step(self) -> dict[str, Any]:
+        """One task; what was seen of it."""
+        before = self._queue()
+        reply = self.session.get(f"{self._url}/api/projects/{self._project}/next", timeout=60)
+        assert reply.status_code == 200, reply.text[:300]
+        task = reply.json()
+        seen = {"task": task["id"], "chosen": task["id"] in before | self._queue(), "labelled": task["is_labeled"]}
+        seen["predictions"] = [(p["model_version"], bool(p["result"])) for p in task["predictions"]]
+        self.handed.append(seen)
+        body = {"result": choices_result(self._labels[task["data"]["text"]]), "lead_time": 1.0}
+        posted = self.session.post(f"{self._url}/api/tasks/{task['id']}/annotations/", json=body, timeout=60)
+        assert posted.status_code == 201, posted.text[:300]
+        return seen
+
+
+class Queue:
+    """What understudy has put into the queue: the last two batches, since one may be replaced while a task is asked."""
+
+    def __init__(self, stores: Stores, project: int) -> None:
+        self._steering, self.project = stores.steering, project
+        self._batches: dict[float, set[int]] = {}
+        self._guard = threading.Lock()
+
+    def state(self) -> dict[str, Any]:
+        return self._steering.state(self.project)
+
+    def plan(self) -> dict[str, Any]:
+        return self._steering.plan(self.project)
+
+    def tasks(self) -> set[int]:
+        plan = self.plan()
+        with self._guard:
+            if plan:
+                self._batches[plan["at"]] = {entry["task"] for entry in plan["entries"]}
+            last = sorted(self._batches)[-3:]
+            return set().union(*(self._batches[at] for at in last)) if last else set()
+
+
+@pytest.fixture(scope="module")
+def learning(label_studio: Studio) -> Iterator[Backend]:
+    rig = Backend(
+        LABEL_STUDIO_URL=label_studio.server.url,
+        LABEL_STUDIO_API_KEY=label_studio.server.access_token,
+        BASIC_AUTH_USER=USER,
+        BASIC_AUTH_PASS=PASSWORD,
+        FINETUNE_ENABLED="false",
+        QUEUE_SIZE=str(SIZE),
+        QUEUE_SECONDS="1",
+    )
+    rig.configs = {}
+    with rig:
+        yield rig
+
+
+@pytest.fixture(scope="module")
+def queue(label_studio: Studio, learning: Backend, config: str, rows: list[tuple[str, str]]) -> Iterator[Queue]:
+    project = label_studio.create_project("active learning", config)
+    label_studio.import_texts(project, [text for text, _ in rows[:TASKS]])
+    learning.understudy("connect", "--project", str(project))
+    stores = Stores(Settings(data_dir=learning.data_dir, redis_url=""))
+    found = Queue(stores, project)
+    wait_until(lambda: found.state().get("version"), "a first queue", 120)
+    yield found
+    stores.close()
+
+
+def members(studio: Studio, count: int) -> list[str]:
+    """Legacy tokens of other annotators of the same organisation."""
+    tokens = []
+    for number in range(count):
+        mail = f"annotator-{number}-{time.time_ns()}@example.com"
+        invite = studio.call("GET", "/api/invite")["token"]
+        session = requests.Session()
+        page = session.get(f"{studio.server.url}/user/signup/?token={invite}", timeout=60)
+        assert page.status_code == 200
+        form = {"email": mail, "password": "annotator-p4ss", "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        headers = {"Referer": f"{studio.server.url}/user/signup/"}
+        url = f"{studio.server.url}/user/signup/?token={invite}"
+        session.post(url, data=form, headers=headers, timeout=60)
+        reply = session.get(f"{studio.server.url}/api/current-user/token", timeout=60)
+        assert reply.status_code == 200, reply.text[:300]
+        tokens.append(str(reply.json()["token"]))
+    return tokens
+
+
+def test_the_chosen_tasks_come_and_blind_ones_without_an_answer(
+    label_studio: Studio, learning: Backend, queue: Queue, rows: list[tuple[str, str]]
+) -> None:
+    one = Annotator(label_studio, label_studio.server.legacy_token, queue.project, dict(rows), queue.tasks)
+    seen = [one.step() for _ in range(SIZE // 2)]
+    assert sum(entry["chosen"] for entry in seen) >= 0.95 * len(seen), seen
+    assert not any(entry["labelled"] for entry in seen)
+    blind = [entry for entry in seen if is_blind(queue.project, entry["task"], 0.05)]
+    assert blind, "the first tasks hold a blind one"
+    for entry in seen:
+        answered = any(has_result for _, has_result in entry["predictions"])
+        assert answered == (entry not in blind), entry
+    wait_until(lambda: len(learning.examples(queue.project)) == len(seen), "all labels are stored", 30)
+
+
+def test_the_order_changes_when_the_model_has_learned(
+    label_studio: Studio, learning: Backend, queue: Queue, rows: list[tuple[str, str]]
+) -> None:
+    one = Annotator(label_studio, label_studio.server.legacy_token, queue.project, dict(rows), queue.tasks)
+    before = queue.state()
+    batch = {entry["task"] for entry in queue.plan()["entries"]}
+
+    def is_replaced() -> bool:
+        if len(one.handed) < SIZE - 4:
+            one.step()
+        return bool(queue.state()["version"] != before["version"])
+
+    wait_until(is_replaced, "a new queue after new labels", 90)
+    assert all(entry["chosen"] for entry in one.handed)
+    after, shown = queue.state(), label_studio.call("GET", f"/api/projects/{queue.project}/")["model_version"]
+    assert shown == after["version"] and after["answers"] > before["answers"]
+    left = batch - {entry["task"] for entry in one.handed}
+    planned = {entry["task"] for entry in queue.plan()["entries"]}
+    assert planned - left, "others than those that were left"
+
+
+def test_the_data_manager_orders_by_confidence(label_studio: Studio, queue: Queue) -> None:
+    plan = {entry["task"]: entry["score"] for entry in queue.plan()["entries"]}
+    query = json.dumps(
+        {
+            "ordering": ["tasks:predictions_score"],
+            "filters": {
+                "conjunction": "and",
+                "items": [
+                    {"filter": "filter:tasks:predictions_score", "operator": "greater", "type": "Number", "value": 0}
+                ],
+            },
+        }
+    )
+    reply = label_studio.call("GET", f"/api/tasks?project={queue.project}&page_size=1000&fields=all&query={query}")
+    shown = [(task["id"], task["predictions_score"]) for task in reply["tasks"]]
+    assert [score for _, score in shown] == sorted(score for _, score in shown)
+    assert dict(shown) == pytest.approx({task: plan[task] for task, _ in shown}, abs=1e-5)
+    assert len(shown) == len(plan)
+
+
+def test_three_annotators_while_queues_replace_one_another(
+    label_studio: Studio, learning: Backend, queue: Queue, rows: list[tuple[str, str]]
+) -> None:
+    tokens = [label_studio.server.legacy_token, *members(label_studio, 2)]
+    people = [Annotator(label_studio, token, queue.project, dict(rows), queue.tasks) for token in tokens]
+    for person in people:
+        person.start()
+    versions: set[str] = set()
+    try:
+        for _ in range(SWITCHES):
+            before = queue.state()["version"]
+            learning.understudy("queue", str(queue.project), "--plan")
+            versions.add(wait_until(lambda: (v := queue.state()["version"]) != before and v, "the next queue", 90))  # noqa: B023
+    finally:
+        for person in people:
+            person.stop.set()
+        for person in people:
+            person.join(60)
+    assert not [person.error for person in people if person.error]
+    assert len(versions) == SWITCHES
+    handed = [entry for person in people for entry in person.handed]
+    assert min(len(person.handed) for person in people) >= SWITCHES, "everybody was at work"
+    assert sum(entry["chosen"] for entry in handed) >= 0.95 * len(handed), [e for e in handed if not e["chosen"]]
+    assert not any(entry["labelled"] for entry in handed)
+    tasks = [entry["task"] for entry in handed]
+    assert len(tasks) == len(set(tasks)), "nobody got what another one had"
+    stored = label_studio.call("GET", f"/api/projects/{queue.project}/model-versions/")
+    assert len([version for version in stored if " queue " in version]) <= 3, stored
+
+
+def test_disconnect_leaves_nothing_behind(label_studio: Studio, learning: Backend, queue: Queue) -> None:
+    told = learning.understudy("disconnect", "--project", str(queue.project), "--predictions")
+    assert "removed" in told
+    assert label_studio.call("GET", f"/api/ml?project={queue.project}") == []
+    assert label_studio.call("GET", f"/api/webhooks/?project={queue.project}") == []
+    project = label_studio.call("GET", f"/api/projects/{queue.project}/")
+    assert project["sampling"] == "Sequential sampling" and not project["model_version"]
+    assert label_studio.call("GET", f"/api/projects/{queue.project}/model-versions/") == {}
+    assert project["total_annotations_number"] > 0, "labels stay"
