@@ -1,0 +1,163 @@
+"""The auto-accept dial: over which confidence answers may stand unseen, with a guarantee. Pure.
+
+Test-then-train rows are honest tests of earlier versions; the pool's confidences are those of the live one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+RISK = 0.05
+"""How often the accuracy of what is accepted may miss its target."""
+
+STEP = 1.15
+"""Growth in tests from one threshold of the sequence to the next."""
+
+SPARE = 1
+"""Errors that the first threshold could afford, where there are tests enough: with 0 one slip ends the search."""
+
+SUREST = 0.2
+"""Share of the pool that missing tests are counted for: its most confident fifth."""
+
+ENOUGH_DRAWN = 100
+"""Rows drawn at random from which the others are left out."""
+
+LEAST_LABELS = 0.5
+"""Rows count that a version with at least this share of the present labels answered (as in backend/track_record.py)."""
+
+
+@dataclass(frozen=True)
+class Dial:
+    """What a `target` accuracy allows: answers with a confidence of `threshold` or more, `count` of the pool (`share`),
+    at least `lower_bound` of which are right with 95 % confidence, by `errors` in `tests`.
+
+    `threshold` None: none reaches the target, and `more` tests of sure answers, all right, are needed at least."""
+
+    target: float
+    threshold: float | None
+    share: float
+    count: int
+    lower_bound: float
+    tests: int
+    errors: int
+    more: int = 0
+    reason: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain types."""
+        return asdict(self)
+
+
+def choose_rows(rows: Sequence[Mapping[str, Any]], control: str, labels: int) -> list[Mapping[str, Any]]:
+    """The tests of `control`: rows by versions that knew half of its `labels` or more; of these the ones drawn at
+    random where they are enough for any proof at all.
+
+    Rows that a strategy chose are no easier at equal confidence, and less confident among those over a threshold: with
+    them the dial promises less than it could, not more."""
+    alike = [row for row in rows if row["control"] == control and row.get("labels", 0) >= LEAST_LABELS * labels]
+    drawn = [row for row in alike if row.get("blind") or row.get("explored")]
+    return drawn if len(drawn) >= ENOUGH_DRAWN else alike
+
+
+def find_threshold(confidences: Sequence[float], correct: Sequence[bool], pool: Sequence[float], target: float) -> Dial:
+    """The lowest threshold that has proven itself; tests [n], pool [m].
+
+    Learn-then-Test by fixed sequence (Angelopoulos et al. 2021): thresholds from the highest that could be proven at
+    all downwards, each tested at RISK, until one fails. The test is exact for what will be accepted, not for an
+    endless supply of tasks: `finite_p_value`. Holds where a task's being a test tells nothing of its correctness
+    beyond its confidence; docs/active-learning/advice.md says how well that is met.
+    """
+    score, hit = np.asarray(confidences, dtype=float), np.asarray(correct, dtype=bool)
+    order = np.argsort(-score, kind="stable")
+    score, hit = score[order], hit[order]
+    waiting = np.sort(np.asarray(pool, dtype=float))[::-1]
+    found: Dial | None = None
+    for tests in _sequence(score, waiting, target, SPARE) or _sequence(score, waiting, target, 0):
+        threshold = float(score[tests - 1])
+        count, errors = _count_from(waiting, threshold), int(tests - hit[:tests].sum())
+        if finite_p_value(errors, tests, count, target) > RISK:
+            break
+        found = Dial(target, threshold, count / len(waiting), count, 0.0, tests, errors)
+    if found is None:
+        return _none_found(score, hit, waiting, target)
+    bound = finite_lower_bound(found.errors, found.tests, found.count)
+    return Dial(**{**asdict(found), "share": round(found.share, 4), "lower_bound": round(bound, 4)})
+
+
+def finite_p_value(errors: int, tests: int, count: int, target: float) -> float:
+    """How likely so few errors in the tests are, were fewer than `target` of the `count` accepted answers right.
+
+    Tests and accepted answers are shuffled alike, so the tests' errors are hypergeometric among all errors."""
+    from scipy.stats import hypergeom
+
+    too_many = math.floor((1 - target) * count + 1e-9) + 1
+    if too_many > count:
+        return 0.0 if count else 1.0
+    return float(hypergeom.cdf(errors, tests + count, errors + too_many, tests))
+
+
+def finite_lower_bound(errors: int, tests: int, count: int) -> float:
+    """Share of the `count` accepted answers that are right, with 1 - RISK confidence: inverts `finite_p_value`."""
+    from scipy.stats import hypergeom
+
+    low, high = 0, count  # wrong ones: more than `low` are not refuted
+    while low < high:
+        middle = (low + high) // 2
+        refuted = middle + 1 <= count and hypergeom.cdf(errors, tests + count, errors + middle + 1, tests) <= RISK
+        low, high = (low, middle) if refuted else (middle + 1, high)
+    return 1 - low / count if count else 0.0
+
+
+def tests_needed(count: int, target: float, errors: int = 0) -> int:
+    """Tests with so many errors that prove `target` for `count` accepted answers."""
+    low, high = errors + 1, 2
+    while finite_p_value(errors, high, count, target) > RISK and high < 1 << 20:
+        low, high = high, 2 * high
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if finite_p_value(errors, middle, count, target) <= RISK else (middle + 1, high)
+    return low
+
+
+def _sequence(score: Floats, pool: Floats, target: float, spare: int) -> list[int]:
+    """Numbers of tests, ascending, each a place where the sorted scores fall: confidences alone decide it."""
+    if not len(pool):
+        return []
+    last = len(score)
+    places = [place for place in range(1, last + 1) if place == last or score[place] < score[place - 1]]
+    chosen: list[int] = []
+    for place in places:
+        count = _count_from(pool, float(score[place - 1]))
+        if not count or finite_p_value(spare, place, count, target) > RISK:
+            continue
+        if not chosen or place >= STEP * chosen[-1] or place == last:
+            chosen.append(place)
+    return chosen
+
+
+def _count_from(pool: Floats, threshold: float) -> int:
+    """How many of the descending confidences are at least the threshold."""
+    return int(np.searchsorted(-pool, -threshold, side="right"))
+
+
+def _none_found(score: Floats, hit: NDArray[np.bool_], pool: Floats, target: float) -> Dial:
+    """Why: nothing left to accept, too few tests, or too many errors in them."""
+    tests, errors = len(score), int(len(hit) - hit.sum())
+    if not len(pool):
+        return Dial(target, None, 0.0, 0, 0.0, tests, errors, 0, "no unlabelled task is left")
+    sure = max(1, math.ceil(SUREST * len(pool)))
+    threshold = float(pool[sure - 1])
+    seen = score >= threshold
+    tests, errors = int(seen.sum()), int((~hit[seen]).sum())
+    more = max(1, tests_needed(sure, target, errors) - tests)
+    wrong = f", {errors} of them wrong" if errors else ""
+    reason = f"{tests} tests of answers with a confidence of {threshold:.2f} or more{wrong}; {more} more are needed"
+    return Dial(target, None, 0.0, 0, 0.0, tests, errors, more, reason)

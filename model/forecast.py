@@ -1,0 +1,155 @@
+"""How many more labels a gain in accuracy will take, from the learning curve so far. Pure.
+
+The curve is that of the tasks nobody has labelled. What a strategy picks is harder than they are, so the labelled
+tasks' correctness alone would tell of the queue: each stage is the pool's mean confidence then, corrected by how much
+the confidence of the labelled tasks exceeded their correctness.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+CALIBRATION = 0.025
+"""Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured, bench/advice.py."""
+
+WOBBLES = (0.003, 0.01, 0.03, 0.09)
+"""Standard deviations of a refit's accuracy around the curve that are thought possible: how exact sets can be is far
+more of a gamble than a single choice."""
+
+WINDOW = 8.0
+"""Stages with fewer labels than now / WINDOW say nothing of the slope today: names carry the first hundred."""
+
+LEAST_STAGES = 3
+
+DECAYS = np.array([-1.0, -0.6, -0.3, 0.05, 0.3, 0.6, 1.0])
+"""Exponents of the power law (Figueroa et al. 2012). Negative: the curve still gets steeper with every e-fold, as it
+does where label names answer well and classes are many."""
+
+SLOPES = np.geomspace(0.002, 1.0, 100)
+"""Share of today's errors that an e-fold of labels would take away, today."""
+
+USUAL_SLOPE, SLOPE_SPREAD = 0.17, 0.8
+"""Median and log standard deviation of the prior."""
+
+HORIZON = 8.0
+"""Nothing is forecast beyond so many times the present labels."""
+
+ENOUGH = 25
+"""Labels of a class from which its recall is near its best: banking77 .76 with 2 to 3, .85 with 9 to 17, .87 with 25
+and more; SMS spam .87, .91, .96 (bench/advice.py)."""
+
+INTERVAL = (10, 90)
+"""Percentiles that are told."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """With `labels` known, the pool's mean `confidence`, and of `tests` labelled tasks then the mean of confidence
+    less correctness, `gap`, and its variance a row, `spread`."""
+
+    labels: float
+    confidence: float
+    tests: int = 0
+    gap: float = 0.0
+    spread: float = 0.2
+
+    @property
+    def accuracy(self) -> tuple[float, float]:
+        """Its estimate and variance: the gap is believed as far as the tests outweigh what is known of calibration."""
+        prior = CALIBRATION**2
+        if not self.tests:
+            return self.confidence, prior
+        noise = max(self.spread, 0.02) / self.tests
+        return self.confidence - self.gap * prior / (prior + noise), prior * noise / (prior + noise)
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """accuracy(n) = level + slope (1 - level) / decay (1 - (n / labels)^-decay), and how likely each slope and decay
+    is [S, D]."""
+
+    labels: float
+    level: float
+    level_sd: float
+    weights: Floats
+
+    def labels_to(self, gain: float) -> dict[str, Any]:
+        """Labels in all at which accuracy will be `gain` higher than today: median, and low and high of the INTERVAL;
+        None for what lies beyond the horizon, `beyond`."""
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+            rest = 1 - gain * DECAYS[None, :] / (SLOPES[:, None] * max(1 - self.level, 1e-6))
+            factors = np.where(rest > 0, np.maximum(rest, 1e-12) ** (-1 / DECAYS[None, :]), np.inf)
+        if gain >= 1 - self.level:
+            factors = np.full_like(factors, np.inf)
+        order = np.argsort(factors, axis=None)
+        mass = np.cumsum(self.weights.ravel()[order])
+        found: dict[str, Any] = {"gain": gain, "beyond": round(self.labels * HORIZON)}
+        for name, share in (("low", INTERVAL[0] / 100), ("median", 0.5), ("high", INTERVAL[1] / 100)):
+            place = min(int(np.searchsorted(mass, share * mass[-1])), len(order) - 1)
+            factor = float(factors.ravel()[order[place]])
+            found[name] = round(self.labels * factor) if factor <= HORIZON else None
+        return found
+
+
+def fit_forecast(stages: Sequence[Stage]) -> Forecast | None:
+    """The posterior over curves through the stages, on a grid; None with fewer than LEAST_STAGES that count."""
+    now = max((stage.labels for stage in stages), default=0.0)
+    recent = [stage for stage in stages if stage.labels * WINDOW >= now and stage.labels > 0]
+    if len(recent) < LEAST_STAGES:
+        return None
+    x = np.log(np.array([stage.labels for stage in recent]) / now)
+    y, variance = (np.array(part) for part in zip(*(stage.accuracy for stage in recent), strict=True))
+    errors = 1 - float(np.average(y, weights=1 / variance))
+    # What the curve loses towards earlier stages, [S, D, stages]; the level that fits best then has a closed form.
+    exponents = DECAYS[None, :, None]
+    shape = SLOPES[:, None, None] * errors / exponents * (1 - np.exp(-x * exponents))
+    logs, levels = zip(*(_fit(y, shape, variance + wobble**2) for wobble in WOBBLES), strict=True)
+    prior = -0.5 * (np.log(SLOPES / USUAL_SLOPE) / SLOPE_SPREAD) ** 2
+    posterior = np.stack(logs) + prior[None, :, None]
+    posterior = np.exp(posterior - posterior.max())
+    posterior /= posterior.sum()
+    mean = float((posterior * np.stack(levels)).sum())
+    spread = float((posterior * (np.stack(levels) - mean) ** 2).sum() + 1 / (1 / variance).sum())
+    return Forecast(now, mean, spread**0.5, posterior.sum(0))
+
+
+def stages_of(surveys: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], control: str) -> list[Stage]:
+    """A stage per survey, oldest first (`labels` known then, the pool's mean `confidence`), with the test-then-train
+    rows that were answered from then on until the next."""
+    counts = [float(survey["labels"]) for survey in surveys]
+    gaps: list[list[float]] = [[] for _ in surveys]
+    for row in rows:
+        place = int(np.searchsorted(counts, float(row.get("labels", 0)), side="right")) - 1
+        if row["control"] == control and place >= 0:
+            gaps[place].append(float(row["confidence"]) - float(bool(row["correct"])))
+    return [
+        Stage(
+            labels,
+            float(survey["confidence"]),
+            len(gap),
+            float(np.mean(gap)) if gap else 0.0,
+            float(np.var(gap)) if gap else 0.2,
+        )
+        for labels, survey, gap in zip(counts, surveys, gaps, strict=True)
+    ]
+
+
+def needs_of_classes(counts: Mapping[str, int]) -> dict[str, int]:
+    """Labels that each scarce class lacks to ENOUGH, the scarcest first."""
+    lacking = {label: ENOUGH - int(count) for label, count in counts.items() if count < ENOUGH}
+    return dict(sorted(lacking.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _fit(y: Floats, shape: Floats, variance: Floats) -> tuple[Floats, Floats]:
+    """Log-likelihood and best level [S, D] of the curves, the level integrated out."""
+    precision = 1 / variance
+    level = ((y - shape) * precision).sum(-1) / precision.sum()
+    misfit = (precision * (y - shape - level[..., None]) ** 2).sum(-1)
+    return 0.5 * (np.log(precision).sum() - np.log(precision.sum()) - misfit), level

@@ -1,0 +1,70 @@
+"""The forecast of labels to a gain, on curves whose truth is known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from model.forecast import Forecast, Stage, fit_forecast, needs_of_classes, stages_of
+
+COUNTS = [16 * 2 ** (half / 2) for half in range(12)]
+
+
+def power_law(labels: float, decay: float = 0.3) -> float:
+    return 0.9 - 0.6 * labels**-decay
+
+
+def stages(seed: int = 0, noise: float = 0.004) -> list[Stage]:
+    random = np.random.default_rng(seed)
+    return [Stage(count, power_law(count) + noise * random.standard_normal(), 40, 0.0, 0.16) for count in COUNTS]
+
+
+def fitted(of: list[Stage]) -> Forecast:
+    found = fit_forecast(of)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("gain", [0.01, 0.02])
+def test_a_power_law_is_foreseen(gain: float) -> None:
+    now, today = COUNTS[-1], power_law(COUNTS[-1])
+    truth = next(n for n in range(int(now), 10**6) if power_law(n) >= today + gain)
+    found = [fitted(stages(seed)).labels_to(gain) for seed in range(20)]
+    near = [1 / 1.5 <= (told["median"] or told["beyond"]) / truth <= 1.5 for told in found]
+    inside = [told["low"] <= truth and (told["high"] is None or truth <= told["high"]) for told in found]
+    assert np.mean(near) >= 0.9 and np.mean(inside) >= 0.8
+
+
+def test_a_flat_curve_has_no_number_but_a_bound() -> None:
+    told = fitted([Stage(count, 0.9, 50, 0.0, 0.09) for count in COUNTS]).labels_to(0.05)
+    assert told["median"] is None and told["beyond"] == round(8 * COUNTS[-1])
+    assert fitted(stages()).labels_to(0.5)["low"] is None, "more than all errors cannot be gained"
+
+
+def test_a_larger_gain_takes_more_labels() -> None:
+    forecast = fitted(stages())
+    medians = [forecast.labels_to(gain)["median"] for gain in (0.005, 0.01, 0.02, 0.03)]
+    assert medians == sorted(medians) and medians[0] > COUNTS[-1]
+
+
+def test_two_stages_tell_nothing() -> None:
+    assert fit_forecast(stages()[:2]) is None and fit_forecast([]) is None
+
+
+def test_the_gap_of_many_tests_corrects_the_confidence_and_that_of_few_hardly() -> None:
+    few, many = Stage(100, 0.9, 4, 0.1, 0.16), Stage(100, 0.9, 4000, 0.1, 0.16)
+    assert many.accuracy[0] == pytest.approx(0.8, abs=0.01) and few.accuracy[0] > 0.895
+    assert many.accuracy[1] < few.accuracy[1] < Stage(100, 0.9).accuracy[1] * 1.001
+
+
+def test_stages_are_surveys_with_the_tests_of_their_time() -> None:
+    surveys = [{"labels": n, "confidence": 0.5 + n / 1000} for n in (16, 32, 64)]
+    rows = [{"control": "label", "labels": n, "confidence": 0.6, "correct": n % 2} for n in range(16, 64)]
+    found = stages_of(surveys, [*rows, {**rows[0], "control": "other"}], "label")
+    assert [(stage.labels, stage.tests) for stage in found] == [(16, 16), (32, 32), (64, 0)]
+    assert found[0].gap == pytest.approx(0.1) and found[1].confidence == 0.532
+
+
+def test_a_class_needs_what_it_lacks() -> None:
+    assert needs_of_classes({"refund": 5, "order": 400, "rare": 0}) == {"rare": 25, "refund": 20}
+    assert needs_of_classes({}) == {}
