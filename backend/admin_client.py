@@ -94,6 +94,18 @@ class AdminClient:
         """Asks for a new plan of the labelling queue."""
         return self._call("POST", f"/admin/projects/{project}/queue", {})
 
+    def predict(self, project: int, labelled: bool) -> dict[str, Any]:
+        """Asks for a run that predicts the whole project; of the one that is already there when it is."""
+        return self._call("POST", f"/admin/projects/{project}/predict", {"all": labelled})
+
+    def prediction(self, project: int) -> dict[str, Any]:
+        """The newest such run, and how far it is."""
+        return self._call("GET", f"/admin/projects/{project}/predict")
+
+    def cancel_prediction(self, project: int) -> dict[str, Any]:
+        """Ends it."""
+        return self._call("POST", f"/admin/projects/{project}/predict/cancel", {})
+
     def job(self, job: str) -> dict[str, Any]:
         """State, step, of, epoch, metric, seconds left."""
         return self._call("GET", f"/admin/jobs/{job}")

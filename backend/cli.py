@@ -19,6 +19,7 @@ from backend.backup_commands import BACKUP_COMMANDS
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
+from backend.predict_commands import PREDICT_COMMANDS
 from backend.queue_commands import QUEUE_COMMANDS
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
@@ -199,6 +200,7 @@ for command in (
     *ADMIN_COMMANDS,
     *BACKUP_COMMANDS,
     *EXPLAIN_COMMANDS,
+    *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,
     *SUSPECT_COMMANDS,
     simulate,

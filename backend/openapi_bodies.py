@@ -82,6 +82,8 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Live": _object({"live": TEXT, "pinned": MAYBE, "message": TEXT}),
     "Message": _object({"status": TEXT, "message": TEXT}),
     "Record": _object({"id": TEXT, "status": TEXT}),
+    "PredictAll": _object({}, {"all": BOOL}),
+    "PredictionRun": _object({"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}),
     "Actions": _object({"actions": _list(_object({"at": NUMBER, "by": TEXT, "action": TEXT, "status": TEXT}))}),
 }
 
@@ -125,6 +127,11 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /admin/projects/<project>/queue": Operation(
         "Choose the next tasks anew.", "Message", status=202, errors=(*_PROJECT, 409)
     ),
+    "GET /admin/projects/<project>/predict": Operation("The newest run of it.", "PredictionRun", errors=_PROJECT),
+    "POST /admin/projects/<project>/predict": Operation(
+        "Predict a whole project.", "PredictionRun", "PredictAll", 202, (*_PROJECT, 409), needs_body=False
+    ),
+    "POST /admin/projects/<project>/predict/cancel": Operation("End it.", "PredictionRun", errors=(*_PROJECT, 409)),
     "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
     "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
     "GET /admin/audit": Operation("What admins did.", "Actions", errors=(503,), query=("limit",)),

@@ -26,7 +26,7 @@ BUSY = frozenset({429, 503})
 
 
 class PredictError(BackendError):
-    """/predict did not answer. `passing` in the evidence: it may a moment later."""
+    """/predict did not answer. In the evidence `passing` (it may a moment later) and `status`, if any."""
 
     code = "predict_error"
     status = 503
@@ -98,7 +98,7 @@ def _read(reply: requests.Response, count: int) -> tuple[list[Any], str]:
     if not reply.ok:
         said = body.get("message") or body.get("error") or reply.reason
         passing = reply.status_code in BUSY or reply.status_code >= 500
-        raise PredictError(f"/predict answers {reply.status_code}: {said}", passing=passing)
+        raise PredictError(f"/predict answers {reply.status_code}: {said}", passing=passing, status=reply.status_code)
     items, version = body.get("results"), body.get("model_version")
     if not isinstance(items, list) or len(items) != count or not isinstance(version, str):
         raise PredictError(f"{reply.url} does not answer as understudy does", passing=False)

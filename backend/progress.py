@@ -5,11 +5,9 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import click
-
-from backend.admin_client import AdminClient
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
@@ -18,7 +16,14 @@ POLL = 0.5
 """Seconds between two looks at a job."""
 
 
-def follow(client: AdminClient, job: str) -> dict[str, Any]:
+class Jobs(Protocol):
+    """Where a job's record is found: the admin API, or something like it."""
+
+    def job(self, job: str) -> dict[str, Any]:
+        """status, stage, step, of, …"""
+
+
+def follow(client: Jobs, job: str) -> dict[str, Any]:
     """Shows the job until it is over, and returns its last record. Ctrl-C stops the showing, not the job."""
     if sys.stdout.isatty():
         return _follow_live(client, job)
@@ -48,7 +53,7 @@ def _numbers(metric: Any) -> list[str]:
     return [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in metric.items()]
 
 
-def _follow_plainly(client: AdminClient, job: str) -> dict[str, Any]:
+def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
     shown = ""
     while True:
         record = client.job(job)
@@ -61,7 +66,7 @@ def _follow_plainly(client: AdminClient, job: str) -> dict[str, Any]:
         time.sleep(POLL)
 
 
-def _follow_live(client: AdminClient, job: str) -> dict[str, Any]:
+def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())

@@ -1,0 +1,31 @@
+"""Whole-project prediction over HTTP: ask for it, see how far it is, end it."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response
+
+from backend.admin import require_project
+from backend.api.labelstudio import services
+from backend.api.payloads import read_body, reply
+from backend.predicting import cancel_prediction, describe_prediction, request_prediction
+
+blueprint = Blueprint("predicting", __name__, url_prefix="/admin")
+
+
+@blueprint.post("/projects/<project>/predict")
+def ask(project: int) -> Response:
+    """Predict every task without an annotation (`{"all": true}`: every task), straight into Label Studio."""
+    known = require_project(services(), project)
+    return reply(request_prediction(services(), known, read_body().get("all", False)), 202)
+
+
+@blueprint.get("/projects/<project>/predict")
+def show(project: int) -> Response:
+    """The newest run."""
+    return reply(describe_prediction(services(), require_project(services(), project)))
+
+
+@blueprint.post("/projects/<project>/predict/cancel")
+def cancel(project: int) -> Response:
+    """End the run."""
+    return reply(cancel_prediction(services(), require_project(services(), project)))

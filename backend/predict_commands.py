@@ -1,0 +1,128 @@
+"""`understudy predict`: a whole project into Label Studio, or a file of tasks into a file of predictions."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.admin_commands import json_option, with_api
+from backend.errors import BadRequest
+
+if TYPE_CHECKING:
+    from backend.admin_client import AdminClient
+
+
+@click.command()
+@click.argument("target", metavar="PROJECT|FILE")
+@click.option("--all", "everything", is_flag=True, help="Tasks with annotations, too.")
+@click.option("--wait/--no-wait", default=True, help="Stay and show the progress.")
+@click.option("--status", "only_status", is_flag=True, help="Only show how far it is.")
+@click.option("--cancel", "only_cancel", is_flag=True, help="End it; what is written stays.")
+@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="FILE: where to write.")
+@click.option("--project", type=click.IntRange(1), help="FILE: the project whose model answers.")
+@json_option
+@with_api
+def predict(api: AdminClient, target: str, output: Path | None, project: int | None, **options: bool) -> None:
+    """Predict every task of a PROJECT without an annotation, straight into Label Studio; or, with -o and --project, the
+    tasks of a FILE (Label Studio's import format, or JSON lines; - is standard input) into another."""
+    if target.isdigit():
+        if output or project:
+            raise BadRequest("-o and --project go with a FILE of tasks, not with a project")
+        _predict_project(api, int(target), **options)
+    else:
+        if output is None or project is None:
+            raise BadRequest(f"{target}: a FILE of tasks needs -o OUTPUT and --project ID; a project is a number")
+        _predict_file(api, target, output, project, options["as_json"])
+
+
+def _predict_project(
+    api: AdminClient,
+    project: int,
+    *,
+    everything: bool,
+    wait: bool,
+    only_status: bool,
+    only_cancel: bool,
+    as_json: bool,
+) -> None:
+    from backend.progress import follow
+
+    if only_cancel:
+        return _tell(api.cancel_prediction(project), as_json)
+    if only_status:
+        return _tell(api.prediction(project), as_json)
+    asked = api.predict(project, everything)
+    if not wait:
+        return _tell(asked, as_json)
+    if not as_json:
+        click.echo(f"{asked['id']}: {asked['message']}")
+    try:
+        record = _Run(api, project).wait() if as_json else follow(_Run(api, project), asked["id"])
+    except KeyboardInterrupt:
+        click.echo(f"\nIt goes on; `understudy predict {project} --cancel` would end it.")
+        return None
+    _tell(record, as_json)
+    if record["status"] != "done":
+        raise SystemExit(1)
+    return None
+
+
+def _tell(record: Mapping[str, Any], as_json: bool) -> None:
+    click.echo(json.dumps(dict(record), indent=2) if as_json else describe_run(record))
+
+
+def describe_run(record: Mapping[str, Any]) -> str:
+    """One line of a run."""
+    parts = [f"{record['id']}: {record['status']}, {record['step']} of {record['of']} tasks"]
+    parts.append(f"{record['written']} predictions written")
+    for name, words in (("present", "had one"), ("declined", "declined"), ("dropped", "refused by Label Studio")):
+        if record[name]:
+            parts.append(f"{record[name]} {words}")
+    if record.get("error"):
+        parts.append(f"waits {record['retry_in']} s, since: {record['error']}")
+    if record.get("message") and record["status"] in ("failed", "done"):
+        parts.append(str(record["message"]))
+    return ", ".join(parts)
+
+
+class _Run:
+    """A project's run as `follow` looks at jobs."""
+
+    def __init__(self, api: AdminClient, project: int) -> None:
+        self._api, self._project = api, project
+
+    def job(self, job: str = "") -> dict[str, Any]:
+        """With what a progress bar tells beside the numbers."""
+        record = self._api.prediction(self._project)
+        waits = f"waits {record['retry_in']} s: {record['error']}" if record.get("error") else ""
+        return {**record, "stage": waits or f"{record['written']} written"}
+
+    def wait(self) -> dict[str, Any]:
+        """The record once the run is over."""
+        from backend.progress import OVER, POLL
+
+        while (record := self.job())["status"] not in OVER:
+            time.sleep(POLL)
+        return record
+
+
+def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:
+    from backend.predict_client import PredictClient
+    from backend.predict_file import predict_file
+    from backend.settings import current_settings
+
+    with PredictClient(current_settings(), api.url) as client:
+        counts = predict_file(client, project, source, output)
+    if as_json:
+        click.echo(json.dumps(counts))
+        return
+    declined = f", {counts['declined']} without (unreadable, or not sure enough)" if counts["declined"] else ""
+    click.echo(f"{output}: {counts['tasks']} tasks, {counts['predicted']} with a prediction{declined}.")
+
+
+PREDICT_COMMANDS = (predict,)

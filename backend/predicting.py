@@ -1,0 +1,70 @@
+"""What an admin asks of a run that predicts a whole project, and sees of it; knows no HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from backend.errors import BadRequest, Conflict, NotFound
+from backend.services import Services
+from backend.store.prediction_runs import COUNTS, OVER, Shard, is_over
+
+
+def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:
+    """Ask for a run: the one that is there when it is not over. Raises Conflict when Label Studio is not configured."""
+    settings = services.settings
+    if not isinstance(labelled, bool):
+        raise BadRequest("all: true or false", field="all")
+    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+        raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write predictions into Label Studio")
+    services.stores.trouble.release(project, "predict")
+    record, created = services.stores.prediction_runs.request(project, "admin", labelled)
+    message = "asked for" if created else f"already {record['status']}: nothing is predicted twice"
+    return {**describe_prediction(services, project), "new": created, "message": message}
+
+
+def describe_prediction(services: Services, project: int) -> dict[str, Any]:
+    """The newest run and how far it is. Raises NotFound before the first."""
+    runs = services.stores.prediction_runs
+    record = runs.find(project)
+    if record is None:
+        raise NotFound(f"project {project} was never predicted: `understudy predict {project}` does it")
+    trouble = services.stores.trouble.describe(project).get("predict", {})
+    return sum_up(record, runs.shards(project), trouble, time.time())
+
+
+def cancel_prediction(services: Services, project: int) -> dict[str, Any]:
+    """End a run; what is written stays. Raises NotFound, or Conflict when it is over."""
+    found = describe_prediction(services, project)
+    if not services.stores.prediction_runs.finish(project, found["id"], "cancelled", "cancelled"):
+        raise Conflict(f"{found['id']} is over: {found['status']}", job=found["id"], status=found["status"])
+    return describe_prediction(services, project)
+
+
+def sum_up(
+    record: Mapping[str, Any], shards: Mapping[int, Shard], trouble: Mapping[str, Any], now: float
+) -> dict[str, Any]:
+    """A run as admins see it; `step` of `of` tasks were looked at. `now`: epoch seconds."""
+    counts = {name: sum(shard[name] for shard in shards.values()) for name in COUNTS}
+    ended = record["status"] in OVER
+    seen = counts["seen"]
+    whole = seen if ended else max(int(record["tasks"]), seen)
+    began = float(record["asked_at"])
+    left = (whole - seen) * max(0.0, now - began) / seen if seen and not ended else None
+    return {
+        "id": record["id"],
+        "status": record["status"],
+        "by": record["by"],
+        "all": record["labelled"],
+        "asked_at": began,
+        "ended_at": record.get("ended_at"),
+        **counts,
+        "step": seen,
+        "of": whole,
+        "seconds_left": None if left is None else round(left, 1),
+        "shards": {"all": len(shards), "over": sum(map(is_over, shards.values()))},
+        "message": record.get("message", ""),
+        "error": "" if ended else trouble.get("error", ""),
+        "retry_in": 0 if ended else trouble.get("retry_in", 0),
+    }
