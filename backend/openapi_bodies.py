@@ -83,7 +83,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Message": _object({"status": TEXT, "message": TEXT}),
     "Record": _object({"id": TEXT, "status": TEXT}),
     "PredictAll": _object({}, {"all": BOOL}),
-    "PredictionRun": _object({"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}),
+    "PredictionRun": _object(
+        {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
+    ),
     "Actions": _object({"actions": _list(_object({"at": NUMBER, "by": TEXT, "action": TEXT, "status": TEXT}))}),
 }
 
