@@ -119,8 +119,8 @@ class Speaker:
     type=Names("strategy", strategy_names, ["all"]),
     default="random",
     show_default=True,
-    help="How the next labels are chosen: random, margin, entropy, least_confidence, margin_clusters, typiclust, "
-    "coreset, badge, or all.",
+    help="How the next labels are chosen: random, margin, entropy, least_confidence, bald, margin_clusters, "
+    "typiclust, coreset, badge, or all.",
 )
 @click.option("--labels", "counts", type=Counts(), default="0,16,64,256", show_default=True, help="Label counts.")
 @click.option(

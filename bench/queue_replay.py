@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from backend.settings import Settings
 from backend.steering import QueueFacts, why_plan
-from model.acquisition import Pool, confidences
+from model.acquisition import confidences
 from model.batch import Place, next_place, plan_batch
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
@@ -92,8 +92,6 @@ class QueueReplay(Replay):
     def _plan_queue(self) -> list[Place]:
         self.tell(f"planning with {len(self.chosen)} labels")
         pool = self._view()
-        if self.course.strategy == "bald":
-            pool = self._with_members(pool)
         tasks = np.array([sample.task for sample in self.candidates], dtype=np.int64)
         return plan_batch(
             [pool],
@@ -106,13 +104,6 @@ class QueueReplay(Replay):
             explore_share=self.policy.queue_explore_share,
             seed=self.course.seed * 1_000_003 + len(self.chosen),
         )
-
-    def _with_members(self, pool: Pool) -> Pool:
-        assert self.model is not None and self._features is not None
-        head = self.model.heads[self.control.name]
-        texts = [sample.text for sample in self.candidates]
-        shares = np.array([member.weight for member in head.members])
-        return replace(pool, members=head.member_scores(texts, self._features), shares=shares)
 
     def _annotate(self, places: list[Place], left: int) -> None:
         """Labels of what Label Studio hands out, until the queue is planned anew."""

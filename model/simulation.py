@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from model import acquisition
 from model.focus import Focused
+from model.head import LinearHead
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
 from model.live import LiveModel
@@ -151,8 +152,12 @@ class Replay:
         head = self.model.heads[self.control.name]
         threshold = float(head.config().get("threshold", 0.5))
         several = self.control.kind is Kind.MULTIPLE
-        scores = head.scores(texts, self._features)
-        return acquisition.Pool(scores, self._features[:, -1], np.array(self.chosen, dtype=int), several, threshold)
+        scores, last = head.scores(texts, self._features), self._features[:, -1]
+        pool = acquisition.Pool(scores, last, np.array(self.chosen, dtype=int), several, threshold)
+        if self.plan.strategy != "bald" or not isinstance(head, LinearHead):
+            return pool
+        shares = np.array([member.weight for member in head.members])
+        return replace(pool, members=head.member_scores(texts, self._features), shares=shares)
 
     def _samples(self) -> list[Sample]:
         return [self.candidates[index] for index in self.chosen]

@@ -50,7 +50,7 @@ def rows_of(result: Result) -> list[dict[str, Any]]:
 
 def test_json_prints_one_row_per_seed_strategy_and_count_and_nothing_else(encoder: None, tmp_path: Path) -> None:
     file = letters(tmp_path / "x.csv")
-    chosen = "random,margin,margin_clusters"
+    chosen = "random,bald,margin_clusters"
     rows = rows_of(
         run(file, "--labels", "24,0,8", "--seeds", 2, "--strategy", chosen, "--no-finetune", "--threads", 1, "--json")
     )
