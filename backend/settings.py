@@ -21,6 +21,11 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from backend.errors import SettingsError
 from model.failpoints import read_failpoint
 
+Strategy = Literal[
+    "random", "margin", "entropy", "least_confidence", "bald", "margin_clusters", "typiclust", "coreset", "badge"
+]
+"""Names in model/acquisition.py, which is not imported here: every process reads the settings first."""
+
 
 class Settings(BaseSettings):
     """Typed settings. Build with `load_settings`, which turns bad values into one readable error."""
@@ -133,7 +138,9 @@ class Settings(BaseSettings):
         description="Steer Label Studio's queue: for connected projects with Uncertainty sampling the next tasks are "
         "those the model learns most from (needs LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY).",
     )
-    queue_strategy: str = Field("margin_clusters", description="How the next tasks are chosen: a name of strategies.")
+    queue_strategy: Strategy = Field(
+        "margin_clusters", description="How the next tasks are chosen (docs/active-learning/strategies.md)."
+    )
     queue_size: int = Field(64, ge=4, le=5000, description="Tasks that are put into the queue at a time.")
     queue_blind_share: float = Field(
         0.05,
@@ -154,6 +161,11 @@ class Settings(BaseSettings):
         gt=0,
         le=1,
         description="Share of the time that `understudy predict PROJECT` works; the rest it leaves Label Studio alone.",
+    )
+    relabel_push: bool = Field(
+        False,
+        description="After each reconciliation list the labels that are probably wrong in a tab of Label Studio, as "
+        "`understudy suspects PROJECT --push` does.",
     )
     gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
     keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")

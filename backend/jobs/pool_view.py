@@ -94,9 +94,9 @@ class PoolEye:
         for matrix, read in readers:
             missing = [text for text, row in zip(texts, self._find(matrix, control, texts), strict=True) if row < 0]
             for part in portions(missing, characters_of):
+                read(part)  # one at least, or a busy learner would never come to it
                 if time.monotonic() > until or self._work.stores.jobs.is_learner_wanted():
                     break
-                read(part)
         held = [self._find(matrix, control, texts) >= 0 for matrix, _ in readers]
         return np.logical_and.reduce(held)
 

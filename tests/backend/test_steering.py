@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 
-from backend.settings import Settings
+from backend.settings import Settings, Strategy
 from backend.steering import OFF_SECONDS, QueueFacts, base_title, queue_number, queue_version, stale_versions, why_plan
+from model.acquisition import DEFAULT_STRATEGY, STRATEGIES
 
 POLICY = Settings(queue_seconds=30.0, queue_size=64, queue_growth=0.1)
 PLANNED = QueueFacts(
@@ -86,3 +88,8 @@ def test_names_of_queue_versions() -> None:
     present = ["v0.1", "understudy queue 12", "understudy queue 9", "other queue 3", "understudy queue 13", "queue"]
     kept = {"understudy queue 13", "understudy queue 12"}
     assert stale_versions(present, "understudy queue 13", kept) == ["understudy queue 9"]
+
+
+def test_the_setting_names_the_strategies_there_are() -> None:
+    assert set(get_args(Strategy)) == set(STRATEGIES)
+    assert Settings().queue_strategy == DEFAULT_STRATEGY

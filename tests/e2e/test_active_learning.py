@@ -23,6 +23,9 @@ TASKS, SIZE = 600, 24
 SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "6"))
 """Queues that replace one another while people label: 20 in a thorough run, fewer in CI."""
 
+MOST = 170
+"""Tasks of one annotator: together they leave some."""
+
 
 class Annotator(threading.Thread):
     """Labels what Label Studio hands out next until told to stop; remembers what came, and what the queue was."""
@@ -38,7 +41,7 @@ class Annotator(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self.stop.is_set():
+            while not self.stop.wait(0.3) and len(self.handed) < MOST:
                 self.step()
         except Exception as error:
             self.error = repr(error)
@@ -68,6 +71,10 @@ class Queue:
 
     def state(self) -> dict[str, Any]:
         return self._steering.state(self.project)
+
+    def ask(self) -> None:
+        """A new plan, as `understudy queue PROJECT --plan` asks for it."""
+        wait_until(lambda: self._steering.ask_plan(self.project), "a plan can be asked for")
 
     def plan(self) -> dict[str, Any]:
         return self._steering.plan(self.project)
@@ -157,6 +164,7 @@ def test_the_order_changes_when_the_model_has_learned(
 
     wait_until(is_replaced, "a new queue after new labels", 90)
     assert all(entry["chosen"] for entry in one.handed)
+    assert "24 tasks chosen by v0." in learning.understudy("queue", str(queue.project))
     after, shown = queue.state(), label_studio.call("GET", f"/api/projects/{queue.project}/")["model_version"]
     assert shown == after["version"] and after["answers"] > before["answers"]
     left = batch - {entry["task"] for entry in one.handed}

@@ -1,0 +1,288 @@
+"""From labels to a queue: the plan on a real store with the real encoder, and its writing into a Label Studio stub that
+keeps the rules of the real one (read in 1.23.2, seen in tests/e2e/test_active_learning.py)."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+from pydantic import SecretStr
+
+from backend.jobs.plan import plan
+from backend.jobs.refit import refit
+from backend.jobs.steer import steer
+from backend.queue_tending import QueueTending
+from model.batch import is_blind
+from tests.jobs.conftest import PROJECT, Labels
+
+TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
+
+
+class Studio(ThreadingHTTPServer):
+    """One project that is connected. `names`: what `model_version` has been, so that a gap shows."""
+
+    daemon_threads = True
+
+    def __init__(self, backend_url: str) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.sampling, self.title, self.model_version = "Uncertainty sampling", "understudy", "understudy"
+        self.backend_url, self.predictions, self.busy = backend_url, list[dict[str, Any]](), set[int]()
+        self.names: list[str | None] = []
+        self.refuse: set[str] = set()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_port}"
+
+    def of(self, version: str | None) -> dict[int, dict[str, Any]]:
+        return {row["task"]: row for row in self.predictions if row["model_version"] == version}
+
+    def name(self, version: str | None) -> None:
+        """Whatever the queue goes by must have predictions at that moment."""
+        self.model_version = version  # type: ignore[assignment]
+        self.names.append(version if self.of(version) else None)
+
+    def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
+        if any(part in path for part in self.refuse):
+            return 500, {"detail": "refused"}
+        if path.startswith("/api/projects/") and path.endswith("/import/predictions"):
+            self.predictions += [{**row, "cluster": None} for row in body]
+            return 201, {"created": len(body)}
+        if path.endswith("/model-versions/"):
+            return self._versions(method, body)
+        if path == f"/api/projects/{PROJECT}/":
+            if method == "PATCH" and "model_version" in body:
+                if body["model_version"] != self.title and not self.of(body["model_version"]):
+                    return 400, {"detail": "no such version"}
+                self.name(body["model_version"])
+            return 200, {"id": PROJECT, "sampling": self.sampling, "model_version": self.model_version}
+        if path.startswith("/api/ml/"):
+            return self._backend(method, body)
+        if path == "/api/predictions/":
+            self.predictions.append(body)
+            return 201, body
+        if path == "/api/tasks/":
+            chosen = json.loads(query["query"][0])["selectedItems"]["included"]
+            return 200, {"tasks": [{"id": task} for task in chosen if task not in self.busy], "total": len(chosen)}
+        return 404, {"detail": path}
+
+    def _versions(self, method: str, body: Any) -> tuple[int, Any]:
+        if method == "GET":
+            return 200, dict(Counter(row["model_version"] for row in self.predictions))
+        gone = self.of(body["model_version"])
+        if self.model_version in (self.title, body["model_version"]):  # Project.should_none_model_version
+            self.name(None)
+        self.predictions = [row for row in self.predictions if row["model_version"] != body["model_version"]]
+        return 200, {"deleted_predictions": len(gone)}
+
+    def _backend(self, method: str, body: Any) -> tuple[int, Any]:
+        if method == "PATCH":
+            if self.model_version == self.title:
+                self.name(body["title"])
+            self.title = body["title"]
+        found = {"id": 3, "url": self.backend_url, "title": self.title}
+        return 200, [found] if method == "GET" else found
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Studio
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do(self) -> None:
+        where = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length)) if length else None
+        status, reply = self.server.answer(self.command, where.path, parse_qs(where.query), body)
+        data = json.dumps(reply).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    do_GET = do_POST = do_PATCH = do_DELETE = do
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def studio(context: Any) -> Iterator[Studio]:
+    server = Studio(context.settings.url)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    secret = {"label_studio_url": server.url, "label_studio_api_key": SecretStr(TOKEN)}
+    context.settings = context.settings.model_copy(update={**secret, "queue_size": 16, "queue_seconds": 0.0})
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def pool(context: Any, labels: Labels) -> Labels:
+    """60 labelled messages, 200 in the pool (the labelled ones among them)."""
+    labels.add(0, 60)
+    documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
+    context.stores.projects.add_pool(PROJECT, documents, 4000)
+    assert refit(PROJECT) == "published"
+    return labels
+
+
+def entries(context: Any) -> list[dict[str, Any]]:
+    return list(context.stores.steering.plan(PROJECT)["entries"])
+
+
+def test_a_plan_holds_what_predict_would_say_of_uncertain_unlabelled_tasks(context: Any, pool: Labels) -> None:
+    assert plan(PROJECT) == "planned"
+    found, state = context.stores.steering.plan(PROJECT), context.stores.steering.state(PROJECT)
+    assert (found["rows"], found["open"], found["unread"], found["answers"]) == (200, 140, 0, 60)
+    assert state["planned_live"] == context.stores.versions.live(PROJECT)
+    assert len(found["entries"]) == 64 and all(entry["task"] > 60 for entry in found["entries"])
+    model = context.live_model(PROJECT, found["live"])
+    for entry in found["entries"]:
+        answer = model.predict([{"text": pool.rows[entry["task"] - 1][0]}])[0][0]
+        assert entry["score"] == pytest.approx(answer.score, abs=1e-5)
+        blind = is_blind(PROJECT, entry["task"], 0.05)
+        assert (entry["role"] == "blind") == blind and bool(entry["result"]) != blind
+        assert (entry["cluster"] is None) == (entry["role"] == "chosen")
+    chosen = [entry["score"] for entry in found["entries"] if entry["role"] == "chosen"]
+    rest = [row for row in range(60, 200) if row + 1 not in {entry["task"] for entry in found["entries"]}]
+    others = [model.predict([{"text": pool.rows[row][0]}])[0][0].score for row in rest]
+    assert sum(chosen) / len(chosen) < sum(others) / len(others), "the model learns most from what it is unsure of"
+
+
+def test_plans_of_one_version_agree_and_labels_leave_the_plan(context: Any, pool: Labels) -> None:
+    plan(PROJECT)
+    plan(PROJECT)
+    state = json.loads(context.stores.projects._redis.get(f"understudy:{{p{PROJECT}}}:plan"))
+    assert [found["kappa"] for found in state["agreements"]] == [1.0]
+    first = [entry["task"] for entry in entries(context)]
+    pool.add(first[0] - 1, first[0])
+    context.stores.steering.pass_over(PROJECT, [first[1]])
+    plan(PROJECT)
+    assert not {first[0], first[1]} & {entry["task"] for entry in entries(context)}
+
+
+def test_without_a_version_nothing_is_planned(context: Any, labels: Labels) -> None:
+    assert plan(PROJECT) == "no version"
+
+
+def test_a_plan_that_fails_is_put_off(context: Any, pool: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.acquisition.STRATEGIES", {})
+    assert plan(PROJECT) == "failed" and plan(PROJECT).startswith("waits")
+    assert "margin_clusters" in context.stores.trouble.describe(PROJECT)["plan"]["error"]
+
+
+def test_steering_replaces_the_queue_without_a_gap(context: Any, pool: Labels, studio: Studio) -> None:
+    plan(PROJECT)
+    studio.predictions.append({"task": 1, "model_version": "v0.1", "result": [], "score": 0.5, "cluster": None})
+    for number in range(1, 6):
+        assert steer(PROJECT).startswith(f"steered: understudy queue {number}, 16 tasks")
+        assert studio.model_version == studio.title == f"understudy queue {number}"
+    assert None not in studio.names, "a name without predictions is a random queue"
+    versions = {row["model_version"] for row in studio.predictions}
+    assert versions == {"v0.1", "understudy queue 4", "understudy queue 5"}, "the last two, and live ones stay"
+    shown = studio.of("understudy queue 5")
+    for entry in entries(context):
+        row = shown[entry["task"]]
+        assert (row["score"], row["result"]) == (entry["score"], entry["result"])
+    clusters = [row["cluster"] for row in studio.predictions if row["cluster"] is not None]
+    assert clusters and len(clusters) == len(set(clusters)), "nobody has solved a task of these clusters"
+    assert context.stores.steering.steered() == {PROJECT}
+    state = context.stores.steering.state(PROJECT)
+    assert (state["version"], state["tasks"]) == ("understudy queue 5", 16)
+
+
+def test_tasks_on_somebodys_screen_are_left_out(context: Any, pool: Labels, studio: Studio) -> None:
+    plan(PROJECT)
+    studio.busy = {entry["task"] for entry in entries(context)[:5]}
+    assert "11 tasks" in steer(PROJECT)
+    assert context.stores.steering.passed(PROJECT) == studio.busy
+    plan(PROJECT)
+    assert not studio.busy & {entry["task"] for entry in entries(context)}
+    studio.busy = {entry["task"] for entry in entries(context)}
+    assert steer(PROJECT) == "nothing left to queue"
+    assert studio.model_version == "understudy queue 1", "what is in the queue stays"
+
+
+@pytest.mark.parametrize("part", ["/import/predictions", "/api/predictions/"])
+def test_a_queue_that_is_not_whole_is_never_named(context: Any, pool: Labels, studio: Studio, part: str) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    studio.refuse.add(part)
+    monkey = context.stores.trouble
+    assert steer(PROJECT) == "failed"
+    assert studio.model_version == studio.title == "understudy queue 1"
+    studio.refuse.clear()
+    monkey.release(PROJECT, "steer")
+    assert steer(PROJECT).startswith("steered: understudy queue 3")
+    assert {row["model_version"] for row in studio.predictions} == {"understudy queue 1", "understudy queue 3"}
+
+
+def test_a_backend_left_behind_gets_its_name_the_next_time(context: Any, pool: Labels, studio: Studio) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    studio.title = "understudy queue 0"  # killed between the switch and the renaming
+    steer(PROJECT)
+    assert studio.model_version == studio.title == "understudy queue 2" and None not in studio.names
+
+
+def test_a_project_with_another_sampling_is_left_alone(context: Any, pool: Labels, studio: Studio) -> None:
+    plan(PROJECT)
+    studio.sampling = "Sequential sampling"
+    assert steer(PROJECT) == "off: the project's task sampling is not Uncertainty sampling"
+    assert not studio.predictions and context.stores.steering.steered() == set()
+    studio.sampling, studio.backend_url = "Uncertainty sampling", "http://elsewhere:9090"
+    assert steer(PROJECT).startswith("off: the project is not connected to")
+
+
+def test_numbers_go_on_when_redis_has_forgotten_them(context: Any, pool: Labels, studio: Studio) -> None:
+    studio.title = studio.model_version = "understudy queue 41"
+    plan(PROJECT)
+    assert steer(PROJECT).startswith("steered: understudy queue 42")
+
+
+def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
+    context: Any, pool: Labels, studio: Studio
+) -> None:
+    assert plan(PROJECT) == "planned", "reads the texts while nobody waits for the learner"
+    context.stores.steering.forget(PROJECT)
+    tending, steering = QueueTending(context.settings, context.stores), context.stores.steering
+
+    def waiting() -> list[str]:
+        found = []
+        for name in ("learn", "sync"):
+            found += [re.sub(r".*\.", "", job) for job in jobs_of(context, name) if "refit" not in job]
+        return found
+
+    before = waiting()
+    tending.tend(PROJECT)
+    tending.tend(PROJECT)
+    assert waiting() == ["plan", *before], "asked once"
+    assert plan(PROJECT) == "planned"
+    tending.tend(PROJECT)
+    assert waiting() == ["plan", "steer"]
+    steer(PROJECT)
+    tending.tend(PROJECT)
+    assert waiting() == ["plan", "steer"], "nothing is due"
+    pool.add(60, 70)
+    tending.tend(PROJECT)
+    assert sorted(waiting()) == ["plan", "plan", "steer"], "ten of 16 may be used up"
+    steering.compare(PROJECT, "another name")
+    assert "planned_at" not in steering.state(PROJECT), "somebody changed the name by hand: planned anew"
+
+
+def jobs_of(context: Any, name: str) -> list[str]:
+    from rq import Queue
+    from rq.serializers import JSONSerializer
+
+    return [
+        job.func_name for job in Queue(name, connection=context.stores.queue._redis, serializer=JSONSerializer).jobs
+    ]
