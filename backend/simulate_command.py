@@ -120,7 +120,7 @@ class Speaker:
     default="random",
     show_default=True,
     help="How the next labels are chosen: random, margin, entropy, least_confidence, bald, margin_clusters, "
-    "typiclust, coreset, badge, or all.",
+    "typiclust, typical_first, coreset, badge, or all.",
 )
 @click.option("--labels", "counts", type=Counts(), default="0,16,64,256", show_default=True, help="Label counts.")
 @click.option(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.diversity import badge, coreset, margin, margin_clusters, smallest, typiclust
+from model.diversity import badge, coreset, margin, margin_clusters, smallest, typical_first, typiclust
 from model.uncertainty import Pool, Rows, confidences, disagreements, entropies, margins
 
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Pool", "Strategy", "choose", "confidences", "entropies", "margins"]
@@ -62,6 +62,7 @@ STRATEGIES: dict[str, Strategy] = {
     "bald": bald,
     "margin_clusters": margin_clusters,
     "typiclust": typiclust,
+    "typical_first": typical_first,
     "coreset": coreset,
     "badge": badge,
 }

@@ -55,6 +55,18 @@ def typiclust(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
     labels; then `margin`."""
     if len(pool.labelled) >= TYPICAL_UNTIL:
         return margin(pool, count, generator)
+    return _typical(pool, count, generator)
+
+
+def typical_first(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
+    """As `typiclust` to TYPICAL_UNTIL labels, then `margin_clusters`: texts of every sort while margins mean little,
+    close calls of every sort afterwards."""
+    if len(pool.labelled) >= TYPICAL_UNTIL:
+        return margin_clusters(pool, count, generator)
+    return _typical(pool, count, generator)
+
+
+def _typical(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
     rows = np.concatenate([pool.labelled, drawn(pool.open, max(MOST_ROWS, count), generator)])
     unit, is_open = pool.unit(rows), np.arange(len(rows)) >= len(pool.labelled)
     labels, _ = clusters(unit, min(len(pool.labelled) + count, MOST_CLUSTERS), generator)

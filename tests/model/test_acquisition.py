@@ -85,9 +85,12 @@ def test_coreset_starts_far_from_what_is_labelled() -> None:
     assert int(choose("coreset", given, 1)[0]) >= 50
 
 
-def test_typiclust_turns_to_margins_with_many_labels() -> None:
-    given = pool(200, labelled=np.arange(64))
-    assert choose("typiclust", given, 8).tolist() == choose("margin", given, 8).tolist()
+def test_what_looks_for_typical_texts_turns_to_margins_with_many_labels() -> None:
+    few, many = pool(200, labelled=np.arange(63)), pool(200, labelled=np.arange(64))
+    assert choose("typiclust", many, 8).tolist() == choose("margin", many, 8).tolist()
+    assert choose("typical_first", many, 8).tolist() == choose("margin_clusters", many, 8).tolist()
+    assert choose("typical_first", few, 8).tolist() == choose("typiclust", few, 8).tolist()
+    assert choose("typiclust", few, 8).tolist() != choose("margin", few, 8).tolist()
 
 
 def test_unknown_strategies_are_refused() -> None:
@@ -129,7 +132,7 @@ def test_bald_prefers_disagreement_to_doubt_that_all_share() -> None:
         assert choose("bald", without, 9).tolist() == choose("entropy", without, 9).tolist()
 
 
-@pytest.mark.parametrize("name", ["margin_clusters", "typiclust", "coreset", "badge"])
+@pytest.mark.parametrize("name", ["margin_clusters", "typiclust", "typical_first", "coreset", "badge"])
 def test_large_pools_are_drawn_from(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[int] = []
     unit = Pool.unit
