@@ -8,7 +8,19 @@ from typing import Any
 from backend.errors import Conflict
 from backend.services import Services
 
-SHOWN = ("version", "tasks", "live", "answers", "rows", "open", "switched_at", "planned_at", "agreements", "off")
+SHOWN = (
+    "version",
+    "tasks",
+    "live",
+    "answers",
+    "rows",
+    "open",
+    "unread",
+    "switched_at",
+    "planned_at",
+    "agreements",
+    "off",
+)
 
 
 def describe_queue(services: Services, project: int) -> dict[str, Any]:
@@ -44,6 +56,7 @@ def tell_queue(queue: Mapping[str, Any]) -> str:
         return ""
     line = f"queue: '{queue['version']}', {queue['tasks']} tasks chosen by {queue['live']} out of {queue['open']}"
     line += f", {queue['used']} answers since" if queue.get("used") else ""
+    line += f"; {queue['unread']} texts are not read yet" if queue.get("unread") else ""
     if agreements := queue.get("agreements"):
         last = agreements[-1]
         line += f"; {last['changed']} of {last['n']} answers changed since the plan before"

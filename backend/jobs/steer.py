@@ -85,6 +85,7 @@ def _hand_over(
     title = str(backend.get("title") or "")
     done = {"at": plan["at"], "live": plan["live"], "answers": plan["answers"], "known": plan["rows"] + plan["unread"]}
     done |= {"rows": plan["rows"], "open": plan["open"], "agreements": plan.get("agreements", [])}
+    done["unread"] = plan["unread"]
     if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
         steering.update(project, {**done, "tasks": 0})
         return "nothing left to queue"

@@ -18,11 +18,16 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.events import to_record
 from backend.labelstudio.records import ExampleRecord
+from backend.relabel_push import push_if_wanted
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
+
+
+FULL = 0.25
+"""Share of the pool's room below which labelled tasks leave it."""
 
 
 def resync(project: int) -> str:
@@ -93,6 +98,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         "unread": len(unread),
         "pool_added": added,
         **outcomes,
+        **push_if_wanted(settings, stores, project),
     }
 
 
@@ -117,6 +123,9 @@ def _fill_pool(work: Context, client: LabelStudioClient, project: int, spec: Tas
     """Unlabelled tasks as far as there is room; how many are new."""
     limit = work.settings.pool_size
     room = limit - work.stores.projects.pool_size(project)
+    if room < FULL * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
+        work.stores.projects.remove_from_pool(project, work.stores.examples.touched(project))
+        room = limit - work.stores.projects.pool_size(project)
     if room <= 0:
         return 0
     documents = {}
