@@ -1,0 +1,104 @@
+"""How often annotators accept a wrong pre-label they would have corrected, told from tasks shown without one. Pure.
+
+Blind and explored tasks are drawn alike and differ in the pre-label alone. Chosen tasks join for power: at equal
+confidence they are answered alike, but for a shift that the explored ones tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+Floats = NDArray[Any]
+
+BLIND, EXPLORED, CHOSEN = 0, 1, 2
+
+GRID = np.linspace(0, 0.98, 50)
+"""Copying rates looked at, all alike likely beforehand."""
+
+PRIORS = np.array([0.7, 0.2, 0.15])
+"""Standard deviations, in log-odds of a wrong answer, of what the served confidence misses: everywhere, per unit of
+its own log-odds, and for chosen tasks only."""
+
+BINS = 40
+LEAST_BLIND = 20
+LEAST_SHOWN = 50
+STEPS = 12
+
+
+def kind_of(row: Mapping[str, Any]) -> int:
+    """What a test-then-train row was: blind, explored or chosen."""
+    return BLIND if row.get("blind") else EXPLORED if row.get("explored") else CHOSEN
+
+
+def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """rate with its 95 % interval, and the counts blind, shown, and of disagreements blind_wrong, shown_wrong.
+
+    Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explored`. None with fewer than
+    LEAST_BLIND blind or LEAST_SHOWN shown ones."""
+    kinds = np.array([kind_of(row) for row in rows], dtype=int)
+    blind = int((kinds == BLIND).sum())
+    if blind < LEAST_BLIND or len(rows) - blind < LEAST_SHOWN:
+        return None
+    confidences = np.array([float(row["confidence"]) for row in rows])
+    wrong = np.array([not row["correct"] for row in rows])
+    posterior = _posterior(*_bin(confidences, wrong, kinds))
+    cumulative = np.cumsum(posterior)
+    low, high = (float(GRID[min(int(np.searchsorted(cumulative, p)), len(GRID) - 1)]) for p in (0.025, 0.975))
+    return {
+        "rate": round(float(GRID[int(posterior.argmax())]), 4),
+        "interval": [round(low, 4), round(high, 4)],
+        "blind": blind,
+        "shown": len(rows) - blind,
+        "blind_wrong": int(wrong[kinds == BLIND].sum()),
+        "shown_wrong": int(wrong[kinds != BLIND].sum()),
+    }
+
+
+def _bin(confidences: Floats, wrong: Floats, kinds: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+    """Rows added up by confidence and kind: offset (log-odds of a wrong answer), wrong ones, all, and kind, a cell."""
+    box = np.clip((confidences * BINS).astype(int), 0, BINS - 1) + BINS * kinds
+    count = np.bincount(box, minlength=3 * BINS).astype(float)
+    hits = np.bincount(box, weights=wrong, minlength=3 * BINS)
+    mean = np.bincount(box, weights=confidences, minlength=3 * BINS)
+    used = count > 0
+    offset = logit(np.clip(1 - mean[used] / count[used], 0.005, 0.995))
+    return offset, hits[used], count[used], np.repeat(np.arange(3), BINS)[used]
+
+
+def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Floats) -> Floats:
+    """Of each rate in GRID, the three nuisances maximised out and their curvature taken account of (Laplace)."""
+    design = np.stack([np.ones_like(offset), offset, (kinds == CHOSEN).astype(float)], axis=1)
+    shown, logs = kinds != BLIND, np.zeros(len(GRID))
+    start: Floats = np.zeros(3)
+    for place, rate in enumerate(GRID):
+        keep = np.where(shown, 1 - rate, 1.0)
+        start, logs[place] = _fit(design, offset, hits, count, keep, start)
+    weights = np.exp(logs - logs.max())
+    return weights / weights.sum()
+
+
+def _fit(
+    design: Floats, offset: Floats, hits: Floats, count: Floats, keep: Floats, start: Floats
+) -> tuple[Floats, float]:
+    """Nuisances at their best for p(wrong) = keep * expit(offset + design @ nuisance), by Fisher scoring; and the log
+    of the integrated likelihood."""
+    nuisance = start
+    for _ in range(STEPS):
+        p = np.clip(expit(offset + design @ nuisance), 1e-9, 1 - 1e-9)
+        q = np.clip(keep * p, 1e-9, 1 - 1e-9)
+        slope = keep * p * (1 - p)
+        gradient = design.T @ ((hits - count * q) / (q * (1 - q)) * slope) - nuisance / PRIORS**2
+        information = (design * (count * slope**2 / (q * (1 - q)))[:, None]).T @ design + np.diag(1 / PRIORS**2)
+        step = np.linalg.solve(information, gradient)
+        nuisance = nuisance + np.clip(step, -1, 1)
+        if np.abs(step).max() < 1e-4:
+            break
+    q = np.clip(keep * expit(offset + design @ nuisance), 1e-9, 1 - 1e-9)
+    likelihood = float((hits * np.log(q) + (count - hits) * np.log1p(-q)).sum())
+    prior = -0.5 * float(((nuisance / PRIORS) ** 2).sum())
+    return nuisance, likelihood + prior - 0.5 * float(np.linalg.slogdet(information)[1])

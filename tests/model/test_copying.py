@@ -1,0 +1,59 @@
+"""The copying rate, from rows whose annotators copy at a known rate."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.copying import estimate_copying
+
+Rows = list[dict[str, Any]]
+
+
+def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -> Rows:
+    """Rows of a model whose confidence is off by `shift`; shown wrong answers are accepted at `rate`."""
+    random = np.random.default_rng(seed)
+    confidence, kind = random.uniform(0.1, 1.0, count), random.random(count)
+    right = random.random(count) < np.clip(confidence - shift, 0, 1)
+    is_blind = kind < blind
+    agreed = right | (~is_blind & (random.random(count) < rate))
+    return [
+        {"confidence": float(c), "correct": bool(a), "blind": bool(b), "explored": bool(blind <= k < 2 * blind)}
+        for c, a, b, k in zip(confidence, agreed, is_blind, kind, strict=True)
+    ]
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
+def test_with_tests_enough_the_rate_is_within_five_points(rate: float) -> None:
+    errors = []
+    for seed in range(10):
+        found = estimate_copying(draw(rate, 8000, 0.2, seed))
+        assert found is not None
+        errors.append(abs(found["rate"] - rate))
+    assert np.mean(np.array(errors) <= 0.05) >= 0.9
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
+def test_with_few_tests_the_interval_says_so(rate: float) -> None:
+    """And it holds the truth, whatever the confidence is worth."""
+    found = [estimate_copying(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(40)]
+    intervals = [item["interval"] for item in found if item is not None]
+    assert len(intervals) == 40
+    assert np.mean([low <= rate <= high for low, high in intervals]) >= 0.9
+    least = 0.1 if rate else 0.03
+    assert np.mean([high - low for low, high in intervals]) > least
+
+
+def test_nobody_copies_what_nobody_was_shown() -> None:
+    assert estimate_copying(draw(0.3, 15, 1.0, 0)) is None
+    assert estimate_copying(draw(0.3, 400, 1.0, 0)) is None, "nothing was shown"
+    assert estimate_copying(draw(0.3, 400, 0.0, 0)) is None, "nothing was blind"
+    assert estimate_copying([]) is None
+
+
+def test_a_model_that_is_never_wrong_tells_nothing() -> None:
+    rows = [{"confidence": 0.99, "correct": True, "blind": number % 5 == 0} for number in range(500)]
+    found = estimate_copying(rows)
+    assert found is not None and found["interval"][1] - found["interval"][0] > 0.7
