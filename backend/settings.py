@@ -22,7 +22,16 @@ from backend.errors import SettingsError
 from model.failpoints import read_failpoint
 
 Strategy = Literal[
-    "random", "margin", "entropy", "least_confidence", "bald", "margin_clusters", "typiclust", "coreset", "badge"
+    "random",
+    "margin",
+    "entropy",
+    "least_confidence",
+    "bald",
+    "margin_clusters",
+    "typiclust",
+    "typical_first",
+    "coreset",
+    "badge",
 ]
 """Names in model/acquisition.py, which is not imported here: every process reads the settings first."""
 

@@ -23,6 +23,9 @@ TASKS, SIZE = 600, 24
 SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "6"))
 """Queues that replace one another while people label: 20 in a thorough run, fewer in CI."""
 
+LEAD_SECONDS = 30.0
+"""What is told of each label: Label Studio locks a task for three times the usual lead time."""
+
 MOST = 170
 """Tasks of one annotator: together they leave some."""
 
@@ -55,7 +58,7 @@ class Annotator(threading.Thread):
         seen = {"task": task["id"], "chosen": task["id"] in before | self._queue(), "labelled": task["is_labeled"]}
         seen["predictions"] = [(p["model_version"], bool(p["result"])) for p in task["predictions"]]
         self.handed.append(seen)
-        body = {"result": choices_result(self._labels[task["data"]["text"]]), "lead_time": 1.0}
+        body = {"result": choices_result(self._labels[task["data"]["text"]]), "lead_time": LEAD_SECONDS}
         posted = self.session.post(f"{self._url}/api/tasks/{task['id']}/annotations/", json=body, timeout=60)
         assert posted.status_code == 201, posted.text[:300]
         return seen

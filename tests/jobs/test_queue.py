@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import re
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,7 +20,8 @@ from backend.jobs.plan import plan
 from backend.jobs.refit import refit
 from backend.jobs.steer import steer
 from backend.queue_tending import QueueTending
-from model.batch import is_blind
+from bench.rig import choices_config
+from model.batch import is_blind, is_explored
 from tests.jobs.conftest import PROJECT, Labels
 
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
@@ -277,6 +279,42 @@ def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
     assert sorted(waiting()) == ["plan", "plan", "steer"], "ten of 16 may be used up"
     steering.compare(PROJECT, "another name")
     assert "planned_at" not in steering.state(PROJECT), "somebody changed the name by hand: planned anew"
+
+
+def test_labels_of_tasks_drawn_at_random_are_known_as_such(context: Any, pool: Labels) -> None:
+    """What the model said of them before it learned them is the unbiased part of the evidence."""
+    blind = next(task for task in range(61, 200) if is_blind(PROJECT, task, 0.05))
+    explored = next(task for task in range(61, 200) if is_explored(PROJECT, task, 0.05, 0.05))
+    other = next(task for task in range(61, 200) if not is_blind(PROJECT, task, 0.1))
+    for steered, tasks in ((False, [blind]), (True, [explored, other])):
+        context.stores.steering.switch(PROJECT, "" if steered else "not connected")
+        for task in tasks:
+            pool.add(task - 1, task)
+        refit(PROJECT)
+    kept = {row["annotation"]: row for row in context.stores.evidence.rows(PROJECT, 10)}
+    assert "blind" not in kept[blind], "it had its pre-label while nothing was steered"
+    assert kept[explored]["explore"] is True and "blind" not in kept[explored]
+    assert not {"blind", "explore"} & set(kept[other])
+
+
+def test_predict_declines_blind_tasks_of_a_steered_project(
+    context: Any, pool: Labels, services: Any, client: Any
+) -> None:
+    tasks = [{"id": number + 1, "data": {"text": text}} for number, (text, _) in enumerate(pool.rows[:100])]
+    body = {"project": f"{PROJECT}.1", "tasks": tasks, "label_config": choices_config(pool.names)}
+
+    def declined() -> set[int]:
+        results = client.post("/predict", json=body).get_json()["results"]
+        return {task["id"] for task, item in zip(tasks, results, strict=True) if item == []}
+
+    assert declined() == set()
+    context.stores.steering.switch(PROJECT)
+    deadline = time.monotonic() + 20
+    while PROJECT not in services.background.steered:
+        assert time.monotonic() < deadline, "the web process has not noticed"
+        time.sleep(0.1)
+    assert declined() == {task for task in range(1, 101) if is_blind(PROJECT, task, 0.05)} != set()
+    assert "declined_total" in client.get("/metrics").get_data(as_text=True)
 
 
 def jobs_of(context: Any, name: str) -> list[str]:
