@@ -70,6 +70,10 @@ class AdminClient:
         query = urlencode({"limit": limit, **({"control": control} if control else {})})
         return self._call("GET", f"/admin/projects/{project}/suspects?{query}")
 
+    def relabels(self, project: int, limit: int) -> list[dict[str, Any]]:
+        """Tasks to look at again, as predictions ready to be written."""
+        return list(self._call("GET", f"/admin/projects/{project}/relabel?limit={limit}")["rows"])
+
     def audit(self, limit: int) -> list[dict[str, Any]]:
         """What admins did, newest first."""
         return list(self._call("GET", f"/admin/audit?limit={limit}")["actions"])

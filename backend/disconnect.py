@@ -12,7 +12,9 @@ from typing import Any
 
 from backend.connect import SAMPLING, own_backend
 from backend.errors import SettingsError
+from backend.labelstudio.data_manager import DataManagerClient
 from backend.labelstudio.queue_client import QueueClient
+from backend.relabel_push import remove_relabels
 from backend.settings import Settings
 from backend.steering import queue_number, stale_versions
 
@@ -43,6 +45,8 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
             yield f"ML backend '{backend.get('title')}' removed."
         yield from _remove_webhooks(client, settings, project)
         yield from _remove_predictions(client, present, predictions)
+        with DataManagerClient(settings.label_studio_url, key) as manager:
+            yield from remove_relabels(manager, project)
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
 
 

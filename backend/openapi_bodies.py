@@ -82,6 +82,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Live": _object({"live": TEXT, "pinned": MAYBE, "message": TEXT}),
     "Message": _object({"status": TEXT, "message": TEXT}),
     "Record": _object({"id": TEXT, "status": TEXT}),
+    "Relabels": _object({"rows": _list(ANY)}),
     "PredictAll": _object({}, {"all": BOOL}),
     "PredictionRun": _object(
         {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
@@ -111,6 +112,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /admin/projects/<project>/curve": Operation("The learning curve.", "Curve", errors=_PROJECT),
     "GET /admin/projects/<project>/suspects": Operation(
         "Labels that are probably wrong.", "Suspects", errors=_PROJECT, query=("control", "limit")
+    ),
+    "GET /admin/projects/<project>/relabel": Operation(
+        "Tasks to look at again.", "Relabels", errors=_PROJECT, query=("limit",)
     ),
     "GET /admin/projects/<project>/explain": Operation(
         "An answer and the words that decided.",

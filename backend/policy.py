@@ -67,6 +67,7 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/projects/<project>/versions": _ADMIN,
     "GET /admin/projects/<project>/curve": _ADMIN,
     "GET /admin/projects/<project>/suspects": _ADMIN,
+    "GET /admin/projects/<project>/relabel": _ADMIN,
     "GET /admin/projects/<project>/explain": Policy(Caller.ADMIN, per_minute=120),  # up to a second of CPU each
     "POST /admin/projects/<project>/retrain": _action(30),
     "POST /admin/projects/<project>/rollback": _action(60),

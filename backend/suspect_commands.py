@@ -1,4 +1,4 @@
-"""`understudy suspects`: labels that are probably wrong, on a terminal."""
+"""`understudy suspects`: labels that are probably wrong, on a terminal, or in a tab of Label Studio."""
 
 from __future__ import annotations
 
@@ -9,11 +9,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backend.admin_commands import json_option, print_table, project_argument, with_api
+from backend.errors import BadRequest, SettingsError
+from backend.settings import current_settings
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
+    from backend.labelstudio.data_manager import DataManagerClient
 
 COLUMNS = ("control", "task", "annotation", "text", "given", "suggested", "p(given)", "p(suggested)", "flag")
+ROWS, LIMIT = 20, 100
+"""Shown, and with --push written, when no other number is asked for."""
+
 WIDTH = 48
 """Characters of the text that are shown."""
 
@@ -21,11 +27,58 @@ WIDTH = 48
 @click.command()
 @project_argument
 @click.option("--control", default="", help="Which control; default: all.")
-@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Most rows.")
+@click.option("--limit", type=click.IntRange(1, 1000), help="Most rows; default 20, with --push 100.")
+@click.option("--push", is_flag=True, help="List them, and tasks whose annotators disagree, in a tab of Label Studio.")
+@click.option("--remove", is_flag=True, help="Take that tab, and all that was written for it, out again.")
 @json_option
 @with_api
-def suspects(api: AdminClient, project: int, control: str, limit: int, as_json: bool) -> None:
+def suspects(
+    api: AdminClient, project: int, control: str, limit: int | None, push: bool, remove: bool, as_json: bool
+) -> None:
     """List the labels that are probably wrong, with what the model would have said."""
+    if push and remove:
+        raise BadRequest("--push and --remove: one of them")
+    if push:
+        return _push(api, project, limit or LIMIT)
+    if remove:
+        return _remove(project)
+    _show(api, project, control, limit or ROWS, as_json)
+    return None
+
+
+def _push(api: AdminClient, project: int, limit: int) -> None:
+    from backend.relabel_push import TAB, push_relabels
+
+    rows = api.relabels(project, limit)
+    with _label_studio() as client:
+        pushed = push_relabels(client, project, rows)
+    if not pushed.tasks:
+        click.echo("Nothing to look at again.")
+    else:
+        click.echo(
+            f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB}' of project {project}."
+        )
+
+
+def _remove(project: int) -> None:
+    from backend.relabel_push import remove_relabels
+
+    with _label_studio() as client:
+        lines = remove_relabels(client, project)
+    click.echo("\n".join(lines) or f"Project {project} has nothing of it.")
+
+
+def _label_studio() -> DataManagerClient:
+    from backend.labelstudio.data_manager import DataManagerClient
+
+    settings = current_settings()
+    key = settings.label_studio_api_key.get_secret_value()
+    if not (settings.label_studio_url and key):
+        raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write into Label Studio")
+    return DataManagerClient(settings.label_studio_url, key)
+
+
+def _show(api: AdminClient, project: int, control: str, limit: int, as_json: bool) -> None:
     found = api.suspects(project, control, limit)
     if as_json:
         click.echo(json.dumps(found, indent=2, ensure_ascii=False))

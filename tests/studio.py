@@ -1,4 +1,4 @@
-"""What whole-project prediction asks of Label Studio, over a real HTTP server: it answers as 1.23.2 does."""
+"""What whole-project prediction and the relabel queue ask of Label Studio, over real HTTP, answered as 1.23.2 does."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ class Studio(ThreadingHTTPServer):
         self.tasks, self.labelled = dict(tasks), set(labelled)
         self.predictions: list[dict[str, Any]] = []
         self.refuse: dict[tuple[str, str], int] = {}
+        self.tabs: list[dict[str, Any]] = []
         self.seen: Counter[tuple[str, str]] = Counter()
         self.import_seconds = 0.0
         self.guard = threading.Lock()
@@ -47,6 +48,18 @@ class Studio(ThreadingHTTPServer):
                 return self._store(body)
             case "GET", ["api", "projects", _, "model-versions"]:
                 return 200, dict(Counter(row["model_version"] for row in self.predictions))
+            case "DELETE", ["api", "projects", _, "model-versions"]:
+                before = len(self.predictions)
+                self.predictions = [row for row in self.predictions if row["model_version"] != body["model_version"]]
+                return 200, {"deleted_predictions": before - len(self.predictions)}
+            case "GET", ["api", "dm", "views"]:
+                return 200, self.tabs
+            case "POST", ["api", "dm", "views"]:
+                self.tabs.append({"id": 1 + self.seen[method, path], "data": body["data"]})
+                return 201, self.tabs[-1]
+            case "DELETE", ["api", "dm", "views", tab]:
+                self.tabs = [known for known in self.tabs if known["id"] != int(tab)]
+                return 204, None
         return 404, {"detail": "Not found."}
 
     def _list(self, query: dict[str, list[str]]) -> Any:
@@ -60,13 +73,16 @@ class Studio(ThreadingHTTPServer):
     def _passes(self, task: int, item: Any) -> bool:
         column = item["filter"].removeprefix("filter:tasks:")
         if column == "predictions_model_versions":
-            return not any(part in version for version in self.versions_of(task) for part in item["value"])
+            has = any(part in version for version in self.versions_of(task) for part in item["value"])
+            return has == (item["operator"] == "contains")
         value = {"id": task, "total_annotations": int(task in self.labelled)}[column]
         return bool(OPERATORS[item["operator"]](value, int(item["value"])))
 
     def _describe(self, task: int) -> Any:
         versions = ",".join(sorted(set(self.versions_of(task))))
-        return {"id": task, "data": {"text": self.tasks[task]}, "predictions_model_versions": versions}
+        predictions = [row for row in self.predictions if row["task"] == task]
+        described = {"id": task, "data": {"text": self.tasks[task]}, "predictions": predictions}
+        return {**described, "predictions_model_versions": versions}
 
     def _store(self, rows: list[dict[str, Any]]) -> tuple[int, Any]:
         time.sleep(self.import_seconds)
@@ -91,7 +107,7 @@ class Handler(BaseHTTPRequestHandler):
         status, reply = self.server.answer(self.command, where.path, parse_qs(where.query), body)
         if TOKEN not in (self.headers.get("Authorization") or ""):
             status, reply = 401, {"detail": "Invalid token."}
-        data = json.dumps(reply).encode()
+        data = b"" if reply is None else json.dumps(reply).encode()
         with contextlib.suppress(ConnectionError):  # who asked was killed
             self.send_response(status)
             self.send_header("Content-Type", "application/json")

@@ -8,6 +8,7 @@ from backend.admin import require_project
 from backend.api.labelstudio import services
 from backend.api.payloads import reply
 from backend.labelstudio.ids import read_id
+from backend.relabel import find_doubts
 from backend.suspects import LIMIT, describe_suspects
 
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
@@ -19,3 +20,11 @@ def suspects(project: int) -> Response:
     known = require_project(services(), project)
     limit = read_id(request.args.get("limit", LIMIT), "limit")
     return reply(describe_suspects(services(), known, request.args.get("control", ""), limit))
+
+
+@blueprint.get("/projects/<project>/relabel")
+def relabel(project: int) -> Response:
+    """The tasks to look at again (`?limit=N`), as predictions ready to be written into Label Studio."""
+    known = require_project(services(), project)
+    limit = read_id(request.args.get("limit", LIMIT), "limit")
+    return reply({"rows": find_doubts(services().stores, known, limit)})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.errors import LabelStudioError
@@ -46,6 +46,14 @@ class DataManagerClient(LabelStudioClient):
             tasks = reply.get("tasks") or []
             ends.append((int(tasks[0]["id"]) if tasks else 0, int(reply.get("total") or 0)))
         return ends[0][0], ends[1][0], min(ends)[1]
+
+    def predictions_of(self, project: int, versions: Sequence[str], *, most: int = 1000) -> list[Json]:
+        """Predictions of these versions, of the first `most` tasks that have any."""
+        item = {**_EVERY_VERSION, "operator": "contains", "value": list(versions)}
+        params = {"project": project, "page": 1, "page_size": most, "fields": "all", "resolve_uri": "false"}
+        reply = self._object("GET", "api/tasks/", params={**params, "query": ordered_query("and", [item])})
+        found = [it for task in reply.get("tasks") or () for it in task.get("predictions") or ()]
+        return [it for it in found if it.get("model_version") in versions]
 
     # Tabs of the Data Manager
 

@@ -1,0 +1,110 @@
+"""Which labelled tasks an admin should look at again, each with the answer that is suggested instead: labels that are
+probably wrong, and tasks whose annotators disagree. Ready to be written into Label Studio (relabel_push.py)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from backend.consensus import label_keys
+from backend.errors import BadRequest, UnsupportedConfig
+from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.results import to_results
+from model.spec import Control, Kind, Prediction, TaskSpec
+
+if TYPE_CHECKING:
+    from backend.store.stores import Stores
+
+PREFIX = "understudy-relabel"
+WRONG, CHECK, DISAGREE = f"{PREFIX}: likely wrong", f"{PREFIX}: to check", f"{PREFIX}: annotators disagree"
+
+VERSIONS = (WRONG, CHECK, DISAGREE)
+"""Model versions of what is written, the most serious first. No live version and no queue is called so: the label
+stream neither hands these tasks out nor shows these answers."""
+
+FLAGS = {"likely wrong": WRONG, "check": CHECK}
+
+LIMIT = 100
+"""Tasks that are written when no other number is asked for: the Data Manager cannot sort them."""
+
+Row = dict[str, Any]
+
+
+def find_doubts(stores: Stores, project: int, limit: int = LIMIT) -> list[Row]:
+    """`{"task", "result", "score", "model_version"}` of at most `limit` tasks, the most doubtful first; empty for a
+    label config that is unknown or holds nothing to learn. `score`: how likely what stands there is right."""
+    config = stores.projects.config(project)
+    try:
+        spec = parse_label_config(config or "")
+    except (UnsupportedConfig, BadRequest):
+        return []
+    suspects = {
+        name: [row for row in entry["rows"] if row["flag"] in FLAGS]
+        for name, entry in stores.suspects.read(project).items()
+    }
+    disputed = stores.projects.summary(project).get("disagreements", {})
+    tasks = {row["task"] for rows in [*suspects.values(), *disputed.values()] for row in rows}
+    records = {task: stores.examples.of_task(project, task) for task in tasks}
+    return weigh_doubts(spec, suspects, disputed, records)[:limit]
+
+
+def weigh_doubts(
+    spec: TaskSpec,
+    suspects: Mapping[str, Sequence[Mapping[str, Any]]],
+    disputed: Mapping[str, Sequence[Mapping[str, Any]]],
+    records: Mapping[int, Sequence[ExampleRecord]],
+) -> list[Row]:
+    """As above, from control -> its suspects, control -> its disputed tasks, and task -> its annotations. Pure."""
+    doubts: dict[int, list[tuple[str, float, Prediction]]] = {}
+    for control in spec.controls:
+        of_control = list(suspects.get(control.name, ()))
+        for task in dict.fromkeys(int(row["task"]) for row in of_control):
+            rows = [row for row in of_control if row["task"] == task]
+            version = min((FLAGS[row["flag"]] for row in rows), key=VERSIONS.index)
+            score = min(float(row["p_given"]) for row in rows)
+            chosen = _suggestion(control, rows, records.get(task, ()))
+            doubts.setdefault(task, []).append((version, score, Prediction(control.name, chosen, 1 - score)))
+        for row in disputed.get(control.name, ()):
+            task, agreement = int(row["task"]), 1 - float(row["score"])
+            chosen = _majority(control, records.get(task, ()))
+            if records.get(task) and not any(known.control == control.name for *_, known in doubts.get(task, ())):
+                doubts.setdefault(task, []).append((DISAGREE, agreement, Prediction(control.name, chosen, agreement)))
+    return sorted(
+        (_to_row(spec, task, found) for task, found in doubts.items()), key=lambda row: (row["score"], row["task"])
+    )
+
+
+def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Prediction]]) -> Row:
+    """One prediction a task: its most serious doubt names it."""
+    version = min((version for version, *_ in found), key=VERSIONS.index)
+    score = round(min(score for _, score, _ in found), 4)
+    result = to_results(spec, [prediction for *_, prediction in found])
+    return {"task": task, "result": result, "score": score, "model_version": version}
+
+
+def _suggestion(
+    control: Control, rows: Sequence[Mapping[str, Any]], records: Sequence[ExampleRecord]
+) -> tuple[str, ...]:
+    """What would have been answered; of a set what stands there, with the suspicious labels turned over."""
+    if control.kind is not Kind.MULTIPLE:
+        return tuple(row["suggested"] for row in rows[:1] if row["suggested"])
+    removed = {row["given"] for row in rows}
+    kept = [key for key in _majority(control, records) if key not in removed]
+    return tuple(dict.fromkeys([*kept, *(row["suggested"] for row in rows if row["suggested"])]))
+
+
+def _majority(control: Control, records: Sequence[ExampleRecord]) -> tuple[str, ...]:
+    """The answer that most annotations give (of ties the newest); of a set each label that at least half give."""
+    answers = [
+        (record.version, tuple(label_keys(record.targets[control.name])))
+        for record in records
+        if control.name in record.targets
+    ]
+    if control.kind is Kind.MULTIPLE:
+        held = Counter(key for _, keys in answers for key in dict.fromkeys(keys))
+        return tuple(key for key, count in held.items() if 2 * count >= len(answers))
+    given = Counter(keys for _, keys in answers)
+    newest = {keys: version for version, keys in sorted(answers)}
+    return max(given, key=lambda keys: (given[keys], newest[keys]), default=())

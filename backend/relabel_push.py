@@ -1,0 +1,130 @@
+"""Writes the tasks to look at again into Label Studio, where a tab of the Data Manager lists them; and takes them out.
+
+As predictions of versions of their own, because the Data Manager filters by those: the Community edition has no column
+for `mislabeling`. They are neither of the live version nor of the queue's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import LabelStudioError
+from backend.labelstudio.data_manager import DataManagerClient
+from backend.relabel import PREFIX, VERSIONS, Row, find_doubts
+from backend.settings import Settings
+
+if TYPE_CHECKING:
+    from backend.store.stores import Stores
+
+log = logging.getLogger(__name__)
+
+TAB = "understudy: check labels"
+
+FIRST_TAB = {"title": "Default"}
+"""What Label Studio's page makes for a project without any tab: with ours alone, the whole list would be missing."""
+
+HIDDEN = (
+    *("inner_id", "completed_at", "total_annotations", "cancelled_annotations", "total_predictions", "file_upload"),
+    *("storage_filename", "annotations_ids", "predictions_score", "draft_exists", "avg_lead_time", "created_at"),
+    *(
+        "updated_at",
+        "updated_by",
+        "comment_count",
+        "unresolved_comment_count",
+        "comment_authors",
+        "last_comment_updated_at",
+    ),
+)
+"""Columns of the tab; an admin may change them."""
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """`tasks` that are listed now; `changed`: whether anything was written."""
+
+    tasks: int
+    changed: bool
+
+
+def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
+    """After a reconciliation, with RELABEL_PUSH: how many tasks are listed, or what went wrong, which is no reason to
+    reconcile again."""
+    if not settings.relabel_push:
+        return {}
+    try:
+        with DataManagerClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value()) as client:
+            return {"relabels": push_relabels(client, project, find_doubts(stores, project)).tasks}
+    except LabelStudioError as error:
+        log.warning("tasks to look at again cannot be listed project=%s: %s", project, error.message)
+        return {"relabel_error": error.message[:300]}
+
+
+def push_relabels(client: DataManagerClient, project: int, rows: Sequence[Row]) -> Pushed:
+    """Make Label Studio list exactly these. Raises LabelStudioError."""
+    if _wanted(rows) == _present(client, project):
+        return Pushed(len(rows), False)
+    _delete_predictions(client, project)
+    count = client.import_predictions(project, rows) if rows else 0
+    if rows:
+        _ensure_tab(client, project)
+    log.info("tasks to look at again project=%s: %s", project, count)
+    return Pushed(count, True)
+
+
+def remove_relabels(client: DataManagerClient, project: int) -> list[str]:
+    """Take out all that was pushed; a line for everything removed. Raises LabelStudioError."""
+    lines = []
+    if count := _delete_predictions(client, project):
+        lines.append(f"{count} suggestions of '{PREFIX}' deleted.")
+    for tab in client.tabs(project):
+        if _title(tab) == TAB:
+            client.delete_tab(int(tab["id"]))
+            lines.append(f"Tab '{TAB}' removed.")
+    return lines
+
+
+def _delete_predictions(client: DataManagerClient, project: int) -> int:
+    present = client.prediction_versions(project)
+    return sum(client.delete_predictions(project, version) for version in present if version.startswith(PREFIX))
+
+
+def _wanted(rows: Sequence[Row]) -> set[tuple[int, str, float]]:
+    return {(int(row["task"]), str(row["model_version"]), float(row["score"])) for row in rows}
+
+
+def _present(client: DataManagerClient, project: int) -> set[tuple[int, str, float]]:
+    """What is there: the score stands for the answer, which seldom changes without it."""
+    if not any(version.startswith(PREFIX) for version in client.prediction_versions(project)):
+        return set()
+    found = client.predictions_of(project, VERSIONS)
+    return {(int(it["task"]), str(it["model_version"]), float(it.get("score") or 0)) for it in found}
+
+
+def _ensure_tab(client: DataManagerClient, project: int) -> None:
+    tabs = client.tabs(project)
+    if any(_title(tab) == TAB for tab in tabs):
+        return
+    if not tabs:
+        client.create_tab(project, FIRST_TAB)
+    contains = {
+        "filter": "filter:tasks:predictions_model_versions",
+        "operator": "contains",
+        "type": "List",
+        "value": list(VERSIONS),
+    }
+    client.create_tab(
+        project,
+        {
+            "title": TAB,
+            "type": "list",
+            "target": "tasks",
+            "filters": {"conjunction": "and", "items": [contains]},
+            "hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN], "labeling": []},
+        },
+    )
+
+
+def _title(tab: Any) -> str:
+    return str((tab.get("data") or {}).get("title") or "")
