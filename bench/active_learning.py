@@ -1,7 +1,7 @@
 """Labels needed to reach 90 and 95 % of what all labels give, by strategy, through the real queue.
 
     python -m bench.active_learning [--data DIR|FILE.csv] [--sets banking77,agnews] [--strategies random,margin]
-                                    [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1]
+                                    [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
     python -m bench.active_learning --report R.jsonl [--out DIR]
 
@@ -17,11 +17,11 @@ import json
 import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from backend.curves import draw
 from backend.settings import load_settings
 from backend.simulate_command import Speaker
 from backend.simulation import Workplace
@@ -31,6 +31,7 @@ from bench.report import show
 from bench.rig import ROOT
 from model.acquisition import DEFAULT_STRATEGY, STRATEGIES
 from model.labelled_file import Dataset
+from model.spec import Label
 
 SHARES = (0.9, 0.95)
 HARD_SET = "banking77"
@@ -72,6 +73,8 @@ def run(args: Any) -> list[Row]:
     """All rows, those measured before included. One seed after the other, so that a table is whole early."""
     rows = read_results(args.results)
     sets = find_sets(args.data, args.sets.split(",") if args.sets else ())
+    if args.anonymous:
+        sets = {f"{name}, no names": without_names(data) for name, data in sets.items()}
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
         for seed in (int(part) for part in args.seeds.split(",")):
@@ -87,6 +90,12 @@ def run(args: Any) -> list[Row]:
                         keep(row, args)
         place.close()
     return rows
+
+
+def without_names(data: Dataset) -> Dataset:
+    """The set with label names that say nothing: no cold start from them."""
+    labels = tuple(Label(label.path, f"label {place}") for place, label in enumerate(data.control.labels))
+    return replace(data, control=replace(data.control, labels=labels))
 
 
 def _full(rows: list[Row], name: str, data: Dataset, seed: int, args: Any, place: Workplace) -> float:
@@ -189,18 +198,36 @@ def _shown(count: float) -> str:
 
 
 def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
-    """`active-learning.md` with the table, and one picture per set."""
+    """`active-learning.md` with the table, and a picture of the curves."""
     out.mkdir(parents=True, exist_ok=True)
     lines = ["| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
     (out / "active-learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name in dict.fromkeys(row["set"] for row in table):
-        points = [
-            {**row, "method": "prior-LR", "refit_seconds": 1.0}
-            for row in rows
-            if row["set"] == name and "accuracy" in row
-        ]
-        draw(points, out / f"active-learning-{name}.png", name)
+    draw_curves(rows, out / "active-learning.png")
+
+
+def draw_curves(rows: Sequence[Row], path: Path) -> None:
+    """One panel per set: accuracy against labels, medians over the finished seeds; dashed: the goals."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    curves = curves_of(rows)
+    sets = list(dict.fromkeys(name for name, _, _ in curves))
+    figure = Figure(figsize=(5.5 * len(sets), 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
+        for strategy in sorted({strategy for known, strategy, _ in curves if known == name}):
+            found = [dict(curve) for (known, own, _), curve in curves.items() if (known, own) == (name, strategy)]
+            counts = sorted(set.intersection(*map(set, found)))
+            middle = [statistics.median(curve[count] for curve in found) for count in counts]
+            panel.plot(counts, middle, marker="o", markersize=2, label=f"{strategy} ({len(found)})")
+        full = statistics.median(row["full"] for row in rows if row["set"] == name and "full" in row)
+        for share in SHARES:
+            panel.axhline(share * full, linestyle="--", linewidth=0.8, color="gray")
+        panel.set_title(f"{name}: accuracy by labels")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7)
+    figure.savefig(path, dpi=90)
 
 
 def parse(arguments: Sequence[str] | None) -> Any:
@@ -212,6 +239,7 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--max-labels", type=int, default=1000)
+    parser.add_argument("--anonymous", action="store_true", help="with label names that say nothing")
     parser.add_argument("--annotators", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--cache", type=Path)

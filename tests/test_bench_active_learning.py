@@ -11,7 +11,7 @@ import pytest
 
 from backend.settings import current_settings, load_settings
 from backend.simulation import Workplace
-from bench.active_learning import labels_needed, main, summarise, verdicts
+from bench.active_learning import labels_needed, main, summarise, verdicts, without_names
 from bench.queue_replay import Course, QueueReplay
 from model.acquisition import DEFAULT_STRATEGY
 from model.batch import is_blind, is_explored
@@ -91,7 +91,14 @@ def test_the_bench_goes_on_where_it_stopped(place: Workplace, tmp_path: Path, ca
     main(["--report", str(results), "--out", str(out)])
     assert "margin_clusters" in capsys.readouterr().out
     assert (out / "active-learning.md").read_text().count("\n| ") == 3
-    assert (out / "active-learning-toy.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "active-learning.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_label_names_can_be_hidden(tmp_path: Path) -> None:
+    data = read_dataset(letters(tmp_path / "toy.csv"))
+    hidden = without_names(data)
+    assert hidden.control.keys() == data.control.keys()
+    assert [label.words for label in hidden.control.labels] == ["label 0", "label 1"]
 
 
 def test_nothing_to_measure_is_said(tmp_path: Path) -> None:
