@@ -22,6 +22,7 @@ from backend.jobs.steer import steer
 from backend.queue_tending import QueueTending
 from bench.rig import choices_config
 from model.batch import is_blind, is_explored
+from model.failpoints import arm
 from tests.jobs.conftest import PROJECT, Labels
 
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
@@ -226,6 +227,24 @@ def test_a_queue_that_is_not_whole_is_never_named(context: Any, pool: Labels, st
     monkey.release(PROJECT, "steer")
     assert steer(PROJECT).startswith("steered: understudy queue 3")
     assert {row["model_version"] for row in studio.predictions} == {"understudy queue 1", "understudy queue 3"}
+
+
+@pytest.mark.parametrize("step", ["queue.write", "queue.before_switch", "queue.after_switch"])
+def test_steering_that_breaks_off_anywhere_leaves_a_whole_queue(
+    context: Any, pool: Labels, studio: Studio, step: str
+) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    arm(f"raise:{step}")
+    try:
+        assert steer(PROJECT) == "failed"
+    finally:
+        arm("")
+    assert studio.of(studio.model_version), "the queue that is named has its predictions"
+    context.stores.trouble.release(PROJECT, "steer")
+    assert steer(PROJECT).startswith("steered: understudy queue 3")
+    assert studio.model_version == studio.title == "understudy queue 3" and None not in studio.names
+    assert len({row["model_version"] for row in studio.predictions}) <= 2, "what broke off is cleaned up"
 
 
 def test_a_backend_left_behind_gets_its_name_the_next_time(context: Any, pool: Labels, studio: Studio) -> None:
