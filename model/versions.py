@@ -30,6 +30,12 @@ Arrays = dict[str, NDArray[Any]]
 NAME = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 """`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
 
+YOUNG = 600.0
+"""Seconds for which every version is kept: somebody may be about to publish, load or back it up."""
+
+SCRATCH = 3600.0
+"""Seconds after which a version that was never finished is nobody's any more."""
+
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
 
 
@@ -152,26 +158,33 @@ def list_versions(root: Path, project: int) -> list[Manifest]:
     return sorted(manifests, key=lambda manifest: version_order(manifest.version))
 
 
-def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_age_s: float = 3600) -> list[str]:
+def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_age_s: float = YOUNG) -> list[str]:
     """Delete old versions and dead scratch; the names deleted.
 
     Kept: `keep`, the `newest` last versions, anything younger than `min_age_s`, and every version whose encoder a
-    kept one uses.
+    kept one uses. Only manifests of kept versions are read: there may be thousands of others.
     """
-    manifests = list_versions(root, project)
-    kept = keep | {manifest.version for manifest in manifests[max(0, len(manifests) - newest) :]}
-    kept |= {m.version for m in manifests if _age(version_path(root, project, m.version)) < min_age_s}
-    kept |= {m.finetuned for m in manifests if m.version in kept and m.finetuned}
-    dead = [manifest.version for manifest in manifests if manifest.version not in kept]
-    for version in dead:
-        path = version_path(root, project, version)
-        trash = path.with_name(f".trash-{version}-{os.getpid()}")
+    names = sorted(names_on_disk(root, project), key=version_order)
+    kept = keep | set(names[max(0, len(names) - newest) :])
+    kept |= {name for name in names if _age(version_path(root, project, name)) < min_age_s}
+    kept |= {owner for name in kept if (owner := _encoder_owner(root, project, name))}
+    dead = [name for name in names if name not in kept]
+    for name in dead:
+        path = version_path(root, project, name)
+        trash = path.with_name(f".trash-{name}-{os.getpid()}")
         os.rename(path, trash)  # first out of sight, so that a crash leaves no half version
     folder = root / str(int(project))
     for leftover in [*folder.glob(".trash-*"), *folder.glob(".tmp-*")]:
-        if leftover.name.startswith(".trash-") or _age(leftover) > min_age_s:
+        if leftover.name.startswith(".trash-") or _age(leftover) > SCRATCH:
             shutil.rmtree(leftover, ignore_errors=True)
     return dead
+
+
+def _encoder_owner(root: Path, project: int, name: str) -> str | None:
+    try:
+        return read_manifest(version_path(root, project, name)).finetuned
+    except VersionError:
+        return None  # gone or damaged
 
 
 def _age(path: Path) -> float:
