@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from model.acquisition import Pool, margins
 from model.batch import (
     AHEAD,
+    ONE_SIDED,
+    TRIED,
     Place,
     is_blind,
     is_explored,
@@ -163,6 +165,23 @@ def test_next_place_is_label_studios() -> None:
             solved[place.cluster] += 1
         assert order == expected
     assert next_place([], {}, set()) is None
+
+
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_while_all_labels_are_alike_more_is_explored(multilabel: bool) -> None:
+    def explored(given: Pool, **options: Any) -> int:
+        places = plan([given], list(range(400)), size=64, explore_share=0.05, **options)
+        return sum(place.role == "explore" for place in places)
+
+    alike = np.tile([0.9, 0.1, 0.2], (400, 1))
+    features, ten = np.ones((400, 3)), np.arange(10)
+    one_sided = Pool(alike, features, ten, multilabel)
+    mixed = alike.copy()
+    mixed[3] = [0.1, 0.9, 0.2]
+    assert explored(one_sided) >= TRIED > explored(Pool(mixed, features, ten, multilabel))
+    assert explored(Pool(alike, features, ten[: ONE_SIDED - 1], multilabel)) < TRIED, "too early to tell"
+    none = plan([one_sided], list(range(400)), explore_share=0.0)
+    assert not [place for place in none if place.role == "explore"], "unless that was switched off"
 
 
 def test_lengths_must_agree() -> None:
