@@ -126,10 +126,14 @@ def store_task_annotations(services: Services, project: int, tasks: list[Any]) -
         (annotation, task)
         for task in tasks
         if isinstance(task, Mapping)
-        for annotation in task.get("annotations") or ()
+        for annotation in _as_list(task.get("annotations"))
         if isinstance(annotation, Mapping)
     )
     return _upsert(services, events.AnnotationsUpserted("TRAIN", project, None, items)) if items else {"status": "ok"}
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _changed(services: Services, project: int, outcomes: list[str]) -> Reply:

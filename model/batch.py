@@ -36,6 +36,10 @@ is known yet of what lies between two answers. On SMS spam with label names that
 the same kind of message for 40 labels."""
 
 
+_WORD = (1 << 64) - 1
+"""Whoever calls /predict may send ids of any size."""
+
+
 @dataclass(frozen=True)
 class Place:
     """One task of the queue. `row` is that of the pools; `confidence` goes to Label Studio as the score; `cluster` is
@@ -50,7 +54,7 @@ class Place:
 
 def share_of(project: int, task: int) -> float:
     """A number in [0, 1) that belongs to the task for ever, the same in all processes, as good as drawn at random."""
-    return (xxhash.xxh3_64_intdigest(struct.pack("<qq", project, task)) >> 11) / (1 << 53)
+    return (xxhash.xxh3_64_intdigest(struct.pack("<QQ", project & _WORD, task & _WORD)) >> 11) / (1 << 53)
 
 
 def is_blind(project: int, task: int, blind_share: float) -> bool:

@@ -102,6 +102,14 @@ def test_the_admin_api_knows_unknown_projects_and_bad_versions(client: Any) -> N
     assert client.post("/admin/projects/7/resync", headers=ADMIN).status_code == 409
 
 
+@pytest.mark.parametrize("annotations", [True, 3, "many", {"id": 1}, [None, 7]])
+def test_train_passes_over_annotations_that_are_none(client: Any, annotations: Any) -> None:
+    """Found by bench/fuzz.py: `true` for a list was a 500."""
+    task = {"id": 1, "data": {"text": "hello"}, "annotations": annotations}
+    body = {"project": "7.1", "label_config": CONFIG, "annotations": [task]}
+    assert client.post("/train", json=body).status_code == 201
+
+
 def test_ready_health_and_metrics(client: Any) -> None:
     assert client.get("/ready").get_json()["ready"] is True
     assert client.get("/").get_json()["status"] == "UP"

@@ -55,6 +55,10 @@ def test_a_share_is_the_same_in_every_process_and_as_good_as_random() -> None:
     assert np.corrcoef(values, [share_of(8, task) for task in range(20_000)])[0, 1] < 0.03
 
 
+def test_ids_of_any_size_have_a_share() -> None:
+    assert 0 <= share_of(7, 10**30) < 1 and 0 <= share_of(7, -5) < 1
+
+
 def test_roles_are_disjoint_slices() -> None:
     blind = [task for task in range(5000) if is_blind(PROJECT, task, 0.05)]
     explored = [task for task in range(5000) if is_explored(PROJECT, task, 0.05, 0.1)]
