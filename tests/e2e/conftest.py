@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -13,9 +14,27 @@ from typing import Any
 
 import pytest
 import requests
+from selenium import webdriver
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.labelstudio.local_server import LabelStudioServer
 from bench.rig import ROOT, Rig, choices_config, read_rows
+
+ARTIFACTS = ROOT / "artifacts"
+
+FLAGS = [
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,860",
+]
 
 USER, PASSWORD = "understudy", "basic-auth-p4ss"
 
@@ -143,3 +162,25 @@ def rows() -> list[tuple[str, str]]:
 @pytest.fixture(scope="session")
 def config(rows: list[tuple[str, str]]) -> str:
     return choices_config(sorted({label for _, label in rows}))
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not (chromium and driver):
+        pytest.skip("chromium and chromedriver are not installed (Debian: chromium chromium-driver)")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
+        options.add_argument(flag)
+    chrome = webdriver.Chrome(options=options, service=Service(driver, log_output=os.devnull))
+    yield chrome
+    chrome.quit()
+
+
+def log_in(browser: webdriver.Chrome, studio: Studio) -> None:
+    browser.get(f"{studio.server.url}/user/login/")
+    browser.find_element(By.NAME, "email").send_keys(studio.server.username)
+    browser.find_element(By.NAME, "password").send_keys(studio.server.password)
+    browser.find_element(By.CSS_SELECTOR, "form button[type=submit], form [type=submit]").click()
+    WebDriverWait(browser, 30).until(lambda page: "/login" not in page.current_url)

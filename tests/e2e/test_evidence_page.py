@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from selenium import webdriver
 
-from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
-from tests.e2e.test_page import ARTIFACTS, browser, log_in, texts_of  # noqa: F401
+from tests.e2e.conftest import ARTIFACTS, Backend, Studio, choices_result, label_of, log_in, wait_until
+from tests.e2e.test_page import texts_of
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -32,7 +32,7 @@ return [...document.querySelectorAll('textarea, input[type=text]')].map(e => e.v
 
 
 def test_the_annotator_sees_the_deciding_words_and_the_confidence(
-    browser: webdriver.Chrome,  # noqa: F811
+    browser: webdriver.Chrome,
     label_studio: Studio,
     backend: Backend,
     config: str,

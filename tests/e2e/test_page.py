@@ -2,53 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from bench.rig import ROOT
-from tests.e2e.conftest import Backend, Studio, label_of, wait_until
+from tests.e2e.conftest import ARTIFACTS, Backend, Studio, label_of, log_in, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-ARTIFACTS = ROOT / "artifacts"
-FLAGS = [
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,860",
-]
-
-
 CHECKED = "[class*=choices] input:checked"
 """Label Studio's own markup of a chosen choice."""
-
-
-@pytest.fixture
-def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not (chromium and driver):
-        pytest.skip("chromium and chromedriver are not installed (Debian: chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
-        options.add_argument(flag)
-    chrome = webdriver.Chrome(options=options, service=Service(driver, log_output=os.devnull))
-    yield chrome
-    chrome.quit()
 
 
 def test_the_annotator_sees_the_preselected_choice(
@@ -79,11 +44,3 @@ def texts_of(browser: webdriver.Chrome, selector: str, of: str = ".") -> list[st
         return [element.find_element(By.XPATH, of).text for element in found]
 
     return WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException]).until(read)
-
-
-def log_in(browser: webdriver.Chrome, studio: Studio) -> None:
-    browser.get(f"{studio.server.url}/user/login/")
-    browser.find_element(By.NAME, "email").send_keys(studio.server.username)
-    browser.find_element(By.NAME, "password").send_keys(studio.server.password)
-    browser.find_element(By.CSS_SELECTOR, "form button[type=submit], form [type=submit]").click()
-    WebDriverWait(browser, 30).until(lambda page: "/login" not in page.current_url)
