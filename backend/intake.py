@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from backend.connect import SAMPLING
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
 from backend.labelstudio.config import parse_label_config
@@ -43,9 +44,18 @@ def take_event(services: Services, event: events.Event) -> Reply:
         services.background.note_missed(event.project or None, f"{event.action} came without its payload")
         return {"status": "ignored", "reason": "the payload is missing; a reconciliation was asked for"}
     if isinstance(event, events.ProjectUpdated):
-        services.stores.steering.look_again(event.project)  # its task sampling may be another one
+        _note_sampling(services, event)
         return {"status": "ok"}
     return {"status": "ignored"}
+
+
+def _note_sampling(services: Services, event: events.ProjectUpdated) -> None:
+    """Whoever chooses another task sampling switches the steering off at once, blind tasks included."""
+    steering = services.stores.steering
+    if event.sampling not in (None, SAMPLING) and event.project in steering.steered():
+        steering.switch(event.project, f"the project's task sampling is not {SAMPLING}")
+    elif event.sampling in (None, SAMPLING):
+        steering.look_again(event.project)
 
 
 def remember_config(services: Services, project: int, config: str | None) -> None:

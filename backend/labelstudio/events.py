@@ -61,7 +61,10 @@ class TasksCreated(Event):
 
 @dataclass(frozen=True)
 class ProjectUpdated(Event):
-    """A project setting changed, maybe the label config: `label_config` is the new one."""
+    """A project setting changed, maybe the label config: `label_config` is the new one. `sampling`: how tasks are
+    handed out, None when that is not said."""
+
+    sampling: str | None = None
 
 
 @dataclass(frozen=True)
@@ -172,7 +175,9 @@ def _tasks_created(action: str, project: int, config: str | None, body: Object) 
 
 
 def _project_updated(action: str, project: int, config: str | None, body: Object) -> Event:
-    return ProjectUpdated(action, project, config)
+    described = body.get("project")
+    sampling = described.get("sampling") if isinstance(described, Mapping) else None
+    return ProjectUpdated(action, project, config, sampling if isinstance(sampling, str) else None)
 
 
 def _start_training(action: str, project: int, config: str | None, body: Object) -> Event:

@@ -79,8 +79,10 @@ class SteeringStore:
 
     @guarded
     def look_again(self, project: int) -> None:
-        """Something changed: whether the project is steered is to be found out anew."""
-        self._redis.hdel(project_key(project, "queue"), "off_at")
+        """Something changed: a project that is not steered is planned anew, and then looked at."""
+        key = project_key(project, "queue")
+        if self._redis.hdel(key, "off_at"):
+            self._redis.hdel(key, "planned_at", "at")
 
     @guarded
     def compare(self, project: int, shown: str) -> None:

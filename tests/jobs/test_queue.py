@@ -333,6 +333,13 @@ def test_predict_declines_blind_tasks_of_a_steered_project(
         assert time.monotonic() < deadline, "the web process has not noticed"
         time.sleep(0.1)
     assert declined() == {task for task in range(1, 101) if is_blind(PROJECT, task, 0.05)} != set()
+    project = {"id": PROJECT, "sampling": "Sequential sampling"}
+    assert client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project}).status_code == 200
+    assert context.stores.steering.steered() == set(), "switched off where people expect it"
+    assert "off_at" in context.stores.steering.state(PROJECT)
+    project["sampling"] = "Uncertainty sampling"
+    client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project})
+    assert not {"off_at", "planned_at"} & set(context.stores.steering.state(PROJECT)), "planned again at once"
     assert "declined_total" in client.get("/metrics").get_data(as_text=True)
 
 
