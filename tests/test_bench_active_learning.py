@@ -11,7 +11,7 @@ import pytest
 
 from backend.settings import current_settings, load_settings
 from backend.simulation import Workplace
-from bench.active_learning import labels_needed, main, summarise, verdicts, without_names
+from bench.active_learning import bars, labels_needed, main, summarise, without_names
 from bench.queue_replay import Course, QueueReplay
 from model.acquisition import DEFAULT_STRATEGY
 from model.batch import is_blind, is_explored
@@ -47,7 +47,12 @@ def test_the_default_is_judged_against_random_on_the_same_seeds() -> None:
     assert by_name["easy", "badge"]["to 90%"] == "more" and by_name["easy", "badge"]["seeds"] == 1, (
         "one is not finished"
     )
-    assert verdicts(table) == ["easy: 3.00 times random's labels", "easy: 3.00 times random's labels"]
+    judged = [(row["set"], row["to"], row["of_random"], row["met"]) for row in bars(table)]
+    third = 0.333
+    assert judged == [
+        *[("banking77", "90%", third, True), ("banking77", "95%", third, True), ("banking77", "either", third, True)],
+        *[("easy", "90%", 3.0, False), ("easy", "95%", 3.0, False)],
+    ]
 
 
 @pytest.fixture
