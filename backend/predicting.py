@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.services import Services
-from backend.store.prediction_runs import COUNTS, OVER, Shard, is_over
+from backend.store.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
 
 def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:
@@ -60,6 +60,7 @@ def sum_up(
         "asked_at": began,
         "ended_at": record.get("ended_at"),
         **counts,
+        "seconds": {name: round(sum(shard["seconds"][name] for shard in shards.values()), 1) for name in STEPS},
         "step": seen,
         "of": whole,
         "seconds_left": None if left is None else round(left, 1),

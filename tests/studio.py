@@ -82,6 +82,7 @@ class Studio(ThreadingHTTPServer):
         versions = ",".join(sorted(set(self.versions_of(task))))
         predictions = [row for row in self.predictions if row["task"] == task]
         described = {"id": task, "data": {"text": self.tasks[task]}, "predictions": predictions}
+        described["total_annotations"] = int(task in self.labelled)
         return {**described, "predictions_model_versions": versions}
 
     def _store(self, rows: list[dict[str, Any]]) -> tuple[int, Any]:

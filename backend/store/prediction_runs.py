@@ -38,6 +38,9 @@ COUNTS = ("seen", "written", "present", "declined", "dropped")
 """Of a shard's tasks: looked at; predicted; predicted before by this version; declined by /predict (unreadable, unsure,
 blind); dropped by Label Studio as unfit for its label config."""
 
+STEPS = ("listing", "asking", "writing")
+"""What takes time: Label Studio's list, the web process's answers, Label Studio's import."""
+
 _IS_OVER = """
 local over = {['"done"'] = true, ['"failed"'] = true, ['"cancelled"'] = true}
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -70,8 +73,8 @@ return 1
 """
 
 Shard = dict[str, Any]
-"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, COUNTS, `attempts`
-in a row that ended nobody knows how, `done`, `failed` (why, "" when it has not)."""
+"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, COUNTS, `seconds`
+of STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, "" when it has not)."""
 
 
 class PredictionRunStore:
@@ -185,7 +188,7 @@ class PredictionRunStore:
 
 def new_shard(first: int, last: int | None) -> Shard:
     """A shard that nobody has begun."""
-    counts = dict.fromkeys(COUNTS, 0)
+    counts: Shard = {**dict.fromkeys(COUNTS, 0), "seconds": dict.fromkeys(STEPS, 0.0)}
     return {"first": first, "last": last, "cursor": first - 1, **counts, "attempts": 0, "done": False, "failed": ""}
 
 

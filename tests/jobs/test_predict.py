@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -149,10 +150,14 @@ def client_answer(web: Any, tasks: list[int]) -> list[Any]:
     return list(create_app(web).test_client().post("/predict", json=body).get_json()["results"])
 
 
-def test_labelled_tasks_come_along_when_asked_for(context: Any, studio: Studio, web: Any) -> None:
+def test_labelled_tasks_come_along_when_asked_for_and_stay_out_of_the_pool(
+    context: Any, studio: Studio, web: Any
+) -> None:
     ask(context, labelled=True)
     work_off(context.settings)
     assert predicted(studio) == Counter(set(TASKS))
+    pool = context.stores.projects.pool
+    wait_until(lambda: set(pool(PROJECT)) == WANTED)
 
 
 @pytest.mark.parametrize("step", ["predict.before_write", "predict.after_write", "predict.begin"])
@@ -261,18 +266,16 @@ def test_each_portion_is_written_under_the_version_that_answered_it(
     letters.add(24)
     refit(PROJECT)
     live = context.stores.versions.live(PROJECT)
-    wait_for(web, live)
+    wait_until(lambda: bool(web.registry.version_of(PROJECT) == live))
     work_off(context.settings)
     versions = Counter(row["model_version"] for row in studio.predictions)
     assert state(context) == "done" and predicted(studio) == Counter(WANTED)
     assert set(versions) == {"v0", live} and version_order(live) > version_order("v0")
 
 
-def wait_for(web: Any, version: str) -> None:
-    import time
-
+def wait_until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 30
-    while web.registry.version_of(PROJECT) != version:
+    while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
 
