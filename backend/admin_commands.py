@@ -190,10 +190,13 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+    from backend.advice import tell_advice
     from backend.queue_report import tell_queue
     from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
+        click.echo(line)
+    for line in tell_advice(entry.get("advice") or {}):
         click.echo(line)
     for control, people in (entry.get("annotators") or {}).items():
         click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")

@@ -6,7 +6,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from backend.api import admin, audit, explaining, labelstudio, operations, predicting, suspects
+from backend.api import admin, advice, audit, explaining, labelstudio, operations, predicting, suspects
 from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
@@ -21,7 +21,7 @@ def create_app(services: Services) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # `//health` leads nowhere: a redirect would be one more way in
     app.extensions["understudy"] = services
-    for module in (labelstudio, operations, admin, audit, explaining, suspects, predicting):
+    for module in (labelstudio, operations, admin, advice, audit, explaining, suspects, predicting):
         app.register_blueprint(module.blueprint)
     _handle_requests(app, services)
     handle_errors(app, services)

@@ -75,6 +75,9 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     ),
     "Kept": _object({"live": TEXT, "pinned": MAYBE, "versions": _list(ANY), "history": _list(ANY)}),
     "Curve": _object({"curve": ANY, "recent": ANY}),
+    "Advice": _object({"controls": ANY, "stability": {**ANY, "nullable": True}}),
+    "Turn": _object({"accuracy": NUMBER, "control": TEXT, "confidences": ANY}),
+    "Dial": _object({"target": NUMBER, "threshold": {**NUMBER, "nullable": True}, "count": NUMBER, "reason": TEXT}),
     "Suspects": _object({"suspects": _list(ANY), "found": NUMBER, "searched": ANY}),
     "Explained": _object(
         {"task": _named("PathId"), "version": TEXT, "control": TEXT, "label": {}, "words": _list(ANY)}
@@ -110,6 +113,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /admin/projects/<project>/examples": Operation("Stored annotations.", "Examples", errors=_PROJECT),
     "GET /admin/projects/<project>/versions": Operation("Kept versions.", "Kept", errors=_PROJECT),
     "GET /admin/projects/<project>/curve": Operation("The learning curve.", "Curve", errors=_PROJECT),
+    "GET /admin/projects/<project>/advice": Operation("When to stop, what to accept.", "Advice", errors=_PROJECT),
+    "POST /admin/projects/<project>/dial": Operation("The auto-accept dial.", "Dial", "Turn", errors=_PROJECT),
     "GET /admin/projects/<project>/suspects": Operation(
         "Labels that are probably wrong.", "Suspects", errors=_PROJECT, query=("control", "limit")
     ),

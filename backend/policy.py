@@ -66,6 +66,8 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/projects/<project>/examples": _ADMIN,
     "GET /admin/projects/<project>/versions": _ADMIN,
     "GET /admin/projects/<project>/curve": _ADMIN,
+    "GET /admin/projects/<project>/advice": _ADMIN,
+    "POST /admin/projects/<project>/dial": _ADMIN,
     "GET /admin/projects/<project>/suspects": _ADMIN,
     "GET /admin/projects/<project>/relabel": _ADMIN,
     "GET /admin/projects/<project>/explain": Policy(Caller.ADMIN, per_minute=120),  # up to a second of CPU each

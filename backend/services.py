@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from backend.advice import Advisor
 from backend.background import Background
 from backend.metrics import Metrics
 from backend.recent_configs import RecentConfigs
@@ -37,6 +38,7 @@ class Services:
     admission: Admission
     highlighter: Highlighter = field(default_factory=Highlighter)
     configs: RecentConfigs = field(default_factory=RecentConfigs)
+    advisor: Advisor = field(default_factory=Advisor)
 
     def stop(self) -> None:
         """End all threads."""

@@ -55,7 +55,7 @@ def draw_rows(
                 "confidence": float(confidence),
                 "correct": bool(right),
                 "blind": kind == 0,
-                "explored": kind == 1,
+                "explore": kind == 1,
             }
             for confidence, right, kind in zip(trajectory.confidences[stage, rows], agreed, kind, strict=True)
         ]

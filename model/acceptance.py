@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
-Floats = NDArray[np.floating]
+Floats = NDArray[Any]
 
 RISK = 0.05
 """How often the accuracy of what is accepted may miss its target."""
@@ -63,7 +64,7 @@ def choose_rows(rows: Sequence[Mapping[str, Any]], control: str, labels: int) ->
     Rows that a strategy chose are no easier at equal confidence, and less confident among those over a threshold: with
     them the dial promises less than it could, not more."""
     alike = [row for row in rows if row["control"] == control and row.get("labels", 0) >= LEAST_LABELS * labels]
-    drawn = [row for row in alike if row.get("blind") or row.get("explored")]
+    drawn = [row for row in alike if row.get("blind") or row.get("explore")]
     return drawn if len(drawn) >= ENOUGH_DRAWN else alike
 
 
@@ -96,23 +97,40 @@ def finite_p_value(errors: int, tests: int, count: int, target: float) -> float:
     """How likely so few errors in the tests are, were fewer than `target` of the `count` accepted answers right.
 
     Tests and accepted answers are shuffled alike, so the tests' errors are hypergeometric among all errors."""
-    from scipy.stats import hypergeom
+    return float(_p_values(errors, np.array([tests]), np.array([count]), target)[0])
 
-    too_many = math.floor((1 - target) * count + 1e-9) + 1
-    if too_many > count:
-        return 0.0 if count else 1.0
-    return float(hypergeom.cdf(errors, tests + count, errors + too_many, tests))
+
+def _p_values(errors: int, tests: Floats, counts: Floats, target: float) -> Floats:
+    """The same for several sizes at once [n]."""
+    too_many = np.floor((1 - target) * counts + 1e-9) + 1
+    p = chance_of_few(errors, tests + counts, errors + too_many, tests)
+    return np.where(counts == 0, 1.0, np.where(too_many > counts, 0.0, p))
+
+
+def chance_of_few(errors: int, total: Floats, wrong: Floats, tests: Floats) -> Floats:
+    """Hypergeometric P(at most `errors` wrong ones in `tests` drawn of `total`, `wrong` of which are wrong) [n].
+
+    scipy.stats has it, but its import alone takes a second of whoever asks for advice."""
+    drawn = np.arange(errors + 1)[:, None]
+    with np.errstate(invalid="ignore"):
+        logs = _choose(wrong, drawn) + _choose(total - wrong, tests - drawn) - _choose(total, tests)
+    return np.minimum(np.exp(logs).sum(0), 1.0)
+
+
+def _choose(n: Floats, k: Floats) -> Floats:
+    """Log of the binomial coefficient; -inf where there is none."""
+    possible = (k >= 0) & (k <= n)
+    n, k = np.where(possible, n, 0), np.where(possible, k, 0)
+    return np.where(possible, gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1), -np.inf)
 
 
 def finite_lower_bound(errors: int, tests: int, count: int) -> float:
     """Share of the `count` accepted answers that are right, with 1 - RISK confidence: inverts `finite_p_value`."""
-    from scipy.stats import hypergeom
-
     low, high = 0, count  # wrong ones: more than `low` are not refuted
     while low < high:
-        middle = (low + high) // 2
-        refuted = middle + 1 <= count and hypergeom.cdf(errors, tests + count, errors + middle + 1, tests) <= RISK
-        low, high = (low, middle) if refuted else (middle + 1, high)
+        wrong = (low + high) // 2
+        chance = chance_of_few(errors, np.array([tests + count]), np.array([errors + wrong + 1]), np.array([tests]))
+        low, high = (low, wrong) if wrong < count and chance[0] <= RISK else (wrong + 1, high)
     return 1 - low / count if count else 0.0
 
 
@@ -132,14 +150,12 @@ def _sequence(score: Floats, pool: Floats, target: float, spare: int) -> list[in
     if not len(pool):
         return []
     last = len(score)
-    places = [place for place in range(1, last + 1) if place == last or score[place] < score[place - 1]]
+    places = np.flatnonzero(np.append(score[1:] < score[:-1], True)) + 1 if last else np.zeros(0, dtype=int)
+    counts = np.searchsorted(-pool, -score[places - 1], side="right")
     chosen: list[int] = []
-    for place in places:
-        count = _count_from(pool, float(score[place - 1]))
-        if not count or finite_p_value(spare, place, count, target) > RISK:
-            continue
+    for place in places[_p_values(spare, places, counts, target) <= RISK]:
         if not chosen or place >= STEP * chosen[-1] or place == last:
-            chosen.append(place)
+            chosen.append(int(place))
     return chosen
 
 

@@ -32,13 +32,13 @@ STEPS = 12
 
 def kind_of(row: Mapping[str, Any]) -> int:
     """What a test-then-train row was: blind, explored or chosen."""
-    return BLIND if row.get("blind") else EXPLORED if row.get("explored") else CHOSEN
+    return BLIND if row.get("blind") else EXPLORED if row.get("explore") else CHOSEN
 
 
 def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
     """rate with its 95 % interval, and the counts blind, shown, and of disagreements blind_wrong, shown_wrong.
 
-    Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explored`. None with fewer than
+    Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explore`. None with fewer than
     LEAST_BLIND blind or LEAST_SHOWN shown ones."""
     kinds = np.array([kind_of(row) for row in rows], dtype=int)
     blind = int((kinds == BLIND).sum())

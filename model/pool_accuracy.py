@@ -8,7 +8,7 @@ answered the labelled ones meant what today's means (so the first versions are l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ Floats = NDArray[np.floating]
 BINS = 50
 """Of the pool's confidences, equally wide."""
 
+QUANTILES = 201
+
 LEAST_ROWS = 30
 GROUP_ROWS = 10
 """Rows of a group of neighbouring bins, and at most GROUPS groups."""
@@ -27,10 +29,21 @@ RESAMPLES = 1000
 
 
 def summarise_pool(confidences: Floats) -> dict[str, Any]:
-    """What is kept of the pool's confidences [n]: their number, mean and histogram."""
+    """What is kept of the pool's confidences [n]: number, mean, histogram, and QUANTILES quantiles evenly spaced."""
     counts = np.bincount(_bin(confidences), minlength=BINS)
     mean = float(confidences.mean()) if len(confidences) else 0.0
-    return {"n": len(confidences), "mean": round(mean, 5), "counts": counts.tolist()}
+    places = np.linspace(0, 1, QUANTILES)
+    spread = np.quantile(confidences, places).round(4).tolist() if len(confidences) else []
+    return {"n": len(confidences), "mean": round(mean, 5), "counts": counts.tolist(), "quantiles": spread}
+
+
+def pool_confidences(pool: Mapping[str, Any]) -> Floats:
+    """The `n` confidences that a summary stands for, ascending; of an earlier release's, the middles of its bins."""
+    count = int(pool.get("n") or 0)
+    if pool.get("quantiles"):
+        spread = np.asarray(pool["quantiles"], dtype=float)
+        return np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(spread)), spread)
+    return np.repeat((np.arange(BINS) + 0.5) / BINS, np.asarray(pool.get("counts") or [0] * BINS, dtype=int))
 
 
 def estimate_accuracy(

@@ -32,8 +32,10 @@ def projects() -> Response:
 
 @blueprint.get("/projects/<project>")
 def project(project: int) -> Response:
-    """One project: live version, examples, pending, labels, held-out metrics, running job, what is off."""
-    return reply(describe_project(services(), require_project(services(), project)))
+    """One project: live version, examples, pending, labels, held-out metrics, advice, running job, what is off."""
+    known = require_project(services(), project)
+    advice = services().advisor.advise(services().stores, known)
+    return reply({**describe_project(services(), known), "advice": advice})
 
 
 @blueprint.get("/projects/<project>/examples")

@@ -13,6 +13,9 @@ KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""
 
 
+SURVEYS = 200
+"""Past surveys kept per project: one for every tenth more labels, so these are all of them."""
+
 BATCH = 500
 """Tasks asked for in one transaction: Redis answers nobody else meanwhile."""
 
@@ -88,10 +91,23 @@ class EvidenceStore:
 
     @guarded
     def save_survey(self, project: int, survey: Mapping[str, Any]) -> None:
-        """What the live version said to the unlabelled pool."""
-        self._redis.set(project_key(project, "survey"), json.dumps(dict(survey)))
+        """What the live version said to the unlabelled pool; its means join those of earlier ones, for the forecast."""
+        means = {
+            name: {"n": pool.get("n", 0), "mean": pool.get("mean", 0.0)} for name, pool in survey["controls"].items()
+        }
+        past = {"labels": survey.get("labels", 0), "controls": means}
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.set(project_key(project, "survey"), json.dumps(dict(survey)))
+        pipeline.rpush(project_key(project, "surveys"), json.dumps(past, separators=(",", ":")))
+        pipeline.ltrim(project_key(project, "surveys"), -SURVEYS, -1)
+        pipeline.execute()
 
     @guarded
     def survey(self, project: int) -> dict[str, Any]:
         """The last survey: version, labels, and of each control what `summarise_pool` keeps; {} before the first."""
         return json.loads(self._redis.get(project_key(project, "survey")) or "{}")
+
+    @guarded
+    def surveys(self, project: int) -> list[dict[str, Any]]:
+        """The last SURVEYS, oldest first: labels, and of each control n and mean of the confidences."""
+        return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]

@@ -6,9 +6,16 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from scipy.stats import beta
+from scipy.stats import beta, hypergeom
 
-from model.acceptance import choose_rows, find_threshold, finite_lower_bound, finite_p_value, tests_needed
+from model.acceptance import (
+    chance_of_few,
+    choose_rows,
+    find_threshold,
+    finite_lower_bound,
+    finite_p_value,
+    tests_needed,
+)
 
 tests_needed.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
@@ -18,6 +25,15 @@ def test_the_p_value_is_a_count_of_shuffles() -> None:
     places = list(combinations(range(10), 4))
     few = sum(sum(place < 4 for place in chosen) <= 1 for chosen in places)
     assert finite_p_value(1, 4, 6, target=0.6) == pytest.approx(few / len(places))
+
+
+@pytest.mark.parametrize("errors", [0, 1, 7])
+def test_the_chance_of_few_errors_is_that_of_scipy(errors: int) -> None:
+    random = np.random.default_rng(errors)
+    total = random.integers(20, 3000, 200)
+    wrong, tests = (random.integers(0, total) for _ in range(2))
+    ours = chance_of_few(errors, total, wrong, tests)
+    assert ours == pytest.approx(hypergeom.cdf(errors, total, wrong, tests), abs=1e-9)
 
 
 def test_for_endless_pools_the_bound_is_clopper_pearsons() -> None:
@@ -34,7 +50,7 @@ def test_the_bound_and_the_p_value_tell_the_same() -> None:
 def test_the_promise_is_kept_in_nineteen_of_twenty_draws(target: float) -> None:
     """Confidence is over-sure by ten points: the dial must not believe it."""
     random, kept, found = np.random.default_rng(3), 0, 0
-    for _ in range(300):
+    for _ in range(150):
         confidence = random.beta(1, 0.2, 1500)
         right = random.random(1500) < np.where(confidence < 0.97, confidence - 0.1, 0.99)
         dial = find_threshold(confidence[:500], right[:500], confidence[500:], target)
@@ -45,8 +61,8 @@ def test_the_promise_is_kept_in_nineteen_of_twenty_draws(target: float) -> None:
         accepted = confidence[500:] >= dial.threshold
         assert dial.count == accepted.sum() and dial.lower_bound >= target - 1 / dial.count
         kept += bool(right[500:][accepted].mean() >= target)
-    assert kept >= 0.95 * 300
-    assert found > 150, "a dial that never accepts keeps every promise"
+    assert kept >= 0.95 * 150
+    assert found > 75, "a dial that never accepts keeps every promise"
 
 
 def test_without_tests_it_says_how_many_are_missing() -> None:

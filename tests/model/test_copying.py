@@ -20,7 +20,7 @@ def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -
     is_blind = kind < blind
     agreed = right | (~is_blind & (random.random(count) < rate))
     return [
-        {"confidence": float(c), "correct": bool(a), "blind": bool(b), "explored": bool(blind <= k < 2 * blind)}
+        {"confidence": float(c), "correct": bool(a), "blind": bool(b), "explore": bool(blind <= k < 2 * blind)}
         for c, a, b, k in zip(confidence, agreed, is_blind, kind, strict=True)
     ]
 

@@ -1,0 +1,187 @@
+"""When to stop, what may be accepted unseen, and how much annotators copy: worked out on demand from the evidence.
+
+Only numpy and scipy are needed, so that the web process can say it; what was worked out is kept until there is news.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from backend.errors import BadRequest
+from backend.store.stores import Stores
+
+Row = Mapping[str, Any]
+
+GAINS = (0.01, 0.02, 0.05)
+TARGETS = (0.9, 0.95, 0.98)
+MOST_CLASSES = 10
+"""Scarce classes that are named, the scarcest first."""
+
+MOST_TASKS = 5_000_000
+"""Of one dial: 40 MB."""
+
+COPYING_PER_CENT = 50
+"""Width of the copying rate's interval, in points, above which the rate is not told."""
+
+
+class Advisor:
+    """Keeps each project's last advice, for as long as evidence, survey and counts stay as they are."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._lock = threading.Lock()
+
+    def advise(self, stores: Stores, project: int) -> dict[str, Any]:
+        """`controls`: control -> forecast, classes, dial and copying, each only where something can be said; and
+        `stability`: agreement of consecutive plans."""
+        rows, surveys = stores.evidence.rows(project), stores.evidence.surveys(project)
+        survey, counts = stores.evidence.survey(project), stores.projects.summary(project).get("labels", {})
+        agreements = stores.steering.state(project).get("agreements") or []
+        state = (len(rows), rows[-1].get("at") if rows else None, len(surveys), survey, counts, agreements)
+        with self._lock:
+            known = self._kept.get(project)
+        if known is not None and known[0] == state:
+            return known[1]
+        names = sorted({*(str(row["control"]) for row in rows), *counts})
+        controls = {name: advise_control(name, rows, surveys, survey, counts.get(name, {})) for name in names}
+        advice = {"controls": controls, "stability": describe_stability(agreements)}
+        with self._lock:
+            self._kept[project] = state, advice
+        return advice
+
+
+def advise_control(
+    name: str, rows: Sequence[Row], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
+) -> dict[str, Any]:
+    """What can be said of one control."""
+    from model.copying import estimate_copying
+    from model.forecast import needs_of_classes
+
+    pool = dict((survey.get("controls") or {}).get(name) or {})
+    needs = list(needs_of_classes(counts).items())
+    return {
+        "forecast": _forecast(name, rows, surveys),
+        "classes": dict(needs[:MOST_CLASSES]),
+        "scarce": len(needs),
+        "dial": _dials(name, rows, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
+        "copying": estimate_copying([row for row in rows if row["control"] == name]),
+    }
+
+
+def turn_dial(rows: Sequence[Row], name: str, labels: int, pool: Sequence[float], target: float) -> dict[str, Any]:
+    """The auto-accept dial of one control, for confidences of the live version."""
+    from model.acceptance import choose_rows, find_threshold
+
+    tests = choose_rows(rows, name, labels)
+    told, right = [float(row["confidence"]) for row in tests], [bool(row["correct"]) for row in tests]
+    return find_threshold(told, right, pool, target).to_json()
+
+
+def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The dial for `accuracy` and the pool given as `confidences` (confidence -> how many). Raises BadRequest."""
+    import numpy as np
+
+    target, given, name = body.get("accuracy"), body.get("confidences"), body.get("control")
+    if not isinstance(target, float) or not 0.5 <= target < 1:
+        raise BadRequest("accuracy: a number from 0.5 to below 1 is needed", field="accuracy")
+    if not isinstance(given, Mapping) or not isinstance(name, str):
+        raise BadRequest("confidences: an object, and control: a name, are needed", field="confidences")
+    try:
+        sizes = [int(count) for count in given.values()]
+        if not 0 <= sum(sizes) <= MOST_TASKS:
+            raise ValueError(f"more than {MOST_TASKS} tasks")
+        pool = np.nan_to_num(np.repeat([float(key) for key in given], sizes))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise BadRequest("confidences: numbers and how many of each are needed", field="confidences") from error
+    labels = sum(int(count) for count in stores.projects.summary(project).get("labels", {}).get(name, {}).values())
+    return turn_dial(stores.evidence.rows(project), name, labels, pool.tolist(), target)
+
+
+def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
+    """The last agreements and whether they say that nothing changes any more; None before the second plan."""
+    from model.agreement import are_settled
+
+    if not agreements:
+        return None
+    kappas = [float(found["kappa"]) for found in agreements]
+    last = agreements[-1]
+    return {"kappas": kappas, "changed": last["changed"], "n": last["n"], "settled": are_settled(kappas)}
+
+
+def _forecast(name: str, rows: Sequence[Row], surveys: Sequence[Row]) -> dict[str, Any] | None:
+    from model.forecast import fit_forecast, stages_of
+
+    means = [
+        {"labels": survey["labels"], "confidence": survey["controls"][name]["mean"]}
+        for survey in surveys
+        if survey["controls"].get(name, {}).get("n")
+    ]
+    found = fit_forecast(stages_of(sorted(means, key=lambda item: float(item["labels"])), rows, name))
+    if found is None:
+        return None
+    facts = {"labels": round(found.labels), "accuracy": round(found.level, 4), "sd": round(found.level_sd, 4)}
+    return {**facts, "gains": [found.labels_to(gain) for gain in GAINS]}
+
+
+def _dials(name: str, rows: Sequence[Row], pool: Row, labels: int) -> list[dict[str, Any]]:
+    from model.pool_accuracy import pool_confidences
+
+    confidences = pool_confidences(pool).tolist()
+    return [turn_dial(rows, name, labels, confidences, target) for target in TARGETS]
+
+
+def tell_advice(advice: Mapping[str, Any]) -> list[str]:
+    """For a terminal: a line per thing that can be said."""
+    lines = []
+    for control, found in (advice.get("controls") or {}).items():
+        told = [_tell_forecast(found.get("forecast")), _tell_classes(found), *map(_tell_dial, found.get("dial") or ())]
+        lines += [f"{control}: {line}" for line in [*told, _tell_copying(found.get("copying"))] if line]
+    if stability := advice.get("stability"):
+        settled = "; the answers have settled" if stability["settled"] else ""
+        lines.append(
+            f"since the plan before, {stability['changed']} of {stability['n']} answers changed "
+            f"(kappa {stability['kappas'][-1]:.3f}){settled}"
+        )
+    return lines
+
+
+def _tell_forecast(forecast: Row | None) -> str:
+    if not forecast:
+        return ""
+    now, parts = int(forecast["labels"]), []
+    for gain in forecast["gains"]:
+        low, high = gain["low"], gain["high"]
+        if gain["median"] is None:
+            parts.append(f"more than {gain['beyond'] - now} for +{gain['gain'] * 100:.0f}")
+            continue
+        upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
+        parts.append(f"about {gain['median'] - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
+    return f"{forecast['accuracy']:.2f} on unlabelled tasks now; more labels needed: {', '.join(parts)} points"
+
+
+def _tell_classes(found: Row) -> str:
+    if not found.get("classes"):
+        return ""
+    named = ", ".join(f"{label} needs {count}" for label, count in found["classes"].items())
+    rest = int(found.get("scarce", 0)) - len(found["classes"])
+    return f"scarce classes: {named}{f' and {rest} more classes' if rest > 0 else ''}"
+
+
+def _tell_dial(dial: Row) -> str:
+    if dial["threshold"] is None:
+        return f"accept at {dial['target']:.0%}: not yet ({dial['reason']})"
+    return (
+        f"accept at {dial['target']:.0%}: confidence {dial['threshold']:.2f} and up, {dial['share']:.0%} of the tasks, "
+        f"at least {dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)"
+    )
+
+
+def _tell_copying(copying: Row | None) -> str:
+    if not copying:
+        return ""
+    low, high = copying["interval"]
+    if 100 * (high - low) > COPYING_PER_CENT:
+        return f"copying of wrong pre-labels: not known yet ({copying['blind_wrong']} wrong answers on blind tasks)"
+    return f"{copying['rate']:.0%} ({low:.0%} to {high:.0%}) of wrong pre-labels are accepted by annotators"
