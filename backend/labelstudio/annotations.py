@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
+from backend.labelstudio.accepted import accepted_by
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, read_time
@@ -16,13 +17,13 @@ from model.spec import TaskSpec
 def to_record(
     spec: TaskSpec, annotation: Mapping[str, Any], task: Mapping[str, Any] | None, max_chars: int = 100_000
 ) -> ExampleRecord:
-    """The record of one annotation. Its targets are empty when it was skipped, answers nothing, or its text cannot be
-    read. Raises BadRequest naming an unusable id or time stamp."""
+    """The record of one annotation. Its targets are empty when it was skipped, answers nothing, was accepted unseen
+    (accepted.py), or its text cannot be read. Raises BadRequest naming an unusable id or time stamp."""
     number = annotation.get("task")
     if number is None and task is not None:
         number = task.get("id")
-    skipped = bool(annotation.get("was_cancelled"))
-    answers = {} if skipped else read_targets(spec, annotation.get("result"))
+    unseen = bool(annotation.get("was_cancelled") or accepted_by(annotation))
+    answers = {} if unseen else read_targets(spec, annotation.get("result"))
     texts, targets = _readable(spec, answers, (task or {}).get("data"), max_chars)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
