@@ -5,9 +5,10 @@
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
     python -m bench.active_learning --report R.jsonl [--out DIR]
 
-DIR holds one folder per set with train.csv and test.csv. `full`: accuracy of the product's head on all rows of the
-seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows are appended to
---results as they are measured; finished curves are not measured again, so the bench can be stopped and continued.
+DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
+all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
+are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
+continued.
 """
 
 from __future__ import annotations
