@@ -109,7 +109,11 @@ def _stretch(work: Context, walk: Walk) -> str:
             if time.monotonic() - began > STRETCH_SECONDS and not walk.shard["done"]:
                 return "goes on"
     except Interrupted as interruption:
+        walk.end_in_order()
         return str(interruption)
+    except Exception:
+        walk.end_in_order()
+        raise
     return "done"
 
 

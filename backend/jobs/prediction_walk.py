@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.predict_client import PORTION, PredictClient
@@ -56,6 +57,13 @@ class Walk:
         self.shard["attempts"] += 1
         self._save()
         return int(self.shard["attempts"])
+
+    def end_in_order(self) -> None:
+        """This attempt came to nothing, but its worker lives: only deaths count."""
+        with suppress(StoreUnavailable, Interrupted):
+            self._require_mine()
+            self.shard["attempts"] = 0
+            self._save()
 
     def give_up(self, why: str) -> str:
         """The shard has failed; the others go on."""
