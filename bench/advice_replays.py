@@ -73,7 +73,7 @@ def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]
 
 def judge_forecast(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
     """Labels to a gain, foreseen at every stage up to half of what was followed. What lies beyond the last label is
-    right when a number beyond it (over the factor) was told."""
+    right when a number beyond it (over the factor) was told, "more than N" when it is more (over the factor)."""
     labels, curve = true_curve(group)
     for gain in GAINS:
         near: list[bool] = []
@@ -86,7 +86,12 @@ def judge_forecast(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
                 random = np.random.default_rng([seed, stage])
                 for _ in range(replays):
                     told = _foresee(trajectory, int(stage), random).labels_to(gain)  # type: ignore[union-attr]
-                    median = told["median"] or told["beyond"]
+                    if told["median"] is None:  # "more than": right when it is, as far as was followed
+                        truth = int(reached[0]) if len(reached) else np.inf
+                        near.append(bool(truth >= told["beyond"] / FACTOR))
+                        held.append(bool(truth >= (told["low"] or told["beyond"])))
+                        continue
+                    median = told["median"]
                     if len(reached):
                         truth = int(reached[0])
                         near.append(1 / FACTOR <= median / truth <= FACTOR)
