@@ -190,10 +190,10 @@ def _rank(by_seed: dict[int, list[float]]) -> tuple[float, float]:
 
 
 def _ratio(own: float, other: float) -> float | None:
-    if own == other:
-        return 1.0
     if other == float("inf"):
         return None  # random never got there
+    if own == other:
+        return 1.0
     return round(own / other, 3) if other else float("inf")
 
 

@@ -44,6 +44,8 @@ def test_the_default_is_judged_against_random_on_the_same_seeds() -> None:
     table = summarise(rows)
     by_name = {(row["set"], row["strategy"]): row for row in table}
     assert by_name["banking77", DEFAULT_STRATEGY]["of random 90%"] == 0.333
+    lost = summarise([{"set": "x", "seed": 0, "full": 1.0}, *ended("x", "random", 0, *never)])
+    assert lost[0]["of random 90%"] is None, "nobody knows how many it would have needed"
     assert by_name["easy", "badge"]["to 90%"] == "more" and by_name["easy", "badge"]["seeds"] == 1, (
         "one is not finished"
     )
