@@ -20,7 +20,7 @@ from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.labelstudio.local_server import LabelStudioServer
 from bench.report import show
-from bench.rig import ROOT, Rig, choices_config, endless_rows, read_rows
+from bench.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
 IMPORTED = 5000
 """Tasks that are imported by one call."""
@@ -55,8 +55,19 @@ def measure(server: LabelStudioServer, tasks: int, share: float) -> list[dict[st
         chosen = [text for text, _ in itertools.islice(endless_rows(texts), tasks)]
         for start in range(0, tasks, IMPORTED):
             client.import_tasks(project, [{"data": {"text": text}} for text in chosen[start : start + IMPORTED]])
-        rig.post("/setup", {"project": f"{project}.1", "schema": config})
+        settle(rig, Project(rig, project, [], config))
         return [run(rig, project, name) for name in ("first run", "all there")]
+
+
+def settle(rig: Rig, project: Project) -> None:
+    """Until the texts are known and the version that they bring about is live: else it moves during the first run, and
+    the second one writes what was answered before."""
+    project.setup()
+    path = f"/projects/{project.number}"
+    rig.admin("POST", f"{path}/resync", {})
+    while "ok_at" not in rig.admin("GET", path)["last_sync"]:
+        time.sleep(0.2)
+    project.settle(quiet=5.0)
 
 
 def run(rig: Rig, project: int, name: str) -> dict[str, Any]:
