@@ -24,6 +24,7 @@ from model.halves import widen
 from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
 from model.spec import Control, Document, Kind, Text
+from model.thresholds import thresholds_of
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -134,7 +135,7 @@ class PoolEye:
                 several = several[:, rows]
         except RescoringError:  # a trained head, or a fine-tuned encoder that has not read all: by the feature cache
             answers = self._model.scores(name, texts)
-        threshold = float(str(self._model.rules(name).get("threshold", 0.5)))
+        threshold = thresholds_of(self._model.rules(name), self._model.labels(name))
         multilabel = control.kind is Kind.MULTIPLE
         return acquisition.Pool(answers, features, done, multilabel, threshold, members=several, shares=shares)
 
