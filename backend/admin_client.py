@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
@@ -73,6 +74,11 @@ class AdminClient:
     def relabels(self, project: int, limit: int) -> list[dict[str, Any]]:
         """Tasks to look at again, as predictions ready to be written."""
         return list(self._call("GET", f"/admin/projects/{project}/relabel?limit={limit}")["rows"])
+
+    def dial(self, project: int, accuracy: float, control: str, confidences: Mapping[str, int]) -> dict[str, Any]:
+        """The auto-accept dial for confidences (confidence -> tasks) of the version that answers now."""
+        body = {"accuracy": accuracy, "control": control, "confidences": dict(confidences)}
+        return self._call("POST", f"/admin/projects/{project}/dial", body)
 
     def audit(self, limit: int) -> list[dict[str, Any]]:
         """What admins did, newest first."""

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 
 import click
 
+from backend.accept_command import accept
 from backend.admin_commands import ADMIN_COMMANDS
 from backend.audit_command import audit
 from backend.backup_commands import BACKUP_COMMANDS
@@ -203,6 +204,7 @@ for command in (
     *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,
     *SUSPECT_COMMANDS,
+    accept,
     simulate,
     doctor,
     audit,

@@ -1,0 +1,117 @@
+"""`understudy accept`: sure answers to unlabelled tasks become annotations, marked, and can be taken back."""
+
+from __future__ import annotations
+
+import secrets
+from collections import Counter
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from backend.admin_commands import project_argument, with_api
+from backend.errors import BadRequest, SettingsError
+from backend.settings import Settings, current_settings
+
+if TYPE_CHECKING:
+    from backend.admin_client import AdminClient
+    from backend.labelstudio.accepting import AcceptingClient
+
+LOT = 200
+"""Tasks that are asked for, and annotated, at a time."""
+
+VERSION = "understudy-accept-"
+
+
+@click.command()
+@project_argument
+@click.option("--accuracy", type=click.FloatRange(0.5, 1, max_open=True), help="Of what is accepted; such as 0.98.")
+@click.option("--write", is_flag=True, help="Annotate the sure tasks in Label Studio; without it nothing is changed.")
+@click.option("--undo", is_flag=True, help="Delete what was accepted, but for what a person has changed since.")
+@with_api
+def accept(api: AdminClient, project: int, accuracy: float | None, write: bool, undo: bool) -> None:
+    """Let sure answers stand as annotations: says which, and with --write makes them."""
+    from backend.labelstudio.accepting import AcceptingClient
+
+    settings = current_settings()
+    key = settings.label_studio_api_key.get_secret_value()
+    if not (settings.label_studio_url and key):
+        raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: tasks are read from Label Studio")
+    if undo == (accuracy is not None) or (undo and write):
+        raise BadRequest("give --accuracy 0.98 [--write], or --undo")
+    with AcceptingClient(settings.label_studio_url, key) as studio:
+        if undo:
+            _undo(studio, project)
+        else:
+            _accept(api, studio, settings, project, float(accuracy or 0), write)
+
+
+def _undo(studio: AcceptingClient, project: int) -> None:
+    marked = list(studio.accepted(project))
+    for annotation in marked:
+        studio.delete_annotation(annotation)
+    click.echo(f"{len(marked)} accepted annotations deleted")
+
+
+def _accept(
+    api: AdminClient, studio: AcceptingClient, settings: Settings, project: int, accuracy: float, write: bool
+) -> None:
+    control = _only_control(studio, project)
+    answers = _ask(studio, settings, api.url, project)
+    counts = Counter(f"{answer['score']:.4f}" for answer in answers)
+    dial = api.dial(project, accuracy, control, counts)
+    if dial["threshold"] is None:
+        click.echo(f"No confidence reaches {accuracy:.1%}: {dial['reason']}.")
+        return
+    sure = [answer for answer in answers if round(answer["score"], 4) >= dial["threshold"]]
+    click.echo(
+        f"Confidence {dial['threshold']:.4f} and up: {len(sure)} of {len(answers)} unlabelled tasks, at least "
+        f"{dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)."
+    )
+    if not write:
+        click.echo("Nothing was changed; --write annotates them.")
+        return
+    run = secrets.token_hex(4)
+    made = sum(_write(studio, project, sure[start : start + LOT], run) for start in range(0, len(sure), LOT))
+    click.echo(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
+
+
+def _only_control(studio: AcceptingClient, project: int) -> str:
+    """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
+    from backend.labelstudio.config import parse_label_config
+
+    controls = parse_label_config(str(studio.project(project).get("label_config") or "")).controls
+    if len(controls) != 1:
+        raise BadRequest(f"project {project} has {len(controls)} controls that are learned; accept needs exactly one")
+    return controls[0].name
+
+
+def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) -> list[dict[str, Any]]:
+    """task, score and result of each unlabelled task that is answered; blind tasks are declined, and left out here as
+    well. Tasks that somebody skipped or has a draft of are theirs."""
+    from backend.predict_client import PredictClient
+    from model.batch import is_blind
+
+    found: list[dict[str, Any]] = []
+    last = 0
+    with PredictClient(settings, url) as asker:
+        while tasks := studio.page_of_tasks(project, last, most=LOT, labelled=False):
+            last = int(tasks[-1]["id"])
+            free = [task for task in tasks if not _is_taken(task)]
+            free = [task for task in free if not is_blind(project, int(task["id"]), settings.queue_blind_share)]
+            items, _ = asker.predict(project, [{"id": task["id"], "data": task["data"]} for task in free])
+            for task, item in zip(free, items, strict=True):
+                if isinstance(item, Mapping) and item.get("result"):
+                    found.append({"task": int(task["id"]), "score": float(item["score"]), "result": item["result"]})
+    return found
+
+
+def _is_taken(task: Mapping[str, Any]) -> bool:
+    return bool(task.get("drafts") or task.get("cancelled_annotations") or task.get("total_annotations"))
+
+
+def _write(studio: AcceptingClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
+    from backend.labelstudio.accepted import mark_result
+
+    rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
+    return studio.annotate_from(project, rows, VERSION + run)

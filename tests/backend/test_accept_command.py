@@ -1,0 +1,103 @@
+"""`understudy accept`: which tasks are asked about, what is said, and that nothing is written unasked."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+import backend.predict_client
+from backend.accept_command import _accept, _undo
+from backend.errors import BadRequest
+from backend.settings import load_settings
+
+CONFIG = """<View><Text name="text" value="$text"/>
+<Choices name="label" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>"""
+TWO = CONFIG.replace("</View>", '<Rating name="stars" toName="text"/></View>')
+
+
+class Studio:
+    """Four tasks without an annotation; one has a draft, one was skipped."""
+
+    def __init__(self, config: str = CONFIG) -> None:
+        self.config, self.written, self.deleted = config, list[dict[str, Any]](), list[int]()
+
+    def project(self, project: int) -> dict[str, Any]:
+        return {"label_config": self.config}
+
+    def page_of_tasks(self, project: int, after: int, *, most: int, labelled: bool) -> list[dict[str, Any]]:
+        tasks = [{"id": number, "data": {"text": f"t{number}"}} for number in range(1, 5)]
+        tasks[1]["drafts"], tasks[2]["cancelled_annotations"] = [{"id": 1}], 1
+        return [task for task in tasks if task["id"] > after]
+
+    def annotate_from(self, project: int, rows: list[dict[str, Any]], version: str) -> int:
+        self.written += rows
+        return len(rows)
+
+    def accepted(self, project: int) -> list[int]:
+        return [7, 9]
+
+    def delete_annotation(self, annotation: int) -> None:
+        self.deleted.append(annotation)
+
+
+class Asker:
+    """Sure of task 1 only."""
+
+    def __init__(self, *settings: Any) -> None: ...
+
+    def __enter__(self) -> Asker:
+        return self
+
+    def __exit__(self, *error: object) -> None: ...
+
+    def predict(self, project: int, tasks: list[dict[str, Any]]) -> tuple[list[Any], str]:
+        region = {"from_name": "label", "value": {"choices": ["a"]}}
+        return [{"score": 0.98 if task["id"] == 1 else 0.6, "result": [region]} for task in tasks], "v1"
+
+
+def api_with(threshold: float | None) -> Any:
+    def dial(project: int, accuracy: float, control: str, confidences: dict[str, int]) -> dict[str, Any]:
+        assert (control, dict(confidences)) == ("label", {"0.9800": 1, "0.6000": 1}), "drafts and skips are left out"
+        return {"threshold": threshold, "lower_bound": 0.96, "errors": 1, "tests": 200, "reason": "12 tests"}
+
+    return SimpleNamespace(url="", dial=dial)
+
+
+@pytest.fixture(autouse=True)
+def asker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(backend.predict_client, "PredictClient", Asker)
+
+
+def accept(studio: Studio, threshold: float | None, *, write: bool) -> None:
+    settings = load_settings(queue_blind_share=0.0)
+    _accept(api_with(threshold), studio, settings, 7, 0.95, write)  # type: ignore[arg-type]
+
+
+def test_a_dry_run_says_what_would_be_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    accept(studio := Studio(), 0.9, write=False)
+    said = capsys.readouterr().out
+    assert "1 of 2 unlabelled tasks, at least 96.0% of them right" in said and "Nothing was changed" in said
+    assert studio.written == []
+
+
+def test_with_write_the_sure_one_is_annotated_and_marked() -> None:
+    accept(studio := Studio(), 0.9, write=True)
+    [row] = studio.written
+    assert row["task"] == 1 and row["result"][0]["meta"]["understudy"]["accepted"]
+
+
+def test_without_proof_nothing_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
+    accept(studio := Studio(), None, write=True)
+    assert studio.written == [] and "No confidence reaches 95.0%: 12 tests" in capsys.readouterr().out
+
+
+def test_several_controls_are_refused() -> None:
+    with pytest.raises(BadRequest, match="2 controls"):
+        accept(Studio(TWO), 0.9, write=True)
+
+
+def test_undo_deletes_what_bears_the_mark() -> None:
+    _undo(studio := Studio(), 7)  # type: ignore[arg-type]
+    assert studio.deleted == [7, 9]
