@@ -8,7 +8,11 @@ from backend.labelstudio.accepted import accepted_by, mark_result
 from backend.labelstudio.accepting import AcceptingClient
 from tests.e2e.conftest import Studio, choices_result
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(600),
+    pytest.mark.filterwarnings("ignore:The `parse_obj` method:DeprecationWarning"),  # Label Studio's SDK
+]
 
 
 def test_predictions_become_marked_annotations_and_go_again(label_studio: Studio, config: str) -> None:
