@@ -1,6 +1,6 @@
 """Annotations that `understudy accept` made from predictions: how they are marked, and told from a person's.
 
-The mark stands in the `meta` of every region of the result, which Label Studio's API keeps as it is (seen in 1.23.2; its
+The mark stands in the `meta` of every region of the result, which the API of Label Studio keeps (seen in 1.23.2; its
 editor's saves were not looked at). It holds a digest of the answer, so an answer that a person changed bears the mark
 no more; a person who saves it unchanged leaves a lead time, which the mark has none of.
 """
