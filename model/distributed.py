@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -111,10 +112,23 @@ def leave() -> None:
 
 
 def _end_with(launcher: int) -> None:
-    """A launcher that is killed cannot end its processes: they see it by their new parent."""
-    while os.getppid() == launcher:
+    """A launcher that is killed cannot end its processes: they see it by their new parent. One that was killed before
+    this process knew it, by a parent that has never heard of a training."""
+    while os.getppid() == launcher and _launches(launcher):
         time.sleep(PARENT_POLL)
     os._exit(1)
+
+
+def _launches(parent: int) -> bool:
+    """False for the process that adopts orphans, unless it is itself the launcher (in a container of its own): then its
+    command line names what it launches. True where nobody can tell."""
+    if parent != 1:
+        return True
+    try:
+        words = Path(f"/proc/{parent}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return True
+    return b"model.training" in words or not any(words)
 
 
 class _Gather(torch.autograd.Function):

@@ -33,8 +33,8 @@ NAME = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 YOUNG = 600.0
 """Seconds for which every version is kept: somebody may be about to publish, load or back it up."""
 
-SCRATCH = 3600.0
-"""Seconds after which a version that was never finished is nobody's any more."""
+UNFINISHED = 6
+"""Times as long, after which a version that was never finished is nobody's any more."""
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
 
@@ -175,7 +175,7 @@ def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_a
         os.rename(path, trash)  # first out of sight, so that a crash leaves no half version
     folder = root / str(int(project))
     for leftover in [*folder.glob(".trash-*"), *folder.glob(".tmp-*")]:
-        if leftover.name.startswith(".trash-") or _age(leftover) > SCRATCH:
+        if leftover.name.startswith(".trash-") or _age(leftover) > UNFINISHED * min_age_s:
             shutil.rmtree(leftover, ignore_errors=True)
     return dead
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -118,9 +119,10 @@ class Road:
             except OSError:
                 return
             threading.Thread(target=self._carry_back, args=(redis, client), daemon=True).start()
-            while data := client.recv(1 << 16):
-                self._is_script = b"EVALSHA" in data
-                redis.sendall(data)
+            with suppress(OSError):  # either end is killed
+                while data := client.recv(1 << 16):
+                    self._is_script = b"EVALSHA" in data
+                    redis.sendall(data)
 
     def _carry_back(self, redis: socket.socket, client: socket.socket) -> None:
         try:

@@ -179,6 +179,25 @@ def test_more_processes_than_rows_of_a_batch_are_refused(monkeypatch: pytest.Mon
         join(0)
 
 
+ORPHAN = """
+import os, subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", sys.argv[1]], stdout=sys.stdout)
+"""
+JOINS_LATE = """
+import os, sys, time
+while os.getppid() != 1: time.sleep(0.05)
+print(os.getpid(), flush=True)
+from model.distributed import _end_with
+_end_with(os.getppid())
+"""
+
+
+def test_a_process_whose_launcher_died_before_it_began_ends_as_well() -> None:
+    """It takes init for its launcher, and would wait for the others for two hours."""
+    made = subprocess.run([sys.executable, "-c", ORPHAN, JOINS_LATE], stdout=subprocess.PIPE, text=True, timeout=120)
+    assert made.returncode == 0 and int(made.stdout) > 1, "its output has ended, and so has it"
+
+
 def test_without_orders_nobody_trains(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Team, "tell", lambda self, value=None: None)
     follow(Team(1, 2, 2, torch.device("cpu")))
