@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3.11 python3.12 python3.10 python3 python
 FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install dev up demo test lint format types e2e slow-checks audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed curves docs clean distclean
+.PHONY: help install dev up demo test lint format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -44,10 +44,6 @@ types: dev  ## Check the types.
 
 e2e: dev  ## Drive the real Label Studio.
 	$(BIN)/python -m pytest -m e2e $(ARGS)
-
-slow-checks: dev  ## What starts the whole product: end to end, then a smoke run of the benches.
-	$(MAKE) e2e
-	$(MAKE) bench-smoke
 
 bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
 	$(BIN)/python -m bench.performance

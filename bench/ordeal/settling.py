@@ -40,13 +40,15 @@ def _note_end(
         return history.note("broken", what="Redis does not answer at the end")
     expected = {number: facts[:2] for number, facts in truth.annotations(project).items()}
     manifest = _manifest(product, project, found["live"])
+    # A 503 is an answer that the product may give while the disk is slow.
+    state = wait_for(lambda: product.rig.admin("GET", f"/projects/{project}"), "the admin API answers", history)
     history.note(
         "end",
         project=project,
         truth=expected,
         store=found["state"],
         drift=sum(expected.get(number) != before.get(number) for number in {*expected, *before}),
-        pending=product.rig.admin("GET", f"/projects/{project}")["pending"],
+        pending=(state or {}).get("pending"),
         labels_seen=manifest.get("labels_seen", {}).get("label"),
         snapshot_seq=manifest.get("snapshot_seq"),
         **{name: found[name] for name in ("seq", "fitted", "trained", "live")},
