@@ -29,6 +29,10 @@ SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "6"))
 LEAD_SECONDS = 30.0
 """What is told of each label: Label Studio locks a task for three times the usual lead time."""
 
+PAUSE = 1.0
+"""Seconds between two tasks of one annotator. Where everything in the queue is on others' screens, Label Studio has no task
+at all: robots that are quicker use a batch of 24 up before the next one is there."""
+
 MOST = 170
 """Tasks of one annotator: together they leave some."""
 
@@ -50,7 +54,7 @@ class Annotator(threading.Thread):
 
     def run(self) -> None:
         try:
-            while not self.stop.wait(0.3) and len(self.handed) < MOST:
+            while not self.stop.wait(PAUSE) and len(self.handed) < MOST:
                 self.step()
         except Exception as error:
             self.error = repr(error)
