@@ -30,8 +30,8 @@ LEAD_SECONDS = 30.0
 """What is told of each label: Label Studio locks a task for three times the usual lead time."""
 
 PAUSE = 1.0
-"""Seconds between two tasks of one annotator. Where everything in the queue is on others' screens, Label Studio has no task
-at all: robots that are quicker use a batch of 24 up before the next one is there."""
+"""Seconds between two tasks of one annotator. Where everything in the queue is on others' screens, Label Studio has no
+task at all: quicker robots use a batch of 24 up before the next one is there."""
 
 MOST = 170
 """Tasks of one annotator: together they leave some."""
