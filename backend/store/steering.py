@@ -93,12 +93,6 @@ class SteeringStore:
             self._redis.hdel(key, "planned_at", "at")
 
     @guarded
-    def forget(self, project: int) -> None:
-        """Everything about the project's queue; numbers are not given out again."""
-        self._redis.srem(STEERED, project)
-        self._redis.delete(*(project_key(project, name) for name in ("queue", "plan", "passed")))
-
-    @guarded
     def pass_over(self, project: int, tasks: Iterable[int]) -> None:
         """Tasks that somebody skipped or is working on."""
         names = {str(task): time.time() for task in tasks}

@@ -9,9 +9,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from pydantic import SecretStr
@@ -23,9 +22,8 @@ from backend.queue_tending import QueueTending
 from bench.rig import choices_config
 from model.batch import is_blind, is_explored
 from model.failpoints import arm
+from tests import studio as studio_stub
 from tests.jobs.conftest import PROJECT, Labels
-
-TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
 
 
 class Studio(ThreadingHTTPServer):
@@ -39,6 +37,7 @@ class Studio(ThreadingHTTPServer):
         self.backend_url, self.predictions, self.busy = backend_url, list[dict[str, Any]](), set[int]()
         self.names: list[str | None] = []
         self.refuse: set[str] = set()
+        self.seen: Counter[tuple[str, str]] = Counter()
 
     @property
     def url(self) -> str:
@@ -94,34 +93,15 @@ class Studio(ThreadingHTTPServer):
         return 200, [found] if method == "GET" else found
 
 
-class Handler(BaseHTTPRequestHandler):
-    server: Studio
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-
-    def do(self) -> None:
-        where = urlsplit(self.path)
-        length = int(self.headers.get("Content-Length") or 0)
-        body = json.loads(self.rfile.read(length)) if length else None
-        status, reply = self.server.answer(self.command, where.path, parse_qs(where.query), body)
-        data = json.dumps(reply).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_POST = do_PATCH = do_DELETE = do
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+class Handler(studio_stub.Handler):
+    do_PATCH = studio_stub.Handler.do
 
 
 @pytest.fixture
 def studio(context: Any) -> Iterator[Studio]:
     server = Studio(context.settings.url)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    secret = {"label_studio_url": server.url, "label_studio_api_key": SecretStr(TOKEN)}
+    secret = {"label_studio_url": server.url, "label_studio_api_key": SecretStr(studio_stub.TOKEN)}
     context.settings = context.settings.model_copy(update={**secret, "queue_size": 16, "queue_seconds": 0.0})
     yield server
     server.shutdown()
@@ -274,7 +254,8 @@ def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
     context: Any, pool: Labels, studio: Studio
 ) -> None:
     assert plan(PROJECT) == "planned", "reads the texts while nobody waits for the learner"
-    context.stores.steering.forget(PROJECT)
+    context.stores.steering.switch(PROJECT, "not connected")
+    context.stores.steering.look_again(PROJECT)
     tending, steering = QueueTending(context.settings, context.stores), context.stores.steering
 
     def waiting() -> list[str]:
