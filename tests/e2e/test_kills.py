@@ -82,7 +82,7 @@ def test_every_process_comes_back_and_nothing_acknowledged_is_lost(rig: Rig) -> 
             lambda role=role, old=victims[0].pid: [p for p in processes(rig, role) if p.pid != old],
             f"{role} is started again",
         )
-        wait_until(lambda: ready(rig), f"ready again after kill -9 of {role}")
+        wait_until(lambda: ready(rig) and stores(rig), f"ready again after kill -9 of {role}")
         time.sleep(1)
     annotator.stopped.set()
     annotator.join()
@@ -101,5 +101,13 @@ def ready(rig: Rig) -> bool:
     """Whether /ready says so."""
     try:
         return requests.get(f"{rig.url}/ready", timeout=5).status_code == 200
+    except requests.RequestException:
+        return False
+
+
+def stores(rig: Rig) -> bool:
+    """Whether labels can be read; /ready is for predictions, which go on without Redis."""
+    try:
+        return bool(rig.admin("GET", "/projects/7/examples")["examples"])
     except requests.RequestException:
         return False
