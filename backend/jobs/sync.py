@@ -13,9 +13,9 @@ from typing import Any
 
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.pool_filling import fill_pool
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.events import to_record
 from backend.labelstudio.records import ExampleRecord
 from backend.relabel_push import push_if_wanted
@@ -24,10 +24,6 @@ from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
-
-
-FULL = 0.25
-"""Share of the pool's room below which labelled tasks leave it."""
 
 
 def resync(project: int) -> str:
@@ -87,7 +83,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         changed_config = stores.projects.save_config(project, config)
         records, unread = _read(client, project, spec, settings.max_text_chars)
         outcomes = stores.examples.reconcile(project, records, since, clock, unread)
-        added = _fill_pool(work, client, project, spec)
+        added = fill_pool(work, client, project, spec)
     changed = sum(count for name, count in outcomes.items() if name in CHANGED or name == "removed")
     if changed or changed_config or added:
         stores.jobs.enqueue_refit(project)
@@ -117,21 +113,3 @@ def _read(
                 if isinstance(annotation.get("id"), int):
                     unread.append(annotation["id"])
     return records, unread
-
-
-def _fill_pool(work: Context, client: LabelStudioClient, project: int, spec: TaskSpec) -> int:
-    """Unlabelled tasks as far as there is room; how many are new."""
-    limit = work.settings.pool_size
-    room = limit - work.stores.projects.pool_size(project)
-    if room < FULL * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
-        work.stores.projects.remove_from_pool(project, work.stores.examples.touched(project))
-        room = limit - work.stores.projects.pool_size(project)
-    if room <= 0:
-        return 0
-    documents = {}
-    for task in client.tasks_without_annotation(project, limit):
-        try:
-            documents[int(task["id"])] = read_document(spec, task.get("data"), work.settings.max_text_chars)[0]
-        except Undecidable:
-            continue
-    return work.stores.projects.add_pool(project, documents, limit)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Iterator, Mapping, Sequence
 from types import TracebackType
 from typing import Any, TypeVar
@@ -12,6 +13,9 @@ from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
+
+NEIGHBOURS = 50
+"""Tasks that follow one another in a sample: 4,000 are drawn from 80 places."""
 
 MEMORY_EFFICIENT_IMPORT = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
 """True in Label Studio's environment, it lets a bulk import count anew only the tasks that get predictions by it."""
@@ -137,14 +141,25 @@ class LabelStudioClient:
         for task in self._tasks(project, ("total_annotations", "cancelled_annotations"), page):
             yield task, _annotations_of(task)
 
-    def tasks_without_annotation(self, project: int, limit: int, page: int = PAGE) -> list[Json]:
-        """The first `limit` tasks, by id, that nobody has answered."""
-        found: list[Json] = []
-        for task in self._tasks(project, (), min(page, max(limit, 1)), answered=False):
-            if len(found) >= limit:
-                break
-            found.append(task)
-        return found
+    def count_without_annotation(self, project: int) -> int:
+        """How many tasks nobody has answered."""
+        return self._page(project, _query_unanswered(0), 1)[1]
+
+    def tasks_without_annotation(self, project: int) -> Iterator[Json]:
+        """All tasks that nobody has answered, by id."""
+        return self._tasks(project, (), PAGE, answered=False)
+
+    def sample_without_annotation(self, project: int, size: int) -> Iterator[Json]:
+        """About `size` of the tasks that nobody has answered, spread evenly over the ids; few may come twice."""
+        first, _ = self._page(project, _query_unanswered(0), 1)
+        last, _ = self._page(project, _query_unanswered(0, "-tasks:id"), 1)
+        if not first or not last:
+            return
+        low, high = int(first[0]["id"]), int(last[0]["id"])
+        places = -(-size // NEIGHBOURS)
+        for place in range(places):
+            above = low - 1 + int((high - low + 1) * (place + random.random()) / places)
+            yield from self._page(project, _query_unanswered(above), NEIGHBOURS)[0]
 
     def task(self, task: int) -> Json:
         """One task: id, project, data, annotations, predictions."""
@@ -185,20 +200,34 @@ class LabelStudioClient:
         last = 0
         while True:
             query = _query(counters, last) if answered else _query_unanswered(last)
-            params = {"project": project, "page": 1, "page_size": page, "query": query, "resolve_uri": "false"}
-            if answered:
-                params["fields"] = "all"
-            reply = self._object("GET", "api/tasks/", params=params)
-            tasks, total = reply.get("tasks"), reply.get("total")
-            if not isinstance(tasks, list) or not isinstance(total, int) or len(tasks) != min(total, page):
-                raise LabelStudioError("Label Studio's list of tasks is not whole", status=200, project=project)
+            tasks, total = self._page(project, query, page, {"fields": "all"} if answered else None)
             for task in tasks:
-                if not isinstance(task, dict) or not isinstance(task.get("id"), int) or task["id"] <= last:
+                if task["id"] <= last:
                     raise LabelStudioError("Label Studio's list of tasks is out of order", status=200, project=project)
                 last = task["id"]
                 yield task
             if total <= page:
                 return
+
+    def _page(
+        self, project: int, query: str, size: int, more: Mapping[str, Any] | None = None
+    ) -> tuple[list[Json], int]:
+        """(The first `size` tasks of a Data Manager query, how many it has.)"""
+        params = {
+            "project": project,
+            "page": 1,
+            "page_size": size,
+            "query": query,
+            "resolve_uri": "false",
+            **(more or {}),
+        }
+        reply = self._object("GET", "api/tasks/", params=params)
+        tasks, total = reply.get("tasks"), reply.get("total")
+        if not isinstance(tasks, list) or not isinstance(total, int) or len(tasks) != min(total, size):
+            raise LabelStudioError("Label Studio's list of tasks is not whole", status=200, project=project)
+        if not all(isinstance(task, dict) and isinstance(task.get("id"), int) for task in tasks):
+            raise LabelStudioError("Label Studio's list of tasks has one without an id", status=200, project=project)
+        return tasks, total
 
     def _object(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Json:
         reply = self._transport.call(method, path, body, params)
@@ -221,9 +250,10 @@ def _query(counters: Sequence[str], last: int) -> str:
     )
 
 
-def _query_unanswered(last: int) -> str:
+def _query_unanswered(last: int, order: str = "tasks:id") -> str:
     """Data Manager query: id above `last`, and not one annotation."""
-    return ordered_query("and", [number_filter("id", "greater", last), number_filter("total_annotations", "equal", 0)])
+    above, unanswered = number_filter("id", "greater", last), number_filter("total_annotations", "equal", 0)
+    return ordered_query("and", [above, unanswered], order)
 
 
 def ordered_query(conjunction: str, items: list[Json], order: str = "tasks:id") -> str:

@@ -74,6 +74,21 @@ class ProjectStore:
         return added
 
     @guarded
+    def pool_tasks(self, project: int) -> set[int]:
+        """The ids of the unlabelled tasks."""
+        return {int(task) for task in self._redis.hkeys(project_key(project, "pool"))}
+
+    @guarded
+    def note_pool_of(self, project: int, total: int) -> None:
+        """Of how many unlabelled tasks the pool is a sample, or all."""
+        self._redis.hset(project_key(project, "meta"), "pool_of", total)
+
+    @guarded
+    def pool_of(self, project: int) -> int:
+        """What was noted last; 0 before."""
+        return int(self._redis.hget(project_key(project, "meta"), "pool_of") or 0)
+
+    @guarded
     def pool(self, project: int) -> dict[int, Document]:
         """The unlabelled tasks: task id -> document. Read by portions, so that Redis answers others in between: a
         million in one reply kept all of them waiting for more than five seconds."""

@@ -62,7 +62,7 @@ class StandIn:
             found = [
                 task for task in self.truth.tasks[int(query["project"][0])].values() if _matches(task, answered, above)
             ]
-            found.sort(key=lambda task: task.number)
+            found.sort(key=lambda task: task.number, reverse=filters["ordering"] == ["-tasks:id"])
             listed = [task.to_json() for task in found[:page]]
         if self.mode == "short page" and listed:
             listed = listed[: len(listed) // 2]

@@ -1,0 +1,55 @@
+"""The unlabelled tasks that are known of a project: all, or a sample of it. Runs in the sync worker.
+
+What Label Studio's events and requests bring fills the pool with whatever comes first; an import is often sorted by
+class or day, and a queue, a blind share or a cold start on its first tasks would be of these alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from backend.jobs.context import Context
+from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.documents import Undecidable, read_document
+from model.spec import Document, TaskSpec
+
+FULL = 0.25
+"""Share of the pool's room below which labelled tasks leave it."""
+
+GROWTH = 1.5
+"""Growth of a project after which its sample is drawn anew."""
+
+
+def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: TaskSpec) -> int:
+    """Unlabelled tasks as far as there is room; how many are new. Raises LabelStudioError, StoreUnavailable."""
+    projects, limit = work.stores.projects, work.settings.pool_size
+    room = limit - projects.pool_size(project)
+    if room < FULL * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
+        projects.remove_from_pool(project, work.stores.examples.touched(project))
+        room = limit - projects.pool_size(project)
+    total, known = client.count_without_annotation(project), projects.pool_tasks(project)
+    is_whole, anew = total <= limit, total > max(limit, GROWTH * projects.pool_of(project))
+    if room <= 0 and not anew:
+        return 0
+    if is_whole:
+        tasks = client.tasks_without_annotation(project)
+    else:
+        tasks = client.sample_without_annotation(project, limit if anew else room)
+    documents = _read(work, spec, tasks)
+    if anew:
+        projects.remove_from_pool(project, known - documents.keys())
+    if anew or is_whole:
+        projects.note_pool_of(project, total)
+    return projects.add_pool(project, {task: documents[task] for task in documents.keys() - known}, limit)
+
+
+def _read(work: Context, spec: TaskSpec, tasks: Iterable[Mapping[str, Any]]) -> dict[int, Document]:
+    """Task id -> document, of those that can be read."""
+    documents: dict[int, Document] = {}
+    for task in tasks:
+        try:
+            documents[int(task["id"])] = read_document(spec, task.get("data"), work.settings.max_text_chars)[0]
+        except Undecidable:
+            continue
+    return documents
