@@ -183,5 +183,9 @@ def _tell_copying(copying: Row | None) -> str:
         return ""
     low, high = copying["interval"]
     if 100 * (high - low) > COPYING_PER_CENT:
-        return f"copying of wrong pre-labels: not known yet ({copying['blind_wrong']} wrong answers on blind tasks)"
-    return f"{copying['rate']:.0%} ({low:.0%} to {high:.0%}) of wrong pre-labels are accepted by annotators"
+        told = f"copying of wrong pre-labels: not known yet ({copying['blind_wrong']} wrong answers on blind tasks)"
+    else:
+        told = f"{copying['rate']:.0%} ({low:.0%} to {high:.0%}) of wrong pre-labels are accepted by annotators"
+    if copying["lacking"]:
+        told += f"; 10 points more or less take about {copying['lacking']} labels more, or a larger QUEUE_BLIND_SHARE"
+    return told

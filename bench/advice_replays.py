@@ -21,6 +21,9 @@ TARGETS = (0.9, 0.95, 0.98)
 RATES = (0.0, 0.3, 0.6)
 FACTOR = 1.5
 NEAR = 0.05
+LAST = 3
+"""Stages that are drawn from again, with other kinds and copies, where more labels are asked for than were followed."""
+
 FIRST = 64
 """Labels from which advice is judged."""
 
@@ -37,11 +40,13 @@ def draw_rows(
     random: np.random.Generator,
     shares: tuple[float, float] = (BLIND, EXPLORED),
     copying: float = 0.0,
+    since: int = 0,
 ) -> list[Row]:
-    """Test-then-train rows up to stage `until`. Chosen tasks are those that were chosen; the shares of blind and
-    explored ones are drawn anew, and so is everything in a random order. Copiers accept a wrong pre-label."""
+    """Test-then-train rows from stage `since` up to stage `until`. Chosen tasks are those that were chosen; the shares
+    of blind and explored ones are drawn anew, and so is everything in a random order. Copiers accept a wrong pre-label.
+    """
     found: list[Row] = []
-    for stage in range(until):
+    for stage in range(since, until):
         span = slice(trajectory.counts[stage], trajectory.counts[stage + 1])
         rows, free = trajectory.order[span].copy(), open_rows(trajectory, stage)
         kind = random.choice(3, len(rows), p=[*shares, 1 - sum(shares)])
@@ -161,7 +166,9 @@ def judge_copying(group: Sequence[Trajectory], replays: int, counts: Sequence[in
                 until, random = len(trajectory.counts) - 1, np.random.default_rng(seed)
                 for _ in range(replays):
                     rows = draw_rows(trajectory, until, random, (blind, EXPLORED), rate)[:count]
-                    found = estimate_copying(rows)
+                    while len(rows) < count:  # the model learns no more: its last stages go on
+                        rows += draw_rows(trajectory, until, random, (blind, EXPLORED), rate, since=until - LAST)
+                    found = estimate_copying(rows[:count])
                     if found is None:
                         continue
                     low, high = found["interval"]

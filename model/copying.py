@@ -27,6 +27,9 @@ its own log-odds, and for chosen tasks only."""
 BINS = 40
 LEAST_BLIND = 20
 LEAST_SHOWN = 50
+CLOSE = 0.1
+"""Half an interval that is near enough to act on."""
+
 STEPS = 12
 
 
@@ -36,7 +39,8 @@ def kind_of(row: Mapping[str, Any]) -> int:
 
 
 def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """rate with its 95 % interval, and the counts blind, shown, and of disagreements blind_wrong, shown_wrong.
+    """rate with its 95 % interval; the counts blind, shown, and of disagreements blind_wrong, shown_wrong; and `lacking`:
+    labels more, at the same share of blind tasks, until the interval is CLOSE (it narrows with the root of the rows).
 
     Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explore`. None with fewer than
     LEAST_BLIND blind or LEAST_SHOWN shown ones."""
@@ -54,6 +58,7 @@ def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None
         "interval": [round(low, 4), round(high, 4)],
         "blind": blind,
         "shown": len(rows) - blind,
+        "lacking": max(0, round(len(rows) * (((high - low) / 2 / CLOSE) ** 2 - 1))),
         "blind_wrong": int(wrong[kinds == BLIND].sum()),
         "shown_wrong": int(wrong[kinds != BLIND].sum()),
     }

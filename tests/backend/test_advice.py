@@ -92,7 +92,7 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
         {"gain": 0.05, "low": 900, "median": None, "high": None, "beyond": 1600},
     ]
     dial = {"target": 0.98, "threshold": 0.93, "share": 0.4, "lower_bound": 0.981, "errors": 1, "tests": 300}
-    copying = {"rate": 0.3, "interval": [0.2, 0.4], "blind_wrong": 30}
+    copying = {"rate": 0.3, "interval": [0.2, 0.4], "blind_wrong": 30, "lacking": 0}
     control = {
         "forecast": {"labels": 200, "accuracy": 0.82, "gains": gains},
         "classes": {"refund": 15},
@@ -111,8 +111,9 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
         "label: 30% (20% to 40%) of wrong pre-labels are accepted by annotators",
         "since the plan before, 3 of 700 answers changed (kappa 0.991); the answers have settled",
     ]
-    wide = {"copying": {**copying, "interval": [0.0, 0.8]}}
+    wide = {"copying": {**copying, "interval": [0.0, 0.8], "lacking": 2100}}
     assert tell_advice({"controls": {"label": wide}}) == [
-        "label: copying of wrong pre-labels: not known yet (30 wrong answers on blind tasks)"
+        "label: copying of wrong pre-labels: not known yet (30 wrong answers on blind tasks); 10 points more or less take "
+        "about 2100 labels more, or a larger QUEUE_BLIND_SHARE"
     ]
     assert tell_advice({}) == []

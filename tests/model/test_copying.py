@@ -46,6 +46,19 @@ def test_with_few_tests_the_interval_says_so(rate: float) -> None:
     assert np.mean([high - low for low, high in intervals]) > least
 
 
+def test_as_many_labels_more_as_it_lacks_make_the_rate_ten_points_sure() -> None:
+    halves = []
+    for seed in range(10):
+        few = estimate_copying(draw(0.3, 350, 0.12, seed))
+        assert few is not None and few["lacking"] > 0
+        enough = estimate_copying(draw(0.3, 350 + few["lacking"], 0.12, seed))
+        assert enough is not None
+        halves.append((enough["interval"][1] - enough["interval"][0]) / 2)
+    assert 0.07 <= np.median(halves) <= 0.13
+    most = estimate_copying(draw(0.3, 20_000, 0.2, 0))
+    assert most is not None and most["lacking"] == 0
+
+
 def test_nobody_copies_what_nobody_was_shown() -> None:
     assert estimate_copying(draw(0.3, 15, 1.0, 0)) is None
     assert estimate_copying(draw(0.3, 400, 1.0, 0)) is None, "nothing was shown"
