@@ -39,7 +39,7 @@ def kind_of(row: Mapping[str, Any]) -> int:
 
 
 def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """rate with its 95 % interval; the counts blind, shown, and of disagreements blind_wrong, shown_wrong; and `lacking`:
+    """rate with its 95 % interval; the counts blind, shown, and of disagreements blind_wrong, shown_wrong; `lacking`:
     labels more, at the same share of blind tasks, until the interval is CLOSE (it narrows with the root of the rows).
 
     Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explore`. None with fewer than

@@ -3,13 +3,12 @@ warm; the sync worker writes it to Label Studio."""
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.errors import StoreUnavailable
+from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.results import to_prediction
 
@@ -18,8 +17,6 @@ if TYPE_CHECKING:
     from model.batch import Place
     from model.live import LiveModel
 
-log = logging.getLogger(__name__)
-
 AGREEMENTS = 10
 """Agreements of consecutive plans that are kept: whether the answers still change."""
 
@@ -27,23 +24,10 @@ AGREEMENTS = 10
 def plan(project: int) -> str:
     """One plan; what came of it: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
     work, project = context(), int(project)
-    stores = work.stores
-    if (wait := stores.trouble.begin(project, "plan")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
-    began = time.monotonic()
     try:
-        outcome = _plan(work, project)
-        stores.trouble.clear(project, "plan")
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # whatever the tasks of one project are, the others are planned
-        wait = stores.trouble.fail(project, "plan", f"{type(error).__name__}: {error}")
-        log.exception("plan failed project=%s, again in %.0f s", project, wait)
-        return "failed"
+        return attempt(work, project, "plan", _plan)
     finally:
-        stores.steering.end(project, "plan")
-    log.info("plan project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
-    return outcome
+        work.stores.steering.end(project, "plan")
 
 
 def _plan(work: Context, project: int) -> str:

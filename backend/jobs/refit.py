@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.consensus import Consensus, reach_consensus
-from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
+from backend.errors import BadRequest, UnsupportedConfig
+from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.evidence import test_then_train
 from backend.jobs.hindsight import RECENT, Hindsight, look_back
@@ -32,27 +32,13 @@ def refit(project: int) -> str:
     """One refit; what came of it: published, unchanged, pinned, superseded, no config, failed, or that it waits after a
     failure. Raises StoreUnavailable. (RQ calls this.)"""
     work, project = context(), int(project)
-    trouble = work.stores.trouble
     work.stores.jobs.begin_refit(project)
-    if (wait := trouble.begin(project, "refit")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
-    try:
-        failpoint("refit.begin", project)
-        outcome = _learn(work, project)
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # whatever the data of one project does, the others are learned
-        wait = trouble.fail(project, "refit", f"{type(error).__name__}: {error}")
-        log.exception("refit failed project=%s, again in %.0f s", project, wait)
-        return "failed"
-    trouble.clear(project, "refit")
-    return outcome
+    return attempt(work, project, "refit", _learn)
 
 
 def _learn(work: Context, project: int) -> str:
-    began = time.monotonic()
+    failpoint("refit.begin", project)
     outcome = _refit(work, project)
-    log.info("refit project=%s outcome=%s seconds=%.3f", project, outcome, time.monotonic() - began)
     if outcome == "published" and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
         work.stores.jobs.begin_refit(project)
         log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))

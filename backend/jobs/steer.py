@@ -8,19 +8,17 @@ dies in between leaves a version that nothing names, or a backend with the name 
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.connect import SAMPLING, basic_auth_of, own_backend
-from backend.errors import BackendError, LabelStudioError, StoreUnavailable
+from backend.errors import LabelStudioError
+from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.queue_client import QueueClient
 from backend.steering import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint
-
-log = logging.getLogger(__name__)
 
 LOT = 500
 """Predictions that Label Studio stores in one step."""
@@ -29,24 +27,10 @@ LOT = 500
 def steer(project: int) -> str:
     """Write the last plan; what came of it: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
     work, project = context(), int(project)
-    stores = work.stores
-    if (wait := stores.trouble.begin(project, "steer")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
-    began = time.monotonic()
     try:
-        outcome = _steer(work, project)
-        stores.trouble.clear(project, "steer")
-    except StoreUnavailable:
-        raise
-    except Exception as error:  # whatever one project's Label Studio says, the others are steered
-        message = error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
-        wait = stores.trouble.fail(project, "steer", message[:300])
-        log.warning("steering failed project=%s, again in %.0f s: %s", project, wait, message)
-        return "failed"
+        return attempt(work, project, "steer", _steer)
     finally:
-        stores.steering.end(project, "steer")
-    log.info("steering project=%s outcome=%s seconds=%.2f", project, outcome, time.monotonic() - began)
-    return outcome
+        work.stores.steering.end(project, "steer")
 
 
 def _steer(work: Context, project: int) -> str:

@@ -31,7 +31,7 @@ class DataManagerClient(LabelStudioClient):
         items = [number_filter("id", "greater", after), _EVERY_VERSION]
         items += [] if upto is None else [number_filter("id", "less_or_equal", upto)]
         items += [] if labelled else [number_filter("total_annotations", "equal", 0)]
-        tasks = self._page(project, ordered_query("and", items), most)
+        tasks = self._ascending(project, ordered_query("and", items), most)
         for task in tasks:
             task["versions"] = self._versions_of(task)
         return tasks
@@ -69,13 +69,9 @@ class DataManagerClient(LabelStudioClient):
         """Remove a tab; its tasks stay."""
         self._transport.call("DELETE", f"api/dm/views/{tab}/")
 
-    def _page(self, project: int, query: str, most: int) -> list[Json]:
-        """One page of tasks. Raises LabelStudioError when it is not whole or not ascending."""
-        params = {"project": project, "page": 1, "page_size": most, "query": query, "resolve_uri": "false"}
-        reply = self._object("GET", "api/tasks/", params=params)
-        tasks, total = reply.get("tasks"), reply.get("total")
-        if not isinstance(tasks, list) or not isinstance(total, int) or len(tasks) != min(total, most):
-            raise LabelStudioError("Label Studio's list of tasks is not whole", status=200, project=project)
+    def _ascending(self, project: int, query: str, most: int) -> list[Json]:
+        """One page of tasks by id. Raises LabelStudioError when it is not whole or not ascending."""
+        tasks, _ = self._page(project, query, most)
         ids = [task["id"] for task in tasks]
         if ids != sorted(set(ids)):
             raise LabelStudioError("Label Studio's list of tasks is out of order", status=200, project=project)

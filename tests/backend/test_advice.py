@@ -113,7 +113,7 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
     ]
     wide = {"copying": {**copying, "interval": [0.0, 0.8], "lacking": 2100}}
     assert tell_advice({"controls": {"label": wide}}) == [
-        "label: copying of wrong pre-labels: not known yet (30 wrong answers on blind tasks); 10 points more or less take "
-        "about 2100 labels more, or a larger QUEUE_BLIND_SHARE"
+        "label: copying of wrong pre-labels: not known yet (30 wrong answers on blind tasks); 10 points more or less "
+        "take about 2100 labels more, or a larger QUEUE_BLIND_SHARE"
     ]
     assert tell_advice({}) == []

@@ -1,0 +1,47 @@
+"""One attempt at a kind of work on one project. What one project's data or Label Studio does stops no other's."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+from backend.errors import BackendError, StoreUnavailable
+from backend.jobs.context import Context
+
+log = logging.getLogger(__name__)
+
+
+def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int], str]) -> str:
+    """What came of it: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
+
+    Raises StoreUnavailable. `kind` is one of `backend.store.trouble.KINDS`."""
+    trouble = work.stores.trouble
+    if (wait := trouble.begin(project, kind)) > 0:
+        return f"waits {wait:.0f} s after a failure"
+    began = time.monotonic()
+    try:
+        outcome = do(work, project)
+    except StoreUnavailable:
+        raise
+    except Exception as error:
+        wait = trouble.fail(project, kind, describe(error))
+        expected = isinstance(error, BackendError)
+        log.log(
+            logging.WARNING if expected else logging.ERROR,
+            "%s failed project=%s, again in %.0f s: %s",
+            kind,
+            project,
+            wait,
+            describe(error),
+            exc_info=None if expected else error,
+        )
+        return "failed"
+    trouble.clear(project, kind)
+    log.info("%s project=%s outcome=%s seconds=%.3f", kind, project, outcome, time.monotonic() - began)
+    return outcome
+
+
+def describe(error: Exception) -> str:
+    """For status and log: a message of ours as it is, another one with its class, 300 characters at most."""
+    return (error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}")[:300]
