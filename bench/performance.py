@@ -56,17 +56,21 @@ SMALL_SCALE = (
     *("--repeats", "3", "--refit-seconds", "3"),
 )
 
+SHORT_START = (
+    *("--repeats", "1", "--uncounted", "0", "--projects", "1", "--labels", "16", "--idle", "1", "--clients", "1"),
+)
+
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
     Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
-    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "idle,predicts,fine-tune")),
+    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "predicts")),
     Run("swap", "swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
     Run("hot_swap", "hot_swap", (), ("--clients", "2", "--swaps", "4")),
     Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
     Run("rescore", "rescore", (), ("--texts", "2000", "--classes", "8", "--members", "2")),
     Run("scale", "scale", ("--plot", "docs/performance/scale.png"), (*SMALL_SCALE, "--plot", "artifacts/scale.png")),
-    Run("start", "start", (), ("--repeats", "1", "--projects", "1", "--labels", "16", "--idle", "1", "--clients", "1")),
+    Run("start", "start", (), SHORT_START),
     Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
     Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),
 )

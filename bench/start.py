@@ -98,9 +98,9 @@ class Start:
         except requests.RequestException:
             return False
 
-    def median(self, repeats: int) -> dict[str, Any]:
-        """Medians of some starts after one that is not counted."""
-        runs = [self.run() for _ in range(repeats + 1)][1:]
+    def median(self, repeats: int, uncounted: int) -> dict[str, Any]:
+        """Medians of some starts after those that are not counted."""
+        runs = [self.run() for _ in range(repeats + uncounted)][uncounted:]
         medians = {key: round(statistics.median(run[key] for run in runs), 2) for key in runs[0]}
         return {
             "start": self.command,
@@ -226,6 +226,7 @@ def main() -> None:
     """Command line entry."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--uncounted", type=int, default=1, help="starts of each before the others")
     parser.add_argument("--projects", type=int, default=3)
     parser.add_argument("--labels", type=int, default=64, help="labels a project has learned")
     parser.add_argument(
@@ -241,9 +242,9 @@ def main() -> None:
         place = {"DATA_DIR": str(rig.data_dir), "PORT": str(rig.port), "FINETUNE_ENABLED": "false"}
         up = Start("up", rig.url, rig.data_dir / "start.log", place, setup)
         web = replace(up, command="web", environment={**place, "REDIS_URL": settings.effective_redis_url})
-        starts = [up.median(args.repeats)]
+        starts = [up.median(args.repeats, args.uncounted)]
         with running_redis(settings):
-            starts.insert(0, web.median(args.repeats))
+            starts.insert(0, web.median(args.repeats, args.uncounted))
     show("start: seconds from exec", starts, args.json)
     show(f"web process, {args.projects} projects that have learned", by_clients, args.json)
     show("every process of up when idle", idle, args.json)

@@ -32,13 +32,14 @@ def test_without_the_folder_the_sample_messages_are_learned(tmp_path: Path) -> N
 
 
 @pytest.mark.slow
-def test_all_variants_run(tiny_model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
+def test_a_small_run_compares_variants(tiny_model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     for name in ("train", "test"):
         rows = "".join(f"{' '.join(letters)},{letters[0]}\n" for letters in ("abcd", "bacd", "acbd", "bdca"))
         (tmp_path / f"{name}.csv").write_text("text,label\n" + rows)
     base, _ = tiny_model("bert", max_position_embeddings=512)
-    main(["--data", str(tmp_path), "--base-model", str(base), "--examples", "4", "--held-out", "4", "--json"])
+    small = ["--examples", "4", "--held-out", "4", "--variants", "trainer,half"]
+    main(["--data", str(tmp_path), "--base-model", str(base), *small, "--json"])
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [row["steps"] for row in found] == [3, 1, 1], "batches of 8 and 16"
+    assert [row["steps"] for row in found] == [3, 1], "batches of 8 and 16"
     assert all(row["cpu_s"] > 0 and row["peak_rss_mib"] > 50 and row["products_s"] >= 0 for row in found)
-    assert [row["bar"] for row in found[1:]] == [">= 5 x", ">= 12 x"]
+    assert [row["bar"] for row in found[1:]] == [">= 12 x"]
