@@ -1,7 +1,7 @@
 """Judges the advice: stop forecast, auto-accept dial and copying rate, against what real heads then did.
 
     python -m bench.advice [--data DIR] [--sets agnews,sst2] [--seeds 3] [--replays 10] [--pool 4000] [--labels 1536]
-                           [--copying-labels 1000,1536] [--blind .05,.2] [--cache DIR] [--json]
+                           [--copying-labels 1000,1536] [--blind .05,.2] [--priors] [--cache DIR] [--json]
 
 Of each set and seed one random and one active order are followed (bench/trajectories.py); streams of test-then-train
 rows are drawn from them. `bar` is the issue's; `share` of the replays in which it was met. With --cache trajectories
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import trajectories
+from bench.advice_priors import judge_priors
 from bench.advice_replays import judge_acceptance, judge_copying, judge_forecast
 from bench.learning import find_sets
 from bench.report import show
@@ -44,10 +45,13 @@ def find_trajectories(args: argparse.Namespace, base: Embedder, cache: Path) -> 
 
 
 def run(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[dict[str, Any]]:
-    """The rows of all three judgements."""
+    """The rows of all three judgements, or those of the priors."""
     found: dict[tuple[str, str], list[Trajectory]] = {}
     for name, order, trajectory in find_trajectories(args, base, cache):
         found.setdefault((name, order), []).append(trajectory)
+    if args.priors:
+        yield from judge_priors(found, args.replays)
+        return
     for (name, order), group in found.items():
         about = {"set": name, "order": order}
         yield from ({**about, **row} for row in judge_forecast(group, args.replays))
@@ -69,6 +73,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1536, help="labels that are followed")
     parser.add_argument("--copying-labels", default="1000,1536")
     parser.add_argument("--blind", default="0.05,0.2", help="blind shares that copying is judged with")
+    parser.add_argument("--priors", action="store_true", help="only the forecast, its prior chosen on the other sets")
     parser.add_argument("--cache", type=Path, help="where features and trajectories are kept")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

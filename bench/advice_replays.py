@@ -12,7 +12,7 @@ from bench.report import judge
 from bench.trajectories import BLIND, EXPLORED, Trajectory
 from model.acceptance import choose_rows, find_threshold
 from model.copying import estimate_copying
-from model.forecast import Stage, fit_forecast
+from model.forecast import PRIOR, Stage, fit_forecast
 
 Row = dict[str, Any]
 
@@ -76,7 +76,7 @@ def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]
     return labels, np.maximum.accumulate(fitted(np.log(labels)))
 
 
-def judge_forecast(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
+def judge_forecast(group: Sequence[Trajectory], replays: int, prior: tuple[float, float] = PRIOR) -> Iterator[Row]:
     """Labels to a gain, foreseen at every stage up to half of what was followed. What lies beyond the last label is
     right when a number beyond it (over the factor) was told, "more than N" when it is more (over the factor)."""
     labels, curve = true_curve(group)
@@ -90,7 +90,7 @@ def judge_forecast(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
                 reached = labels[curve >= curve[now - labels[0]] + gain]
                 random = np.random.default_rng([seed, stage])
                 for _ in range(replays):
-                    told = _foresee(trajectory, int(stage), random).labels_to(gain)  # type: ignore[union-attr]
+                    told = _foresee(trajectory, int(stage), random, prior).labels_to(gain)  # type: ignore[union-attr]
                     if told["median"] is None:  # "more than": right when it is, as far as was followed
                         truth = int(reached[0]) if len(reached) else np.inf
                         near.append(bool(truth >= told["beyond"] / FACTOR))
@@ -113,7 +113,7 @@ def judge_forecast(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
         yield {**row, **extra, **judge(float(np.mean(near)), ">=", 0.8)}
 
 
-def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator) -> Any:
+def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, prior: tuple[float, float]) -> Any:
     rows = draw_rows(trajectory, stage, random)
     stages = []
     for number in range(stage + 1):
@@ -121,7 +121,7 @@ def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator) ->
         gap = [row["confidence"] - row["correct"] for row in rows if row["labels"] == labels]
         mean = float(trajectory.confidences[number, open_rows(trajectory, number)].mean())
         stages.append(Stage(labels, mean, len(gap), *((np.mean(gap), np.var(gap)) if gap else ())))
-    return fit_forecast(stages)
+    return fit_forecast(stages, prior)
 
 
 def judge_acceptance(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:

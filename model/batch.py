@@ -100,12 +100,7 @@ def plan_batch(
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
     shares = np.array([share_of(project, int(task)) for task in tasks])
     blind, explored = shares < blind_share, (shares >= blind_share) & (shares < blind_share + explore_share)
-    done, open_ = np.zeros(len(tasks), dtype=bool), np.ones(len(tasks), dtype=bool)
-    for pool in pools:
-        done[pool.labelled] = True
-        open_[pool.closed] = False
-    open_ &= ~done & ~np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
-
+    done, open_ = _done_and_open(pools, tasks, avoid)
     rows: dict[Role, list[int]] = {}
     roles: list[tuple[Role, NDArray[np.bool_], float]]
     roles = [("blind", blind, blind_share), ("explore", explored, explore_share)]
@@ -138,6 +133,17 @@ def next_place(
     if generator is not None:
         return left[int(generator.integers(len(left)))]
     return min(left, key=lambda place: (solved.get(place.cluster, 0), place.confidence, place.task))
+
+
+def _done_and_open(
+    pools: Sequence[Pool], tasks: Rows, avoid: Collection[int]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Which rows have a label for any control, and which nobody has answered and somebody may be given."""
+    done, open_ = np.zeros(len(tasks), dtype=bool), np.ones(len(tasks), dtype=bool)
+    for pool in pools:
+        done[pool.labelled] = True
+        open_[pool.closed] = False
+    return done, open_ & ~done & ~np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
 
 
 def _is_one_sided(pool: Pool) -> bool:

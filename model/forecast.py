@@ -35,8 +35,8 @@ does where label names answer well and classes are many."""
 SLOPES = np.geomspace(0.002, 1.0, 100)
 """Share of today's errors that an e-fold of labels would take away, today."""
 
-USUAL_SLOPE, SLOPE_SPREAD = 0.17, 0.8
-"""Median and log standard deviation of the prior."""
+PRIOR = (0.17, 0.8)
+"""Median and log standard deviation of what slopes are thought likely: chosen by `bench/advice.py --priors`."""
 
 HORIZON = 8.0
 """Nothing is forecast beyond so many times the present labels."""
@@ -98,7 +98,7 @@ class Forecast:
         return found
 
 
-def fit_forecast(stages: Sequence[Stage]) -> Forecast | None:
+def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) -> Forecast | None:
     """The posterior over curves through the stages, on a grid; None with fewer than LEAST_STAGES that count."""
     now = max((stage.labels for stage in stages), default=0.0)
     recent = [stage for stage in stages if stage.labels * WINDOW >= now and stage.labels > 0]
@@ -111,8 +111,8 @@ def fit_forecast(stages: Sequence[Stage]) -> Forecast | None:
     exponents = DECAYS[None, :, None]
     shape = SLOPES[:, None, None] * errors / exponents * (1 - np.exp(-x * exponents))
     logs, levels = zip(*(_fit(y, shape, variance + wobble**2) for wobble in WOBBLES), strict=True)
-    prior = -0.5 * (np.log(SLOPES / USUAL_SLOPE) / SLOPE_SPREAD) ** 2
-    posterior = np.stack(logs) + prior[None, :, None]
+    usual, spread_of_slopes = prior
+    posterior = np.stack(logs) - 0.5 * ((np.log(SLOPES / usual) / spread_of_slopes) ** 2)[None, :, None]
     posterior = np.exp(posterior - posterior.max())
     posterior /= posterior.sum()
     mean = float((posterior * np.stack(levels)).sum())

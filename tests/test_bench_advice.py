@@ -1,0 +1,74 @@
+"""The judges of the advice, on trajectories whose learning curve, confidence and mistakes are known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench import advice_priors
+from bench.advice_priors import judge_priors
+from bench.advice_replays import draw_rows, judge_acceptance, judge_copying, judge_forecast
+from bench.trajectories import BLIND, EXPLORED, STAGES, Trajectory
+
+ROWS, POOL = 3000, 2048
+
+
+def known(seed: int = 0, active: bool = True) -> Trajectory:
+    """A model that is right as often as it says it is: .9 less a power of the labels, some rows easier than others."""
+    random = np.random.default_rng(seed)
+    counts = np.array(STAGES)
+    levels = 0.9 - 0.8 * counts[:, None] ** -0.4
+    confidences = np.clip(levels + random.uniform(-0.1, 0.1, (len(counts), ROWS)), 0.02, 0.98)
+    correct = random.random(ROWS)[None, :] < confidences  # one threshold a row: what is learned stays
+    kind = random.choice(3, POOL, p=[BLIND, EXPLORED, 1 - BLIND - EXPLORED]) if active else np.full(POOL, 2)
+    nothing = np.zeros((len(counts), ROWS), dtype=np.int32)
+    order = random.permutation(POOL)
+    confidences = confidences.astype(np.float32)
+    return Trajectory(counts, order, kind == 0, kind == 1, confidences, correct, nothing, nothing[0], POOL)
+
+
+def test_a_curve_that_is_a_power_law_is_foreseen() -> None:
+    rows = list(judge_forecast([known(active=False)], replays=2))
+    assert [row["of"] for row in rows] == ["+1%", "+2%"]
+    assert all(row["replays"] == 18 and row["share"] >= 0.8 and row["met"] for row in rows)
+
+
+def test_a_prior_is_judged_on_the_sets_that_it_was_not_chosen_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(advice_priors, "SLOPES", (0.02, 0.17))
+    monkeypatch.setattr(advice_priors, "SPREADS", (0.4,))
+    groups = {(name, "random"): [known(seed, active=False)] for seed, name in enumerate(("one", "two"))}
+    *each, first, second = judge_priors(groups, replays=1)
+    assert [(row["set"], row["prior"]) for row in each] == [("one", "(0.17, 0.4)"), ("two", "(0.17, 0.4)")]
+    assert first["+1%"] == np.mean([row["+1%"] for row in each]).round(3)
+    assert second["+2%"] == np.mean([row["+2%"] for row in each]).round(3) and "met" in second
+
+
+def test_what_is_accepted_is_as_good_as_was_asked_for() -> None:
+    for row in judge_acceptance([known()], replays=1):
+        assert row["share"] >= 0.95
+
+
+@pytest.mark.parametrize("labels", [1000, 6000])
+def test_copiers_are_counted_and_more_labels_than_were_followed_can_be_asked_for(labels: int) -> None:
+    rows = {row["of"]: row for row in judge_copying([known()], 3, [labels], blind=0.2)}
+    row = rows[f"30%, {labels} labels, blind 20%"]
+    assert row["replays"] == 3 and row["in 95 %"] >= 0.6
+    assert row["blind wrong"] == pytest.approx(0.2 * labels * 0.17, rel=0.5)
+
+
+def test_blind_ones_are_drawn_anew_and_copied_by_nobody() -> None:
+    trajectory, until = known(), len(STAGES) - 1
+    rows = draw_rows(trajectory, until, np.random.default_rng(0), (0.3, 0.1), copying=1.0)
+    blind = [row for row in rows if row["blind"]]
+    assert len(blind) == pytest.approx(0.3 * len(rows), rel=0.15)
+    assert 0.1 < np.mean([not row["correct"] for row in blind]) < 0.4
+    assert all(row["correct"] for row in rows if not row["blind"])
+
+
+def test_a_trajectory_is_kept_and_read(tmp_path: Path) -> None:
+    trajectory = known()
+    trajectory.save(tmp_path / "x" / "one.npz")
+    again = Trajectory.load(tmp_path / "x" / "one.npz")
+    assert again.pool == POOL and np.array_equal(again.correct, trajectory.correct)
