@@ -1,0 +1,115 @@
+"""What steering a large project costs Label Studio: sampling the pool, writing a batch in bulk and one by one.
+
+    python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--json]
+
+Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
+the project, by id, that the sample of 4,000 has tasks of. `next`: Label Studio's own answer to who asks for a task of
+the queue. --flag: Label Studio counts only what is imported (MEMORY_EFFICIENT_IMPORT in its environment).
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import statistics
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+from backend.connect import SAMPLING
+from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.queue_client import QueueClient
+from bench.report import show
+from bench.rig import ROOT, choices_config, endless_rows, read_rows
+
+IMPORTED = 5000
+"""Tasks that are imported by one call."""
+
+SAMPLE = 4000
+ONE_BY_ONE, ASKED = 8, 5
+RESULT = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["a"]}}]
+
+
+class Asker:
+    """An annotator who looks at the next task and never labels it."""
+
+    def __init__(self, server: LabelStudioServer, project: int) -> None:
+        self._url = f"{server.url}/api/projects/{project}/next"
+        self._headers = {"Authorization": f"Token {server.legacy_token}"}
+
+    def ask(self) -> float:
+        """Seconds of Label Studio's answer. Raises requests.HTTPError."""
+        began = time.perf_counter()
+        requests.get(self._url, headers=self._headers, timeout=120).raise_for_status()
+        return time.perf_counter() - began
+
+
+def measure(server: LabelStudioServer, sizes: list[int], batch: int) -> Iterator[dict[str, Any]]:
+    """A row per size."""
+    rows = endless_rows(read_rows())
+    ids: list[int] = []
+    with QueueClient(server.url, server.access_token) as client:
+        project = int(client.create_project("large", choices_config(["a", "b"]))["id"])
+        client.set_project(project, sampling=SAMPLING)
+        asker = Asker(server, project)
+        for size in sizes:
+            began = time.perf_counter()
+            while len(ids) < size:
+                some = itertools.islice(rows, min(IMPORTED, size - len(ids)))
+                ids += client.import_tasks(project, [{"data": {"text": text}} for text, _ in some])
+            row: dict[str, Any] = {"tasks": size, "import s": _since(began)}
+            yield row | _sample(client, project, ids) | _write(client, asker, project, ids[-batch:])
+
+
+def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]:
+    began = time.perf_counter()
+    client.count_without_annotation(project)
+    counted, began = _since(began), time.perf_counter()
+    found = {int(task["id"]) for task in client.sample_without_annotation(project, min(SAMPLE, len(ids)))}
+    tenths = {10 * place // len(ids) for place, task in enumerate(ids) if task in found}
+    return {"count s": counted, "sample s": _since(began), "sampled": len(found), "deciles": len(tenths)}
+
+
+def _write(client: QueueClient, asker: Asker, project: int, batch: list[int]) -> dict[str, Any]:
+    began = time.perf_counter()
+    rows = [{"task": task, "result": RESULT, "score": 0.5, "model_version": "bulk"} for task in batch]
+    client.import_predictions(project, rows)
+    bulk, began = _since(began), time.perf_counter()
+    for task in batch[:ONE_BY_ONE]:
+        client.create_prediction(task, RESULT, 0.5, "single", 1)
+    single = (time.perf_counter() - began) / ONE_BY_ONE
+    client.set_project(project, model_version="bulk")
+    asked = statistics.median(asker.ask() for _ in range(ASKED))
+    began = time.perf_counter()
+    client.delete_predictions(project, "single")
+    return {
+        "bulk s": bulk,
+        "one by one s": round(single * len(batch), 2),
+        "delete s": _since(began),
+        "next s": round(asked, 2),
+    }
+
+
+def _since(began: float) -> float:
+    return round(time.perf_counter() - began, 2)
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default="1000,10000,100000")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--flag", action="store_true")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    environment = {MEMORY_EFFICIENT_IMPORT: "true"} if given.flag else {}
+    sizes = [int(size) for size in given.tasks.split(",")]
+    with LabelStudioServer(ROOT / ".label-studio", environment=environment) as server:
+        show("steering a large project", list(measure(server, sizes, given.batch)), given.json)
+
+
+if __name__ == "__main__":
+    main()
