@@ -25,11 +25,8 @@ up: install  ## Run everything on this machine until Ctrl-C.
 demo: install  ## Run everything, with a Label Studio of its own and a ready project.
 	@$(BIN)/understudy demo $(ARGS)
 
-# Half as many again as cores: many tests wait for processes they have started.
-WORKERS ?= $(shell $(BIN)/python -c 'import os; print(3 * os.cpu_count() // 2)')
-
 test: dev  ## Run the tests, on all cores.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n $(WORKERS) --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
 
 lint: dev  ## Check style, format and the Dockerfile.
 	$(BIN)/ruff check .
