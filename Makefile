@@ -9,7 +9,7 @@ ARGS ?=
 PYTHONS := python3.11 python3.12 python3.10 python3 python
 FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install dev up demo test lint format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed curves docs clean distclean
+.PHONY: help install dev up demo test lint format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -43,7 +43,7 @@ types: dev  ## Check the types.
 	$(BIN)/mypy
 
 e2e: dev  ## Drive the real Label Studio.
-	$(BIN)/python -m pytest -m e2e $(ARGS)
+	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
 
 bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
 	$(BIN)/python -m bench.performance
@@ -66,7 +66,7 @@ label-studio: install  ## Install the Label Studio of its own that e2e drives (t
 	$(BIN)/python -c "from pathlib import Path; from backend.labelstudio.installation import Installation as I; I(Path('.label-studio'), tell=print).ensure()"
 
 # The other benches (peak, serving, finetune, rescore, scale) run for a moment in tests/test_bench_*.py.
-bench-smoke: bench-smoke-learning bench-smoke-speed  ## Run the benchmarks that start the whole product for a moment, to see that they work.
+bench-smoke: bench-smoke-learning bench-smoke-speed bench-smoke-starts  ## Run the benchmarks that start the whole product for a moment, to see that they work.
 
 bench-smoke-learning: dev
 	$(BIN)/python -m bench.accuracy --labels 16 --held-out 40
@@ -74,7 +74,10 @@ bench-smoke-learning: dev
 	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning --data examples/support_messages.csv --labels 0,32 --seeds 11
 
 bench-smoke-speed: dev
-	$(BIN)/python -m bench.performance --smoke --only setup_latency,swap,hot_swap,start,webhook,learn_latency
+	$(BIN)/python -m bench.performance --smoke --only hot_swap,webhook,learn_latency
+
+bench-smoke-starts: dev
+	$(BIN)/python -m bench.performance --smoke --only setup_latency,swap,start
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
