@@ -99,7 +99,12 @@ class Settings(BaseSettings):
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
     feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
     answer_cache_mb: int = Field(32, ge=1, le=65536, description="Upper bound of the answers kept in memory, in MiB.")
-    pool_size: int = Field(4000, ge=100, le=1_000_000, description="Unlabelled texts kept per project, for the queue and cold start; of more a sample.")
+    pool_size: int = Field(
+        4000,
+        ge=100,
+        le=1_000_000,
+        description="Unlabelled texts kept per project, for the queue and cold start; of more a sample.",
+    )
     poll_seconds: float = Field(
         2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub."
     )
