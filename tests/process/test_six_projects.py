@@ -52,7 +52,7 @@ BETTER_BY_LABELS = {
 @pytest.fixture(scope="module")
 def rig() -> Iterator[Rig]:
     nobodys = {name: "" for name in QUIET if name != "DATA_DIR"}  # whatever whoever runs the tests has set
-    with Rig(FINETUNE_STEPS="5", OMP_NUM_THREADS="1", **nobodys) as running:
+    with Rig(FINETUNE_STEPS="3", OMP_NUM_THREADS="1", **nobodys) as running:
         yield running
 
 
@@ -101,7 +101,7 @@ def after(projects: dict[str, Labelling], trainings: dict[str, dict[str, Any]]) 
 
 @pytest.fixture(scope="module")
 def tuned(rig: Rig, projects: dict[str, Labelling], after: dict[str, list[Any]]) -> dict[str, list[Any]]:
-    """The answers of the fine-tuned versions: five steps win over no head, so an admin makes them live."""
+    """The answers of the fine-tuned versions: three steps win over no head, so an admin makes them live."""
     found = {}
     for name in after:
         project = projects[name]
