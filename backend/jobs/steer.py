@@ -23,6 +23,10 @@ from model.failpoints import failpoint
 LOT = 500
 """Predictions that Label Studio stores in one step."""
 
+LARGE = 1500
+"""Tasks of a project for each prediction of a batch from which the bulk import, which counts the whole project anew (60
+us a task), takes longer than one request a prediction (90 ms): bench/large_project.py."""
+
 
 def steer(project: int) -> str:
     """Write the last plan; what came of it: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
@@ -42,27 +46,28 @@ def _steer(work: Context, project: int) -> str:
     if not (settings.label_studio_url and key):
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with QueueClient(settings.label_studio_url, key) as client:
-        backend, off = find_steered(client, settings.url, project)
+        fields = client.project(project)
+        backend, off = find_steered(client, fields, settings.url)
         stores.steering.switch(project, off)
         if off or backend is None:
             return f"off: {off}"
-        return _hand_over(work, client, project, plan, backend)
+        return _hand_over(work, client, fields, plan, backend)
 
 
-def find_steered(client: QueueClient, url: str, project: int) -> tuple[dict[str, Any] | None, str]:
-    """(the connection of the project to this backend, why its queue is not steered or "")."""
-    if client.project(project).get("sampling") != SAMPLING:
+def find_steered(client: QueueClient, fields: Mapping[str, Any], url: str) -> tuple[dict[str, Any] | None, str]:
+    """(the connection of the project to this backend, why its queue is not steered or ""). `fields`: the project's."""
+    if fields.get("sampling") != SAMPLING:
         return None, f"the project's task sampling is not {SAMPLING}"
-    backend = own_backend(client.backends(project), url, None)
+    backend = own_backend(client.backends(int(fields["id"])), url, None)
     if backend is None or str(backend.get("url", "")).rstrip("/") != url:
         return None, f"the project is not connected to {url}"
     return backend, ""
 
 
 def _hand_over(
-    work: Context, client: QueueClient, project: int, plan: Mapping[str, Any], backend: Mapping[str, Any]
+    work: Context, client: QueueClient, fields: Mapping[str, Any], plan: Mapping[str, Any], backend: Mapping[str, Any]
 ) -> str:
-    steering, entries = work.stores.steering, list(plan["entries"])
+    project, steering, entries = int(fields["id"]), work.stores.steering, list(plan["entries"])
     free = set(client.free_tasks(project, [entry["task"] for entry in entries]))
     steering.pass_over(project, [entry["task"] for entry in entries if entry["task"] not in free])
     entries = [entry for entry in entries if entry["task"] in free]
@@ -75,7 +80,8 @@ def _hand_over(
         return "nothing left to queue"
     number = steering.number(project, queue_number(title))
     version = queue_version(title, number)
-    _write(client, project, entries, version, number)
+    is_large = int(fields.get("task_number") or 0) > LARGE * len(entries)
+    _write(client, project, entries, version, number, is_large)
     failpoint("queue.before_switch", project)
     client.set_project(project, model_version=version)
     failpoint("queue.after_switch", project)
@@ -92,17 +98,22 @@ def _hand_over(
     return f"steered: {version}, {len(entries)} tasks, {removed} old predictions deleted"
 
 
-def _write(client: QueueClient, project: int, entries: Sequence[Mapping[str, Any]], version: str, number: int) -> None:
+def _write(
+    client: QueueClient, project: int, entries: Sequence[Mapping[str, Any]], version: str, number: int, is_large: bool
+) -> None:
     """All of it, or LabelStudioError."""
-    plain = [entry for entry in entries if entry["cluster"] is None]
-    for start in range(0, len(plain), LOT):
-        rows = [{name: entry[name] for name in ("task", "result", "score")} for entry in plain[start : start + LOT]]
+    in_bulk = [] if is_large else [entry for entry in entries if entry["cluster"] is None]
+    for start in range(0, len(in_bulk), LOT):
+        rows = [{name: entry[name] for name in ("task", "result", "score")} for entry in in_bulk[start : start + LOT]]
         client.import_predictions(project, [{**row, "model_version": version} for row in rows])
         failpoint("queue.write", project)
     for entry in entries:
-        if entry["cluster"] is not None:
-            cluster = number * LOT + int(entry["cluster"])  # nobody has solved a task of this one
-            client.create_prediction(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)
+        cluster = entry["cluster"]
+        if cluster is not None:
+            cluster += number * LOT  # nobody has solved a task of this one
+        elif not is_large:
+            continue
+        client.create_prediction(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)
     stored = client.prediction_versions(project).get(version, 0)
     if stored != len(entries):
         raise LabelStudioError(f"Label Studio stored {stored} of {len(entries)} predictions", project=project)

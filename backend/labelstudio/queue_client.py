@@ -27,10 +27,10 @@ class QueueClient(LabelStudioClient):
             free |= {int(task["id"]) for task in found if not task.get("unresolved_comment_count")}
         return [task for task in tasks if task in free]
 
-    def create_prediction(self, task: int, result: Any, score: float, version: str, cluster: int) -> Json:
-        """One prediction with a cluster, which the bulk import does not store."""
-        body = {"task": task, "result": result, "score": score, "model_version": version, "cluster": cluster}
-        return self._object("POST", "api/predictions/", body)
+    def create_prediction(self, task: int, result: Any, score: float, version: str, cluster: int | None) -> Json:
+        """One prediction; its cluster the bulk import would not store."""
+        body = {"task": task, "result": result, "score": score, "model_version": version}
+        return self._object("POST", "api/predictions/", body if cluster is None else {**body, "cluster": cluster})
 
     def delete_backend(self, backend: int) -> None:
         """Remove the connection; its webhook and predictions stay."""

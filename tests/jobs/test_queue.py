@@ -38,6 +38,7 @@ class Studio(ThreadingHTTPServer):
         self.names: list[str | None] = []
         self.refuse: set[str] = set()
         self.seen: Counter[tuple[str, str]] = Counter()
+        self.size = 200
 
     @property
     def url(self) -> str:
@@ -64,7 +65,8 @@ class Studio(ThreadingHTTPServer):
                 if body["model_version"] != self.title and not self.of(body["model_version"]):
                     return 400, {"detail": "no such version"}
                 self.name(body["model_version"])
-            return 200, {"id": PROJECT, "sampling": self.sampling, "model_version": self.model_version}
+            fields = {"sampling": self.sampling, "model_version": self.model_version, "task_number": self.size}
+            return 200, {"id": PROJECT, **fields}
         if path.startswith("/api/ml/"):
             return self._backend(method, body)
         if path == "/api/predictions/":
@@ -161,6 +163,22 @@ def test_a_plan_that_fails_is_put_off(context: Any, pool: Labels, monkeypatch: p
     monkeypatch.setattr("model.acquisition.STRATEGIES", {})
     assert plan(PROJECT) == "failed" and plan(PROJECT).startswith("waits")
     assert "margin_clusters" in context.stores.trouble.describe(PROJECT)["plan"]["error"]
+
+
+def test_in_a_large_project_a_batch_is_written_one_by_one(context: Any, pool: Labels, studio: Studio) -> None:
+    """Label Studio's bulk import counts the whole project anew, whatever it brings."""
+    plan(PROJECT)
+    assert steer(PROJECT).startswith("steered: understudy queue 1, 16 tasks")
+    in_bulk = studio.of("understudy queue 1")
+    imported = ("POST", f"/api/projects/{PROJECT}/import/predictions")
+    assert studio.seen[imported] == 1
+    studio.size = 1_000_000
+    assert steer(PROJECT).startswith("steered: understudy queue 2, 16 tasks")
+    assert studio.seen[imported] == 1
+    alone = studio.of("understudy queue 2")
+    for task, row in in_bulk.items():
+        assert alone[task]["result"] == row["result"] and alone[task]["score"] == row["score"]
+        assert ("cluster" in alone[task]) == (row["cluster"] is not None)
 
 
 def test_steering_replaces_the_queue_without_a_gap(context: Any, pool: Labels, studio: Studio) -> None:
