@@ -3,8 +3,9 @@
     python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--json]
 
 Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
-the project, by id, that the sample of 4,000 has tasks of. `next`: Label Studio's own answer to who asks for a task of
-the queue. --flag: Label Studio counts only what is imported (MEMORY_EFFICIENT_IMPORT in its environment).
+the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
+own answer to who asks for a task of the queue. --flag: Label Studio counts only what is imported
+(MEMORY_EFFICIENT_IMPORT in its environment).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 import requests
 
 from backend.connect import SAMPLING
+from backend.errors import LabelStudioError
 from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.local_server import LabelStudioServer
 from backend.labelstudio.queue_client import QueueClient
@@ -76,15 +78,20 @@ def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]
 def _write(client: QueueClient, asker: Asker, project: int, batch: list[int]) -> dict[str, Any]:
     began = time.perf_counter()
     rows = [{"task": task, "result": RESULT, "score": 0.5, "model_version": "bulk"} for task in batch]
-    client.import_predictions(project, rows)
-    bulk, began = _since(began), time.perf_counter()
+    bulk: float | str
+    try:
+        client.import_predictions(project, rows)
+        bulk = _since(began)
+    except LabelStudioError as error:
+        bulk = error.message
+    began = time.perf_counter()
     for task in batch[:ONE_BY_ONE]:
-        client.create_prediction(task, RESULT, 0.5, "single", 1)
+        client.create_prediction(task, RESULT, 0.5, "queue", 1)
     single = (time.perf_counter() - began) / ONE_BY_ONE
-    client.set_project(project, model_version="bulk")
+    client.set_project(project, model_version="queue")
     asked = statistics.median(asker.ask() for _ in range(ASKED))
     began = time.perf_counter()
-    client.delete_predictions(project, "single")
+    client.delete_predictions(project, "queue")
     return {
         "bulk s": bulk,
         "one by one s": round(single * len(batch), 2),
