@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -51,11 +52,12 @@ def test_a_small_project_is_known_whatever_was_known_before(context: Any, studio
 
 
 def test_of_a_large_sorted_project_an_even_sample_is_known(context: Any, studio: Studio) -> None:
-    assert LIMIT - 2 * NEIGHBOURS <= fill(context, studio) <= LIMIT
+    assert NEIGHBOURS <= fill(context, studio) <= LIMIT
     ids = sorted(pool(context))
     assert {studio.tasks[task][0] for task in ids} == {"a", "e"}
-    for quarter in range(4):
-        assert sum(quarter * 300 <= task - 5000 < (quarter + 1) * 300 for task in ids) >= NEIGHBOURS / 2
+    places = LIMIT // NEIGHBOURS
+    gaps = [after - before for before, after in pairwise([5000, *ids, 6199])]
+    assert max(gaps) <= 2 * 1200 / places, "one place in each quarter of the ids"
 
 
 def test_what_came_first_gives_way_to_a_sample_and_stays_when_the_project_is_the_same(
@@ -63,7 +65,7 @@ def test_what_came_first_gives_way_to_a_sample_and_stays_when_the_project_is_the
 ) -> None:
     first = list(studio.tasks)[:LIMIT]
     context.stores.projects.add_pool(PROJECT, {task: {"text": studio.tasks[task]} for task in first}, LIMIT)
-    assert fill(context, studio) > LIMIT / 2
+    assert fill(context, studio) > 0
     sample = pool(context)
     assert not sample <= set(first)
     fill(context, studio)  # some room, since few of the sample came twice
@@ -75,8 +77,10 @@ def test_what_came_first_gives_way_to_a_sample_and_stays_when_the_project_is_the
 
 
 def test_labelled_tasks_leave_a_full_pool_and_others_take_their_place(context: Any, studio: Studio) -> None:
-    fill(context, studio)
-    labelled = set(sorted(pool(context))[:60])
+    known = list(studio.tasks)[: LIMIT - 10]
+    context.stores.projects.add_pool(PROJECT, {task: {"text": studio.tasks[task]} for task in known}, LIMIT)
+    context.stores.projects.note_pool_of(PROJECT, len(studio.tasks))
+    labelled = set(known[:60])
     studio.labelled |= labelled
     context.stores.examples.touched = lambda project: labelled
     assert fill(context, studio) > 0
