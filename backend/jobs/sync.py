@@ -12,6 +12,7 @@ import time
 from typing import Any
 
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
+from backend.jobs.attempt import describe
 from backend.jobs.context import Context, context
 from backend.jobs.pool_filling import fill_pool
 from backend.labelstudio.client import LabelStudioClient
@@ -55,12 +56,12 @@ def resync(project: int) -> str:
 def _describe_failure(error: Exception) -> dict[str, Any]:
     if isinstance(error, BackendError):
         return {
-            "error": error.message[:300],
+            "error": describe(error),
             "status": error.evidence.get("status"),
             "hint": error.evidence.get("hint", ""),
         }
     log.error("resync", exc_info=error)
-    return {"error": f"{type(error).__name__}: {error}"[:300]}
+    return {"error": describe(error)}
 
 
 def _next_time(work: Context) -> float:
