@@ -163,9 +163,10 @@ class Registry:
             model = load_version(self._settings.models_dir, project, version, self.encoders.base, self.encoders.open)
             model.warm()
         except Exception as error:  # of whatever kind: the other projects' versions are loaded all the same
-            self._failed[(project, version)] = (time.monotonic(), str(error))
             self._metrics.load_failures.inc()
             log.error("version not loaded, the old one serves on project=%s version=%s: %r", project, version, error)
+            # Last: whoever reads that the version is stale finds the reason in the log and in the metrics.
+            self._failed[(project, version)] = (time.monotonic(), str(error))
             return
         previous = self._models.get(project)
         failpoint("swap.before", project)
