@@ -14,6 +14,9 @@ from backend.threads import keep_heap_trimmed
 
 log = logging.getLogger(__name__)
 
+HANGS_AFTER = 60
+"""Seconds without a sign of life after which gunicorn's master kills the worker and starts another."""
+
 
 def run_web(settings: Settings) -> None:
     """Serves until SIGTERM."""
@@ -51,7 +54,8 @@ def _options(settings: Settings) -> dict[str, Any]:
         "workers": 1,
         "worker_class": type("Worker", (PatientWorker,), {"client_seconds": settings.client_seconds}),
         "threads": settings.web_threads,
-        "timeout": 0,  # a thread may wait for a large batch; the process is watched by its supervisor
+        # Its main loop gives the sign of life, not its threads: a large batch may take longer, a hung process not.
+        "timeout": HANGS_AFTER,
         "graceful_timeout": 10,
         "keepalive": 30,
         "accesslog": None,

@@ -11,13 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from backend.deadline import FOLDER
 from backend.jobs.training_process import run_process
-from backend.settings import Settings
+from backend.late_start import http_answers
+from backend.settings import Settings, environment_of
 from backend.watchdog import Watchdog
-from bench.rig import Project, Rig
+from bench.rig import Project, Rig, free_port
+from tests.faults.test_trainings import wait_until
 from tests.faults.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401
 
 PATIENCE = 120.0
@@ -61,6 +64,33 @@ def test_row_38_a_training_that_hangs_is_killed_by_its_trainer(context: Any, tmp
     given = context.settings.model_copy(update={"finetune_stall_minutes": 1 / 60, "failpoint": "hang:training.begin"})
     ending = run_process(given, tmp_path, lambda said: None)
     assert ending.crashed and "FINETUNE_STALL_MINUTES" in ending.error
+
+
+IMPATIENT = """
+import backend.web
+from backend.settings import load_settings
+backend.web.HANGS_AFTER = 2
+backend.web.run_web(load_settings())
+"""
+
+
+@pytest.mark.timeout(120)
+def test_row_38_a_web_worker_that_stands_still_is_killed_by_its_master_and_another_one_answers(
+    settings: Settings,
+) -> None:
+    port = free_port()
+    given = environment_of(settings.model_copy(update={"port": port}))
+    with subprocess.Popen([sys.executable, "-c", IMPATIENT], env=given) as master:
+        try:
+            wait_until(lambda: http_answers("127.0.0.1", port), "the web process")
+            [worker] = psutil.Process(master.pid).children()
+            worker.suspend()
+            assert not http_answers("127.0.0.1", port)
+            wait_until(lambda: http_answers("127.0.0.1", port), "another worker", seconds=60)
+            [other] = psutil.Process(master.pid).children()
+            assert other.pid != worker.pid
+        finally:
+            master.terminate()
 
 
 STANDS_STILL = """
