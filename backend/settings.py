@@ -62,8 +62,8 @@ class Settings(BaseSettings):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Number format of the encoder: fp32 is exact, bf16 twice as fast where the hardware has it "
-        "(avx512_bf16, AMX, a CUDA GPU); auto takes bf16 only there.",
+        description="Number format of the encoder and of training: fp32 is exact, bf16 twice as fast where the "
+        "hardware has it (avx512_bf16, AMX, a CUDA GPU); auto takes bf16 only there.",
     )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_api_key: SecretStr = Field(

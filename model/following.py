@@ -23,6 +23,7 @@ class Order:
     lessons: tuple[Lesson, ...]
     seed: int
     threads: int
+    precision: str
     steps: int
     last: int | None
     watched: bool
@@ -53,6 +54,7 @@ def follow(team: Team) -> None:
             seed=order.seed,
             threads=threads_each(order.threads, team),
             team=team,
+            precision=order.precision,
         )
         tuning.run(order.steps, _say_nothing, last=order.last, watch=_leave_it_to_the_leader if order.watched else None)
 

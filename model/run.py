@@ -20,8 +20,8 @@ class Request:
     """One fine-tune: everything it needs, so that the training process talks to nobody.
 
     `models` is the root of the version directories, `version` the name to write under, `steps` 0 for as many as the
-    labels call for, `threads` torch's. `min_examples` is the gate's, `precision` that of what serves: features are
-    shared with it."""
+    labels call for, `threads` torch's. `min_examples` is the gate's, `precision` that of what serves, since features
+    are shared with it, and of training (fp32, bf16 or auto)."""
 
     project: int
     version: str

@@ -27,6 +27,7 @@ from model.gate import Verdict
 from model.labelnames import words_of
 from model.learning import Embedder, fit_head
 from model.manifest import Manifest
+from model.precision import choose_precision
 from model.progress import Progress
 from model.run import RESULT, Result, read_request, read_result, write_json
 from model.spec import Text
@@ -109,10 +110,11 @@ class Training:
         if not lessons:
             raise TrainingError("the labels are too few to hold some of them out")
         watch = part == self.parts[0]
-        seed, threads = self.request.seed, self.request.threads
-        give(self.team, Order(self.request.base_model, tuple(lessons), seed, threads, self.steps, self.last, watch))
+        seed, threads, base = self.request.seed, self.request.threads, self.request.base_model
+        precision = choose_precision(self.request.precision, self.team.device)  # one for all machines of a team
+        give(self.team, Order(base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch))
         each = threads_each(threads, self.team)
-        tuning = Tuning(self.base_path, lessons, seed=seed, threads=each, team=self.team)
+        tuning = Tuning(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
         per_epoch = 16 / max(1, sum(len(lesson.texts) for lesson in lessons))
         ended = tuning.run(

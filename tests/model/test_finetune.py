@@ -73,6 +73,18 @@ def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesso
     assert served.digest != Encoder(tiny).digest
 
 
+def test_in_bf16_it_learns_as_well_and_what_is_served_is_close(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+    """On machines without it torch emulates it."""
+    tuning = Tuning(tiny, [lesson], seed=3, threads=1, precision="bf16")
+    assert tuning.run(150, lambda step, loss: None) == 150
+    tuning.save_encoder(tmp_path / "encoder.safetensors")
+    served = Encoder(tiny, weights=tmp_path / "encoder.safetensors").embed(lesson.texts)[:, -1]
+    scores = tuning.heads({"label": 1.0}, {"label": 1.0})["label"].scores(served)
+    assert (scores.argmax(1) == lesson.targets.argmax(1)).mean() > 0.8
+    own = tuning.answers(0, lesson.texts)
+    assert 0 < np.abs(own - scores).max() < 0.05, "rounded, and not the same numbers"
+
+
 def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.safetensors"
     tune(tiny, lesson, 60, checkpoint, stop=40)

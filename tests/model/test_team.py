@@ -140,7 +140,7 @@ def test_no_process_outlives_another_and_a_killed_training_goes_on(tiny_model: T
 def test_an_order_survives_the_way_to_another_process() -> None:
     values = np.random.default_rng(0).standard_normal((3, 4))
     lesson = Lesson("label", ("a", "b"), True, [("x", "y"), ("z",)], values, values[:, 0], values.astype(np.float32))
-    order = Order("base", (lesson,), 1, 2, 60, None, True)
+    order = Order("base", (lesson,), 1, 2, "bf16", 60, None, True)
     again = Order.from_json(json.loads(json.dumps(order.to_json())))
     (found,) = again.lessons
     assert (again.seed, again.steps, again.last, again.watched) == (1, 60, None, True)

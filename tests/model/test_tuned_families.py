@@ -50,7 +50,7 @@ def test_it_is_tuned_and_served_as_it_was_trained(
     texts, truth = letter_texts(36)
     texts[0], texts[1] = LONG, ("a b c", "d a")  # several windows, two segments
     losses: list[float] = []
-    tuning = Tuning(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1)
+    tuning = Tuning(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1, precision="fp32")
     tuning.run(12, lambda step, loss: losses.append(loss))
     assert np.isfinite(losses).all()
     tuning.save_encoder(tmp_path / "tuned.safetensors")
