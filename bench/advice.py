@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bench import trajectories
+from bench.advice_misses import judge_misses
 from bench.advice_priors import judge_priors
 from bench.advice_replays import judge_acceptance, judge_copying, judge_forecast
 from bench.learning import find_sets
@@ -50,7 +51,9 @@ def run(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[dict[
     for name, order, trajectory in find_trajectories(args, base, cache):
         found.setdefault((name, order), []).append(trajectory)
     if args.priors:
+        counts = [int(count) for count in args.copying_labels.split(",")]
         yield from judge_priors(found, args.replays)
+        yield from judge_misses(found, args.replays, counts, [float(share) for share in args.blind.split(",")])
         return
     for (name, order), group in found.items():
         about = {"set": name, "order": order}
@@ -73,7 +76,7 @@ def main() -> None:
     parser.add_argument("--labels", type=int, default=1536, help="labels that are followed")
     parser.add_argument("--copying-labels", default="1000,1536")
     parser.add_argument("--blind", default="0.05,0.2", help="blind shares that copying is judged with")
-    parser.add_argument("--priors", action="store_true", help="only the forecast, its prior chosen on the other sets")
+    parser.add_argument("--priors", action="store_true", help="only what has a prior, with that of the other sets")
     parser.add_argument("--cache", type=Path, help="where features and trajectories are kept")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

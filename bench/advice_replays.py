@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from bench.report import judge
 from bench.trajectories import BLIND, EXPLORED, Trajectory
 from model.acceptance import choose_rows, find_threshold
-from model.copying import estimate_copying
+from model.copying import PRIORS, estimate_copying
 from model.forecast import PRIOR, Stage, fit_forecast
 
 Row = dict[str, Any]
@@ -157,7 +157,13 @@ def _best_share(confidences: NDArray[Any], right: NDArray[Any], target: float) -
     return float(reached[-1] + 1) / len(ordered) if len(reached) else 0.0
 
 
-def judge_copying(group: Sequence[Trajectory], replays: int, counts: Sequence[int], blind: float) -> Iterator[Row]:
+def judge_copying(
+    group: Sequence[Trajectory],
+    replays: int,
+    counts: Sequence[int],
+    blind: float,
+    priors: tuple[float, float, float] = PRIORS,
+) -> Iterator[Row]:
     """How near the copying rate comes, and how often its interval holds the truth."""
     for count in counts:
         for rate in RATES:
@@ -168,7 +174,7 @@ def judge_copying(group: Sequence[Trajectory], replays: int, counts: Sequence[in
                     rows = draw_rows(trajectory, until, random, (blind, EXPLORED), rate)[:count]
                     while len(rows) < count:  # the model learns no more: its last stages go on
                         rows += draw_rows(trajectory, until, random, (blind, EXPLORED), rate, since=until - LAST)
-                    found = estimate_copying(rows[:count])
+                    found = estimate_copying(rows[:count], priors)
                     if found is None:
                         continue
                     low, high = found["interval"]

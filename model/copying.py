@@ -20,9 +20,10 @@ BLIND, EXPLORED, CHOSEN = 0, 1, 2
 GRID = np.linspace(0, 0.98, 50)
 """Copying rates looked at, all alike likely beforehand."""
 
-PRIORS = np.array([0.7, 0.2, 0.15])
+PRIORS = (0.2, 0.2, 0.2)
 """Standard deviations, in log-odds of a wrong answer, of what the served confidence misses: everywhere, per unit of
-its own log-odds, and for chosen tasks only."""
+its own log-odds, and for chosen tasks only. Measured on five sets: .13, .21 and .19 (`python -m bench.advice
+--priors`); each set is judged with those of the others there."""
 
 BINS = 40
 LEAST_BLIND = 20
@@ -38,7 +39,9 @@ def kind_of(row: Mapping[str, Any]) -> int:
     return BLIND if row.get("blind") else EXPLORED if row.get("explore") else CHOSEN
 
 
-def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+def estimate_copying(
+    rows: Sequence[Mapping[str, Any]], priors: tuple[float, float, float] = PRIORS
+) -> dict[str, Any] | None:
     """rate with its 95 % interval; the counts blind, shown, and of disagreements blind_wrong, shown_wrong; `lacking`:
     labels more, at the same share of blind tasks, until the interval is CLOSE (it narrows with the root of the rows).
 
@@ -50,7 +53,7 @@ def estimate_copying(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None
         return None
     confidences = np.array([float(row["confidence"]) for row in rows])
     wrong = np.array([not row["correct"] for row in rows])
-    posterior = _posterior(*_bin(confidences, wrong, kinds))
+    posterior = _posterior(*_bin(confidences, wrong, kinds), np.array(priors))
     cumulative = np.cumsum(posterior)
     low, high = (float(GRID[min(int(np.searchsorted(cumulative, p)), len(GRID) - 1)]) for p in (0.025, 0.975))
     return {
@@ -75,20 +78,20 @@ def _bin(confidences: Floats, wrong: Floats, kinds: NDArray[np.int64]) -> tuple[
     return offset, hits[used], count[used], np.repeat(np.arange(3), BINS)[used]
 
 
-def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Floats) -> Floats:
+def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Floats, priors: Floats) -> Floats:
     """Of each rate in GRID, the three nuisances maximised out and their curvature taken account of (Laplace)."""
     design = np.stack([np.ones_like(offset), offset, (kinds == CHOSEN).astype(float)], axis=1)
     shown, logs = kinds != BLIND, np.zeros(len(GRID))
     start: Floats = np.zeros(3)
     for place, rate in enumerate(GRID):
         keep = np.where(shown, 1 - rate, 1.0)
-        start, logs[place] = _fit(design, offset, hits, count, keep, start)
+        start, logs[place] = _fit(design, offset, hits, count, keep, start, priors)
     weights = np.exp(logs - logs.max())
     return weights / weights.sum()
 
 
 def _fit(
-    design: Floats, offset: Floats, hits: Floats, count: Floats, keep: Floats, start: Floats
+    design: Floats, offset: Floats, hits: Floats, count: Floats, keep: Floats, start: Floats, priors: Floats
 ) -> tuple[Floats, float]:
     """Nuisances at their best for p(wrong) = keep * expit(offset + design @ nuisance), by Fisher scoring; and the log
     of the integrated likelihood."""
@@ -97,13 +100,13 @@ def _fit(
         p = np.clip(expit(offset + design @ nuisance), 1e-9, 1 - 1e-9)
         q = np.clip(keep * p, 1e-9, 1 - 1e-9)
         slope = keep * p * (1 - p)
-        gradient = design.T @ ((hits - count * q) / (q * (1 - q)) * slope) - nuisance / PRIORS**2
-        information = (design * (count * slope**2 / (q * (1 - q)))[:, None]).T @ design + np.diag(1 / PRIORS**2)
+        gradient = design.T @ ((hits - count * q) / (q * (1 - q)) * slope) - nuisance / priors**2
+        information = (design * (count * slope**2 / (q * (1 - q)))[:, None]).T @ design + np.diag(1 / priors**2)
         step = np.linalg.solve(information, gradient)
         nuisance = nuisance + np.clip(step, -1, 1)
         if np.abs(step).max() < 1e-4:
             break
     q = np.clip(keep * expit(offset + design @ nuisance), 1e-9, 1 - 1e-9)
     likelihood = float((hits * np.log(q) + (count - hits) * np.log1p(-q)).sum())
-    prior = -0.5 * float(((nuisance / PRIORS) ** 2).sum())
+    prior = -0.5 * float(((nuisance / priors) ** 2).sum())
     return nuisance, likelihood + prior - 0.5 * float(np.linalg.slogdet(information)[1])

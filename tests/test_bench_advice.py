@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
 from bench import advice_priors
+from bench.advice_misses import judge_misses, measure_misses
 from bench.advice_priors import judge_priors
 from bench.advice_replays import draw_rows, judge_acceptance, judge_copying, judge_forecast
 from bench.trajectories import BLIND, EXPLORED, STAGES, Trajectory
@@ -43,6 +46,20 @@ def test_a_prior_is_judged_on_the_sets_that_it_was_not_chosen_on(monkeypatch: py
     assert [(row["set"], row["prior"]) for row in each] == [("one", "(0.17, 0.4)"), ("two", "(0.17, 0.4)")]
     assert first["+1%"] == np.mean([row["+1%"] for row in each]).round(3)
     assert second["+2%"] == np.mean([row["+2%"] for row in each]).round(3) and "met" in second
+
+
+def test_misses_of_the_confidence_are_found_and_the_other_sets_are_the_prior() -> None:
+    honest = known()
+    late = replace(
+        honest, confidences=expit(logit(honest.confidences) + 0.5)
+    )  # a wrong answer is likelier than it says
+    (level, slope, chosen), off = measure_misses(honest), measure_misses(late)
+    assert max(abs(level), abs(slope), abs(chosen)) < 0.25 and off[0] == pytest.approx(level + 0.5, abs=0.2)
+    groups = {("one", "active"): [honest], ("two", "active"): [late], ("two", "random"): [late]}
+    first, second, both, *judged = judge_misses(groups, 1, [1000], [0.2])
+    assert [first["set"], second["set"], both["set"]] == ["one", "two", "all"]
+    assert judged[0]["set"] == "one" and judged[0]["prior"].startswith(f"({abs(off[0]):.2f}, ")
+    assert {row["what"] for row in judged} == {"copying, prior of the other sets"} and len(judged) == 6
 
 
 def test_what_is_accepted_is_as_good_as_was_asked_for() -> None:
