@@ -50,9 +50,7 @@ def test_a_prior_is_judged_on_the_sets_that_it_was_not_chosen_on(monkeypatch: py
 
 def test_misses_of_the_confidence_are_found_and_the_other_sets_are_the_prior() -> None:
     honest = known()
-    late = replace(
-        honest, confidences=expit(logit(honest.confidences) + 0.5)
-    )  # a wrong answer is likelier than it says
+    late = replace(honest, confidences=expit(logit(honest.confidences) + 0.5))  # wrong more often than it says
     (level, slope, chosen), off = measure_misses(honest), measure_misses(late)
     assert max(abs(level), abs(slope), abs(chosen)) < 0.25 and off[0] == pytest.approx(level + 0.5, abs=0.2)
     groups = {("one", "active"): [honest], ("two", "active"): [late], ("two", "random"): [late]}
