@@ -1,11 +1,12 @@
 """What steering a large project costs Label Studio: sampling the pool, writing a batch in bulk and one by one.
 
-    python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--json]
+    python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--product] [--json]
 
 Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
 the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
 own answer to who asks for a task of the queue. --flag: Label Studio counts only what is imported
-(MEMORY_EFFICIENT_IMPORT in its environment).
+(MEMORY_EFFICIENT_IMPORT in its environment). --product: `understudy up` on the project at its largest, from connecting
+it to the second queue (bench/large_product.py).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import itertools
 import statistics
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import requests
@@ -24,6 +26,7 @@ from backend.errors import LabelStudioError
 from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.local_server import LabelStudioServer
 from backend.labelstudio.queue_client import QueueClient
+from bench.large_product import use_product
 from bench.report import show
 from bench.rig import ROOT, choices_config, endless_rows, read_rows
 
@@ -32,7 +35,6 @@ IMPORTED = 5000
 
 SAMPLE = 4000
 ONE_BY_ONE, ASKED = 8, 5
-RESULT = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["a"]}}]
 
 
 class Asker:
@@ -49,21 +51,32 @@ class Asker:
         return time.perf_counter() - began
 
 
-def measure(server: LabelStudioServer, sizes: list[int], batch: int) -> Iterator[dict[str, Any]]:
+@dataclass
+class Large:
+    """What was made: the project, its tasks' ids, and text -> label."""
+
+    project: int = 0
+    ids: list[int] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def measure(server: LabelStudioServer, large: Large, sizes: list[int], batch: int) -> Iterator[dict[str, Any]]:
     """A row per size."""
-    rows = endless_rows(read_rows())
-    ids: list[int] = []
+    sample = read_rows()
+    rows, names = endless_rows(sample), sorted({label for _, label in sample})
+    ids = large.ids
     with QueueClient(server.url, server.access_token) as client:
-        project = int(client.create_project("large", choices_config(["a", "b"]))["id"])
+        large.project = project = int(client.create_project("large", choices_config(names))["id"])
         client.set_project(project, sampling=SAMPLING)
         asker = Asker(server, project)
         for size in sizes:
             began = time.perf_counter()
             while len(ids) < size:
-                some = itertools.islice(rows, min(IMPORTED, size - len(ids)))
+                some = list(itertools.islice(rows, min(IMPORTED, size - len(ids))))
+                large.labels.update(some)
                 ids += client.import_tasks(project, [{"data": {"text": text}} for text, _ in some])
             row: dict[str, Any] = {"tasks": size, "import s": _since(began)}
-            yield row | _sample(client, project, ids) | _write(client, asker, project, ids[-batch:])
+            yield row | _sample(client, project, ids) | _write(client, asker, project, ids[-batch:], names[0])
 
 
 def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]:
@@ -75,9 +88,10 @@ def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]
     return {"count s": counted, "sample s": _since(began), "sampled": len(found), "deciles": len(tenths)}
 
 
-def _write(client: QueueClient, asker: Asker, project: int, batch: list[int]) -> dict[str, Any]:
+def _write(client: QueueClient, asker: Asker, project: int, batch: list[int], label: str) -> dict[str, Any]:
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
     began = time.perf_counter()
-    rows = [{"task": task, "result": RESULT, "score": 0.5, "model_version": "bulk"} for task in batch]
+    rows = [{"task": task, "result": result, "score": 0.5, "model_version": "bulk"} for task in batch]
     bulk: float | str
     try:
         client.import_predictions(project, rows)
@@ -86,16 +100,18 @@ def _write(client: QueueClient, asker: Asker, project: int, batch: list[int]) ->
         bulk = error.message
     began = time.perf_counter()
     for task in batch[:ONE_BY_ONE]:
-        client.create_prediction(task, RESULT, 0.5, "queue", 1)
+        client.create_prediction(task, result, 0.5, "queue", 1)
     single = (time.perf_counter() - began) / ONE_BY_ONE
     client.set_project(project, model_version="queue")
     asked = statistics.median(asker.ask() for _ in range(ASKED))
     began = time.perf_counter()
     client.delete_predictions(project, "queue")
+    deleted = _since(began)
+    client.delete_predictions(project, "bulk")
     return {
         "bulk s": bulk,
         "one by one s": round(single * len(batch), 2),
-        "delete s": _since(began),
+        "delete s": deleted,
         "next s": round(asked, 2),
     }
 
@@ -110,12 +126,16 @@ def main() -> None:
     parser.add_argument("--tasks", default="1000,10000,100000")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--flag", action="store_true")
+    parser.add_argument("--product", action="store_true")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     environment = {MEMORY_EFFICIENT_IMPORT: "true"} if given.flag else {}
     sizes = [int(size) for size in given.tasks.split(",")]
     with LabelStudioServer(ROOT / ".label-studio", environment=environment) as server:
-        show("steering a large project", list(measure(server, sizes, given.batch)), given.json)
+        large = Large()
+        show("steering a large project", list(measure(server, large, sizes, given.batch)), given.json)
+        if given.product:
+            show("understudy on it", list(use_product(server, large.project, large.labels)), given.json)
 
 
 if __name__ == "__main__":

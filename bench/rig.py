@@ -217,6 +217,11 @@ class Rig:
             time.sleep(0.1)
         raise RuntimeError(f"`understudy up` is not ready after {timeout:.0f} s:\n{self.log_tail()}")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Settings of a command that speaks to this product."""
+        return {**self._environment, "PORT": str(self.port), "DATA_DIR": str(self.data_dir)}
+
     def is_ready(self) -> bool:
         """Whether /ready says yes."""
         try:

@@ -10,12 +10,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.precision import has_amx
+
 SHORT = 16
 """Up to this many tokens float32 is faster by `bmm`: torch's fused kernel costs 6 us a head and sequence, 1.3 to 1.6
 times as much as two products of many sequences at once (Zen 3; level from 20 tokens on, half as fast at 250)."""
 
 LONG_BF16 = 50
-"""From this many tokens on bfloat16 is faster by `bmm` (Zen 5 with avx512_bf16: 1.3 to 2.3 times)."""
+"""From this many tokens on bfloat16 is faster by `bmm` (Zen 5 with avx512_bf16: 1.3 to 2.3 times), but with AMX."""
+
+SHORT_AMX = 12
+"""Up to this many, with AMX; from there on torch's fused kernel takes .5 to .8 of the time (Sapphire Rapids)."""
 
 
 class Attention(Protocol):
@@ -27,10 +32,12 @@ class Attention(Protocol):
 
 
 class SpanAttention:
-    """Sequences of equal length go through in one call; no padding. For CPUs."""
+    """Sequences of equal length go through in one call; no padding. For CPUs.
 
-    def __init__(self, lengths: Sequence[int], heads: int) -> None:
-        self.heads = heads
+    `spare`: rows after the last sequence, which stay 0."""
+
+    def __init__(self, lengths: Sequence[int], heads: int, spare: int = 0) -> None:
+        self.heads, self.spare = heads, spare
         self.spans = spans_of(lengths)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, firsts: bool = False) -> Tensor:
@@ -45,14 +52,15 @@ class SpanAttention:
                 self._heads(value[rows], count, length),
             )
             parts.append(mixed.transpose(1, 2).reshape(count * step, -1))
+        if self.spare and not firsts:
+            parts.append(value.new_zeros(self.spare, parts[0].shape[1]))
         return torch.cat(parts)
 
     def _heads(self, tokens: Tensor, count: int, length: int) -> Tensor:
         return tokens.view(count, length, self.heads, -1).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        length = key.shape[2]
-        if length <= SHORT if query.dtype == torch.float32 else length >= LONG_BF16:
+        if prefers_products(query.dtype, key.shape[2]):
             return _by_products(query, key, value)
         return F.scaled_dot_product_attention(query, key, value)
 
@@ -76,6 +84,13 @@ class PaddedAttention:
     def _spread(self, tokens: Tensor) -> Tensor:
         padded = tokens.new_zeros(self.count * self.longest, tokens.shape[1]).index_copy_(0, self.places, tokens)
         return padded.view(self.count, self.longest, self.heads, -1).transpose(1, 2)
+
+
+def prefers_products(dtype: torch.dtype, length: int) -> bool:
+    """Whether two batched products are faster than torch's fused kernel, with so many tokens a sequence."""
+    if dtype == torch.float32:
+        return length <= SHORT
+    return length <= SHORT_AMX if has_amx() else length >= LONG_BF16
 
 
 def spans_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import torch
 
 from model.errors import EncoderError
@@ -24,6 +26,12 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     if wanted not in DTYPES:
         raise EncoderError(f"precision {wanted!r} is none of auto, fp32, bf16", precision=wanted)
     return wanted
+
+
+@lru_cache
+def has_amx() -> bool:
+    """Whether the CPU has tile registers for bfloat16 products."""
+    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())  # private: missing counts as no
 
 
 def has_fast_bf16(device: torch.device) -> bool:

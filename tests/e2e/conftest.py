@@ -111,7 +111,7 @@ class Backend(Rig):
         done = subprocess.run(
             [sys.executable, "-m", "backend", *arguments],
             cwd=ROOT,
-            env={**os.environ, **self._environment, "PORT": str(self.port), "DATA_DIR": str(self.data_dir)},
+            env={**os.environ, **self.environment},
             capture_output=True,
             text=True,
             timeout=300,

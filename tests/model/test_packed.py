@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from model.architectures import PACKABLE, linear_cost, read_shape
-from model.attention import spans_of
+from model.attention import prefers_products, spans_of
 from model.kernels import ONEDNN, PLAIN, onednn_works
 from model.packed import PackedBert
 from model.windows import Window
@@ -92,7 +92,7 @@ def test_the_same_windows_twice_give_the_same(pooling: str) -> None:
 
 
 def test_only_the_first_tokens_go_through_the_last_feed_forward_layer() -> None:
-    engine, seen = random_engine("bert", pooling="cls"), []
+    engine, seen = random_engine("bert", pooling="cls", kernel=PLAIN), []
     for block in engine.blocks:
         grow = block.grow
 
@@ -107,6 +107,34 @@ def test_only_the_first_tokens_go_through_the_last_feed_forward_layer() -> None:
         block.grow = Counting(grow)  # type: ignore[assignment]
     engine.forward(random_windows([5, 6, 7]))
     assert seen == [18, 18, 3]
+
+
+@pytest.mark.skipif(not onednn_works(torch.float32, 32, 16), reason="no oneDNN")
+def test_onednn_sees_few_numbers_of_rows() -> None:
+    """Each new one costs it milliseconds a matrix."""
+    engine, seen = random_engine("bert", pooling="mean", kernel=ONEDNN), set()
+
+    class Counting:
+        def __init__(self, inner: Any) -> None:
+            self.inner = inner
+
+        def gelu(self, hidden: torch.Tensor) -> torch.Tensor:
+            seen.add(len(hidden))
+            return self.inner.gelu(hidden)  # type: ignore[no-any-return]
+
+    engine.blocks[0].grow = Counting(engine.blocks[0].grow)  # type: ignore[assignment]
+    for length in (*range(1, 33), 257, 288, 510):
+        engine.forward(random_windows([length]))
+    engine.forward(random_windows([500, 500]))
+    assert seen == {16, 32, 288, 512, 1024}
+
+
+@pytest.mark.parametrize("amx", [True, False])
+def test_attention_goes_the_faster_way(amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.attention.has_amx", lambda: amx)
+    assert [prefers_products(torch.float32, length) for length in (16, 17)] == [True, False]
+    half = [prefers_products(torch.bfloat16, length) for length in (12, 13, 49, 50)]
+    assert half == ([True, False, False, False] if amx else [False, False, False, True])
 
 
 @pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])
