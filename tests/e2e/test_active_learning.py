@@ -23,8 +23,8 @@ from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, choic
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TASKS, SIZE = 600, 24
-SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "6"))
-"""Queues that replace one another while people label: 20 in a thorough run, fewer in CI."""
+SWITCHES = int(os.environ.get("UNDERSTUDY_QUEUE_SWITCHES", "20"))
+"""Queues that replace one another while people label."""
 
 LEAD_SECONDS = 30.0
 """What is told of each label: Label Studio locks a task for three times the usual lead time."""
