@@ -78,6 +78,7 @@ bench-smoke-speed: dev
 
 bench-smoke-starts: dev
 	$(BIN)/python -m bench.performance --smoke --only setup_latency,swap,start
+	$(BIN)/python -m bench.next_task --labels 16 --pool 200 --repeats 20
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
