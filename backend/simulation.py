@@ -121,6 +121,7 @@ class PolicyTrainer:
             threads=self.place.threads,
             seed=seed,
             min_examples=settings.gate_min_examples,
+            precision=settings.precision,
         )
 
     def _run(self, directory: Path, count: int) -> str:
