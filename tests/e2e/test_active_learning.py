@@ -97,6 +97,10 @@ class Queue:
     def plan(self) -> dict[str, Any]:
         return self._steering.plan(self.project)
 
+    def is_written(self) -> bool:
+        """Whether Label Studio's queue is the last plan."""
+        return bool(self.plan().get("at") == self.state().get("at"))
+
     def tasks(self) -> set[int]:
         plan = self.plan()
         with self._guard:
@@ -178,6 +182,8 @@ def test_the_order_changes_when_the_model_has_learned(
     label_studio: Studio, learning: Backend, queue: Queue, rows: list[tuple[str, str]]
 ) -> None:
     one = Annotator(label_studio, label_studio.server.legacy_token, queue.project, dict(rows), queue.tasks)
+    # The labels of the test before ask for a plan of their own; the next one needs eight more.
+    wait_until(lambda: queue.state()["answers"] >= 8 and queue.is_written(), "the queue of the labels there are", 60)
     before = queue.state()
     batch = {entry["task"] for entry in queue.plan()["entries"]}
 
@@ -198,6 +204,7 @@ def test_the_order_changes_when_the_model_has_learned(
 
 
 def test_the_data_manager_orders_by_confidence(label_studio: Studio, queue: Queue) -> None:
+    wait_until(queue.is_written, "the last plan is the queue", 60)
     plan = {entry["task"]: entry["score"] for entry in queue.plan()["entries"]}
     filters = {"conjunction": "and", "items": [SCORED]}
     query = json.dumps({"ordering": ["tasks:predictions_score"], "filters": filters})
