@@ -68,7 +68,8 @@ class PackedBert:
         lengths = [len(window.ids) for window in windows]
         ids, types, positions, places, starts = self._carry(windows, lengths)
         hidden = self.embeddings(ids, types, positions).to(self.dtype)
-        if spare := self._spare(len(hidden)):
+        tokens = len(hidden)
+        if spare := self._spare(tokens):
             hidden = F.pad(hidden, (0, 0, 0, spare))
         attend = self._attention(lengths, places, spare)
         counts = torch.tensor(lengths, device=self.device)
@@ -79,7 +80,7 @@ class PackedBert:
                 break
             hidden = block(hidden, attend)
             if index >= self.shape.layers - self.keep:
-                pooled.append(self._pool(hidden, counts, starts))
+                pooled.append(self._pool(hidden[:tokens], counts, starts))
         return torch.stack(pooled, dim=1).cpu()
 
     def _carry(self, windows: Sequence[Window], lengths: Sequence[int]) -> tuple[Tensor, ...]:
@@ -109,8 +110,7 @@ class PackedBert:
     def _pool(self, hidden: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
         if self.pooling == "cls":
             return hidden[starts].float()
-        tokens = int(counts.sum())
-        return torch.segment_reduce(hidden[:tokens].float(), "mean", lengths=counts, axis=0)
+        return torch.segment_reduce(hidden.float(), "mean", lengths=counts, axis=0)
 
     def _block(self, weights: Weights, index: int) -> Block:
         alone = self.pooling == "cls" and index == self.shape.layers - 1
