@@ -25,6 +25,9 @@ PRIORS = (0.2, 0.2, 0.2)
 its own log-odds, and for chosen tasks only. Measured on five sets: .12, .22 and .17 (`python -m bench.advice
 --priors`); each set is judged with those of the others there."""
 
+DOUBT = (0.7, 0.2, 0.15)
+"""The same for the interval, which is to hold the truth of a model that is off by more than any of these sets' was."""
+
 BINS = 40
 LEAST_BLIND = 20
 LEAST_SHOWN = 50
@@ -42,8 +45,9 @@ def kind_of(row: Mapping[str, Any]) -> int:
 def estimate_copying(
     rows: Sequence[Mapping[str, Any]], priors: tuple[float, float, float] = PRIORS
 ) -> dict[str, Any] | None:
-    """rate with its 95 % interval; the counts blind, shown, and of disagreements blind_wrong, shown_wrong; `lacking`:
-    labels more, at the same share of blind tasks, until the interval is CLOSE (it narrows with the root of the rows).
+    """rate, and a 95 % interval that doubts the confidences more than the rate does; the counts blind, shown, and of
+    disagreements blind_wrong, shown_wrong; `lacking`: labels more, at the same share of blind tasks, until the interval
+    is CLOSE (it narrows with the root of the rows).
 
     Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explore`. None with fewer than
     LEAST_BLIND blind or LEAST_SHOWN shown ones."""
@@ -53,9 +57,10 @@ def estimate_copying(
         return None
     confidences = np.array([float(row["confidence"]) for row in rows])
     wrong = np.array([not row["correct"] for row in rows])
-    posterior = _posterior(*_bin(confidences, wrong, kinds), np.array(priors))
-    cumulative = np.cumsum(posterior)
-    low, high = (float(GRID[min(int(np.searchsorted(cumulative, p)), len(GRID) - 1)]) for p in (0.025, 0.975))
+    cells = _bin(confidences, wrong, kinds)
+    posterior = _posterior(*cells, np.array(priors))
+    ends = [_interval(posterior), _interval(_posterior(*cells, np.array(DOUBT)))]
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return {
         "rate": round(float(GRID[int(posterior.argmax())]), 4),
         "interval": [round(low, 4), round(high, 4)],
@@ -65,6 +70,12 @@ def estimate_copying(
         "blind_wrong": int(wrong[kinds == BLIND].sum()),
         "shown_wrong": int(wrong[kinds != BLIND].sum()),
     }
+
+
+def _interval(posterior: Floats) -> tuple[float, float]:
+    """The middle 95 %."""
+    low, high = np.searchsorted(np.cumsum(posterior), (0.025, 0.975)).clip(max=len(GRID) - 1)
+    return float(GRID[low]), float(GRID[high])
 
 
 def _bin(confidences: Floats, wrong: Floats, kinds: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:

@@ -37,8 +37,8 @@ def test_with_tests_enough_the_rate_is_within_five_points(rate: float) -> None:
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
 def test_with_few_tests_the_interval_says_so(rate: float) -> None:
-    """And it holds the truth of confidences that are as far off as on public sets (`bench.advice --priors`)."""
-    found = [estimate_copying(draw(rate, 1000, 0.05, seed, shift=0.04)) for seed in range(40)]
+    """And it holds the truth, whatever the confidence is worth."""
+    found = [estimate_copying(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(40)]
     intervals = [item["interval"] for item in found if item is not None]
     assert len(intervals) == 40
     assert np.mean([low <= rate <= high for low, high in intervals]) >= 0.9
