@@ -1,6 +1,7 @@
 # understudy: `make up` runs it, `make test` tests it. Both make their own virtual environment first; a second run
 # finds everything done. Needs Python 3.10-3.12, make and a C compiler. More arguments: make up ARGS="--port 9091"
 
+# Never .venv/bin/SCRIPT: the first line of a script names its Python, and not every path of a clone fits in there.
 VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
@@ -20,27 +21,27 @@ install: $(VENV)/.installed  ## Make .venv with everything that runs.
 dev: $(VENV)/.developing  ## Make .venv with the tools of tests and checks as well.
 
 up: install  ## Run everything on this machine until Ctrl-C.
-	@$(BIN)/understudy up $(ARGS)
+	@$(BIN)/python -m backend up $(ARGS)
 
 demo: install  ## Run everything, with a Label Studio of its own and a ready project.
-	@$(BIN)/understudy demo $(ARGS)
+	@$(BIN)/python -m backend demo $(ARGS)
 
 test: dev  ## Run the tests, on all cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
 
 lint: dev  ## Check style, format and the Dockerfile.
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
 	bash -n .ci/run
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint docker/Dockerfile; $(BIN)/hadolint docker/Dockerfile; \
 	  else echo "no hadolint for this platform: docker/Dockerfile was not checked"; fi
 
 format: dev  ## Rewrite the sources in the project's format.
-	$(BIN)/ruff check --fix .
-	$(BIN)/ruff format .
+	$(BIN)/python -m ruff check --fix .
+	$(BIN)/python -m ruff format .
 
 types: dev  ## Check the types.
-	$(BIN)/mypy
+	$(BIN)/python -m mypy
 
 e2e: dev  ## Drive the real Label Studio.
 	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
@@ -59,7 +60,7 @@ bench-learning: dev  ## Run every benchmark of learning (hours; the learning cur
 audit: dev  ## Known vulnerabilities of the pins (needs the network), and an SBOM in artifacts.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-audit.txt
 	mkdir -p artifacts
-	$(BIN)/cyclonedx-py environment $(VENV) --output-format JSON -o artifacts/sbom.json
+	$(BIN)/python -m cyclonedx_py environment $(VENV) --output-format JSON -o artifacts/sbom.json
 	$(BIN)/python -m pip_audit --strict --progress-spinner off --no-deps --disable-pip -r requirements.txt
 
 label-studio: install  ## Install the Label Studio of its own that e2e drives (they do so by themselves).

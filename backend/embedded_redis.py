@@ -10,7 +10,6 @@ import logging
 import os
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -23,8 +22,12 @@ from backend.append_only_file import mend_log
 from backend.errors import SettingsError
 from backend.outage import wait_for_room
 from backend.settings import Settings
+from backend.unix_socket import open_unix_socket
 
 log = logging.getLogger(__name__)
+
+SOCKET = "redis.sock"
+"""File name of `Settings.redis_socket`."""
 
 OLDEST = (6, 2)
 """LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""
@@ -63,16 +66,14 @@ def write_config(settings: Settings, server: Path) -> Path:
 
     Raises SettingsError when the data there was written by a newer server than `server` can read.
     """
-    directory = (settings.data_dir / "redis").absolute()
-    directory.mkdir(parents=True, exist_ok=True)
-    directory.chmod(0o700)
-    _make_private(settings.redis_socket.parent)
+    directory = settings.redis_socket.parent
+    _make_private(directory)
     if (directory / "appendonlydir").exists() and server_version(server) < (7,):
         raise SettingsError(
             f"{directory} holds data of Redis 7 or newer, which {server} cannot read: it would start empty. "
             "Install a redis-server of version 7 or newer."
         )
-    path, text = directory / "redis.conf", config_text(directory, settings.redis_socket)
+    path, text = directory / "redis.conf", config_text(directory)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         # Never half a file, and none at all on a full disk, where an old one does: an empty one is an unsafe Redis.
         scratch = path.with_suffix(f".{os.getpid()}")
@@ -81,11 +82,14 @@ def write_config(settings: Settings, server: Path) -> Path:
     return path
 
 
-def config_text(directory: Path, unix_socket: Path) -> str:
-    """The server's whole configuration."""
+def config_text(directory: Path) -> str:
+    """The server's whole configuration.
+
+    The socket's name is relative to `dir`: Redis shows it in its lists of clients, which blanks would break, and the
+    kernel takes none of more than 107 bytes."""
     lines = [
         "port 0",
-        f"unixsocket {_quote(unix_socket)}",
+        f"unixsocket {SOCKET}",
         "unixsocketperm 700",
         f"dir {_quote(directory)}",
         "appendonly yes",
@@ -105,16 +109,24 @@ def run_redis(settings: Settings) -> NoReturn:
 
     configure_logs(settings, "redis")
     wait_for_room(settings)
-    os.execv(*_prepare(settings))
+    command = _prepare(settings)
+    os.chdir(settings.redis_socket.parent)
+    os.execv(command[0], command)
 
 
-def _prepare(settings: Settings) -> tuple[Path, list[str]]:
-    """(server, arguments) once its data can be loaded."""
+def _prepare(settings: Settings) -> list[str]:
+    """The command, to be run in the socket's directory, once the server's data can be loaded."""
     server = find_redis_server()
     config = write_config(settings, server)
     if done := mend_log(server, config.parent):
         log.critical("%s. A reconciliation with Label Studio brings back what is missing", done)
-    return server, [str(server), str(config)]
+    return [str(server), _plain_name(config)]
+
+
+def _plain_name(config: Path) -> str:
+    """`config`, for a server started in its directory: Redis 7 takes `*`, `?` and `[` in a path for patterns."""
+    here = Path("/proc/self/cwd")
+    return str(here / config.name if here.exists() else config)
 
 
 @contextmanager
@@ -128,7 +140,7 @@ def redis_at_hand(settings: Settings) -> Iterator[None]:
     from backend.supervisor import hold_lock
 
     lock = hold_lock(settings.data_dir)
-    process = subprocess.Popen(_prepare(settings)[1], stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(_prepare(settings), cwd=settings.redis_socket.parent, stdout=subprocess.DEVNULL)
     try:
         while not answers(settings.redis_socket):
             if process.poll() is not None:
@@ -144,9 +156,7 @@ def redis_at_hand(settings: Settings) -> Iterator[None]:
 def answers(unix_socket: Path, timeout: float = 1.0) -> bool:
     """Whether a Redis that has finished loading its data listens there."""
     try:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(timeout)
-            connection.connect(str(unix_socket))
+        with open_unix_socket(unix_socket, timeout) as connection:
             connection.sendall(b"PING\r\n")
             return connection.recv(64).startswith(b"+PONG")
     except OSError:
@@ -162,14 +172,15 @@ def _candidates() -> list[Path]:
 
 
 def _make_private(directory: Path) -> None:
-    """Makes `directory` for this user alone; refuses another user's (anyone may make one in the temp directory)."""
-    directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if directory.is_symlink() or directory.stat().st_uid != os.getuid():
-        raise SettingsError(f"{directory} belongs to another user: remove it, or choose a shorter DATA_DIR")
-    directory.chmod(0o700)
+    """Makes `directory` for this user alone."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        directory.chmod(0o700)
+    except OSError as error:
+        raise SettingsError(f"{directory} cannot be used for the embedded Redis: {error.strerror}") from error
 
 
 def _quote(path: Path) -> str:
-    """`path` as one word of a Redis config file."""
-    escaped = str(path).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-    return f'"{escaped}"'
+    """`path` as one word of a Redis config file, in ASCII."""
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b'"\\' else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f'"{"".join(plain)}"'

@@ -6,10 +6,8 @@ value from a file (container secrets). `docs/settings.md` is generated from this
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -250,14 +248,8 @@ class Settings(BaseSettings):
 
     @property
     def redis_socket(self) -> Path:
-        """The embedded Redis's unix socket, the same for every process of one DATA_DIR.
-
-        A socket's address holds 107 bytes: a deeper DATA_DIR gets a directory of its own under the temp directory."""
-        path = (self.data_dir / "redis" / "redis.sock").absolute()
-        if len(os.fsencode(path)) <= _SOCKET_ADDRESS_BYTES:
-            return path
-        digest = hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
-        return Path(tempfile.gettempdir()) / f"understudy-{os.getuid()}-{digest}" / "redis.sock"
+        """The embedded Redis's unix socket, the same for every process of one DATA_DIR (any length: unix_socket.py)."""
+        return (self.data_dir / "redis" / "redis.sock").absolute()
 
 
 def load_settings(**overrides: Any) -> Settings:
@@ -272,9 +264,6 @@ def load_settings(**overrides: Any) -> Settings:
     except OSError as error:
         raise SettingsError(f"a *_FILE setting cannot be read: {error}") from error
 
-
-_SOCKET_ADDRESS_BYTES = 107
-"""sun_path of Linux's unix(7) is 108 bytes, the last one is NUL."""
 
 _SECRETS = frozenset({"label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url"})
 

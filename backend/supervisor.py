@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote, unquote_to_bytes
 
 from backend.deadline import FOLDER
 from backend.errors import SettingsError
@@ -118,12 +119,10 @@ def hold_lock(data_dir: Path) -> int:
 
 
 def _program_text(child: Program) -> str:
-    # `%` starts an expansion in supervisord's file.
-    command = shlex.join(child.command).replace("%", "%%")
     return "\n".join(
         [
             f"[program:{child.name}]",
-            f"command={command}",
+            f"command={_written(child.command)}",
             f"priority={child.priority}",
             f"autostart={'false' if child.late else 'true'}",
             f"autorestart={'false' if child.once else 'true'}",
@@ -137,6 +136,17 @@ def _program_text(child: Program) -> str:
             "stdout_logfile_backups=2",
         ]
     )
+
+
+def _written(command: Sequence[str]) -> str:
+    """A command as supervisord's file can hold it whatever is in its paths: `%` starts an expansion there, ` ;` a
+    comment, and a line end the next setting."""
+    return " ".join(quote(os.fsencode(word)).replace("%", "%%") for word in command)
+
+
+def _read(command: str) -> str:
+    """What `_written` wrote, as supervisord splits it into words."""
+    return shlex.join(os.fsdecode(unquote_to_bytes(word)) for word in command.split(" "))
 
 
 def supervise(config: Path, host: str, port: int) -> None:
@@ -155,6 +165,7 @@ def supervise(config: Path, host: str, port: int) -> None:
     options.test = False
     processes = [process for group in options.process_group_configs for process in group.process_configs]
     for process in processes:
+        process.command = _read(process.command)
         # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
         process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
     if held := [process for process in processes if not process.autostart]:

@@ -117,7 +117,15 @@ def training_command(settings: Settings, directory: Path, path: str) -> list[str
         raise SettingsError(
             f"FINETUNE_LAUNCH names {launcher[0]!r}, which is not installed here", setting="FINETUNE_LAUNCH"
         )
-    return [program, *launcher[1:], *training]
+    return [*_start_of(program), *launcher[1:], *training]
+
+
+def _start_of(program: str) -> list[str]:
+    """A script that was installed beside this Python is given to it: the path in its first line may be too odd."""
+    with suppress(OSError), open(program, "rb") as file:
+        if Path(program).parent == Path(sys.executable).parent and file.read(2) == b"#!":
+            return [sys.executable, program]
+    return [program]
 
 
 def end_with_children(process: subprocess.Popen[bytes]) -> None:

@@ -6,8 +6,10 @@ import logging
 import os
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
+import redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
@@ -39,6 +41,13 @@ class Worker(SimpleWorker):
             done = bool(super().perform_job(job, queue, execution))
             entry.returned = job.returned if done else None
         return done
+
+    def _set_ip_address(self, connection: Any) -> None:
+        """RQ asks Redis for it, and nobody reads it. redis-py cannot parse the answer where the address is the path of
+        a unix socket with a blank or `=` in it: the worker would not start."""
+        self.ip_address = "unknown"
+        with suppress(redis.ResponseError):  # a user who may not
+            connection.client_setname(self.name)
 
     def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""

@@ -14,6 +14,7 @@ from redis.sentinel import Sentinel
 
 from backend.errors import SettingsError
 from backend.settings import Settings
+from backend.unix_socket import open_unix_socket
 
 SENTINEL_PORT = 26379
 SCHEMES = ("redis", "rediss", "unix")
@@ -35,6 +36,8 @@ def open_client(settings: Settings, **options: Any) -> Any:
     try:
         if scheme.endswith("+sentinel"):
             return _open_behind_sentinel(settings.effective_redis_url, {**tls, **options})
+        if scheme == "unix":
+            options["connection_class"] = UnixConnection
         client = redis.Redis.from_url(settings.effective_redis_url, **tls, **options)
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # an option that does not exist is found here, not later
@@ -53,7 +56,16 @@ def shown_address(url: str) -> str:
     scheme, _, rest = url.partition("://")
     place = rest.partition("?")[0]
     head, slash, path = place.rpartition("@")[2].partition("/")
-    return f"{scheme}://{head}{slash}{path}"
+    return f"{scheme}://{head}{slash}{unquote(path) if scheme == 'unix' else path}"
+
+
+class UnixConnection(redis.UnixDomainSocketConnection):
+    """To a socket whose path may be longer than the kernel's address of one."""
+
+    def _connect(self) -> Any:
+        connection = open_unix_socket(self.path, self.socket_connect_timeout)
+        connection.settimeout(self.socket_timeout)
+        return connection
 
 
 def _open_behind_sentinel(url: str, options: dict[str, Any]) -> Any:

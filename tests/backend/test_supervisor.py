@@ -57,8 +57,8 @@ class Running:
     def __init__(self, directory: Path, disk_full: bool = False) -> None:
         self.pids = directory / "pids"
         self.pids.mkdir()
-        self.data_dir = directory / "data 100% ;here #1"
-        script = directory / "a child.py"
+        self.data_dir = directory / "data 100% ;here #1\n%(x)s"
+        script = directory / "a ;child #100%\n.py"
         script.write_text(CHILD)
         arguments = [str(self.data_dir), str(script), str(self.pids), "first", "second", "forker"]
         if disk_full:

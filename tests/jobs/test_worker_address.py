@@ -1,0 +1,36 @@
+"""A worker begins whatever the path of Redis's socket is made of."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from backend.embedded_redis import answers, find_redis_server
+from backend.jobs.worker import build_worker
+from backend.settings import Settings
+
+
+@pytest.mark.parametrize("name", ["My Redis", "a=b", "tab\there", "deep/" * 40])
+def test_a_worker_begins_on_a_socket_with_an_odd_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    socket = folder / "r.sock"
+    # As somebody's own Redis has it: with the whole path, but for one that no socket can have.
+    bound = str(socket) if len(str(socket)) < 100 else "r.sock"
+    command = [find_redis_server(), "--port", "0", "--unixsocket", bound, "--save", ""]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
+        try:
+            deadline = time.monotonic() + 10
+            while not answers(socket):
+                assert time.monotonic() < deadline, "Redis does not start"
+                time.sleep(0.02)
+            settings = Settings(data_dir=tmp_path, redis_url=f"unix://{quote(str(socket))}?db=0", _env_file=None)
+            worker = build_worker(settings, "learn")
+            worker.register_birth()
+            worker.register_death()
+        finally:
+            server.kill()
