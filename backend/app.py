@@ -11,6 +11,8 @@ from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
 from backend.log_context import begin_request, end_request
+from backend.paths import TidyPaths, prefix_of
+from backend.refusals import Refusals
 from backend.services import Services
 
 
@@ -19,12 +21,13 @@ def create_app(services: Services) -> Flask:
     app = Flask("understudy", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = services.settings.max_body_mb << 20
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
-    app.url_map.merge_slashes = False  # `//health` leads nowhere: a redirect would be one more way in
+    app.url_map.merge_slashes = False  # would redirect
     app.extensions["understudy"] = services
     for module in (labelstudio, operations, admin, advice, audit, explaining, suspects, predicting):
         app.register_blueprint(module.blueprint)
     _handle_requests(app, services)
     handle_errors(app, services)
+    app.wsgi_app = TidyPaths(app.wsgi_app, app.url_map, prefix_of(services.settings.url))  # type: ignore[method-assign]
     return app
 
 
@@ -40,7 +43,7 @@ HEADERS = {
 
 
 def _handle_requests(app: Flask, services: Services) -> None:
-    guard = Guard(services)
+    guard, refusals = Guard(services), Refusals()
 
     @app.before_request
     def begin() -> None:
@@ -54,6 +57,9 @@ def _handle_requests(app: Flask, services: Services) -> None:
         services.metrics.requests.labels(route, str(response.status_code)).inc()
         if response.status_code >= 400 and route.startswith("/webhook"):
             services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
+        if 400 <= response.status_code < 500 and not route.startswith("/admin"):
+            rule = request.url_rule.rule if request.url_rule else None
+            refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"))
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Request-ID"] = g.get("request_id", "")
         response.headers.update(HEADERS)

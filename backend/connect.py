@@ -108,9 +108,10 @@ def _connect_webhook(
     url = f"{settings.url}/webhook"
     old = f"{str((before or {}).get('url', settings.url)).rstrip('/')}/webhook"
     hooks = client.webhooks(project)
-    found = next((hook for hook in hooks if hook["url"] == url), None) or next(
-        (hook for hook in hooks if hook["url"] == old), None
-    )
+    by_url = [hook for hook in hooks if _same_url(hook["url"], url)] or [
+        hook for hook in hooks if _same_url(hook["url"], old)
+    ]
+    found = next(iter(by_url), None)
     secret = webhook_secret(settings)
     present = dict((found or {}).get("headers") or {})
     headers = {name: value for name, value in present.items() if name.lower() != SECRET_HEADER.lower()}
@@ -126,6 +127,11 @@ def _connect_webhook(
     except LabelStudioError as error:
         raise _explained(error, settings.url, half_done=True) from error
     return f"Webhook {'updated' if found else 'created'}, {_protection(secret)}."
+
+
+def _same_url(given: object, wanted: str) -> bool:
+    """One made by hand may end in a slash: a second one beside it would bring every label twice."""
+    return str(given).strip().rstrip("/") == wanted
 
 
 def _protection(secret: str) -> str:

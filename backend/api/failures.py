@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 
-from flask import Flask, Response, request
+from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from backend.api.payloads import error_reply, reply
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.outage import explain_outage
+from backend.refusals import Refusal
 from backend.services import Services
 from model.errors import ModelError
 
@@ -24,6 +25,7 @@ def handle_errors(app: Flask, services: Services) -> None:
     @app.errorhandler(HTTPException)
     def http(error: HTTPException) -> Response:
         code = (error.name or "error").lower().replace(" ", "_")
+        g.refusal = Refusal(code, error.name or "")
         answer = reply({"error": code, "message": error.description or ""}, error.code or 500)
         if isinstance(error, MethodNotAllowed):
             answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
@@ -43,7 +45,7 @@ def _handle_ours(app: Flask, services: Services) -> None:
             error = explain_outage(services.settings, error)
         if error.status >= 500:
             log.error("%s: %s", request.endpoint, error.message)  # no path: it may hold the webhook secret
-        return error_reply(error)
+        return _refuse(error)
 
     @app.errorhandler(ModelError)
     def models(error: ModelError) -> Response:
@@ -63,9 +65,14 @@ def _handle_bodies(app: Flask, services: Services) -> None:
         note_missed("a webhook was too large")
         limit, largest = services.settings.max_body_mb, (request.max_content_length or 0) >> 20
         shown = f"MAX_BODY_MB={limit}" if largest == limit else f"{largest} MiB"
-        return error_reply(PayloadTooLarge(f"the body is larger than {shown}"))
+        return _refuse(PayloadTooLarge(f"the body is larger than {shown}"))
 
     @app.errorhandler(ClientDisconnected)
     def broken_off(error: ClientDisconnected) -> Response:
         note_missed("a webhook broke off")
-        return error_reply(BadRequest("body: it ended early, or came too slowly", field="body"))
+        return _refuse(BadRequest("body: it ended early, or came too slowly", field="body"))
+
+
+def _refuse(error: BackendError) -> Response:
+    g.refusal = Refusal.of(error)
+    return error_reply(error)

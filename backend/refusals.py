@@ -1,0 +1,54 @@
+"""Requests that were answered with 4xx: one log line each, now and then. Label Studio shows its users next to nothing
+of them, so that a typing error in a URL looks like a model that does not learn."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from backend.errors import BackendError
+from backend.log_throttle import LogThrottle
+
+log = logging.getLogger(__name__)
+
+SHOWN = 40
+"""Characters of a path that leads nowhere."""
+
+REASON = 300
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request was refused."""
+
+    code: str
+    message: str
+
+    @classmethod
+    def of(cls, error: BackendError) -> Refusal:
+        """Of one of our own errors."""
+        return cls(error.code, error.message)
+
+
+class Refusals:
+    """Of one web process."""
+
+    def __init__(self) -> None:
+        self._throttle = LogThrottle()
+
+    def note(self, method: str, route: str | None, path: str, status: int, refusal: Refusal | None) -> None:
+        """`route`: the rule that matched, None for a path that leads nowhere. Of such a path only the beginning is
+        written: what follows `/webhook/` is a secret, and may be one elsewhere."""
+        shown = route or _beginning(path)
+        held_back = self._throttle.admit((method, shown, status, refusal.code if refusal else ""))
+        if held_back is None:
+            return
+        more = f" ({held_back} more since the last line)" if held_back else ""
+        hint = "; see docs/http.md for what there is" if status in (404, 405) else ""
+        reason = refusal.message[:REASON] if refusal else "refused"
+        log.warning("%s %s answered %s: %s%s%s", method[:10], shown, status, reason, hint, more)
+
+
+def _beginning(path: str) -> str:
+    first, _, rest = path.lstrip("/").partition("/")
+    return f"/{first[:SHOWN]}{'/…' if rest else ''}"
