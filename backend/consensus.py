@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
 from backend.overlap import Weighing, measure_disagreement, weigh_answers
 from backend.votes import Answer
 from model.spec import Control, Kind, Sample, TaskSpec
+from model.visibility import is_conditional, visible_controls
 
 MOST_DISPUTED = 20
 """Tasks named in a summary."""
@@ -62,11 +63,23 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
     """What can be learned from these annotations under this spec."""
     by_task: dict[int, list[ExampleRecord]] = {}
     for record in records:
-        by_task.setdefault(record.task, []).append(record)
+        by_task.setdefault(record.task, []).append(_as_asked(spec, record))
     reached = Consensus()
     for control in spec.controls:
         _reach(reached, control, by_task)
     return reached
+
+
+def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
+    """Without answers to questions that the page hides beside the others: conditions may be newer than annotations."""
+    if not is_conditional(spec):
+        return record
+    paths = {
+        name: [(str(target),)] if isinstance(target, int) else [tuple(path) for path in target]
+        for name, target in record.targets.items()
+    }
+    shown = visible_controls(spec, paths, doubtful=True)
+    return replace(record, targets={name: target for name, target in record.targets.items() if name in shown})
 
 
 def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:

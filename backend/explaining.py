@@ -51,7 +51,10 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         raise NotReady(f"no explanation within {SECONDS:.0f} s: the server is busy, ask again")
     if not found:
         what = f"answer of {control}" if control else "answer"
-        raise NotFound(f"task {task} has no {what}: it lacks a text, or the choices that its control takes from it")
+        raise NotFound(
+            f"task {task} has no {what}: it lacks a text or the choices that its control takes from it, or the page "
+            "does not ask the question beside the other answers (visibleWhen)"
+        )
     return {"project": project, "task": task, **found[0]}
 
 

@@ -76,6 +76,15 @@ def remember_config(services: Services, project: int, config: str | None) -> Non
     services.configs.note(project, config)
 
 
+def remember_first_config(services: Services, project: int, config: Any) -> None:
+    """Keep the label config of a project that has none: some tools predict without /setup."""
+    if not isinstance(config, str) or services.configs.holds(project, config):
+        return
+    with suppress(StoreUnavailable):  # predictions go on without Redis
+        if services.stores.projects.config(project) in (None, config):
+            remember_config(services, project, config)
+
+
 def _is_readable(config: str) -> bool:
     """Whether it is a label config at all, be there something to learn or not: nothing else is stored."""
     try:

@@ -148,7 +148,7 @@ def _done_and_open(
 
 def _is_one_sided(pool: Pool) -> bool:
     """Whether the labelled rows, ONE_SIDED at least, are all answered alike."""
-    known = pool.probabilities[pool.labelled]
+    known = pool.probabilities[np.setdiff1d(pool.labelled, pool.hidden)]
     if len(known) < ONE_SIDED:
         return False
     answers = known >= pool.threshold if pool.multilabel else known.argmax(1)
@@ -177,15 +177,21 @@ def _top_up(rows: dict[Role, list[int]], reserved: Mapping[Role, NDArray[np.bool
 
 
 def _choose_in_turn(pools: Sequence[Pool], free: NDArray[np.bool_], strategy: str, count: int, seed: int) -> list[int]:
-    """`count` distinct rows: each control's best, then each one's second best, and so on."""
+    """`count` distinct rows: each control's best, then each one's second best, and so on; last those whose page asks
+    nothing that is learned."""
     found: dict[int, None] = {}
     free = free.copy()
-    while len(found) < count:
+    asked = np.zeros(len(free), dtype=bool)
+    for pool in pools:
+        shown = np.ones(len(free), dtype=bool)
+        shown[pool.hidden] = False
+        asked |= shown
+    while len(found) < count and (free & asked).any():
         each = -(-(count - len(found)) // len(pools))
         picks = [choose(strategy, _closing(pool, free), each, seed + turn) for turn, pool in enumerate(pools)]
         found.update(dict.fromkeys(int(row) for row in _in_turn(picks)))
         free[list(found)] = False  # controls that agree leave room for more
-    return list(found)[:count]
+    return [*found, *np.flatnonzero(free).tolist()][:count]
 
 
 def _closing(pool: Pool, free: NDArray[np.bool_]) -> Pool:

@@ -21,6 +21,7 @@ from model.learning import Embedder, Head, fit_heads
 from model.manifest import Manifest
 from model.spec import Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions import ENCODER, read_heads, verify_version, version_path
+from model.visibility import drop_hidden
 
 Floats = NDArray[np.floating]
 Options = Sequence[Mapping[str, Sequence[str]]]
@@ -45,7 +46,7 @@ class LiveModel:
     """Of this object in this process: names of versions come again, after a restored backup say."""
 
     def predict(self, documents: Sequence[Document], options: Options | None = None) -> list[list[Prediction]]:
-        """Per document, the answers of the controls whose inputs it holds.
+        """Per document, the answers of the controls whose inputs it holds and which the page asks.
 
         `options`: per document, control -> the choices that the task itself lists (dynamic choices).
         """
@@ -67,7 +68,7 @@ class LiveModel:
                 answer = self._decide(control, probabilities[index], pooled[index], listed)
                 if answer is not None:
                     answers[row].append(answer)
-        return answers
+        return [drop_hidden(self.spec, answer) for answer in answers]
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""

@@ -56,10 +56,30 @@ class Input:
 
 
 @dataclass(frozen=True)
+class Chosen:
+    """That something is chosen in `control` ("": in any Choices): one of `paths`, or anything at all (None).
+
+    `by_name`: only the last part of a path is compared, wherever in the tree it stands."""
+
+    control: str
+    paths: tuple[tuple[str, ...], ...] | None = None
+    by_name: bool = False
+
+
+@dataclass(frozen=True)
+class Condition:
+    """When the page asks a question: while `chosen` holds; with `unless`, while it does not."""
+
+    chosen: Chosen
+    unless: bool = False
+
+
+@dataclass(frozen=True)
 class Control:
     """One control tag that can be learned. `options_field` is set when the choices are in the task data.
 
-    `nested`: results carry every label as a path, also a path of one (Choices with `allowNested`)."""
+    `nested`: results carry every label as a path, also a path of one (Choices with `allowNested`). The question is
+    asked where all `conditions` hold (`model/visibility.py`)."""
 
     name: str
     kind: Kind
@@ -68,6 +88,7 @@ class Control:
     tag: str = "Choices"  # Choices | Taxonomy | Rating
     options_field: str | None = None
     nested: bool = False
+    conditions: tuple[Condition, ...] = ()
 
     def text_of(self, document: Document) -> Text:
         """The segments of `document` which this control reads, in the order of its `toName`."""
@@ -102,7 +123,7 @@ class TaskSpec:
         """Plain JSON types, readable by `from_json`."""
         return {
             "inputs": [asdict(item) for item in self.inputs],
-            "controls": [{**asdict(item), "kind": item.kind.value} for item in self.controls],
+            "controls": [_control_json(item) for item in self.controls],
         }
 
     @classmethod
@@ -117,10 +138,24 @@ class TaskSpec:
                 tag=item["tag"],
                 options_field=item["options_field"],
                 nested=bool(item.get("nested", False)),
+                conditions=tuple(_condition(one) for one in item.get("conditions", ())),
             )
             for item in data["controls"]
         )
         return cls(inputs=tuple(Input(**item) for item in data["inputs"]), controls=controls)
+
+
+def _control_json(control: Control) -> dict[str, Any]:
+    data = {**asdict(control), "kind": control.kind.value}
+    if not control.conditions:  # as before there were any: a spec keeps its digest
+        del data["conditions"]
+    return data
+
+
+def _condition(data: Mapping[str, Any]) -> Condition:
+    chosen = data["chosen"]
+    paths = None if chosen["paths"] is None else tuple(tuple(path) for path in chosen["paths"])
+    return Condition(Chosen(chosen["control"], paths, bool(chosen["by_name"])), bool(data["unless"]))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ SMALLEST = 1e-12
 @dataclass(frozen=True)
 class Pool:
     """All rows a strategy may look at: probabilities [n, K], features [n, width] (any length: made unit length here),
-    `labelled`: rows that have a label already; `closed`: others that must not be chosen. `threshold`: of multi-label
+    `labelled`: rows that have a label already; `closed`: others that must not be chosen; `hidden`: rows whose page does
+    not ask this question, so that nothing is learned from them here. `threshold`: of multi-label
     answers, one or one per label [K]. `members` [m, n, K]: what each member of the head says, for `bald`; `shares` [m]:
     their weights, else alike. A taxonomy's columns are its nodes, a rating's its stars: both are single answers."""
 
@@ -28,12 +29,13 @@ class Pool:
     closed: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     members: Floats | None = None
     shares: Floats | None = None
+    hidden: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
 
     @property
     def open(self) -> Rows:
         """Rows that may be chosen."""
         may = np.ones(len(self.probabilities), dtype=bool)
-        may[self.labelled] = may[self.closed] = False
+        may[self.labelled] = may[self.closed] = may[self.hidden] = False
         return np.flatnonzero(may)
 
     def unit(self, rows: Rows) -> Floats:

@@ -10,7 +10,7 @@ from flask import Blueprint, Response, current_app
 from backend.answering import answer_request
 from backend.api.payloads import read_body, reply
 from backend.errors import BadRequest, NotFound, StoreUnavailable
-from backend.intake import remember_config, start_training, store_task_annotations, take_event
+from backend.intake import remember_config, remember_first_config, start_training, store_task_annotations, take_event
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
@@ -67,6 +67,8 @@ def predict() -> Response:
     config = body.get("label_config")
     if config is None and project is not None:
         config = wired.stores.projects.config(project)
+    elif project is not None:
+        remember_first_config(wired, project, config)
     items, version = answer_request(wired, project, config, tasks)
     with stage.labels("reply").time():
         return reply({"results": items, "model_version": version})

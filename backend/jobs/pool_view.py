@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
 from model.spec import Control, Document, Kind, Text
 from model.thresholds import thresholds_of
+from model.visibility import hidden_rows, is_conditional
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -39,7 +40,8 @@ READ_SECONDS = 10.0
 @dataclass(frozen=True)
 class PoolView:
     """`tasks` [n] with their `documents`, one `Pool` per control that can be answered, `confidence` [n] of the least
-    sure control, and `answers`: per task what each control says, joined. `unread`: texts left for the next time."""
+    sure control that the page asks, and `answers`: per task what each control says, joined. `unread`: texts left for
+    the next time."""
 
     tasks: Rows
     documents: list[Document]
@@ -111,16 +113,22 @@ class PoolEye:
         done = np.flatnonzero([task in labelled for task in tasks])
         pools: list[acquisition.Pool] = []
         confidences: list[Floats] = []
-        answers: list[list[str]] = []
+        answers: dict[str, list[tuple[str, ...]]] = {}
         for control in self._controls:
             texts = [control.text_of(document) for document in documents]
             pool = self._pool(control, texts, done, members)
             pools.append(pool)
-            said, sure = self._say(control, pool.probabilities)
-            answers.append(said)
+            answers[control.name], sure = self._say(control, pool.probabilities)
             confidences.append(sure)
+        if is_conditional(self._model.spec):
+            hidden = hidden_rows(self._model.spec, answers)
+            confidences = [np.where(hidden[name], 1.0, sure) for name, sure in zip(answers, confidences, strict=True)]
+            pools = [
+                replace(pool, hidden=np.flatnonzero(hidden[name])) for name, pool in zip(answers, pools, strict=True)
+            ]
+            answers = {name: _shown(said, hidden[name]) for name, said in answers.items()}
         confidence = np.min(confidences, axis=0)
-        joined = ["\x1f".join(parts) for parts in zip(*answers, strict=True)]
+        joined = ["\x1f".join("\x1e".join(keys) for keys in row) for row in zip(*answers.values(), strict=True)]
         return PoolView(np.array(tasks, dtype=np.int64), documents, pools, confidence, joined, unread)
 
     def _pool(self, control: Control, texts: Sequence[Text], done: Rows, members: bool) -> acquisition.Pool:
@@ -139,13 +147,17 @@ class PoolEye:
         multilabel = control.kind is Kind.MULTIPLE
         return acquisition.Pool(answers, features, done, multilabel, threshold, members=several, shares=shares)
 
-    def _say(self, control: Control, probabilities: Floats) -> tuple[list[str], Floats]:
-        """Per row the answer as one string, and its confidence."""
+    def _say(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
+        """Per row the labels of the answer, and its confidence."""
         config = self._model.rules(control.name)
         labels = self._model.labels(control.name)
         if control.kind is Kind.SINGLE:  # as `decide`, for a hundred thousand rows at once
-            return [labels[best] for best in probabilities.argmax(1)], probabilities.max(1)
+            return [(labels[best],) for best in probabilities.argmax(1)], probabilities.max(1)
         options = config["labels"]
         found = [decide(control, config, row, options=options) for row in probabilities]  # type: ignore[arg-type]
-        said = ["\x1e".join(answer.chosen) if answer else "" for answer in found]
+        said = [answer.chosen if answer else () for answer in found]
         return said, np.array([answer.score if answer else 0.0 for answer in found])
+
+
+def _shown(said: Sequence[tuple[str, ...]], hidden: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+    return [() if away else keys for keys, away in zip(said, hidden, strict=True)]

@@ -6,6 +6,7 @@ Done when nobody waits, and only when the labels have grown or the encoder is an
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from model.answers import decide
 from model.errors import ModelError
 from model.pool_accuracy import summarise_pool
 from model.portions import characters_of, portions
-from model.spec import Control
+from model.spec import Control, Document
+from model.visibility import is_conditional
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -67,9 +69,12 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | N
     """Control -> the pool's confidences, summarised; None when somebody waits for the learner."""
     documents = work.pools.read(work, project)
     records = work.stores.examples.snapshot(project).records
+    asked_of = _asked_of(work, model, documents)
+    if asked_of is None:
+        return None
     found = {}
     for control in model.spec.controls:
-        readable = [d for d in documents if all(name in d for name in control.inputs)]
+        readable = [documents[row] for row in asked_of[control.name]]
         labelled = {control.text_of(r.texts) for r in records if all(name in r.texts for name in control.inputs)}
         texts = [text for d in readable if (text := control.text_of(d)) not in labelled]
         asked = texts if model.tuned is None else texts[:TUNED_TEXTS]
@@ -81,6 +86,21 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | N
             scores += [_confidence(model, control, row) for row in rows]
         found[control.name] = summarise_pool(np.array(scores))
     return found
+
+
+def _asked_of(work: Context, model: LiveModel, documents: Sequence[Document]) -> dict[str, list[int]] | None:
+    """Control -> the rows whose page asks it, as far as the answers decide that; None when somebody waits."""
+    found: dict[str, list[int]] = {}
+    for control in model.spec.controls:
+        found[control.name] = [row for row, d in enumerate(documents) if all(name in d for name in control.inputs)]
+    if not is_conditional(model.spec):
+        return found
+    shown: list[set[str]] = []
+    for portion in portions(list(documents), lambda d: sum(map(len, d.values()))):
+        if work.stores.jobs.is_learner_wanted():
+            return None
+        shown += [{one.control for one in answers} for answers in model.predict(portion)]
+    return {name: [row for row in rows if name in shown[row]] for name, rows in found.items()}
 
 
 def _confidence(model: LiveModel, control: Control, row: Any) -> float:

@@ -10,8 +10,9 @@ from backend.labelstudio.accepted import accepted_by
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, read_time
-from backend.labelstudio.results import read_targets
+from backend.labelstudio.results import paths_chosen, read_targets
 from model.spec import TaskSpec
+from model.visibility import is_conditional, visible_controls
 
 
 def to_record(
@@ -23,7 +24,7 @@ def to_record(
     if number is None and task is not None:
         number = task.get("id")
     unseen = bool(annotation.get("was_cancelled") or accepted_by(annotation))
-    answers = {} if unseen else read_targets(spec, annotation.get("result"))
+    answers = {} if unseen else _asked(spec, annotation.get("result"))
     texts, targets = _readable(spec, answers, (task or {}).get("data"), max_chars)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
@@ -34,6 +35,15 @@ def to_record(
         annotator=_annotator(annotation.get("completed_by")),
         ground_truth=bool(annotation.get("ground_truth")),
     )
+
+
+def _asked(spec: TaskSpec, result: Any) -> Targets:
+    """The answers to questions that the page asks beside them: what a hidden one still holds is nobody's answer."""
+    answers = read_targets(spec, result)
+    if not is_conditional(spec):
+        return answers
+    shown = visible_controls(spec, paths_chosen(spec, answers, result))
+    return {name: target for name, target in answers.items() if name in shown}
 
 
 def _readable(spec: TaskSpec, answers: Targets, data: Any, max_chars: int) -> tuple[dict[str, str], Targets]:

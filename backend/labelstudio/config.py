@@ -16,6 +16,7 @@ from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.labels import is_true, labels_of, nested
+from backend.labelstudio.visibility import NotAsked, Place, conditions_of
 from model.spec import Control, Input, Kind, TaskSpec
 
 MAX_BYTES = 256 * 1024
@@ -29,6 +30,16 @@ VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
 
 HELPERS = frozenset({"evidence", "understudy"})
 """Names of controls that the backend fills itself; never learned from."""
+
+_ATTRIBUTES = {
+    name.lower(): name
+    for name in (
+        *("name", "toName", "value", "valueType", "encoding", "nameKey", "textKey", "alias", "hint", "html", "choice"),
+        *("allowNested", "leafsOnly", "maxRating", "perRegion", "perItem", "maxUsages", "mode"),
+        *("visibleWhen", "whenTagName", "whenChoiceValue", "whenLabelValue"),
+    )
+}
+"""Label Studio's page reads attributes in any case."""
 
 _INPUTS = {"text": "Text", "hypertext": "HyperText", "paragraphs": "Paragraphs"}
 _CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating"}
@@ -62,7 +73,7 @@ def cached_configs() -> Any:
 
 def elements_of(xml: Any) -> Iterator[Element]:
     """Every tag of a label config in document order. Raises BadRequest as above."""
-    return (element for element, _ in _walk(_parse(_checked(xml))))
+    return (place.element for place in _walk(_parse(_checked(xml))))
 
 
 def _checked(xml: Any) -> str:
@@ -77,18 +88,22 @@ def _checked(xml: Any) -> str:
 def _read(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
     root = _parse(xml)
     inputs: dict[str, Input | str] = {}
-    tags: list[tuple[Element, bool]] = []
-    for element, repeated in _walk(root):
+    named: dict[str, Place] = {}
+    tags: list[Place] = []
+    for place in _walk(root):
+        element = place.element
         name, tag = element.get("name"), str(element.tag).lower()
+        if name:
+            named.setdefault(name, place)
         if tag in _CONTROLS and element.get("toName"):
-            tags.append((element, repeated))
+            tags.append(place)
         elif name:
             inputs.setdefault(name, _input(element, name))
     controls: dict[str, Control] = {}
     skipped: list[str] = []
-    for element, repeated in tags:
+    for place in tags:
         try:
-            control = _control(element, repeated, inputs)
+            control = _control(place, named, inputs)
         except _Skipped as reason:
             skipped.append(str(reason))
         else:
@@ -105,19 +120,22 @@ def _parse(xml: str) -> Element:
         # Of these, UnicodeEncodeError (a lone surrogate) and DefusedXmlException are ValueErrors.
         detail = "a DTD is not allowed" if isinstance(error, DefusedXmlException) else str(error)
         raise BadRequest(f"label_config is not usable XML: {_ascii(detail)}", field="label_config") from error
+    for element in root.iter():
+        for name in [name for name in element.attrib if _ATTRIBUTES.get(name.lower(), name) != name]:
+            element.attrib.setdefault(_ATTRIBUTES[name.lower()], element.attrib.pop(name))
     return root
 
 
-def _walk(root: Element) -> Iterator[tuple[Element, bool]]:
-    """Every element in document order, and whether a Repeater holds it. Raises BadRequest when nested too deep."""
-    stack = [(root, 1, False)]
+def _walk(root: Element) -> Iterator[Place]:
+    """Every element in document order. Raises BadRequest when nested too deep."""
+    stack = [Place(root)]
     while stack:
-        element, depth, repeated = stack.pop()
-        if depth > MAX_DEPTH:
+        place = stack.pop()
+        above = (*place.above, place.element)
+        if len(above) > MAX_DEPTH:
             raise BadRequest(f"label_config is nested deeper than {MAX_DEPTH} tags", field="label_config")
-        yield element, repeated
-        inside = repeated or str(element.tag).lower() == "repeater"
-        stack.extend((child, depth + 1, inside) for child in reversed(element))
+        yield place
+        stack.extend(Place(child, above) for child in reversed(place.element))
 
 
 def _input(element: Element, name: str) -> Input | str:
@@ -135,8 +153,9 @@ def _input(element: Element, name: str) -> Input | str:
     return Input(name, tag, value, element.get("nameKey", "author"), element.get("textKey", "text"))
 
 
-def _control(element: Element, repeated: bool, inputs: Mapping[str, Input | str]) -> Control:
+def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Input | str]) -> Control:
     """The control of this tag. Raises _Skipped."""
+    element = place.element
     tag, name = _CONTROLS[str(element.tag).lower()], element.get("name", "")
     shown = f"{tag} '{_ascii(name)}'"
     if not name:
@@ -145,7 +164,7 @@ def _control(element: Element, repeated: bool, inputs: Mapping[str, Input | str]
         raise _Skipped(f"{shown} is filled by the backend")
     if is_true(element, "perRegion") or is_true(element, "perItem"):
         raise _Skipped(f"{shown} is answered per region, not per task")
-    if repeated:
+    if place.repeated:
         raise _Skipped(f"{shown} is inside a Repeater")
     to_name = tuple(part.strip() for part in element.get("toName", "").split(",") if part.strip())
     for item in to_name:
@@ -155,7 +174,12 @@ def _control(element: Element, repeated: bool, inputs: Mapping[str, Input | str]
     labels, field = labels_of(element, kind), _options_field(element, tag)
     if not labels and field is None:
         raise _Skipped(f"{shown} has no labels to choose from")
-    return Control(name, kind, to_name, labels, tag, field, nested=tag == "Choices" and nested(element))
+    try:
+        conditions = conditions_of(place, named)
+    except NotAsked as reason:
+        raise _Skipped(f"{shown} {reason}") from reason
+    paths = tag == "Choices" and nested(element)
+    return Control(name, kind, to_name, labels, tag, field, nested=paths, conditions=conditions)
 
 
 def _kind(element: Element, tag: str) -> Kind:

@@ -70,6 +70,30 @@ def read_targets(spec: TaskSpec, result: Any) -> Targets:
     return targets
 
 
+def paths_chosen(spec: TaskSpec, targets: Targets, result: Any) -> dict[str, list[tuple[str, ...]]]:
+    """Control name -> the paths chosen in an annotation about the whole task: those of `targets`, and what `result`
+    says of controls that are not learned, since these can show or hide the ones that are."""
+    learned = {control.name for control in spec.controls}
+    paths: dict[str, list[tuple[str, ...]]] = {
+        name: [(str(target),)] if isinstance(target, int) else [tuple(path) for path in target]
+        for name, target in targets.items()
+    }
+    for item in result if isinstance(result, list) else ():
+        name = item.get("from_name") if isinstance(item, Mapping) else None
+        value = item.get("value") if isinstance(name, str) and name not in learned else None
+        if isinstance(value, Mapping) and "start" not in value and "item_index" not in item:
+            for kind in ("choices", "taxonomy", "rating"):
+                paths.setdefault(str(name), []).extend(_plain_paths(value.get(kind)))
+    return paths
+
+
+def _plain_paths(value: Any) -> list[tuple[str, ...]]:
+    """The paths of a control whose labels nobody has read."""
+    entries = value if isinstance(value, list) else [] if value is None else [value]
+    paths = [entry if isinstance(entry, list) else [entry] for entry in entries]
+    return [tuple(clean(str(part)) for part in path) for path in paths if path]
+
+
 def label_keys(targets: Targets) -> dict[str, list[str]]:
     """Control name -> label keys as people read them: `A/A1`, stars as digits."""
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -195,3 +196,15 @@ def test_lengths_must_agree() -> None:
         plan_batch([], np.zeros(0, np.int64), np.zeros(0), project=1, strategy="margin", size=3)
     with pytest.raises(KeyError):
         plan(pools(50, []), list(range(50)), strategy="clever")
+
+
+def test_hidden_questions_choose_no_task_and_tasks_that_ask_nothing_come_last() -> None:
+    first, second = pools(30, [], controls=2)
+    first, second = replace(first, hidden=np.arange(10)), replace(second, hidden=np.arange(20))
+    options = {"blind_share": 0.0, "explore_share": 0.0}
+    found = [place.row for place in plan([first, second], list(range(30)), size=20, **options)]
+    assert set(found) == set(range(10, 30))
+    everything = [place.row for place in plan([first, second], list(range(30)), size=30, **options)]
+    assert sorted(everything) == list(range(30)) and set(everything[20:]) == set(range(10))
+    alone = plan([second], list(range(30)), size=10, **options)
+    assert {place.row for place in alone} == set(range(20, 30))

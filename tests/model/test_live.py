@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from model.finetuned import FineTuned, TunedHead, blend
 from model.learning import fit_heads
 from model.live import LiveModel, cold_start, load_version
 from model.manifest import Manifest
-from model.spec import Control, Kind, TaskSpec, Text
+from model.spec import Chosen, Condition, Control, Kind, TaskSpec, Text
 from model.versions import write_version
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 
@@ -170,3 +171,11 @@ def test_a_refit_whose_encoder_is_gone_or_damaged_is_refused(tmp_path: Path, tun
     weights.unlink()
     with pytest.raises(VersionError):
         load_version(tmp_path, 7, "v1.1", WordsEncoder(), refuse)
+
+
+def test_what_the_page_hides_is_not_answered() -> None:
+    shown = Condition(Chosen("topic", (("cats",),)))
+    model = cold_start(spec_of(replace(MOOD, conditions=(shown,)), TOPIC), WordsEncoder())
+    answers = [{one.control: one.chosen for one in row} for row in model.predict(DOCUMENTS[:2])]
+    assert answers[0]["topic"] == ("cats",) and "mood" in answers[0]
+    assert answers[1] == {"topic": ("dogs",)}
