@@ -103,4 +103,5 @@ def _is_choices(control: Control | None) -> bool:
 def _paths(control: Control, keys: Sequence[str]) -> list[Path]:
     known = {label.key: label.path for label in control.labels}
     tree = control.nested or control.kind is Kind.TAXONOMY
-    return [known.get(key) or (tuple(key.split("/")) if tree else (key,)) for key in keys]
+    # The key of "none of these" is empty.
+    return [known.get(key) or (tuple(key.split("/")) if tree else (key,)) for key in keys if key]

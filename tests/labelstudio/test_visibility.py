@@ -195,8 +195,8 @@ def test_annotations_older_than_a_condition_are_learned_as_it_says() -> None:
 
 def test_rows_are_hidden_one_by_one() -> None:
     spec = parse_label_config(f"<View>{TEXT}{TONE}{FAULT}</View>")
-    hidden = hidden_rows(spec, {"tone": [("c",), ("Praise",), ()], "fault": [("X",), ("X",), ()]})
-    assert hidden["fault"].tolist() == [False, True, True]
+    hidden = hidden_rows(spec, {"tone": [("c",), ("Praise",), (), ("",)], "fault": [("X",), ("X",), (), ()]})
+    assert hidden["fault"].tolist() == [False, True, True, True]
     assert not hidden["tone"].any()
 
 
