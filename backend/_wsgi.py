@@ -21,7 +21,15 @@ def make_app(user: str | None = None, password: str | None = None) -> Any:
     """That package's Flask application over our model."""
     from label_studio_ml.api import init_app
 
+    from backend.errors import SettingsError
     from backend.label_studio_ml import BertClassifier
+    from backend.settings import current_settings
+
+    try:
+        current_settings()
+    except SettingsError as error:
+        print(f"Error: {error.message}", file=sys.stderr, flush=True)
+        raise SystemExit(4) from None  # gunicorn's "application failed to load": do not start again in a loop
 
     return init_app(model_class=BertClassifier, basic_auth_user=user, basic_auth_pass=password)
 

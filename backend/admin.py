@@ -9,6 +9,7 @@ from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.config import skipped_controls
 from backend.log_context import bind_project
 from backend.queue_report import describe_queue
+from backend.redaction import hide_all
 from backend.services import Services
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
@@ -44,11 +45,11 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "not_learned": _not_learned(stores.projects.config(project)),
         "metrics": record["recent"],
         "curve": record["curve"],
-        "job": stores.jobs.running(project),
-        "recent_jobs": stores.jobs.recent(project)[:5],
-        "last_sync": stores.projects.last_sync(project),
+        "job": hide_all(stores.jobs.running(project)),
+        "recent_jobs": hide_all(stores.jobs.recent(project)[:5]),
+        "last_sync": hide_all(stores.projects.last_sync(project)),
         "queue": describe_queue(services, project),
-        "trouble": stores.trouble.describe(project),
+        "trouble": hide_all(stores.trouble.describe(project)),
         "dirty": stores.projects.dirty(project),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }

@@ -135,6 +135,8 @@ class AdminClient:
                 f"nothing answers at {self.url}: start it with `understudy up`, or set HOST and PORT (or --url) "
                 "to where it runs"
             ) from error
+        except (requests.exceptions.InvalidHeader, UnicodeError):
+            raise AdminError("the admin token cannot be sent in a header: set another ADMIN_TOKEN") from None
         except requests.RequestException as error:
             raise AdminError(f"{self.url} did not answer: {error}") from error
         if reply.status_code == 401:

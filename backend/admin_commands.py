@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from backend.home_path import HomePath
 from backend.settings import current_settings, load_settings
 from backend.upkeep import tell_upkeep
 
@@ -28,9 +29,7 @@ def with_api(command: Command) -> Command:
     """Gives the command the admin API as its first argument, found by --url and --data-dir or the settings."""
 
     @click.option("--url", default="", help="Where understudy runs; default http://HOST:PORT.")
-    @click.option(
-        "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Its DATA_DIR (holds the token)."
-    )
+    @click.option("--data-dir", type=HomePath(file_okay=False), help="Its DATA_DIR (holds the token).")
     @wraps(command)
     def with_client(url: str, data_dir: Path | None, **others: Any) -> Any:
         from backend.admin_client import AdminClient

@@ -7,15 +7,16 @@ from typing import Any
 
 import click
 
+from backend.home_path import HomePath
 from backend.settings import Settings, current_settings, load_settings
 
 data_dir_option = click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (DATA_DIR)."
+    "--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR)."
 )
 
 
 @click.command()
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=HomePath(dir_okay=False))
 @data_dir_option
 def backup(file: Path, data_dir: Path | None) -> None:
     """Write everything to FILE (.tar, or .tar.gz), while understudy runs or not.
@@ -27,7 +28,7 @@ def backup(file: Path, data_dir: Path | None) -> None:
 
 
 @click.command()
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=HomePath(exists=True, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @data_dir_option
 def restore(file: Path, force: bool, data_dir: Path | None) -> None:

@@ -5,6 +5,7 @@ Only what a command needs is imported, inside it, so that `--help` and `status` 
 
 from __future__ import annotations
 
+import logging
 import signal
 from collections.abc import Callable
 from functools import wraps
@@ -20,24 +21,53 @@ from backend.backup_commands import BACKUP_COMMANDS
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
+from backend.home_path import HomePath
 from backend.predict_commands import PREDICT_COMMANDS
 from backend.queue_commands import QUEUE_COMMANDS
+from backend.redaction import hide_secrets
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
 from backend.suspect_commands import SUSPECT_COMMANDS
+from model.errors import ModelError
 from model.failpoints import arm
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
-    """Shows our own errors as one line instead of a traceback."""
+    """Shows every error as one line without secrets, never as a traceback."""
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
-        except BackendError as error:
-            raise click.ClickException(error.message) from error
+        except click.ClickException as error:
+            if type(error) is not click.ClickException:
+                raise  # what is wrong on the command line, and how to use it
+            raise click.ClickException(hide_secrets(error.message)) from None
+        except (BackendError, ModelError) as error:
+            raise click.ClickException(hide_secrets(error.message)) from None
+        except (click.Abort, click.exceptions.Exit, BrokenPipeError):
+            raise
+        except Exception as error:
+            raise click.ClickException(_describe_unexpected(error)) from None
+
+
+def _describe_unexpected(error: Exception) -> str:
+    """One line; where it comes from goes to the log, when there is one, or before the line when that is asked for."""
+    from traceback import format_exception
+
+    if logging.getLogger().handlers:
+        logging.getLogger(__name__).critical("unexpected", exc_info=error)
+    elif _is_verbose():
+        click.echo(hide_secrets("".join(format_exception(error))), err=True)
+    return hide_secrets(f"unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)")
+
+
+def _is_verbose() -> bool:
+    try:
+        return current_settings().log_level == "DEBUG"
+    except BackendError:
+        return False
 
 
 def serving_options(command: Command) -> Command:
@@ -45,9 +75,7 @@ def serving_options(command: Command) -> Command:
 
     @click.option("--host", help="Address to listen on (HOST).")
     @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PORT).")
-    @click.option(
-        "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (DATA_DIR)."
-    )
+    @click.option("--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR).")
     @wraps(command)
     def with_settings(host: str | None, port: int | None, data_dir: Path | None, **others: Any) -> Any:
         given = {"host": host, "port": port, "data_dir": data_dir}

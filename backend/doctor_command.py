@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from backend.errors import SettingsError
+from backend.home_path import HomePath
+from backend.redaction import hide_secrets
 from backend.settings import load_settings
 
 if TYPE_CHECKING:
@@ -23,9 +25,7 @@ COLOURS = {"ok": "green", "warn": "yellow", "fail": "red", "skipped": "blue"}
 @click.option(
     "--project", type=click.IntRange(1), help="Examine the connection of this project (default: all, up to 10)."
 )
-@click.option(
-    "--data-dir", type=click.Path(file_okay=False, path_type=Path), help="Where everything is kept (DATA_DIR)."
-)
+@click.option("--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR).")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def doctor(project: int | None, data_dir: Path | None, as_json: bool) -> None:
     """Examine settings, disk, Redis, processes, Label Studio and the way between them; say how to mend what is wrong.
@@ -34,7 +34,8 @@ def doctor(project: int | None, data_dir: Path | None, as_json: bool) -> None:
     from backend.doctor.verdict import exit_status
 
     seen: list[Verdict] = []
-    for verdict in _verdicts(project, data_dir):
+    for found in _verdicts(project, data_dir):
+        verdict = replace(found, evidence=hide_secrets(found.evidence), remedy=hide_secrets(found.remedy))
         seen.append(verdict)
         _tell(verdict, as_json)
     if as_json:

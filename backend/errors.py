@@ -20,17 +20,23 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.redaction import hide_secrets
+
 
 class BackendError(Exception):
-    """Root of the tree. `code` is stable for machines; `evidence` goes to the log and, where safe, the reply."""
+    """Root of the tree. `code` is stable for machines; `evidence` goes to the log and, where safe, the reply.
+
+    Messages quote what libraries and other programs say, so that secrets are taken out here, once for all."""
 
     code = "backend_error"
     status = 500
 
     def __init__(self, message: str, **evidence: Any) -> None:
-        super().__init__(message)
-        self.message = message
-        self.evidence = evidence
+        self.message = hide_secrets(message)
+        self.evidence = {
+            name: hide_secrets(value) if isinstance(value, str) else value for name, value in evidence.items()
+        }
+        super().__init__(self.message)
 
 
 class BadRequest(BackendError):

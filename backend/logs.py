@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
+import threading
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
+from backend.redaction import HIDDEN, hide_all, process_redactor
 from backend.settings import Settings
 
 SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "access_token")
-HIDDEN = "***"
 
 
 def configure_logs(settings: Settings, process: str) -> None:
@@ -18,14 +19,14 @@ def configure_logs(settings: Settings, process: str) -> None:
     Values of secret settings never show."""
     import structlog
 
-    secrets = [value for value in secret_values(settings) if len(value) >= 4]
+    process_redactor().learn(*secret_values(settings))
 
     def name_process(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["process"] = process
         return event
 
     def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-        return {name: hide(name, value, secrets) for name, value in event.items()}
+        return {name: hide(name, value) for name, value in event.items()}
 
     shared: list[Any] = [
         structlog.contextvars.merge_contextvars,
@@ -48,10 +49,18 @@ def configure_logs(settings: Settings, process: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
+    threading.excepthook = _log_uncaught
     for name in ("httpx", "httpcore", "rq.worker", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     rq_logger = logging.getLogger("rq.worker")
     rq_logger.handlers[:] = [logging.NullHandler()]  # else RQ adds a handler of its own
+
+
+def _log_uncaught(args: threading.ExceptHookArgs) -> None:
+    """The end of a thread as a line like all others: Python would print its traceback past the redaction."""
+    if args.exc_type is not SystemExit and args.exc_value is not None:
+        name = args.thread.name if args.thread else "thread"
+        logging.getLogger(__name__).error("%s ended", name, exc_info=args.exc_value)
 
 
 def secret_values(settings: Settings) -> Iterable[str]:
@@ -69,11 +78,6 @@ def secret_values(settings: Settings) -> Iterable[str]:
         yield read_secret(settings.data_dir / name)
 
 
-def hide(name: str, value: Any, secrets: Iterable[str]) -> Any:
+def hide(name: str, value: Any) -> Any:
     """`value` as it may be logged."""
-    if any(part in name.lower() for part in SECRET_NAMES):
-        return HIDDEN
-    if isinstance(value, str):
-        for secret in secrets:
-            value = value.replace(secret, HIDDEN)
-    return value
+    return HIDDEN if any(part in name.lower() for part in SECRET_NAMES) else hide_all(value)

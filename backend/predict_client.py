@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.admin_client import local_url
 from backend.errors import BackendError
+from backend.redaction import hide_secrets
 from backend.settings import Settings
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class PredictClient:
             try:
                 reply = self._session.post(f"{url}/predict", json=body, timeout=(5.0, self._seconds))
             except requests.ConnectionError as error:
-                failures.append(f"{url}: {error}")
+                failures.append(hide_secrets(f"{url}: {error}"))
                 continue
             except requests.RequestException as error:
                 raise PredictError(f"{url} did not answer: {error}", passing=True) from error

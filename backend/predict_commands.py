@@ -12,6 +12,7 @@ import click
 
 from backend.admin_commands import json_option, with_api
 from backend.errors import BadRequest
+from backend.home_path import HomePath
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--wait/--no-wait", default=True, help="Stay and show the progress.")
 @click.option("--status", "only_status", is_flag=True, help="Only show how far it is.")
 @click.option("--cancel", "only_cancel", is_flag=True, help="End it; what is written stays.")
-@click.option("-o", "--output", type=click.Path(dir_okay=False, path_type=Path), help="FILE: where to write.")
+@click.option("-o", "--output", type=HomePath(dir_okay=False), help="FILE: where to write.")
 @click.option("--project", type=click.IntRange(1), help="FILE: the project whose model answers.")
 @json_option
 @with_api

@@ -8,7 +8,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from backend.errors import SettingsError
+from backend.redaction import process_redactor
 from backend.settings import Settings
+from backend.settings_sources import Given, read_secret_text
+from backend.settings_values import clean
 
 
 def ensure_secret(path: Path) -> str:
@@ -31,12 +34,14 @@ def ensure_secret(path: Path) -> str:
 
 def read_secret(path: Path) -> str:
     """The secret in `path`, or "" when there is no such file. Raises SettingsError when it cannot be read."""
-    try:
-        return path.read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
+    if not path.exists():
         return ""
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} cannot be read: {error}") from error
+    try:
+        secret = clean(path.name, Given(read_secret_text(path), str(path)))
+    except ValueError as error:
+        raise SettingsError(f"the secret cannot be read: {error}") from None
+    process_redactor().learn(secret)
+    return str(secret)
 
 
 def admin_token(settings: Settings) -> str:

@@ -1,22 +1,25 @@
 """Every setting, once: default, type, allowed range and help. The only file that reads the environment.
 
 Source order: environment, then `.env` in the working directory, then the default. `<NAME>_FILE` reads the
-value from a file (container secrets). `docs/settings.md` is generated from this table.
+value from a file (container secrets): settings_sources.py. Values are taken as people write them:
+settings_values.py. `docs/settings.md` is generated from this table.
 """
 
 from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
-from backend.errors import SettingsError
+from backend.redaction import process_redactor
+from backend.settings_given import GivenModel
+from backend.settings_values import explain
 from model.failpoints import read_failpoint
 
 Strategy = Literal[
@@ -34,10 +37,8 @@ Strategy = Literal[
 """Names in model/acquisition.py, which is not imported here: every process reads the settings first."""
 
 
-class Settings(BaseSettings):
+class Settings(GivenModel):
     """Typed settings. Build with `load_settings`, which turns bad values into one readable error."""
-
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", case_sensitive=False, frozen=True)
 
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
     port: int = Field(9090, ge=1, le=65535, description="Port the web process listens on.")
@@ -205,15 +206,10 @@ class Settings(BaseSettings):
         read_failpoint(value)
         return value
 
-    @model_validator(mode="before")
     @classmethod
-    def _read_secret_files(cls, values: Any) -> Any:
-        """`<NAME>_FILE` names a file holding the value, as container secrets do."""
-        for name in ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url"):
-            path = os.environ.get(f"{name.upper()}_FILE")
-            if path and not values.get(name):
-                values[name] = Path(path).read_text(encoding="utf-8").strip()
-        return values
+    def environ(cls) -> Mapping[str, str]:
+        """Where values come from first."""
+        return os.environ
 
     @property
     def url(self) -> str:
@@ -253,19 +249,13 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Settings from the environment. Raises SettingsError naming the setting, its value and what is allowed."""
+    """Settings from the environment. Raises SettingsError: names the setting, where it stands and what is allowed."""
     try:
-        return Settings(**overrides)
+        settings = Settings(**overrides)
     except ValidationError as error:
-        first = error.errors()[0]
-        name = str(first["loc"][0]).upper() if first["loc"] else "settings"
-        shown = "***" if name.lower() in _SECRETS else repr(first.get("input"))
-        raise SettingsError(f"{name}={shown} cannot be used: {first['msg']}", setting=name) from error
-    except OSError as error:
-        raise SettingsError(f"a *_FILE setting cannot be read: {error}") from error
-
-
-_SECRETS = frozenset({"label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url"})
+        raise explain(error) from None  # pydantic's own text holds the values
+    process_redactor().learn_login(settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+    return settings
 
 
 @lru_cache(maxsize=1)

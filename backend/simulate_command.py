@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from backend.home_path import HomePath
 from backend.settings import Settings, current_settings
 from model.errors import DataError, ModelError
 
@@ -108,8 +109,8 @@ class Speaker:
 
 
 @click.command()
-@click.argument("train", type=click.Path(dir_okay=False, path_type=Path), required=False, metavar="[TRAIN.csv]")
-@click.option("--test", type=click.Path(dir_okay=False, path_type=Path), help="Rows to measure on (CSV as TRAIN.csv).")
+@click.argument("train", type=HomePath(dir_okay=False), required=False, metavar="[TRAIN.csv]")
+@click.option("--test", type=HomePath(dir_okay=False), help="Rows to measure on (CSV as TRAIN.csv).")
 @click.option("--test-rows", type=click.IntRange(1), help="Measure on the first so many test rows only.")
 @click.option("--project", type=click.IntRange(1), help="Replay what this project has stored, instead of a file.")
 @click.option("--control", default="", help="Which control of the project (default: the first).")
@@ -141,8 +142,8 @@ class Speaker:
 @click.option("--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default).")
 @click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch (default: all cores).")
-@click.option("--cache", type=click.Path(file_okay=False, path_type=Path), help="Keep encoded texts here.")
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw the curves (PNG, SVG).")
+@click.option("--cache", type=HomePath(file_okay=False), help="Keep encoded texts here.")
+@click.option("--plot", type=HomePath(dir_okay=False), help="Draw the curves (PNG, SVG).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per strategy, n and seed, nothing else.")
 def simulate(train: Path | None, test: Path | None, project: int | None, as_json: bool, **options: Any) -> None:
     """Replay labelled rows through the real learner and policy, and show its learning curve.

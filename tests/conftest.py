@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 import pytest
 
 from backend.embedded_redis import answers, find_redis_server, write_config
+from backend.redaction import process_redactor
 from backend.settings import Settings, current_settings
 from backend.store.stores import Stores
 
@@ -30,6 +31,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in QUIET:
         monkeypatch.delenv(name, raising=False)
     current_settings.cache_clear()
+    process_redactor.cache_clear()  # the secret of one test is an ordinary word in the next
     yield
     current_settings.cache_clear()
 

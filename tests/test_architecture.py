@@ -80,10 +80,11 @@ RULES = [
     ("jobs know no HTTP", files("backend/jobs/"), ("backend.api", "backend.serving", "backend.app")),
     ("Label Studio's formats know no store", files("backend/labelstudio/"), ("backend.store",)),
     (
-        "errors and settings are leaves",
-        files("backend/errors.py", "model/errors.py", "model/spec.py"),
+        "redaction, addresses and the specs are leaves",
+        files("backend/redaction.py", "backend/addresses.py", "model/errors.py", "model/spec.py"),
         ("backend", "model"),
     ),
+    ("errors know only what must not be seen in them", files("backend/errors.py"), ("backend.settings", "model")),
 ]
 
 

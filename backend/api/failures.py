@@ -10,6 +10,7 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 from backend.api.payloads import error_reply, reply
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.outage import explain_outage
+from backend.redaction import hide_secrets
 from backend.refusals import Refusal
 from backend.services import Services
 from model.errors import ModelError
@@ -50,7 +51,7 @@ def _handle_ours(app: Flask, services: Services) -> None:
     @app.errorhandler(ModelError)
     def models(error: ModelError) -> Response:
         log.error("%s: %s", request.endpoint, error.message)
-        return reply({"error": error.code, "message": error.message}, 503)
+        return reply({"error": error.code, "message": hide_secrets(error.message)}, 503)
 
 
 def _handle_bodies(app: Flask, services: Services) -> None:

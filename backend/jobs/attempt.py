@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context
+from backend.redaction import hide_secrets
 
 log = logging.getLogger(__name__)
 
@@ -44,4 +45,5 @@ def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int],
 
 def describe(error: Exception) -> str:
     """For status and log: a message of ours as it is, another one with its class, 300 characters at most."""
-    return (error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}")[:300]
+    said = error.message if isinstance(error, BackendError) else hide_secrets(f"{type(error).__name__}: {error}")
+    return said[:300]

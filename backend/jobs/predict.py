@@ -20,6 +20,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.prediction_walk import Interrupted, Walk
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.predict_client import PredictClient
+from backend.redaction import hide_secrets
 from backend.store.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
 from model.failpoints import failpoint
 
@@ -135,7 +136,7 @@ def _pause(work: Context, seconds: float) -> None:
 def _note_failure(work: Context, project: int, run: str, error: Exception) -> str:
     """What will not pass ends the run; the rest waits, longer each time, and is then sent again by the scheduler."""
     known = isinstance(error, BackendError)
-    message = error.message if isinstance(error, BackendError) else f"{type(error).__name__}: {error}"
+    message = error.message if isinstance(error, BackendError) else hide_secrets(f"{type(error).__name__}: {error}")
     if not known:
         log.error("predict", exc_info=error)
     hint = error.evidence.get("hint") if isinstance(error, BackendError) else None

@@ -106,7 +106,7 @@ def train(job: str) -> str:
         work.stores.trouble.fail(project, "train", error.message)
         return error.message
     except OSError as error:  # the directory could not be made
-        work.stores.jobs.update(job, {"status": "failed", "ended_at": time.time(), "message": str(error)[:500]})
+        work.stores.jobs.update(job, {"status": "failed", "ended_at": time.time(), "message": str(error)})
         return "failed"
 
 
@@ -123,7 +123,7 @@ def _attempt(attempt: Attempt, lock: int) -> str:
         raise  # everything is kept on disk: the scheduler finds the training lost, and sends it again
     except (BackendError, OSError, ValueError) as error:
         log.exception("training failed job=%s", attempt.job)
-        status = attempt.end("failed", message=str(error)[:500])
+        status = attempt.end("failed", message=str(error))
     shutil.rmtree(attempt.directory, ignore_errors=True)
     return status
 

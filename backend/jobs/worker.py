@@ -17,6 +17,7 @@ from backend.errors import StoreUnavailable
 from backend.jobs.accounting import account
 from backend.jobs.context import Context, context
 from backend.logs import configure_logs
+from backend.redaction import hide_secrets
 from backend.settings import Settings
 from backend.store.connection import connect
 from backend.store.queue import AllowedJob
@@ -48,6 +49,12 @@ class Worker(SimpleWorker):
         self.ip_address = "unknown"
         with suppress(redis.ResponseError):  # a user who may not
             connection.client_setname(self.name)
+
+    def handle_job_failure(
+        self, job: Any, queue: Any, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
+    ) -> None:
+        """RQ keeps the traceback in Redis: without secrets."""
+        super().handle_job_failure(job, queue, started_job_registry, hide_secrets(exc_string), execution)
 
     def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""

@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.breaker import breaker_of
+from backend.redaction import process_redactor
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
@@ -44,6 +45,7 @@ class Transport:
     def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
         self.url = url.rstrip("/")
         self._api_key = api_key
+        process_redactor().learn(api_key)
         self._attempts, self._read_seconds = attempts, read_seconds
         self._breaker = breaker_of(self.url)
         self._http: Any = None
@@ -131,6 +133,8 @@ class Transport:
             raise self._error(f"LABEL_STUDIO_URL {self.url!r} is not a URL: {error}", path) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             raise self._error(f"{self.url} does not answer: {error}", path, sent=False) from error
+        except (httpx.LocalProtocolError, UnicodeError):
+            raise self._error("LABEL_STUDIO_API_KEY cannot be sent in a header: make a new token", path) from None
         except httpx.HTTPError as error:
             raise self._error(f"{self.url} broke off: {type(error).__name__} {error}", path, sent=True) from error
 

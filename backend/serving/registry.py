@@ -12,6 +12,7 @@ from backend.encoders import Encoders
 from backend.errors import NotReady, StoreUnavailable
 from backend.log_context import about
 from backend.metrics import Metrics
+from backend.redaction import hide_secrets
 from backend.serving.adapting import adapt
 from backend.settings import Settings
 from backend.store.projects import ProjectStore
@@ -115,10 +116,10 @@ class Registry:
                         failpoint("announce", announced[0])
                     self._catch_up()
             except (StoreUnavailable, ModelError, OSError) as error:
-                self._reason = str(error)
+                self._reason = hide_secrets(str(error))
                 log.warning("registry waits: %s", error)
             except Exception as error:  # the follower must outlive anything
-                self._reason = repr(error)
+                self._reason = hide_secrets(repr(error))
                 log.exception("registry")
             self._stop.wait(0.5)
 
@@ -166,7 +167,7 @@ class Registry:
             self._metrics.load_failures.inc()
             log.error("version not loaded, the old one serves on project=%s version=%s: %r", project, version, error)
             # Last: whoever reads that the version is stale finds the reason in the log and in the metrics.
-            self._failed[(project, version)] = (time.monotonic(), str(error))
+            self._failed[(project, version)] = (time.monotonic(), hide_secrets(str(error)))
             return
         previous = self._models.get(project)
         failpoint("swap.before", project)

@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import redis
 from redis.sentinel import Sentinel
 
+from backend.addresses import REDIS_REMEDY, NoAddress, check_redis_url
 from backend.errors import SettingsError
 from backend.settings import Settings
 from backend.unix_socket import open_unix_socket
@@ -19,16 +20,14 @@ from backend.unix_socket import open_unix_socket
 SENTINEL_PORT = 26379
 SCHEMES = ("redis", "rediss", "unix")
 
-REMEDY = (
-    "REDIS_URL is no address of a Redis. One of: redis://[user:password@]host:port/db, rediss://… (TLS), "
-    "unix:///path?db=0, redis+sentinel://host:port,host:port/service/db. In a password /, @, : and # are written "
-    "%2F, %40, %3A and %23"
-)
-"""Without what was found: a password that is not escaped ends up in the place of the port."""
-
 
 def open_client(settings: Settings, **options: Any) -> Any:
     """A redis.Redis at REDIS_URL, or at the embedded server; sends nothing. Raises SettingsError."""
+    if settings.redis_url:
+        try:
+            check_redis_url(settings.redis_url)
+        except NoAddress as error:
+            raise SettingsError(str(error), setting="REDIS_URL") from None
     scheme = settings.effective_redis_url.partition("://")[0]
     tls: dict[str, Any] = {}
     if scheme.startswith("rediss") and settings.redis_ca_file:
@@ -43,7 +42,7 @@ def open_client(settings: Settings, **options: Any) -> Any:
         pool.connection_class(**pool.connection_kwargs)  # an option that does not exist is found here, not later
         return client
     except (ValueError, TypeError):  # TypeError: an option in the query that does not exist
-        raise SettingsError(REMEDY, setting="REDIS_URL") from None
+        raise SettingsError(REDIS_REMEDY, setting="REDIS_URL") from None
 
 
 def check_address(settings: Settings) -> None:

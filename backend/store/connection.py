@@ -11,6 +11,7 @@ from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
 from backend.errors import StoreUnavailable
+from backend.redaction import hide_secrets
 from backend.settings import Settings
 from backend.store.address import open_client
 
@@ -61,7 +62,8 @@ def guarded(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
 
 def unavailable(error: Exception) -> StoreUnavailable:
     """The error as callers see it. What Redis says holds no label and no secret."""
-    return StoreUnavailable(f"Redis: {str(error)[:200] or type(error).__name__}", kind=type(error).__name__)
+    said = hide_secrets(str(error))[:200] or type(error).__name__
+    return StoreUnavailable(f"Redis: {said}", kind=type(error).__name__)
 
 
 @guarded

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.errors import Conflict, NotFound
+from backend.redaction import hide_secrets
 from backend.store.connection import Client, guarded
 from backend.store.keys import job_key, project_key
 from backend.store.leases import Leases
@@ -33,6 +34,8 @@ BEAT_SECONDS = 20
 
 SENT_SECONDS = 5
 """A training that was sent is in RQ's hands after this long, or was lost on the way."""
+
+MESSAGE_CHARACTERS = 500
 
 _REQUEST = """
 local running = redis.call('GET', KEYS[1])
@@ -148,7 +151,7 @@ class JobStore:
         """Change fields of a record; None removes one. A job that is over lets go of its project.
 
         `attempt`: who writes. False, and nothing changes, when a later attempt has begun or the job is over."""
-        kept = [part for name, value in fields.items() if value is not None for part in (name, str(value))]
+        kept = [part for name, value in fields.items() if value is not None for part in (name, _shown(name, value))]
         gone = [name for name, value in fields.items() if value is None]
         who = "" if attempt is None else attempt
         if not self._write(keys=[job_key(job)], args=[who, KEPT_SECONDS, len(kept) // 2, *kept, *gone]):
@@ -251,6 +254,11 @@ _NUMBERS = frozenset(
         "force",
     }
 )
+
+
+def _shown(name: str, value: Any) -> str:
+    """As it is kept: what is said of a failure quotes libraries."""
+    return hide_secrets(str(value))[:MESSAGE_CHARACTERS] if name == "message" else str(value)
 
 
 def _number(text: str) -> float | int | str:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.redaction import hide_secrets
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
@@ -110,7 +111,7 @@ class PredictionRunStore:
 
     def finish(self, project: int, run: str, status: str, message: str = "") -> bool:
         """End a run; whether this call did."""
-        return self.change(project, run, {"status": status, "message": message, "ended_at": time.time()})
+        return self.change(project, run, {"status": status, "message": hide_secrets(message), "ended_at": time.time()})
 
     @guarded
     def shards(self, project: int) -> dict[int, Shard]:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from backend.redaction import hide_all
 from backend.store.connection import Client, guarded
 from backend.store.keys import PROJECTS, project_key
 from model.spec import Document
@@ -135,7 +136,7 @@ class ProjectStore:
         failed = bool(outcome.get("error"))
         now, last = time.time(), self.last_sync(project)
         kept = {name: last[name] for name in ("ok_at", "drift") if name in last} if failed else {"ok_at": now}
-        entry = json.dumps({"at": now, **kept, **outcome})
+        entry = json.dumps({"at": now, **kept, **hide_all(dict(outcome))})
         clears = "" if failed else "*" if marks is None else marks
         self._note_sync(keys=[project_key(project, "meta")], args=[entry, clears])
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from backend.redaction import hide_secrets
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
@@ -77,7 +78,7 @@ class TroubleStore:
     @guarded
     def fail(self, project: int, kind: str, error: str) -> float:
         """It came to nothing; seconds to wait before the next attempt."""
-        arguments = [kind, time.time(), error[:500], WAIT_SECONDS * 1000, longest(kind) * 1000]
+        arguments = [kind, time.time(), hide_secrets(error)[:500], WAIT_SECONDS * 1000, longest(kind) * 1000]
         return int(self._fail(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded

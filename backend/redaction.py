@@ -1,0 +1,144 @@
+"""What must not be seen: every secret that this process has read, however a library spells it in an error's text.
+
+A secret is learned where it is read, before anything is checked, and is hidden wherever text leaves the process: logs,
+errors, replies, what is stored of a failure. This file knows no other of the project.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+from urllib.parse import quote, quote_plus, unquote
+
+HIDDEN = "***"
+
+SHORTEST = 4
+"""Characters. A shorter one cannot be told from ordinary text."""
+
+WORD = re.compile(r"[a-z]{4,7}")
+"""A secret that is a short plain word is hidden only where it stands alone."""
+
+OUR_WORDS = frozenset(
+    (
+        *("admin", "basic", "bearer", "default", "header", "label", "labels", "learner", "localhost", "none", "null"),
+        *("password", "project", "projects", "redis", "root", "secret", "secrets", "studio", "sync", "test", "token"),
+        *("trainer", "true", "false", "understudy", "user", "username", "webhook"),
+    )
+)
+"""Words of our own messages and of every address: hidden, they would make nonsense of the text and tell the secret."""
+
+UNKNOWN = (
+    (re.compile(r"([a-z][a-z0-9+.-]*://)(?!\[)[^\s'\"<>/?#]*@", re.IGNORECASE), rf"\1{HIDDEN}@"),
+    (re.compile(r"\b(Bearer|Token) (?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
+    (re.compile(r"(['\"]Basic) [^'\"]+"), rf"\1 {HIDDEN}"),
+    (re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"), HIDDEN),
+)
+"""Credentials by their form, for those that nobody has told us: of a proxy, of an address in a message, a short-lived
+token of Label Studio."""
+
+
+class Redactor:
+    """The secrets of one process. Safe from several threads."""
+
+    def __init__(self) -> None:
+        self._secrets: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self._lock = Lock()
+
+    def learn(self, *secrets: str) -> None:
+        """From now on these are hidden."""
+        new = {form for secret in secrets for form in (secret, secret.strip("\ufeff \t\r\n")) if _can_be_told(form)}
+        with self._lock:
+            if not new <= self._secrets:
+                self._secrets |= new
+                self._pattern = _pattern_of(self._secrets)
+
+    def learn_login(self, user: str, password: str) -> None:
+        """A password, and the header that carries both."""
+        self.learn(password)
+        if password:
+            pair = f"{user}:{password}"
+            self.learn(*(base64.b64encode(raw).decode() for raw in _bytes_of(pair)))
+
+    def learn_address(self, url: str) -> None:
+        """Whatever could be a password in `url`, also one that is not escaped."""
+        before, separator, rest = url.partition("://")
+        rest = rest if separator else before
+        login = rest.rpartition("@")[0]
+        user, colon, password = login.partition(":")
+        for secret in (login, password if colon else user):
+            self.learn(secret, unquote(secret))
+        self.learn(*(unquote(found) for found in re.findall(r"password=([^&\s]+)", rest)))
+
+    def hide(self, text: str) -> str:
+        """`text` as it may be seen."""
+        if self._pattern is not None:
+            text = self._pattern.sub(HIDDEN, text)
+        for pattern, shown in UNKNOWN:
+            text = pattern.sub(shown, text)
+        return text
+
+
+@lru_cache(maxsize=1)
+def process_redactor() -> Redactor:
+    """The one of this process."""
+    return Redactor()
+
+
+def hide_secrets(text: str) -> str:
+    """`text` without any secret that this process has read, and without credentials that show by their form. Before
+    a text is cut: half a secret is not found."""
+    return process_redactor().hide(text)
+
+
+def hide_all(value: Any) -> Any:
+    """The same for every text in lists and objects; what is neither text, number nor nothing becomes text."""
+    if isinstance(value, str):
+        return hide_secrets(value)
+    if isinstance(value, dict):
+        return {key: hide_all(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [hide_all(item) for item in value]
+    return value if value is None or isinstance(value, bool | int | float) else hide_secrets(repr(value))
+
+
+def spellings(secret: str) -> Iterator[str]:
+    """`secret` as texts show it: as it is, in a URL, in a Python or JSON string, in HTML, in Base64, misread."""
+    misread = secret.encode("utf-8", "surrogatepass").decode("latin-1")
+    for text in {secret, misread}:
+        yield text
+        yield from (quote(text, safe=safe, errors="replace") for safe in ("", "/", "/:@"))
+        yield quote_plus(text, errors="replace")
+        for once in (repr(text)[1:-1], ascii(text)[1:-1], text.encode("unicode_escape").decode()):
+            yield from (once, json.dumps(once)[1:-1], repr(once)[1:-1])
+        yield from (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], html.escape(text))
+    for raw in _bytes_of(secret):
+        yield repr(raw)[2:-1]
+        yield json.dumps(repr(raw)[2:-1])[1:-1]
+        for coded in (base64.b64encode(raw), base64.urlsafe_b64encode(raw)):
+            yield coded.decode().rstrip("=")
+
+
+def _bytes_of(text: str) -> list[bytes]:
+    return list(dict.fromkeys([text.encode("utf-8", "surrogatepass"), text.encode("latin-1", "replace")]))
+
+
+def _can_be_told(secret: str) -> bool:
+    return len(secret) >= SHORTEST and secret.lower() not in OUR_WORDS
+
+
+def _pattern_of(secrets: set[str]) -> re.Pattern[str] | None:
+    forms: set[str] = set()
+    for secret in secrets:
+        if WORD.fullmatch(secret):
+            forms.add(rf"(?<![A-Za-z0-9]){secret}(?![A-Za-z0-9])")
+        else:
+            forms |= {re.escape(form) for form in spellings(secret) if len(form) >= SHORTEST}
+    # The longest first: one may begin with another.
+    return re.compile("|".join(sorted(forms, key=len, reverse=True)), re.IGNORECASE) if forms else None

@@ -1,0 +1,169 @@
+"""Makes of a setting's text, as people write it, the value that is meant, or says what is wrong with it: never with a
+part of a secret."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any
+
+from pydantic import SecretStr, ValidationError
+
+from backend.addresses import check_http_url, check_redis_url
+from backend.errors import SettingsError
+from backend.redaction import hide_secrets, process_redactor
+from backend.settings_sources import Given
+
+TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret"})
+"""Travel in a header as they are."""
+
+SECRETS = TOKENS | {"basic_auth_pass", "redis_url"}
+
+ADDRESSES = frozenset({"public_url", "label_studio_url"})
+
+IN_HEADERS = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u00ff]*")
+"""What HTTP clients, Label Studio's among them, put into a header: Latin-1 that can be seen."""
+
+OF_LABEL_STUDIO = re.compile(r"[!-~]*")
+"""Its tokens: hexadecimal digits, or a JWT."""
+
+IN_FRONT = re.compile(r"(?:authorization\s*:\s*)?(bearer|token|basic)\s", re.IGNORECASE)
+
+ENDS = "\ufeff\r\n"
+"""What an editor or `echo` adds: a byte order mark, a line end."""
+
+
+def clean(name: str, value: Any) -> Any:
+    """The value of setting `name` (a field's name) as it is meant. Raises SettingsError that says where it stands."""
+    if not isinstance(value, str | Path | SecretStr):
+        return value
+    text = value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+    place = value.place if isinstance(value, Given) else ""
+    if name in SECRETS:
+        _learn(name, text)
+    try:
+        return Given(_clean(name, text), place)
+    except ValueError as error:
+        where = f" ({place})" if place else ""
+        raise SettingsError(f"{name.upper()}{where} cannot be used: {error}", setting=name.upper()) from None
+
+
+def explain(error: ValidationError) -> SettingsError:
+    """The first thing that is wrong with the settings. A secret's value is not shown, whatever pydantic says."""
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0]) if first["loc"] else "settings"
+    value = first.get("input")
+    where = f" ({value.place})" if isinstance(value, Given) and value.place else ""
+    shown = (
+        f"={hide_secrets(str(value))[:100]!r}" if name not in SECRETS and isinstance(value, str | int | float) else ""
+    )
+    message = first["msg"] if name not in SECRETS else "text is needed"
+    return SettingsError(f"{name.upper()}{shown}{where} cannot be used: {message}", setting=name.upper())
+
+
+def is_path(name: str) -> bool:
+    """Whether the setting names a file or directory (BASE_MODEL may)."""
+    return name in ("data_dir", "base_model") or name.endswith("_file")
+
+
+def expand_path(text: str) -> str:
+    """`~` and `~user` as the directory they stand for, since no shell has done it. Raises ValueError."""
+    if text.startswith("$"):
+        raise ValueError(f"nothing fills in the variable in {text!r} here: write the directory itself, or ~ for home")
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text:
+        raise ValueError(f"there is no home directory for {text.partition('/')[0]!r}: write the whole path")
+    return expanded
+
+
+def _clean(name: str, text: str) -> str:
+    """Raises ValueError, whose text never repeats a secret."""
+    if any(unicodedata.category(char) == "Cs" for char in text) and not is_path(name):
+        raise ValueError("it holds bytes that are not UTF-8")
+    if name in TOKENS:
+        return _clean_token(name, text)
+    if name in ("basic_auth_pass", "basic_auth_user"):
+        return _clean_login(name, text)
+    if is_path(name):
+        return expand_path(_unquoted(text.strip(ENDS)))
+    text = text.strip("\ufeff \t\r\n\v\f")
+    if name == "redis_url":
+        return check_redis_url(text) if text else text
+    text = text if name == "finetune_launch" else _unquoted(text)
+    if name in ADDRESSES and text:
+        _require(re.compile(r"[^\x00-\x1f\x7f\u200b-\u200f\u2018-\u201f\u2028-\u202f\u2060\ufeff]*"), text, "a URL")
+        return check_http_url(text, ours=name == "public_url")
+    return text
+
+
+def _clean_token(name: str, text: str) -> str:
+    stripped = text.strip("\ufeff \t\r\n")
+    _require_something(text, stripped)
+    if IN_FRONT.match(stripped):
+        raise ValueError(f"{IN_FRONT.match(stripped)[1]!r} stands in front of it: write the token alone")  # type: ignore[index]
+    if name == "label_studio_api_key":
+        _require(OF_LABEL_STUDIO, stripped, "a token of Label Studio")
+    _require(IN_HEADERS, stripped, "a header")
+    return stripped
+
+
+def _clean_login(name: str, text: str) -> str:
+    """A blank at an end may belong to a password."""
+    stripped = text.strip(ENDS)
+    if name == "basic_auth_user":
+        stripped = stripped.strip()
+        if ":" in stripped:
+            raise ValueError("it holds a colon, which ends the user's name in basic auth")
+    _require_something(text, stripped.strip() and stripped)
+    _require(IN_HEADERS, stripped, "basic auth of Label Studio")
+    return stripped
+
+
+def _require_something(text: str, stripped: str) -> None:
+    if text and not stripped:
+        raise ValueError("it holds nothing but blanks or line ends: write the value, or leave the setting out")
+    if len(stripped) > 1 and stripped[0] == stripped[-1] and stripped[0] in "\"'`":
+        raise ValueError(
+            f"it stands in quotes ({stripped[0]}), which belong to the value in files of docker --env-file, in secret "
+            "files and in the environment: write it without"
+        )
+
+
+def _require(allowed: re.Pattern[str], text: str, carrier: str) -> None:
+    end = allowed.match(text)
+    position = end.end() if end else 0
+    if position < len(text):
+        raise ValueError(
+            f"character {position + 1} of {len(text)} is {describe_character(text[position])}, which {carrier} cannot "
+            "carry: was it copied from a text? Type it anew"
+        )
+
+
+def describe_character(char: str) -> str:
+    """What kind of character it is; its name only where it is no letter, digit or sign of a secret's own."""
+    named = {"\n": "a line end", "\r": "a line end", "\t": "a tab", " ": "a blank", "\xa0": "a no-break space"}
+    if char in named:
+        return named[char]
+    category = unicodedata.category(char)
+    if category == "Cc":
+        return f"a control character (U+{ord(char):04X})"
+    if category in ("Cf", "Zs", "Zl", "Zp", "Pd", "Pi", "Pf") or char in "\u2018\u2019\u201a\u201c\u201d\u201e":
+        return f"{unicodedata.name(char, 'an unseen character').lower()} (U+{ord(char):04X})"
+    return "a letter or sign beyond ASCII" if ord(char) > 126 else "a sign"
+
+
+def _unquoted(text: str) -> str:
+    """docker --env-file keeps the quotes that other readers of such files take off."""
+    quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "\"'"
+    return text[1:-1] if quoted else text
+
+
+def _learn(name: str, text: str) -> None:
+    if name == "redis_url":
+        process_redactor().learn_address(text)
+    else:
+        process_redactor().learn(text)
