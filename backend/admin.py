@@ -8,6 +8,7 @@ from backend.consensus import label_keys
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.config import skipped_controls
 from backend.log_context import bind_project
+from backend.number_format import describe_timing
 from backend.queue_report import describe_queue
 from backend.redaction import hide_all
 from backend.services import Services
@@ -51,6 +52,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "queue": describe_queue(services, project),
         "trouble": hide_all(stores.trouble.describe(project)),
         "dirty": stores.projects.dirty(project),
+        "number_format": describe_timing(services.settings),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }
 

@@ -37,6 +37,7 @@ class Encoders:
                 find_base_model(self._settings.base_model),
                 threads=self._threads,
                 precision=self._settings.precision,
+                timings=self._settings.data_dir,
                 tally=self.tally,
             )
             self._lender = encoder

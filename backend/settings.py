@@ -61,8 +61,8 @@ class Settings(GivenModel):
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",
-        description="Number format of the encoder and of training: fp32 is exact, bf16 twice as fast where the "
-        "hardware has it (avx512_bf16, AMX, a CUDA GPU); auto takes bf16 only there.",
+        description="Number format of the encoder and of training: fp32 is exact, bf16 faster on some hardware; auto "
+        "takes, for each of the two, the one that is faster on this machine, timed once at the first start.",
     )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_api_key: SecretStr = Field(

@@ -40,7 +40,9 @@ class Workplace:
         self.threads = threads or cores()
         self.base_model = find_base_model(settings.base_model)
         self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
-        encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision)
+        # A simulation makes no DATA_DIR: the machine's timing is kept where the product ran before, or not at all.
+        self.timings = settings.data_dir.absolute() if settings.data_dir.is_dir() else None
+        encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision, timings=self.timings)
         self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
         warm_up_learning(self.base)
 
@@ -122,6 +124,7 @@ class PolicyTrainer:
             seed=seed,
             min_examples=settings.gate_min_examples,
             precision=settings.precision,
+            timings=str(self.place.timings or ""),
         )
 
     def _run(self, directory: Path, count: int) -> str:

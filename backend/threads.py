@@ -3,18 +3,34 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import sys
 import threading
 import time
+from contextlib import suppress
+from pathlib import Path
 
 TRIM_SECONDS = 10.0
 """Between two trims: often enough to be seen, too seldom to cost anything."""
 
 
-def cores() -> int:
-    """Cores that this process may use: fewer than the machine's under taskset, or in a container with a cpuset."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
+    """Cores that this process may use: fewer than the machine's under taskset, in a container with a cpuset, or with a
+    share of CPU time (`docker run --cpus 2`, a Kubernetes limit), which no affinity shows."""
+    seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    share = cpu_share(groups)
+    return seen if share is None else max(1, min(seen, math.ceil(share)))
+
+
+def cpu_share(groups: Path) -> float | None:
+    """Cores' worth of CPU time that the container may use, None without a limit; cgroup v2, then v1."""
+    for names in (("cpu.max",), ("cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us")):
+        with suppress(OSError, ValueError):
+            quota, period = " ".join((groups / name).read_text(encoding="ascii") for name in names).split()
+            if quota not in ("max", "-1") and int(period) > 0:
+                return int(quota) / int(period)
+    return None
 
 
 def use_one_thread() -> None:

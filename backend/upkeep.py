@@ -14,6 +14,8 @@ def tell_upkeep(entry: Mapping[str, Any], now: float) -> Iterator[str]:
         times = "once" if trouble["failures"] == 1 else f"{trouble['failures']} times in a row"
         later = f"; again in {trouble['retry_in']} s" if trouble.get("retry_in") else ""
         yield f"{NAMES.get(kind, kind)} failed {times}{later}: {trouble['error']}"
+    if timed := entry.get("number_format"):
+        yield f"number format, as timed on this machine: {timed}"
     if last := entry.get("last_sync") or {}:
         yield f"reconciled with Label Studio: {_describe(last, now)}"
     if why := entry.get("dirty"):

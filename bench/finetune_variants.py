@@ -33,7 +33,7 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
     from model.architectures import linear_cost
     from model.base_model import find_base_model, read_config
-    from model.precision import has_fast_bf16
+    from model.engine import time_products, training_precision
 
     torch.set_num_threads(1)
     train = read_split(args.data, "train", args.seed, args.examples)
@@ -41,17 +41,22 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
     names = sorted({label for _, label in train})
     base = find_base_model(args.base_model)
     load_libraries(base)
+    variant, _, wanted = name.partition("-")
+    device, config = torch.device("cpu"), read_config(base)
+    precision = training_precision(wanted or "auto", config, device, None)
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         folder = Path(scratch)
         if name == "trainer":
             facts = run_trainer(base, train, test, names, args, folder)
         else:
-            facts = run_own(base, train, test, names, args, folder, frozen_share=0.5 if name == "half" else 0.0)
+            share = 0.5 if variant == "half" else 0.0
+            facts = run_own(base, train, test, names, args, folder, frozen_share=share, precision=precision)
+            facts["precision"] = precision
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    learned = 0.5 if name == "half" else 1.0  # share of the layers that run forward and back at each token
-    work = linear_cost(read_config(base)) * (3 * learned * facts.pop("tokens") + (1 - learned) * facts.pop("once", 0))
+    learned = 0.5 if variant == "half" else 1.0  # share of the layers that run forward and back at each token
+    work = linear_cost(config) * (3 * learned * facts.pop("tokens") + (1 - learned) * facts.pop("once", 0))
     facts["products_s"] = round(work / product_rate(), 2)
-    return {**facts, "peak_rss_mib": peak, "bf16": has_fast_bf16(torch.device("cpu"))}
+    return {**facts, "peak_rss_mib": peak, "timed": time_products(config, device, None).describe()}
 
 
 def load_libraries(base: Path) -> None:
@@ -126,6 +131,7 @@ def run_own(
     args: argparse.Namespace,
     folder: Path,
     frozen_share: float,
+    precision: str,
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder import Encoder
@@ -141,7 +147,7 @@ def run_own(
     began = time.process_time()
     head = prototype_head(words, features, targets)
     lesson = Lesson("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
-    tuning = Tuning(base, [lesson], seed=args.seed, threads=1, frozen_share=frozen_share)
+    tuning = Tuning(base, [lesson], seed=args.seed, threads=1, frozen_share=frozen_share, precision=precision)
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began

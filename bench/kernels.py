@@ -3,7 +3,7 @@
     python -m bench.kernels [--texts 60] [--rounds 5] [--skip-large] [--json]
 
 The first table is one product as the layers ask for it, the second whole forwards over real texts. `in use` marks what
-the engine chooses on this machine (model/kernels.py). One core.
+the engine chooses on this machine (model/engine_timing.py). One core.
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from bench.texts import mixed_texts
 from model.architectures import linear_cost, read_shape
 from model.base_model import find_base_model, read_config, read_window
 from model.encoder import in_chunks
+from model.engine import time_products
+from model.engine_choice import FP32
 from model.kernels import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.packed import CPU_CHUNK, PackedBert
 from model.padded import PaddedEncoder
@@ -122,7 +124,8 @@ def _engines(directory: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, 
     shape, path = read_shape(config), directory / "model.safetensors"
     assert shape is not None
     yield "transformers, padded", (PaddedEncoder(directory, None, keep=1, pooling="mean"), CPU_CHUNK)
-    chosen = PackedBert(shape, Weights(path), keep=1, pooling="mean")
+    timing = time_products(config, torch.device("cpu"), None).formats[FP32]
+    chosen = PackedBert(shape, Weights(path), keep=1, pooling="mean", timing=timing)
     yield "packed", (chosen, CPU_CHUNK)
     for kernel in KINDS:
         yield f"packed, {kernel}", (PackedBert(shape, Weights(path), keep=1, pooling="mean", kernel=kernel), CPU_CHUNK)

@@ -61,12 +61,13 @@ def shape_of(directory: Path) -> Shape:
 
 
 def dtypes() -> list[str]:
-    """fp32, and bf16 where the hardware multiplies it."""
+    """fp32, and bf16 where it is the faster one."""
     import torch
 
-    from model.precision import has_fast_bf16
+    from model.engine import time_products
 
-    return ["fp32", "bf16"] if has_fast_bf16(torch.device("cpu")) else ["fp32"]
+    chosen = time_products(read_config(find_base_model()), torch.device("cpu"), None).serving
+    return list(dict.fromkeys(["fp32", chosen]))
 
 
 def products(dtype: str, inputs: int, outputs: int) -> dict[str, Callable[[], Any]]:

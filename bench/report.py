@@ -30,6 +30,16 @@ def judge(measured: float, sense: str, bound: float, unit: str = "") -> dict[str
     return {"measured": measured, "bar": f"{sense} {bound:g} {unit}".rstrip(), "met": bool(met)}
 
 
+AUTO_WITHIN = 1.05
+"""PRECISION=auto may cost so many times what the better number format costs."""
+
+
+def judge_auto(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Whether the first row, PRECISION=auto, costs no more `cpu_s` than the better of the others."""
+    auto, *others = (float(row["cpu_s"]) for row in rows)
+    return judge(round(auto / min(others), 3), "<=", AUTO_WITHIN, "x the better one")
+
+
 def show(title: str, rows: Sequence[Mapping[str, Any]], as_json: bool = False) -> None:
     """Print rows as a table, or as one JSON object a row."""
     if as_json:

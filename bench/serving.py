@@ -1,13 +1,15 @@
 """Predictions over HTTP on one core: the product against a stand-in for the peer, A B A B in one run.
 
     python -m bench.serving [--rounds 5] [--engines peer,resident,ours] [--bert-base] [--json]
+    python -m bench.serving --formats [--rounds 5]
     python -m bench.serving --profile docs/profiles
 
 `peer` builds its pipeline anew for every request (`bench/peer_server.py`), `resident` keeps it; `ours` is the web
 process with the embedded Redis and a project that has learned 64 labels. No text comes twice (`bench/texts.py`), but
 in the rows "ours, cached", which send the round's requests once more. CPU seconds are those of all processes of the
 server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each, run in every
-fifth. Wall times mean little on a busy machine: `others` says how many cores were busy with something else.
+fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16. Wall times mean little on a
+busy machine: `others` says how many cores were busy with something else.
 """
 
 from __future__ import annotations
@@ -20,15 +22,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from backend.number_format import describe_timing
+from backend.settings import load_settings
 from bench.checkpoints import write_bert_base, write_classifier
 from bench.load import Load, Reading, body, busy_with_others, middle, send
-from bench.report import judge, milliseconds, show
+from bench.report import judge, judge_auto, milliseconds, show
 from bench.rig import Project
 from bench.served import Parts, Server, cores, pinned, start_peer
 from bench.texts import labelled_news, mixed_texts
 from model.encoder import find_base_model
 
 ENGINES = ("peer", "resident", "ours")
+FORMATS = ("ours", "ours-fp32", "ours-bf16")
 
 PROJECT = 7
 
@@ -75,7 +80,7 @@ class Bench:
             send(server, [body(["Warm up."], self.labels, PROJECT)])
 
     def _start_engine(self, name: str, scratch: Path, encoder: Path) -> Server:
-        if name != "ours":
+        if not name.startswith("ours"):
             server, process = start_peer(
                 name, scratch / "classifier", scratch / f"{name}.log", resident=name == "resident"
             )
@@ -83,12 +88,15 @@ class Bench:
             self._stack.callback(process.kill)  # first; it has nothing to lose
             return server
         base = {"BASE_MODEL": str(encoder)} if self.bert_base else {}
-        parts = self.ours = self._stack.enter_context(Parts(scratch / "d", **base))
+        if precision := name.partition("-")[2]:
+            base["PRECISION"] = precision
+        parts = self._stack.enter_context(Parts(scratch / name, **base))
+        self.ours = parts if name == "ours" else self.ours
         project = Project(parts, PROJECT, self.labels)
         project.setup()
         if self.learned:
             parts.learn(project, self.learned)
-        return parts.server("ours")
+        return parts.server(name)
 
 
 def run_rounds(bench: Bench, loads: Sequence[Load], rounds: int, texts: Iterator[str]) -> Readings:
@@ -99,7 +107,7 @@ def run_rounds(bench: Bench, loads: Sequence[Load], rounds: int, texts: Iterator
             bodies = load.bodies(texts, bench.labels)
             for name, server in bench.servers.items():
                 readings[name, load.name].append(send(server, bodies, load.clients))
-                if name == "ours":
+                if name == "ours" and "peer" in bench.servers:
                     readings["ours, cached", load.name].append(send(server, bodies, load.clients))
     return readings
 
@@ -184,6 +192,7 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=0, help="requests of one task in a round")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--labels", type=int, default=64, help="labels to learn first")
+    parser.add_argument("--formats", action="store_true", help="auto, fp32 and bf16 instead of the peers")
     parser.add_argument("--profile", type=Path, help="draw where the time goes into this folder instead")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
@@ -194,7 +203,24 @@ def main() -> None:
             show("one request of one task, by stage", draw_profiles(bench, args.profile), args.json)
         return
     rounds = args.rounds or (3 if args.bert_base else 5)
+    if args.formats:
+        measure_formats(args, loads_of(args), rounds)
+        return
     measure(args, loads_of(args), rounds)
+
+
+def measure_formats(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:
+    """CPU of the same requests in each number format, and whether auto took the better one."""
+    texts = iter(mixed_texts(sum(load.texts(rounds) for load in loads)))
+    with Bench(FORMATS, args.labels, args.bert_base) as bench, pinned(cores()[1]):
+        readings = run_rounds(bench, loads, rounds, texts)
+        timed = describe_timing(load_settings(data_dir=bench.ours.data_dir)) if bench.ours else ""
+    rows = []
+    for load in loads:
+        found = {name: middle([reading.cpu_ms for reading in readings[name, load.name]], 2) for name in FORMATS}
+        own = [{"format": name, "cpu_s": value} for name, value in found.items()]
+        rows.append({"load": load.name, **{f"{name} cpu_ms": value for name, value in found.items()}} | judge_auto(own))
+    show(f"serving by number format; as timed at the start: {timed}", rows, args.json)
 
 
 def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from model.engine_choice import ProductShape
+
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 """Their positions start behind the padding token's: `padding_idx + 1` in transformers' RobertaEmbeddings."""
 
@@ -73,6 +75,13 @@ def canonical_name(name: str) -> str:
     for was, now in RENAMED:
         name = was.sub(now, name)
     return name
+
+
+def product_shape(config: Mapping[str, Any]) -> ProductShape:
+    """The sizes of any encoder's matrix products, as far as its config tells; 0 for what it does not."""
+    width = int(config.get("hidden_size") or config.get("dim") or 0)
+    inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width)
+    return ProductShape(width, inner, int(config.get("num_attention_heads") or config.get("n_heads") or 1))
 
 
 def linear_cost(config: Mapping[str, Any]) -> int:

@@ -10,17 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.precision import has_amx
+LENGTHS = (8, 16, 32, 64, 128)
+"""Tokens of a text for which the two ways are timed; between two of them the nearer one holds."""
 
-SHORT = 16
-"""Up to this many tokens float32 is faster by `bmm`: torch's fused kernel costs 6 us a head and sequence, 1.3 to 1.6
-times as much as two products of many sequences at once (Zen 3; level from 20 tokens on, half as fast at 250)."""
-
-LONG_BF16 = 50
-"""From this many tokens on bfloat16 is faster by `bmm` (Zen 5 with avx512_bf16: 1.3 to 2.3 times), but with AMX."""
-
-SHORT_AMX = 12
-"""Up to this many, with AMX; from there on torch's fused kernel takes .5 to .8 of the time (Sapphire Rapids)."""
+UNTIMED = (8, 16)
+"""Lengths at which products are taken where nothing was timed: torch's fused kernel costs 6 us a head and sequence, 1.3
+to 1.6 times as much as two products of many short sequences at once (Zen 3, float32). bfloat16 on Zen 5 wants them from
+50 tokens on instead, with AMX up to 12: nothing that could be read off a flag."""
 
 
 class Attention(Protocol):
@@ -34,10 +30,13 @@ class Attention(Protocol):
 class SpanAttention:
     """Sequences of equal length go through in one call; no padding. For CPUs.
 
-    `spare`: rows after the last sequence, which stay 0."""
+    `spare`: rows after the last sequence, which stay 0. `products_at`: the lengths, of LENGTHS, at which two products
+    are faster than torch's fused kernel."""
 
-    def __init__(self, lengths: Sequence[int], heads: int, spare: int = 0) -> None:
-        self.heads, self.spare = heads, spare
+    def __init__(
+        self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = UNTIMED
+    ) -> None:
+        self.heads, self.spare, self.products_at = heads, spare, products_at
         self.spans = spans_of(lengths)
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, firsts: bool = False) -> Tensor:
@@ -60,9 +59,9 @@ class SpanAttention:
         return tokens.view(count, length, self.heads, -1).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        if prefers_products(query.dtype, key.shape[2]):
-            return _by_products(query, key, value)
-        return F.scaled_dot_product_attention(query, key, value)
+        if nearest_length(key.shape[2]) in self.products_at:
+            return by_products(query, key, value)
+        return by_fused_kernel(query, key, value)
 
 
 class PaddedAttention:
@@ -86,11 +85,9 @@ class PaddedAttention:
         return padded.view(self.count, self.longest, self.heads, -1).transpose(1, 2)
 
 
-def prefers_products(dtype: torch.dtype, length: int) -> bool:
-    """Whether two batched products are faster than torch's fused kernel, with so many tokens a sequence."""
-    if dtype == torch.float32:
-        return length <= SHORT
-    return length <= SHORT_AMX if has_amx() else length >= LONG_BF16
+def nearest_length(length: int) -> int:
+    """The timed length that stands for this one; by ratio, not by difference."""
+    return min(LENGTHS, key=lambda known: max(known / length, length / known))
 
 
 def spans_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
@@ -103,7 +100,12 @@ def spans_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
     return spans
 
 
-def _by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+def by_fused_kernel(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """The same as `by_products`, in torch's one operation."""
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+def by_products(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """softmax(q k' / sqrt(d)) v of [count, heads, length, d], as two batched products."""
     count, heads, length, depth = query.shape
     keys, values = (part.reshape(count * heads, -1, depth) for part in (key, value))

@@ -35,7 +35,8 @@ class Encoder:
     `directory` holds config, tokenizer and weights; `weights` replaces the weights (a fine-tuned copy, or a delta: the
     tensors that training changed). `base`, an encoder of the same directory, lends what the weights leave alone.
     `threads`: torch threads of this process (None leaves them as they are). `precision`: fp32 (exact), bf16, or auto,
-    which is bf16 where the hardware has it. Raises EncoderError.
+    the faster of them as timed on this machine. `timings`: folder where that is kept for the next process.
+    Raises EncoderError.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class Encoder:
         weights: Path | None = None,
         base: Encoder | None = None,
         precision: str = "fp32",
+        timings: Path | None = None,
         tally: Tally | None = None,
     ) -> None:
         base = base if base is not None and base.directory == directory and base.weights is None else None
@@ -58,7 +60,7 @@ class Encoder:
         self.depth = min(KEPT_LAYERS, int(config.get("num_hidden_layers", config.get("n_layers", KEPT_LAYERS))))
         window = read_window(directory, config)
         self._windows: Windows = base._windows if base else Windows(directory, window)
-        self._engine = _open_engine(self, threads, precision, base)
+        self._engine = _open_engine(self, threads, precision, base, timings)
         self.width, self.kernel = int(self._engine.width), self._engine.kernel
         self.precision, self.device = self._engine.precision, str(self._engine.device)
         self.cost = linear_cost(config)
@@ -118,7 +120,9 @@ class Encoder:
         return result / tokens[:, None, None]
 
 
-def _open_engine(encoder: Encoder, threads: int | None, precision: str, base: Encoder | None) -> Any:
+def _open_engine(
+    encoder: Encoder, threads: int | None, precision: str, base: Encoder | None, timings: Path | None
+) -> Any:
     import torch
 
     from model.engine import open_engine
@@ -133,6 +137,7 @@ def _open_engine(encoder: Encoder, threads: int | None, precision: str, base: En
         pooling=encoder.pooling,
         precision=precision,
         base=base._engine if base else None,
+        timings=timings,
     )
 
 

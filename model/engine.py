@@ -6,13 +6,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from torch import Tensor, device
+import torch
+from torch import Tensor
 
-from model.architectures import read_shape
+from model.architectures import product_shape, read_shape
+from model.engine_choice import BF16, FP32, EngineChoice, choose_engine
 from model.errors import EncoderError
 from model.packed import PackedBert
 from model.padded import PaddedEncoder
-from model.precision import choose_device, choose_precision
+from model.precision import AUTO, check_precision, choose_device
 from model.weights import Weights
 from model.windows import Window
 
@@ -23,7 +25,7 @@ class Engine(Protocol):
     width: int
     kernel: str
     precision: str
-    device: device
+    device: torch.device
     chunk_tokens: int
 
     def forward(self, windows: Sequence[Window]) -> Tensor:
@@ -40,22 +42,47 @@ def open_engine(
     pooling: str,
     precision: str,
     base: Engine | None = None,
+    timings: Path | None = None,
 ) -> Engine:
     """Packed for families with BERT's layers, else padded; on the GPU if there is one. With `base`, the engine over the
-    base model's own weights, what `weights` does not change is shared. Raises EncoderError."""
+    base model's own weights, what `weights` does not change is shared. The machine is timed for `precision` auto, and
+    where `timings`, a folder, can keep what was found. Raises EncoderError."""
+    check_precision(precision)
     place = base.device if base else choose_device()
-    chosen = base.precision if base else choose_precision(precision, place)
-    options: dict[str, Any] = {"keep": keep, "pooling": pooling, "precision": chosen, "device": place}
+    options: dict[str, Any] = {"keep": keep, "pooling": pooling, "device": place}
     try:
         shape = read_shape(config)
+        timed = precision == AUTO or timings is not None
+        choice = time_products(config, place, timings) if timed and base is None else None
+        chosen = base.precision if base else _serving(precision, choice, packed=shape is not None)
         if shape is None:
             padded = base if isinstance(base, PaddedEncoder) else None
-            return PaddedEncoder(directory, weights, base=padded, **options)
+            return PaddedEncoder(directory, weights, base=padded, precision=chosen, **options)
         own = directory / "model.safetensors"
         tensors = Weights(weights or own, own)
         packed = base if isinstance(base, PackedBert) else None
-        return PackedBert(shape, tensors, base=packed, kernel=packed.kernel if packed else "", **options)
+        timing = packed.timing if packed else choice.formats[chosen] if choice else None
+        kernel = packed.kernel if packed else ""
+        return PackedBert(shape, tensors, base=packed, precision=chosen, timing=timing, kernel=kernel, **options)
     except EncoderError:
         raise
     except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
         raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
+
+
+def time_products(config: Mapping[str, Any], device: torch.device, folder: Path | None) -> EngineChoice:
+    """What this machine computes an encoder of this config with, timed now or kept in `folder`."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
+    return choose_engine(product_shape(config), device.type, folder, name)
+
+
+def training_precision(wanted: str, config: Mapping[str, Any], device: torch.device, folder: Path | None) -> str:
+    """`fp32` or `bf16` for a fine-tune: as wanted, for auto the faster as timed. Raises EncoderError."""
+    check_precision(wanted)
+    return time_products(config, device, folder).training if wanted == AUTO else wanted
+
+
+def _serving(wanted: str, choice: EngineChoice | None, packed: bool) -> str:
+    if wanted != AUTO or choice is None:
+        return BF16 if wanted == BF16 else FP32
+    return choice.serving if packed else choice.plain_serving

@@ -21,12 +21,12 @@ from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
 from model.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.distributed import Team, alone
+from model.engine_choice import BF16, FP32
 from model.errors import EncoderError
 from model.finetuned import TunedHead
 from model.learning_layer import Noise
 from model.lesson import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
 from model.padded import load_base
-from model.precision import AUTO, BF16, choose_precision
 from model.spec import Text
 from model.stopping import looks_at
 from model.toplayers import FROZEN_SHARE, TopLayers
@@ -62,14 +62,14 @@ class Tuning:
         threads: int = 0,
         team: Team | None = None,
         frozen_share: float = FROZEN_SHARE,
-        precision: str = AUTO,
+        precision: str = FP32,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
         self.seed, self.lessons, self.team = seed, list(lessons), team or alone()
         self.device = self.team.device
-        half = choose_precision(precision, self.device) == BF16
+        half = precision == BF16
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
         self.encoder: Any = _load(directory).float().to(self.device)

@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.architectures import Shape
-from model.attention import Attention, PaddedAttention, SpanAttention
+from model.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
 from model.blocks import Block, Norm
-from model.kernels import ONEDNN, PACKS, choose_kernel
-from model.precision import DTYPES, FP32
+from model.engine_choice import FP32, FormatTiming
+from model.kernels import ONEDNN, PACKS, PLAIN
+from model.precision import DTYPES
 from model.weights import Weights
 from model.windows import Window
 
@@ -32,13 +33,18 @@ STEPS = ((256, 16), (512, 32), (math.inf, 64))
 eighth is added. Texts that nobody has read, one at a time, take .8 of the time without, a thousand of them also .8
 (Sapphire Rapids, bfloat16)."""
 
+NEW_ROWS_MS = 0.1
+"""Numbers of rows are rounded up where one that was not seen before costs a product more than this: oneDNN makes code
+for it, 1 to 2 ms a matrix. An added row costs at most a few microseconds."""
+
 
 class PackedBert:
     """An encoder's layers over packed sequences; immutable.
 
     `keep`: how many last layers' pooled outputs are returned; `pooling`: `mean` or `cls`; `base`: the engine over the
-    weights that a delta changes. `kernel` says which matrix product runs (model/kernels.py), `attention` how sequences
-    are kept apart: `spans` or `padded`, by default what suits the device."""
+    weights that a delta changes. `timing`: what was timed of this machine in this precision; without it torch's own
+    product runs. `kernel` names another one (model/kernels.py), `attention` how sequences are kept apart: `spans` or
+    `padded`, by default what suits the device."""
 
     def __init__(
         self,
@@ -50,13 +56,17 @@ class PackedBert:
         base: PackedBert | None = None,
         precision: str = FP32,
         device: torch.device | None = None,
+        timing: FormatTiming | None = None,
         kernel: str = "",
         attention: str = "",
     ) -> None:
         self.shape, self.keep, self.pooling, self.precision = shape, keep, pooling, precision
         self.width, self.dtype = shape.width, DTYPES[precision]
         self.device = device or torch.device("cpu")
-        self.kernel = kernel or choose_kernel(self.dtype, self.device, _matrix_shapes(shape))
+        self.timing = timing
+        self.kernel = kernel or (timing.kernel if timing else PLAIN)
+        self.products_at = timing.products_at if timing else UNTIMED
+        self._rounds = self.kernel == ONEDNN and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
         self.attention = attention or ("padded" if self.device.type == "cuda" else "spans")
         self.chunk_tokens = CUDA_CHUNK if self.device.type == "cuda" else CPU_CHUNK
         self.embeddings = self._share_embeddings(weights, base) or _Embeddings(shape, weights, self.device)
@@ -97,7 +107,7 @@ class PackedBert:
 
     def _spare(self, tokens: int) -> int:
         """Rows that are added so that few numbers of them occur: each new one costs oneDNN milliseconds a matrix."""
-        if self.kernel != ONEDNN or self.attention == "padded":
+        if not self._rounds or self.attention == "padded":
             return 0
         step = next(step for most, step in STEPS if tokens <= most)
         return -tokens % step
@@ -105,7 +115,7 @@ class PackedBert:
     def _attention(self, lengths: Sequence[int], places: Tensor, spare: int) -> Attention:
         if self.attention == "padded":
             return PaddedAttention(lengths, self.shape.heads, places)
-        return SpanAttention(lengths, self.shape.heads, spare)
+        return SpanAttention(lengths, self.shape.heads, spare, self.products_at)
 
     def _pool(self, hidden: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
         if self.pooling == "cls":
@@ -114,7 +124,7 @@ class PackedBert:
 
     def _block(self, weights: Weights, index: int) -> Block:
         alone = self.pooling == "cls" and index == self.shape.layers - 1
-        mapped = self.kernel == "plain" and self.device.type == "cpu" and self.precision == FP32
+        mapped = self.kernel == PLAIN and self.device.type == "cpu" and self.precision == FP32
         return Block(
             weights,
             f"encoder.layer.{index}.",
@@ -159,8 +169,3 @@ class _Embeddings:
 def _is_same(weights: Weights, prefix: str) -> bool:
     """Whether training left everything under this name alone."""
     return weights.changed is not None and not any(name.startswith(prefix) for name in weights.changed)
-
-
-def _matrix_shapes(shape: Shape) -> tuple[tuple[int, int], ...]:
-    width, inner = shape.width, shape.inner
-    return (3 * width, width), (width, width), (inner, width), (width, inner)

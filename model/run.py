@@ -21,7 +21,7 @@ class Request:
 
     `models` is the root of the version directories, `version` the name to write under, `steps` 0 for as many as the
     labels call for, `threads` torch's. `min_examples` is the gate's, `precision` that of what serves, since features
-    are shared with it, and of training (fp32, bf16 or auto)."""
+    are shared with it, and of training (fp32, bf16 or auto). `timings`: folder where what auto found is kept."""
 
     project: int
     version: str
@@ -39,6 +39,12 @@ class Request:
     seed: int = 0
     min_examples: int = 20
     precision: str = "fp32"
+    timings: str = ""
+
+    @property
+    def timings_folder(self) -> Path | None:
+        """Where timings of this machine are kept, if anywhere."""
+        return Path(self.timings) if self.timings else None
 
     @property
     def task_spec(self) -> TaskSpec:

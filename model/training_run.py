@@ -15,6 +15,7 @@ from model.base_model import find_base_model
 from model.coldstart import refine_prototypes
 from model.distributed import Team
 from model.encoder import Encoder
+from model.engine import training_precision
 from model.errors import TrainingError
 from model.evaluation import log_losses, log_losses_binary
 from model.evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
@@ -27,7 +28,6 @@ from model.gate import Verdict
 from model.labelnames import words_of
 from model.learning import Embedder, fit_head
 from model.manifest import Manifest
-from model.precision import choose_precision
 from model.progress import Progress
 from model.run import RESULT, Result, read_request, read_result, write_json
 from model.spec import Text
@@ -44,7 +44,8 @@ class Training:
         self.directory, self.team = directory, team
         self.request = read_request(directory)
         self.base_path = find_base_model(self.request.base_model)
-        self.encoder = Encoder(self.base_path, threads=self.request.threads, precision=self.request.precision)
+        request, timings = self.request, self.request.timings_folder
+        self.encoder = Encoder(self.base_path, threads=request.threads, precision=request.precision, timings=timings)
         cache = FeatureCache(Path(self.request.features), self.request.features_mb)
         self.base: Embedder = CachedEncoder(self.encoder, cache)
         controls, seed = self.request.task_spec.controls, self.request.seed
@@ -111,7 +112,8 @@ class Training:
             raise TrainingError("the labels are too few to hold some of them out")
         watch = part == self.parts[0]
         seed, threads, base = self.request.seed, self.request.threads, self.request.base_model
-        precision = choose_precision(self.request.precision, self.team.device)  # one for all machines of a team
+        wanted, timings = self.request.precision, self.request.timings_folder  # one precision for all of a team
+        precision = training_precision(wanted, self.encoder.config, self.team.device, timings)
         give(self.team, Order(base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch))
         each = threads_each(threads, self.team)
         tuning = Tuning(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)

@@ -14,7 +14,14 @@ SOURCES = sorted([*ROOT.glob("model/**/*.py"), *ROOT.glob("backend/**/*.py")])
 NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
 TORCH = (
-    *("model/encoder.py", "model/engine.py", "model/packed.py", "model/padded.py", "model/windows.py"),
+    *(
+        "model/encoder.py",
+        "model/engine.py",
+        "model/engine_timing.py",
+        "model/packed.py",
+        "model/padded.py",
+        "model/windows.py",
+    ),
     *("model/attention.py", "model/blocks.py", "model/kernels.py", "model/precision.py", "model/weights.py"),
     *(
         "model/finetune.py",

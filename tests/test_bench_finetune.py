@@ -13,16 +13,16 @@ from tests.model.conftest import tiny_model  # noqa: F401
 
 
 def facts(cpu: float, accuracy: float) -> dict[str, Any]:
-    return {"cpu_s": cpu, "accuracy": accuracy, "products_s": cpu / 2}
+    return {"cpu_s": cpu, "accuracy": accuracy, "products_s": cpu / 2, "precision": "bf16"}
 
 
 def test_a_bar_is_met_by_less_cpu_at_no_less_accuracy() -> None:
     rows = compare({"trainer": facts(60, 0.8), "all": facts(10, 0.8), "half": facts(6, 0.9)})
     assert [(row.get("times_less_cpu"), row.get("met")) for row in rows] == [(None, None), (6.0, True), (10.0, False)]
-    (why,) = explain(rows, bf16=True)
+    (why,) = explain(rows)
     assert "50 %" in why and "20.0x" in why
     worse = compare({"trainer": facts(60, 0.8), "all": facts(10, 0.79)})
-    assert worse[1]["met"] is False and "less accurate" in explain(worse, bf16=True)[0]
+    assert worse[1]["met"] is False and "less accurate" in explain(worse)[0]
 
 
 def test_without_the_folder_the_sample_messages_are_learned(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from importlib import metadata
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.number_format import describe_timing, slowdown
 from backend.settings import Settings
 
 LEAST_FREE, FEW_FREE = 1 << 30, 5 << 30
@@ -22,6 +23,7 @@ def check_machine(settings: Settings) -> Iterator[Verdict]:
     yield check_data_dir(settings)
     yield check_packages()
     yield check_base_model(settings)
+    yield check_number_format(settings)
 
 
 def check_data_dir(settings: Settings) -> Verdict:
@@ -91,3 +93,18 @@ def check_base_model(settings: Settings) -> Verdict:
     what = f"BASE_MODEL={settings.base_model}" if settings.base_model else "the packaged MiniLM, digest verified"
     size = (directory / "model.safetensors").stat().st_size
     return ok(name, f"{what}, {size / 2**20:.0f} MiB of weights")
+
+
+def check_number_format(settings: Settings) -> Verdict:
+    """PRECISION is the format that this machine is fastest with, by its own timing."""
+    name, seen = "number format", describe_timing(settings)
+    if not seen:
+        return ok(name, f"PRECISION={settings.precision}; the encoder has not been timed on this machine yet")
+    times = slowdown(settings)
+    if times:
+        return warn(
+            name,
+            f"PRECISION={settings.precision} is {times:.1f} times slower here than the other; timed: {seen}",
+            "unset PRECISION: auto takes the faster one",
+        )
+    return ok(name, f"PRECISION={settings.precision}; timed: {seen}")

@@ -199,6 +199,7 @@ def make_request(work: Context, project: int) -> Request:
         seed=settings.seed,
         min_examples=settings.gate_min_examples,
         precision=settings.precision,
+        timings=str(settings.data_dir.absolute()),
     )
 
 

@@ -9,10 +9,9 @@ import torch
 import torch.nn.functional as F
 
 from model import kernels
-from model.kernels import ONEDNN, PACKS, PLAIN, Linear, OneDnnLinear, choose_kernel, onednn_works
+from model.kernels import ONEDNN, PACKS, PLAIN, Linear, OneDnnLinear, onednn_works
 from tests.model.fakes import random_engine
 
-CPU = torch.device("cpu")
 SHAPES = ((1152, 384), (384, 384), (1536, 384), (384, 1536), (96, 32))
 
 
@@ -52,26 +51,12 @@ def test_an_engine_that_is_asked_for_onednn_computes_with_it() -> None:
 
 
 @needs_operators
-@pytest.mark.parametrize(("capability", "kernel"), [("AVX512", ONEDNN), ("AVX2", PLAIN), ("DEFAULT", PLAIN)])
-def test_the_kernel_follows_what_the_cpu_has(capability: str, kernel: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
-    assert choose_kernel(torch.float32, CPU, SHAPES) == kernel
-    assert random_engine("bert").kernel == kernel
-
-
-def test_no_cpu_kernel_runs_on_a_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
-    assert choose_kernel(torch.float32, torch.device("cuda"), SHAPES) == PLAIN
-
-
-@needs_operators
 def test_operators_that_compute_something_else_are_left_and_that_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(OneDnnLinear, "add", lambda self, hidden, residual: self(hidden))
     with caplog.at_level(logging.WARNING):
-        assert choose_kernel(torch.float32, CPU, ((96, 32),)) == PLAIN
+        assert not onednn_works(torch.float32, 96, 32)
     assert "it differs by" in caplog.text
 
 
@@ -81,10 +66,9 @@ def test_operators_that_fail_are_left_and_that_is_said(
     def refuse(weight: torch.Tensor, bias: torch.Tensor) -> Linear:
         raise NotImplementedError("not on this backend")
 
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     monkeypatch.setattr(kernels, "OneDnnLinear", refuse)
     with caplog.at_level(logging.WARNING):
-        assert choose_kernel(torch.float32, CPU, ((96, 32),)) == PLAIN
+        assert not onednn_works(torch.float32, 96, 32)
     assert "not on this backend" in caplog.text
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from model.architectures import PACKABLE, linear_cost, read_shape
-from model.attention import prefers_products, spans_of
+from model.attention import by_fused_kernel, nearest_length, spans_of
+from model.engine_choice import FormatTiming
 from model.kernels import ONEDNN, PLAIN, onednn_works
 from model.packed import PackedBert
 from model.windows import Window
@@ -121,12 +122,36 @@ def test_onednn_sees_few_numbers_of_rows() -> None:
     assert set(seen) == {16, 32, 288, 512, 1024}
 
 
-@pytest.mark.parametrize("amx", [True, False])
-def test_attention_goes_the_faster_way(amx: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.attention.has_amx", lambda: amx)
-    assert [prefers_products(torch.float32, length) for length in (16, 17)] == [True, False]
-    half = [prefers_products(torch.bfloat16, length) for length in (12, 13, 49, 50)]
-    assert half == ([True, False, False, False] if amx else [False, False, False, True])
+def test_rows_are_not_rounded_where_new_numbers_of_them_cost_nothing() -> None:
+    timing = FormatTiming(ONEDNN, 100.0, 100.0, new_rows_ms=0.01)
+    engine, seen = random_engine("bert", pooling="mean", timing=timing), []
+    engine.blocks[0].grow = Counting(engine.blocks[0].grow, seen)  # type: ignore[assignment]
+    engine.forward(random_windows([5, 8]))
+    assert seen == [13]
+
+
+@pytest.mark.parametrize("products_at", [(), (8,), (8, 16, 32, 64, 128)])
+def test_attention_goes_the_way_that_was_timed_as_faster(
+    products_at: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    taken: list[int] = []
+
+    def spy(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        taken.append(key.shape[2])
+        return by_fused_kernel(query, key, value)
+
+    monkeypatch.setattr("model.attention.by_products", spy)
+    timing = FormatTiming(PLAIN, 100.0, 100.0, products_at=products_at)
+    windows = random_windows([3, 9, 17, 200])
+    found = random_engine("bert", pooling="mean", timing=timing).forward(windows)
+    assert set(taken) == {length for length in (3, 9, 17, 200) if nearest_length(length) in products_at}
+    torch.testing.assert_close(found, random_engine("bert", pooling="mean").forward(windows), atol=1e-5, rtol=0)
+
+
+def test_between_two_timed_lengths_the_nearer_one_holds() -> None:
+    assert [nearest_length(length) for length in (1, 8, 11, 12, 22, 23, 90, 91, 5000)] == [
+        *(8, 8, 8, 16, 16, 32, 64, 128, 128)
+    ]
 
 
 @pytest.mark.parametrize("family", ["mpnet", "deberta-v2", "modernbert"])

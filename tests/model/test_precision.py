@@ -1,4 +1,4 @@
-"""bfloat16: chosen where the hardware has it, close to float32, and never mixed with it in the cache."""
+"""bfloat16: close to float32, and never mixed with it in the cache."""
 
 from __future__ import annotations
 
@@ -11,13 +11,11 @@ import torch
 from model.encoder import Encoder
 from model.errors import EncoderError
 from model.feature_cache import CachedEncoder, FeatureCache
-from model.precision import choose_device, choose_precision
+from model.precision import choose_device
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import engine_over, random_model
 from tests.model.test_other_encoders import TEXTS
 from tests.model.test_packed import MODES, random_windows
-
-CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("attention", MODES)
@@ -69,31 +67,11 @@ def test_cached_features_of_two_precisions_do_not_mix(tiny_model: TinyModel, tmp
     cache.close()
 
 
-@pytest.mark.parametrize(
-    ("bf16", "amx", "chosen"), [(False, False, "fp32"), (True, False, "bf16"), (False, True, "bf16")]
-)
-def test_auto_takes_bf16_where_the_cpu_has_it(
-    bf16: bool, amx: bool, chosen: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bf16)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
-    assert choose_precision("auto", CPU) == chosen
-    assert choose_precision("fp32", CPU) == "fp32"
-
-
-def test_a_torch_without_the_private_questions_means_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.delattr(torch.cpu, name, raising=False)
-    assert choose_precision("auto", CPU) == "fp32"
-
-
-def test_a_gpu_is_taken_and_computes_in_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_gpu_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: not including_emulation)
     assert choose_device().type == "cuda"
-    assert choose_precision("auto", choose_device()) == "bf16"
 
 
-def test_another_precision_is_refused_by_name() -> None:
+def test_another_precision_is_refused_by_name(tiny_model: TinyModel) -> None:
     with pytest.raises(EncoderError, match="'int8' is none of auto, fp32, bf16"):
-        choose_precision("int8", CPU)
+        Encoder(tiny_model("bert")[0], precision="int8")

@@ -1,0 +1,208 @@
+"""Times the products, the attention and a training step of one encoder layer, in both number formats.
+
+Every candidate runs in turn, and its fastest run counts, in CPU time: on a busy machine a slow run says nothing. What
+is three times slower than the best in a first small trial is not timed further (emulated bfloat16).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from model.attention import LENGTHS, by_fused_kernel, by_products
+from model.engine_choice import BF16, FP32, EngineChoice, FormatTiming, ProductShape
+from model.kernels import ONEDNN, PACKS, PLAIN, Linear, onednn_works
+
+DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
+
+FLOPS = 0.25e9
+"""Floating-point operations of one timed pass: 3 ms of a slow core, enough rows to tell formats apart."""
+
+LEAST_ROWS, MOST_ROWS, TRIAL_ROWS = 32, 256, 16
+
+SLOWER = 3.0
+"""In the trial: what takes so many times as long as the best is given up."""
+
+PACKING_WORTH = 1.15
+"""How many times faster oneDNN's product must be: its weights are a copy in every process, torch's stay in the file."""
+
+ROUNDS = 4
+
+ATTENTION_ROWS = 256
+
+Layer = list[Linear]
+Call = Callable[[], object]
+Name = TypeVar("Name", bound=Hashable)
+
+
+def time_engine(shape: ProductShape, device: str) -> EngineChoice:
+    """The timings of both formats with one thread."""
+    began = time.perf_counter()
+    place = torch.device(device)
+    with _one_thread(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        layers = dict(_layers(shape, place))
+        rates, fast = _time_products(shape, layers, place)
+        training = _time_training(shape, fast, place)
+        formats = {}
+        for name in (FP32, BF16):
+            kernels = {kernel: rate for (form, kernel), rate in rates.items() if form == name}
+            kernel = ONEDNN if kernels.get(ONEDNN, 0.0) > PACKING_WORTH * kernels[PLAIN] else PLAIN
+            own = layers[name, kernel]
+            formats[name] = FormatTiming(
+                kernel,
+                kernels[kernel],
+                training.get(name, 0.0),
+                kernels,
+                _time_attention(shape, DTYPES[name], place) if name in fast else (),
+                _time_new_rows(own, shape, DTYPES[name], place) if kernel == ONEDNN else 0.0,
+            )
+    return EngineChoice(formats, round(time.perf_counter() - began, 3))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _layers(shape: ProductShape, device: torch.device) -> Iterator[tuple[tuple[str, str], Layer]]:
+    """One layer's products by (format, kernel), for all that work here."""
+    # One row repeated: values do not matter to the clock, and drawing them all would take longer than the timing.
+    weights = [torch.randn(1, columns).expand(rows, columns).to(device) / columns for rows, columns in shape.matrices]
+    for name, dtype in DTYPES.items():
+        cast = [weight.to(dtype).contiguous() for weight in weights]
+        for kernel in (PLAIN, ONEDNN) if device.type == "cpu" else (PLAIN,):
+            if kernel == ONEDNN and not all(onednn_works(dtype, *matrix) for matrix in shape.matrices):
+                continue
+            pack = PACKS[kernel]
+            yield (name, kernel), [pack(weight, weight.new_zeros(len(weight))) for weight in cast]
+
+
+def _time_products(
+    shape: ProductShape, layers: Mapping[tuple[str, str], Layer], device: torch.device
+) -> tuple[dict[tuple[str, str], float], list[str]]:
+    """GFLOP/s by (format, kernel), and the formats that were not given up."""
+
+    def calls(rows: int, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Call]:
+        inputs = {name: _rows(rows, shape.width, dtype, device) for name, dtype in DTYPES.items()}
+        return {key: _pass(layers[key], inputs[key[0]]) for key in keys}
+
+    per_row = 2e-9 * sum(rows * columns for rows, columns in shape.matrices)
+    trial = _fastest(calls(TRIAL_ROWS, list(layers)), 1, device)
+    best = min(trial.values())
+    kept = [key for key in layers if trial[key] < SLOWER * best or key == (FP32, PLAIN)]
+    rows = int(min(max(FLOPS / (per_row * 1e9), LEAST_ROWS), MOST_ROWS)) // 16 * 16
+    exact = _fastest(calls(rows, kept), ROUNDS, device)
+    rates = {key: round(per_row * TRIAL_ROWS / trial[key], 1) for key in layers}
+    rates |= {key: round(per_row * rows / seconds, 1) for key, seconds in exact.items()}
+    return rates, list(dict.fromkeys(name for name, _ in kept))
+
+
+def _pass(layer: Layer, hidden: Tensor) -> Call:
+    """The products of one layer of `PackedBert`, without attention and norms."""
+    inputs, output, grow, shrink = layer
+    width = hidden.shape[1]
+
+    def run() -> Tensor:
+        mixed = inputs(hidden)[:, :width].contiguous()
+        rows = output.add(mixed, hidden.clone())
+        return shrink.add(grow.gelu(rows), rows)
+
+    return run
+
+
+def _time_training(shape: ProductShape, formats: Sequence[str], device: torch.device) -> dict[str, float]:
+    """GFLOP/s of the feed-forward part with its norm, forwards and backwards, as autocast runs it; nothing where one
+    format is left, since training multiplies as serving does, with more conversions."""
+    if len(formats) < 2:
+        return {}
+    rows = int(min(max(FLOPS / (12 * shape.width * shape.inner), LEAST_ROWS), MOST_ROWS)) // 16 * 16
+    with torch.inference_mode(False), torch.enable_grad():
+        hidden = torch.randn(rows, shape.width, device=device, requires_grad=True)
+        grow = torch.nn.Linear(shape.width, shape.inner, device=device)
+        shrink = torch.nn.Linear(shape.inner, shape.width, device=device)
+
+        def step(half: bool) -> Call:
+            def run() -> None:
+                with torch.autocast(device.type, torch.bfloat16, enabled=half):
+                    grown = shrink(F.gelu(grow(hidden))) + hidden
+                    F.layer_norm(grown, grown.shape[1:]).square().sum().backward()
+
+            return run
+
+        seconds = _fastest({name: step(name == BF16) for name in formats}, ROUNDS - 1, device)
+    work = 12e-9 * rows * shape.width * shape.inner
+    return {name: round(work / found, 1) for name, found in seconds.items()}
+
+
+def _time_attention(shape: ProductShape, dtype: torch.dtype, device: torch.device) -> tuple[int, ...]:
+    """The lengths of LENGTHS at which two batched products beat torch's fused kernel; none on a GPU, which gets one
+    padded call for all."""
+    if device.type != "cpu":
+        return ()
+    found = []
+    for length in LENGTHS:
+        count = max(1, ATTENTION_ROWS // length)
+        parts = [
+            _rows(count * length, shape.width, dtype, device).view(count, length, shape.heads, -1).transpose(1, 2)
+            for _ in range(3)
+        ]
+        ways = {"products": _bind(by_products, parts), "fused": _bind(by_fused_kernel, parts)}
+        seconds = _fastest(ways, ROUNDS, device)
+        if seconds["products"] < seconds["fused"]:
+            found.append(length)
+    return tuple(found)
+
+
+def _time_new_rows(layer: Layer, shape: ProductShape, dtype: torch.dtype, device: torch.device) -> float:
+    """Milliseconds that a first product with some number of rows takes longer than a second one; the median of three
+    numbers that no other timing has."""
+    extra = []
+    for rows in (19, 37, 53):
+        hidden = _rows(rows, shape.width, dtype, device)
+        first, second = (_seconds(_bind(layer[2], [hidden]), device) for _ in range(2))
+        extra.append(first - second)
+    return round(1000 * sorted(extra)[1], 3)
+
+
+def _bind(call: Callable[..., object], arguments: Sequence[Tensor]) -> Call:
+    return lambda: call(*arguments)
+
+
+def _rows(count: int, width: int, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.randn(count, width, device=device).to(dtype)
+
+
+def _fastest(calls: Mapping[Name, Call], rounds: int, device: torch.device) -> dict[Name, float]:
+    """Seconds of each call's fastest run, in turn; a first run of each is not counted (its code is made)."""
+    best = {name: float("inf") for name in calls}
+    for number in range(rounds + 1):
+        for name, call in calls.items():
+            seconds = _seconds(call, device)
+            if number:
+                best[name] = min(best[name], seconds)
+    return best
+
+
+def _seconds(call: Call, device: torch.device) -> float:
+    """On a CPU those of this thread, which does all the work: what else the machine does must not choose."""
+    if device.type == "cuda":
+        began = time.perf_counter()
+        call()
+        torch.cuda.synchronize(device)
+        return time.perf_counter() - began
+    began = time.thread_time()
+    call()
+    return time.thread_time() - began

@@ -1,0 +1,147 @@
+"""What a machine computes an encoder with is timed once, kept for all processes, and follows from the timing alone."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from model import engine_choice
+from model.encoder import Encoder
+from model.engine import training_precision
+from model.engine_choice import FILE, EngineChoice, FormatTiming, ProductShape, choose_engine, kept_choice, key_of
+from model.engine_timing import time_engine
+from tests.model.conftest import TinyModel
+
+TINY = ProductShape(32, 64, 2)
+
+rates = st.floats(0.1, 5000, allow_nan=False)
+
+
+def choice_of(
+    fp32: float, bf16: float, training: tuple[float, float] = (1.0, 1.0), kernel: str = "plain"
+) -> EngineChoice:
+    """A machine with these GFLOP/s."""
+    formats = {
+        "fp32": FormatTiming(kernel, fp32, training[0], {"plain": fp32}, (8,), 0.0),
+        "bf16": FormatTiming(kernel, bf16, training[1], {"plain": bf16}, (), 1.5),
+    }
+    return EngineChoice(formats, 0.1)
+
+
+def keep(folder: Path, choice: EngineChoice, shape: ProductShape) -> None:
+    """As if this machine had been timed so before."""
+    (folder / FILE).write_text(json.dumps({key_of(shape, "cpu"): choice.to_json()}))
+
+
+@pytest.fixture(autouse=True)
+def forgetful() -> None:
+    engine_choice._time.cache_clear()
+
+
+@given(rates, rates, rates, rates)
+def test_the_faster_format_is_taken_for_each_task_by_itself(a: float, b: float, c: float, d: float) -> None:
+    choice = choice_of(a, b, (c, d))
+    for chosen, fp32, bf16 in ((choice.serving, a, b), (choice.training, c, d), (choice.plain_serving, a, b)):
+        best, own = max(fp32, bf16), {"fp32": fp32, "bf16": bf16}[chosen]
+        assert best <= 1.05 * own
+    assert EngineChoice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
+def test_flags_do_not_count(tmp_path: Path, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Xeon with avx512_bf16 that is slower in it computes in float32, whatever it says of itself."""
+    directory, _ = tiny_model("bert")
+    shape = ProductShape(32, 64, 2)
+    config = json.loads((directory / "config.json").read_text())
+    shape = ProductShape(config["hidden_size"], config["intermediate_size"], config["num_attention_heads"])
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    keep(tmp_path, choice_of(153.0, 83.0, (1.0, 2.0)), shape)
+    encoder = Encoder(directory, precision="auto", timings=tmp_path)
+    assert encoder.precision == "fp32"
+    assert training_precision("auto", encoder.config, torch.device("cpu"), tmp_path) == "bf16"
+    keep(tmp_path, choice_of(153.0, 383.0), shape)
+    assert Encoder(directory, precision="auto", timings=tmp_path).precision == "bf16"
+    assert Encoder(directory, precision="fp32", timings=tmp_path).precision == "fp32"
+    assert training_precision("fp32", encoder.config, torch.device("cpu"), tmp_path) == "fp32"
+
+
+def test_the_timing_measures_what_runs() -> None:
+    choice = time_engine(ProductShape(384, 1536, 12), "cpu")
+    assert 0 < choice.seconds < 30
+    for name, timing in choice.formats.items():
+        assert timing.gflops > 0 and timing.kernels[timing.kernel] == timing.gflops, name
+        assert max(timing.kernels.values()) <= 1.15 * timing.gflops + 0.1
+    best = max(timing.gflops for timing in choice.formats.values())
+    assert best <= 1.05 * choice.formats[choice.serving].gflops
+
+
+def test_it_leaves_threads_gradients_and_random_numbers_as_they_were() -> None:
+    torch.manual_seed(3)
+    wanted, threads = torch.rand(2), torch.get_num_threads()
+    torch.manual_seed(3)
+    time_engine(TINY, "cpu")
+    assert torch.equal(torch.rand(2), wanted)
+    assert torch.get_num_threads() == threads and torch.is_grad_enabled() and not torch.is_inference_mode_enabled()
+
+
+def test_it_is_timed_once_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "model.engine_choice"):
+        first = choose_engine(TINY, "cpu", tmp_path)
+        engine_choice._time.cache_clear()
+        assert choose_engine(TINY, "cpu", tmp_path) == first
+    assert caplog.text.count("timed the encoder's products in") == 1
+    assert kept_choice(tmp_path, TINY) == first
+    assert kept_choice(tmp_path, ProductShape(32, 65, 2)) is None
+    assert "serving" in first.describe() and "training" in first.describe()
+
+
+def _choose(folder: str) -> dict[str, object]:
+    return choose_engine(TINY, "cpu", Path(folder)).to_json()
+
+
+def test_processes_that_start_together_have_one_timing(tmp_path: Path) -> None:
+    with multiprocessing.get_context("spawn").Pool(3) as pool:
+        found = pool.map(_choose, [str(tmp_path)] * 3)
+    assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{", "[]", "null", '{"KEY": {}}', '{"KEY": {"seconds": 1, "formats": {}}}', '{"KEY": 3}']
+)
+def test_a_damaged_file_is_timed_anew_and_mended(damage: str, tmp_path: Path) -> None:
+    (tmp_path / FILE).write_text(damage.replace("KEY", key_of(TINY, "cpu").replace('"', "")))
+    choice = choose_engine(TINY, "cpu", tmp_path)
+    assert kept_choice(tmp_path, TINY) == choice
+
+
+def test_another_machine_or_library_is_timed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    choose_engine(TINY, "cpu", tmp_path)
+    monkeypatch.setattr(engine_choice, "cpu_model", lambda: "Another 9000")
+    assert kept_choice(tmp_path, TINY) is None
+    engine_choice._time.cache_clear()
+    choose_engine(TINY, "cpu", tmp_path)
+    monkeypatch.setattr(engine_choice, "library_version", lambda: "torch 9")
+    assert kept_choice(tmp_path, TINY) is None
+    assert len(json.loads((tmp_path / FILE).read_text())) == 2
+
+
+def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").write_text("")
+    with caplog.at_level(logging.WARNING):
+        choice = choose_engine(TINY, "cpu", tmp_path / "file" / "inside")
+    assert choice.formats["fp32"].gflops > 0
+    assert "cannot be kept" in caplog.text
+
+
+def test_an_encoder_of_other_layers_is_judged_by_torchs_own_product() -> None:
+    choice = choice_of(50.0, 40.0)
+    fast = replace(choice.formats["bf16"], kernel="onednn", gflops=400.0, kernels={"plain": 40.0, "onednn": 400.0})
+    choice = EngineChoice({**choice.formats, "bf16": fast})
+    assert (choice.serving, choice.plain_serving) == ("bf16", "fp32")
