@@ -5,8 +5,6 @@ from __future__ import annotations
 from contextlib import suppress
 
 from backend.settings import Settings
-from model.architectures import product_shape
-from model.base_model import find_base_model, read_config
 from model.engine_choice import FP32, EngineChoice, kept_choice
 from model.errors import ModelError
 
@@ -31,6 +29,9 @@ def slowdown(settings: Settings) -> float:
 
 
 def _choice(settings: Settings) -> EngineChoice | None:
+    from model.architectures import product_shape
+    from model.base_model import find_base_model, read_config
+
     with suppress(ModelError):
         config = read_config(find_base_model(settings.base_model))
         return kept_choice(settings.data_dir, product_shape(config))
