@@ -12,6 +12,7 @@ from backend.number_format import describe_timing
 from backend.queue_report import describe_queue
 from backend.redaction import hide_all
 from backend.services import Services
+from backend.shown import spec_of, texts_of
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
 from backend.track_record import describe_curve
@@ -73,16 +74,23 @@ def _not_learned(config: str | None) -> list[str]:
 def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
     """One entry per stored annotation."""
     snapshot = services.stores.examples.snapshot(project)
+    answers = [{name: label_keys(target) for name, target in record.targets.items()} for record in snapshot.records]
+    found: dict[str, dict[str, None]] = {}
+    for answer in answers:
+        for name, keys in answer.items():
+            found.setdefault(name, {}).update(dict.fromkeys(keys))
+    spec = spec_of(services.stores.projects.config(project))
+    texts = {name: texts_of(spec, name, keys) for name, keys in found.items()}
     return [
         {
             "id": record.annotation,
             "task": record.task,
-            "labels": {name: label_keys(target) for name, target in record.targets.items()},
+            "labels": {name: [texts[name][key] for key in keys] for name, keys in answer.items()},
             "updated_at": record.updated_at,
             "annotator": record.annotator,
             "ground_truth": record.ground_truth,
         }
-        for record in snapshot.records
+        for record, answer in zip(snapshot.records, answers, strict=True)
     ]
 
 

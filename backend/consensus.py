@@ -15,6 +15,7 @@ from typing import Any
 from backend.labelstudio.records import ExampleRecord
 from backend.overlap import Weighing, measure_disagreement, weigh_answers
 from backend.votes import Answer
+from model.label_key import key_of
 from model.spec import Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
@@ -144,7 +145,7 @@ def label_keys(target: Any) -> list[str]:
     """The label keys of a stored target: paths joined, stars as digits."""
     if isinstance(target, int):
         return [str(target)]
-    return ["/".join(path) for path in target]
+    return [key_of(path) for path in target]
 
 
 def _shares(kind: Kind, answers: Sequence[Sequence[str]]) -> Mapping[str, float]:

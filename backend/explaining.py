@@ -113,11 +113,12 @@ def _stored(services: Services, project: int, task: int) -> Document:
 def _describe(
     model: LiveModel, document: Document, answer: Prediction, explained: Sequence[Explained]
 ) -> dict[str, Any]:
-    inputs = model.spec.control(answer.control).inputs
+    control = model.spec.control(answer.control)
+    inputs = control.inputs
     second = runner_up(answer)
     words = [
         {
-            "label": one.label,
+            "label": control.show(one.label),
             "input": inputs[word.segment],
             "start": word.start,
             "end": word.end,
@@ -131,10 +132,10 @@ def _describe(
     return {
         "version": model.version,
         "control": answer.control,
-        "label": explained[0].label if explained else "",
-        "labels": list(answer.chosen),
+        "label": control.show(explained[0].label) if explained else "",
+        "labels": [control.show(key) for key in answer.chosen],
         "score": answer.score,
-        "runner_up": {"label": second[0], "score": second[1]} if second else {},
+        "runner_up": {"label": control.show(second[0]), "score": second[1]} if second else {},
         "texts": {name: document[name] for name in inputs},
         "words": words,
     }

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.label_key import key_of, path_of
 from model.ordinal import median_star, smooth_ratings, smoothing_for
 from model.set_confidence import set_confidence
 from model.spec import Control, Kind, Prediction
@@ -51,9 +52,8 @@ def decide(
 
 
 def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float) -> Prediction:
-    known = {label.key: label.path for label in control.labels}
-    levels = descend([known.get(key) or tuple(key.split("/")) for key in keys], row, sure)
-    named = tuple(("/".join(path), _clip(confidence)) for path, confidence in levels)
+    levels = descend([path_of(key) for key in keys], row, sure)
+    named = tuple((key_of(path), _clip(confidence)) for path, confidence in levels)
     return Prediction(control.name, (named[-1][0],), named[-1][1], _rank(keys, row), named)
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.coldstart import normalise
-from model.labelnames import words_of
+from model.labelnames import names_of
 from model.portions import characters_of, portions
 from model.spec import Control, Text
 
@@ -106,7 +106,7 @@ def reading_of(control: Control) -> str:
 
 
 def _names_of(control: Control) -> list[str]:
-    return [words_of(label.words) for label in control.labels]
+    return names_of(control, control.keys())
 
 
 def is_long(text: Text) -> bool:

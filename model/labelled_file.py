@@ -1,8 +1,9 @@
-"""A labelled CSV file as samples: columns `text` and `label`, several labels joined by `|`."""
+r"""A labelled CSV file as samples: columns `text` and `label`, several joined by `|` (`\|` is a `|` in a label)."""
 
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,9 +12,11 @@ from pathlib import Path
 from model.errors import DataError
 from model.feature_cache import text_key
 from model.holdout import is_held_out
+from model.label_key import key_of, path_of, plain_text
 from model.spec import Control, Kind, Label, Sample
 
-JOINT = "|"
+JOINT, ESCAPED = "|", r"\|"
+_JOINTS = re.compile(r"(?<!\\)\|")
 INPUT = "text"
 HELD_OUT = 1000
 """Most rows that are held out of a file without a test file."""
@@ -34,7 +37,7 @@ class Dataset:
 
 
 def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
-    """(text, labels) of every row; no labels for an empty cell. Other columns do not matter. Raises DataError."""
+    """(text, label keys) of every row; no labels for an empty cell. Other columns do not matter. Raises DataError."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
@@ -61,8 +64,13 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 
 def _row(line: Sequence[str], text: int, label: int) -> tuple[str, tuple[str, ...]]:
-    cells = [line[place].strip() if place < len(line) else "" for place in (text, label)]
-    return cells[0], tuple(dict.fromkeys(part.strip() for part in cells[1].split(JOINT) if part.strip()))
+    cells = [line[place] if place < len(line) else "" for place in (text, label)]
+    parts = [part.replace(ESCAPED, JOINT) for part in _JOINTS.split(cells[1])]
+    # One label stays as it stands: another may differ only in blanks. Around joints blanks are a matter of style.
+    if len(parts) > 1:
+        parts = [part.strip() for part in parts]
+    names = dict.fromkeys(key_of((part,)) for part in parts if part.strip())
+    return cells[0].strip(), tuple(names)
 
 
 def read_dataset(train: Path, test: Path | None = None, *, multilabel: bool | None = None) -> Dataset:
@@ -81,7 +89,8 @@ def read_dataset(train: Path, test: Path | None = None, *, multilabel: bool | No
         raise DataError(f"{train} holds {found}: at least two different labels are needed to learn from")
     if not any(text for text, _ in rows):
         raise DataError(f"{train}: every text is empty")
-    control = Control("label", kind, (INPUT,), tuple(Label((name,), name.replace("_", " ")) for name in names))
+    labels = tuple(Label(path_of(name), plain_text(name).replace("_", " ")) for name in names)
+    control = Control("label", kind, (INPUT,), labels)
     samples = make_samples(rows)
     if test is None:
         return hold_out(control, samples)

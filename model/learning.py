@@ -15,7 +15,7 @@ from model.focus import Focused
 from model.head import Choice, LinearHead, Member, Reference, restore_head
 from model.head_calibration import calibrate_head
 from model.holdout import stratified_folds
-from model.labelnames import words_of
+from model.labelnames import names_of
 from model.ordinal import choose_smoothing
 from model.plan import Plan, plan_search
 from model.search import Data, Search, search
@@ -255,8 +255,7 @@ def _pool_texts(control: Control, pool: Sequence[Document]) -> list[Text]:
 def _reference(
     control: Control, labels: Sequence[str], pooled: Floats, pool: Sequence[Text], embedder: Embedder
 ) -> Reference:
-    words = {label.key: label.words for label in control.labels}
-    names = embedder.embed([(words_of(words.get(label, label)),) for label in labels])
+    names = embedder.embed([(name,) for name in names_of(control, labels)])
     background = embedder.embed(pool)
     # Labelled texts are part of the pool, too: with a small pool they are most of it.
     everything = np.concatenate([background, pooled]) if len(pooled) else background

@@ -16,7 +16,7 @@ from model.errors import VersionError
 from model.feature_cache import peeking
 from model.finetuned import FineTuned, align_columns, blend
 from model.focus import Focused, is_long
-from model.labelnames import words_of
+from model.label_key import path_of, plain_text
 from model.learning import Embedder, Head, fit_heads
 from model.manifest import Manifest
 from model.spec import Control, Document, Kind, Label, Prediction, TaskSpec, Text
@@ -153,7 +153,7 @@ class LiveModel:
 
     def _zero_shot(self, pooled: Floats, keys: Sequence[str]) -> Floats:
         """Similarity of texts [n, depth, width] to the names of listed choices, as probabilities [n, len(keys)]."""
-        control = Control("listed", Kind.SINGLE, ("text",), tuple(Label((key,), words_of(key)) for key in keys))
+        control = Control("listed", Kind.SINGLE, ("text",), tuple(Label(path_of(key), plain_text(key)) for key in keys))
         head = fit_heads(TaskSpec((), (control,)), {}, [], self.base)["listed"]
         return head.scores([("",)] * len(pooled), pooled)
 

@@ -14,6 +14,8 @@ from enum import Enum
 from functools import cached_property
 from typing import Any
 
+from model.label_key import key_of, shown_labels
+
 Text = tuple[str, ...]
 """One encoder input: the segments a control reads (one text, or several for a pair)."""
 
@@ -38,10 +40,10 @@ class Label:
     path: tuple[str, ...]
     words: str
 
-    @property
+    @cached_property
     def key(self) -> str:
-        """The label as one string: `A`, or `A/A1` when nested. Unique within a control."""
-        return "/".join(self.path)
+        """The label as one string: `A`, or `A/A1` when nested. Different paths have different keys."""
+        return key_of(self.path)
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,25 @@ class Control:
 
     def keys(self) -> tuple[str, ...]:
         """Label keys in config order: the column order of every score matrix."""
+        return self._keys
+
+    @cached_property
+    def words(self) -> Mapping[str, str]:
+        """What a person reads for each label key: the cold start's names."""
+        return {label.key: label.words for label in self.labels}
+
+    @cached_property
+    def shown(self) -> Mapping[str, str]:
+        """The text of each label key on a screen: `Input/Output`, or the key itself where two would read the same."""
+        return shown_labels(self._keys)
+
+    def show(self, key: str) -> str:
+        """The text of any label key on a screen, also of one that only the task data offer."""
+        known = self.shown.get(key)
+        return known if known is not None else shown_labels((*self._keys, key))[key]
+
+    @cached_property
+    def _keys(self) -> tuple[str, ...]:
         return tuple(label.key for label in self.labels)
 
 
@@ -109,7 +130,9 @@ class TaskSpec:
     @cached_property
     def digest(self) -> str:
         """Changes when inputs, controls or label sets change; 16 hex digits."""
-        text = json.dumps(self.to_json(), sort_keys=True, ensure_ascii=True)
+        # Versions of before keys were escaped know such labels by other names: they are fitted anew.
+        escaped = [label.key for control in self.controls for label in control.labels if "\\" in label.key]
+        text = json.dumps({**self.to_json(), **({"keys": escaped} if escaped else {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def control(self, name: str) -> Control:

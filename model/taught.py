@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erf, expit, log_softmax, logit
 
-from model.labelnames import words_of
+from model.label_key import plain_text
+from model.label_matching import match_names
 from model.spec import Control, Kind, Label
 
 Floats = NDArray[np.floating]
@@ -136,17 +137,14 @@ def restore_taught(
 def match_labels(taught: Taught | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:
     """The trained head for these labels of `control`; None without one, or when it knows too few of them.
 
-    Names are compared as words, without case and punctuation: a label's key (alias or value), the last part of its
-    path, and the text that it shows. Each of the model's labels is given once.
+    Names are compared to the letter, then as words where that leaves no doubt: a label's text (alias or value), the
+    last part of its path, and what it shows.
     """
     if taught is None:
         return None
-    column = {_plain(name, control.kind): index for index, name in reversed(list(enumerate(taught.labels)))}
     shown = {label.key: label for label in control.labels}
-    columns, free = [], dict(column)
-    for key in labels:
-        names = (_plain(name, control.kind) for name in _names(key, shown.get(key)))
-        columns.append(next((free.pop(name) for name in names if name in free), -1))
+    ours = [tuple(_names(key, shown.get(key))) for key in labels]
+    columns = match_names(taught.labels, ours, stars=control.kind is Kind.RATING)
     matched = sum(index >= 0 for index in columns)
     if matched < 2 or matched < COVERED * len(labels):
         return None
@@ -154,12 +152,7 @@ def match_labels(taught: Taught | None, control: Control, labels: Sequence[str])
 
 
 def _names(key: str, label: Label | None) -> Iterator[str]:
-    yield key
+    yield plain_text(key)
     if label is not None:
         words = re.sub(r" \(.*\)$", "", label.words)  # without the hint
         yield from (label.path[-1], words, words.rsplit(" / ", 1)[-1])
-
-
-def _plain(name: str, kind: Kind) -> str:
-    plain = re.sub(r"[\W_]+", "", words_of(name).casefold())
-    return re.sub(r"stars?$", "", plain) if kind is Kind.RATING else plain

@@ -25,7 +25,7 @@ from model.finetuned import FineTuned, blend, blend_weight
 from model.focus import Focused
 from model.following import Order, give, threads_each
 from model.gate import Verdict
-from model.labelnames import words_of
+from model.labelnames import names_of
 from model.learning import Embedder, fit_head
 from model.manifest import Manifest
 from model.progress import Progress
@@ -157,9 +157,8 @@ class Training:
             return None
         texts = [lesson.samples[row].text for row in rows]
         targets = lesson.targets[rows]
-        words = {label.key: label.words for label in lesson.control.labels}
         base = Focused(self.base, lesson.control)
-        names = base.embed([(words_of(words.get(key, key)),) for key in lesson.labels])[:, -1]
+        names = base.embed([(name,) for name in names_of(lesson.control, lesson.labels)])[:, -1]
         pool = [d for d in self.request.pool if all(name in d for name in lesson.control.inputs)]
         background = base.embed([lesson.control.text_of(document) for document in pool])[:, -1]
         start = prototype_head(refine_prototypes(names, background), base.embed(texts)[:, -1], targets)

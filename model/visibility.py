@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.dependence import in_dependence_order
-from model.spec import Chosen, Control, Kind, Prediction, TaskSpec
+from model.label_key import path_of
+from model.spec import Chosen, Control, Prediction, TaskSpec
 
 Path = tuple[str, ...]
 Hidden = NDArray[np.bool_]
@@ -65,7 +66,7 @@ def drop_hidden(spec: TaskSpec, predictions: Sequence[Prediction]) -> list[Predi
     """The answers to questions that the page asks when it is filled in with these answers."""
     if not is_conditional(spec):
         return list(predictions)
-    answers = {one.control: _paths(spec.control(one.control), one.chosen) for one in predictions}
+    answers = {one.control: _paths(one.chosen) for one in predictions}
     shown = visible_controls(spec, answers)
     return [one for one in predictions if one.control in shown]
 
@@ -78,7 +79,7 @@ def hidden_rows(spec: TaskSpec, chosen: Mapping[str, Sequence[tuple[str, ...]]])
     rows = list(zip(*chosen.values(), strict=True))
     shown: dict[tuple[tuple[str, ...], ...], frozenset[str]] = {}
     for row in dict.fromkeys(rows):
-        answers = {name: _paths(spec.control(name), keys) for name, keys in zip(names, row, strict=True)}
+        answers = {name: _paths(keys) for name, keys in zip(names, row, strict=True)}
         shown[row] = frozenset(visible_controls(spec, answers))
     return {name: np.array([name not in shown[row] for row in rows], dtype=bool) for name in names}
 
@@ -100,8 +101,6 @@ def _is_choices(control: Control | None) -> bool:
     return control is None or control.tag == "Choices"
 
 
-def _paths(control: Control, keys: Sequence[str]) -> list[Path]:
-    known = {label.key: label.path for label in control.labels}
-    tree = control.nested or control.kind is Kind.TAXONOMY
+def _paths(keys: Sequence[str]) -> list[Path]:
     # The key of "none of these" is empty.
-    return [known.get(key) or (tuple(key.split("/")) if tree else (key,)) for key in keys if key]
+    return [path_of(key) for key in keys if key]

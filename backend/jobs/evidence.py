@@ -10,12 +10,12 @@ import numpy as np
 
 from backend.consensus import Consensus
 from backend.jobs.context import Context
-from backend.labelstudio.results import path_of
 from model.answers import decide
 from model.batch import is_blind, is_explored
 from model.curve import tally
 from model.errors import ModelError
 from model.evaluation import log_losses, log_losses_binary
+from model.label_key import path_of
 from model.prequential import keep_answers
 from model.spec import Control, Kind, Sample
 
@@ -118,6 +118,6 @@ def _is_right(control: Control, chosen: Sequence[str], sample: Sample) -> bool:
     if control.kind is Kind.MULTIPLE:
         return set(chosen) == {key for key, share in sample.target.items() if share >= 0.5}
     if control.kind is Kind.TAXONOMY:
-        node = path_of(control, chosen[0])
-        return path_of(control, sample.top)[: len(node)] == node
+        node = path_of(chosen[0])
+        return path_of(sample.top)[: len(node)] == node
     return chosen[0] == sample.top

@@ -16,6 +16,7 @@ from backend.jobs.pool import encode_ahead
 from backend.jobs.survey import survey_pool
 from backend.jobs.suspects import is_checkable, is_covered, keep_suspects
 from backend.labelstudio.config import parse_label_config
+from backend.shown import rename_counts
 from backend.store.examples import Snapshot
 from model.errors import ModelError
 from model.failpoints import failpoint
@@ -206,8 +207,8 @@ def _manifest(
 def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
     """What the scheduler and the admin API want to know without reading all examples."""
     return {
-        "labels": consensus.counts(),
-        "quarantined": consensus.quarantined,
+        "labels": rename_counts(spec, consensus.counts()),
+        "quarantined": rename_counts(spec, consensus.quarantined),
         "samples": {name: len(samples) for name, samples in consensus.samples.items()},
         "classes": {control.name: len(control.labels) for control in spec.controls},
         **consensus.describe_annotators(),

@@ -9,6 +9,7 @@ from typing import Any
 from backend.errors import BackendError
 from backend.labelstudio.config import VARIABLE
 from backend.labelstudio.html_text import html_to_text
+from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
 
 Options = dict[str, list[str]]
@@ -98,10 +99,10 @@ def read_options(control: Control, data: Any) -> list[str]:
         if not control.labels:
             raise
         value = []
-    found = dict.fromkeys([*control.keys(), *("/".join(path) for path in _option_paths(value, (), control))])
+    found = dict.fromkeys([*control.keys(), *(key_of(path) for path in _option_paths(value, (), control))])
     if not found:
         raise Undecidable(f"field {field!r} offers no choices", field="data")
-    return [clean(key) for key in found]
+    return list(found)
 
 
 def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
@@ -109,8 +110,9 @@ def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[
     paths: list[tuple[str, ...]] = []
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) and len(above) < 32 else ()
     for item in listed:
-        shown = (item.get("alias") or item.get("value")) if isinstance(item, Mapping) else item
-        if not isinstance(shown, str | int | float) or isinstance(shown, bool) or shown == "":
+        alias, shown = (item.get("alias"), item.get("value")) if isinstance(item, Mapping) else (None, item)
+        shown = shown if alias is None else alias
+        if not isinstance(shown, str | int | float) or isinstance(shown, bool) or (shown == "" and alias is None):
             continue
         path = (*above, str(shown))
         paths.append(path)

@@ -122,7 +122,7 @@ def runner_up(prediction: Prediction) -> tuple[str, float] | None:
 
 
 def _part(control: Control, key: str, probability: float) -> str:
-    stars = f"{key} star{'' if key == '1' else 's'}" if control.kind is Kind.RATING else key
+    stars = f"{key} star{'' if key == '1' else 's'}" if control.kind is Kind.RATING else control.show(key)
     return f"{stars} {probability:.2f}"
 
 

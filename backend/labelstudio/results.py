@@ -7,8 +7,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.labelstudio.documents import clean
 from backend.labelstudio.records import Targets
+from model.label_key import path_of
 from model.spec import Control, Kind, Prediction, TaskSpec
 
 
@@ -32,7 +32,7 @@ def to_results(
         if not prediction.chosen:
             continue  # an empty set has nothing to select
         kind = control.tag.lower()
-        levels = [{"label": key, "score": _confidence(score)} for key, score in prediction.levels]
+        levels = [{"label": control.show(key), "score": _confidence(score)} for key, score in prediction.levels]
         results.append(
             {
                 "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
@@ -91,25 +91,7 @@ def _plain_paths(value: Any) -> list[tuple[str, ...]]:
     """The paths of a control whose labels nobody has read."""
     entries = value if isinstance(value, list) else [] if value is None else [value]
     paths = [entry if isinstance(entry, list) else [entry] for entry in entries]
-    return [tuple(clean(str(part)) for part in path) for path in paths if path]
-
-
-def label_keys(targets: Targets) -> dict[str, list[str]]:
-    """Control name -> label keys as people read them: `A/A1`, stars as digits."""
-    return {
-        name: [str(target)] if isinstance(target, int) else ["/".join(path) for path in target]
-        for name, target in targets.items()
-    }
-
-
-def path_of(control: Control, key: str) -> tuple[str, ...]:
-    """The path of a label key; a key that is only in the task data is split when the control's labels are paths."""
-    if "/" not in key:
-        return (key,)
-    for label in control.labels:
-        if label.key == key:
-            return label.path
-    return tuple(key.split("/")) if control.nested or control.kind is Kind.TAXONOMY else (key,)
+    return [tuple(str(part) for part in path) for path in paths if path]
 
 
 def _confidence(score: float) -> float:
@@ -119,7 +101,7 @@ def _confidence(score: float) -> float:
 def _value(control: Control, chosen: Sequence[str]) -> Any:
     if control.kind is Kind.RATING:
         return int(chosen[0])
-    paths = [list(path_of(control, key)) for key in chosen]
+    paths = [list(path_of(key)) for key in chosen]
     if control.kind is Kind.TAXONOMY or control.nested:
         return paths
     # The page takes a plain string for a choice at the top.
@@ -145,10 +127,10 @@ def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
 def _read_path(control: Control, entry: Any) -> list[str]:
     """A label as the path from its root. A bare name of one inner choice (old exports) finds its path."""
     if isinstance(entry, list):
-        return [clean(str(part)) for part in entry if isinstance(part, str | int | float)]
+        return [str(part) for part in entry if isinstance(part, str | int | float)]
     if not isinstance(entry, str | int | float) or isinstance(entry, bool):
         return []
-    name = clean(str(entry))
+    name = str(entry)
     ending = [label.path for label in control.labels if label.path[-1] == name]
     return list(ending[0]) if len(ending) == 1 else [name]
 

@@ -10,12 +10,13 @@ from click.testing import Result
 
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
-from backend.labelstudio.results import label_keys, read_targets
+from backend.labelstudio.results import read_targets
 from backend.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts
 from backend.relabel_push import FIRST_TAB, TAB
 from bench.rig import choices_config
 from tests.backend.test_admin_commands import Admin, admin, understudy
 from tests.conftest import serving
+from tests.labelstudio.samples import keys_of
 from tests.studio import TOKEN, Studio
 
 __all__ = ["admin", "understudy"]
@@ -39,7 +40,7 @@ def suspect(task: int, given: str, suggested: str, p_given: float, flag: str = "
 
 def answers(spec: Any, rows: list[dict[str, Any]]) -> list[tuple[int, Any, float, str]]:
     """With the answers read back as people's are."""
-    return [(r["task"], label_keys(read_targets(spec, r["result"])), r["score"], r["model_version"]) for r in rows]
+    return [(r["task"], keys_of(read_targets(spec, r["result"])), r["score"], r["model_version"]) for r in rows]
 
 
 def test_the_suggested_answer_comes_with_the_probability_of_the_given_one_most_doubtful_first() -> None:

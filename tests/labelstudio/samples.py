@@ -7,7 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from backend.consensus import label_keys
 from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.records import Targets
 from model.spec import Control, Input, Kind, Label, TaskSpec
 
 _RECORDED = Path(__file__).parent / "recorded"
@@ -59,3 +61,8 @@ def one_input(tag: str = "Text", value: str = "$text", **more: str) -> TaskSpec:
 def control(name: str, *keys: str, kind: Kind = Kind.SINGLE, inputs: Iterable[str] = ("text",), **more: Any) -> Control:
     """A control whose labels are these keys."""
     return Control(name, kind, tuple(inputs), tuple(Label(path, path[-1]) for path in paths(*keys)), **more)
+
+
+def keys_of(targets: Targets) -> dict[str, list[str]]:
+    """Control name -> the label keys of its answer."""
+    return {name: label_keys(target) for name, target in targets.items()}

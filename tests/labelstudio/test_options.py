@@ -8,6 +8,7 @@ import pytest
 
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document, read_options
+from model.label_key import path_of
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.labelstudio.samples import CONFIGS, TASKS, control
 
@@ -60,8 +61,15 @@ def test_the_text_under_the_undefined_field_is_no_list_of_options() -> None:
         read_options(dynamic(), {"$undefined$": ["a", "b"]})
 
 
-def test_options_are_cleaned() -> None:
-    assert read_options(dynamic(), {"options": ["a\0", "\ud800"]}) == ["a ", "\ufffd"]
+def test_keys_of_options_can_be_stored_and_none_is_lost() -> None:
+    keys = read_options(dynamic(), {"options": ["a\0", "a ", "\ud800", "\ud801", "\ufffd"]})
+    assert "".join(keys).encode() and [path_of(key) for key in keys] == [
+        ("a\0",),
+        ("a ",),
+        ("\ud800",),
+        ("\ud801",),
+        ("\ufffd",),
+    ]
 
 
 def test_endless_trees_are_cut() -> None:

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.results import label_keys, read_targets
+from backend.labelstudio.results import read_targets
 from model.spec import Control, Input, Kind, TaskSpec
-from tests.labelstudio.samples import WEBHOOKS, control, spec_of
+from tests.labelstudio.samples import WEBHOOKS, control, keys_of, spec_of
 from tests.labelstudio.test_events_fuzz import JSON
 
 CONTROLS = (
@@ -40,7 +40,8 @@ def read(*items: Any) -> Any:
         ("c", ["Unknown"], [["Unknown"]]),
         ("c", ["A", "A"], [["A"]]),
         ("c", [7], [["7"]]),
-        ("c", ["A\0"], [["A "]]),
+        ("c", ["A\0"], [["A\0"]]),
+        ("c", ["A "], [["A "]]),
         ("m", ["A", ["A", "A1"]], [["A"], ["A", "A1"]]),
         ("m", ["A1"], [["A", "A1"]]),
         ("s", [["A"], ["A", "A1"]], [["A", "A1"]]),
@@ -104,8 +105,8 @@ def test_two_results_of_one_control_add_up() -> None:
     assert read(answer("m", [["A"]]), answer("m", [["B"], ["A"]])) == {"m": [["A"], ["B"]]}
 
 
-def test_label_keys_are_what_people_read() -> None:
-    assert label_keys({"c": [["A", "A1"], ["B"]], "r": 4}) == {"c": ["A/A1", "B"], "r": ["4"]}
+def test_label_keys_join_the_paths() -> None:
+    assert keys_of({"c": [["A", "A1"], ["B"]], "r": 4}) == {"c": ["A/A1", "B"], "r": ["4"]}
 
 
 ITEMS = st.builds(

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.results import label_keys, read_targets, to_prediction, to_results
+from backend.labelstudio.results import read_targets, to_prediction, to_results
 from model.spec import Control, Input, Kind, Label, Prediction, TaskSpec
-from tests.labelstudio.samples import CONFIGS, WEBHOOKS, control
+from tests.labelstudio.samples import CONFIGS, WEBHOOKS, control, keys_of
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=6
@@ -61,7 +61,7 @@ def test_the_labels_that_are_written_are_read_back(case: tuple[TaskSpec, list[Pr
     spec, predictions = case
     result = json.loads(json.dumps(to_results(spec, predictions)))
     expected = {one.control: list(one.chosen) for one in predictions if one.chosen}
-    assert label_keys(read_targets(spec, result)) == expected
+    assert keys_of(read_targets(spec, result)) == expected
 
 
 @settings(deadline=None, max_examples=200)
@@ -120,7 +120,7 @@ def test_a_prediction_for_a_control_that_is_not_there_is_a_key_error() -> None:
         ("multiple", ("Positive", "Neutral"), {"choices": ["Positive", "Neutral"]}),
         ("nested_choices", ("A/A1",), {"choices": [["A", "A1"]]}),
         ("nested_choices", ("B",), {"choices": ["B"]}),
-        ("dynamic_choices", ("X/Y",), {"choices": ["X/Y"]}),
+        ("dynamic_choices", ("X\\/Y",), {"choices": ["X/Y"]}),
         ("taxonomy", ("A/A1", "B"), {"taxonomy": [["A", "A1"], ["B"]]}),
         ("rating", ("4",), {"rating": 4}),
         ("unicode_labels", ("良い & <ok>",), {"choices": ["良い & <ok>"]}),
@@ -139,7 +139,7 @@ RESULTS = [row["body"] for row in WEBHOOKS if row["scenario"] == "label_configs"
 def test_writing_a_recorded_answer_gives_label_studios_own_result(body: dict[str, Any]) -> None:
     spec = parse_label_config(body["project"]["label_config"])
     theirs = body["annotation"]["result"]
-    answers = label_keys(read_targets(spec, theirs))
+    answers = keys_of(read_targets(spec, theirs))
     ours = to_results(spec, [Prediction(name, tuple(keys), 0.5) for name, keys in answers.items()])
     fields = ("from_name", "to_name", "type", "value")
     assert [{key: row[key] for key in fields} for row in ours] == [{key: row[key] for key in fields} for row in theirs]

@@ -1,0 +1,38 @@
+"""Labels as people read them on screens and in the admin's JSON: texts for keys, never one text for two labels."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from backend.errors import BadRequest, UnsupportedConfig
+from backend.labelstudio.config import parse_label_config
+from model.label_key import shown_labels
+from model.spec import Control, TaskSpec
+
+
+def spec_of(config: str | None) -> TaskSpec | None:
+    """What a stored label config asks for; None for one that is unknown or holds nothing to learn."""
+    try:
+        return parse_label_config(config or "")
+    except (UnsupportedConfig, BadRequest):
+        return None
+
+
+def texts_of(spec: TaskSpec | None, control: str, keys: Iterable[str]) -> Mapping[str, str]:
+    """The text of each of these keys (and of the control's labels) on a screen: labels that are no longer in the
+    config, or only in task data, included."""
+    known = _control(spec, control)
+    if known is None:
+        return shown_labels(keys)
+    others = [key for key in keys if key not in known.shown]
+    return shown_labels((*known.keys(), *others)) if others else known.shown
+
+
+def rename_counts(spec: TaskSpec | None, counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:
+    """Control -> text -> count, from control -> key -> count."""
+    texts = {name: texts_of(spec, name, by_key) for name, by_key in counts.items()}
+    return {name: {texts[name][key]: count for key, count in by_key.items()} for name, by_key in counts.items()}
+
+
+def _control(spec: TaskSpec | None, name: str) -> Control | None:
+    return next((control for control in spec.controls if control.name == name), None) if spec is not None else None
