@@ -28,9 +28,6 @@ MAX_DEPTH = 64
 VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
 """A reference to task data, as Label Studio's front end reads it."""
 
-HELPERS = frozenset({"evidence", "understudy"})
-"""Names of controls that the backend fills itself; never learned from."""
-
 _ATTRIBUTES = {
     name.lower(): name
     for name in (
@@ -160,8 +157,6 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
     shown = f"{tag} '{_ascii(name)}'"
     if not name:
         raise _Skipped(f"{tag} has no name")
-    if name in HELPERS:
-        raise _Skipped(f"{shown} is filled by the backend")
     if is_true(element, "perRegion") or is_true(element, "perItem"):
         raise _Skipped(f"{shown} is answered per region, not per task")
     if place.repeated:

@@ -3,6 +3,9 @@
     <Labels name="evidence" toName="text"><Label value="decided"/></Labels>   the deciding words, highlighted
     <TextArea name="understudy" toName="text"/>                               "refund 0.83, delivery 0.11"
 
+A question of people's own that bears one of these names (Choices called evidence) is a question like any other, and
+Labels called evidence with labels of people's own stay theirs: only the one label "decided" asks for deciding words.
+
 Label Studio counts a region's offsets in code points, as Python does, not in JavaScript's UTF-16 units (its
 `domManager.ts`; tests/e2e/test_evidence_page.py sees it in the page). Regions of HyperText need an XPath into the
 page's own DOM, those of Paragraphs the index of a turn: no words are highlighted there.
@@ -24,7 +27,7 @@ from model.spec import Control, Kind, Prediction, TaskSpec
 
 @dataclass(frozen=True)
 class Helper:
-    """One of the two controls: what its results name. `label` is the first label of the Labels control."""
+    """One of the two controls: what its results name. `label` is that of the deciding words."""
 
     name: str
     to_name: str
@@ -41,6 +44,9 @@ class Helpers:
 
 NO_HELPERS = Helpers()
 
+DECIDED = "decided"
+"""The label of deciding words, in any case."""
+
 
 @lru_cache(maxsize=64)
 def read_helpers(xml: str) -> Helpers:
@@ -53,16 +59,18 @@ def read_helpers(xml: str) -> Helpers:
     for element in elements:
         to_name = element.get("toName", "")
         if to_name in names:
-            helper = Helper(element.get("name", ""), to_name, _first_label(element))
+            helper = Helper(element.get("name", ""), to_name, _decided_label(element))
             found.setdefault((str(element.tag).lower(), helper.name), helper)
     evidence = found.get(("labels", "evidence"))
     return Helpers(evidence if evidence and evidence.label else None, found.get(("textarea", "understudy")))
 
 
-def _first_label(element: Element) -> str:
-    """What a region of this Labels control is called; "" for a control without labels."""
-    labels = (one.get("alias") or one.get("value") for one in element.iter() if str(one.tag).lower() == "label")
-    return next(filter(None, labels), "")
+def _decided_label(element: Element) -> str:
+    """What a region of this Labels control is called, when its only label is DECIDED; else ""."""
+    labels = [one for one in element.iter() if str(one.tag).lower() == "label"]
+    names = [name for one in labels for name in (one.get("alias"), one.get("value")) if name]
+    asks = len(labels) == 1 and DECIDED in (name.strip().lower() for name in names)
+    return names[0] if asks else ""
 
 
 def explained_answer(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> Prediction | None:

@@ -59,8 +59,6 @@ UNSUPPORTED = {
     "repeated": '<View><Repeater on="$r"><Text name="t" value="$t"/>'
     f'<Choices name="c" toName="t">{AB}</Choices></Repeater></View>',
     "a number, not classes": '<View><Text name="t" value="$t"/><Rating name="r" toName="t" maxRating="1000"/></View>',
-    "the backend's own control": f'<View><Text name="t" value="$t"/><Choices name="evidence" toName="t">{AB}</Choices>'
-    "</View>",
     "unprintable names": f'<View><Image name="日本&#10;\u202e" value="$i"/><Choices name="é&#13;&#9;{"x" * 500}"'
     f' toName="日本&#10;\u202e">{AB}</Choices></View>',
 }

@@ -21,7 +21,7 @@ from model.occlusion import Word
 from model.spec import Kind, Prediction, TaskSpec
 from tests.labelstudio.samples import control
 
-EVIDENCE = '<Labels name="evidence" toName="text"><Label value="decided"/><Label value="other"/></Labels>'
+EVIDENCE = '<Labels name="evidence" toName="text"><Label value="decided"/></Labels>'
 SUMMARY = '<TextArea name="understudy" toName="text"/>'
 CHOICES = '<Choices name="topic" toName="text"><Choice value="refund"/><Choice value="delivery"/></Choices>'
 
@@ -45,7 +45,11 @@ def test_the_controls_are_found_and_learning_does_not_see_them() -> None:
         '<Labels name="evidence" toName="text"/>',
         '<Labels name="evidence" toName="gone"><Label value="x"/></Labels>',
         '<Labels name="entities" toName="text"><Label value="x"/></Labels>',
-        '<Choices name="evidence" toName="text"><Choice value="x"/></Choices>',
+        '<Labels name="evidence" toName="text"><Label value="x"/></Labels>',
+        '<Labels name="evidence" toName="text"><Label value="PER"/><Label value="ORG"/></Labels>',
+        '<Labels name="evidence" toName="text"><Label value="decided"/><Label value="undecided"/></Labels>',
+        '<Labels name="Evidence" toName="text"><Label value="decided"/></Labels>',
+        '<Choices name="evidence" toName="text"><Choice value="decided"/></Choices>',
         '<Choices name="understudy" toName="text"><Choice value="x"/></Choices>',
         '<TextArea name="evidence" toName="text"/>',
         '<TextArea name="understudy" toName="text,text"/>',
@@ -60,6 +64,21 @@ def test_an_alias_is_what_label_studio_calls_the_region() -> None:
     aliased = '<Labels name="evidence" toName="text"><View><Label value="Decided" alias="d"/></View></Labels>'
     found = read_helpers(config(CHOICES, aliased)).evidence
     assert found is not None and found.label == "d"
+
+
+@pytest.mark.parametrize("name", ["evidence", "understudy"])
+@pytest.mark.parametrize(
+    "question",
+    [
+        '<Choices name="{}" toName="text"><Choice value="Supports"/><Choice value="Refutes"/></Choices>',
+        '<Taxonomy name="{}" toName="text"><Choice value="Supports"/></Taxonomy>',
+        '<Rating name="{}" toName="text"/>',
+    ],
+)
+def test_a_question_of_peoples_own_is_learned_whatever_it_is_called(name: str, question: str) -> None:
+    own = config(question.format(name), CHOICES)
+    assert [control.name for control in parse_label_config(own).controls] == [name, "topic"]
+    assert skipped_controls(own) == () and read_helpers(own) == NO_HELPERS
 
 
 def test_what_is_no_xml_is_refused() -> None:
