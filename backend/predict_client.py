@@ -25,6 +25,8 @@ LONGEST_PAUSE = 10.0
 
 BUSY = frozenset({429, 503})
 
+TOO_LARGE = 413
+
 
 class PredictError(BackendError):
     """/predict did not answer. In the evidence `passing` (it may a moment later) and `status`, if any."""
@@ -62,9 +64,20 @@ class PredictClient:
         until = time.monotonic() + self._patience
         while True:
             reply = self._post(body)
+            if reply.status_code == TOO_LARGE and len(tasks) > 1:
+                return self._in_halves(project, tasks)
             if reply.status_code not in BUSY or time.monotonic() > until:
                 return _read(reply, len(tasks))
             self._pause(_seconds_of(reply))
+
+    def _in_halves(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
+        """Mails with pictures inside are megabytes each: fewer of them are asked for at a time."""
+        middle = len(tasks) // 2
+        first, before = self.predict(project, tasks[:middle])
+        second, version = self.predict(project, tasks[middle:])
+        if before != version:  # a new version came in between
+            first, _ = self.predict(project, tasks[:middle])
+        return [*first, *second], version
 
     def _post(self, body: Mapping[str, Any]) -> requests.Response:
         """The first address that is there wins, and is kept."""

@@ -18,9 +18,6 @@ Options = dict[str, list[str]]
 UNDEFINED = "$undefined$"
 """Label Studio's field name for texts that were imported before the project had a label config."""
 
-_HTML_PER_CHARACTER = 20
-"""HTML is cut to this many characters for each character of text kept, before it is parsed."""
-
 
 class Undecidable(BackendError):
     """This task cannot be answered, `reason` says why; the other tasks of its batch can."""
@@ -146,7 +143,7 @@ def _text_of(item: Input, field: str, value: Any, max_chars: int) -> str:
 
 
 def _shown(item: Input, text: str, max_chars: int) -> str:
-    return html_to_text(text[: max_chars * _HTML_PER_CHARACTER]) if item.tag == "HyperText" else text
+    return html_to_text(text, max_chars) if item.tag == "HyperText" else text
 
 
 def _plain(field: str, value: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
 
 _HIDDEN = frozenset({"script", "style", "head", "template", "noscript"})
 _BLOCKS = frozenset(
@@ -16,39 +16,79 @@ _BLOCKS = frozenset(
 _CELLS = frozenset({"td", "th"})
 
 
-def html_to_text(html: str) -> str:
+_PORTION = 1 << 16
+"""Characters that the parser is given at a time; between them it is looked at whether there is enough."""
+
+_DEEP = 1_000
+"""Open tags from which portions are smaller: each of 64 KB may hold 16,000 end tags that close nothing."""
+
+_TAGS = 200_000
+"""Most tags read, or two for each character wanted: a mail has thousands, and hostile markup takes seconds."""
+
+_SEARCHES = 200_000_000
+"""Most open tags looked through for end tags that close nothing; the parser looks through all of them each time."""
+
+
+def html_to_text(html: str, max_chars: int = 10_000_000) -> str:
     """Text of `html`: tags, scripts and styles gone, entities decoded, one line per block. Never raises on bad HTML.
 
-    libxml2 reads it: Python's own HTMLParser takes seconds for 20 KB of hostile markup, and raises on some."""
-    root = _parse(html)
-    if root is None:
+    What comes after the first `max_chars` characters of text is not read; pictures, styles, scripts and comments do not
+    count. libxml2 reads it without building a tree: Python's own HTMLParser takes seconds for 20 KB of hostile markup,
+    and raises on some; a tree has a greatest depth and a greatest length of attributes."""
+    from lxml import etree
+
+    reader = _Reader()
+    # `huge_tree`: else a comment of 10 MB is read as text.
+    parser = etree.HTMLParser(target=reader, encoding="utf-8", no_network=True, huge_tree=True)
+    start = 0
+    try:
+        while start < len(html) and not reader.has_enough(max_chars):
+            portion = html[start : start + (_PORTION if reader.depth < _DEEP else _PORTION // 16)]
+            start, closed = start + len(portion), reader.closed
+            # Whole characters, as bytes, so that a declared encoding is not taken for the string's own.
+            parser.feed(portion.replace("\0", " ").encode("utf-8", "replace"))
+            reader.searched += reader.depth * max(0, portion.count("</") - (reader.closed - closed))
+        if start >= len(html):  # else half a tag would be taken for text
+            parser.close()
+    except (etree.XMLSyntaxError, ValueError):  # nothing in it
         return ""
-    lines = (" ".join(line.split()) for line in "".join(_parts(root)).split("\n"))
+    lines = (" ".join(line.split()) for line in "".join(reader.parts).split("\n"))
     return re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip()
 
 
-def _parse(html: str) -> Any:
-    from lxml import etree
+class _Reader:
+    """Takes the texts that the parser finds, with a line break around blocks; one in the source is a space."""
 
-    # As bytes, so that a declared encoding is not taken for the string's own.
-    parser = etree.HTMLParser(encoding="utf-8", no_network=True, remove_comments=True, remove_pis=True)
-    try:
-        return etree.fromstring(html.replace("\0", " ").encode("utf-8", "replace"), parser)
-    except (etree.XMLSyntaxError, ValueError):  # nothing in it
-        return None
+    def __init__(self) -> None:
+        self.parts: list[str] = []
+        self.characters = self.tags = self.closed = self.depth = self.searched = 0
+        self._hidden = 0
 
+    def start(self, tag: str, attributes: Mapping[str, str]) -> None:
+        self.tags += 1
+        self.depth += 1
+        self._hidden += tag in _HIDDEN
+        self._break(tag)
 
-def _parts(root: Any) -> list[str]:
-    """The texts in document order, with a line break around blocks; a line break in the source is a space."""
-    from lxml import etree
+    def end(self, tag: str) -> None:
+        self.closed += 1
+        self.depth -= 1
+        self._hidden -= tag in _HIDDEN
+        self._break(tag)
 
-    parts: list[str] = []
-    hidden = 0
-    for event, element in etree.iterwalk(root, events=("start", "end")):
-        tag = str(element.tag).lower()
-        parts.append("\n" if tag in _BLOCKS else " " if tag in _CELLS else "")
-        hidden += (tag in _HIDDEN) * (1 if event == "start" else -1)
-        text = element.text if event == "start" else element.tail
-        if text and not hidden:
-            parts.append(text.replace("\n", " ").replace("\r", " "))
-    return parts
+    def data(self, text: str) -> None:
+        if not self._hidden:
+            self.parts.append(re.sub(r"\s+", " ", text))
+            self.characters += len("".join(text.split()))
+
+    def close(self) -> None:
+        """The parser asks for it."""
+
+    def has_enough(self, max_chars: int) -> bool:
+        """Whether the text wanted is there, or more was read than any page needs."""
+        most = max(_TAGS, 2 * max_chars)
+        return self.characters >= max_chars or self.tags > most or self.searched > _SEARCHES
+
+    def _break(self, tag: str) -> None:
+        if tag in _BLOCKS or tag in _CELLS:
+            self.parts.append("\n" if tag in _BLOCKS else " ")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,16 @@ def test_a_busy_web_process_is_asked_again(services: Any, monkeypatch: pytest.Mo
         with predict_client.PredictClient(services.settings, url, pause=pause) as client:
             items, version = client.predict(PROJECT, [{"data": {"text": "a b"}}])
     assert len(items) == 1 and version == "v0" and pauses == [2.0, 2.0]
+
+
+def test_tasks_that_are_too_large_together_are_asked_for_in_halves(services: Any) -> None:
+    services.stores.projects.save_config(PROJECT, choices_config(["a", "e"]))
+    small = replace(services, settings=services.settings.model_copy(update={"max_body_mb": 1}))
+    port = free_port()
+    with serving(make_server("127.0.0.1", port, create_app(small), threaded=True)):
+        tasks = [{"data": {"text": "a b", "picture": "x" * 400_000}} for _ in range(5)]
+        with predict_client.PredictClient(services.settings, f"http://127.0.0.1:{port}") as client:
+            items, version = client.predict(PROJECT, tasks)
+            assert [item["model_version"] for item in items] == [version] * 5
+            with pytest.raises(predict_client.PredictError, match="MAX_BODY_MB=1"):
+                client.predict(PROJECT, [{"data": {"text": "x" * 2_000_000}}])

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import time
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from backend.labelstudio.html_text import html_to_text
 
@@ -49,3 +54,75 @@ def test_hostile_markup_never_raises(html: str) -> None:
 
 def test_a_head_that_is_never_closed_hides_no_text() -> None:
     assert html_to_text("<html><head><title>T</title><body>Text</body></html>") == "Text"
+
+
+BODY = "<p>parliament voted for the <b>new</b> tax law</p>"
+READ = "parliament voted for the new tax law"
+PICTURE = base64.b64encode(bytes(range(256)) * 9_000).decode()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        f'<img src="data:image/png;base64,{PICTURE}">',
+        f"<img src='data:image/png;base64,{PICTURE}' alt='x'>",
+        f'<div style="background:url(data:image/png;base64,{PICTURE})"></div>',
+        f"<img src=data:image/png;base64,{PICTURE}>",
+        f"<!--{PICTURE}-->",
+        f"<!--[if mso]>{PICTURE}<![endif]-->",
+        f"<style>{PICTURE}</style>",
+        f"<head><style>{PICTURE}</style></head>",
+        f"<script>var a = '{PICTURE}'</script>",
+        f"<template>{PICTURE}</template>",
+        f'<a href="data:application/pdf;base64,{PICTURE}"></a>',
+        '<p class="MsoNormal"> </p>' * 50_000,
+        "<div>" * 100_000,
+        " \n" * 1_000_000,
+        f'<img src="{"x" * 20_000_000}">',
+    ],
+    ids=lambda before: before[:24],
+)
+def test_only_readable_text_counts_against_the_limit(before: str) -> None:
+    assert html_to_text(before + BODY, 1_000) == READ
+
+
+def test_text_over_the_limit_is_not_read_to_its_end() -> None:
+    html = "<p>" + "word &amp; " * 1_000_000
+    began = time.process_time()
+    found = html_to_text(html, 1_000)
+    assert found.startswith("word & word &") and 1_000 <= len(found) < 200_000
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "html",
+    [
+        "<div>" * 100_000 + "</i>" * 2_000_000,  # each end tag looks for its beginning among all that are open
+        "<b>" * 3_000 + "</i>" * 2_000_000,
+        "<p><b><i><u>" * 1_000_000,
+        "<a b=c " * 2_000_000,
+        "<" * 10_000_000,
+        "<table><tr><td>" * 500_000,
+        "<a href=x>" * 1_000_000,
+        "<!--" * 2_000_000,
+        "&" * 10_000_000,
+    ],
+    ids=lambda html: html[:16],
+)
+def test_hostile_markup_takes_bounded_time(html: str) -> None:
+    began = time.process_time()
+    html_to_text(html, 100_000)
+    assert time.process_time() - began < 5
+
+
+@given(
+    st.lists(
+        st.sampled_from(["<p>", "</p>", "a", "é", "日本", "<b", ">", "&eacute;", "<!--", "-->", "\n"]), max_size=20
+    )
+)
+def test_portions_are_read_as_the_whole(parts: list[str]) -> None:
+    html = "".join(parts)
+    whole = html_to_text(html)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.labelstudio.html_text._PORTION", 16)
+        assert html_to_text(html) == whole
