@@ -15,6 +15,7 @@ from backend.store.connection import Client, guarded
 from backend.store.jobs import OVER
 from backend.store.keys import MIGRATING, PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
 from backend.store.migrations import CURRENT, find_schema, migrate
+from backend.store.scripts import Script
 
 BATCH = 500
 
@@ -51,7 +52,7 @@ class Dump:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
-        self._changes = client.register_script(_CHANGES)
+        self._changes = Script(client, _CHANGES)
 
     @guarded
     def index(self) -> dict[int | None, list[str]]:

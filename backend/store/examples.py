@@ -18,6 +18,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.projects import mark_dirty
+from backend.store.scripts import Script
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,8 @@ class ExampleStore:
     def __init__(self, client: Client) -> None:
         self._redis = client
         folder = Path(__file__).parent
-        self._script = client.register_script((folder / "examples.lua").read_text(encoding="utf-8"))
-        self._since = client.register_script((folder / "since.lua").read_text(encoding="utf-8"))
+        self._script = Script(client, (folder / "examples.lua").read_text(encoding="utf-8"))
+        self._since = Script(client, (folder / "since.lua").read_text(encoding="utf-8"))
 
     @guarded
     def upsert_many(self, project: int, records: Sequence[ExampleRecord], *, restore: str = "") -> list[str]:

@@ -16,6 +16,7 @@ from backend.store.connection import Client, guarded
 from backend.store.keys import job_key, project_key
 from backend.store.leases import Leases
 from backend.store.queue import REFIT, SYNC, TRAIN, JobQueue
+from backend.store.scripts import Script
 from backend.store.stillness import Stillness
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
@@ -81,10 +82,10 @@ class JobStore:
 
     def __init__(self, client: Client, queue: JobQueue) -> None:
         self._redis, self._queue = client, queue
-        self._request = client.register_script(_REQUEST)
-        self._release = client.register_script(_RELEASE)
+        self._request = Script(client, _REQUEST)
+        self._release = Script(client, _RELEASE)
         self._leases, self.still = Leases(client), Stillness()
-        self._begin, self._write = client.register_script(_BEGIN), client.register_script(_WRITE)
+        self._begin, self._write = Script(client, _BEGIN), Script(client, _WRITE)
 
     @guarded
     def request_training(self, project: int, by: str, force: bool = False) -> tuple[dict[str, Any], bool]:

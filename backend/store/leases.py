@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 
 from backend.store.connection import Client
+from backend.store.scripts import Script
 
 _HOLD = """
 -- KEYS: lease    ARGV: owner ("" for whoever comes first), milliseconds    Returns 1 when it is the owner's now.
@@ -25,7 +26,7 @@ class Leases:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
-        self._hold = client.register_script(_HOLD)
+        self._hold = Script(client, _HOLD)
 
     def hold(self, key: str, owner: str, seconds: float) -> bool:
         """Whether `owner` has it for the next `seconds`; who has it already prolongs it."""

@@ -18,6 +18,7 @@ from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
 from backend.store.queue import PREDICT, JobQueue
+from backend.store.scripts import Script
 from backend.store.stillness import Stillness
 
 OVER = frozenset({"done", "failed", "cancelled"})
@@ -84,8 +85,8 @@ class PredictionRunStore:
     def __init__(self, client: Client, queue: JobQueue) -> None:
         self._redis, self._queue = client, queue
         self._leases, self.still = Leases(client), Stillness()
-        self._save, self._change = client.register_script(_SAVE), client.register_script(_CHANGE)
-        self._create = client.register_script(_CREATE)
+        self._save, self._change = Script(client, _SAVE), Script(client, _CHANGE)
+        self._create = Script(client, _CREATE)
 
     @guarded
     def request(self, project: int, by: str, labelled: bool) -> tuple[dict[str, Any], bool]:

@@ -10,6 +10,7 @@ from typing import Any
 from backend.redaction import hide_all
 from backend.store.connection import Client, guarded
 from backend.store.keys import PROJECTS, project_key
+from backend.store.scripts import Script
 from model.spec import Document
 
 BATCH = 500
@@ -29,7 +30,7 @@ class ProjectStore:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
-        self._note_sync = client.register_script(_NOTE_SYNC)
+        self._note_sync = Script(client, _NOTE_SYNC)
 
     @guarded
     def save_config(self, project: int, label_config: str) -> bool:

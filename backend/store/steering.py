@@ -11,6 +11,7 @@ from backend.store.connection import Client, guarded
 from backend.store.keys import STEERED, project_key
 from backend.store.leases import Leases
 from backend.store.queue import PLAN, STEER, JobQueue
+from backend.store.scripts import Script
 
 PASSED_SECONDS = 3600
 """A task that somebody skipped or is drafting is not planned again for so long."""
@@ -31,7 +32,7 @@ class SteeringStore:
 
     def __init__(self, client: Client, queue: JobQueue) -> None:
         self._redis, self._queue, self._leases = client, queue, Leases(client)
-        self._number = client.register_script(_NUMBER)
+        self._number = Script(client, _NUMBER)
 
     @guarded
     def save_plan(self, project: int, plan: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ from backend.redaction import hide_secrets
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
+from backend.store.scripts import Script
 
 KINDS = ("refit", "sync", "train", "plan", "steer", "predict")
 
@@ -67,7 +68,7 @@ class TroubleStore:
 
     def __init__(self, client: Client) -> None:
         self._redis, self._leases = client, Leases(client)
-        self._begin, self._fail = client.register_script(_BEGIN), client.register_script(_FAIL)
+        self._begin, self._fail = Script(client, _BEGIN), Script(client, _FAIL)
 
     @guarded
     def begin(self, project: int, kind: str) -> float:

@@ -12,6 +12,7 @@ import redis
 
 from backend.store.connection import Client, guarded
 from backend.store.keys import ANNOUNCE, project_key
+from backend.store.scripts import Script
 from model.failpoints import failpoint
 
 FIRST = "v0"
@@ -23,7 +24,7 @@ class VersionStore:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
-        self._publish = client.register_script(Path(__file__).with_name("publish.lua").read_text(encoding="utf-8"))
+        self._publish = Script(client, Path(__file__).with_name("publish.lua").read_text(encoding="utf-8"))
 
     @guarded
     def live(self, project: int) -> str | None:
