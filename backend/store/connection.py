@@ -63,6 +63,8 @@ def guarded(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
 def unavailable(error: Exception) -> StoreUnavailable:
     """The error as callers see it. What Redis says holds no label and no secret."""
     said = hide_secrets(str(error))[:200] or type(error).__name__
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        said += ". Give the user of REDIS_URL the rights that docs/operations.md lists (ACL SETUSER)"
     return StoreUnavailable(f"Redis: {said}", kind=type(error).__name__)
 
 
@@ -70,8 +72,9 @@ def unavailable(error: Exception) -> StoreUnavailable:
 def find_problems(client: Client) -> list[str]:
     """What in this server's settings could lose an acknowledged label; empty when nothing."""
     wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
+    client.ping()  # what a user may not do at all, such as naming the connection, is no matter of CONFIG GET
+    seen: dict[str, Any] = {}
     try:
-        seen: dict[str, Any] = {}
         for name in wanted:
             seen.update(client.config_get(name))
     except redis.ResponseError:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import re
-import shlex
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,8 +19,7 @@ from bench.rig import choices_config
 from tests.backend.test_connect import Studio
 from tests.backend.test_doctor_whole import studio  # noqa: F401
 from tests.conftest import RedisServer
-
-OPERATIONS = (Path(__file__).parents[2] / "docs" / "operations.md").read_text(encoding="utf-8")
+from tests.store.servers import documented_rights
 
 
 def restarted(services: Any, **changes: Any) -> tuple[Any, Settings]:
@@ -75,10 +71,7 @@ def test_without_a_setting_deleting_the_file_makes_a_new_secret(services: Any) -
 def test_redis_s_password_is_changed_while_both_are_valid(own_redis: RedisServer, make_record: Any) -> None:
     """With the rights of docs/operations.md, which have to suffice for everything."""
     admin = Stores(own_redis.settings)._redis
-    found = re.search(r"`ACL SETUSER understudy (on >PASSWORD [^`]*)`", OPERATIONS)
-    assert found is not None
-    rights = [part for part in shlex.split(found[1]) if not part.startswith(">")]
-    admin.execute_command("ACL", "SETUSER", "understudy", *rights, ">old-pass")
+    admin.execute_command("ACL", "SETUSER", "understudy", *documented_rights(), ">old-pass")
 
     def stores(password: str) -> Stores:
         address = own_redis.settings.effective_redis_url.replace("unix://", f"unix://understudy:{password}@")

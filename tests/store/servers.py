@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ from bench.rig import free_port
 
 PASSWORD = "p@ss/w:rd#1"
 QUOTED = "p%40ss%2Fw%3Ard%231"
+OPERATIONS = Path(__file__).parents[2] / "docs" / "operations.md"
 SAFE = ("appendonly yes", "appendfsync always", "maxmemory-policy noeviction", 'save ""')
 
 
@@ -58,11 +60,18 @@ def listens(port: int) -> bool:
     return True
 
 
+def documented_rights() -> list[str]:
+    """What docs/operations.md gives the user of all processes, without the password."""
+    found = re.search(r"`ACL SETUSER understudy (on >PASSWORD [^`]*)`", OPERATIONS.read_text(encoding="utf-8"))
+    assert found is not None
+    return [part for part in found[1].split() if not part.startswith(">")]
+
+
 @contextmanager
-def with_password(folder: Path) -> Iterator[Place]:
-    """A user of its own, who may touch our keys only."""
+def with_password(folder: Path, *less: str) -> Iterator[Place]:
+    """A user of its own, with the rights that are documented; `less`: rights that are taken away again."""
     port = free_port()
-    user = f"user learner on >{PASSWORD} ~understudy:* ~rq:* &* +@all -@dangerous +config|get +info +keys"
+    user = " ".join([f"user learner on >{PASSWORD}", *documented_rights()[1:], *less])
     with serve(folder / "acl", port, f"port {port}", *SAFE, f"requirepass other-{PASSWORD}", user):
         yield Place(f"redis://learner:{QUOTED}@127.0.0.1:{port}/0", [port])
 

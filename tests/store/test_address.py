@@ -17,6 +17,7 @@ from backend.jobs.worker import build_worker
 from backend.settings import Settings
 from backend.store.address import shown_address
 from backend.store.stores import Stores
+from bench.rig import choices_config
 from tests.store.servers import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
 
 PLACES = {"password": with_password, "tls": with_tls, "sentinel": with_sentinel}
@@ -59,6 +60,17 @@ def test_stores_announcements_and_jobs_work_there_and_no_secret_gets_out(
     with pytest.raises(StoreUnavailable) as refused:
         wrong.ping()
     assert "wrong-secret" not in refused.value.message
+
+
+@pytest.mark.parametrize("missing", ["-client", "-ping", "-hset", "-config"])
+def test_a_right_that_is_missing_is_named_with_the_remedy(tmp_path: Path, missing: str, make_record: Any) -> None:
+    with with_password(tmp_path, missing) as place, pytest.raises(StoreUnavailable) as refused:
+        stores = Stores(Settings(redis_url=place.url))
+        stores.verify()
+        stores.projects.save_config(7, choices_config(["A"]))
+    said = refused.value.message.lower()
+    assert missing[1:] in said and ("docs/operations.md" in said or "allow_unsafe_redis" in said)
+    assert ("cannot be verified" in said) == (missing == "-config")
 
 
 def test_a_failover_is_followed_and_noticed(tmp_path: Path, make_record: Callable[..., Any]) -> None:
