@@ -51,7 +51,7 @@ class Input:
     """One object tag: its name, the task field or template it shows, and how to read it."""
 
     name: str
-    tag: str  # Text | HyperText | Paragraphs
+    tag: str  # Text | HyperText | Paragraphs | Dialog | Chat | List | Table | Markdown
     value: str  # as in the config: "$text", "Text is $text"
     name_key: str = "author"
     text_key: str = "text"
@@ -87,7 +87,7 @@ class Control:
     kind: Kind
     inputs: tuple[str, ...]
     labels: tuple[Label, ...]
-    tag: str = "Choices"  # Choices | Taxonomy | Rating
+    tag: str = "Choices"  # Choices | Taxonomy | Rating | Pairwise
     options_field: str | None = None
     nested: bool = False
     conditions: tuple[Condition, ...] = ()

@@ -15,7 +15,8 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.labels import is_true, labels_of, nested
+from backend.labelstudio.labels import SIDES, is_true, labels_of, nested
+from backend.labelstudio.object_text import INSTEAD, READABLE
 from backend.labelstudio.visibility import NotAsked, Place, conditions_of
 from model.spec import Control, Input, Kind, TaskSpec
 
@@ -38,8 +39,7 @@ _ATTRIBUTES = {
 }
 """Label Studio's page reads attributes in any case."""
 
-_INPUTS = {"text": "Text", "hypertext": "HyperText", "paragraphs": "Paragraphs"}
-_CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating"}
+_CONTROLS = {"choices": "Choices", "taxonomy": "Taxonomy", "rating": "Rating", "pairwise": "Pairwise"}
 
 
 class _Skipped(Exception):
@@ -54,7 +54,7 @@ def parse_label_config(xml: Any) -> TaskSpec:
     spec, skipped = _read(_checked(xml))
     if spec.controls:
         return spec
-    reason = skipped[0] if skipped else "no Choices, Taxonomy or Rating in the label config"
+    reason = skipped[0] if skipped else "no Choices, Taxonomy, Rating or Pairwise in the label config"
     raise UnsupportedConfig(reason, skipped=list(skipped))
 
 
@@ -137,17 +137,21 @@ def _walk(root: Element) -> Iterator[Place]:
 
 def _input(element: Element, name: str) -> Input | str:
     """The input this tag shows, or why its text cannot be read."""
-    tag, value = _INPUTS.get(str(element.tag).lower()), element.get("value")
+    tag, value = READABLE.get(str(element.tag).lower()), element.get("value")
+    if not len(element) and (element.text or "").strip():
+        value = (element.text or "").strip()  # which the page prefers
     shown = f"{_ascii(str(element.tag))} '{_ascii(name)}'"
     if tag is None:
-        return f"reads {shown}, which is not text"
+        instead = INSTEAD.get(str(element.tag).lower(), "with what can be read of it")
+        return f"reads {shown}, which is not text: let its toName name a Text tag {instead}"
     if not value:
         return f"reads {shown}, which has no value"
-    if element.get("valueType", "").lower() == "url":
-        return f"reads {shown} by valueType=url: no URL in task data is fetched"
+    if "url" in element.get("valueType", "").lower():
+        return f"reads {shown} by valueType=url: no URL in task data is fetched, import the text itself"
     if element.get("encoding", "none").lower() != "none":
-        return f"reads {shown} with an encoding"
-    return Input(name, tag, value, element.get("nameKey", "author"), element.get("textKey", "text"))
+        return f"reads {shown} with an encoding: import the text itself"
+    author = "name" if tag == "Dialog" else "author"
+    return Input(name, tag, value, element.get("nameKey", author), element.get("textKey", "text"))
 
 
 def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Input | str]) -> Control:
@@ -166,7 +170,9 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
         if not isinstance(found := inputs.get(item, f"reads '{_ascii(item)}', which is not there"), Input):
             raise _Skipped(f"{shown} {found}")
     kind = _kind(element, tag)
-    labels, field = labels_of(element, kind), _options_field(element, tag)
+    if tag == "Pairwise" and len(set(to_name)) != 2:
+        raise _Skipped(f"{shown} does not compare two different texts: its toName names {len(set(to_name))}")
+    labels, field = SIDES if tag == "Pairwise" else labels_of(element, kind), _options_field(element, tag)
     if not labels and field is None:
         raise _Skipped(f"{shown} has no labels to choose from")
     try:
@@ -178,6 +184,8 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
 
 
 def _kind(element: Element, tag: str) -> Kind:
+    if tag == "Pairwise":
+        return Kind.SINGLE
     if tag == "Choices":
         return Kind.MULTIPLE if element.get("choice", "single").lower() == "multiple" else Kind.SINGLE
     return Kind.TAXONOMY if tag == "Taxonomy" else Kind.RATING
@@ -186,7 +194,7 @@ def _kind(element: Element, tag: str) -> Kind:
 def _options_field(element: Element, tag: str) -> str | None:
     """The task field with the choices, for `value="$options"`."""
     match = VARIABLE.fullmatch(element.get("value", ""))
-    return match.group(1) if match and tag != "Rating" else None
+    return match.group(1) if match and tag in ("Choices", "Taxonomy") else None
 
 
 def _ascii(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BackendError
 from backend.labelstudio.config import VARIABLE
-from backend.labelstudio.html_text import html_to_text
+from backend.labelstudio.object_text import NoText, plain, shown, text_of
 from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
 
@@ -69,10 +69,13 @@ def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
         raise Undecidable("the task has no data", field="data")
     variable = VARIABLE.fullmatch(item.value.strip())
     if variable:
-        text = _text_of(item, variable.group(1), _lookup(data, variable.group(1)), max_chars)
+        field = variable.group(1)
+        try:
+            text = text_of(item, _lookup(data, field), max_chars)
+        except NoText as error:
+            raise Undecidable(f"field {field!r} {error}", field=field) from error
     else:
-        filled = VARIABLE.sub(lambda match: _plain(match.group(1), _lookup(data, match.group(1))), item.value)
-        text = _shown(item, filled, max_chars)
+        text = shown(item, VARIABLE.sub(lambda match: _plain(data, match.group(1)), item.value), max_chars)
     return clean(text[:max_chars])
 
 
@@ -135,40 +138,12 @@ def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> A
     return value
 
 
-def _text_of(item: Input, field: str, value: Any, max_chars: int) -> str:
-    """`value` as one text, by the input's tag. Raises Undecidable."""
-    if item.tag == "Paragraphs" and isinstance(value, list):
-        return _dialogue(item, field, value)
-    return _shown(item, _plain(field, value), max_chars)
-
-
-def _shown(item: Input, text: str, max_chars: int) -> str:
-    return html_to_text(text, max_chars) if item.tag == "HyperText" else text
-
-
-def _plain(field: str, value: Any) -> str:
-    """A string, number or list of these as text; Label Studio's import accepts no others. Raises Undecidable."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, bool | int | float):
-        return str(value)
-    if isinstance(value, list):
-        return "\n".join(str(part) for part in value if isinstance(part, str | int | float))
-    raise Undecidable(f"field {field!r} is {'null' if value is None else 'an object'}, not a text", field=field)
-
-
-def _dialogue(item: Input, field: str, turns: list[Any]) -> str:
-    """`author: text` lines; turns without a text are passed over. Raises Undecidable when no turn has any."""
-    lines = []
-    for turn in turns:
-        if isinstance(turn, str):
-            lines.append(turn)
-        elif isinstance(turn, Mapping) and isinstance(text := turn.get(item.text_key), str | int | float):
-            author = turn.get(item.name_key)
-            lines.append(f"{author}: {text}" if author not in (None, "") else str(text))
-    if turns and not lines:
-        raise Undecidable(f"field {field!r} has no {item.text_key!r} in any paragraph", field=field)
-    return "\n".join(lines)
+def _plain(data: Mapping[str, Any], field: str) -> str:
+    """What a template shows of `field`. Raises Undecidable."""
+    try:
+        return plain(_lookup(data, field))
+    except NoText as error:
+        raise Undecidable(f"field {field!r} {error}", field=field) from error
 
 
 def clean(text: str) -> str:

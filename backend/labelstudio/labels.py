@@ -15,6 +15,10 @@ PRAISE = ("very bad, terrible", "bad, disappointing", "average, mixed", "good, s
 """The least stars to the most."""
 
 
+SIDES = (Label(("left",), "left"), Label(("right",), "right"))
+"""The answers of a Pairwise: which of its two texts was chosen."""
+
+
 def labels_of(control: Element, kind: Kind) -> tuple[Label, ...]:
     """The labels of a Choices, Taxonomy or Rating tag in document order, each key once; empty when it has none.
 

@@ -37,9 +37,9 @@ def to_results(
             {
                 "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
                 "from_name": control.name,
-                "to_name": (to_name or {}).get(control.name, control.inputs[0]),
+                "to_name": (to_name or {}).get(control.name, _shown_on(control)),
                 "type": kind,
-                "value": {kind: _value(control, prediction.chosen)},
+                "value": {_value_key(control): _value(control, prediction.chosen)},
                 "score": _confidence(prediction.score),
                 # The page keeps `meta` and shows of it only `text`.
                 **({"meta": {"levels": levels}} if levels else {}),
@@ -61,7 +61,7 @@ def read_targets(spec: TaskSpec, result: Any) -> Targets:
         value = item.get("value") if control else None
         if control is None or not isinstance(value, Mapping) or "start" in value or "item_index" in item:
             continue
-        target = _read_value(control, value.get(control.tag.lower()))
+        target = _read_value(control, value.get(_value_key(control)))
         if isinstance(target, list):
             earlier = targets.get(control.name, [])
             targets[control.name] = earlier + [path for path in target if path not in earlier]
@@ -98,12 +98,23 @@ def _confidence(score: float) -> float:
     return round(min(max(float(score), 0.0), 1.0), 6) if math.isfinite(score) else 0.0
 
 
+def _value_key(control: Control) -> str:
+    return "selected" if control.tag == "Pairwise" else control.tag.lower()
+
+
+def _shown_on(control: Control) -> str:
+    """The object of its results: its first input; the page files a Pairwise's under the Pairwise itself."""
+    return control.name if control.tag == "Pairwise" else control.inputs[0]
+
+
 def _value(control: Control, chosen: Sequence[str]) -> Any:
     if control.kind is Kind.RATING:
         return int(chosen[0])
     paths = [list(path_of(key)) for key in chosen]
     if control.kind is Kind.TAXONOMY or control.nested:
         return paths
+    if control.tag == "Pairwise":
+        return paths[0][0]
     # The page takes a plain string for a choice at the top.
     return [path[0] if len(path) == 1 else path for path in paths]
 

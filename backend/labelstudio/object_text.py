@@ -1,0 +1,178 @@
+"""The text in what an object tag shows: strings, dialogues, conversations, lists and tables, as they lie in a task."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from backend.labelstudio.html_text import html_to_text
+from model.spec import Input
+
+READABLE = {
+    "text": "Text",
+    "hypertext": "HyperText",
+    "paragraphs": "Paragraphs",
+    "dialog": "Dialog",
+    "chat": "Chat",
+    "list": "List",
+    "table": "Table",
+    "markdown": "Markdown",
+}
+"""Tags whose text is read, by their names in small letters."""
+
+INSTEAD = {
+    "image": "with its caption or OCR text",
+    "audio": "with its transcript",
+    "audioplus": "with its transcript",
+    "video": "with its transcript",
+    "timeseries": "that says it in words",
+    "pdf": "with the text of the PDF",
+}
+"""What a Text tag can show in place of what is no text."""
+
+Scalar = str | int | float
+
+
+class NoText(Exception):
+    """This value holds nothing that can be read; the message says what it is instead, and the remedy."""
+
+
+def text_of(item: Input, value: Any, max_chars: int) -> str:
+    """`value` as one text, by the input's tag. Raises NoText."""
+    if item.tag in ("Chat", "List", "Table"):
+        value = _loaded(value)
+        if item.tag == "Chat":
+            return _chat(value)
+        return _list(value, max_chars) if item.tag == "List" else _table(value)
+    if item.tag in ("Paragraphs", "Dialog") and isinstance(value, list | Mapping):
+        return _dialogue(item, value if isinstance(value, list) else [value])
+    return shown(item, plain(value), max_chars)
+
+
+def shown(item: Input, text: str, max_chars: int) -> str:
+    """A string as the page shows it."""
+    return html_to_text(text, max_chars) if item.tag == "HyperText" else text
+
+
+def plain(value: Any) -> str:
+    """A string, number or list of these as text; Label Studio's import accepts no others. Raises NoText."""
+    if isinstance(value, Scalar):
+        return str(value)
+    if isinstance(value, list):
+        found = [str(part) for part in value if isinstance(part, Scalar)]
+        if value and not found:
+            raise NoText("is a list without any text: Paragraphs, Chat, List and Table show lists of objects")
+        return "\n".join(found)
+    raise NoText(f"is {'null' if value is None else 'an object'}, not a text")
+
+
+def _loaded(value: Any) -> Any:
+    """What comes from a CSV file is JSON in a string, as the page knows for tables."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    import orjson
+
+    try:
+        return orjson.loads(value)
+    except ValueError:
+        return value
+
+
+def _dialogue(item: Input, turns: list[Any]) -> str:
+    """`author: text` lines; turns without a text are passed over. Raises NoText when no turn has any."""
+    lines = []
+    for turn in turns:
+        if isinstance(turn, str):
+            lines.append(turn)
+        elif isinstance(turn, Mapping) and isinstance(text := turn.get(item.text_key), Scalar):
+            author = turn.get(item.name_key)
+            lines.append(f"{author}: {text}" if author not in (None, "") else str(text))
+    if turns and not lines:
+        raise NoText(f"has no {item.text_key!r} in any paragraph")
+    return "\n".join(lines)
+
+
+def _chat(value: Any) -> str:
+    """`role: content` lines, tools called with their arguments. Raises NoText when there is no message at all."""
+    if isinstance(value, Mapping):
+        value = value["messages"] if isinstance(value.get("messages"), list) else [value]
+    if not isinstance(value, list):
+        return plain(value)
+    lines, messages = [], 0
+    for message in value:
+        if isinstance(message, Mapping) and message.keys() & {"content", "tool_calls", "text"}:
+            messages += 1
+            said = _content(message.get("content", message.get("text"))) + _calls(message.get("tool_calls"))
+            role = message.get("role")
+            if said:
+                lines.append(f"{role}: " * isinstance(role, str) + "\n".join(said))
+        elif isinstance(message, Scalar):
+            messages += 1
+            lines.append(str(message))
+    if value and not messages:
+        raise NoText('has no message: a Chat shows a list of {"role": ..., "content": ...}')
+    return "\n".join(lines)
+
+
+def _content(content: Any) -> list[str]:
+    """The texts of a message: one, or parts among pictures and files."""
+    parts = content if isinstance(content, list) else [content]
+    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
+    return [str(text) for text in texts if isinstance(text, Scalar) and str(text)]
+
+
+def _calls(calls: Any) -> list[str]:
+    found = []
+    for call in calls if isinstance(calls, list) else ():
+        tool = call.get("function") if isinstance(call, Mapping) else None
+        if isinstance(tool, Mapping):
+            found.append(f"{tool.get('name', '')}({', '.join(_leaves(tool.get('arguments')))})")
+    return found
+
+
+def _list(value: Any, max_chars: int) -> str:
+    """Title, body and HTML of each item. Raises NoText when no item has any."""
+    if not isinstance(value, list):
+        return plain(value)
+    lines = []
+    for item in value:
+        if isinstance(item, Scalar):
+            lines.append(str(item))
+        elif isinstance(item, Mapping):
+            texts = [str(item[key]) for key in ("title", "body") if isinstance(item.get(key), Scalar)]
+            if isinstance(html := item.get("html"), str):
+                texts.append(html_to_text(html, max_chars))
+            if texts:
+                lines.append("\n".join(texts))
+    if value and not lines:
+        raise NoText('has no item with a text: a List shows a list of {"title": ..., "body": ..., "html": ...}')
+    return "\n".join(lines)
+
+
+def _table(value: Any) -> str:
+    """A line for each cell of one object, sorted as the page sorts them, and for each row of a list of objects."""
+    if isinstance(value, Mapping):
+        names = sorted(value, key=lambda name: (str(name).lower(), str(name)))
+        return "\n".join(f"{name}: {', '.join(_leaves(value[name]))}" for name in names)
+    if not isinstance(value, list):
+        return plain(value)
+    return "\n".join(_row(row) for row in value)
+
+
+def _row(row: Any) -> str:
+    if not isinstance(row, Mapping):
+        return ", ".join(_leaves(row))
+    return "; ".join(f"{name}: {', '.join(_leaves(cell))}" for name, cell in row.items())
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    """The strings and numbers in a value, however deep, in order."""
+    open_values = [value]
+    while open_values:
+        value = open_values.pop()
+        if isinstance(value, Scalar):
+            yield str(value)
+        elif isinstance(value, Mapping):
+            open_values += reversed(list(value.values()))
+        elif isinstance(value, list):
+            open_values += reversed(value)
