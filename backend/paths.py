@@ -25,15 +25,15 @@ class TidyPaths:
         self._application, self._prefix = application, tidy_path(prefix).rstrip("/")
         self._routes = routes.bind("")
 
-    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answers with the path put right."""
-        path = tidy_path(environ.get("PATH_INFO", ""))
+        path = tidy_path(request.get("PATH_INFO", ""))
         inner = path.removeprefix(self._prefix) or "/"
         under = self._prefix and (path == self._prefix or path.startswith(f"{self._prefix}/"))
         if under and not self._leads_somewhere(path) and self._leads_somewhere(inner):
             path = inner
-        environ["PATH_INFO"] = path
-        return self._application(environ, start_response)
+        request["PATH_INFO"] = path
+        return self._application(request, start_response)
 
     def _leads_somewhere(self, path: str) -> bool:
         try:
