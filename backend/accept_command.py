@@ -11,6 +11,7 @@ import click
 
 from backend.admin_commands import project_argument, with_api
 from backend.errors import BadRequest, SettingsError
+from backend.screen import say
 from backend.settings import Settings, current_settings
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def _undo(studio: AcceptingClient, project: int) -> None:
     marked = list(studio.accepted(project))
     for annotation in marked:
         studio.delete_annotation(annotation)
-    click.echo(f"{len(marked)} accepted annotations deleted")
+    say(f"{len(marked)} accepted annotations deleted")
 
 
 def _accept(
@@ -61,19 +62,19 @@ def _accept(
     counts = Counter(f"{answer['score']:.4f}" for answer in answers)
     dial = api.dial(project, accuracy, control, counts)
     if dial["threshold"] is None:
-        click.echo(f"No confidence reaches {accuracy:.1%}: {dial['reason']}.")
+        say(f"No confidence reaches {accuracy:.1%}: {dial['reason']}.")
         return
     sure = [answer for answer in answers if round(answer["score"], 4) >= dial["threshold"]]
-    click.echo(
+    say(
         f"Confidence {dial['threshold']:.4f} and up: {len(sure)} of {len(answers)} unlabelled tasks, at least "
         f"{dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)."
     )
     if not write:
-        click.echo("Nothing was changed; --write annotates them.")
+        say("Nothing was changed; --write annotates them.")
         return
     run = secrets.token_hex(4)
     made = sum(_write(studio, project, sure[start : start + LOT], run) for start in range(0, len(sure), LOT))
-    click.echo(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
+    say(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
 
 
 def _only_control(studio: AcceptingClient, project: int) -> str:

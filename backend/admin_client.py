@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
+from backend.screen import plain
 from backend.secrets_store import read_secret
 from backend.settings import Settings
 
@@ -159,4 +160,4 @@ def _parse(reply: requests.Response) -> dict[str, Any] | None:
 
 
 def _message(body: dict[str, Any] | None) -> str:
-    return str((body or {}).get("message") or (body or {}).get("error") or "")
+    return plain((body or {}).get("message") or (body or {}).get("error") or "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from backend.home_path import HomePath
+from backend.screen import plain, say, say_json, say_table
 from backend.settings import current_settings, load_settings
 from backend.upkeep import tell_upkeep
 
@@ -50,19 +51,19 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
 
     shown = [api.project(project)] if project is not None else api.projects()
     if as_json:
-        click.echo(json.dumps(shown[0] if project is not None else shown, indent=2))
+        say_json(shown[0] if project is not None else shown)
         return
     if not shown:
-        click.echo("No project yet: connect one with `understudy connect --project ID`.")
+        say("No project yet: connect one with `understudy connect --project ID`.")
         return
-    print_table([_status_row(entry) for entry in shown])
+    say_table([_status_row(entry) for entry in shown])
     if project is not None:
         _print_details(shown[0])
     for job in filter(None, (entry.get("job") for entry in shown)):
         if sys.stdout.isatty():
             follow(api, job["id"])
         else:
-            click.echo(f"{job['id']}: {describe(job)}")
+            say(f"{job['id']}: {describe(job)}")
 
 
 @click.command()
@@ -74,13 +75,14 @@ def retrain(api: AdminClient, project: int, wait: bool) -> None:
     from backend.progress import follow
 
     reply = api.retrain(project)
-    click.echo(f"{reply['job']}: {reply.get('message') or reply['status']}")
+    say(f"{reply['job']}: {reply.get('message') or reply['status']}")
     if not wait:
         return
     try:
         record = follow(api, reply["job"])
     except KeyboardInterrupt:
-        click.echo(f"\nThe training goes on; `understudy cancel {reply['job']}` would stop it.")
+        say("")
+        say(f"The training goes on; `understudy cancel {reply['job']}` would stop it.")
         return
     if record["status"] in ("failed", "cancelled"):
         raise SystemExit(1)
@@ -92,7 +94,7 @@ def retrain(api: AdminClient, project: int, wait: bool) -> None:
 def cancel(api: AdminClient, job: str) -> None:
     """Stop a training."""
     reply = api.cancel(job)
-    click.echo(f"{job}: {reply.get('message') or reply.get('status')}")
+    say(f"{job}: {reply.get('message') or reply.get('status')}")
 
 
 @click.command()
@@ -103,14 +105,14 @@ def versions(api: AdminClient, project: int, as_json: bool) -> None:
     """List the kept versions of a project."""
     reply = api.versions(project)
     if as_json:
-        click.echo(json.dumps(reply, indent=2))
+        say_json(reply)
         return
     live = reply.get("live")
     rows = [_version_row(entry, live) for entry in reply.get("versions", [])]
     if not rows:
-        click.echo("No version yet: label a few tasks.")
+        say("No version yet: label a few tasks.")
         return
-    print_table(rows)
+    say_table(rows)
 
 
 @click.command()
@@ -120,7 +122,7 @@ def versions(api: AdminClient, project: int, as_json: bool) -> None:
 def rollback(api: AdminClient, project: int, version: str) -> None:
     """Serve an earlier version again."""
     reply = api.rollback(project, version)
-    click.echo(reply.get("message") or f"project {project} serves {reply.get('live', version)}")
+    say(reply.get("message") or f"project {project} serves {reply.get('live', version)}")
 
 
 @click.command()
@@ -129,7 +131,7 @@ def rollback(api: AdminClient, project: int, version: str) -> None:
 def unpin(api: AdminClient, project: int) -> None:
     """End a rollback: learning publishes by itself again."""
     reply = api.unpin(project)
-    click.echo(f"project {project} serves {reply.get('live')}; {reply.get('message')}")
+    say(f"project {project} serves {reply.get('live')}; {reply.get('message')}")
 
 
 @click.command()
@@ -141,9 +143,9 @@ def examples(api: AdminClient, project: int, as_json: bool) -> None:
     stored = api.examples(project)
     for example in stored:
         if as_json:
-            click.echo(json.dumps(example, ensure_ascii=False))
+            say_json(example, indent=None)
         else:
-            click.echo("\t".join(str(part) for part in _example_parts(example)))
+            say("\t".join(plain(part) for part in _example_parts(example)), keep="\t")
 
 
 @click.command()
@@ -152,7 +154,7 @@ def examples(api: AdminClient, project: int, as_json: bool) -> None:
 def resync(api: AdminClient, project: int) -> None:
     """Reconcile the stored examples with Label Studio."""
     reply = api.resync(project)
-    click.echo(reply.get("message") or f"project {project}: {reply.get('status', 'asked for')}")
+    say(reply.get("message") or f"project {project}: {reply.get('status', 'asked for')}")
 
 
 ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync)
@@ -188,25 +190,25 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
-        click.echo(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+        say(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
     from backend.advice import tell_advice
     from backend.queue_report import tell_queue
     from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
-        click.echo(line)
+        say(line)
     for line in tell_advice(entry.get("advice") or {}):
-        click.echo(line)
+        say(line)
     for control, people in (entry.get("annotators") or {}).items():
-        click.echo(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
+        say(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
     for line in tell_upkeep(entry, time.time()):
-        click.echo(line)
+        say(line)
     if line := tell_queue(entry.get("queue") or {}):
-        click.echo(line)
+        say(line)
     for reason in entry.get("not_learned") or ():
-        click.echo(f"not learned: {reason}")
+        say(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():
-        click.echo(f"off: {what}: {why}")
+        say(f"off: {what}: {why}")
 
 
 def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Mapping[str, Any]] | None) -> str:
@@ -216,15 +218,3 @@ def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Map
         parts.append(f"{person} {'' if known is None else f'{known:.0%} '}({entry.get('labels', 0)} labels)")
     tasks = f"; most disputed tasks {', '.join(str(item['task']) for item in disputed[:5])}" if disputed else ""
     return ", ".join(parts) + tasks
-
-
-def print_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table whose columns are the keys of the first row."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    # Wide enough for no value to be cut when the output goes to a file.
-    Console(width=None if sys.stdout.isatty() else 200).print(table)

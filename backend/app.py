@@ -27,7 +27,7 @@ def create_app(services: Services) -> Flask:
         app.register_blueprint(module.blueprint)
     _handle_requests(app, services)
     handle_errors(app, services)
-    app.wsgi_app = TidyPaths(app.wsgi_app, app.url_map, prefix_of(services.settings.url))  # type: ignore[method-assign]
+    app.wsgi_app = TidyPaths(app.wsgi_app, app.url_map, prefix_of(services.settings.url))  # type: ignore[assignment]
     return app
 
 

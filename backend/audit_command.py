@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.admin_commands import json_option, print_table, with_api
+from backend.admin_commands import json_option, with_api
+from backend.screen import say, say_json, say_table
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -25,11 +25,11 @@ def audit(api: AdminClient, limit: int, as_json: bool) -> None:
     """List what admins did, newest first: when, from where, and how it ended (HTTP status)."""
     actions = api.audit(limit)
     if as_json:
-        click.echo(json.dumps(actions, indent=2))
+        say_json(actions)
     elif actions:
-        print_table([_row(action) for action in actions])
+        say_table([_row(action) for action in actions])
     else:
-        click.echo("Nothing yet.")
+        say("Nothing yet.")
 
 
 def _row(action: Mapping[str, Any]) -> dict[str, Any]:

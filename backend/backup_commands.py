@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from backend.home_path import HomePath
+from backend.screen import say
 from backend.settings import Settings, current_settings, load_settings
 
 data_dir_option = click.option(
@@ -54,7 +55,7 @@ def _call(work: Any, *arguments: Any, **options: Any) -> dict[str, int]:
 
 
 def _tell(what: str, counts: dict[str, int]) -> None:
-    click.echo(f"{counts['projects']} projects, {counts['examples']} examples, {counts['versions']} versions {what}")
+    say(f"{counts['projects']} projects, {counts['examples']} examples, {counts['versions']} versions {what}")
 
 
 BACKUP_COMMANDS = (backup, restore)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -25,6 +26,7 @@ from backend.home_path import HomePath
 from backend.predict_commands import PREDICT_COMMANDS
 from backend.queue_commands import QUEUE_COMMANDS
 from backend.redaction import hide_secrets
+from backend.screen import never_fail, plain_error, say, say_lines
 from backend.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
 from backend.suspect_commands import SUSPECT_COMMANDS
@@ -35,21 +37,39 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class Commands(click.Group):
-    """Shows every error as one line without secrets, never as a traceback."""
+    """Shows every error as one line without secrets, never as a traceback, and what people wrote as it is."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        never_fail()
+        with _shown_as_written():
+            return super().make_context(*args, **options)
 
     def invoke(self, ctx: click.Context) -> Any:
-        try:
+        with _shown_as_written():
             return super().invoke(ctx)
-        except click.ClickException as error:
-            if type(error) is not click.ClickException:
-                raise  # what is wrong on the command line, and how to use it
-            raise click.ClickException(hide_secrets(error.message)) from None
-        except (BackendError, ModelError) as error:
-            raise click.ClickException(hide_secrets(error.message)) from None
-        except (click.Abort, click.exceptions.Exit, BrokenPipeError):
+
+
+@contextmanager
+def _shown_as_written() -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:  # what is wrong on the command line, and how to use it
+        message = plain_error(error.format_message())
+        if message == error.format_message():
             raise
-        except Exception as error:
-            raise click.ClickException(_describe_unexpected(error)) from None
+        raise click.UsageError(message, error.ctx) from None
+    except click.ClickException as error:
+        raise _one_line(error.format_message()) from None
+    except (BackendError, ModelError) as error:
+        raise _one_line(error.message) from None
+    except (click.Abort, click.exceptions.Exit, BrokenPipeError):
+        raise
+    except Exception as error:
+        raise _one_line(_describe_unexpected(error)) from None
+
+
+def _one_line(message: str) -> click.ClickException:
+    return click.ClickException(plain_error(hide_secrets(message)))
 
 
 def _describe_unexpected(error: Exception) -> str:
@@ -59,8 +79,8 @@ def _describe_unexpected(error: Exception) -> str:
     if logging.getLogger().handlers:
         logging.getLogger(__name__).critical("unexpected", exc_info=error)
     elif _is_verbose():
-        click.echo(hide_secrets("".join(format_exception(error))), err=True)
-    return hide_secrets(f"unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)")
+        say(hide_secrets("".join(format_exception(error))), err=True, keep="\n")
+    return f"unexpected {type(error).__name__}: {error} (LOG_LEVEL=DEBUG shows where)"
 
 
 def _is_verbose() -> bool:
@@ -210,8 +230,7 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
     """Connect a Label Studio project to this backend, or bring its connection up to date."""
     from backend.connect import run_connect
 
-    for line in run_connect(current_settings(), project, title=title, sampling=sampling):
-        click.echo(line)
+    say_lines(run_connect(current_settings(), project, title=title, sampling=sampling))
 
 
 @main.command()
@@ -221,8 +240,7 @@ def disconnect(project: int, predictions: bool) -> None:
     """Take out of a Label Studio project what `connect` and the queue put into it. Labels stay."""
     from backend.disconnect import run_disconnect
 
-    for line in run_disconnect(current_settings(), project, predictions=predictions):
-        click.echo(line)
+    say_lines(run_disconnect(current_settings(), project, predictions=predictions))
 
 
 for command in (

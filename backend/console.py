@@ -11,11 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import click
 import requests
 
 from backend.admin_client import local_url
 from backend.embedded_redis import answers
+from backend.screen import say
 from backend.settings import Settings
 from backend.switched_off import switched_off
 
@@ -31,23 +31,23 @@ def run_console(settings: Settings, after_ready: Callable[[], None] | None = Non
     try:
         _tell(settings, after_ready)
     except KeyboardInterrupt:  # the terminal sends Ctrl-C to the supervisor and to this process
-        click.echo("Stopping.")
+        say("Stopping.")
 
 
 def _tell(settings: Settings, after_ready: Callable[[], None] | None) -> None:
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # through a pipe, lines must not wait
     watch = Watch(settings.data_dir.absolute() / "logs")
-    click.echo(f"understudy at {settings.url}, data in {settings.data_dir.absolute()}, logs in {watch.logs}")
+    say(f"understudy at {settings.url}, data in {settings.data_dir.absolute()}, logs in {watch.logs}")
     began = time.monotonic()
     if not _wait_until_ready(settings, watch, began):
         return
-    click.echo(f"Models serve after {time.monotonic() - began:.1f} s.\n\n{greeting(settings)}\n")
+    say(f"Models serve after {time.monotonic() - began:.1f} s.\n\n{greeting(settings)}\n", keep="\n")
     if after_ready is not None:
         after_ready()
-    click.echo("Ctrl-C stops everything.")
+    say("Ctrl-C stops everything.")
     while watch.running():
         for line in watch.news():
-            click.echo(line)
+            say(line)
         time.sleep(0.5)
 
 
@@ -118,12 +118,12 @@ def _wait_until_ready(settings: Settings, watch: Watch, began: float) -> bool:
     shown = ""
     while watch.running():
         for line in watch.news():
-            click.echo(line)
+            say(line)
         state = current_state(settings)
         if not state:
             return True
         if state != shown:
-            click.echo(f"{time.monotonic() - began:6.1f} s  {state}")
+            say(f"{time.monotonic() - began:6.1f} s  {state}")
             shown = state
         time.sleep(0.1)
     return False

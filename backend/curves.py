@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -47,8 +46,10 @@ def medians(rows: Sequence[Row]) -> dict[str, Curve]:
 def print_curves(rows: Sequence[Row]) -> None:
     """A table of medians with the accuracy as a bar, the best of each label count in bold."""
     from rich.bar import Bar
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
+
+    from backend.screen import plain, say_rich
 
     curves = medians(rows)
     best: dict[int, float] = {}
@@ -62,12 +63,12 @@ def print_curves(rows: Sequence[Row]) -> None:
     for name, curve in curves.items():
         for count, cell in curve.items():
             accuracy = f"{cell['accuracy']:.3f}"
-            shown = f"[bold]{accuracy}[/bold]" if cell["accuracy"] == best[count] else accuracy
+            shown = Text(accuracy, style="bold" if cell["accuracy"] == best[count] else "")
             tuned = f"{cell['finetune_seconds']:.1f}" if cell["finetune_seconds"] else ""
             measures = (f"{cell['macro_f1']:.3f}", f"{cell['ece']:.3f}", f"{cell['refit_seconds']:.3f}")
             bar = Bar(1.0, 0.0, cell["accuracy"], width=24)
-            table.add_row(name, str(count), shown, *measures, tuned, str(int(cell["seeds"])), bar)
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+            table.add_row(Text(plain(name)), str(count), shown, *measures, tuned, str(int(cell["seeds"])), bar)
+    say_rich(table)
 
 
 def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import NoReturn
 from xml.sax.saxutils import quoteattr
 
-import click
-
 from backend.connect import run_connect
 from backend.errors import SettingsError
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.local_server import LabelStudioServer
+from backend.screen import say
 from backend.settings import Settings, load_settings
 from backend.up import require_free_port, run_up
 
@@ -35,7 +34,7 @@ def run_demo(settings: Settings) -> NoReturn:
         settings.data_dir / "label-studio" / "installation",
         data_dir=settings.data_dir / "label-studio" / "data",
         port=LABEL_STUDIO_PORT,
-        tell=click.echo,
+        tell=say,
     )
     server.start()
     # The supervisor takes this process's place: Label Studio stays its child, and ends with it.
@@ -52,7 +51,7 @@ def run_demo(settings: Settings) -> NoReturn:
 def prepare_project(settings: Settings) -> None:
     """Make the demo's project if it is not there, connect it, and say how to log in. Runs once the models serve."""
     for line in _prepare(settings):
-        click.echo(line)
+        say(line)
 
 
 def _prepare(settings: Settings) -> Iterator[str]:

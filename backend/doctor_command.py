@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from backend.errors import SettingsError
 from backend.home_path import HomePath
 from backend.redaction import hide_secrets
+from backend.screen import Styled, say, say_json
 from backend.settings import load_settings
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def doctor(project: int | None, data_dir: Path | None, as_json: bool) -> None:
         seen.append(verdict)
         _tell(verdict, as_json)
     if as_json:
-        click.echo(json.dumps([asdict(verdict) for verdict in seen], indent=2))
+        say_json([asdict(verdict) for verdict in seen])
     raise SystemExit(exit_status(seen))
 
 
@@ -59,7 +59,6 @@ def _verdicts(project: int | None, data_dir: Path | None) -> Iterator[Verdict]:
 def _tell(verdict: Verdict, silent: bool) -> None:
     if silent:
         return
-    state = click.style(f"{verdict.state:7}", fg=COLOURS[verdict.state])
-    click.echo(f"{state} {verdict.check}: {verdict.evidence}")
+    say(Styled(f"{verdict.state:7}", fg=COLOURS[verdict.state]), f" {verdict.check}: {verdict.evidence}")
     if verdict.remedy:
-        click.echo(f"        → {verdict.remedy}")
+        say(f"        → {verdict.remedy}", keep="\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from backend.admin_commands import json_option, with_api
 from backend.errors import BadRequest
 from backend.home_path import HomePath
+from backend.screen import plain, say, say_json
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -37,7 +37,9 @@ def predict(api: AdminClient, target: str, output: Path | None, project: int | N
         _predict_project(api, int(target), **options)
     else:
         if output is None or project is None:
-            raise BadRequest(f"{target}: a FILE of tasks needs -o OUTPUT and --project ID; a project is a number")
+            raise BadRequest(
+                f"{plain(target)}: a FILE of tasks needs -o OUTPUT and --project ID; a project is a number"
+            )
         _predict_file(api, target, output, project, options["as_json"])
 
 
@@ -61,11 +63,12 @@ def _predict_project(
     if not wait:
         return _tell(asked, as_json)
     if not as_json:
-        click.echo(f"{asked['id']}: {asked['message']}")
+        say(f"{asked['id']}: {asked['message']}")
     try:
         record = _Run(api, project).wait() if as_json else follow(_Run(api, project), asked["id"])
     except KeyboardInterrupt:
-        click.echo(f"\nIt goes on; `understudy predict {project} --cancel` would end it.")
+        say("")
+        say(f"It goes on; `understudy predict {project} --cancel` would end it.")
         return None
     _tell(record, as_json)
     if record["status"] != "done":
@@ -74,7 +77,10 @@ def _predict_project(
 
 
 def _tell(record: Mapping[str, Any], as_json: bool) -> None:
-    click.echo(json.dumps(dict(record), indent=2) if as_json else describe_run(record))
+    if as_json:
+        say_json(dict(record))
+    else:
+        say(describe_run(record))
 
 
 def describe_run(record: Mapping[str, Any]) -> str:
@@ -120,10 +126,10 @@ def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_
     with PredictClient(current_settings(), api.url) as client:
         counts = predict_file(client, project, source, output)
     if as_json:
-        click.echo(json.dumps(counts))
+        say_json(counts, indent=None)
         return
     declined = f", {counts['declined']} without (unreadable, or not sure enough)" if counts["declined"] else ""
-    click.echo(f"{output}: {counts['tasks']} tasks, {counts['predicted']} with a prediction{declined}.")
+    say(f"{output}: {counts['tasks']} tasks, {counts['predicted']} with a prediction{declined}.")
 
 
 PREDICT_COMMANDS = (predict,)

@@ -13,6 +13,7 @@ import orjson
 
 from backend.errors import BadRequest
 from backend.predict_client import PORTION, PredictClient, PredictError
+from backend.screen import plain, rich_console
 
 PORTION_BYTES = 4 << 20
 """Of the tasks that are asked for at a time: well under MAX_BODY_MB."""
@@ -139,10 +140,11 @@ def _open(source: str) -> Iterator[IO[bytes]]:
             with open(source, "rb") as file:
                 yield file
             return
-        from rich.console import Console
+        from rich.markup import escape
         from rich.progress import open as open_with_bar
 
-        with open_with_bar(source, "rb", description=Path(source).name, console=Console(stderr=True)) as file:
+        console, name = rich_console(sys.stderr), escape(plain(Path(source).name))
+        with open_with_bar(source, "rb", description=name, console=console) as file:
             yield file
     except OSError as error:
         raise BadRequest(f"{error.filename or source}: {error.strerror or error}", field="file") from error

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-import click
+from backend.screen import plain, rich_console, say
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
@@ -59,7 +59,7 @@ def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
         record = client.job(job)
         line = describe(record)
         if line != shown:
-            click.echo(f"{job}: {line}")
+            say(f"{job}: {line}")
             shown = line
         if record.get("status") in OVER:
             return record
@@ -69,14 +69,14 @@ def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
 def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns) as bar:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=rich_console(sys.stdout)) as bar:
         shown = bar.add_task(job, total=None)
         while True:
             record = client.job(job)
             bar.update(
                 shown,
-                description=f"{job}: {describe(record)}",
+                description=plain(f"{job}: {describe(record)}"),
                 completed=int(record.get("step") or 0),
                 total=int(record["of"]) if record.get("of") else None,
             )

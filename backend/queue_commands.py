@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import click
 
 from backend.admin_commands import json_option, project_argument, with_api
+from backend.screen import say, say_json
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -23,13 +23,13 @@ def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None
     from backend.queue_report import tell_queue
 
     if plan_now:
-        click.echo(f"A new plan was {api.plan(project)['message']}.")
+        say(f"A new plan was {api.plan(project)['message']}.")
         return
     found = api.project(project).get("queue") or {}
     if as_json:
-        click.echo(json.dumps(found, indent=2))
+        say_json(found)
         return
-    click.echo(tell_queue(found) or "queue: nothing is planned yet")
+    say(tell_queue(found) or "queue: nothing is planned yet")
 
 
 QUEUE_COMMANDS = (queue,)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import tempfile
 import time
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from backend.home_path import HomePath
+from backend.screen import plain, say, say_json, say_over
 from backend.settings import Settings, current_settings
 from model.errors import DataError, ModelError
 
@@ -58,7 +58,7 @@ class Names(click.ParamType):
         unknown = [name for name in names if name not in (*known, *self.words)]
         if unknown or not names:
             listed = ", ".join([*known, *self.words])
-            self.fail(f"unknown {self.what} {', '.join(unknown) or repr(value)}; known: {listed}", param, ctx)
+            self.fail(f"unknown {self.what} {plain(', '.join(unknown)) or repr(value)}; known: {listed}", param, ctx)
         if "all" in names:
             return tuple(known)
         return tuple(name for name in names if name != "none")
@@ -92,20 +92,20 @@ class Speaker:
         """A sign of life: one line that is written over on a terminal, now and then a line elsewhere."""
         line = f"{self._what}: {words}" if self._what else words
         if self._live:
-            click.echo(f"\r\033[K{line[:110]}", nl=False, err=True)
+            say_over(line[:110])
         elif time.monotonic() - self._said > QUIET_SECONDS:
             self._said = time.monotonic()
-            click.echo(line, err=True)
+            say(line, err=True)
 
     def note(self, words: str) -> None:
         """A line that stays."""
         self.clear()
-        click.echo(words, err=True)
+        say(words, err=True)
 
     def clear(self) -> None:
         """Take the sign of life away."""
         if self._live:
-            click.echo("\r\033[K", nl=False, err=True)
+            say_over("")
 
 
 @click.command()
@@ -169,7 +169,7 @@ def simulate(train: Path | None, test: Path | None, project: int | None, as_json
                 rows.append(row)
                 if as_json:
                     speaker.clear()
-                    click.echo(json.dumps(row, ensure_ascii=False))
+                    say_json(row, indent=None)
     except ModelError as error:
         raise click.ClickException(error.message) from error
     finally:
@@ -265,4 +265,4 @@ def _show(rows: Sequence[Row], plot: Path | None, as_json: bool) -> None:
         except OSError as error:
             raise click.ClickException(f"{plot} cannot be written: {error}") from error
         if not as_json:
-            click.echo(f"Curves drawn in {plot}")
+            say(f"Curves drawn in {plot}")

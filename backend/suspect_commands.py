@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.admin_commands import json_option, print_table, project_argument, with_api
+from backend.admin_commands import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
+from backend.screen import plain, say, say_json, say_lines, say_table
 from backend.settings import current_settings
 
 if TYPE_CHECKING:
@@ -53,11 +53,9 @@ def _push(api: AdminClient, project: int, limit: int) -> None:
     with _label_studio() as client:
         pushed = push_relabels(client, project, rows)
     if not pushed.tasks:
-        click.echo("Nothing to look at again.")
+        say("Nothing to look at again.")
     else:
-        click.echo(
-            f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB}' of project {project}."
-        )
+        say(f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB}' of project {project}.")
 
 
 def _remove(project: int) -> None:
@@ -65,7 +63,7 @@ def _remove(project: int) -> None:
 
     with _label_studio() as client:
         lines = remove_relabels(client, project)
-    click.echo("\n".join(lines) or f"Project {project} has nothing of it.")
+    say_lines(lines or [f"Project {project} has nothing of it."])
 
 
 def _label_studio() -> DataManagerClient:
@@ -81,16 +79,16 @@ def _label_studio() -> DataManagerClient:
 def _show(api: AdminClient, project: int, control: str, limit: int, as_json: bool) -> None:
     found = api.suspects(project, control, limit)
     if as_json:
-        click.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        say_json(found)
         return
     if not found["searched"]:
-        click.echo("No whole search has run yet: label tasks of at least two classes, and wait for the next version.")
+        say("No whole search has run yet: label tasks of at least two classes, and wait for the next version.")
         return
     if not found["suspects"]:
-        click.echo(f"None: the model agrees with all labels it was asked about ({_searched(found)}).")
+        say(f"None: the model agrees with all labels it was asked about ({_searched(found)}).")
         return
-    print_table([_row(row) for row in found["suspects"]])
-    click.echo(f"{len(found['suspects'])} of {found['found']} ({_searched(found)}).")
+    say_table([_row(row) for row in found["suspects"]])
+    say(f"{len(found['suspects'])} of {found['found']} ({_searched(found)}).")
 
 
 def _searched(found: Mapping[str, Any]) -> str:
@@ -105,7 +103,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
     yield row["control"]
     yield str(row["task"])
     yield ", ".join(str(id_) for id_ in row["annotations"])
-    text = "".join(char if char.isprintable() else " " for char in row["text"])
+    text = plain(row["text"])
     yield text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
     yield row["given"] or "(not set)"
     yield row["suggested"] or "(not set)"
