@@ -17,6 +17,7 @@ from scipy.special import expit
 
 from model.coldstart import normalise
 from model.labelnames import names_of
+from model.pairs import two_segments
 from model.portions import characters_of, portions
 from model.spec import Control, Text
 
@@ -38,6 +39,9 @@ last layer. A text that is about a label all along is closer as a whole."""
 READING = "focus 1"
 """Part of the key under which features are kept: to be changed along with `pool_sentences` and its numbers."""
 
+COMPARING = "compare 1"
+"""The same for the texts that a Pairwise compares."""
+
 AT_ONCE = 64_000
 """Characters of long texts whose sentences are in memory at a time."""
 
@@ -57,7 +61,8 @@ class Embedder(Protocol):
 
 
 class Focused:
-    """An encoder that reads long texts for one control. Short texts and pairs are what the encoder says."""
+    """An encoder that reads for one control: long texts by sentences, the two texts of a Pairwise each alone. Other
+    short texts and pairs are what the encoder says."""
 
     def __init__(self, embedder: Embedder, control: Control) -> None:
         self.digest, self.width, self.depth = embedder.digest, embedder.width, embedder.depth
@@ -65,9 +70,12 @@ class Focused:
         self._embedder = embedder
         self._names: list[Text] = [(name,) for name in _names_of(control)]
         self._reading = reading_of(control)
+        self._compares = control.tag == "Pairwise"
 
     def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Pooled outputs, float32 [n, depth, width]."""
+        if self._compares:
+            return self._compare(texts)
         long = np.array([bool(self._names) and is_long(text) for text in texts], dtype=bool)
         if not long.any():
             return self._embedder.embed(texts)
@@ -76,6 +84,16 @@ class Focused:
             result[~long] = self._embedder.embed([text for text, is_one in zip(texts, long, strict=True) if not is_one])
         result[long] = self._read_long([text for text, is_one in zip(texts, long, strict=True) if is_one])
         return result
+
+    def _compare(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """The one text's features less the other's: turned round they change their sign, as the answer does. What a
+        pair says as one sequence, and what its texts have in common, is the same whichever stands first."""
+        pairs = [two_segments(text) for text in texts]
+        alone = list(dict.fromkeys((segment,) for pair in pairs for segment in pair))
+        features = normalise(self._embedder.embed(alone))
+        row = {text: index for index, text in enumerate(alone)}
+        first, second = ([row[(pair[side],)] for pair in pairs] for side in (0, 1))
+        return (features[first] - features[second]).astype(np.float32)
 
     def _read_long(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """From the cache where there is one: a hundred sentences a text, at every refit, are too many to pool again."""
@@ -96,17 +114,26 @@ class Focused:
         return np.stack(pooled).astype(np.float32)
 
     def parts_of(self, text: Text) -> list[Text]:
-        """What the encoder reads of a text: itself, or its sentences."""
+        """What the encoder reads of a text: itself, its sentences, or the texts that are compared."""
+        if self._compares:
+            return [(segment,) for segment in two_segments(text)]
         return [(sentence,) for sentence in split_sentences(text[0])] if is_long(text) and self._names else [text]
 
 
 def reading_of(control: Control) -> str:
-    """What features of long texts depend on besides encoder and text."""
+    """What the features of texts with a reading of their own depend on besides encoder and text."""
+    if control.tag == "Pairwise":
+        return COMPARING
     return "\0".join([READING, *_names_of(control)])
 
 
 def _names_of(control: Control) -> list[str]:
     return names_of(control, control.keys())
+
+
+def has_own_reading(control: Control, text: Text) -> bool:
+    """Whether this control reads the text otherwise than others do."""
+    return control.tag == "Pairwise" or is_long(text)
 
 
 def is_long(text: Text) -> bool:

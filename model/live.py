@@ -15,7 +15,7 @@ from model.calibration import apply_temperature
 from model.errors import VersionError
 from model.feature_cache import peeking
 from model.finetuned import FineTuned, align_columns, blend
-from model.focus import Focused, is_long
+from model.focus import Focused, has_own_reading
 from model.label_key import path_of, plain_text
 from model.learning import Embedder, Head, fit_heads
 from model.manifest import Manifest
@@ -57,8 +57,9 @@ class LiveModel:
             if not rows:
                 continue
             texts = [control.text_of(documents[row]) for row in rows]
-            # One encoder pass serves all controls of these inputs; but long texts are read with an eye for the labels.
-            key = (*control.inputs, control.name) if any(map(is_long, texts)) else control.inputs
+            # One encoder pass serves all controls of these inputs; but some read some texts in a way of their own.
+            own = any(has_own_reading(control, text) for text in texts)
+            key = (*control.inputs, control.name) if own else control.inputs
             if key not in features:
                 features[key] = self._embed(control.name, texts)
             pooled, tuned = features[key]

@@ -23,7 +23,7 @@ from model.coldstart import normalise
 from model.errors import RescoringError
 from model.feature_cache import BATCH, KEPT, text_key
 from model.feature_matrix import FeatureMatrix, Halves
-from model.focus import Embedder, Focused, is_long, reading_of
+from model.focus import Embedder, Focused, has_own_reading, reading_of
 from model.halves import widen
 from model.hashed_terms import HashedVocabulary, pack_terms
 from model.head import LinearHead
@@ -129,10 +129,13 @@ def _fill(matrix: FeatureMatrix, control: Control, reader: Embedder, texts: Sequ
 
 
 def row_keys(control: Control, texts: Sequence[Text]) -> list[bytes]:
-    """The keys of texts in a matrix: long texts are read with an eye for the control's labels, others are the same for
-    all controls."""
+    """The keys of texts in a matrix: long texts are read with an eye for the control's labels and those of a Pairwise
+    are compared, others are the same for all controls."""
     reading = reading_of(control).encode("utf-8", "surrogatepass")
-    return [xxhash.xxh3_128(text_key(text) + reading).digest() if is_long(text) else text_key(text) for text in texts]
+    return [
+        xxhash.xxh3_128(text_key(text) + reading).digest() if has_own_reading(control, text) else text_key(text)
+        for text in texts
+    ]
 
 
 class _Scorer:
