@@ -40,7 +40,7 @@ def accept(api: AdminClient, project: int, accuracy: float | None, write: bool, 
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: tasks are read from Label Studio")
     if undo == (accuracy is not None) or (undo and write):
         raise BadRequest("give --accuracy 0.98 [--write], or --undo")
-    with AcceptingClient(settings.label_studio_url, key) as studio:
+    with AcceptingClient.of(settings) as studio:
         if undo:
             _undo(studio, project)
         else:

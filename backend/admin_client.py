@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
+from backend.outbound.addresses import url_of
 from backend.screen import plain
 from backend.secrets_store import read_secret
 from backend.settings import Settings
@@ -25,8 +26,7 @@ class AdminError(BackendError):
 
 def local_url(settings: Settings) -> str:
     """Where this machine reaches the web process (PUBLIC_URL may only work from outside)."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.host, settings.host)
-    return f"http://{f'[{host}]' if ':' in host and not host.startswith('[') else host}:{settings.port}"
+    return url_of(settings.host, settings.port)
 
 
 class AdminClient:
@@ -34,7 +34,7 @@ class AdminClient:
 
     def __init__(self, settings: Settings, url: str = "") -> None:
         self.url = (url or local_url(settings)).rstrip("/")
-        self._data_dir = settings.data_dir
+        self._settings, self._data_dir = settings, settings.data_dir
         self._token = settings.admin_token.get_secret_value() or read_secret(settings.data_dir / "admin_token")
         if not self._token:
             raise AdminError(
@@ -128,10 +128,17 @@ class AdminClient:
     def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
         import requests
 
+        from backend.outbound.clients import failure, open_session, route_of
+
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
-            reply = requests.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT)
+            with open_session(self._settings, self.url) as session:
+                reply = session.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT)
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+            raise AdminError(f"{self.url} is no URL: write it as http://host:port") from error
         except requests.ConnectionError as error:
+            if why := failure(error, self.url, route_of(self._settings, self.url)):
+                raise AdminError(why) from error
             raise AdminError(
                 f"nothing answers at {self.url}: start it with `understudy up`, or set HOST and PORT (or --url) "
                 "to where it runs"

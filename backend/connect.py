@@ -62,7 +62,7 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )
-    client = LabelStudioClient(settings.label_studio_url, key)
+    client = LabelStudioClient.of(settings)
     present = client.project(project)
     before = own_backend(client.backends(project), settings.url, title)
     yield _connect_backend(client, settings, project, before, title)

@@ -15,6 +15,7 @@ import requests
 
 from backend.admin_client import local_url
 from backend.embedded_redis import answers
+from backend.outbound.clients import open_session
 from backend.screen import say
 from backend.settings import Settings
 from backend.switched_off import switched_off
@@ -134,7 +135,8 @@ def current_state(settings: Settings) -> str:
     if not settings.redis_url and not answers(settings.redis_socket):
         return "starting Redis"
     try:
-        reply = requests.get(f"{local_url(settings)}/ready", timeout=5)
+        with open_session(settings, local_url(settings)) as session:
+            reply = session.get(f"{local_url(settings)}/ready", timeout=5)
     except requests.RequestException:
         return "starting the web process"
     if reply.ok:

@@ -55,7 +55,7 @@ def prepare_project(settings: Settings) -> None:
 
 
 def _prepare(settings: Settings) -> Iterator[str]:
-    with LabelStudioClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value()) as client:
+    with LabelStudioClient.of(settings) as client:
         remembered = settings.data_dir / "label-studio" / "project"
         if remembered.is_file():
             project = int(remembered.read_text(encoding="utf-8"))

@@ -34,7 +34,7 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )
-    with QueueClient(settings.label_studio_url, key) as client:
+    with QueueClient.of(settings) as client:
         present = client.project(project)
         if present.get("sampling") == SAMPLING:  # first: it also ends the steering
             client.set_project(project, sampling=DEFAULT_SAMPLING)
@@ -45,7 +45,7 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
             yield f"ML backend '{backend.get('title')}' removed."
         yield from _remove_webhooks(client, settings, project)
         yield from _remove_predictions(client, present, predictions)
-        with DataManagerClient(settings.label_studio_url, key) as manager:
+        with DataManagerClient.of(settings) as manager:
             yield from remove_relabels(manager, project)
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
 

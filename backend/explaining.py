@@ -94,9 +94,8 @@ def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tu
 def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
     from backend.labelstudio.client import LabelStudioClient
 
-    url, key = services.settings.label_studio_url, services.settings.label_studio_api_key.get_secret_value()
     # A thread of the web process waits for it, and so does a person.
-    with closing(LabelStudioClient(url, key, attempts=1, read_seconds=SECONDS)) as api:
+    with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=SECONDS)) as api:
         found = api.task(task)
     if found.get("project") != project:
         raise LabelStudioError(f"Label Studio has no task {task} in project {project}")

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from backend.outbound.addresses import EVERYWHERE
+
 PATIENCE = 10.0
 """Seconds; the web process answers within two. Work goes on without it: labels that are stored are still learned."""
 
@@ -23,7 +25,7 @@ def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
     """Whether a web server answers there, be it that the call is not allowed.
 
     An open port alone says nothing: gunicorn listens before its worker has loaded the application."""
-    address = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = EVERYWHERE.get(host, host)
     try:
         with socket.create_connection((address, port), timeout) as connection:
             connection.sendall(REQUEST)

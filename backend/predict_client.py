@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend.admin_client import local_url
-from backend.errors import BackendError
+from backend.errors import BackendError, SettingsError
 from backend.redaction import hide_secrets
 from backend.settings import Settings
 
@@ -42,21 +42,19 @@ class PredictClient:
         self, settings: Settings, url: str = "", *, patience: float = 300.0, pause: Callable[[float], None] = time.sleep
     ) -> None:
         """`patience`: seconds for which a busy process is asked again."""
-        import requests
-
         # PUBLIC_URL may only work from outside, HOST and PORT only on the machine of the web process.
         self.urls = [url.rstrip("/")] if url else list(dict.fromkeys([settings.url, local_url(settings)]))
         self._patience, self._pause = patience, pause
         self._seconds = settings.predict_deadline + SPARE_SECONDS
-        self._session = requests.Session()
-        if settings.basic_auth_user:
-            self._session.auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value())
+        self._settings = settings
+        self._sessions: dict[str, requests.Session] = {}
 
     def __enter__(self) -> PredictClient:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._session.close()
+        for session in self._sessions.values():
+            session.close()
 
     def predict(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
         """(one item for each task, `[]` where it is declined; the version that answered all of them)."""
@@ -83,18 +81,33 @@ class PredictClient:
         """The first address that is there wins, and is kept."""
         import requests
 
+        from backend.outbound.clients import failure, route_of
+
         failures = []
         for url in list(self.urls):
             try:
-                reply = self._session.post(f"{url}/predict", json=body, timeout=(5.0, self._seconds))
+                reply = self._session(url).post(f"{url}/predict", json=body, timeout=(5.0, self._seconds))
+            except SettingsError as error:
+                failures.append(error.message)
+                continue
             except requests.ConnectionError as error:
-                failures.append(hide_secrets(f"{url}: {error}"))
+                why = failure(error, url, route_of(self._settings, url))
+                failures.append(why or hide_secrets(f"{url}: {error}"))
                 continue
             except requests.RequestException as error:
                 raise PredictError(f"{url} did not answer: {error}", passing=True) from error
             self.urls = [url]
             return reply
         raise PredictError(f"no web process answers: {'; '.join(failures)[:300]}", passing=True)
+
+    def _session(self, url: str) -> requests.Session:
+        from backend.outbound.clients import open_session
+
+        if url not in self._sessions:
+            session = self._sessions[url] = open_session(self._settings, url)
+            if user := self._settings.basic_auth_user:
+                session.auth = (user, self._settings.basic_auth_pass.get_secret_value())
+        return self._sessions[url]
 
 
 def _seconds_of(reply: requests.Response) -> float:

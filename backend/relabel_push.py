@@ -54,7 +54,7 @@ def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str
     if not settings.relabel_push:
         return {}
     try:
-        with DataManagerClient(settings.label_studio_url, settings.label_studio_api_key.get_secret_value()) as client:
+        with DataManagerClient.of(settings) as client:
             return {"relabels": push_relabels(client, project, find_doubts(stores, project)).tasks}
     except LabelStudioError as error:
         log.warning("tasks to look at again cannot be listed project=%s: %s", project, error.message)

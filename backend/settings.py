@@ -17,6 +17,7 @@ from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
+from backend.outbound.addresses import url_of
 from backend.redaction import process_redactor
 from backend.settings_given import GivenModel
 from backend.settings_values import explain
@@ -65,6 +66,11 @@ class Settings(GivenModel):
         "takes, for each of the two, the one that is faster on this machine, timed once at the first start.",
     )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
+    label_studio_ca_file: str = Field(
+        "",
+        description="Certificates (PEM) that vouch for an https:// Label Studio, such as your company's authority's; "
+        "besides the public ones, or what REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, SSL_CERT_FILE or SSL_CERT_DIR name.",
+    )
     label_studio_api_key: SecretStr = Field(
         SecretStr(""), description="Personal access token or legacy token of a Label Studio user."
     )
@@ -214,8 +220,7 @@ class Settings(GivenModel):
     @property
     def url(self) -> str:
         """The URL to give Label Studio."""
-        host = "127.0.0.1" if self.host in ("0.0.0.0", "::") else self.host
-        return self.public_url.rstrip("/") or f"http://{host}:{self.port}"
+        return self.public_url.rstrip("/") or url_of(self.host, self.port)
 
     @property
     def models_dir(self) -> Path:

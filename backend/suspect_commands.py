@@ -73,7 +73,7 @@ def _label_studio() -> DataManagerClient:
     key = settings.label_studio_api_key.get_secret_value()
     if not (settings.label_studio_url and key):
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write into Label Studio")
-    return DataManagerClient(settings.label_studio_url, key)
+    return DataManagerClient.of(settings)
 
 
 def _show(api: AdminClient, project: int, control: str, limit: int, as_json: bool) -> None:

@@ -41,7 +41,7 @@ def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verd
 
 def _look_at_label_studio(settings: Settings, key: str, projects: list[int]) -> Iterator[Verdict]:
     secret = _webhook_secret(settings)
-    with LabelStudioClient(settings.label_studio_url, key, attempts=2) as client:
+    with LabelStudioClient.of(settings, attempts=2) as client:
         answers = True
         for verdict in look_at_studio(settings, client):
             answers = answers and verdict.state != "fail"

@@ -33,10 +33,12 @@ def _ask_web(settings: Settings) -> str:
     import requests
 
     from backend.admin_client import local_url
+    from backend.outbound.clients import open_session
 
     auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
     try:
-        requests.get(f"{local_url(settings)}/health", timeout=SECONDS, auth=auth).raise_for_status()
+        with open_session(settings, local_url(settings)) as session:
+            session.get(f"{local_url(settings)}/health", timeout=SECONDS, auth=auth).raise_for_status()
     except requests.RequestException as error:
         return str(error)
     return ""

@@ -53,7 +53,8 @@ def refused(settings: Settings, token: Token, error: LabelStudioError) -> Verdic
     """Label Studio does not answer, or not to this token."""
     kind, status = token[0], error.evidence.get("status")
     if status is None:
-        return fail("label studio", error.message, "start it, and check LABEL_STUDIO_URL from this machine")
+        start = "start it, and check LABEL_STUDIO_URL from this machine"
+        return fail("label studio", error.message, str(error.evidence.get("hint") or start))
     remedy = str(error.evidence.get("hint") or "make a new personal access token: Label Studio, Account & Settings")
     return fail("token of label studio", f"a {kind}: {error.message}", remedy)
 
@@ -100,9 +101,13 @@ def check_clock(settings: Settings) -> Verdict:
     """By the Date header, which has whole seconds."""
     import requests
 
+    from backend.outbound.clients import open_session
+
+    url = settings.label_studio_url.rstrip("/")
     name = "clock of label studio"
     try:
-        reply = requests.get(f"{settings.label_studio_url.rstrip('/')}/health", timeout=10, allow_redirects=False)
+        with open_session(settings, url, settings.label_studio_ca_file) as session:
+            reply = session.get(f"{url}/health", timeout=10, allow_redirects=False)
         stamp = parsedate_to_datetime(reply.headers["Date"]).timestamp()
     except (requests.RequestException, KeyError, ValueError) as error:
         return skipped(name, f"no Date header: {type(error).__name__}")

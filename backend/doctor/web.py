@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 
 from backend.admin_client import local_url
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
+from backend.errors import SettingsError
+from backend.outbound.addresses import EVERYWHERE, is_loopback
 from backend.settings import Settings
 
 SECONDS = 3.0
@@ -35,11 +37,16 @@ def ask(settings: Settings, url: str) -> Answer:
     """GET with basic auth, as Label Studio asks."""
     import requests
 
+    from backend.outbound.clients import failure, open_session, route_of
+
     auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
     try:
-        reply = requests.get(url, auth=auth, timeout=SECONDS)
+        with open_session(settings, url) as session:
+            reply = session.get(url, auth=auth, timeout=SECONDS)
+    except SettingsError as error:
+        return 0, error.message
     except requests.RequestException as error:
-        return 0, type(error).__name__
+        return 0, failure(error, url, route_of(settings, url)) or type(error).__name__
     try:
         return reply.status_code, reply.json()
     except ValueError:
@@ -114,7 +121,7 @@ def judge_events(answer: Answer, now: float) -> Verdict:
 def judge_protection(settings: Settings) -> Verdict:
     """Who else may call."""
     host = urlsplit(settings.url).hostname or ""
-    inside = settings.host in ("127.0.0.1", "localhost", "::1")
+    inside = settings.host not in EVERYWHERE and is_loopback(settings.host)
     if settings.basic_auth_user:
         return ok("protection", "basic auth for Label Studio, a secret for its webhooks, a token for admins")
     if inside:

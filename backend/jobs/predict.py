@@ -70,7 +70,7 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
     key = settings.label_studio_api_key.get_secret_value()
     if not (settings.label_studio_url and key):
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
-    with DataManagerClient(settings.label_studio_url, key) as studio:
+    with DataManagerClient.of(settings) as studio:
         if number == PLANNING:
             return _plan(work, studio, project, record)
         shard = work.stores.prediction_runs.shards(project).get(number)

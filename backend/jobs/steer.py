@@ -45,7 +45,7 @@ def _steer(work: Context, project: int) -> str:
     key = settings.label_studio_api_key.get_secret_value()
     if not (settings.label_studio_url and key):
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
-    with QueueClient(settings.label_studio_url, key) as client:
+    with QueueClient.of(settings) as client:
         fields = client.project(project)
         backend, off = find_steered(client, fields, settings.url)
         stores.steering.switch(project, off)

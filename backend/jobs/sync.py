@@ -75,7 +75,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
     key = settings.label_studio_api_key.get_secret_value()
     if not (settings.label_studio_url and key):
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
-    with LabelStudioClient(settings.label_studio_url, key) as client:
+    with LabelStudioClient.of(settings) as client:
         since, clock = stores.examples.seq(project), stores.examples.clock(project)
         fields = client.project(project)
         config = str(fields.get("label_config") or "")

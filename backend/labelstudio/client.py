@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
+from backend.settings import Settings
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
@@ -33,8 +34,22 @@ class LabelStudioClient:
     LabelStudioError; its evidence holds the HTTP `status` and, where known, a `hint`. Nothing is sent before the
     first call."""
 
-    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
-        self._transport = Transport(url, api_key, attempts=attempts, read_seconds=read_seconds)
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        ca_file: str = "",
+        attempts: int = ATTEMPTS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
+        self._transport = Transport(url, api_key, ca_file=ca_file, attempts=attempts, read_seconds=read_seconds)
+
+    @classmethod
+    def of(cls: type[Client], settings: Settings, **options: Any) -> Client:
+        """The one that the settings name."""
+        key = settings.label_studio_api_key.get_secret_value()
+        return cls(settings.label_studio_url, key, ca_file=settings.label_studio_ca_file, **options)
 
     def __enter__(self: Client) -> Client:
         return self

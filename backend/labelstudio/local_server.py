@@ -183,9 +183,11 @@ class LabelStudioServer:
     def _wait(self, deadline: float) -> None:
         import requests
 
+        session = requests.Session()
+        session.trust_env = False  # no proxy leads to this machine
         while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
             try:
-                if requests.get(f"{self.url}/health", timeout=5).status_code == 200:
+                if session.get(f"{self.url}/health", timeout=5).status_code == 200:
                     return
             except requests.RequestException:
                 pass
@@ -227,6 +229,7 @@ def _make_access_token(url: str, username: str, password: str) -> str:
     import requests
 
     with requests.Session() as session:
+        session.trust_env = False  # on this machine
         session.headers["Referer"] = url
         session.get(f"{url}/user/login/", timeout=60)
         form = {"email": username, "password": password, "csrfmiddlewaretoken": session.cookies.get("csrftoken", "")}

@@ -9,10 +9,14 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Mapping
+from json import JSONDecodeError
 from typing import Any
+from urllib.parse import urlsplit
 
-from backend.errors import LabelStudioError
+from backend.errors import LabelStudioError, SettingsError
 from backend.labelstudio.breaker import breaker_of
+from backend.outbound.clients import open_httpx, refusal
+from backend.outbound.proxies import proxy_for
 from backend.redaction import process_redactor
 
 CONNECT_SECONDS = 5.0
@@ -25,6 +29,9 @@ WAIT_SECONDS = (0.5, 1.0, 2.0)
 
 SWITCHES = "ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
 """Label Studio's own environment: without both it calls no private address (or, with one, sends no annotation)."""
+
+FROM_PROXIES = frozenset({403, 407, 502, 503, 504})
+"""What a proxy answers itself."""
 
 _REMEDIES = (
     (403, "reserved network address", f"set {SWITCHES} in the environment of Label Studio and restart it"),
@@ -42,9 +49,17 @@ _REMEDIES = (
 class Transport:
     """One Label Studio and one token. Use from one thread at a time; `close` it or use it as a context manager."""
 
-    def __init__(self, url: str, api_key: str, *, attempts: int = ATTEMPTS, read_seconds: float = READ_SECONDS) -> None:
+    def __init__(
+        self,
+        url: str,
+        api_key: str,
+        *,
+        ca_file: str = "",
+        attempts: int = ATTEMPTS,
+        read_seconds: float = READ_SECONDS,
+    ) -> None:
         self.url = url.rstrip("/")
-        self._api_key = api_key
+        self._api_key, self._ca_file = api_key, ca_file
         process_redactor().learn(api_key)
         self._attempts, self._read_seconds = attempts, read_seconds
         self._breaker = breaker_of(self.url)
@@ -112,7 +127,7 @@ class Transport:
 
             # A redirect would turn a POST into a GET; the refusal names the address to set instead.
             timeout = httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS)
-            self._client = httpx.Client(timeout=timeout, follow_redirects=False)
+            self._client = open_httpx(self.url, self._ca_file, timeout=timeout, follow_redirects=False)
             weakref.finalize(self, self._client.close)  # for those who forget to close
             # The slash keeps a path in the URL when the SDK joins the address of the token exchange.
             sdk = SyncClientWrapper(base_url=f"{self.url}/", api_key=self._api_key, httpx_client=self._client)
@@ -131,12 +146,33 @@ class Transport:
             raise self._error(f"Label Studio ({error.status_code}): {said}", path, error, said) from error
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise self._error(f"LABEL_STUDIO_URL {self.url!r} is not a URL: {error}", path) from error
+        except SettingsError as error:  # a proxy or a file of authorities
+            raise LabelStudioError(error.message, status=None, path=path, answered=True) from error
+        except JSONDecodeError as error:  # a reply to the token exchange that is not JSON
+            said = f"{self.url} does not answer in JSON: is it a Label Studio?"
+            raise self._error(said + self._by_way_of(), path) from error
+        except httpx.ProxyError as error:
+            raise self._error(f"{self.url} is not reached{self._by_way_of()}: {error}", path, sent=False) from error
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-            raise self._error(f"{self.url} does not answer: {error}", path, sent=False) from error
+            if told := refusal(error, self.url, self._ca_file, "LABEL_STUDIO_CA_FILE"):
+                raise self._distrust(path, *told) from error
+            raise self._error(f"{self.url} does not answer{self._by_way_of()}: {error}", path, sent=False) from error
         except (httpx.LocalProtocolError, UnicodeError):
             raise self._error("LABEL_STUDIO_API_KEY cannot be sent in a header: make a new token", path) from None
         except httpx.HTTPError as error:
-            raise self._error(f"{self.url} broke off: {type(error).__name__} {error}", path, sent=True) from error
+            said = f"{self.url} broke off{self._by_way_of()}: {type(error).__name__} {error}"
+            raise self._error(said, path, sent=True) from error
+
+    def _distrust(self, path: str, what: str, remedy: str) -> LabelStudioError:
+        """Not tried again: no moment later would make it better."""
+        return LabelStudioError(f"{self.url}: {what}: {remedy}", status=None, path=path, hint=remedy, answered=True)
+
+    def _by_way_of(self) -> str:
+        """Says that a proxy stands between, "" when none does."""
+        if (proxy := proxy_for(self.url)) is None:
+            return ""
+        host = urlsplit(self.url).hostname
+        return f" through the proxy {proxy.shown} (a Label Studio inside needs none: add {host} to no_proxy)"
 
     def _refusal(self, reply: Any, path: str) -> LabelStudioError:
         if 300 <= reply.status_code < 400:
@@ -147,7 +183,8 @@ class Transport:
         except ValueError:
             html = "html" in reply.headers.get("content-type", "")
             said = f"a page instead of JSON for {path}" if html else _said(reply.text)
-        return self._error(f"Label Studio ({reply.status_code}): {said}", path, reply, said)
+        through = self._by_way_of() if reply.status_code in FROM_PROXIES else ""
+        return self._error(f"Label Studio ({reply.status_code}){through}: {said}", path, reply, said)
 
     def _error(
         self, message: str, path: str, reply: Any = None, said: str = "", sent: bool | None = None
@@ -162,6 +199,8 @@ def _is_silence(error: LabelStudioError) -> bool:
     """Whether nothing came in time, as from a machine that is away; a reply that breaks off is none of these."""
     import httpx
 
+    if error.evidence.get("answered"):
+        return False
     return isinstance(error.__cause__, httpx.ConnectError | httpx.TimeoutException)
 
 
