@@ -77,11 +77,14 @@ def remember_config(services: Services, project: int, config: str | None) -> Non
 
 
 def remember_first_config(services: Services, project: int, config: Any) -> None:
-    """Keep the label config of a project that has none: some tools predict without /setup."""
-    if not isinstance(config, str) or services.configs.holds(project, config):
+    """Keep the label config of a project that has none: some tools predict without /setup.
+
+    Asks once for each project: predictions do not wait for Redis."""
+    if not isinstance(config, str) or services.configs.knows(project):
         return
-    with suppress(StoreUnavailable):  # predictions go on without Redis
-        if services.stores.projects.config(project) in (None, config):
+    services.configs.note(project, "")
+    with suppress(StoreUnavailable):
+        if services.stores.projects.config(project) is None:
             remember_config(services, project, config)
 
 

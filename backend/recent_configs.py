@@ -28,6 +28,11 @@ class RecentConfigs:
             known, until = self._seen.get(project, ("", 0.0))
         return known == config and time.monotonic() < until
 
+    def knows(self, project: int) -> bool:
+        """Whether this process has asked the store about the project's config at all."""
+        with self._guard:
+            return project in self._seen
+
     def note(self, project: int, config: str) -> None:
         """The store has this config now."""
         with self._guard:

@@ -137,3 +137,13 @@ def test_setup_restores_a_config_that_the_store_has_lost(client: Any, services: 
         assert client.post("/setup", json={"project": "7.1", "schema": CONFIG}).status_code == 200
         assert services.stores.projects.config(7) == CONFIG
         services.stores.projects._redis.flushall()
+
+
+def test_a_project_that_only_predicts_is_known_and_later_configs_come_from_setup(client: Any, services: Any) -> None:
+    projects, other = services.stores.projects, choices_config(["A", "C"])
+    predict(client, [{"data": {"text": "hello"}}])
+    assert projects.config(7) == CONFIG
+    predict(client, [{"data": {"text": "hello"}}], label_config=other)
+    assert projects.config(7) == CONFIG, "a prediction under another config changes nothing"
+    client.post("/setup", json={"project": "7.1", "schema": other})
+    assert projects.config(7) == other
