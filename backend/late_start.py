@@ -25,7 +25,8 @@ def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
     """Whether a web server answers there, be it that the call is not allowed.
 
     An open port alone says nothing: gunicorn listens before its worker has loaded the application."""
-    address = EVERYWHERE.get(host, host)
+    bare = host.strip().removeprefix("[").removesuffix("]")
+    address = EVERYWHERE.get(bare, bare)
     try:
         with socket.create_connection((address, port), timeout) as connection:
             connection.sendall(REQUEST)

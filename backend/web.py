@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from backend.lifetime import die_with
+from backend.listening import open_listener
 from backend.logs import configure_logs
 from backend.services import build_services
 from backend.settings import Settings
@@ -28,7 +29,7 @@ def run_web(settings: Settings) -> None:
         """gunicorn without its command line."""
 
         def load_config(self) -> None:
-            for name, value in _options(settings).items():
+            for name, value in _options(settings, listener).items():
                 self.cfg.set(name, value)
 
         def load(self) -> Any:
@@ -43,14 +44,15 @@ def run_web(settings: Settings) -> None:
 
     check_address(settings)  # here it is one line for the user, in the worker gunicorn's traceback
     configure_logs(settings, "web")
+    listener = open_listener(settings.host, settings.port).detach()  # gunicorn's from here on
     Server().run()
 
 
-def _options(settings: Settings) -> dict[str, Any]:
+def _options(settings: Settings, listener: int) -> dict[str, Any]:
     from backend.patient_worker import PatientWorker
 
     return {
-        "bind": f"{settings.host}:{settings.port}",
+        "bind": f"fd://{listener}",  # it knows no zones, and its refusals are tracebacks
         "workers": 1,
         "worker_class": type("Worker", (PatientWorker,), {"client_seconds": settings.client_seconds}),
         "threads": settings.web_threads,

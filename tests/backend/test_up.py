@@ -9,7 +9,7 @@ from click.testing import CliRunner
 
 from backend.cli import main
 from backend.errors import SettingsError
-from backend.up import require_free_port
+from backend.listening import require_free_port
 
 
 @pytest.fixture
