@@ -193,6 +193,7 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         say(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
     from backend.advice import tell_advice
     from backend.queue_report import tell_queue
+    from backend.queue_share import hint_handed
     from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
@@ -204,6 +205,8 @@ def _print_details(entry: Mapping[str, Any]) -> None:
     for line in tell_upkeep(entry, time.time()):
         say(line)
     if line := tell_queue(entry.get("queue") or {}):
+        say(line)
+    if line := hint_handed(int(entry["id"]), entry.get("queue") or {}):
         say(line)
     for reason in entry.get("not_learned") or ():
         say(f"not learned: {reason}")

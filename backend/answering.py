@@ -7,21 +7,24 @@ from typing import Any
 
 from backend.errors import Overloaded
 from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.helpers import read_helpers
+from backend.labelstudio.helpers import blind_results, read_helpers
 from backend.services import Services
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline
 
 
 def answer_request(
-    services: Services, project: int | None, config: Any, tasks: Sequence[Any]
+    services: Services, project: int | None, config: Any, tasks: Sequence[Any], *, say_blind: bool = True
 ) -> tuple[list[Item], str]:
     """(one item per task in order, the version that answered all of them); remembers the tasks as unlabelled texts.
+
+    `say_blind`: where the config has the control for it, a blind task's annotator is told that nothing is shown on
+    purpose; else the task is declined.
 
     Raises BadRequest or UnsupportedConfig for the label config, NotReady when models do not serve in time, Overloaded
     when too much waits already."""
     left = deadline(services.settings.predict_deadline)
-    spec = parse_label_config(config)
+    spec, helpers = parse_label_config(config), read_helpers(config)
     try:
         with services.admission.enter():
             model = services.registry.model_for(project, spec, left())
@@ -34,7 +37,7 @@ def answer_request(
                 metrics=services.metrics,
                 left=left,
                 cache=services.answers,
-                helpers=read_helpers(config),
+                helpers=helpers,
                 highlighter=services.highlighter.of(project),
             )
     except Overloaded:
@@ -43,18 +46,20 @@ def answer_request(
     if project is not None:
         services.background.add_pool(project, documents)
         if project in services.background.steered:
-            items = _hide_blind(services, project, tasks, items)
+            told = blind_results(helpers.summary) if helpers.summary and say_blind else []
+            instead: Item = {"model_version": model.version, "score": 0.0, "result": told} if told else []
+            items = _hide_blind(services, project, tasks, items, instead)
     return items, model.version
 
 
-def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item]) -> list[Item]:
-    """The items without those of blind tasks, which people are to label without a pre-label."""
+def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item], instead: Item) -> list[Item]:
+    """The items with `instead` for those of blind tasks, which people are to label without a pre-label."""
     from model.batch import is_blind
 
     share, shown = services.settings.queue_blind_share, list(items)
     for index, task in enumerate(tasks):
         number = task.get("id") if isinstance(task, Mapping) else None
         if isinstance(number, int) and shown[index] and is_blind(project, number, share):
-            shown[index] = []
+            shown[index] = instead
             services.metrics.declined.labels("blind").inc()
     return shown

@@ -30,6 +30,7 @@ class Background:
         self.watch = stores.watch()
         self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING)
         self._missed: dict[int | None, str] = {}
+        self._labels: dict[int, dict[int, int]] = {}
         self._guard = threading.Lock()
         self._known: dict[int, set[int]] = {}
         self.steered: frozenset[int] = frozenset()
@@ -59,6 +60,13 @@ class Background:
         except queue.Full:
             log.debug("pool texts dropped project=%s", project)
 
+    def note_labels(self, project: int, labels: Mapping[int, int]) -> None:
+        """New annotations -> tasks, for the share of labels that come from the queue; never waits."""
+        if project in self.steered:
+            with self._guard:
+                known = self._labels.setdefault(project, {})
+                known.update(labels if len(known) < REMEMBERED else {})
+
     def note_missed(self, project: int | None, why: str) -> None:
         """An event could not be stored: reconcile as soon as Redis is back. None: it is not known which project's."""
         with self._guard:
@@ -76,6 +84,7 @@ class Background:
                 if "safe" in self.watch.look():
                     self.note_missed(None, "Redis was not safe for a while")
                 self._mark_missed()
+                self._store_labels()
                 self.steered = frozenset(self._stores.steering.steered())
                 if batch[1]:
                     self._store_pool(*batch)
@@ -88,6 +97,19 @@ class Background:
         added = self._stores.projects.add_pool(project, documents, self._limit)
         if added and not self._stores.examples.count(project):
             self._stores.jobs.enqueue_refit(project)  # the cold start gains from them
+
+    def _store_labels(self) -> None:
+        """While Redis is away they wait; those of a crash are missing from the share, and from nothing else."""
+        while True:
+            with self._guard:
+                if not self._labels:
+                    return
+                project, labels = self._labels.popitem()
+            try:
+                self._stores.label_stream.note_labels(project, labels)
+            except StoreUnavailable:
+                self.note_labels(project, labels)
+                raise
 
     def _mark_missed(self) -> None:
         """Forgets what was missed only when it is marked: a crash or an outage in between loses nothing."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.errors import LabelStudioError, SettingsError
+from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.tabs import TabsClient
 from backend.secrets_store import webhook_secret
 from backend.settings import Settings
 
@@ -62,13 +63,14 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )
-    client = LabelStudioClient.of(settings)
+    client = TabsClient.of(settings)
     present = client.project(project)
     before = own_backend(client.backends(project), settings.url, title)
     yield _connect_backend(client, settings, project, before, title)
     backend = own_backend(client.backends(project), settings.url, title) or {}
     yield _connect_webhook(client, settings, project, before)
     yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
+    yield from _order_tabs(client, settings, project, steered=sampling or present.get("sampling") == SAMPLING)
     yield f"Project {project} ({present.get('title', '')}) uses {settings.url}."
 
 
@@ -149,6 +151,25 @@ def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: s
         client.set_project(int(present["id"]), **changes)
     for name, value in changes.items():
         yield f"Project's {name.replace('_', ' ')} set to '{value}'."
+
+
+def _order_tabs(client: TabsClient, settings: Settings, project: int, *, steered: bool) -> Iterator[str]:
+    """A link to the label stream follows the first tab of the Data Manager. The connection stands: what goes wrong here
+    is told and tried again with every queue."""
+    from backend.store.stores import Stores
+    from backend.stream_order import describe_link, follow_queue, give_back
+
+    stores = Stores(settings)
+    try:
+        if not (steered and settings.queue_enabled):
+            yield from give_back(client, stores, project)
+            return
+        yield from follow_queue(client, stores, project)
+        yield describe_link(settings.label_studio_url, project, client.tabs(project))
+    except (LabelStudioError, StoreUnavailable) as error:
+        yield f"The Data Manager's tabs stay as they are until there is a queue: {error.message}"
+    finally:
+        stores.close()
 
 
 def _explained(error: LabelStudioError, url: str, *, half_done: bool) -> LabelStudioError:

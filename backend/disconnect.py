@@ -11,12 +11,14 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.connect import SAMPLING, own_backend
-from backend.errors import SettingsError
+from backend.errors import SettingsError, StoreUnavailable
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.labelstudio.queue_client import QueueClient
 from backend.relabel_push import remove_relabels
 from backend.settings import Settings
 from backend.steering import queue_number, stale_versions
+from backend.store.stores import Stores
+from backend.stream_order import give_back
 
 DEFAULT_SAMPLING = "Sequential sampling"
 """What a new project has."""
@@ -45,9 +47,21 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
             yield f"ML backend '{backend.get('title')}' removed."
         yield from _remove_webhooks(client, settings, project)
         yield from _remove_predictions(client, present, predictions)
+        yield from _give_tabs_back(client, settings, project)
         with DataManagerClient.of(settings) as manager:
             yield from remove_relabels(manager, project)
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
+
+
+def _give_tabs_back(client: QueueClient, settings: Settings, project: int) -> Iterator[str]:
+    """What we did to the tabs is remembered in Redis: without that an order may be anybody's, and stays."""
+    stores = Stores(settings)
+    try:
+        yield from give_back(client, stores, project)
+    except StoreUnavailable as error:
+        yield f"The order of the Data Manager's tabs stays, since what we changed is not known: {error.message}"
+    finally:
+        stores.close()
 
 
 def _remove_webhooks(client: QueueClient, settings: Settings, project: int) -> Iterator[str]:

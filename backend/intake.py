@@ -135,6 +135,9 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
     failpoint("webhook.before", event.project)
     outcomes = services.stores.examples.upsert_many(event.project, records)
     failpoint("webhook.after", event.project)
+    if event.action == "ANNOTATION_CREATED":
+        new = {r.annotation: r.task for r, outcome in zip(records, outcomes, strict=True) if outcome == "stored"}
+        services.background.note_labels(event.project, new)
     reply = _changed(services, event.project, outcomes)
     if refused:
         services.stores.projects.mark_dirty(event.project, "some annotations of a batch could not be read")

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
     """Show what steers the labelling queue of a project."""
     from backend.queue_report import tell_queue
+    from backend.queue_share import hint_handed
 
     if plan_now:
         say(f"A new plan was {api.plan(project)['message']}.")
@@ -30,6 +31,8 @@ def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None
         say_json(found)
         return
     say(tell_queue(found) or "queue: nothing is planned yet")
+    if hint := hint_handed(project, found):
+        say(hint)
 
 
 QUEUE_COMMANDS = (queue,)

@@ -25,13 +25,18 @@ SHOWN = (
 
 def describe_queue(services: Services, project: int) -> dict[str, Any]:
     """The queue that Label Studio has: its version, how many `tasks`, the `live` version and the number of `answers`
-    that they were chosen with, out of how many `open` ones; `agreements` of consecutive plans; `off`: why it is not
-    steered. {} before the first plan."""
+    that they were chosen with, out of how many `open` ones; `agreements` of consecutive plans; `handed`: of the last
+    `labels`, how many are of tasks that the queue had handed out; `off`: why it is not steered. {} before the first
+    plan."""
     if not (services.settings.queue_enabled and services.settings.label_studio_url):
         return {}
     state = services.stores.steering.state(project)
     found = {name: state[name] for name in SHOWN if name in state}
-    return {**found, "used": _used(services, project, state)} if found else {}
+    if not found:
+        return {}
+    handed = services.stores.label_stream.handed(project)
+    shown = {"labels": handed.labels, "of_queue": handed.of_queue}
+    return {**found, "used": _used(services, project, state), "handed": shown}
 
 
 def request_plan(services: Services, project: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from backend.errors import LabelStudioError
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.relabel import PREFIX, VERSIONS, Row, find_doubts
 from backend.settings import Settings
+from backend.stream_order import FIRST_TAB
 
 if TYPE_CHECKING:
     from backend.store.stores import Stores
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 TAB = "understudy: check labels"
-
-FIRST_TAB = {"title": "Default"}
-"""What Label Studio's page makes for a project without any tab: with ours alone, the whole list would be missing."""
 
 HIDDEN = (
     *("inner_id", "completed_at", "total_annotations", "cancelled_annotations", "total_predictions", "file_upload"),
@@ -107,7 +105,7 @@ def _ensure_tab(client: DataManagerClient, project: int) -> None:
     if any(_title(tab) == TAB for tab in tabs):
         return
     if not tabs:
-        client.create_tab(project, FIRST_TAB)
+        client.create_tab(project, FIRST_TAB)  # with ours alone, the whole list would be missing
     contains = {
         "filter": "filter:tasks:predictions_model_versions",
         "operator": "contains",

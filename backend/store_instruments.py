@@ -114,6 +114,8 @@ OF_PROJECTS: tuple[tuple[str, str, Value], ...] = (
     ("changes_unlearned", "Changes that no refit has seen.", lambda state: state.unlearned),
     ("resync_drift", "Annotations that the last good reconciliation had to change.", lambda state: state.drift),
     ("resync_failing", "1 when the last reconciliation failed.", lambda state: state.sync_failed),
+    ("queue_labels_last", "The last labels of steered projects, 20 at most.", lambda state: state.handed.labels),
+    ("queue_labels_handed", "Those of tasks that the queue handed out.", lambda state: state.handed.of_queue),
     ("dirty", "1 when something may have been missed and a reconciliation is due.", lambda state: state.dirty),
 )
 """Series of a project; of several projects together they add up."""

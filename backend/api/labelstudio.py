@@ -69,7 +69,8 @@ def predict() -> Response:
         config = wired.stores.projects.config(project)
     elif project is not None:
         remember_first_config(wired, project, config)
-    items, version = answer_request(wired, project, config, tasks)
+    say_blind = body.get("say_blind") is not False  # Label Studio says nothing of it
+    items, version = answer_request(wired, project, config, tasks, say_blind=say_blind)
     with stage.labels("reply").time():
         return reply({"results": items, "model_version": version})
 

@@ -10,8 +10,10 @@ from backend.connect import SAMPLING, SECRET_HEADER, own_backend
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.tabs import TabsClient
 from backend.labelstudio.transport import SWITCHES
 from backend.settings import Settings
+from backend.stream_order import describe_link, filters_of, order_of
 
 Row = Mapping[str, Any]
 
@@ -24,7 +26,7 @@ NEEDED = frozenset(
 """Actions without which changes are only seen by the next reconciliation."""
 
 
-def look_at_connection(settings: Settings, client: LabelStudioClient, project: int, secret: str) -> Iterator[Verdict]:
+def look_at_connection(settings: Settings, client: TabsClient, project: int, secret: str) -> Iterator[Verdict]:
     """Asking for the rows makes Label Studio call /health and /setup of each backend, so that its state is of now."""
     try:
         present = client.project(project)
@@ -35,10 +37,25 @@ def look_at_connection(settings: Settings, client: LabelStudioClient, project: i
         yield fail(f"project {project}", error.message, remedy)
         return
     yield from judge_backend(settings, project, present, backend)
+    if settings.queue_enabled and backend is not None and present.get("sampling") == SAMPLING:
+        yield look_at_tabs(settings, client, project)
     hook = own_webhook(hooks, settings.url, secret)
     yield judge_webhook(project, hook, settings.url, secret)
     if hook is not None:
         yield check_sending(client, project, hook)
+
+
+def look_at_tabs(settings: Settings, client: TabsClient, project: int) -> Verdict:
+    """Whether a link to the label stream, which follows the first tab of the Data Manager, follows the queue."""
+    name = f"project {project}: link to the label stream"
+    try:
+        tabs = client.tabs(project)
+    except LabelStudioError as error:
+        return skipped(name, error.message, connect_again(project))
+    told = describe_link(settings.label_studio_url, project, tabs)
+    if not tabs or not (order_of(tabs[0]) or filters_of(tabs[0])):
+        return warn(name, "the first tab of the Data Manager has no order: tasks come by id", connect_again(project))
+    return ok(name, told)
 
 
 def connect_again(project: int) -> str:

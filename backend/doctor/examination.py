@@ -11,7 +11,7 @@ from backend.doctor.store import look_at_store
 from backend.doctor.studio import look_at_studio, not_configured
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import look_at_web
-from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.tabs import TabsClient
 from backend.secrets_store import read_secret
 from backend.settings import Settings
 from backend.store.stores import Stores
@@ -41,7 +41,7 @@ def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verd
 
 def _look_at_label_studio(settings: Settings, key: str, projects: list[int]) -> Iterator[Verdict]:
     secret = _webhook_secret(settings)
-    with LabelStudioClient.of(settings, attempts=2) as client:
+    with TabsClient.of(settings, attempts=2) as client:
         answers = True
         for verdict in look_at_studio(settings, client):
             answers = answers and verdict.state != "fail"

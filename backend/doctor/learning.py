@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.queue_share import BYPASSED, is_bypassed, tell_handed
 from backend.settings import Settings
+from backend.store.label_stream import Handed
 from backend.store.stores import Stores
 
 
@@ -21,6 +23,8 @@ def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterat
         last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
         yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
     yield from judge_trouble(project, stores.trouble.describe(project))
+    if project in stores.steering.steered():
+        yield from judge_handed(project, stores.label_stream.handed(project))
 
 
 def judge_sync(project: int, last: Mapping[str, Any], dirty: str, now: float, minutes: float) -> Verdict:
@@ -47,3 +51,12 @@ def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Ite
         yield fail(f"project {project}: {kind}", evidence, "see the log; the other projects go on")
     if not trouble:
         yield ok(f"project {project}: work", "nothing keeps failing")
+
+
+def judge_handed(project: int, handed: Handed) -> Iterator[Verdict]:
+    """Whether people label what the queue hands out; nothing before the first label."""
+    name, seen = f"project {project}: labels of the queue", tell_handed(handed.labels, handed.of_queue)
+    if is_bypassed(handed.labels, handed.of_queue):
+        yield warn(name, seen, BYPASSED)
+    elif handed.labels:
+        yield ok(name, seen)

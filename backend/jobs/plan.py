@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
+from backend.labelstudio.helpers import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 
 if TYPE_CHECKING:
@@ -58,22 +59,32 @@ def _plan(work: Context, project: int) -> str:
     facts = {"at": time.time(), "live": live, "answers": answers, "rows": len(view.tasks), "unread": view.unread}
     facts["open"] = len(view.tasks) - len(view.pools[0].labelled)
     facts["agreements"] = _agree(work, project, view)
-    stores.steering.save_plan(project, {**facts, "entries": _entries(model, view, places)})
+    stores.steering.save_plan(project, {**facts, "entries": _entries(model, view, places, _told(work, project))})
     stores.steering.ask_steer(project)
     return "planned"
 
 
-def _entries(model: LiveModel, view: PoolView, places: list[Place]) -> list[dict[str, Any]]:
-    """What is written to Label Studio: of a blind task no answer, else what /predict would say."""
+def _entries(model: LiveModel, view: PoolView, places: list[Place], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
+
+    A blind task says nothing, so that there is no confidence to show. A link to the label stream goes by the score
+    alone: with the model's it would bring the unsure ones only, and the sample would not be one of all tasks."""
     items = model.predict([view.documents[place.row] for place in places])
     entries = []
     for place, predictions in zip(places, items, strict=True):
         item = to_prediction(model.spec, predictions, model.version)
-        result = [] if place.role == "blind" else item["result"]
+        is_blind = place.role == "blind"
         score = item["score"] if predictions else place.confidence
-        entry = {"task": place.task, "result": result, "score": score, "role": place.role, "cluster": place.cluster}
+        entry: dict[str, Any] = {"task": place.task, "role": place.role, "cluster": place.cluster}
+        entry |= {"result": told if is_blind else item["result"], "score": 0.0 if is_blind else score}
         entries.append(entry)
     return entries
+
+
+def _told(work: Context, project: int) -> list[dict[str, Any]]:
+    """What the annotator of a blind task reads, where the label config has the control for it."""
+    helper = read_helpers(work.stores.projects.config(project) or "<View/>").summary
+    return blind_results(helper) if helper else []
 
 
 def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:

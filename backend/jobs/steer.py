@@ -18,6 +18,7 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.queue_client import QueueClient
 from backend.steering import queue_number, queue_version, stale_versions
+from backend.stream_order import keep_following
 from model.failpoints import failpoint
 
 LOT = 500
@@ -49,6 +50,7 @@ def _steer(work: Context, project: int) -> str:
         fields = client.project(project)
         backend, off = find_steered(client, fields, settings.url)
         stores.steering.switch(project, off)
+        keep_following(client, stores, project, steered=not off)
         if off or backend is None:
             return f"off: {off}"
         return _hand_over(work, client, fields, plan, backend)
@@ -86,6 +88,7 @@ def _hand_over(
     client.set_project(project, model_version=version)
     failpoint("queue.after_switch", project)
     steering.update(project, {**done, "version": version, "tasks": len(entries), "switched_at": time.time()})
+    work.stores.label_stream.hand_out(project, [entry["task"] for entry in entries])
     # Now, while no backend bears the name that the queue goes by: else Label Studio would forget that name whatever
     # version is deleted (Project.should_none_model_version). Until the backend has the name, people see the answers
     # that were just written instead of live ones.

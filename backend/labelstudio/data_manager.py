@@ -1,12 +1,12 @@
-"""Label Studio's Data Manager, as its API has it: pages of tasks with the versions of their predictions, and tabs."""
+"""Label Studio's Data Manager, as its API has it: pages of tasks with the versions of their predictions; its tabs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.client import PAGE, Json, LabelStudioClient, number_filter, ordered_query
+from backend.labelstudio.client import PAGE, Json, number_filter, ordered_query
+from backend.labelstudio.tabs import TabsClient
 
 CUT_AT = 500
 """Characters of a list that Label Studio shows in a column."""
@@ -20,7 +20,7 @@ _EVERY_VERSION = {
 """True of every task. Label Studio computes only the columns that a filter names, unless all are asked for."""
 
 
-class DataManagerClient(LabelStudioClient):
+class DataManagerClient(TabsClient):
     """The client, and what only whole-project work asks for."""
 
     def page_of_tasks(
@@ -54,20 +54,6 @@ class DataManagerClient(LabelStudioClient):
         reply = self._object("GET", "api/tasks/", params={**params, "query": ordered_query("and", [item])})
         found = [it for task in reply.get("tasks") or () for it in task.get("predictions") or ()]
         return [it for it in found if it.get("model_version") in versions]
-
-    # Tabs of the Data Manager
-
-    def tabs(self, project: int) -> list[Json]:
-        """id and `data`: title, filters, ordering, …"""
-        return self._list("GET", "api/dm/views/", params={"project": project})
-
-    def create_tab(self, project: int, data: Mapping[str, Any]) -> Json:
-        """A tab that every user of the project sees."""
-        return self._object("POST", "api/dm/views/", {"project": project, "data": dict(data)})
-
-    def delete_tab(self, tab: int) -> None:
-        """Remove a tab; its tasks stay."""
-        self._transport.call("DELETE", f"api/dm/views/{tab}/")
 
     def _ascending(self, project: int, query: str, most: int) -> list[Json]:
         """One page of tasks by id. Raises LabelStudioError when it is not whole or not ascending."""

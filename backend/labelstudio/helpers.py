@@ -24,6 +24,8 @@ from backend.labelstudio.config import elements_of
 from model.occlusion import Word
 from model.spec import Control, Kind, Prediction, TaskSpec
 
+BLIND_LINE = "No suggestion here on purpose: this task measures how good the model is."
+
 
 @dataclass(frozen=True)
 class Helper:
@@ -107,6 +109,15 @@ def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Predic
     lines = [f"{one.control}: {summarise(spec, one)}" if named else summarise(spec, one) for one in predictions]
     if not lines:
         return []
+    return _text_results(helper, lines)
+
+
+def blind_results(helper: Helper) -> list[dict[str, Any]]:
+    """What the annotator of a blind task reads: nothing is broken."""
+    return _text_results(helper, [BLIND_LINE])
+
+
+def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Any]]:
     value = {"text": lines}
     base = {"from_name": helper.name, "to_name": helper.to_name, "type": "textarea", "value": value}
     return [{"id": _id(helper, ""), **base}]

@@ -6,13 +6,14 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from backend.labelstudio.client import Json, LabelStudioClient
+from backend.labelstudio.client import Json
+from backend.labelstudio.tabs import TabsClient
 
 AT_ONCE = 200
 """Tasks asked for in one URL."""
 
 
-class QueueClient(LabelStudioClient):
+class QueueClient(TabsClient):
     """Every method raises LabelStudioError."""
 
     def free_tasks(self, project: int, tasks: Sequence[int]) -> list[int]:

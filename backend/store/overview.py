@@ -12,6 +12,7 @@ from backend.settings import Settings
 from backend.store.connection import Client, connect, find_problems, guarded
 from backend.store.jobs import OVER
 from backend.store.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
+from backend.store.label_stream import LAST, Handed, count_handed, handed_key
 from backend.store.tallies import Tally, parse_tally
 from backend.store.workers import Workers, read_workers
 
@@ -23,7 +24,7 @@ READ_SECONDS = 3.0
 
 BATCH = 100
 
-READ = 9
+READ = 10
 """Replies per project in the first round trip."""
 
 END = ":failures"
@@ -45,6 +46,7 @@ class ProjectState:
     dirty: bool
     failures: dict[str, int]
     training_since: float
+    handed: Handed
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,7 @@ class OverviewReader:
             pipeline.lindex(project_key(project, "hist"), 0)
             pipeline.hmget(project_key(project, "meta"), "sync", "dirty")
             pipeline.hgetall(project_key(project, "trouble"))
+            pipeline.zrange(handed_key(project), -LAST, -1)
         replies = pipeline.execute()
         rows = [replies[start : start + READ] for start in range(0, len(replies), READ)]
         for project, row in zip(projects, rows, strict=True):
@@ -118,7 +121,7 @@ class OverviewReader:
 
 
 def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | None]) -> ProjectState:
-    examples, seq, _, fitted, _, pinned, moved, (sync, dirty), trouble = row
+    examples, seq, _, fitted, _, pinned, moved, (sync, dirty), trouble, handed = row
     last = json.loads(sync or "{}")
     status, started = job
     running = bool(status) and status not in OVER
@@ -134,4 +137,5 @@ def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | N
         dirty=bool(dirty),
         failures={name.removesuffix(END): int(count) for name, count in trouble.items() if name.endswith(END)},
         training_since=float(started or 0) if running else 0.0,
+        handed=count_handed(handed),
     )

@@ -10,6 +10,7 @@ from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
 from backend.store.keys import SCHEDULER_LEASE
+from backend.store.label_stream import LabelStreamStore
 from backend.store.leases import Leases
 from backend.store.migrations import migrate
 from backend.store.prediction_runs import PredictionRunStore
@@ -40,6 +41,7 @@ class Stores:
         self.jobs = JobStore(self._redis, self.queue)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
         self.steering = SteeringStore(self._redis, self.queue)
+        self.label_stream = LabelStreamStore(self._redis)
         self.trouble = TroubleStore(self._redis)
         self.tallies = TallyStore(self._redis)
         self.audit = AuditStore(self._redis)

@@ -15,6 +15,7 @@ import pytest
 from backend.connect import run_connect
 from backend.errors import LabelStudioError, SettingsError
 from backend.settings import Settings
+from tests import tabs
 from tests.conftest import serving
 
 BLOCKED = {"status_code": 403, "detail": "URL resolves to a reserved network address (block: 127.0.0.0/8)"}
@@ -41,6 +42,7 @@ class Studio(ThreadingHTTPServer):
         self.state = "CO"
         self.token_is_valid = True
         self.changes: list[tuple[str, str]] = []
+        self.tabs = tabs.Tabs()
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         if method != "GET":
@@ -48,6 +50,8 @@ class Studio(ThreadingHTTPServer):
         kind, _, number = path.removeprefix("/api").strip("/").partition("/")
         if not self.token_is_valid:
             return 401, {"detail": "Invalid token."}
+        if path.startswith(tabs.PATH):
+            return self.tabs.answer(method, path, body)
         if method == "GET":
             rows = [{"state": self.state, "basic_auth_pass_is_set": True, **row} for row in self.backends]
             about = {"version": {"release": "1.23.2"}, "current-user": {"email": "a@example.com"}, "health": {}}
@@ -110,7 +114,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(payload)
 
-    do_GET = do_POST = do_PATCH = handle_call
+    do_GET = do_POST = do_PATCH = do_DELETE = handle_call
 
     def log_message(self, *args: Any) -> None:
         pass

@@ -9,6 +9,7 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 
 from tests import studio as studio_stub
+from tests import tabs
 from tests.jobs.conftest import PROJECT
 
 
@@ -25,6 +26,7 @@ class Studio(ThreadingHTTPServer):
         self.refuse: set[str] = set()
         self.seen: Counter[tuple[str, str]] = Counter()
         self.size = 200
+        self.tabs = tabs.Tabs()
 
     @property
     def url(self) -> str:
@@ -41,6 +43,11 @@ class Studio(ThreadingHTTPServer):
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if any(part in path for part in self.refuse):
             return 500, {"detail": "refused"}
+        if path.startswith(tabs.PATH):
+            return self.tabs.answer(method, path, body)
+        return self._project(method, path, query, body)
+
+    def _project(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if path.startswith("/api/projects/") and path.endswith("/import/predictions"):
             self.predictions += [{**row, "cluster": None} for row in body]
             return 201, {"created": len(body)}

@@ -7,14 +7,18 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
 
+from backend.doctor.learning import judge_handed
 from backend.jobs.plan import plan
 from backend.jobs.refit import refit
 from backend.jobs.steer import steer
+from backend.labelstudio.helpers import BLIND_LINE
+from backend.queue_report import describe_queue
 from backend.queue_tending import QueueTending
 from bench.rig import choices_config
 from model.batch import is_blind, is_explored
@@ -58,8 +62,8 @@ def test_a_plan_holds_what_predict_would_say_of_uncertain_unlabelled_tasks(conte
     model = context.live_model(PROJECT, found["live"])
     for entry in found["entries"]:
         answer = model.predict([{"text": pool.rows[entry["task"] - 1][0]}])[0][0]
-        assert entry["score"] == pytest.approx(answer.score, abs=1e-5)
         blind = is_blind(PROJECT, entry["task"], 0.05)
+        assert entry["score"] == (0.0 if blind else pytest.approx(answer.score, abs=1e-5))
         assert (entry["role"] == "blind") == blind and bool(entry["result"]) != blind
         assert (entry["cluster"] is None) == (entry["role"] == "chosen")
     chosen = [entry["score"] for entry in found["entries"] if entry["role"] == "chosen"]
@@ -187,6 +191,87 @@ def test_a_project_with_another_sampling_is_left_alone(context: Any, pool: Label
     assert steer(PROJECT).startswith("off: the project is not connected to")
 
 
+def test_links_follow_the_queue_as_long_as_it_is_steered(context: Any, pool: Labels, studio: Studio) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    (tab,) = studio.tabs.rows
+    assert tab["data"]["ordering"] == ["tasks:predictions_score"]
+    steer(PROJECT)
+    assert len(studio.tabs.rows) == 1
+    own = studio.tabs.add(title="mine", ordering=["-tasks:id"])
+    studio.sampling = "Sequential sampling"
+    steer(PROJECT)
+    assert studio.tabs.rows == [own], "who chooses another sampling has the tabs back"
+    studio.sampling, studio.refuse = "Uncertainty sampling", {"/api/dm/views"}
+    assert steer(PROJECT).startswith("steered: understudy queue 3"), "the queue does not depend on the tabs"
+
+
+def test_labels_of_the_queue_are_told_from_others(
+    context: Any, pool: Labels, studio: Studio, services: Any, client: Any
+) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    wait_until_steered(services)
+    queued = sorted(studio.of(studio.model_version))
+    others = [task for task in range(61, 200) if task not in queued]
+    for number, task in enumerate([*queued[:3], *others[:9]]):
+        text, label = pool.rows[task - 1]
+        result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+        annotation = {"id": 1000 + number, "task": task, "result": result, "updated_at": "2026-02-01T00:00:00Z"}
+        body = {"action": "ANNOTATION_CREATED", "project": {"id": PROJECT}, "annotation": annotation}
+        body["task"] = {"id": task, "data": {"text": text}}
+        for again in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
+            assert client.post("/webhook", json={**body, "action": again}).status_code == 200
+    deadline = time.monotonic() + 20
+    while context.stores.label_stream.handed(PROJECT).labels < 12:
+        assert time.monotonic() < deadline, "the labels are not counted"
+        time.sleep(0.1)
+    shown = describe_queue(replace(services, settings=context.settings), PROJECT)
+    assert shown["handed"] == {"labels": 12, "of_queue": 3}
+    metrics = client.get("/metrics").get_data(as_text=True)
+    assert f'understudy_queue_labels_last{{project="{PROJECT}"}} 12.0' in metrics
+    assert f'understudy_queue_labels_handed{{project="{PROJECT}"}} 3.0' in metrics
+    (verdict,) = judge_handed(PROJECT, context.stores.label_stream.handed(PROJECT))
+    assert verdict.state == "warn" and "Label All Tasks" in verdict.remedy
+
+
+def test_the_annotator_of_a_blind_task_is_told_so_where_a_control_lets_us(
+    context: Any, pool: Labels, studio: Studio, services: Any, client: Any
+) -> None:
+    helper = '<TextArea name="understudy" toName="text"/>'
+    config = choices_config(pool.names).replace("<Choices", f"{helper}<Choices", 1)
+    context.stores.projects.save_config(PROJECT, config)
+    assert refit(PROJECT)
+    plan(PROJECT)
+    steer(PROJECT)
+    shown = studio.of(studio.model_version)
+    blind = [row for task, row in shown.items() if is_blind(PROJECT, task, 0.05)]
+    assert blind and all(said(row["result"]) == [BLIND_LINE] and row["score"] == 0.0 for row in blind)
+    assert len(blind) < len(shown)
+    assert not any(BLIND_LINE in json.dumps(row) for row in shown.values() if row not in blind)
+    wait_until_steered(services)
+    tasks = [{"id": number + 1, "data": {"text": text}} for number, (text, _) in enumerate(pool.rows[:100])]
+    body = {"project": f"{PROJECT}.1", "tasks": tasks, "label_config": config}
+    answered = client.post("/predict", json=body).get_json()
+    for task, item in zip(tasks, answered["results"], strict=True):
+        assert (said(item["result"]) == [BLIND_LINE]) == is_blind(PROJECT, task["id"], 0.05)
+        assert item["model_version"] == answered["model_version"]
+    walked = client.post("/predict", json={**body, "say_blind": False}).get_json()["results"]
+    assert [item == [] for item in walked] == [is_blind(PROJECT, task["id"], 0.05) for task in tasks]
+
+
+def said(result: list[dict[str, Any]]) -> list[str]:
+    """What the results say, when they are of the helper alone."""
+    return result[0]["value"]["text"] if [item["from_name"] for item in result] == ["understudy"] else []
+
+
+def wait_until_steered(services: Any) -> None:
+    deadline = time.monotonic() + 20
+    while PROJECT not in services.background.steered:
+        assert time.monotonic() < deadline, "the web process has not noticed"
+        time.sleep(0.1)
+
+
 def test_numbers_go_on_when_redis_has_forgotten_them(context: Any, pool: Labels, studio: Studio) -> None:
     studio.title = studio.model_version = "understudy queue 41"
     plan(PROJECT)
@@ -252,10 +337,7 @@ def test_predict_declines_blind_tasks_of_a_steered_project(
 
     assert declined() == set()
     context.stores.steering.switch(PROJECT)
-    deadline = time.monotonic() + 20
-    while PROJECT not in services.background.steered:
-        assert time.monotonic() < deadline, "the web process has not noticed"
-        time.sleep(0.1)
+    wait_until_steered(services)
     assert declined() == {task for task in range(1, 101) if is_blind(PROJECT, task, 0.05)} != set()
     project = {"id": PROJECT, "sampling": "Sequential sampling"}
     assert client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project}).status_code == 200
