@@ -18,6 +18,8 @@ log = logging.getLogger(__name__)
 FOLDER, MANIFEST, SINGLE = "appendonlydir", "appendonly.aof.manifest", "appendonly.aof"
 """Redis 7 and newer keep several files and a list of them, older ones a single file."""
 
+CHECK_LOG, CHECK_SNAPSHOT, SNAPSHOT = "redis-check-aof", "redis-check-rdb", ".rdb"
+
 KEPT = 2
 """Damaged logs kept aside, the newest."""
 
@@ -51,7 +53,7 @@ def mend_log(server: Path, directory: Path) -> str:
 def is_whole(server: Path, listed: Path) -> bool:
     """Whether redis-check-aof, which is the server under another name, finds nothing wrong."""
     try:
-        return _check(server, str(listed)).returncode == 0
+        return all(_check(server, path).returncode == 0 for path in _checked_files(listed))
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("Redis's log is not checked: %s", error)
         return True
@@ -59,14 +61,36 @@ def is_whole(server: Path, listed: Path) -> bool:
 
 def _cut(server: Path, listed: Path) -> bool:
     try:
-        return _check(server, "--fix", str(listed)).returncode == 0
+        *earlier, last = _checked_files(listed)
+        return all(_check(server, path).returncode == 0 for path in earlier) and (
+            _check(server, last, "--fix").returncode == 0
+        )
     except (OSError, subprocess.SubprocessError):
         return False
 
 
-def _check(server: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def _checked_files(listed: Path) -> list[Path]:
+    """What the checker is asked about, in the order of writing: the list, or the single file; of Valkey 9 each file by
+    itself, because its own checker takes the beginning of its snapshots for damage."""
+    if listed.name != MANIFEST:
+        return [listed]
+    names = re.findall(r"^file (\S+) .*type [bi]", listed.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
+    files = [listed.parent / name for name in names]
+    of_valkey = any(path.suffix == SNAPSHOT and _begins_with(path, b"VALKEY") for path in files)
+    return files if of_valkey else [listed]
+
+
+def _begins_with(path: Path, text: bytes) -> bool:
+    if not path.exists():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(text)) == text
+
+
+def _check(server: Path, path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """The program is the server itself, which goes by the name it is called by; Valkey's knows Redis's names."""
     return subprocess.run(
-        ["redis-check-aof", *arguments],
+        [CHECK_SNAPSHOT if path.suffix == SNAPSHOT else CHECK_LOG, *options, str(path)],
         executable=server,
         input="y\n",
         capture_output=True,

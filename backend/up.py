@@ -8,8 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from backend.embedded_redis import find_redis_server, write_config
+from backend.embedded_redis import write_config
 from backend.listening import require_free_port
+from backend.redis_binary import find_redis_server
 from backend.secrets_store import admin_token, webhook_secret
 from backend.settings import Settings, environment_of
 from backend.store.address import check_address
@@ -27,7 +28,7 @@ def run_up(settings: Settings, extra: Sequence[Program] = (), console: Sequence[
     if settings.redis_url:
         check_address(settings)
     else:
-        write_config(settings, find_redis_server())
+        write_config(settings, find_redis_server(settings))
     admin_token(settings)
     webhook_secret(settings)
     children = [*programs(settings, os.getpid()), *extra]

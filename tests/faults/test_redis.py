@@ -20,10 +20,11 @@ from typing import Any
 import pytest
 
 from backend.append_only_file import mend_log
-from backend.embedded_redis import answers, find_redis_server
+from backend.embedded_redis import answers
 from backend.errors import StoreUnavailable
 from backend.jobs.refit import refit
 from backend.jobs.sync import resync
+from backend.redis_binary import find_redis_server
 from backend.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.stores import Stores

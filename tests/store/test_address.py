@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from backend.embedded_redis import find_redis_server
 from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.worker import build_worker
+from backend.redis_binary import find_redis_server
 from backend.settings import Settings
 from backend.store.address import shown_address
 from backend.store.stores import Stores
