@@ -115,7 +115,10 @@ def child(command: Command) -> Command:
 
             # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
             die_with(supervised, signal.SIGTERM if command.__name__ == "redis" else signal.SIGKILL)
+        from backend.limits import prepare_process
+
         arm(current_settings().failpoint)
+        prepare_process(current_settings().data_dir)
         return command(current_settings(), **others)
 
     return cast("Command", with_settings)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -286,4 +287,6 @@ def environment_of(settings: Settings) -> dict[str, str]:
         given["LABEL_STUDIO_URL"] = settings.label_studio_url
     if key := settings.label_studio_api_key.get_secret_value():
         given["LABEL_STUDIO_API_KEY"] = key
+    if tempfile.tempdir:
+        given["TMPDIR"] = tempfile.tempdir  # where it is, once somebody has looked (limits.py)
     return child_environment(**given)

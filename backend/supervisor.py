@@ -70,7 +70,9 @@ def config_text(children: Sequence[Program]) -> str:
     """supervisord's configuration. Paths are relative to the file's own directory, so none needs escaping."""
     blocks = [
         "[supervisord]\nnodaemon=true\nsilent=true\nlogfile=%(here)s/logs/supervisord.log\nlogfile_maxbytes=1MB\n"
-        "logfile_backups=1\npidfile=%(here)s/supervisord.pid\nchildlogdir=%(here)s/logs\nnocleanup=true"
+        "logfile_backups=1\npidfile=%(here)s/supervisord.pid\nchildlogdir=%(here)s/logs\nnocleanup=true\n"
+        # What a machine grants has been looked at (limits.py).
+        "minfds=1\nminprocs=1"
     ]
     for priority in sorted({child.priority for child in children}):
         members = [child for child in children if child.priority == priority]
@@ -112,8 +114,9 @@ def hold_lock(data_dir: Path) -> int:
             f"another `understudy up` (process {owner}) already uses {data_dir}: stop it first, or give this one "
             "a --data-dir and a --port of its own"
         ) from None
-    os.ftruncate(lock, 0)
-    os.write(lock, str(os.getpid()).encode())
+    with suppress(OSError):  # a full disk; the number is only for a message
+        os.ftruncate(lock, 0)
+        os.write(lock, str(os.getpid()).encode())
     os.set_inheritable(lock, True)
     return lock
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from backend.embedded_redis import write_config
+from backend.errors import SettingsError
+from backend.limits import clear_temporary_folder, prepare_process
 from backend.listening import require_free_port
 from backend.redis_binary import find_redis_server
 from backend.secrets_store import admin_token, webhook_secret
@@ -23,17 +25,23 @@ def run_up(settings: Settings, extra: Sequence[Program] = (), console: Sequence[
     `console` is the CLI command that tells the user what is going on. Raises SettingsError, with nothing started, when
     the data directory or the port is taken, or when there is no Redis server.
     """
-    hold_lock(settings.data_dir)
-    require_free_port(settings.host, settings.port)
-    if settings.redis_url:
-        check_address(settings)
-    else:
-        write_config(settings, find_redis_server(settings))
-    admin_token(settings)
-    webhook_secret(settings)
-    children = [*programs(settings, os.getpid()), *extra]
-    _start_console(settings, console)
-    start(settings, children)
+    try:
+        hold_lock(settings.data_dir)
+        clear_temporary_folder(settings.data_dir)
+        prepare_process(settings.data_dir)
+        require_free_port(settings.host, settings.port)
+        if settings.redis_url:
+            check_address(settings)
+        else:
+            write_config(settings, find_redis_server(settings))
+        admin_token(settings)
+        webhook_secret(settings)
+        children = [*programs(settings, os.getpid()), *extra]
+        _start_console(settings, console)
+        start(settings, children)
+    except OSError as error:
+        place = f"DATA_DIR={settings.data_dir}"
+        raise SettingsError(f"cannot start with {place}: {error.strerror} ({error.filename or 'no room'})") from error
 
 
 def _start_console(settings: Settings, command: Sequence[str]) -> None:

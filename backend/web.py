@@ -6,6 +6,7 @@ import logging
 from typing import Any
 
 from backend.lifetime import die_with
+from backend.limits import clients_at_once
 from backend.listening import open_listener
 from backend.logs import configure_logs
 from backend.services import build_services
@@ -56,6 +57,7 @@ def _options(settings: Settings, listener: int) -> dict[str, Any]:
         "workers": 1,
         "worker_class": type("Worker", (PatientWorker,), {"client_seconds": settings.client_seconds}),
         "threads": settings.web_threads,
+        "worker_connections": clients_at_once(),
         # Its main loop gives the sign of life, not its threads: a large batch may take longer, a hung process not.
         "timeout": HANGS_AFTER,
         "graceful_timeout": 10,
