@@ -34,8 +34,12 @@ def ensure_secret(path: Path) -> str:
 
 def read_secret(path: Path) -> str:
     """The secret in `path`, or "" when there is no such file. Raises SettingsError when it cannot be read."""
-    if not path.exists():
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
         return ""
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     try:
         secret = clean(path.name, Given(read_secret_text(path), str(path)))
     except ValueError as error:

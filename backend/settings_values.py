@@ -26,7 +26,7 @@ ADDRESSES = frozenset({"public_url", "label_studio_url"})
 IN_HEADERS = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u00ff]*")
 """What HTTP clients, Label Studio's among them, put into a header: Latin-1 that can be seen."""
 
-OF_LABEL_STUDIO = re.compile(r"[!-~]*")
+OF_LABEL_STUDIO = re.compile(r"[A-Za-z0-9._~+/=-]*")
 """Its tokens: hexadecimal digits, or a JWT."""
 
 IN_FRONT = re.compile(r"(?:authorization\s*:\s*)?(bearer|token|basic)\s", re.IGNORECASE)
@@ -92,7 +92,7 @@ def _clean(name: str, text: str) -> str:
         return expand_path(_unquoted(text.strip(ENDS)))
     text = text.strip("\ufeff \t\r\n\v\f")
     if name == "redis_url":
-        return check_redis_url(text) if text else text
+        return check_redis_url(_unquoted(text)) if text else text
     text = text if name == "finetune_launch" else _unquoted(text)
     if name in ADDRESSES and text:
         _require(re.compile(r"[^\x00-\x1f\x7f\u200b-\u200f\u2018-\u201f\u2028-\u202f\u2060\ufeff]*"), text, "a URL")
