@@ -14,9 +14,17 @@ TYPES = {bool: "true or false", int: "whole number", float: "number", Path: "dir
 
 HEAD = """# Settings
 
-Read from the environment, then from `.env` in the working directory, then the default. A value that cannot be used
-stops the start with the setting's name, the value and what is allowed. Secrets may come from a file: `<NAME>_FILE`
-names it.
+Read from the environment, then from `.env` in the working directory, then the default; an empty text is no value, and
+means the default. A value that cannot be used stops the start with the setting's name, where it stands (environment,
+line of `.env`, file) and what is allowed; of a secret no part is shown. `LABEL_STUDIO_API_KEY`, `BASIC_AUTH_PASS`,
+`WEBHOOK_SECRET`, `ADMIN_TOKEN` and `REDIS_URL` may come from a file: `<NAME>_FILE` names it, in the environment or in
+`.env`.
+
+Line ends and byte order marks around a value do not count; `.env` and secret files may be UTF-8 or, with a byte order
+mark, UTF-16. `~` is the home directory in every path, `$HOME` is not filled in outside `.env`. What a header cannot
+carry (beyond Latin-1, control and zero-width characters) is refused in a secret, as are quotes around it and `Bearer`
+or `Token` in front. In the password of `REDIS_URL` everything but letters, digits and `-._~!$&'()*+,;=` is
+percent-encoded (`@` is `%40`, `/` is `%2F`). URLs begin with `http://` or `https://`, without user and password.
 
 This file is made from `backend/settings.py` by `make docs`; a test fails when it is out of date.
 
