@@ -11,6 +11,7 @@ from backend.labelstudio.helpers import blind_results, read_helpers
 from backend.services import Services
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline
+from backend.serving.preparations import Preparing
 
 
 def answer_request(
@@ -40,6 +41,10 @@ def answer_request(
                 helpers=helpers,
                 highlighter=services.highlighter.of(project),
             )
+    except Preparing:
+        # Soon there is an answer: Label Studio asks again for declined tasks, and shows a refusal as an error.
+        services.metrics.declined.labels("preparing").inc(len(tasks))
+        return [[] for _ in tasks], services.registry.version_of(project)
     except Overloaded:
         services.metrics.refused.inc()
         raise

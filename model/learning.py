@@ -262,7 +262,7 @@ def _reference(
     if len(everything) == 0:
         everything = names if len(names) else np.zeros((1, embedder.depth, embedder.width), np.float32)
     prototypes = refine_prototypes(names[:, -1], background[:, -1])
-    similarity = (normalise(everything[:, -1]) @ prototypes.T).mean(0)
+    similarity = normalise(everything[:, -1]).mean(0) @ prototypes.T
     taught = match_labels(getattr(embedder, "taught", None), control, labels)
     humility = PAIR_HUMILITY if len(control.inputs) > 1 else HUMILITY
     return Reference(everything.mean(0), prototypes, similarity, taught, humility)

@@ -46,7 +46,8 @@ def setup() -> Response:
     body = read_body()
     project = _project(body)
     config = body.get("schema") or body.get("label_config")
-    parse_label_config(config)
+    spec = parse_label_config(config)
+    services().registry.prepare(project, spec)
     if project is not None and not services().configs.holds(project, str(config)):
         with suppress(StoreUnavailable):  # predictions go on without Redis
             remember_config(services(), project, str(config))

@@ -68,25 +68,30 @@ def _finite(number: str) -> float:
     return value if math.isfinite(value) else _refuse(number)
 
 
+SHOWN = frozenset({400, 413, 422})
+"""Statuses whose reason phrase says what is wrong."""
+
+
 def reply(body: Mapping[str, Any], status: int = 200) -> Response:
-    """A JSON reply. Lone surrogates, which are no UTF-8, leave as question marks."""
+    """A JSON reply. Lone surrogates, which are no UTF-8, leave as they came: escaped."""
     try:
         data = orjson.dumps(body)
     except TypeError:
-        data = json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        data = json.dumps(body).encode()
     return Response(data, status=status, mimetype="application/json")
 
 
 def error_reply(error: BackendError) -> Response:
-    """An error: its stable code, what went wrong, and the field; 422 also in the status line, which users see."""
+    """An error: its stable code, what went wrong, and the field; what a label config or a body lacks also in the status
+    line, which is all that Label Studio's users see of it."""
     body: dict[str, Any] = {"error": error.code, "message": error.message}
     for name in ("field", "hint", "job", "version", "setting"):
         if error.evidence.get(name):
             body[name] = str(error.evidence[name])
     answer = reply(body, error.status)
-    if error.status == 422:
+    if error.status in SHOWN:
         # Label Studio shows its user the reason phrase and ignores the body.
-        answer.status = f"422 {_phrase(error.message)}"
+        answer.status = f"{error.status} {_phrase(error.message)}"
     if error.evidence.get("retry_after"):
         answer.headers["Retry-After"] = str(error.evidence["retry_after"])
     if error.status == 401:

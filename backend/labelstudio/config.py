@@ -20,8 +20,12 @@ from backend.labelstudio.object_text import INSTEAD, READABLE
 from backend.labelstudio.visibility import NotAsked, Place, conditions_of
 from model.spec import Control, Input, Kind, TaskSpec
 
-MAX_BYTES = 256 * 1024
-"""Largest config read. 150 labels need 5 KB."""
+MAX_BYTES = 1024 * 1024
+"""Largest config read: about 20,000 categories (6,000 are 300 KB, 150 are 5 KB). Label Studio has no limit; with more
+labels a refit takes minutes, since its work grows with their number (bench.scale)."""
+
+LARGE_BYTES, LARGE_KEPT = 64 * 1024, 6
+"""Configs from this size on are parsed aside: their specs take 10 MB and more, so that only the last few are kept."""
 
 MAX_DEPTH = 64
 """Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
@@ -64,8 +68,8 @@ def skipped_controls(xml: Any) -> tuple[str, ...]:
 
 
 def cached_configs() -> Any:
-    """Hits, misses and size of the cache of parsed configs: at most 64 of at most 256 KiB."""
-    return _read.cache_info()
+    """Hits, misses and size of the cache of parsed configs: at most 64 small and LARGE_KEPT large ones."""
+    return _read_small.cache_info()
 
 
 def elements_of(xml: Any) -> Iterator[Element]:
@@ -77,12 +81,29 @@ def _checked(xml: Any) -> str:
     if not isinstance(xml, str) or not xml.strip():
         raise BadRequest("label_config is empty", field="label_config")
     if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:
-        raise BadRequest(f"label_config is larger than {MAX_BYTES // 1024} KB", field="label_config")
+        raise BadRequest(
+            f"label_config is larger than {MAX_BYTES // 1024} KB: leave out labels that nobody uses, "
+            "or deal them to several projects",
+            field="label_config",
+        )
     return xml
 
 
-@lru_cache(maxsize=64)
 def _read(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    return _read_large(xml) if len(xml) >= LARGE_BYTES else _read_small(xml)
+
+
+@lru_cache(maxsize=64)
+def _read_small(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    return _read_anew(xml)
+
+
+@lru_cache(maxsize=LARGE_KEPT)
+def _read_large(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    return _read_anew(xml)
+
+
+def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
     root = _parse(xml)
     inputs: dict[str, Input | str] = {}
     named: dict[str, Place] = {}

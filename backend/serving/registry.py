@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backend.encoders import Encoders
@@ -14,6 +15,7 @@ from backend.log_context import about
 from backend.metrics import Metrics
 from backend.redaction import hide_secrets
 from backend.serving.adapting import adapt
+from backend.serving.preparations import PATIENCE, Preparations, Preparing, is_large
 from backend.settings import Settings
 from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
@@ -30,7 +32,8 @@ log = logging.getLogger(__name__)
 RETRY_SECONDS = 10.0
 """Before a version that could not be loaded is tried again."""
 
-KEPT_ADAPTED = 128
+KEPT_ADAPTED, KEPT_LARGE = 128, 8
+"""Models of label configs that no version was made for; those of very many labels take 10 MB and more."""
 
 
 class Registry:
@@ -44,6 +47,7 @@ class Registry:
         self._pointers: dict[int, str] = {}
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()
         self._adapting = threading.Lock()
+        self._preparations: Preparations[tuple[str, int, str]] = Preparations()
         self._failed: dict[tuple[int, str], tuple[float, str]] = {}
         self._ready = threading.Event()
         self._reason = "the encoder is loading"
@@ -85,24 +89,60 @@ class Registry:
         return {model.version for model in list(self._models.values())}
 
     def model_for(self, project: int | None, spec: TaskSpec, timeout: float) -> LiveModel:
-        """The model that answers for `project` under `spec`: take it once per request. Raises NotReady."""
+        """The model that answers for `project` under `spec`: take it once per request. Raises NotReady, or
+        Preparing for a large config that is new."""
         if not self._ready.wait(timeout):
             raise NotReady(f"models do not serve yet: {self._reason}")
         live = self._models.get(project) if project is not None else None
         if live is not None and live.spec.digest == spec.digest:
             return live
-        return self._adapt(project or 0, live, spec)
-
-    def _adapt(self, project: int, live: LiveModel | None, spec: TaskSpec) -> LiveModel:
-        """A cold start for a project without versions; or the live version under a config that has changed since."""
-        key = (live.version if live else FIRST, project if live else 0, spec.digest)
+        if is_large(spec):
+            return self._adapt_aside(project or 0, live, spec, min(timeout, PATIENCE))
         with self._adapting:
-            if key not in self._adapted:
-                self._adapted[key] = adapt(live, spec, self.encoders.base)
+            key = self._key(project or 0, live, spec)
+            return self._recall(key) or self._keep(key, adapt(live, spec, self.encoders.base))
+
+    def prepare(self, project: int | None, spec: TaskSpec) -> None:
+        """Starts to make the model of a large label config, for requests to come. Never waits."""
+        if is_large(spec) and self._ready.is_set():
+            with suppress(Preparing):
+                self.model_for(project, spec, 0.0)
+
+    def _adapt_aside(self, project: int, live: LiveModel | None, spec: TaskSpec, seconds: float) -> LiveModel:
+        """Raises Preparing when it is not made in time."""
+        key = self._key(project, live, spec)
+        with self._adapting:
+            if (known := self._recall(key)) is not None:
+                return known
+
+        def keep(model: LiveModel) -> None:
+            with self._adapting:
+                self._keep(key, model)
+
+        self._preparations.start(key, lambda: adapt(live, spec, self.encoders.base), keep).wait(seconds)
+        with self._adapting:
+            if (made := self._recall(key)) is not None:
+                return made
+        raise Preparing("the label names of this project are being read for the first time: ask again in a moment")
+
+    @staticmethod
+    def _key(project: int, live: LiveModel | None, spec: TaskSpec) -> tuple[str, int, str]:
+        """A cold start for projects without versions; or the live version under a config that has changed since."""
+        return live.version if live else FIRST, project if live else 0, spec.digest
+
+    def _recall(self, key: tuple[str, int, str]) -> LiveModel | None:
+        if key in self._adapted:
             self._adapted.move_to_end(key)
-            while len(self._adapted) > KEPT_ADAPTED:
-                self._adapted.popitem(last=False)
-            return self._adapted[key]
+        return self._adapted.get(key)
+
+    def _keep(self, key: tuple[str, int, str], model: LiveModel) -> LiveModel:
+        self._adapted[key] = model
+        large = [known for known, kept in self._adapted.items() if is_large(kept.spec)][:-KEPT_LARGE]
+        for known in large:
+            del self._adapted[known]
+        while len(self._adapted) > KEPT_ADAPTED:
+            self._adapted.popitem(last=False)
+        return model
 
     def _follow(self) -> None:
         while not self._stop.is_set():

@@ -37,6 +37,24 @@ def test_a_config_that_cannot_be_learned_is_told_in_the_status_line(client: Any)
     assert reply.status == "422 no Choices, Taxonomy, Rating or Pairwise in the label config"
 
 
+@pytest.mark.parametrize(
+    ("config", "reason"),
+    [
+        ("<View>", "400 label_config is not usable XML: no element found"),
+        ("", "400 label_config is empty"),
+        (None, "400 label_config is empty"),
+        ("<!DOCTYPE v [<!ENTITY e 'x'>]>" + CONFIG, "400 label_config is not usable XML: a DTD is not allowed"),
+        ("<View>" * 70 + "</View>" * 70, "400 label_config is nested deeper than 64 tags"),
+        ("<View>" + " " * (1 << 20) + "</View>", "400 label_config is larger than 1024 KB: leave out labels"),
+        ("<View>" + "\u826f" * 400_000 + "</View>", "400 label_config is larger than 1024 KB: leave out labels"),
+        ("x" * (9 << 20), "413 the body is larger than 8 MiB"),
+    ],
+)
+def test_what_is_wrong_with_a_config_is_told_in_the_status_line(client: Any, config: Any, reason: str) -> None:
+    reply = client.post("/setup", json={"project": "7.1", "schema": config})
+    assert reply.status.startswith(reason) and len(reply.status) < 190 and reply.status.isascii()
+
+
 def test_the_same_event_many_times_is_one_example(client: Any, services: Any) -> None:
     for _ in range(5):
         assert post(client, "ANNOTATION_CREATED", **annotation()).status_code == 200

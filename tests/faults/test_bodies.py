@@ -96,7 +96,7 @@ def test_row_08_a_body_over_the_limit_is_a_413_unread_and_asks_for_a_reconciliat
         given = {"wsgi.input": Unread(), "CONTENT_LENGTH": str(100 << 20)}
         reply = client.post(path, environ_overrides=given)
         assert (reply.status_code, "MAX_BODY_MB=2" in reply.get_json()["message"]) == (413, True)
-    assert post(client, "/setup", b"x" * (1 << 20) + b"x").status_code == 413, "needs no such body"
+    assert post(client, "/setup", b"x" * (8 << 20) + b"x").status_code == 413, "needs no such body"
     services.background._mark_missed()
     assert "too large" in services.stores.projects.dirty(PROJECT)
 
