@@ -1,8 +1,8 @@
 """From stored annotations to training samples: one target per task and control, whoever and however many labelled it.
 
 Pure. Ground truths win. Otherwise everybody counts by the reliability that shared tasks show (`backend/overlap.py`), or
-alike where these are too few; disagreement becomes a soft target. Labels that the config does not have (any more) are
-quarantined: counted and kept in the store, not learned.
+alike where these are too few; disagreement becomes a soft target. Answered with nothing is an answer like any other.
+Labels that the config does not have (any more) are quarantined: counted and kept in the store, not learned.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
 from backend.overlap import Weighing, measure_disagreement, weigh_answers
-from backend.votes import Answer
+from backend.votes import Answer, Answers
 from model.label_key import key_of
-from model.spec import Control, Kind, Sample, TaskSpec
+from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
+
+SLIPS = 0.01
+"""Share of a taxonomy's answers that may hold several paths by mistake."""
 
 MOST_DISPUTED = 20
 """Tasks named in a summary."""
@@ -25,12 +28,14 @@ MOST_DISPUTED = 20
 
 @dataclass(frozen=True)
 class Consensus:
-    """`samples`: control -> its samples, by task id. `quarantined`: control -> label -> annotations that hold it.
+    """`spec`: the spec that the samples are of; it says which taxonomies are answered with sets, as people do.
+    `samples`: control -> its samples, by task id. `quarantined`: control -> label -> annotations that hold it.
 
     `disagreement`: control -> task -> score in [0, 1], tasks with several people's answers only. `answers`: control ->
     annotator -> tasks answered. `reliability`: control -> annotator -> share of right answers expected; without enough
     overlap a control is missing."""
 
+    spec: TaskSpec = field(default_factory=lambda: TaskSpec((), ()))
     samples: dict[str, list[Sample]] = field(default_factory=dict)
     quarantined: dict[str, dict[str, int]] = field(default_factory=dict)
     disagreement: dict[str, dict[int, float]] = field(default_factory=dict)
@@ -38,10 +43,11 @@ class Consensus:
     reliability: dict[str, dict[int, float]] = field(default_factory=dict)
 
     def counts(self) -> dict[str, dict[str, int]]:
-        """Control -> label -> samples whose heaviest label it is (for sets: that hold it)."""
+        """Control -> label -> samples whose heaviest label it is (for sets: that hold it); NONE for none of these."""
         counted = {}
         for name, samples in self.samples.items():
-            labels = Counter(key for sample in samples for key in _main_labels(sample))
+            multilabel = self.spec.control(name).multilabel
+            labels = Counter(key for sample in samples for key in _main_labels(sample, multilabel))
             counted[name] = dict(sorted(labels.items()))
         return counted
 
@@ -66,9 +72,8 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
     for record in records:
         by_task.setdefault(record.task, []).append(_as_asked(spec, record))
     reached = Consensus()
-    for control in spec.controls:
-        _reach(reached, control, by_task)
-    return reached
+    controls = tuple(_reach(reached, control, by_task) for control in spec.controls)
+    return replace(reached, spec=replace(spec, controls=controls))
 
 
 def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
@@ -83,11 +88,15 @@ def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
     return replace(record, targets={name: target for name, target in record.targets.items() if name in shown})
 
 
-def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:
+def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> Control:
+    """Adds what is known of this control, and gives it back as it is answered."""
     quarantined: Counter[str] = Counter()
     known = None if control.options_field is not None else frozenset(control.keys())
     found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
     answers = {task: mine for task, mine in found.items() if mine}
+    control = replace(control, several=takes_several(control, answers))
+    if not control.multilabel:
+        answers = {task: [a if a.keys else replace(a, keys=(NONE,)) for a in mine] for task, mine in answers.items()}
     weighing = weigh_answers(control, answers)
     name = control.name
     reached.samples[name] = [_sample(control, task, mine, weighing) for task, mine in answers.items()]
@@ -100,6 +109,15 @@ def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[
         reached.reliability[name] = dict(weighing.reliability)
     if quarantined:
         reached.quarantined[name] = dict(quarantined)
+    return control
+
+
+def takes_several(control: Control, answers: Answers) -> bool:
+    """Whether people answer this taxonomy with sets of paths; a slip in hundreds of single paths is none."""
+    if control.kind is not Kind.TAXONOMY or control.most == 1:
+        return False
+    sizes = [len(answer.keys) for mine in answers.values() for answer in mine]
+    return sum(size > 1 for size in sizes) >= max(1.0, SLIPS * len(sizes))
 
 
 def _answers(
@@ -113,8 +131,8 @@ def _answers(
         keys = label_keys(record.targets[control.name])
         usable = tuple(dict.fromkeys(key for key in keys if known is None or key in known))
         quarantined.update(key for key in keys if key not in usable)
-        if not usable:
-            continue
+        if not usable and (keys or control.required):
+            continue  # unknown labels say nothing, and a question that must be answered was not
         person = ("annotation", record.annotation) if record.annotator is None else ("person", record.annotator)
         answer = Answer(record, usable)
         if person not in people or _rank(answer) > _rank(people[person]):
@@ -131,10 +149,12 @@ def _sample(control: Control, task: int, answers: Sequence[Answer], weighing: We
     counted = sure or answers
     newest = max(counted, key=lambda answer: answer.record.version).record if len(counted) > 1 else counted[0].record
     target = None if sure else weighing.targets.get(task)
+    if target is None or not (target or control.multilabel):
+        target = _shares(control.multilabel, [answer.keys for answer in counted])
     return Sample(
         task=task,
         text=control.text_of(newest.texts),
-        target=target or _shares(control.kind, [answer.keys for answer in counted]),
+        target=target,
         weight=1.0 if sure else weighing.weights.get(task, 1.0),
         ground_truth=bool(sure),
         annotations=tuple(answer.record.annotation for answer in counted),
@@ -148,12 +168,12 @@ def label_keys(target: Any) -> list[str]:
     return [key_of(path) for path in target]
 
 
-def _shares(kind: Kind, answers: Sequence[Sequence[str]]) -> Mapping[str, float]:
+def _shares(multilabel: bool, answers: Sequence[Sequence[str]]) -> Mapping[str, float]:
     """For sets the share of annotators who chose each label; else a distribution."""
     shares: dict[str, float] = {}
     for keys in answers:
         for key in keys:
-            share = 1 / len(answers) if kind is Kind.MULTIPLE else 1 / len(answers) / len(keys)
+            share = 1 / len(answers) if multilabel else 1 / len(answers) / len(keys)
             shares[key] = shares.get(key, 0.0) + share
     return dict(sorted(shares.items()))
 
@@ -163,8 +183,9 @@ def _most_disputed(scores: Mapping[int, float]) -> list[dict[str, Any]]:
     return [{"task": task, "score": scores[task]} for task in disputed[:MOST_DISPUTED]]
 
 
-def _main_labels(sample: Sample) -> list[str]:
-    if max(sample.target.values(), default=0) <= 0:
-        return []
-    total = sum(sample.target.values())
-    return [sample.top] if total <= 1 + 1e-9 else [key for key, share in sample.target.items() if share >= 0.5]
+def _main_labels(sample: Sample, multilabel: bool) -> list[str]:
+    if not sample.target:
+        return [NONE] if multilabel else []
+    held = [key for key, share in sample.target.items() if share >= 0.5] if multilabel else []
+    blank = 1 - sum(sample.target.values())  # at least so many set nothing
+    return held or [NONE if blank >= sample.target[sample.top] else sample.top]

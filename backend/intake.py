@@ -13,7 +13,8 @@ from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
-from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.records import ExampleRecord, microseconds
+from backend.questions import note_questions
 from backend.services import Services
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
@@ -27,7 +28,7 @@ Reply = dict[str, Any]
 def take_event(services: Services, event: events.Event) -> Reply:
     """Carry out one event; the reply's body. Raises BadRequest and StoreUnavailable."""
     if event.project:
-        remember_config(services, event.project, event.label_config)
+        remember_config(services, event.project, event.label_config, _moment_of(event))
     if isinstance(event, events.AnnotationsUpserted):
         return _upsert(services, event)
     if isinstance(event, events.AnnotationsDeleted):
@@ -58,8 +59,16 @@ def _note_sampling(services: Services, event: events.ProjectUpdated) -> None:
         steering.look_again(event.project)
 
 
-def remember_config(services: Services, project: int, config: str | None) -> None:
-    """Keep the label config; a changed one asks for a refit and a reconciliation. Raises StoreUnavailable."""
+def _moment_of(event: events.Event) -> int | None:
+    """When what the event tells happened, by Label Studio's clock: the config that it brings was there by then."""
+    items = event.items if isinstance(event, events.AnnotationsUpserted) else ()
+    stamps = [microseconds(annotation.get("updated_at")) for annotation, _ in items]
+    return min(filter(None, stamps), default=None)
+
+
+def remember_config(services: Services, project: int, config: str | None, moment: int | None = None) -> None:
+    """Keep the label config, which came at `moment` (default: now); a changed one asks for a refit and a
+    reconciliation. Raises StoreUnavailable."""
     projects = services.stores.projects
     if config is None:
         return
@@ -69,6 +78,7 @@ def remember_config(services: Services, project: int, config: str | None) -> Non
     if not _is_readable(config):
         log.warning("a label config that cannot be read is passed over project=%s", project)
         return
+    note_questions(projects, project, config, moment)
     if projects.save_config(project, config):
         log.info("label config changed project=%s", project)
         projects.mark_dirty(project, "the label config has changed")
@@ -124,10 +134,11 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
         services.stores.projects.mark_dirty(event.project, "annotations came before a usable label config")
         return {"status": "ignored", "reason": "no usable label config is known; a reconciliation was asked for"}
     records: list[ExampleRecord] = []
+    asked = services.stores.projects.asked(event.project)
     refused: list[str] = []
     for annotation, task in event.items:
         try:
-            records.append(events.to_record(spec, annotation, task, services.settings.max_text_chars))
+            records.append(events.to_record(spec, annotation, task, services.settings.max_text_chars, asked))
         except BadRequest as error:
             if len(event.items) == 1:
                 raise

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from backend.votes import Answer, Answers, VoteTable
-from model.spec import Control, Kind
+from model.spec import NONE, Control, Kind
 
 MIN_SHARED = 20
 """Tasks that somebody must share with others (or with a ground truth) before reliability is believed: with 10, single
@@ -42,15 +42,22 @@ def measure_disagreement(control: Control, answers: Sequence[Answer]) -> float:
     """Mean distance over all pairs of answers, in [0, 1]: 0 when all agree, 1 when no two have anything in common.
 
     The chance that two of these people differ (what Fleiss' kappa starts from): readable, and unlike the entropy it
-    does not depend on how many labels there are. Sets: Jaccard distance; ratings: stars apart over the most."""
-    if control.kind is Kind.RATING:
-        stars = [int(answer.keys[0]) for answer in answers]
-        widest = max(1, len(control.labels) - 1)
-        distances = [min(1.0, abs(one - other) / widest) for one, other in combinations(stars, 2)]
-    else:
-        sets = [frozenset(answer.keys) for answer in answers]
-        distances = [1 - len(one & other) / len(one | other) for one, other in combinations(sets, 2)]
+    does not depend on how many labels there are. Sets: Jaccard distance; ratings: stars apart over the most.
+    Something and nothing have nothing in common."""
+    apart = _stars_apart if control.kind is Kind.RATING else _sets_apart
+    distances = [apart(control, one.keys, other.keys) for one, other in combinations(answers, 2)]
     return round(sum(distances) / len(distances), 4) if distances else 0.0
+
+
+def _stars_apart(control: Control, one: Sequence[str], other: Sequence[str]) -> float:
+    if NONE in (one[0], other[0]):
+        return float(one[0] != other[0])
+    return min(1.0, abs(int(one[0]) - int(other[0])) / max(1, len(control.labels) - 1))
+
+
+def _sets_apart(_: Control, one: Sequence[str], other: Sequence[str]) -> float:
+    held = len(set(one) | set(other))
+    return 1 - len(set(one) & set(other)) / held if held else 0.0
 
 
 def weigh_answers(control: Control, answers: Answers) -> Weighing:
@@ -63,7 +70,9 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
         return ALIKE
     from model.reliability import estimate
 
-    table = VoteTable(control.kind, shared)
+    table = VoteTable(control.multilabel, shared)
+    if not table.labels:
+        return ALIKE  # of sets that everybody left empty
     found = estimate(table.votes())
     if found is None:
         return ALIKE

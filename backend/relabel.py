@@ -12,7 +12,7 @@ from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
-from model.spec import Control, Kind, Prediction, TaskSpec
+from model.spec import Control, Prediction, TaskSpec
 
 if TYPE_CHECKING:
     from backend.store.stores import Stores
@@ -88,7 +88,7 @@ def _suggestion(
     control: Control, rows: Sequence[Mapping[str, Any]], records: Sequence[ExampleRecord]
 ) -> tuple[str, ...]:
     """What would have been answered; of a set what stands there, with the suspicious labels turned over."""
-    if control.kind is not Kind.MULTIPLE:
+    if not control.multilabel:
         return tuple(row["suggested"] for row in rows[:1] if row["suggested"])
     removed = {row["given"] for row in rows}
     kept = [key for key in _majority(control, records) if key not in removed]
@@ -102,7 +102,7 @@ def _majority(control: Control, records: Sequence[ExampleRecord]) -> tuple[str, 
         for record in records
         if control.name in record.targets
     ]
-    if control.kind is Kind.MULTIPLE:
+    if control.multilabel:
         held = Counter(key for _, keys in answers for key in dict.fromkeys(keys))
         return tuple(key for key, count in held.items() if 2 * count >= len(answers))
     given = Counter(keys for _, keys in answers)

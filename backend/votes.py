@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backend.labelstudio.records import ExampleRecord
-from model.spec import Kind
 
 if TYPE_CHECKING:
     from model.reliability import Estimate, Votes
@@ -18,7 +17,7 @@ SMALL = 0.005
 
 @dataclass(frozen=True)
 class Answer:
-    """What one person said to one task, known labels only; never empty."""
+    """What one person said to one task, known labels only. Who left it blank said NONE, or of sets no label."""
 
     record: ExampleRecord
     keys: tuple[str, ...]
@@ -42,8 +41,8 @@ class VoteTable:
 
     Ground truths are no votes: they say what the item is. Unnamed people cannot be told apart and vote as one."""
 
-    def __init__(self, kind: Kind, shared: Answers) -> None:
-        self.is_set = kind is Kind.MULTIPLE
+    def __init__(self, is_set: bool, shared: Answers) -> None:
+        self.is_set = is_set
         self.answers = {task: shared[task] for task in sorted(shared)}
         self.labels = sorted({key for found in self.answers.values() for answer in found for key in answer.keys})
         self._column = {label: index for index, label in enumerate(self.labels)}
@@ -78,7 +77,7 @@ class VoteTable:
     def _known(self, found: Sequence[Answer]) -> int:
         """The class that the ground truth gives to a task, -1 without one (or with two that differ)."""
         keys = _truth(found)
-        return self._column[keys[0]] if len(keys) == 1 else -1
+        return self._column[keys[0]] if keys is not None and len(keys) == 1 else -1
 
     def _set_votes(self) -> Votes:
         """Nearly all (task, label) items are alike: nobody set that label. Each kind is given once."""
@@ -113,7 +112,7 @@ class VoteTable:
                 if not answer.record.ground_truth:
                     said[item, :, slot] = 0
                     said[item, [self._column[key] for key in answer.keys], slot] = 1
-            if keys := _truth(found):
+            if (keys := _truth(found)) is not None:
                 known[item] = 0
                 known[item, [self._column[key] for key in keys]] = 1
         return said, known, np.array([*range(len(named)), *[len(named)] * unnamed])
@@ -150,9 +149,10 @@ class VoteTable:
         return [hit / all_ if all_ else 0.0 for hit, all_ in zip(hits, total, strict=True)]
 
 
-def _truth(found: Sequence[Answer]) -> tuple[str, ...]:
+def _truth(found: Sequence[Answer]) -> tuple[str, ...] | None:
+    """What the ground truth says, which may be nothing; None without one, or with two that differ."""
     sure = {answer.keys for answer in found if answer.record.ground_truth}
-    return next(iter(sure)) if len(sure) == 1 else ()
+    return next(iter(sure)) if len(sure) == 1 else None
 
 
 def _normalise(shares: Mapping[str, float]) -> dict[str, float]:

@@ -19,7 +19,6 @@ from model.focus import Focused
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
 from model.simulation import encode_ahead, shuffled
-from model.spec import Kind
 
 Floats = NDArray[np.floating]
 Tell = Callable[[str], None]
@@ -147,7 +146,7 @@ def _answers(data: Dataset, config: dict[str, Any], scores: Floats, samples: Seq
         confidences.append(answer.score if answer else 0.0)
         truth = {key for key, share in sample.target.items() if share >= 0.5}
         correct.append(set(chosen) == truth)
-        several = data.control.kind is Kind.MULTIPLE
+        several = data.control.multilabel
         answers.append(sum(1 << numbers[key] for key in chosen) if several else numbers[chosen[0]] if chosen else -1)
     return np.array(confidences, np.float32), np.array(correct), np.array(answers, np.int32)
 

@@ -11,11 +11,14 @@ from numpy.typing import NDArray
 from model.label_key import key_of, path_of
 from model.ordinal import median_star, smooth_ratings, smoothing_for
 from model.set_confidence import set_confidence
-from model.spec import Control, Kind, Prediction
-from model.taxonomy import SURE, descend
+from model.spec import NONE, Control, Kind, Prediction
+from model.taxonomy import SURE, descend, keep_apart
 from model.thresholds import choose_labels, thresholds_of
 
 Floats = NDArray[np.floating]
+
+LEFT_BLANK = 0.5
+"""Probability over which a rating is left blank: the median of the stars supposes that one is given."""
 
 RANKED = 10
 """Most runners-up listed in a prediction."""
@@ -27,20 +30,23 @@ def decide(
     """The answer for one task from its probabilities [K] in the column order of `head_config["labels"]`.
 
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
-    chosen; None when nothing remains. Single: the likeliest. Taxonomy: the deepest node that is sure
-    (`head_config["sure"]`). Rating: the median, since its error is a distance, smoothed over the neighbours while
+    chosen; None when nothing remains. Where NONE is one of the labels, nothing may be chosen: when it is likelier than
+    any label, or than any whole branch of a tree, or than all stars together.
+    Single: the likeliest. Taxonomy: the deepest node that is sure
+    (`head_config["sure"]`); of sets as many as the control takes, none along with its own parent unless people do so
+    (`head_config["ancestors"]`). Rating: the median, since its error is a distance, smoothed over the neighbours while
     labels are few (`head_config["n"]`). Multiple: every label over its
     threshold (`head_config["thresholds"]` by label, else `["threshold"]`; the likeliest at least with `["nonempty"]`),
     with the confidence in the whole set (mapped by `["set_confidence"]`).
     """
     labels = head_config["labels"]
-    allowed = set(options) if options is not None else set(control.keys())
+    allowed = {*(options if options is not None else control.keys()), *(() if control.required else (NONE,))}
     columns = [index for index, label in enumerate(labels) if label in allowed]
     if not columns:
         return None
     keys = [labels[index] for index in columns]
     row = np.asarray(probabilities, dtype=float)[columns]
-    if control.kind is Kind.MULTIPLE:
+    if control.multilabel:
         return _decide_set(control, keys, row, head_config)
     row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
     if control.kind is Kind.TAXONOMY:
@@ -48,29 +54,43 @@ def decide(
     if control.kind is Kind.RATING:
         return _decide_stars(control, keys, row, head_config)
     best = int(row.argmax())
-    return Prediction(control.name, (keys[best],), _clip(row[best]), _rank(keys, row))
+    chosen = () if keys[best] == NONE else (keys[best],)
+    return Prediction(control.name, chosen, _clip(row[best]), _rank(keys, row))
 
 
 def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float) -> Prediction:
-    levels = descend([path_of(key) for key in keys], row, sure)
-    named = tuple((key_of(path), _clip(confidence)) for path, confidence in levels)
-    return Prediction(control.name, (named[-1][0],), named[-1][1], _rank(keys, row), named)
+    named = [index for index, key in enumerate(keys) if key != NONE]
+    blank = float(row.sum() - row[named].sum()) if len(named) < len(keys) else 0.0
+    levels = descend([path_of(keys[index]) for index in named], row[named], sure) if named else []
+    if not levels or blank > levels[0][1]:
+        return Prediction(control.name, (), _clip(blank), _rank(keys, row))
+    shown = tuple((key_of(path), _clip(confidence)) for path, confidence in levels)
+    return Prediction(control.name, (shown[-1][0],), shown[-1][1], _rank(keys, row), shown)
 
 
 def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
-    chosen = choose_labels(row[None], thresholds_of(head_config, keys), bool(head_config.get("nonempty")))[0]
+    nonempty = bool(head_config.get("nonempty"))
+    chosen = choose_labels(row[None], thresholds_of(head_config, keys), nonempty)[0]
+    if control.kind is Kind.TAXONOMY:
+        chosen = keep_apart(
+            [path_of(key) for key in keys], row, chosen, control.most, bool(head_config.get("ancestors"))
+        )
     names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
     confidence = set_confidence(row, chosen, head_config.get("set_confidence"))
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))
 
 
 def _decide_stars(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
-    order = sorted(range(len(keys)), key=lambda index: int(keys[index]))
+    order = sorted((index for index, key in enumerate(keys) if key != NONE), key=lambda index: int(keys[index]))
     stars = [keys[index] for index in order]
+    blank = max(0.0, 1 - float(row[order].sum())) if len(order) < len(keys) else 0.0
+    if not stars or blank > LEFT_BLANK:
+        return Prediction(control.name, (), _clip(blank), _rank(keys, row))
     usual = smoothing_for(int(head_config["n"])) if "n" in head_config else 0.0
-    row = smooth_ratings(row[order], float(head_config.get("smoothing", usual)))
-    best = median_star(row)
-    return Prediction(control.name, (stars[best],), _clip(row[best]), _rank(stars, row))
+    smooth = smooth_ratings(row[order], float(head_config.get("smoothing", usual)))
+    best = median_star(smooth)
+    ranked = _rank([*stars, NONE], np.append(smooth, blank)) if len(order) < len(keys) else _rank(stars, smooth)
+    return Prediction(control.name, (stars[best],), _clip(smooth[best]), ranked)
 
 
 def _rank(keys: Sequence[str], row: Floats) -> tuple[tuple[str, float], ...]:

@@ -15,7 +15,7 @@ from model.gate import Verdict, compare_losses, decide_promotion
 from model.head_calibration import set_rules
 from model.holdout import is_held_out, stratified_folds
 from model.learning import labels_of, target_matrix
-from model.spec import Control, Kind, Sample
+from model.spec import Control, Sample
 from model.thresholds import fit_threshold
 
 Floats = NDArray[np.floating]
@@ -43,13 +43,13 @@ class HeldOut:
     @property
     def multilabel(self) -> bool:
         """Whether answers are sets."""
-        return self.control.kind is Kind.MULTIPLE
+        return self.control.multilabel
 
 
 def split_rows(control: Control, samples: Sequence[Sample], seed: int) -> HeldOut | None:
     """The usable rows of a control and their split; None with fewer than two classes."""
     labels = labels_of(control, samples)
-    usable, targets = target_matrix(labels, samples, control.kind is Kind.MULTIPLE)
+    usable, targets = target_matrix(labels, samples, control.multilabel)
     if len(usable) < 2 or (targets.sum(0) > 0).sum() < 2:
         return None
     if len(usable) < HOLD_OUT_FROM:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.occlusion import Word, explain
-from model.spec import Control, Document, Kind, Prediction, Text
+from model.spec import NONE, Control, Document, Prediction, Text
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -56,9 +56,9 @@ def label_log_odds(
     control: Control, keys: Sequence[str], rows: Floats, labels: Sequence[str], listed: Sequence[str] | None = None
 ) -> Floats:
     """Log-odds [n, len(labels)] from probabilities [n, len(keys)], counting only labels that may be chosen."""
-    allowed = set(listed if listed is not None else control.keys())
+    allowed = {*(listed if listed is not None else control.keys()), NONE}
     probabilities = rows[:, [keys.index(label) for label in labels]].astype(float)
-    if control.kind is not Kind.MULTIPLE:
+    if not control.multilabel:
         total = rows[:, [index for index, key in enumerate(keys) if key in allowed]].sum(axis=1, keepdims=True)
         probabilities = probabilities / np.maximum(total, LEAST)
     probabilities = np.clip(probabilities, LEAST, 1 - LEAST)

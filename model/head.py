@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.calibration import apply_temperature
-from model.coldstart import HUMILITY, SCALE, humble_answer, normalise
+from model.coldstart import CLEAR, HUMILITY, SCALE, humble_answer, normalise
 from model.features import Terms, dense_features
 from model.linear import softmax_rows
 from model.spec import Text
@@ -62,6 +63,11 @@ class Reference:
     taught: TaughtLabels | None = None
     humility: float = HUMILITY
 
+    @cached_property
+    def _nameless(self) -> NDArray[np.int64]:
+        """The column of none of these, if there is one."""
+        return np.flatnonzero(~self.prototypes.any(1))
+
     def prior(self, pooled: Floats) -> Floats:
         """Similarity of each text to each label, centred by the pool [n, K]; with a trained head its log-odds, scaled
         so that the share which turns similarities into logits gives its own answer."""
@@ -84,6 +90,9 @@ class Reference:
 
     def zero_shot_from(self, similarity: Floats, last: Floats) -> Floats:
         """`zero_shot` of texts whose similarities [n, K] are known."""
+        if len(self._nameless):
+            similarity = similarity.copy()
+            similarity[:, self._nameless] = CLEAR
         names = humble_answer(similarity, self.humility)
         return names if self.taught is None else self.taught.probabilities(last, names)
 
@@ -154,8 +163,8 @@ class LinearHead:
     def combine(self, logits: Iterable[Floats], base: Floats) -> Floats:
         """Probabilities [n, K] from the members' logits, in their order, and the zero-shot answers `base` [n, K]."""
         if not self.members:
-            only = self.multilabel and len(self.labels) == 1  # its name does not say how often it applies
-            return np.full(base.shape, 0.5) if only else apply_temperature(base, self.temperature)
+            only = self.multilabel and len(self.labels) == 1  # there or not: nothing to share out
+            return base if only else apply_temperature(base, self.temperature)
         fitted = np.zeros(base.shape, base.dtype)
         for member, values in zip(self.members, logits, strict=True):
             answers = self.squash(values)

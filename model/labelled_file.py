@@ -33,7 +33,7 @@ class Dataset:
     @property
     def multilabel(self) -> bool:
         """Whether answers are sets."""
-        return self.control.kind is Kind.MULTIPLE
+        return self.control.multilabel
 
 
 def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coldstart import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes
+from model.coldstart import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
 from model.features import Terms
 from model.focus import Focused
 from model.head import Choice, LinearHead, Member, Reference, restore_head
@@ -21,8 +21,9 @@ from model.plan import Plan, plan_search
 from model.search import Data, Search, search
 from model.selection import member_shares, nested_answers
 from model.space import DIMENSIONS, choose_landmarks
-from model.spec import Control, Document, Kind, Sample, Samples, TaskSpec, Text
+from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
 from model.taught import match_labels
+from model.taxonomy import has_parents
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 
@@ -34,7 +35,7 @@ REPEAT_SIZE = 300_000
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
-KEPT_RULES = ("nonempty", "thresholds", "set_confidence", "smoothing")
+KEPT_RULES = ("nonempty", "thresholds", "set_confidence", "smoothing", "ancestors")
 """What a refit that repeats takes over besides the choices."""
 
 
@@ -120,12 +121,12 @@ def fit_head(
     """The head of one control; see `fit_heads`."""
     embedder = Focused(embedder, control)
     labels = labels_of(control, samples)
-    multilabel = control.kind is Kind.MULTIPLE
+    multilabel = control.multilabel
     usable, targets = target_matrix(labels, samples, multilabel)
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
     reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
-    details = {"n": len(usable)} | ({"nonempty": len(labels) > 1} if multilabel else {})
+    details = {"n": len(usable)} | ({"nonempty": control.required or len(labels) > 1} if multilabel else {})
     empty = LinearHead(labels, multilabel, reference, details=details)
     if not usable or len(labels) < (1 if multilabel else 2):  # one label of a set may be there or not
         return empty
@@ -137,11 +138,20 @@ def fit_head(
         return _fit_again(empty, data, previous)
     tasks = [sample.task for sample in usable]
     head = _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
-    held_out = head.out_of_fold
-    if control.kind is not Kind.RATING or held_out is None:
-        return head
-    smoothing = choose_smoothing(held_out.probabilities, held_out.targets)
-    return replace(head, details={**head.details, "smoothing": smoothing})
+    return replace(head, details={**head.details, **_rules_of_kind(control, head, usable)})
+
+
+def _rules_of_kind(control: Control, head: LinearHead, samples: Sequence[Sample]) -> dict[str, Any]:
+    """How far stars are spread, from answers held out; whether people give a node along with one above it."""
+    held_out, rules = head.out_of_fold, dict[str, Any]()
+    if control.kind is Kind.RATING and held_out is not None:
+        stars = [index for index, label in enumerate(head.labels) if label != NONE]
+        rules["smoothing"] = choose_smoothing(held_out.probabilities[:, stars], held_out.targets[:, stars])
+    if control.several:
+        paths = {label.key: label.path for label in control.labels}
+        found = [[paths[key] for key, share in s.target.items() if share >= 0.5 and key in paths] for s in samples]
+        rules["ancestors"] = any(map(has_parents, found))
+    return rules
 
 
 def is_settled(config: Mapping[str, Any]) -> bool:
@@ -227,10 +237,12 @@ def _terms_of(members: Sequence[Member], data: Data, empty: LinearHead) -> Terms
 
 
 def labels_of(control: Control, samples: Sequence[Sample]) -> tuple[str, ...]:
-    """The control's labels; for choices listed in the task data, those seen so far."""
-    if control.options_field is None:
-        return control.keys()
-    return tuple(sorted({key for sample in samples for key in sample.target}))
+    """The control's labels; for choices listed in the task data, those seen so far. NONE, last, is one more where a
+    question of which one label is the answer was left blank, or may be and has one label: then it is a checkbox."""
+    seen = {key for sample in samples for key in sample.target}
+    labels = control.keys() if control.options_field is None else tuple(sorted(seen - {NONE}))
+    checkbox = len(labels) == 1 and not control.required
+    return (*labels, NONE) if not control.multilabel and (NONE in seen or checkbox) else labels
 
 
 def target_matrix(labels: Sequence[str], samples: Sequence[Sample], multilabel: bool) -> tuple[list[Sample], Floats]:
@@ -255,13 +267,13 @@ def _pool_texts(control: Control, pool: Sequence[Document]) -> list[Text]:
 def _reference(
     control: Control, labels: Sequence[str], pooled: Floats, pool: Sequence[Text], embedder: Embedder
 ) -> Reference:
-    names = embedder.embed([(name,) for name in names_of(control, labels)])
+    names = embedder.embed([(name,) for name in names_of(control, [label for label in labels if label != NONE])])
     background = embedder.embed(pool)
     # Labelled texts are part of the pool, too: with a small pool they are most of it.
     everything = np.concatenate([background, pooled]) if len(pooled) else background
     if len(everything) == 0:
         everything = names if len(names) else np.zeros((1, embedder.depth, embedder.width), np.float32)
-    prototypes = refine_prototypes(names[:, -1], background[:, -1])
+    prototypes = with_none(refine_prototypes(names[:, -1], background[:, -1]), labels)
     similarity = normalise(everything[:, -1]).mean(0) @ prototypes.T
     taught = match_labels(getattr(embedder, "taught", None), control, labels)
     humility = PAIR_HUMILITY if len(control.inputs) > 1 else HUMILITY

@@ -19,7 +19,7 @@ from model.focus import Focused, has_own_reading
 from model.label_key import path_of, plain_text
 from model.learning import Embedder, Head, fit_heads
 from model.manifest import Manifest
-from model.spec import Control, Document, Kind, Label, Prediction, TaskSpec, Text
+from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions import ENCODER, read_heads, verify_version, version_path
 from model.visibility import drop_hidden
 
@@ -84,7 +84,7 @@ class LiveModel:
         rows = self._scores(control, texts, pooled, tuned)
         if listed is None:
             return rows
-        exclusive = self.spec.control(control).kind is not Kind.MULTIPLE
+        exclusive = not self.spec.control(control).multilabel
         fallback, have = self._zero_shot(pooled, listed), self.labels(control)
         filled = [_fill_unknown(row, have, listed, other, exclusive) for row, other in zip(rows, fallback, strict=True)]
         return np.array(filled).reshape(len(texts), len(listed))
@@ -101,9 +101,10 @@ class LiveModel:
 
     def rules(self, control: str) -> Mapping[str, object]:
         """How rows of `scores` become answers: the head's config, with the blend's own rules for sets."""
+        own = self.spec.control(control)
         config = self.configs.get(control) or self.heads[control].config()
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
-        if part is None or self.tuned is None or part.weight <= 0:
+        if part is None or self.tuned is None or part.weight <= 0 or part.multilabel != own.multilabel:
             return config
         return {**config, **part.rules}
 
@@ -137,6 +138,8 @@ class LiveModel:
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or tuned is None or part.weight <= 0:
             return None
+        if part.multilabel != self.spec.control(control).multilabel:
+            return None  # it gave one path, and people give sets by now, or the other way round
         config = self.configs.get(control) or head.config()
         part = part.aged(int(str(config.get("n", 0))))
         other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
@@ -147,20 +150,38 @@ class LiveModel:
         config = self.rules(control.name)
         if listed is None:
             return decide(control, config, row)
-        keys = tuple(dict.fromkeys(listed))
-        exclusive = control.kind is not Kind.MULTIPLE
+        keys = self._with_blank(control, listed)
+        exclusive = not control.multilabel
         filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled[None], keys)[0], exclusive)
         return decide(control, {**config, "labels": list(keys)}, filled, options=keys)
 
+    def _with_blank(self, control: Control, listed: Sequence[str]) -> tuple[str, ...]:
+        """The choices that a task lists, each once, and NONE where that can be answered."""
+        keys = tuple(dict.fromkeys(listed))
+        checkbox = len(keys) == 1 and not control.required
+        blank = not control.multilabel and (checkbox or NONE in self.labels(control.name))
+        return (*keys, NONE) if blank else keys
+
     def _zero_shot(self, pooled: Floats, keys: Sequence[str]) -> Floats:
         """Similarity of texts [n, depth, width] to the names of listed choices, as probabilities [n, len(keys)]."""
-        control = Control("listed", Kind.SINGLE, ("text",), tuple(Label(path_of(key), plain_text(key)) for key in keys))
+        names = tuple(Label(path_of(key), plain_text(key)) for key in keys if key != NONE)
+        control = Control("listed", Kind.SINGLE, ("text",), names)
         head = fit_heads(TaskSpec((), (control,)), {}, [], self.base)["listed"]
-        return head.scores([("",)] * len(pooled), pooled)
+        found = np.zeros((len(pooled), len(keys)))
+        for column, scores in zip(head.labels, head.scores([("",)] * len(pooled), pooled).T, strict=True):
+            if column in keys:
+                found[:, list(keys).index(column)] = scores
+        return found
 
 
 def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallback: Floats, exclusive: bool) -> Floats:
-    """The learned probability of each wanted label; a label never seen takes its zero-shot share."""
+    """The learned probability of each wanted label; a label never seen takes its zero-shot share. NONE, if wanted the
+    last one, keeps what was learned of it, whatever else a task offers."""
+    if want[-1:] == (NONE,) and NONE in have:
+        blank = row[list(have).index(NONE)]
+        total = fallback[:-1].sum()
+        rest = _fill_unknown(row, have, want[:-1], fallback[:-1] / total if total > 0 else fallback[:-1], exclusive)
+        return np.append(rest * (1 - blank), blank)
     column = {label: index for index, label in enumerate(have)}
     known = np.array([label in column for label in want], dtype=bool)
     filled = fallback.copy()
@@ -210,7 +231,7 @@ def load_version(
 
 def _require_fit(version: str, control: Control, head: Head) -> None:
     """Raises VersionError for a head with other labels than its control's, or arrays of another number of labels."""
-    if control.options_field is None and head.labels != control.keys():
+    if control.options_field is None and head.labels not in (control.keys(), (*control.keys(), NONE)):
         raise VersionError(f"{version}: the head of {control.name} has other labels than its control", version=version)
     rows = head.tensors()["prototypes"].shape[0]
     if rows != len(head.labels):

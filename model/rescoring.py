@@ -28,7 +28,7 @@ from model.halves import widen
 from model.hashed_terms import HashedVocabulary, pack_terms
 from model.head import LinearHead
 from model.portions import characters_of, portions
-from model.spec import Control, Kind, Text
+from model.spec import Control, Text
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -63,7 +63,7 @@ def rescore(
 
     `tuned`: the same texts read by the model's fine-tuned encoder. Raises RescoringError without it when that has a
     share in the answer, or when it lacks one of the texts. `threads`: 0 for as many as cores."""
-    count, multilabel = len(matrix), model.spec.control(control).kind is Kind.MULTIPLE
+    count, multilabel = len(matrix), model.spec.control(control).multilabel
     threshold = float(str(model.rules(control).get("threshold", 0.5)))
     top = np.zeros(count, np.int32)
     confidence, margin, entropy = (np.zeros(count, np.float32) for _ in range(3))
@@ -247,6 +247,8 @@ def _tuned_rows(
     """Reads the fine-tuned encoder's last layer for a range of the matrix's rows; None when it has no share."""
     part = model.finetuned.heads.get(control) if model.finetuned is not None else None
     if part is None or model.tuned is None or part.weight <= 0:
+        return None
+    if part.multilabel != model.spec.control(control).multilabel:
         return None
     if tuned is None:
         raise RescoringError(

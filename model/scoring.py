@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from model.answers import decide
 from model.evaluation import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
-from model.spec import Control, Kind, Sample
+from model.spec import NONE, Control, Sample
 
 Floats = NDArray[np.floating]
 
@@ -24,7 +24,7 @@ def measure(
     A label that the columns lack counts as never answered."""
     labels = list(dict.fromkeys([*config["labels"], *(key for sample in samples for key in sample.target)]))
     column = {label: index for index, label in enumerate(labels)}
-    several = control.kind is Kind.MULTIPLE
+    several = control.multilabel
     shape = (len(samples), len(labels))
     targets, chosen, scores = np.zeros(shape), np.zeros(shape, dtype=bool), np.zeros(len(samples))
     for row, sample in enumerate(samples):
@@ -32,7 +32,8 @@ def measure(
             targets[row, column[key]] = share
         answer = decide(control, config, probabilities[row])
         if answer is not None:
-            chosen[row, [column[key] for key in answer.chosen]] = True
+            said = answer.chosen or (() if several or NONE not in column else (NONE,))
+            chosen[row, [column[key] for key in said]] = True
             scores[row] = answer.score
     true = targets >= 0.5 if several else np.eye(len(labels), dtype=bool)[_tops(samples, column)]
     correct = (chosen == true).all(1)

@@ -21,7 +21,7 @@ from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
 from model.live import LiveModel
 from model.scoring import measure
-from model.spec import Kind, Sample, TaskSpec, Text
+from model.spec import Sample, TaskSpec, Text
 
 Floats = NDArray[np.floating]
 Row = dict[str, Any]
@@ -151,7 +151,7 @@ class Replay:
             self._features = Focused(self.base, self.control).embed(texts)
         head = self.model.heads[self.control.name]
         threshold = float(head.config().get("threshold", 0.5))
-        several = self.control.kind is Kind.MULTIPLE
+        several = self.control.multilabel
         scores, last = head.scores(texts, self._features), self._features[:, -1]
         pool = acquisition.Pool(scores, last, np.array(self.chosen, dtype=int), several, threshold)
         if self.plan.strategy != "bald" or not isinstance(head, LinearHead):

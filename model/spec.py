@@ -23,6 +23,10 @@ Document = Mapping[str, str]
 """One task: input name -> its plain text (HTML stripped, dialogue joined)."""
 
 
+NONE = ""
+"""The key of "none of these": the class of an optional question that is left blank. No label has it."""
+
+
 class Kind(str, Enum):
     """How a control is answered."""
 
@@ -81,7 +85,9 @@ class Control:
     """One control tag that can be learned. `options_field` is set when the choices are in the task data.
 
     `nested`: results carry every label as a path, also a path of one (Choices with `allowNested`). The question is
-    asked where all `conditions` hold (`model/visibility.py`)."""
+    asked where all `conditions` hold (`model/visibility.py`). `required`: the page takes no answer without it; any
+    other question may be left blank, which says "none of these". `most`: paths that a Taxonomy takes (None: any
+    number). `several`: its answers are sets of paths, since people give such; by the labels, not the config."""
 
     name: str
     kind: Kind
@@ -91,6 +97,14 @@ class Control:
     options_field: str | None = None
     nested: bool = False
     conditions: tuple[Condition, ...] = ()
+    required: bool = False
+    most: int | None = None
+    several: bool = False
+
+    @property
+    def multilabel(self) -> bool:
+        """Whether answers are sets of labels."""
+        return self.kind is Kind.MULTIPLE or self.several
 
     def text_of(self, document: Document) -> Text:
         """The segments of `document` which this control reads, in the order of its `toName`."""
@@ -129,10 +143,13 @@ class TaskSpec:
 
     @cached_property
     def digest(self) -> str:
-        """Changes when inputs, controls or label sets change; 16 hex digits."""
+        """Changes when inputs, controls or label sets change, not with what the labels taught; 16 hex digits."""
+        asked = self.to_json()
+        for item in asked["controls"]:
+            item.pop("several", None)
         # Versions of before keys were escaped know such labels by other names: they are fitted anew.
         escaped = [label.key for control in self.controls for label in control.labels if "\\" in label.key]
-        text = json.dumps({**self.to_json(), **({"keys": escaped} if escaped else {})}, sort_keys=True)
+        text = json.dumps({**asked, **({"keys": escaped} if escaped else {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def control(self, name: str) -> Control:
@@ -162,6 +179,9 @@ class TaskSpec:
                 options_field=item["options_field"],
                 nested=bool(item.get("nested", False)),
                 conditions=tuple(_condition(one) for one in item.get("conditions", ())),
+                required=bool(item.get("required", False)),
+                most=item.get("most"),
+                several=bool(item.get("several", False)),
             )
             for item in data["controls"]
         )
@@ -170,8 +190,9 @@ class TaskSpec:
 
 def _control_json(control: Control) -> dict[str, Any]:
     data = {**asdict(control), "kind": control.kind.value}
-    if not control.conditions:  # as before there were any: a spec keeps its digest
-        del data["conditions"]
+    for name in ("conditions", "required", "most", "several"):  # as before there were any: a spec keeps its digest
+        if not data[name]:
+            del data[name]
     return data
 
 
@@ -185,9 +206,10 @@ def _condition(data: Mapping[str, Any]) -> Condition:
 class Sample:
     """One labelled task as seen by one control, after the consensus of its annotators.
 
-    `target` maps label key -> weight in [0, 1]: for single, taxonomy and rating the weights are a
-    distribution (they sum to 1; soft when annotators disagree), for multiple each is the share of
-    annotators who set that label. `weight` is the sample's importance (1 = one confident label)."""
+    `target` maps label key -> weight in [0, 1]: for single, taxonomy and rating the weights are a distribution (they
+    sum to 1; soft when annotators disagree; NONE is who left it blank), for sets each is the share of annotators who
+    set that label, and no label at all says that nobody set any. `weight` is the sample's importance (1 = one
+    confident label)."""
 
     task: int
     text: Text
@@ -222,9 +244,9 @@ class Sample:
 class Prediction:
     """The answer of one control for one task.
 
-    `chosen` holds label keys (several for multiple, none when unsure of every label); `score` in [0, 1]
-    is the calibrated confidence in the whole answer; `ranking` lists (key, probability), best first; `levels`, for a
-    taxonomy, (key, confidence) of every node from the root to the answer."""
+    `chosen` holds label keys (several for sets; none says "none of these"); `score` in [0, 1] is the calibrated
+    confidence in the whole answer, also in none; `ranking` lists (key, probability), best first (NONE among them where
+    that is a class); `levels`, for a taxonomy, (key, confidence) of every node from the root to the answer."""
 
     control: str
     chosen: tuple[str, ...]

@@ -18,7 +18,7 @@ from scipy.special import erf, expit, log_softmax, logit
 
 from model.label_key import plain_text
 from model.label_matching import match_names
-from model.spec import Control, Kind, Label
+from model.spec import NONE, Control, Kind, Label
 
 Floats = NDArray[np.floating]
 
@@ -143,12 +143,12 @@ def match_labels(taught: Taught | None, control: Control, labels: Sequence[str])
     if taught is None:
         return None
     shown = {label.key: label for label in control.labels}
-    ours = [tuple(_names(key, shown.get(key))) for key in labels]
+    ours = [tuple(_names(key, shown.get(key))) if key != NONE else () for key in labels]
     columns = match_names(taught.labels, ours, stars=control.kind is Kind.RATING)
     matched = sum(index >= 0 for index in columns)
-    if matched < 2 or matched < COVERED * len(labels):
+    if matched < 2 or matched < COVERED * sum(key != NONE for key in labels):
         return None
-    return TaughtLabels(taught, tuple(columns), control.kind is Kind.MULTIPLE)
+    return TaughtLabels(taught, tuple(columns), control.multilabel)
 
 
 def _names(key: str, label: Label | None) -> Iterator[str]:

@@ -6,7 +6,7 @@ the node itself or anything below it, so its confidence is the sum of these.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,3 +53,26 @@ def descend(paths: Sequence[Path], row: Floats, sure: float = SURE) -> list[tupl
                 break
             node = best
     return [(node[:depth], sums[node[:depth]]) for depth in range(1, len(node) + 1)]
+
+
+def keep_apart(
+    paths: Sequence[Path], row: Floats, chosen: NDArray[np.bool_], most: int | None, with_parents: bool
+) -> NDArray[np.bool_]:
+    """Of the chosen nodes [K] the `most` likeliest (None: all), none together with a node above it.
+
+    `with_parents`: people do give a node along with the one above it."""
+    kept = np.zeros(len(chosen), dtype=bool)
+    above = set() if with_parents else parents_of(paths[index] for index in np.flatnonzero(chosen))
+    free = [index for index in np.flatnonzero(chosen) if paths[index] not in above]
+    kept[sorted(free, key=lambda index: -row[index])[:most]] = True
+    return kept
+
+
+def parents_of(paths: Iterable[Path]) -> set[Path]:
+    """Every node above one of these."""
+    return {path[:depth] for path in paths for depth in range(1, len(path))}
+
+
+def has_parents(paths: Sequence[Path]) -> bool:
+    """Whether one of these nodes is above another."""
+    return not parents_of(paths).isdisjoint(paths)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.base_model import find_base_model
-from model.coldstart import refine_prototypes
+from model.coldstart import refine_prototypes, with_none
 from model.distributed import Team
 from model.encoder import Encoder
 from model.engine import training_precision
@@ -30,7 +30,7 @@ from model.learning import Embedder, fit_head
 from model.manifest import Manifest
 from model.progress import Progress
 from model.run import RESULT, Result, read_request, read_result, write_json
-from model.spec import Text
+from model.spec import NONE, Text
 from model.stopping import should_stop
 from model.versions import ENCODER, version_path, write_version
 
@@ -158,10 +158,12 @@ class Training:
         texts = [lesson.samples[row].text for row in rows]
         targets = lesson.targets[rows]
         base = Focused(self.base, lesson.control)
-        names = base.embed([(name,) for name in names_of(lesson.control, lesson.labels)])[:, -1]
+        named = [key for key in lesson.labels if key != NONE]
+        names = base.embed([(name,) for name in names_of(lesson.control, named)])[:, -1]
         pool = [d for d in self.request.pool if all(name in d for name in lesson.control.inputs)]
         background = base.embed([lesson.control.text_of(document) for document in pool])[:, -1]
-        start = prototype_head(refine_prototypes(names, background), base.embed(texts)[:, -1], targets)
+        prototypes = with_none(refine_prototypes(names, background), lesson.labels)
+        start = prototype_head(prototypes, base.embed(texts)[:, -1], targets)
         weights = np.array([lesson.samples[row].weight for row in rows])
         return Lesson(lesson.control.name, lesson.labels, lesson.multilabel, texts, targets, weights, start)
 

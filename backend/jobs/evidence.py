@@ -17,7 +17,7 @@ from model.errors import ModelError
 from model.evaluation import log_losses, log_losses_binary
 from model.label_key import path_of
 from model.prequential import keep_answers
-from model.spec import Control, Kind, Sample
+from model.spec import NONE, Control, Kind, Sample
 
 if TYPE_CHECKING:
     from model.live import LiveModel
@@ -42,7 +42,7 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
     for name, samples in consensus.samples.items():
         known = {sample.text for sample in samples if sample.task not in new}
         fresh = [sample for sample in samples if sample.task in new and sample.text not in known]
-        if name in champion.heads and fresh:
+        if name in champion.heads and fresh and _answers_alike(champion, consensus, name):
             rows += _rows(champion, name, fresh[-AT_ONCE:], roles)
     store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
@@ -67,6 +67,11 @@ class _Roles:
         if is_blind(self._project, task, blind):
             return {"blind": True}
         return {"explore": True} if is_explored(self._project, task, blind, explore) else {}
+
+
+def _answers_alike(champion: LiveModel, consensus: Consensus, name: str) -> bool:
+    """Whether both give sets, or neither does: people may have begun to give a taxonomy several paths."""
+    return champion.spec.control(name).multilabel == consensus.spec.control(name).multilabel
 
 
 def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) -> list[dict[str, Any]]:
@@ -104,7 +109,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
 def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, target: Any) -> dict[str, Any]:
     """confidence, correct and log_loss of the answer that these probabilities lead to."""
     answer = decide(control, config, row, options=config["labels"])
-    several = control.kind is Kind.MULTIPLE
+    several = control.multilabel
     losses = (log_losses_binary if several else log_losses)(row[None], target[None])
     return {
         "confidence": round(answer.score, 4) if answer else 0.0,
@@ -115,8 +120,10 @@ def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, t
 
 def _is_right(control: Control, chosen: Sequence[str], sample: Sample) -> bool:
     """Whether an answer says what its confidence is about: the whole set; in a taxonomy the node, or one below it."""
-    if control.kind is Kind.MULTIPLE:
+    if control.multilabel:
         return set(chosen) == {key for key, share in sample.target.items() if share >= 0.5}
+    if not chosen or sample.top == NONE:
+        return sample.top == (chosen[0] if chosen else NONE)
     if control.kind is Kind.TAXONOMY:
         node = path_of(chosen[0])
         return path_of(sample.top)[: len(node)] == node

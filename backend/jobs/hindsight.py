@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from model.spec import Kind, TaskSpec
+from model.spec import TaskSpec
 
 if TYPE_CHECKING:
     from model.finetuned import FineTuned
@@ -70,7 +70,7 @@ def look_back(
     withdrawn = _withdrawn(rows, champion, seed) | _outdone(champion, evaluated or {}) if champion is not None else {}
     temperatures = {}
     for control in spec.controls:
-        if control.kind is Kind.MULTIPLE:
+        if control.multilabel:
             continue  # their threshold would have to move along
         blended = control.name in _shares(champion) and control.name not in withdrawn
         found = read_rows(choose_rows(rows, control.name, labels.get(control.name, 0), blended))

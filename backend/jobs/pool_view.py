@@ -144,7 +144,7 @@ class PoolEye:
         except RescoringError:  # a trained head, or a fine-tuned encoder that has not read all: by the feature cache
             answers = self._model.scores(name, texts)
         threshold = thresholds_of(self._model.rules(name), self._model.labels(name))
-        multilabel = control.kind is Kind.MULTIPLE
+        multilabel = control.multilabel
         return acquisition.Pool(answers, features, done, multilabel, threshold, members=several, shares=shares)
 
     def _say(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:

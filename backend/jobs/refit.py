@@ -81,6 +81,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         stores.versions.note_fitted(project, snapshot.seq)
         return "unchanged"
     consensus = reach_consensus(spec, snapshot.records)
+    spec = consensus.spec
     if tested := champion or (_cold_start(work, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
     return _publish(work, project, spec, snapshot, consensus, champion, live, pool, search)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backend.consensus import Consensus
 from backend.jobs.context import Context
 from backend.store.examples import Snapshot
-from model.spec import Kind, Sample, TaskSpec
+from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
     from model.head import LinearHead
@@ -59,7 +59,7 @@ def keep_suspects(
             continue
         samples = {sample.task: sample for sample in consensus.samples[name]}
         sure = {task for task, sample in samples.items() if sample.ground_truth}
-        multilabel = spec.control(name).kind is Kind.MULTIPLE
+        multilabel = spec.control(name).multilabel
         suspects = find_suspects(head.labels, answers, multilabel=multilabel, sure=sure)
         rows = [_row(suspect, samples[suspect.task], versions) for suspect in suspects]
         found[name] = {"searched": len(answers.tasks), "at": round(time.time(), 3), "rows": rows}

@@ -15,10 +15,12 @@ from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnav
 from backend.jobs.attempt import describe
 from backend.jobs.context import Context, context
 from backend.jobs.pool_filling import fill_pool
+from backend.labelstudio.asking import Asked
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import to_record
 from backend.labelstudio.records import ExampleRecord
+from backend.questions import note_questions
 from backend.relabel_push import push_if_wanted
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
@@ -81,8 +83,9 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         config = str(fields.get("label_config") or "")
         stores.steering.compare(project, str(fields.get("model_version") or ""))
         spec = parse_label_config(config)
+        note_questions(stores.projects, project, config)
         changed_config = stores.projects.save_config(project, config)
-        records, unread = _read(client, project, spec, settings.max_text_chars)
+        records, unread = _read(client, project, spec, settings.max_text_chars, stores.projects.asked(project))
         outcomes = stores.examples.reconcile(project, records, since, clock, unread)
         added = fill_pool(work, client, project, spec)
     changed = sum(count for name, count in outcomes.items() if name in CHANGED or name == "removed")
@@ -100,7 +103,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
 
 
 def _read(
-    client: LabelStudioClient, project: int, spec: TaskSpec, max_chars: int
+    client: LabelStudioClient, project: int, spec: TaskSpec, max_chars: int, asked: Asked
 ) -> tuple[list[ExampleRecord], list[int]]:
     """All annotations as records; ids of those that cannot be read."""
     records: list[ExampleRecord] = []
@@ -108,7 +111,7 @@ def _read(
     for task, listed in client.iter_annotations(project):
         for annotation in listed:
             try:
-                records.append(to_record(spec, annotation, task, max_chars))
+                records.append(to_record(spec, annotation, task, max_chars, asked))
             except BadRequest as error:
                 log.warning("annotation unreadable project=%s: %s", project, error.message)
                 if isinstance(annotation.get("id"), int):

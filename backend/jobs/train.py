@@ -187,7 +187,7 @@ def make_request(work: Context, project: int) -> Request:
         version=stores.versions.allocate(project),
         parent=stores.versions.live(project),
         snapshot_seq=snapshot.seq,
-        spec=spec.to_json(),
+        spec=consensus.spec.to_json(),
         samples={name: [sample.to_json() for sample in samples] for name, samples in consensus.samples.items()},
         pool=[dict(document) for document in list(pool.values())[:POOL]],
         base_model=settings.base_model,

@@ -7,43 +7,52 @@ from datetime import datetime, timezone
 from typing import Any
 
 from backend.labelstudio.accepted import accepted_by
+from backend.labelstudio.asking import ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
-from backend.labelstudio.records import ExampleRecord, Targets, read_time
-from backend.labelstudio.results import paths_chosen, read_targets
+from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time
+from backend.labelstudio.results import blank_controls, paths_chosen, read_targets
 from model.spec import TaskSpec
 from model.visibility import is_conditional, visible_controls
 
 
 def to_record(
-    spec: TaskSpec, annotation: Mapping[str, Any], task: Mapping[str, Any] | None, max_chars: int = 100_000
+    spec: TaskSpec,
+    annotation: Mapping[str, Any],
+    task: Mapping[str, Any] | None,
+    max_chars: int = 100_000,
+    asked: Asked = ALWAYS,
 ) -> ExampleRecord:
-    """The record of one annotation. Its targets are empty when it was skipped, answers nothing, was accepted unseen
-    (accepted.py), or its text cannot be read. Raises BadRequest naming an unusable id or time stamp."""
+    """The record of one annotation. A question that was `asked` by then and may be left blank, and was, is answered
+    with nothing. No targets when it was skipped, was accepted unseen (accepted.py), or its text cannot be read.
+    Raises BadRequest naming an unusable id or time stamp."""
     number = annotation.get("task")
     if number is None and task is not None:
         number = task.get("id")
     unseen = bool(annotation.get("was_cancelled") or accepted_by(annotation))
-    answers = {} if unseen else _asked(spec, annotation.get("result"))
+    stamp = _stamp(annotation)
+    answers = {} if unseen else _read_answers(spec, annotation.get("result"), asked, microseconds(stamp))
     texts, targets = _readable(spec, answers, (task or {}).get("data"), max_chars)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
         task=read_id(number, "annotation.task"),
         texts=texts,
         targets=targets,
-        updated_at=_stamp(annotation),
+        updated_at=stamp,
         annotator=_annotator(annotation.get("completed_by")),
         ground_truth=bool(annotation.get("ground_truth")),
     )
 
 
-def _asked(spec: TaskSpec, result: Any) -> Targets:
-    """The answers to questions that the page asks beside them: what a hidden one still holds is nobody's answer."""
+def _read_answers(spec: TaskSpec, result: Any, asked: Asked, moment: int) -> Targets:
+    """The answers to questions that the page asks beside them, also by leaving them blank: what a hidden one still
+    holds is nobody's answer, and nothing is not either."""
     answers = read_targets(spec, result)
+    blank: Targets = {name: [] for name in blank_controls(spec, result) if asked.at(name, moment)}
     if not is_conditional(spec):
-        return answers
+        return {**blank, **answers}
     shown = visible_controls(spec, paths_chosen(spec, answers, result))
-    return {name: target for name, target in answers.items() if name in shown}
+    return {name: target for name, target in {**blank, **answers}.items() if name in shown}
 
 
 def _readable(spec: TaskSpec, answers: Targets, data: Any, max_chars: int) -> tuple[dict[str, str], Targets]:

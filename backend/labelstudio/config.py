@@ -200,8 +200,18 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
         conditions = conditions_of(place, named)
     except NotAsked as reason:
         raise _Skipped(f"{shown} {reason}") from reason
-    paths = tag == "Choices" and nested(element)
-    return Control(name, kind, to_name, labels, tag, field, nested=paths, conditions=conditions)
+    return Control(
+        name,
+        kind,
+        to_name,
+        labels,
+        tag,
+        field,
+        nested=tag == "Choices" and nested(element),
+        conditions=conditions,
+        required=is_true(element, "required"),
+        most=_most(element) if kind is Kind.TAXONOMY else None,
+    )
 
 
 def _kind(element: Element, tag: str) -> Kind:
@@ -210,6 +220,12 @@ def _kind(element: Element, tag: str) -> Kind:
     if tag == "Choices":
         return Kind.MULTIPLE if element.get("choice", "single").lower() == "multiple" else Kind.SINGLE
     return Kind.TAXONOMY if tag == "Taxonomy" else Kind.RATING
+
+
+def _most(element: Element) -> int | None:
+    """How many paths a Taxonomy takes; None for any number, as without the attribute."""
+    number = element.get("maxUsages", "").strip()
+    return int(number) or None if number.isascii() and number.isdigit() and len(number) < 7 else None
 
 
 def _options_field(element: Element, tag: str) -> str | None:

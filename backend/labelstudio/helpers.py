@@ -126,7 +126,7 @@ def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Any]]:
 def summarise(spec: TaskSpec, prediction: Prediction) -> str:
     """`refund 0.83, delivery 0.11`: what was chosen, then the likeliest of the rest; `none` for an empty set."""
     control, known = spec.control(prediction.control), dict(prediction.ranking)
-    sole = prediction.chosen[0] if len(prediction.chosen) == 1 and control.kind is not Kind.MULTIPLE else None
+    sole = prediction.chosen[0] if len(prediction.chosen) == 1 and not control.multilabel else None
     parts = [_part(control, key, prediction.score if key == sole else known.get(key, 0.0)) for key in prediction.chosen]
     second = runner_up(prediction)
     if second is not None:

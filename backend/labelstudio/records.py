@@ -8,15 +8,16 @@ from datetime import datetime, timezone
 from typing import Any
 
 Targets = dict[str, Any]
-"""Control name -> the answer: paths of the chosen labels (list[list[str]]), or the stars of a Rating (int)."""
+"""Control name -> the answer: paths of the chosen labels (list[list[str]]), or the stars of a Rating (int). An empty
+list says that the question was answered with nothing: none of these. A control that is missing has no answer."""
 
 
 @dataclass(frozen=True)
 class ExampleRecord:
     """One human annotation of one task.
 
-    `texts` maps input name -> plain text. Empty `targets` say that the annotation teaches nothing (skipped, empty,
-    unreadable task): it still supersedes an older record of the same annotation. `updated_at` is Label Studio's own
+    `texts` maps input name -> plain text. Empty `targets` say that the annotation teaches nothing (skipped,
+    nothing to be read): it still supersedes an older record of the same annotation. `updated_at` is Label Studio's own
     time stamp, as sent: it alone orders the changes of an annotation."""
 
     annotation: int
@@ -43,7 +44,7 @@ class ExampleRecord:
         return cls(**data)
 
 
-def microseconds(stamp: str) -> int:
+def microseconds(stamp: Any) -> int:
     """An ISO 8601 time as microseconds since 1970 (UTC when it names no zone); 0 for an unreadable one, which makes
     any other change newer."""
     moment = read_time(stamp)

@@ -49,7 +49,8 @@ def to_results(
 
 
 def read_targets(spec: TaskSpec, result: Any) -> Targets:
-    """Control name -> paths of the chosen labels, or stars. Controls that were not answered are missing.
+    """Control name -> paths of the chosen labels, or stars; an empty list where an answer says that nothing is chosen.
+    Controls that were not answered are missing.
 
     Labels which the config does not have are kept as given. Whatever is malformed, or about a region of the text,
     is passed over: one odd control must not cost the others."""
@@ -62,12 +63,27 @@ def read_targets(spec: TaskSpec, result: Any) -> Targets:
         if control is None or not isinstance(value, Mapping) or "start" in value or "item_index" in item:
             continue
         target = _read_value(control, value.get(_value_key(control)))
-        if isinstance(target, list):
-            earlier = targets.get(control.name, [])
+        earlier = targets.get(control.name)
+        if isinstance(target, list) and isinstance(earlier, list):
             targets[control.name] = earlier + [path for path in target if path not in earlier]
-        elif target is not None:
+        elif target is not None and (target != [] or earlier is None):
             targets[control.name] = target
-    return targets
+    return {name: target for name, target in targets.items() if target != [] or not controls[name].required}
+
+
+def blank_controls(spec: TaskSpec, result: Any) -> tuple[str, ...]:
+    """The questions that an annotation with this result leaves blank: those that may be, and of which it says nothing
+    at all. None where the result is not to be understood: what cannot be read is not known to be blank."""
+    items = result if isinstance(result, list) else [None]
+    said = [item.get("from_name") if isinstance(item, Mapping) else None for item in items if not _is_relation(item)]
+    if not all(isinstance(name, str) for name in said):
+        return ()
+    return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
+
+
+def _is_relation(item: Any) -> bool:
+    """Between regions: of no control."""
+    return isinstance(item, Mapping) and item.get("type") == "relation"
 
 
 def paths_chosen(spec: TaskSpec, targets: Targets, result: Any) -> dict[str, list[tuple[str, ...]]]:
@@ -120,10 +136,12 @@ def _value(control: Control, chosen: Sequence[str]) -> Any:
 
 
 def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
-    """The answer in a result's value; None when there is none."""
+    """The answer in a result's value, empty when nothing is chosen; None when it cannot be read."""
     if control.kind is Kind.RATING:
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return int(value) if number and value >= 1 else None
+        return [] if number and value == 0 else int(value) if number and value >= 1 else None
+    if value == []:
+        return []
     entries = [value] if isinstance(value, str) else value if isinstance(value, list) else []
     if control.kind is Kind.TAXONOMY and entries and all(isinstance(entry, str) for entry in entries):
         entries = [entries]  # one path that was not wrapped

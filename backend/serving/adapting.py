@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from model.spec import Control, TaskSpec
+from model.spec import Control, Kind, TaskSpec
 
 if TYPE_CHECKING:
     from model.learning import Embedder, Head
@@ -26,7 +27,15 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
         for control in spec.controls
     }
     configs = {name: head.config() for name, head in heads.items()}
+    controls = tuple(_as_answered(control, heads[control.name]) for control in spec.controls)
+    spec = replace(spec, controls=controls)
     return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, configs)
+
+
+def _as_answered(control: Control, head: Head) -> Control:
+    """The control with what its head has been taught: whether a taxonomy is answered with sets of paths."""
+    several = control.kind is Kind.TAXONOMY and control.most != 1 and bool(head.config()["multilabel"])
+    return replace(control, several=several)
 
 
 def _fits(live: LiveModel, control: Control) -> bool:

@@ -18,6 +18,7 @@ from backend.errors import StoreUnavailable
 from backend.store.connection import Client, guarded
 from backend.store.keys import MIGRATING, PROJECTS, SCHEMA, project_key
 from backend.store.leases import Leases
+from backend.store.projects import mark_dirty
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,15 @@ def _complete_sync_and_rows(client: Client, project: int) -> None:
         pipeline.execute()
 
 
-STEPS = (Step(2, "reconciliations say when one last succeeded; rows name their fine-tune", _complete_sync_and_rows),)
+def _ask_for_blanks(client: Client, project: int) -> None:
+    """Annotations that leave a question blank were not kept before schema 3: Label Studio has them."""
+    mark_dirty(client, project, "what was left blank counts by now")
+
+
+STEPS = (
+    Step(2, "reconciliations say when one last succeeded; rows name their fine-tune", _complete_sync_and_rows),
+    Step(3, "what was left blank is kept as an answer", _ask_for_blanks),
+)
 
 CURRENT = STEPS[-1].number
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from backend.labelstudio.asking import Asked
 from backend.redaction import hide_all
 from backend.store.connection import Client, guarded
 from backend.store.keys import PROJECTS, project_key
@@ -47,6 +48,26 @@ class ProjectStore:
         """The label config last seen; None for an unknown project."""
         found = self._redis.hget(project_key(project, "cfg"), "label_config")
         return None if found is None else str(found)
+
+    @guarded
+    def follow_questions(self, project: int, earlier: Iterable[str] | None, names: Iterable[str], moment: int) -> None:
+        """A label config with these questions came at `moment`. `earlier`: those of the one before, for a store that
+        did not keep this yet."""
+        key, asking = project_key(project, "cfg"), list(names)
+
+        def follow(pipeline: Any) -> None:
+            known = Asked.from_json(json.loads(pipeline.hget(key, "asked") or "{}"))
+            if not known.spans and earlier is not None:
+                known = known.follow(earlier, 0)
+            pipeline.multi()
+            pipeline.hset(key, "asked", json.dumps(known.follow(asking, moment).to_json()))
+
+        self._redis.transaction(follow, key)
+
+    @guarded
+    def asked(self, project: int) -> Asked:
+        """Since when each question of the project is asked."""
+        return Asked.from_json(json.loads(self._redis.hget(project_key(project, "cfg"), "asked") or "{}"))
 
     @guarded
     def projects(self) -> list[int]:

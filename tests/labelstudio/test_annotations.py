@@ -8,6 +8,7 @@ import pytest
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.annotations import to_record
+from backend.labelstudio.asking import ALWAYS
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import parse_webhook, to_records
 from backend.labelstudio.records import ExampleRecord, microseconds
@@ -45,13 +46,26 @@ def test_every_recorded_annotation_becomes_a_record_with_a_version() -> None:
         (found,) = to_records(parse_webhook(body), spec)
         assert microseconds(found.updated_at) > 0 and found.annotator == 1
         single = body["annotation"] if isinstance(body["annotation"], dict) else body["annotation"][0]
-        assert bool(found.targets) == bool(found.texts) == bool(single["result"])
+        assert bool(found.targets) == bool(found.texts) == (not single["was_cancelled"])
 
 
-def test_a_recorded_skip_and_an_empty_submit_teach_nothing() -> None:
-    for step in ("skip task (was_cancelled)", "empty result submitted"):
-        found = recorded_record(step)
-        assert (found.texts, found.targets) == ({}, {}) and found.annotation > 0
+def test_a_recorded_skip_teaches_nothing_and_an_empty_submit_says_none_of_these() -> None:
+    skipped, empty = recorded_record("skip task (was_cancelled)"), recorded_record("empty result submitted")
+    assert (skipped.texts, skipped.targets) == ({}, {}) and skipped.annotation > 0
+    assert empty.targets == {"sentiment": []} and empty.texts["text"]
+
+
+def test_a_required_question_is_never_answered_with_nothing() -> None:
+    strict = parse_label_config(CONFIGS["single"].replace('choice="single"', 'choice="single" required="true"'))
+    assert to_record(strict, annotated(result=[]), {"id": 3, "data": {"text": "hello"}}).targets == {}
+
+
+def test_a_question_that_came_later_was_not_left_blank() -> None:
+    asked = ALWAYS.follow([], 0).follow(["other"], 0).follow(["other", "sentiment"], microseconds(STAMP) + 1)
+    task = {"id": 3, "data": {"text": "hello"}}
+    assert to_record(SPEC, annotated(result=[]), task, asked=asked).targets == {}
+    assert to_record(SPEC, annotated(), task, asked=asked).targets == {"sentiment": [["Positive"]]}
+    assert to_record(SPEC, annotated(result=[]), task).targets == {"sentiment": []}
 
 
 def test_a_skipped_annotation_teaches_nothing_even_with_a_result() -> None:
@@ -83,7 +97,7 @@ def test_the_annotator_is_a_number_or_an_object_with_one(completed_by: Any, anno
 
 def test_only_the_texts_of_answered_controls_are_kept() -> None:
     config = CONFIGS["single"].replace(
-        "</View>", '<Text name="t" value="$t"/><Rating name="r" toName="t" maxRating="3"/></View>'
+        "</View>", '<Text name="t" value="$t"/><Rating name="r" toName="t" maxRating="3" required="true"/></View>'
     )
     task = {"id": 3, "data": {"text": "hello", "t": "other"}}
     assert to_record(parse_label_config(config), annotated(), task).texts == {"text": "hello"}

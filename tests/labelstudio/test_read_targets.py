@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.results import read_targets
+from backend.labelstudio.results import blank_controls, read_targets
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.labelstudio.samples import WEBHOOKS, control, keys_of, spec_of
 from tests.labelstudio.test_events_fuzz import JSON
@@ -51,6 +52,8 @@ def read(*items: Any) -> Any:
         ("r", 3, 3),
         ("r", 2.0, 2),
         ("r", 9, 9),
+        *((name, [], []) for name in ("c", "m", "s", "t")),
+        ("r", 0, []),
     ],
 )
 def test_an_answer_is_read_in_every_spelling(name: str, value: Any, target: Any) -> None:
@@ -60,12 +63,12 @@ def test_an_answer_is_read_in_every_spelling(name: str, value: Any, target: Any)
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("c", value) for value in ([], None, {}, [None], [[]], [{}], True, [True])),
-        *(("r", value) for value in (0, -1, None, True, "3", [3], float("nan"), float("inf"))),
-        *(("t", value) for value in ([], None, [[]], [{"a": 1}])),
+        *(("c", value) for value in (None, {}, [None], [[]], [{}], True, [True])),
+        *(("r", value) for value in (-1, None, True, "3", [3], float("nan"), float("inf"))),
+        *(("t", value) for value in (None, [[]], [{"a": 1}])),
     ],
 )
-def test_an_answer_that_says_nothing_is_missing(name: str, value: Any) -> None:
+def test_an_answer_that_cannot_be_read_is_missing(name: str, value: Any) -> None:
     assert read(answer(name, value), answer("m", ["B"])) == {"m": [["B"]]}
 
 
@@ -105,6 +108,31 @@ def test_two_results_of_one_control_add_up() -> None:
     assert read(answer("m", [["A"]]), answer("m", [["B"], ["A"]])) == {"m": [["A"], ["B"]]}
 
 
+@pytest.mark.parametrize("name", ["c", "m", "s", "t", "r"])
+def test_a_question_that_must_be_answered_is_not_answered_with_nothing(name: str) -> None:
+    strict = replace(SPEC, controls=tuple(replace(control, required=True) for control in SPEC.controls))
+    empty = answer(name, 0 if name == "r" else [])
+    assert read_targets(SPEC, [empty]) == {name: []} and read_targets(strict, [empty]) == {}
+    assert name not in blank_controls(SPEC, [empty]) and blank_controls(strict, []) == ()
+
+
+def test_what_a_result_says_nothing_of_was_left_blank() -> None:
+    relation = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
+    region = {"from_name": "spans", "type": "labels", "value": {"start": 0, "end": 4, "labels": ["PER"]}}
+    assert blank_controls(SPEC, []) == ("c", "m", "s", "t", "r")
+    assert blank_controls(SPEC, [answer("c", ["A"]), relation, region]) == ("m", "s", "t", "r")
+
+
+@pytest.mark.parametrize("value", [None, [None], [{"a": 1}], True, {}])
+def test_what_cannot_be_read_was_not_left_blank(value: Any) -> None:
+    assert "c" not in blank_controls(SPEC, [answer("c", value)])
+
+
+@pytest.mark.parametrize("result", [None, {}, "c", 7, [None], [7], [{"value": {}}], [{"from_name": None}]])
+def test_nothing_is_blank_in_a_result_that_cannot_be_read(result: Any) -> None:
+    assert blank_controls(SPEC, result) == ()
+
+
 def test_label_keys_join_the_paths() -> None:
     assert keys_of({"c": [["A", "A1"], ["B"]], "r": 4}) == {"c": ["A/A1", "B"], "r": ["4"]}
 
@@ -115,6 +143,8 @@ ITEMS = st.builds(
 
 
 def right(item: Control, target: Any) -> bool:
+    if target == []:
+        return not item.required
     if item.kind is Kind.RATING:
         return type(target) is int and target >= 1
     return bool(target) and all(path and all(type(part) is str for part in path) for path in target)
