@@ -163,8 +163,9 @@ class LinearHead:
     def combine(self, logits: Iterable[Floats], base: Floats) -> Floats:
         """Probabilities [n, K] from the members' logits, in their order, and the zero-shot answers `base` [n, K]."""
         if not self.members:
-            only = self.multilabel and len(self.labels) == 1  # there or not: nothing to share out
-            return base if only else apply_temperature(base, self.temperature)
+            if len(self.labels) == 1:  # there or not, or the only answer that there is
+                return base if self.multilabel else np.ones(base.shape, base.dtype)
+            return apply_temperature(base, self.temperature)
         fitted = np.zeros(base.shape, base.dtype)
         for member, values in zip(self.members, logits, strict=True):
             answers = self.squash(values)

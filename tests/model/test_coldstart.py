@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
+import numpy as np
+import pytest
+
+from model.answers import decide
 from model.coldstart import normalise, refine_prototypes, zero_shot
 from model.learning import fit_head, restore_head
+from model.spec import Control, Kind, Label
 from tests.model.conftest import Messages
 from tests.model.fakes import WordsEncoder, choices
 
@@ -61,9 +66,21 @@ def test_a_pool_of_unlabelled_texts_is_accepted(messages: Messages) -> None:
 
 def test_no_texts_and_one_label_are_no_trouble() -> None:
     encoder = WordsEncoder()
-    head = fit_head(choices("only"), [], [], encoder)
+    head = fit_head(replace(choices("only"), required=True), [], [], encoder)
     assert head.scores([], encoder.embed([])).shape == (0, 1)
     np.testing.assert_allclose(head.scores([("x",)], encoder.embed([("x",)])), [[1.0]])
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE, Kind.TAXONOMY, Kind.RATING])
+def test_a_checkbox_is_not_ticked_before_any_label(kind: Kind) -> None:
+    encoder, box = WordsEncoder(), Control("box", kind, ("text",), (Label(("1",), "unreadable"),))
+    features = encoder.embed([("the train leaves",)])
+    heads = {one: fit_head(one, [], [], encoder) for one in (box, replace(box, required=True))}
+    answers = [
+        decide(one, head.config(), head.scores([("the train leaves",)], features)[0]) for one, head in heads.items()
+    ]
+    assert [answer and answer.chosen for answer in answers] == [(), ("1",)]
+    assert answers[0] is not None and 0.5 < answers[0].score < 1
 
 
 def test_answers_to_pairs_are_humbler_and_stay_so_on_disk() -> None:

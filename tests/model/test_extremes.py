@@ -247,7 +247,7 @@ def test_nothing_but_empty_sets(count: int) -> None:
 
 def test_a_single_checkbox_is_learned() -> None:
     box = choices("spam", kind=Kind.MULTIPLE)
-    assert scores(fit(box, []), PROBES) == pytest.approx(0.5), "the name does not say how often it applies"
+    assert scores(fit(box, []), PROBES).max() < 0.5, "no text is like its name"
     rows = [(f"buy pills n{i}", ["spam"]) if i % 2 else (f"hello mum n{i}", []) for i in range(30)]
     head = fit(box, sets_of(*rows))
     assert_sound(head, PROBES)

@@ -98,7 +98,8 @@ def test_choices_listed_by_the_task_are_answered_without_any_label() -> None:
 
 
 def test_choices_listed_twice_count_once() -> None:
-    answers = cold_start(spec_of(LISTED), WordsEncoder()).predict(DOCUMENTS[:1], [{"listed": ["cats", "cats"]}])
+    must = spec_of(replace(LISTED, required=True))
+    answers = cold_start(must, WordsEncoder()).predict(DOCUMENTS[:1], [{"listed": ["cats", "cats"]}])
     assert (answers[0][0].chosen, answers[0][0].score) == (("cats",), 1.0)
 
 
