@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 @with_api
 def predict(api: AdminClient, target: str, output: Path | None, project: int | None, **options: bool) -> None:
     """Predict every task of a PROJECT without an annotation, straight into Label Studio; or, with -o and --project, the
-    tasks of a FILE (Label Studio's import format, or JSON lines; - is standard input) into another."""
+    tasks of a FILE (Label Studio's import format or export, JSON lines, CSV, TSV; - is standard input) into another."""
     if target.isdigit():
         if output or project:
             raise BadRequest("-o and --project go with a FILE of tasks, not with a project")
@@ -124,12 +125,15 @@ def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_
     from backend.settings import current_settings
 
     with PredictClient(current_settings(), api.url) as client:
-        counts = predict_file(client, project, source, output)
+        outcome = predict_file(client, project, source, output)
     if as_json:
-        say_json(counts, indent=None)
-        return
-    declined = f", {counts['declined']} without (unreadable, or not sure enough)" if counts["declined"] else ""
-    say(f"{output}: {counts['tasks']} tasks, {counts['predicted']} with a prediction{declined}.")
+        shown = asdict(outcome)
+        return say_json({name: value for name, value in shown.items() if name != "notes" or value}, indent=None)
+    declined = f", {outcome.declined} without (unreadable, or not sure enough)" if outcome.declined else ""
+    say(f"{plain(output)}: {outcome.tasks} tasks, {outcome.predicted} with a prediction{declined}.")
+    for what, row in outcome.notes.items():
+        say(f"row {row}: {what}" if row else what)
+    return None
 
 
 PREDICT_COMMANDS = (predict,)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -14,71 +16,55 @@ import orjson
 from backend.errors import BadRequest
 from backend.predict_client import PORTION, PredictClient, PredictError
 from backend.screen import plain, rich_console
+from backend.task_file import Task, read_tasks
 
 PORTION_BYTES = 4 << 20
 """Of the tasks that are asked for at a time: well under MAX_BODY_MB."""
 
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+MOST_NOTES = 20
 
-Task = Any
-"""What the file holds: `{"data": {…}, …}`, or the bare data; anything else is passed on as it is."""
+DEEPEST = 60
+"""Objects and lists within each other; the web process refuses a body of more."""
 
 
-def predict_file(client: PredictClient, project: int, source: str, output: Path) -> dict[str, int]:
-    """Writes every task of `source` ("-": standard input) with its prediction; how many `tasks`, `predicted` and
-    `declined` (these come without one). `output` is there whole, or not at all.
+@dataclass
+class Outcome:
+    """What became of a file. `declined`: tasks that come without a prediction; `notes`: what was odd -> the first row
+    it was in, 0 for the file."""
+
+    tasks: int = 0
+    predicted: int = 0
+    declined: int = 0
+    notes: dict[str, int] = field(default_factory=dict)
+
+    def note(self, what: str, row: int) -> None:
+        """Only the first of its kind is kept."""
+        if len(self.notes) < MOST_NOTES:
+            self.notes.setdefault(what, row)
+
+
+def predict_file(client: PredictClient, project: int, source: str, output: Path) -> Outcome:
+    """Writes every task of `source` ("-": standard input) with its prediction. `output` is there whole, or not at all.
 
     Raises BadRequest for a file that cannot be read or written, and PredictError."""
-    counts = {"tasks": 0, "predicted": 0, "declined": 0}
+    outcome = Outcome()
     with _open(source) as file, _replacing(output) as written:
         separator = b"[\n"
-        for task in _answered(client, project, read_tasks(file, source), counts):
+        for task in _answered(client, project, read_tasks(file, source, outcome.note), outcome):
             written.write(separator + task)
             separator = b",\n"
-        written.write(b"[]\n" if counts["tasks"] == 0 else b"\n]\n")
-    return counts
+        written.write(b"[]\n" if outcome.tasks == 0 else b"\n]\n")
+    return outcome
 
 
-def read_tasks(file: IO[bytes], source: str) -> Iterator[Task]:
-    """The items of a JSON list, or the values of JSON lines. Raises BadRequest where it is no JSON."""
-    import ijson
-
-    start = file.read(3)
-    start = file.read(1) if start == BYTE_ORDER_MARK else start
-    while start.isspace():
-        start = file.read(1)
-    rest, is_list, count = _Chained(start.lstrip(), file), start.lstrip().startswith(b"["), 0
-    found = ijson.items(rest, "item" if is_list else "", use_float=True, multiple_values=not is_list)
-    try:
-        for task in found:
-            count += 1
-            yield task
-    except ijson.JSONError as error:
-        said = " ".join(str(error).split("\n")[0].split())[:200]
-        raise BadRequest(f"{source}: after {count} tasks it is no JSON: {said}", field="file") from error
-
-
-class _Chained:
-    """The bytes that were looked at, then the rest of the file."""
-
-    def __init__(self, start: bytes, file: IO[bytes]) -> None:
-        self._start, self._file = start, file
-
-    def read(self, size: int = -1) -> bytes:
-        """As a file's. ijson asks for 0 bytes first, to see what it gets."""
-        if size == 0:
-            return b""
-        start, self._start = self._start, b""
-        return start or self._file.read(size)
-
-
-def _answered(client: PredictClient, project: int, tasks: Iterable[Task], counts: dict[str, int]) -> Iterator[bytes]:
+def _answered(client: PredictClient, project: int, tasks: Iterable[Task], outcome: Outcome) -> Iterator[bytes]:
     """Each task with its prediction, as JSON."""
     for portion in _portions(tasks):
-        for task, item in zip(portion, _ask(client, project, portion), strict=True):
-            counts["tasks"] += 1
-            counts["predicted" if item else "declined"] += 1
-            yield orjson.dumps(_with_prediction(task, item))
+        for task, item in zip(portion, _ask_sound(client, project, portion, outcome), strict=True):
+            outcome.tasks += 1
+            outcome.predicted += bool(item)
+            outcome.declined += not item
+            yield to_json(_with_prediction(task, item))
 
 
 def _portions(tasks: Iterable[Task]) -> Iterator[list[Task]]:
@@ -86,7 +72,7 @@ def _portions(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     size = 0
     for task in tasks:
         portion.append(task)
-        size += len(orjson.dumps(task))
+        size += len(to_json(task))
         if len(portion) == PORTION or size >= PORTION_BYTES:
             yield portion
             portion, size = [], 0
@@ -94,9 +80,44 @@ def _portions(tasks: Iterable[Task]) -> Iterator[list[Task]]:
         yield portion
 
 
+def to_json(value: Any) -> bytes:
+    """Also of halves of a pair of characters, and of what is nested deep."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return json.dumps(value).encode()
+
+
+def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome: Outcome) -> list[Any]:
+    """One item each; what the web process would refuse together with all the others is not asked for."""
+    items: list[Any] = [[] for _ in portion]
+    sound = []
+    for index, task in enumerate(portion):
+        if _is_deeper(task, DEEPEST):
+            outcome.note(f"nested deeper than {DEEPEST} objects and lists: no prediction", outcome.tasks + index + 1)
+        else:
+            sound.append(index)
+    for index, item in zip(sound, _ask(client, project, [portion[index] for index in sound]), strict=True):
+        items[index] = item
+    return items
+
+
+def _is_deeper(value: Any, depth: int) -> bool:
+    """Level by level: the stack stays flat."""
+    level = [value]
+    for _ in range(depth):
+        outer = [item for item in level if isinstance(item, dict | list)]
+        if not outer:
+            return False
+        level = [inner for item in outer for inner in (item.values() if isinstance(item, dict) else item)]
+    return any(isinstance(item, dict | list) for item in level)
+
+
 def _ask(client: PredictClient, project: int, portion: list[Task]) -> list[Any]:
     """One item each. Ids stay here: in this project they would name other tasks. A task that is refused for its size
     gets none."""
+    if not portion:
+        return []
     try:
         return client.predict(project, [{"data": _data_of(task)} for task in portion])[0]
     except PredictError as error:
@@ -147,7 +168,7 @@ def _open(source: str) -> Iterator[IO[bytes]]:
         with open_with_bar(source, "rb", description=name, console=console) as file:
             yield file
     except OSError as error:
-        raise BadRequest(f"{error.filename or source}: {error.strerror or error}", field="file") from error
+        raise BadRequest(f"{plain(error.filename or source)}: {error.strerror or error}", field="file") from error
 
 
 @contextmanager
@@ -155,9 +176,21 @@ def _replacing(output: Path) -> Iterator[IO[bytes]]:
     """A file beside `output` that takes its place once all is well."""
     scratch = output.with_name(f".{output.name}.{os.getpid()}.tmp")
     try:
-        with scratch.open("wb") as file:
+        with _told(output):
+            file = scratch.open("wb")
+        with file:
             yield file
-        os.replace(scratch, output)
+        with _told(output):
+            os.replace(scratch, output)
     finally:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(output: Path) -> Iterator[None]:
+    """What the system says, as an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise BadRequest(f"{plain(output)} cannot be written: {error.strerror or error}", field="output") from error

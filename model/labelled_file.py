@@ -2,6 +2,7 @@ r"""A labelled CSV file as samples: columns `text` and `label`, several joined b
 
 from __future__ import annotations
 
+import codecs
 import csv
 import re
 import sys
@@ -40,7 +41,7 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     """(text, label keys) of every row; no labels for an empty cell. Other columns do not matter. Raises DataError."""
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with path.open(newline="", encoding=_encoding_of(path)) as file:
             lines = csv.reader(file)
             columns = [name.strip().lower() for name in next(lines, [])]
             missing = [name for name in ("text", "label") if name not in columns]
@@ -53,7 +54,7 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
             places = columns.index("text"), columns.index("label")
             rows = [_row(line, *places) for line in lines if line]
     except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 (byte {error.start}): save it as UTF-8") from error
+        raise DataError(f"{path}, {_place(path, error)} is not UTF-8: save the file as UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
     except OSError as error:
@@ -61,6 +62,27 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     if not rows:
         raise DataError(f"{path} holds no rows: it needs a line text,label and one line per labelled text")
     return rows
+
+
+def _encoding_of(path: Path) -> str:
+    """By the mark at the start. Raises DataError for what is no text."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        raise DataError(f"{path} is empty: it needs a line text,label and one line per labelled text")
+    if start.startswith(b"PK\x03\x04"):
+        raise DataError(f"{path} is an Excel workbook or a ZIP archive: save it as CSV (UTF-8)")
+    return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+
+
+def _place(path: Path, error: UnicodeDecodeError) -> str:
+    """The line of the first byte that is no UTF-8; the error itself knows its place in a portion only."""
+    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+        try:
+            line.decode("utf-8")
+        except UnicodeDecodeError as inner:
+            return f"line {number}: the byte {inner.object[inner.start]:02X}"
+    return "which ends in the middle of a character: it"
 
 
 def _row(line: Sequence[str], text: int, label: int) -> tuple[str, tuple[str, ...]]:

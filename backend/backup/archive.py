@@ -85,6 +85,8 @@ def open_archive(path: Path, scratch: Path) -> dict[str, Any]:
             archive.extractall(scratch, filter="data")
         listing = json.loads((scratch / LISTING).read_text(encoding="utf-8"))
         files = dict(listing["files"])
+    except tarfile.ReadError as error:
+        raise BadRequest(f"{path} is no backup of understudy's, or it is cut off", field="file") from error
     except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{path} is no complete backup: {error}", field="file") from error
     if listing.get("format") != FORMAT:

@@ -142,8 +142,9 @@ def test_ids_of_another_label_studio_do_not_get_into_the_projects_pool(files: An
 @pytest.mark.parametrize(
     ("content", "project", "said"),
     [
-        (json.dumps(BARE)[:-20], PROJECT, "after 6 tasks it is no JSON"),
-        ('{"text": "a"}\nnot json', PROJECT, "after 1 tasks it is no JSON"),
+        (json.dumps(BARE)[:-20], PROJECT, "line 1: the file ends within row 7"),
+        ('{"text": "a"}\nnot json', PROJECT, "line 2: row 2 is no JSON"),
+        ("text\nno table", PROJECT, "neither JSON"),
         (json.dumps(BARE), 99, "/predict answers"),
     ],
 )

@@ -58,19 +58,26 @@ def test_the_label_set_is_the_union_of_both_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "column text and label is missing"),
+        (b"", "is empty"),
+        (b"\n", "column text and label is missing"),
+        (b"PK\x03\x04...", "Excel workbook"),
         (b"text,class\na,b\n", "column label is missing"),
         (b"text,label\n", "no rows"),
         (b"text,label\na,x\nb,x\n", "only the label 'x'"),
         (b"text,label\na,\nb,\n", "no label at all"),
         (b"text,label\n,x\n,y\n", "every text is empty"),
-        ("text,label\ngrün,x\nb,y\n".encode("latin-1"), "save it as UTF-8"),
+        ("text,label\ngrün,x\nb,y\n".encode("latin-1"), "line 2: the byte FC is not UTF-8"),
         (b"text,label\na,x\nb,y\n", "too few to hold some of them out"),
     ],
 )
 def test_bad_files_are_refused_with_the_remedy(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         read_dataset(write(tmp_path / "x.csv", content))
+
+
+def test_utf_16_with_its_mark_is_read(tmp_path: Path) -> None:
+    rows = read_rows(write(tmp_path / "x.csv", "text,label\ngrün,x\n".encode("utf-16")))
+    assert rows == [("grün", ("x",))]
 
 
 def test_a_missing_file_and_a_useless_test_file_are_refused(tmp_path: Path) -> None:
