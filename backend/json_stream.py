@@ -138,7 +138,7 @@ class JsonStream:
         return self._note("a number beyond all bounds was read as null", self.row)
 
     def _int(self, digits: str) -> int | float | None:
-        return int(digits) if len(digits) < 19 else self._float(digits)
+        return int(digits) if len(digits.lstrip("-")) < 19 else self._float(digits)
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
