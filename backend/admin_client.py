@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.outbound.addresses import url_of
+from backend.restarts import Restarts, find_restarts
 from backend.screen import plain
 from backend.secrets_store import read_secret
 from backend.settings import Settings
@@ -45,6 +46,10 @@ class AdminClient:
     def projects(self) -> list[dict[str, Any]]:
         """Every project with its live version, examples and running job."""
         return list(self._call("GET", "/admin/projects")["projects"])
+
+    def restarts(self) -> list[Restarts]:
+        """This machine's processes that end again and again; not asked of a server elsewhere."""
+        return find_restarts(self._data_dir) if self.url == local_url(self._settings) else []
 
     def project(self, project: int) -> dict[str, Any]:
         """One project in full."""

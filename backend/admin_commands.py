@@ -57,6 +57,8 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
         say("No project yet: connect one with `understudy connect --project ID`.")
         return
     say_table([_status_row(entry) for entry in shown])
+    for ending in api.restarts():
+        say(f"NOT WORKING: {ending}")
     if project is not None:
         _print_details(shown[0])
     for job in filter(None, (entry.get("job") for entry in shown)):

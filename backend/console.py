@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,11 +14,11 @@ import requests
 from backend.admin_client import local_url
 from backend.embedded_redis import answers
 from backend.outbound.clients import open_session
+from backend.restarts import EXITED, last_line
 from backend.screen import say
 from backend.settings import Settings
 from backend.switched_off import switched_off
 
-EXITED = re.compile(r"exited: (?P<name>\S+) \((?P<how>.*); (?:not )?expected\)")
 STOPPING = "indicating exit request"
 
 
@@ -90,7 +88,7 @@ class Watch:
                 return
             if match := EXITED.search(line):
                 log = self.logs / f"{match['name']}.log"
-                yield f"{match['name']} ended ({match['how']}) and is started again. {_last_line(log)}; see {log}"
+                yield f"{match['name']} ended ({match['how']}) and is started again. {last_line(log)}; see {log}"
 
     def _new_lines(self) -> list[str]:
         path = self.logs / "supervisord.log"
@@ -103,15 +101,6 @@ class Watch:
             complete, _, _ = file.read().rpartition(b"\n")
         self._read += len(complete) + 1 if complete else 0
         return complete.decode("utf-8", "replace").splitlines()
-
-
-def _last_line(log: Path, size: int = 4096) -> str:
-    """The end of a log, which says why its process died more often than not."""
-    with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - size))
-        lines = file.read().decode("utf-8", "replace").strip().splitlines()
-        return f"Last words: {lines[-1][:300]}" if lines else "No last words"
-    return "No log"
 
 
 def _wait_until_ready(settings: Settings, watch: Watch, began: float) -> bool:

@@ -10,6 +10,7 @@ from importlib import metadata
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.number_format import describe_timing, slowdown
+from backend.restarts import find_restarts
 from backend.settings import Settings
 
 LEAST_FREE, FEW_FREE = 1 << 30, 5 << 30
@@ -22,6 +23,7 @@ def check_machine(settings: Settings) -> Iterator[Verdict]:
     """All checks that need no other process."""
     yield check_data_dir(settings)
     yield check_packages()
+    yield check_restarts(settings)
     yield check_base_model(settings)
     yield check_number_format(settings)
 
@@ -39,6 +41,15 @@ def check_data_dir(settings: Settings) -> Verdict:
         return fail(name, f"{directory} cannot be written to: {error.strerror}", remedy)
     disk = shutil.disk_usage(directory)
     return judge_space(str(directory), disk.free, disk.total)
+
+
+def check_restarts(settings: Settings) -> Verdict:
+    """No process of `understudy up` ends again and again, with the signs of life of each short while."""
+    if found := find_restarts(settings.data_dir):
+        logs = settings.data_dir.absolute() / "logs"
+        remedy = f"what it was to do is not done until that is mended; its log is in {logs}"
+        return fail("processes", "; ".join(map(str, found)), remedy)
+    return ok("processes", "none keeps ending")
 
 
 def judge_space(directory: str, free: int, total: int) -> Verdict:
