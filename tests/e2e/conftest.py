@@ -173,6 +173,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
     options.binary_location = chromium
     for flag in (*FLAGS, f"--user-data-dir={tmp_path / 'profile'}"):
         options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"performance": "ALL"})  # what the page sends
     chrome = webdriver.Chrome(options=options, service=Service(driver, log_output=os.devnull))
     yield chrome
     chrome.quit()
