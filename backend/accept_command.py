@@ -58,7 +58,9 @@ def _accept(
     api: AdminClient, studio: AcceptingClient, settings: Settings, project: int, accuracy: float, write: bool
 ) -> None:
     control = _only_control(studio, project)
-    answers = _ask(studio, settings, api.url, project)
+    answers, blank = _ask(studio, settings, api.url, project)
+    if blank:
+        say(f"{blank} answers say none of these and are left out: an annotation without any answer bears no mark.")
     counts = Counter(f"{answer['score']:.4f}" for answer in answers)
     dial = api.dial(project, accuracy, control, counts)
     if dial["threshold"] is None:
@@ -87,14 +89,14 @@ def _only_control(studio: AcceptingClient, project: int) -> str:
     return controls[0].name
 
 
-def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) -> list[dict[str, Any]]:
-    """task, score and result of each unlabelled task that is answered; blind tasks are declined, and left out here as
-    well. Tasks that somebody skipped or has a draft of are theirs."""
+def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) -> tuple[list[dict[str, Any]], int]:
+    """task, score and result of each unlabelled task that is answered, and how many are with nothing at all; blind
+    tasks are declined, and left out here as well. Tasks that somebody skipped or has a draft of are theirs."""
     from backend.predict_client import PredictClient
     from model.batch import is_blind
 
     found: list[dict[str, Any]] = []
-    last = 0
+    last = blank = 0
     with PredictClient(settings, url) as asker:
         while tasks := studio.page_of_tasks(project, last, most=LOT, labelled=False):
             last = int(tasks[-1]["id"])
@@ -102,9 +104,12 @@ def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) ->
             free = [task for task in free if not is_blind(project, int(task["id"]), settings.queue_blind_share)]
             items, _ = asker.predict(project, [{"id": task["id"], "data": task["data"]} for task in free])
             for task, item in zip(free, items, strict=True):
-                if isinstance(item, Mapping) and item.get("result"):
+                if not isinstance(item, Mapping):
+                    continue
+                blank += not item["result"]
+                if item["result"]:
                     found.append({"task": int(task["id"]), "score": float(item["score"]), "result": item["result"]})
-    return found
+    return found, blank
 
 
 def _is_taken(task: Mapping[str, Any]) -> bool:

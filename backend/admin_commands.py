@@ -192,7 +192,7 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
-        say(f"{control}: " + ", ".join(f"{label} {count}" for label, count in counts.items()))
+        say(f"{control}: " + ", ".join(f"{label or '(none of these)'} {count}" for label, count in counts.items()))
     from backend.advice import tell_advice
     from backend.queue_report import tell_queue
     from backend.queue_share import hint_handed

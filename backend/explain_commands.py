@@ -39,7 +39,7 @@ def render(found: Mapping[str, Any]) -> Iterator[Line]:
     """The answer, the texts with their words marked (bold for the heavier half), and the weights."""
     labels = ", ".join(found["labels"]) or "none of the labels"
     second = found.get("runner_up")
-    rest = f"; then {second['label']} {second['score']:.2f}" if second else ""
+    rest = f"; then {second['label'] or 'none of these'} {second['score']:.2f}" if second else ""
     yield [plain(f"{found['control']}: {labels} {found['score']:.2f}{rest} ({found['version']})")]
     for name, text in found["texts"].items():
         yield []

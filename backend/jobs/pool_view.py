@@ -23,7 +23,7 @@ from model.feature_matrix import FeatureMatrix
 from model.halves import widen
 from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
-from model.spec import Control, Document, Kind, Text
+from model.spec import NONE, Control, Document, Kind, Text
 from model.thresholds import thresholds_of
 from model.visibility import hidden_rows, is_conditional
 
@@ -152,7 +152,8 @@ class PoolEye:
         config = self._model.rules(control.name)
         labels = self._model.labels(control.name)
         if control.kind is Kind.SINGLE:  # as `decide`, for a hundred thousand rows at once
-            return [(labels[best],) for best in probabilities.argmax(1)], probabilities.max(1)
+            best_of: list[tuple[str, ...]] = [() if labels[best] == NONE else (labels[best],) for best in probabilities.argmax(1)]
+            return best_of, probabilities.max(1)
         options = config["labels"]
         found = [decide(control, config, row, options=options) for row in probabilities]  # type: ignore[arg-type]
         said = [answer.chosen if answer else () for answer in found]

@@ -22,7 +22,7 @@ from xml.etree.ElementTree import Element
 
 from backend.labelstudio.config import elements_of
 from model.occlusion import Word
-from model.spec import Control, Kind, Prediction, TaskSpec
+from model.spec import NONE, Control, Kind, Prediction, TaskSpec
 
 BLIND_LINE = "No suggestion here on purpose: this task measures how good the model is."
 
@@ -131,16 +131,20 @@ def summarise(spec: TaskSpec, prediction: Prediction) -> str:
     second = runner_up(prediction)
     if second is not None:
         parts.append(_part(control, *second))
-    chosen = "" if prediction.chosen else "none, "
-    return chosen + ", ".join(parts)
+    if not prediction.chosen:
+        parts.insert(0, _part(control, NONE, known[NONE]) if NONE in known else "none")
+    return ", ".join(parts)
 
 
 def runner_up(prediction: Prediction) -> tuple[str, float] | None:
-    """The likeliest label that was not chosen, and its probability; None when there is no other."""
-    return next(((key, share) for key, share in prediction.ranking if key not in prediction.chosen), None)
+    """The likeliest label that was not chosen (or NONE), and its probability; None when there is no other."""
+    chosen = prediction.chosen or (NONE,)
+    return next(((key, share) for key, share in prediction.ranking if key not in chosen), None)
 
 
 def _part(control: Control, key: str, probability: float) -> str:
+    if key == NONE:
+        return f"none {probability:.2f}"
     stars = f"{key} star{'' if key == '1' else 's'}" if control.kind is Kind.RATING else control.show(key)
     return f"{stars} {probability:.2f}"
 

@@ -76,3 +76,38 @@ def test_labels_of_every_kind_are_learned_and_answered(
     values = [item["result"][0]["value"][kind] for item in results["results"]]
     assert values == [answer(True), answer(False)], name
     assert all(0 < item["score"] <= 1 and item["model_version"] == "v0.1" for item in results["results"])
+
+
+BLANK = [
+    *((name, config, kind, answer(True)) for name, config, kind, answer in KINDS),
+    ("checkbox", choices("Choices", inner='<Choice value="good"/>'), "choices", ["good"]),
+    ("checkboxes", choices("Choices", 'choice="multiple"', '<Choice value="good"/>'), "choices", ["good"]),
+    ("one star", f'<View>{TEXT}<Rating name="c" toName="t" maxRating="1"/></View>', "rating", 1),
+    ("paths", choices("Taxonomy", inner=NESTED), "taxonomy", [["mood", "good"], ["other"]]),
+]
+
+
+@pytest.mark.parametrize(("name", "config", "kind", "value"), BLANK, ids=[one[0] for one in BLANK])
+def test_a_question_of_every_kind_that_is_left_blank_is_learned_as_such(
+    client: Any, services: Any, name: str, config: str, kind: str, value: Any
+) -> None:
+    assert client.post("/setup", json={"project": "7.1", "schema": config}).status_code == 200
+    for number, text in enumerate(TEXTS, 1):
+        chosen = {"from_name": "c", "to_name": "t", "type": kind, "value": {kind: value}}
+        result = [chosen] if text in GOOD else []
+        annotation = {"id": number, "task": number, "result": result, "updated_at": "2026-01-01T00:00:00Z"}
+        body = {"project": {"id": 7, "label_config": config}, "annotation": annotation, "task": task(number, text)}
+        reply = client.post("/webhook", json={"action": "ANNOTATION_CREATED", **body})
+        assert reply.get_json()["outcomes"] == {"stored": 1}
+    assert refit(7) == "published"
+    summary = services.stores.projects.summary(7)
+    assert summary["samples"] == {"c": len(TEXTS)} and summary["labels"]["c"][""] == len(BAD) * 2
+    deadline = time.monotonic() + 10
+    while services.registry.version_of(7) == "v0" and time.monotonic() < deadline:
+        time.sleep(0.02)
+    tasks = [task(50, GOOD[1]), task(51, BAD[2])]
+    answer, none = client.post("/predict", json={"project": "7.1", "tasks": tasks, "label_config": config}).get_json()[
+        "results"
+    ]
+    assert answer["result"][0]["value"][kind] == value, name
+    assert none["result"] == [] and 0.5 < none["score"] <= 1
