@@ -13,6 +13,7 @@ from backend.queue_report import describe_queue
 from backend.redaction import hide_all
 from backend.services import Services
 from backend.shown import spec_of, texts_of
+from backend.store.rejects import OF_NO_PROJECT
 from backend.store.versions import FIRST
 from backend.switched_off import switched_off
 from backend.track_record import describe_curve
@@ -53,6 +54,8 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "queue": describe_queue(services, project),
         "trouble": hide_all(stores.trouble.describe(project)),
         "dirty": stores.projects.dirty(project),
+        "rejects": stores.rejects.read(project),
+        "refused": stores.rejects.read(OF_NO_PROJECT),
         "number_format": describe_timing(services.settings),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }

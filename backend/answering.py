@@ -8,10 +8,12 @@ from typing import Any
 from backend.errors import Overloaded
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.helpers import blind_results, read_helpers
+from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
 from backend.services import Services
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing
+from model.spec import TaskSpec
 
 
 def answer_request(
@@ -48,6 +50,7 @@ def answer_request(
     except Overloaded:
         services.metrics.refused.inc()
         raise
+    _note_rejects(services, project, spec, tasks, items, documents)
     if project is not None:
         services.background.add_pool(project, documents)
         if project in services.background.steered:
@@ -55,6 +58,28 @@ def answer_request(
             instead: Item = {"model_version": model.version, "score": 0.0, "result": told} if told else []
             items = _hide_blind(services, project, tasks, items, instead)
     return items, model.version
+
+
+def _note_rejects(
+    services: Services,
+    project: int | None,
+    spec: TaskSpec,
+    tasks: Sequence[Any],
+    items: Sequence[Item],
+    documents: Mapping[int, Mapping[str, str]],
+) -> None:
+    """Why tasks are declined for what they hold, and which are answered for next to nothing."""
+    longest = services.settings.max_text_chars
+    found: list[tuple[int | None, Reject]] = []
+    for task, item in zip(tasks, items, strict=True):
+        if not item:
+            number, data = (task.get("id"), task.get("data")) if isinstance(task, Mapping) else (None, None)
+            named = number if isinstance(number, int) else None
+            found += ((named, reject) for reject in rejects_of_task(spec, data, longest))
+    for number, document in documents.items():
+        for name, text in document.items():
+            found += ((number, reject) for reject in rejects_of_text(name, text, longest))
+    services.background.rejects.note(project, "tasks", found)
 
 
 def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item], instead: Item) -> list[Item]:

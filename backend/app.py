@@ -10,7 +10,7 @@ from backend.api import admin, advice, audit, explaining, labelstudio, operation
 from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
-from backend.log_context import begin_request, end_request
+from backend.log_context import begin_request, current_project, end_request
 from backend.paths import TidyPaths, prefix_of
 from backend.refusals import Refusals
 from backend.services import Services
@@ -43,7 +43,7 @@ HEADERS = {
 
 
 def _handle_requests(app: Flask, services: Services) -> None:
-    guard, refusals = Guard(services), Refusals()
+    guard, refusals = Guard(services), Refusals(services.background.rejects)
 
     @app.before_request
     def begin() -> None:
@@ -59,7 +59,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
             services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
         if 400 <= response.status_code < 500 and not route.startswith("/admin"):
             rule = request.url_rule.rule if request.url_rule else None
-            refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"))
+            refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"), current_project())
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Request-ID"] = g.get("request_id", "")
         response.headers.update(HEADERS)

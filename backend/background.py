@@ -8,6 +8,7 @@ import threading
 from collections.abc import Mapping
 
 from backend.errors import StoreUnavailable
+from backend.reject_notes import RejectNotes
 from backend.store.stores import Stores
 from model.spec import Document
 
@@ -25,8 +26,9 @@ and the next /predict stores them once more: a million tasks would take 100 MB o
 class Background:
     """One thread. Losing it loses no label: labels are stored before the reply."""
 
-    def __init__(self, stores: Stores, limit: int) -> None:
+    def __init__(self, stores: Stores, limit: int, rejects: RejectNotes | None = None) -> None:
         self._stores, self._limit = stores, limit
+        self.rejects = rejects or RejectNotes()
         self.watch = stores.watch()
         self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING)
         self._missed: dict[int | None, str] = {}
@@ -84,6 +86,7 @@ class Background:
                 if "safe" in self.watch.look():
                     self.note_missed(None, "Redis was not safe for a while")
                 self._mark_missed()
+                self.rejects.store(self._stores)
                 self._store_labels()
                 self.steered = frozenset(self._stores.steering.steered())
                 if batch[1]:

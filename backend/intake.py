@@ -14,6 +14,7 @@ from backend.labelstudio import events
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.records import ExampleRecord, microseconds
+from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.questions import note_questions
 from backend.services import Services
 from backend.store.examples import CHANGED
@@ -41,8 +42,9 @@ def take_event(services: Services, event: events.Event) -> Reply:
     if isinstance(event, events.StartTraining):
         return start_training(services, event.project, "Label Studio")
     if isinstance(event, events.Ignored) and event.incomplete:
-        log.warning("webhook without payload action=%s: switch send_payload on (understudy connect)", event.action)
         services.background.note_missed(event.project or None, f"{event.action} came without its payload")
+        why = Reject("no_payload", "came in a webhook without payload: run `understudy connect`")
+        services.background.rejects.note(event.project or None, "labels", [(None, why)])
         return {"status": "ignored", "reason": "the payload is missing; a reconciliation was asked for"}
     if isinstance(event, events.ProjectUpdated):
         _note_sampling(services, event)
@@ -132,6 +134,8 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
     spec = spec_of(services, event.project, event.label_config)
     if spec is None:
         services.stores.projects.mark_dirty(event.project, "annotations came before a usable label config")
+        why = Reject("no_config", "came before any label config that can be learned")
+        services.background.rejects.note(event.project, "labels", ((_task_of(*item), why) for item in event.items))
         return {"status": "ignored", "reason": "no usable label config is known; a reconciliation was asked for"}
     records: list[ExampleRecord] = []
     asked = services.stores.projects.asked(event.project)
@@ -146,6 +150,7 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
     failpoint("webhook.before", event.project)
     outcomes = services.stores.examples.upsert_many(event.project, records)
     failpoint("webhook.after", event.project)
+    _note_rejects(services, spec, event, {record.annotation: record for record in records})
     if event.action == "ANNOTATION_CREATED":
         new = {r.annotation: r.task for r, outcome in zip(records, outcomes, strict=True) if outcome == "stored"}
         services.background.note_labels(event.project, new)
@@ -154,6 +159,25 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
         services.stores.projects.mark_dirty(event.project, "some annotations of a batch could not be read")
         reply["refused"] = refused[:20]
     return reply
+
+
+def _note_rejects(
+    services: Services, spec: TaskSpec, event: events.AnnotationsUpserted, records: Mapping[int, ExampleRecord]
+) -> None:
+    """Why labels come to nothing, or not whole."""
+    found: list[tuple[int | None, Reject]] = []
+    for annotation, task in event.items:
+        record = records.get(annotation.get("id"))  # type: ignore[arg-type]
+        if record is not None:
+            longest = services.settings.max_text_chars
+            rejects = rejects_of_annotation(spec, annotation, task, record, longest)
+            found += ((record.task, reject) for reject in rejects)
+    services.background.rejects.note(event.project, "labels", found)
+
+
+def _task_of(annotation: Mapping[str, Any], task: Mapping[str, Any] | None) -> int | None:
+    number = annotation.get("task") or (task or {}).get("id")
+    return number if isinstance(number, int) else None
 
 
 def store_task_annotations(services: Services, project: int, tasks: list[Any]) -> Reply:
@@ -184,12 +208,17 @@ def _changed(services: Services, project: int, outcomes: list[str]) -> Reply:
 
 
 def _add_tasks(services: Services, event: events.TasksCreated) -> Reply:
-    spec = spec_of(services, event.project, event.label_config)
+    spec, longest = spec_of(services, event.project, event.label_config), services.settings.max_text_chars
     documents = {}
+    found: list[tuple[int | None, Reject]] = []
     for task in event.tasks if spec else ():
-        with suppress(Undecidable):
-            if isinstance(task.get("id"), int) and spec is not None:
-                documents[task["id"]] = read_document(spec, task.get("data"), services.settings.max_text_chars)[0]
+        if not isinstance(task.get("id"), int) or spec is None:
+            continue
+        try:
+            documents[task["id"]] = read_document(spec, task.get("data"), longest)[0]
+        except Undecidable:
+            found += ((task["id"], reject) for reject in rejects_of_task(spec, task.get("data"), longest))
+    services.background.rejects.note(event.project, "tasks", found)
     services.background.add_pool(event.project, documents)
     if any(task.get("is_labeled") or task.get("total_annotations") for task in event.tasks):
         services.stores.projects.mark_dirty(event.project, "tasks were imported with annotations")

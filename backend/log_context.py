@@ -36,6 +36,14 @@ def bind_project(project: int | None) -> None:
         bind_contextvars(project=project)
 
 
+def current_project() -> int | None:
+    """The project that the request being answered is about, when that is known."""
+    from structlog.contextvars import get_contextvars
+
+    found = get_contextvars().get("project")
+    return found if isinstance(found, int) else None
+
+
 def current_request() -> str:
     """The id of the request that is being answered, "" outside of one."""
     from structlog.contextvars import get_contextvars

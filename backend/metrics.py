@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
+from backend.labelstudio.rejects import CODES
+
 
 class Metrics:
     """All counters of the web process."""
@@ -68,6 +70,14 @@ class Metrics:
             ["status"],
             registry=self.registry,
         )
+        self.rejects = Counter(
+            "understudy_rejects",
+            "Tasks, labels and requests that came to nothing, or not whole, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for code in CODES:
+            self.rejects.labels(code)
         for status in ("400", "401", "413", "429", "503"):
             self.webhooks_refused.labels(status)  # from 0: Prometheus sees no increase in a series that begins at 1
         self.examples = Counter(

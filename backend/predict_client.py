@@ -45,6 +45,8 @@ class PredictClient:
         # PUBLIC_URL may only work from outside, HOST and PORT only on the machine of the web process.
         self.urls = [url.rstrip("/")] if url else list(dict.fromkeys([settings.url, local_url(settings)]))
         self._patience, self._pause = patience, pause
+        self.reasons: dict[str, int] = {}
+        """Why tasks were declined, in words that go after a number -> how many so far."""
         self._seconds = settings.predict_deadline + SPARE_SECONDS
         self._settings = settings
         self._sessions: dict[str, requests.Session] = {}
@@ -65,7 +67,10 @@ class PredictClient:
             if reply.status_code == TOO_LARGE and len(tasks) > 1:
                 return self._in_halves(project, tasks)
             if reply.status_code not in BUSY or time.monotonic() > until:
-                return _read(reply, len(tasks))
+                items, version, declined = _read(reply, len(tasks))
+                for words, count in declined.items():
+                    self.reasons[str(words)] = self.reasons.get(str(words), 0) + int(count)
+                return items, version
             self._pause(_seconds_of(reply))
 
     def _in_halves(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
@@ -116,7 +121,7 @@ def _seconds_of(reply: requests.Response) -> float:
     return min(max(float(said) if said.isdigit() else 1.0, 0.2), LONGEST_PAUSE)
 
 
-def _read(reply: requests.Response, count: int) -> tuple[list[Any], str]:
+def _read(reply: requests.Response, count: int) -> tuple[list[Any], str, dict[str, int]]:
     try:
         body = reply.json()
     except ValueError:
@@ -129,4 +134,5 @@ def _read(reply: requests.Response, count: int) -> tuple[list[Any], str]:
     items, version = body.get("results"), body.get("model_version")
     if not isinstance(items, list) or len(items) != count or not isinstance(version, str):
         raise PredictError(f"{reply.url} does not answer as understudy does", passing=False)
-    return items, version
+    declined = body.get("declined")
+    return items, version, declined if isinstance(declined, dict) else {}

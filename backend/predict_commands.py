@@ -13,7 +13,7 @@ import click
 from backend.admin_commands import json_option, with_api
 from backend.errors import BadRequest
 from backend.home_path import HomePath
-from backend.screen import plain, say, say_json
+from backend.screen import plain, say, say_json, say_lines
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -82,6 +82,7 @@ def _tell(record: Mapping[str, Any], as_json: bool) -> None:
         say_json(dict(record))
     else:
         say(describe_run(record))
+        say_lines(record.get("reasons") or () if record["status"] == "done" else ())
 
 
 def describe_run(record: Mapping[str, Any]) -> str:
@@ -122,15 +123,19 @@ class _Run:
 def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:
     from backend.predict_client import PredictClient
     from backend.predict_file import predict_file
+    from backend.reject_report import tell_reject
     from backend.settings import current_settings
 
     with PredictClient(current_settings(), api.url) as client:
         outcome = predict_file(client, project, source, output)
     if as_json:
         shown = asdict(outcome)
-        return say_json({name: value for name, value in shown.items() if name != "notes" or value}, indent=None)
+        always = ("tasks", "predicted", "declined")
+        return say_json({name: value for name, value in shown.items() if value or name in always}, indent=None)
     declined = f", {outcome.declined} without (unreadable, or not sure enough)" if outcome.declined else ""
     say(f"{plain(output)}: {outcome.tasks} tasks, {outcome.predicted} with a prediction{declined}.")
+    for words, count in sorted(outcome.reasons.items(), key=lambda item: -item[1]):
+        say(tell_reject("tasks", words, count))
     for what, row in outcome.notes.items():
         say(f"row {row}: {what}" if row else what)
     return None

@@ -29,12 +29,14 @@ DEEPEST = 60
 
 @dataclass
 class Outcome:
-    """What became of a file. `declined`: tasks that come without a prediction; `notes`: what was odd -> the first row
+    """What became of a file. `declined`: tasks that come without a prediction, `reasons`: why, as far as it is for
+    what they hold; `notes`: what was odd -> the first row
     it was in, 0 for the file."""
 
     tasks: int = 0
     predicted: int = 0
     declined: int = 0
+    reasons: dict[str, int] = field(default_factory=dict)
     notes: dict[str, int] = field(default_factory=dict)
 
     def note(self, what: str, row: int) -> None:
@@ -53,6 +55,7 @@ def predict_file(client: PredictClient, project: int, source: str, output: Path)
         for task in _answered(client, project, read_tasks(file, source, outcome.note), outcome):
             written.write(separator + task)
             separator = b",\n"
+        outcome.reasons = dict(client.reasons)
         written.write(b"[]\n" if outcome.tasks == 0 else b"\n]\n")
     return outcome
 

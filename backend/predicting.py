@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from backend.errors import BadRequest, Conflict, NotFound
+from backend.reject_report import tell_rejects
 from backend.services import Services
 from backend.store.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
@@ -31,7 +32,11 @@ def describe_prediction(services: Services, project: int) -> dict[str, Any]:
     if record is None:
         raise NotFound(f"project {project} was never predicted: `understudy predict {project}` does it")
     trouble = services.stores.trouble.describe(project).get("predict", {})
-    return sum_up(record, runs.shards(project), trouble, time.time())
+    found = sum_up(record, runs.shards(project), trouble, time.time())
+    rejects = (
+        [it for it in services.stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []
+    )
+    return {**found, "reasons": list(tell_rejects(rejects, time.time()))}
 
 
 def cancel_prediction(services: Services, project: int) -> dict[str, Any]:

@@ -7,7 +7,9 @@ import logging
 from dataclasses import dataclass
 
 from backend.errors import BackendError
+from backend.labelstudio.rejects import Reject
 from backend.log_throttle import LogThrottle
+from backend.reject_notes import RejectNotes
 
 log = logging.getLogger(__name__)
 
@@ -33,20 +35,24 @@ class Refusal:
 class Refusals:
     """Of one web process."""
 
-    def __init__(self) -> None:
-        self._throttle = LogThrottle()
+    def __init__(self, notes: RejectNotes) -> None:
+        self._throttle, self._notes = LogThrottle(), notes
 
-    def note(self, method: str, route: str | None, path: str, status: int, refusal: Refusal | None) -> None:
+    def note(
+        self, method: str, route: str | None, path: str, status: int, refusal: Refusal | None, project: int | None
+    ) -> None:
         """`route`: the rule that matched, None for a path that leads nowhere. Of such a path only the beginning is
         written: what follows `/webhook/` is a secret, and may be one elsewhere."""
         shown = route or _beginning(path)
+        said = refusal.message[:REASON] if refusal else "refused"
+        told = Reject("request", f"{method[:10]} {shown} was answered {status}: {said}")
+        self._notes.note(project, "requests", [(None, told)])
         held_back = self._throttle.admit((method, shown, status, refusal.code if refusal else ""))
         if held_back is None:
             return
         more = f" ({held_back} more since the last line)" if held_back else ""
         hint = "; see docs/http.md for what there is" if status in (404, 405) else ""
-        reason = refusal.message[:REASON] if refusal else "refused"
-        log.warning("%s %s answered %s: %s%s%s", method[:10], shown, status, reason, hint, more)
+        log.warning("%s %s answered %s: %s%s%s", method[:10], shown, status, said, hint, more)
 
 
 def _beginning(path: str) -> str:

@@ -8,6 +8,7 @@ from backend.advice import Advisor
 from backend.background import Background
 from backend.metrics import Metrics
 from backend.recent_configs import RecentConfigs
+from backend.reject_notes import RejectNotes
 from backend.secrets_store import admin_token, webhook_secret
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
@@ -52,7 +53,8 @@ def build_services(settings: Settings) -> Services:
     stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
     registry = Registry(settings, stores.projects, stores.versions, metrics)
     threads = settings.predict_threads or cores()
-    background = Background(stores, settings.pool_size)
+    notes = RejectNotes(lambda code, times: metrics.rejects.labels(code).inc(times))
+    background = Background(stores, settings.pool_size, notes)
     services = Services(
         settings,
         stores,

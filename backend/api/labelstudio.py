@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -14,6 +15,7 @@ from backend.intake import remember_config, remember_first_config, start_trainin
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
+from backend.labelstudio.rejects import count_rejects
 from backend.log_context import bind_project
 from backend.services import Services
 
@@ -73,7 +75,17 @@ def predict() -> Response:
     say_blind = body.get("say_blind") is not False  # Label Studio says nothing of it
     items, version = answer_request(wired, project, config, tasks, say_blind=say_blind)
     with stage.labels("reply").time():
-        return reply({"results": items, "model_version": version})
+        return reply({"results": items, "model_version": version, **_reasons(wired, body, config, tasks, items)})
+
+
+def _reasons(
+    wired: Services, body: dict[str, Any], config: Any, tasks: list[Any], items: Sequence[Any]
+) -> dict[str, Any]:
+    """`declined`: why tasks cannot be read -> how many, for `understudy predict`, which asks for it."""
+    params = body.get("params")
+    if not isinstance(params, Mapping) or params.get("reasons") is not True or all(items):
+        return {}
+    return {"declined": count_rejects(parse_label_config(config), tasks, items, wired.settings.max_text_chars)}
 
 
 @blueprint.post("/webhook")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 from backend.doctor.connection import look_at_connection
-from backend.doctor.learning import look_at_learning
+from backend.doctor.learning import judge_refusals, look_at_learning
 from backend.doctor.machine import check_machine
 from backend.doctor.store import look_at_store
 from backend.doctor.studio import look_at_studio, not_configured
@@ -14,6 +15,7 @@ from backend.doctor.web import look_at_web
 from backend.labelstudio.tabs import TabsClient
 from backend.secrets_store import read_secret
 from backend.settings import Settings
+from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
 
 LOOKED_AT = 10
@@ -36,6 +38,7 @@ def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verd
         stores = Stores(settings)
         for number in projects:
             yield from look_at_learning(settings, stores, number)
+        yield from judge_refusals(stores.rejects.read(OF_NO_PROJECT), time.time())
         stores.close()
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.queue_share import BYPASSED, is_bypassed, tell_handed
+from backend.reject_report import tell_rejects
 from backend.settings import Settings
 from backend.store.label_stream import Handed
 from backend.store.stores import Stores
@@ -23,6 +24,7 @@ def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterat
         last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
         yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
     yield from judge_trouble(project, stores.trouble.describe(project))
+    yield from judge_rejects(project, stores.rejects.read(project), time.time())
     if project in stores.steering.steered():
         yield from judge_handed(project, stores.label_stream.handed(project))
 
@@ -51,6 +53,24 @@ def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Ite
         yield fail(f"project {project}: {kind}", evidence, "see the log; the other projects go on")
     if not trouble:
         yield ok(f"project {project}: work", "nothing keeps failing")
+
+
+def judge_rejects(project: int, rejects: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
+    """Whether tasks and labels can be read. `now`: epoch seconds."""
+    name = f"project {project}: tasks and labels"
+    told = list(tell_rejects(rejects, now))
+    remedy = "compare the label config with the tasks' data; what is mended is told no more after a reconciliation"
+    for line in told:
+        yield warn(name, line, remedy)
+    if not told:
+        yield ok(name, "all that came lately could be read")
+
+
+def judge_refusals(refused: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
+    """Requests that were refused before it was known which project they are about."""
+    remedy = "the log of `web` has them too; for a wrong webhook secret run `understudy connect --project ID`"
+    for line in tell_rejects(refused, now):
+        yield warn("requests", line, remedy)
 
 
 def judge_handed(project: int, handed: Handed) -> Iterator[Verdict]:

@@ -20,7 +20,9 @@ from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import to_record
 from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.questions import note_questions
+from backend.reject_notes import RejectNotes
 from backend.relabel_push import push_if_wanted
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
@@ -85,8 +87,11 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         spec = parse_label_config(config)
         note_questions(stores.projects, project, config)
         changed_config = stores.projects.save_config(project, config)
-        records, unread = _read(client, project, spec, settings.max_text_chars, stores.projects.asked(project))
+        asked, notes, began = stores.projects.asked(project), RejectNotes(), time.time()
+        records, unread = _read(client, project, spec, settings.max_text_chars, asked, notes)
         outcomes = stores.examples.reconcile(project, records, since, clock, unread)
+        stores.rejects.forget_labels(project, began)
+        notes.store(stores)
         added = fill_pool(work, client, project, spec)
     changed = sum(count for name, count in outcomes.items() if name in CHANGED or name == "removed")
     if changed or changed_config or added:
@@ -103,17 +108,22 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
 
 
 def _read(
-    client: LabelStudioClient, project: int, spec: TaskSpec, max_chars: int, asked: Asked
+    client: LabelStudioClient, project: int, spec: TaskSpec, max_chars: int, asked: Asked, notes: RejectNotes
 ) -> tuple[list[ExampleRecord], list[int]]:
-    """All annotations as records; ids of those that cannot be read."""
+    """All annotations as records; ids of those that cannot be read. Why labels come to nothing goes to `notes`."""
     records: list[ExampleRecord] = []
     unread: list[int] = []
     for task, listed in client.iter_annotations(project):
         for annotation in listed:
             try:
-                records.append(to_record(spec, annotation, task, max_chars, asked))
+                record = to_record(spec, annotation, task, max_chars, asked)
             except BadRequest as error:
-                log.warning("annotation unreadable project=%s: %s", project, error.message)
+                why = Reject("malformed", f"have an annotation that cannot be read: {error.message[:200]}")
+                notes.note(project, "labels", [(task.get("id"), why)])
                 if isinstance(annotation.get("id"), int):
                     unread.append(annotation["id"])
+                continue
+            records.append(record)
+            rejects = rejects_of_annotation(spec, annotation, task, record, max_chars)
+            notes.note(project, "labels", ((record.task, reject) for reject in rejects))
     return records, unread

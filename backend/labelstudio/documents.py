@@ -134,7 +134,7 @@ def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> A
         elif undefined and UNDEFINED in data:
             return data[UNDEFINED]
         else:
-            raise Undecidable(f"field {field!r} is missing", field=field)
+            raise Undecidable(f"field {field!r} is missing", field=field, missing=True)
     return value
 
 

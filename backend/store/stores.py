@@ -16,6 +16,7 @@ from backend.store.migrations import migrate
 from backend.store.prediction_runs import PredictionRunStore
 from backend.store.projects import ProjectStore
 from backend.store.queue import JobQueue, time_limits
+from backend.store.rejects import RejectStore
 from backend.store.steering import SteeringStore
 from backend.store.suspects import SuspectStore
 from backend.store.tallies import TallyStore
@@ -43,6 +44,7 @@ class Stores:
         self.steering = SteeringStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)
         self.trouble = TroubleStore(self._redis)
+        self.rejects = RejectStore(self._redis)
         self.tallies = TallyStore(self._redis)
         self.audit = AuditStore(self._redis)
 

@@ -1,0 +1,169 @@
+"""Why a task or a label comes to nothing, in words for people: looked at afterwards, so that reading is as it was."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from backend.labelstudio.documents import Undecidable, read_options, read_text
+from backend.labelstudio.records import ExampleRecord, Targets
+from model.label_key import key_of
+from model.spec import Control, TaskSpec
+
+FIELDS, NAME, LABELS = 5, 30, 5
+"""Fields and labels that are named, and characters of each."""
+
+URL = re.compile(r"\s*(?:https?|s3|gs|azure-blob|ftp|file)://\S+\s*|/data/\S+", re.IGNORECASE)
+
+LONGEST = 300
+
+
+@dataclass(frozen=True)
+class Reject:
+    """`words` go after a number of tasks: "have no field `text`". `code` is stable, for metrics."""
+
+    code: str
+    words: str
+
+
+CODES = (
+    *("field_missing", "not_a_text", "no_options", "empty_text", "too_long", "url"),
+    *("label_unknown", "control_not_learned", "malformed", "no_config", "no_payload", "request"),
+)
+
+
+def rejects_of_task(spec: TaskSpec, data: Any, max_chars: int) -> Iterator[Reject]:
+    """Of a task that cannot be answered."""
+    if not isinstance(data, Mapping):
+        yield Reject("not_a_text", "have no data")
+        return
+    yield from _of_inputs(spec, {item.name for item in spec.inputs}, data, max_chars)
+    for control in spec.controls:
+        if control.options_field is not None:
+            try:
+                read_options(control, data)
+            except Undecidable as error:
+                yield Reject("no_options", _cut(f"offer no choices for {quoted(control.name)}: {_said(error)}"))
+
+
+def count_rejects(spec: TaskSpec, tasks: Sequence[Any], items: Sequence[Any], max_chars: int) -> dict[str, int]:
+    """Words -> how many of the tasks without an item (`[]`) they are true of."""
+    counts: Counter[str] = Counter()
+    for task, item in zip(tasks, items, strict=True):
+        if not item:
+            data = task.get("data") if isinstance(task, Mapping) else None
+            counts.update(reject.words for reject in rejects_of_task(spec, data, max_chars))
+    return dict(counts.most_common(20))
+
+
+def rejects_of_text(name: str, text: str, max_chars: int) -> Iterator[Reject]:
+    """Of a text that can be read, and says nothing, or not all."""
+    if not text.strip():
+        yield Reject("empty_text", f"have an empty text in {quoted(name)}")
+    elif len(text) >= max_chars:
+        yield Reject("too_long", f"are longer than MAX_TEXT_CHARS={max_chars} in {quoted(name)}: the rest is not read")
+    elif len(text) < 2000 and URL.fullmatch(text):
+        yield Reject("url", f"hold a URL in {quoted(name)} in place of a text: it is not fetched")
+
+
+def rejects_of_annotation(
+    spec: TaskSpec, annotation: Mapping[str, Any], task: Mapping[str, Any] | None, record: ExampleRecord, max_chars: int
+) -> Iterator[Reject]:
+    """Of an annotation of which something is not learned. `record`: what is."""
+    result = annotation.get("result")
+    if annotation.get("was_cancelled") or not result:
+        return
+    if not isinstance(result, list):
+        yield Reject("malformed", "have a result that is no list")
+        return
+    data, lost = (task or {}).get("data"), _answered(spec, result) - set(record.targets)
+    if lost:
+        needed = {item for name in lost for item in spec.control(name).inputs}
+        yield from _of_inputs(spec, needed, data, max_chars)
+    yield from _unknown_labels(spec, record.targets, data)
+    if not record.targets and not lost:
+        yield from _of_no_control(spec, result)
+
+
+def _of_inputs(spec: TaskSpec, names: set[str], data: Any, max_chars: int) -> Iterator[Reject]:
+    """Why the texts of these inputs cannot be read."""
+    for item in spec.inputs:
+        try:
+            if item.name in names:
+                read_text(item, data, max_chars)
+        except Undecidable as error:
+            yield _unreadable(error, data if isinstance(data, Mapping) else {})
+
+
+def _answered(spec: TaskSpec, result: list[Any]) -> set[str]:
+    """Names of the learned controls that a result answers as a whole."""
+    names = {control.name for control in spec.controls}
+    return {
+        item["from_name"]
+        for item in result
+        if isinstance(item, Mapping)
+        and isinstance(item.get("from_name"), str)
+        and item["from_name"] in names
+        and isinstance(item.get("value"), Mapping)
+        and _holds_answer(spec.control(item["from_name"]), item["value"])
+    }
+
+
+def _holds_answer(control: Control, value: Mapping[str, Any]) -> bool:
+    return "start" not in value and bool(value.get(control.tag.lower()) or value.get("selected"))
+
+
+def _unknown_labels(spec: TaskSpec, targets: Targets, data: Any) -> Iterator[Reject]:
+    for name, target in targets.items():
+        control = spec.control(name)
+        if isinstance(target, int):
+            given, known = [str(target)], set(control.keys())
+        else:
+            given, known = [key_of(path) for path in target], set(control.keys())
+        if control.options_field is not None:
+            try:
+                known |= set(read_options(control, data))
+            except Undecidable:
+                continue
+        unknown = [key for key in given if key not in known]
+        if unknown and known:
+            named = ", ".join(quoted(key) for key in unknown[:LABELS])
+            yield Reject("label_unknown", _cut(f"have labels of {quoted(name)} that the config does not: {named}"))
+
+
+def _of_no_control(spec: TaskSpec, result: list[Any]) -> Iterator[Reject]:
+    """Nothing of the result could be used."""
+    learned = {control.name for control in spec.controls}
+    named = [item.get("from_name") if isinstance(item, Mapping) else None for item in result]
+    others = sorted({name for name in named if isinstance(name, str) and name not in learned})
+    if others:
+        listed = ", ".join(quoted(name) for name in others[:FIELDS])
+        yield Reject("control_not_learned", _cut(f"answer only what is not learned or not in the config: {listed}"))
+    elif any(isinstance(item, Mapping) and item.get("type") != "relation" for item in result) or None in named:
+        yield Reject("malformed", "have a result that cannot be read")
+
+
+def _unreadable(error: Undecidable, data: Mapping[str, Any]) -> Reject:
+    field = str(error.evidence.get("field", ""))
+    if not error.evidence.get("missing"):
+        return Reject("not_a_text", _cut(f"have no text: {_said(error)}"))
+    names = ", ".join(quoted(str(name)) for name in sorted(map(str, data))[:FIELDS])
+    more = ", …" if len(data) > FIELDS else ""
+    others = f"; they have {names}{more}" if names else ", nor any other"
+    return Reject("field_missing", _cut(f"have no field {quoted(field)}{others}"))
+
+
+def quoted(name: str) -> str:
+    """A name of people's as it stands in a sentence."""
+    return f"`{name if len(name) <= NAME else name[: NAME - 1] + '…'}`"
+
+
+def _said(error: Undecidable) -> str:
+    return error.reason.replace("'", "`")
+
+
+def _cut(words: str) -> str:
+    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"

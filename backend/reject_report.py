@@ -1,0 +1,42 @@
+"""Rejects in words, for status, doctor, the log and the summary of `understudy predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from backend.store.rejects import TASKS
+
+SHOWN = 10
+
+
+def tell_rejects(entries: Sequence[Mapping[str, Any]], now: float) -> Iterator[str]:
+    """A line each, as the store gives them; `now` in epoch seconds."""
+    for entry in entries[:SHOWN]:
+        count = int(entry["tasks"] or entry["times"])
+        told = tell_reject(str(entry["where"]), str(entry["words"]), count)
+        yield f"{told} (last {tell_age(now - float(entry['last']))})"
+    if len(entries) > SHOWN:
+        yield f"and {len(entries) - SHOWN} more of the kind"
+
+
+def tell_reject(where: str, words: str, count: int) -> str:
+    """ "12 tasks have no field `text`; they have `body`, `title`"."""
+    if where == "requests":
+        return f"{words}, {count} {'time' if count == 1 else 'times'}"
+    number = f"{count} or more" if count >= TASKS else str(count)
+    if count == 1:
+        for many, one in (("have ", "has "), ("are ", "is "), ("hold ", "holds "), ("offer ", "offers ")):
+            words = one + words.removeprefix(many) if words.startswith(many) else words
+        words = words.replace("; they have ", "; it has ")
+    kind = "labelled " if where == "labels" else ""
+    return f"{number} {kind}{'task' if count == 1 else 'tasks'} {words}"
+
+
+def tell_age(seconds: float) -> str:
+    """How long ago."""
+    if seconds < 90:
+        return "just now"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} minutes ago"
+    return f"{seconds / 3600:.0f} hours ago" if seconds < 172_800 else f"{seconds / 86_400:.0f} days ago"
