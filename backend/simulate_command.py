@@ -141,6 +141,12 @@ class Speaker:
 )
 @click.option("--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default).")
 @click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
+@click.option(
+    "--blank",
+    type=click.Choice(["unlabelled", "none"]),
+    default="unlabelled",
+    help="What a row without a label says: nothing (default), or none of these.",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch (default: all cores).")
 @click.option("--cache", type=HomePath(file_okay=False), help="Keep encoded texts here.")
 @click.option("--plot", type=HomePath(dir_okay=False), help="Draw the curves (PNG, SVG).")
@@ -149,9 +155,9 @@ def simulate(train: Path | None, test: Path | None, project: int | None, as_json
     """Replay labelled rows through the real learner and policy, and show its learning curve.
 
     TRAIN.csv has the columns text,label (others are ignored); several labels of a row are joined by |, underscores in
-    names are spaces, rows without a label belong to the unlabelled pool only. Without --test a fifth of the rows is
-    held out, by a hash of the text. The label set, which a project's config would list, is the union of the labels of
-    both files.
+    names are spaces, rows without a label belong to the unlabelled pool only (with --blank none they are labelled "none
+    of these"). Without --test a fifth of the rows is held out, by a hash of the text. The label set, which a project's
+    config would list, is the union of the labels of both files.
     """
     if (train is None) == (project is None):
         raise click.UsageError("give a TRAIN.csv or --project ID, one of them")
@@ -190,7 +196,7 @@ def _read(settings: Settings, train: Path | None, test: Path | None, project: in
     from model.labelled_file import read_dataset
 
     if train is not None:
-        data = read_dataset(train, test, multilabel=options["multilabel"])
+        data = read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
     else:
         from backend.simulated_project import read_project
 

@@ -23,13 +23,14 @@ def read_project(settings: Settings, project: int, control: str = "") -> Dataset
             raise NotFound(f"project {project} is not known here (known: {known})", project=project)
         spec = parse_label_config(config)
         chosen = _control(spec, control)
-        samples = reach_consensus(spec, stores.examples.snapshot(project).records).samples[chosen.name]
+        consensus = reach_consensus(spec, stores.examples.snapshot(project).records)
+        chosen, samples = consensus.spec.control(chosen.name), consensus.samples[chosen.name]
         documents = stores.projects.pool(project)
     finally:
         stores.close()
     labelled = {sample.task for sample in samples}
     unlabelled = [
-        Sample(task, chosen.text_of(document), {})
+        Sample(task, chosen.text_of(document), {}, weight=0.0)
         for task, document in documents.items()
         if task not in labelled and all(name in document for name in chosen.inputs)
     ]

@@ -65,7 +65,7 @@ def follow(
     data: Dataset, strategy: str, seed: int, base: Embedder, stages: Sequence[int] = STAGES, tell: Tell = print
 ) -> Trajectory:
     """One order of labelling, and what the heads said on its way."""
-    rows = [sample for sample in shuffled(data.train, seed) if sample.target][:POOL_ROWS]
+    rows = [sample for sample in shuffled(data.train, seed) if sample.labelled][:POOL_ROWS]
     counts = [count for count in stages if count <= len(rows) * 3 // 4]
     everything = [*rows, *data.test]
     texts = [sample.text for sample in everything]

@@ -6,7 +6,7 @@ import codecs
 import csv
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from model.errors import DataError
 from model.feature_cache import text_key
 from model.holdout import is_held_out
 from model.label_key import key_of, path_of, plain_text
-from model.spec import Control, Kind, Label, Sample
+from model.spec import NONE, Control, Kind, Label, Sample
 
 JOINT, ESCAPED = "|", r"\|"
 _JOINTS = re.compile(r"(?<!\\)\|")
@@ -25,7 +25,7 @@ HELD_OUT = 1000
 
 @dataclass(frozen=True)
 class Dataset:
-    """What is replayed. Samples without a target are unlabelled: they are in the pool only."""
+    """What is replayed. Samples without a weight are unlabelled: they are in the pool only."""
 
     control: Control
     train: tuple[Sample, ...]
@@ -95,8 +95,11 @@ def _row(line: Sequence[str], text: int, label: int) -> tuple[str, tuple[str, ..
     return cells[0].strip(), tuple(names)
 
 
-def read_dataset(train: Path, test: Path | None = None, *, multilabel: bool | None = None) -> Dataset:
+def read_dataset(
+    train: Path, test: Path | None = None, *, multilabel: bool | None = None, blank: bool = False
+) -> Dataset:
     """The rows of a file and of its test file, or of its stable hold-out. `multilabel` None: decided by the rows.
+    `blank`: an empty cell says "none of these"; else that the row is not labelled.
 
     The label set is the union of both files', as a project's config would list it. Raises DataError."""
     rows = read_rows(train)
@@ -106,33 +109,43 @@ def read_dataset(train: Path, test: Path | None = None, *, multilabel: bool | No
         raise DataError(f"{train} has rows with several labels (joined by {JOINT}): leave out --single-label")
     kind = Kind.MULTIPLE if (several if multilabel is None else multilabel) else Kind.SINGLE
     names = sorted({label for _, labels in [*rows, *extra] for label in labels})
-    if len(names) < 2:
+    if len(names) < (1 if blank else 2):
         found = f"only the label {names[0]!r}" if names else "no label at all"
         raise DataError(f"{train} holds {found}: at least two different labels are needed to learn from")
     if not any(text for text, _ in rows):
         raise DataError(f"{train}: every text is empty")
     labels = tuple(Label(path_of(name), plain_text(name).replace("_", " ")) for name in names)
     control = Control("label", kind, (INPUT,), labels)
-    samples = make_samples(rows)
+    samples = make_samples(rows, blank=_blank_target(kind) if blank else None)
     if test is None:
         return hold_out(control, samples)
-    held = tuple(sample for sample in make_samples(extra, first=len(rows)) if sample.target)
+    others = make_samples(extra, first=len(rows), blank=_blank_target(kind) if blank else None)
+    held = tuple(sample for sample in others if sample.labelled)
     if not held:
         raise DataError(f"{test}: no row has a label, so nothing can be measured")
     return checked(Dataset(control, tuple(samples), held), str(train))
 
 
-def make_samples(rows: Iterable[tuple[str, tuple[str, ...]]], first: int = 0) -> list[Sample]:
-    """One sample per row, numbered from `first`."""
+def make_samples(
+    rows: Iterable[tuple[str, tuple[str, ...]]], first: int = 0, blank: Mapping[str, float] | None = None
+) -> list[Sample]:
+    """One sample per row, numbered from `first`. `blank`: the target of rows without a label; None: they have none."""
     return [
-        Sample(number, (text,), dict.fromkeys(labels, 1.0)) for number, (text, labels) in enumerate(rows, start=first)
+        Sample(number, (text,), dict.fromkeys(labels, 1.0))
+        if labels
+        else Sample(number, (text,), blank or {}, weight=0.0 if blank is None else 1.0)
+        for number, (text, labels) in enumerate(rows, start=first)
     ]
+
+
+def _blank_target(kind: Kind) -> dict[str, float]:
+    return {} if kind is Kind.MULTIPLE else {NONE: 1.0}
 
 
 def hold_out(control: Control, samples: Sequence[Sample], most: int = HELD_OUT) -> Dataset:
     """Splits off the stable hold-out (a fifth of the texts, at most `most` rows, by their hash); its texts appear
     nowhere else. Raises DataError when a side stays empty."""
-    held = sorted((s for s in samples if s.target and is_held_out(s.text)), key=lambda s: text_key(s.text))[:most]
+    held = sorted((s for s in samples if s.labelled and is_held_out(s.text)), key=lambda s: text_key(s.text))[:most]
     texts = {sample.text for sample in held}
     data = Dataset(control, tuple(s for s in samples if s.text not in texts), tuple(held))
     if not held:
@@ -142,9 +155,9 @@ def hold_out(control: Control, samples: Sequence[Sample], most: int = HELD_OUT) 
 
 def checked(data: Dataset, where: str) -> Dataset:
     """`data` when something can be learned from it. Raises DataError."""
-    labelled = [sample for sample in data.train if sample.target]
+    labelled = [sample for sample in data.train if sample.labelled]
     if not labelled:
         raise DataError(f"{where}: no row to learn from has a label")
-    if len({key for sample in labelled for key in sample.target}) < 2:
+    if len({key for sample in labelled for key in sample.target or (NONE,)}) < 2:
         raise DataError(f"{where}: all rows to learn from have the same label, at least two are needed")
     return data

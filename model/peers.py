@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from model.coldstart import normalise
 from model.labelled_file import Dataset
-from model.learning import Embedder, target_matrix
+from model.learning import Embedder, labels_of, target_matrix
 from model.scoring import measure
 from model.simulation import Row, Tell, shuffled
 from model.spec import Sample
@@ -84,7 +85,7 @@ class Rival:
         began = time.perf_counter()
         scores = self.peer.answer(task) if seen > 1 else np.tile(task.targets[:1], (len(task.test), 1))
         seconds = time.perf_counter() - began
-        found = measure(control, {"labels": list(control.keys()), "threshold": 0.5}, scores, task.test)
+        found = measure(control, {"labels": list(self.labels), "threshold": 0.5}, scores, task.test)
         return {
             "strategy": "random",
             "n": count,
@@ -97,10 +98,15 @@ class Rival:
             "test_rows": len(task.test),
         }
 
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """The columns of every task."""
+        return labels_of(self.data.control, self.data.train)
+
     def task(self, count: int, seed: int) -> Task:
         """The first `count` labelled rows of this seed."""
-        rows = [sample for sample in shuffled(self.data.train, seed) if sample.target][:count]
-        train, targets = target_matrix(self.data.control.keys(), rows, self.data.multilabel)
+        rows = [sample for sample in shuffled(self.data.train, seed) if sample.labelled][:count]
+        train, targets = target_matrix(self.labels, rows, self.data.multilabel)
         return Task(
             train=train,
             targets=targets,

@@ -76,7 +76,7 @@ def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
 
 def reachable(data: Dataset, counts: Sequence[int]) -> tuple[int, ...]:
     """The counts, ascending, those above the number of labelled rows clipped to it."""
-    most = sum(bool(sample.target) for sample in data.train)
+    most = sum(sample.labelled for sample in data.train)
     return tuple(sorted({min(count, most) for count in counts}))
 
 
@@ -100,7 +100,7 @@ class Replay:
         self.control = data.control
         self.spec = TaskSpec((), (data.control,))
         order = shuffled(data.train, plan.seed)
-        labelled = [sample for sample in order if sample.target]
+        labelled = [sample for sample in order if sample.labelled]
         self.candidates = labelled[: max(plan.pool, *plan.counts)]
         self.pool = [dict(zip(self.control.inputs, s.text, strict=True)) for s in order[: min(plan.pool, POOL_USED)]]
         self.chosen: list[int] = []

@@ -219,6 +219,11 @@ class Sample:
     annotations: tuple[int, ...] = ()
 
     @property
+    def labelled(self) -> bool:
+        """Whether anybody answered, be it with nothing; what nobody answered has no weight."""
+        return self.weight > 0
+
+    @property
     def top(self) -> str:
         """The heaviest label (ties: alphabetical). Raises ValueError when there is none."""
         return min(self.target, key=lambda key: (-self.target[key], key))

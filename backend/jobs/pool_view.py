@@ -152,8 +152,8 @@ class PoolEye:
         config = self._model.rules(control.name)
         labels = self._model.labels(control.name)
         if control.kind is Kind.SINGLE:  # as `decide`, for a hundred thousand rows at once
-            best_of: list[tuple[str, ...]] = [() if labels[best] == NONE else (labels[best],) for best in probabilities.argmax(1)]
-            return best_of, probabilities.max(1)
+            answers: list[tuple[str, ...]] = [() if label == NONE else (label,) for label in labels]
+            return [answers[best] for best in probabilities.argmax(1)], probabilities.max(1)
         options = config["labels"]
         found = [decide(control, config, row, options=options) for row in probabilities]  # type: ignore[arg-type]
         said = [answer.chosen if answer else () for answer in found]

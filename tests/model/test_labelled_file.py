@@ -91,3 +91,20 @@ def test_a_missing_file_and_a_useless_test_file_are_refused(tmp_path: Path) -> N
         read_dataset(one, write(tmp_path / "t.csv", "text,label\na,y\n"))
     with pytest.raises(DataError, match="single-label"):
         read_dataset(write(tmp_path / "m.csv", many(10, ("a|b", "c"))), multilabel=False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "none"), [(("a", "", "b"), {"": 1.0}), (("a|b", "", "b"), {}), (("a", ""), {"": 1.0})]
+)
+def test_empty_cells_say_none_of_these_where_that_is_asked_for(
+    tmp_path: Path, labels: tuple[str, ...], none: dict[str, float]
+) -> None:
+    data = read_dataset(write(tmp_path / "x.csv", many(60, labels)), blank=True)
+    rows = [*data.train, *data.test]
+    assert all(row.labelled for row in rows) and sum(row.target == none for row in rows) == 60 / len(labels)
+    assert data.control.keys() == tuple(sorted({key for label in labels for key in label.split("|") if key}))
+
+
+def test_empty_cells_are_unlabelled_otherwise(tmp_path: Path) -> None:
+    data = read_dataset(write(tmp_path / "x.csv", many(60, ("a", "", "b"))))
+    assert sum(row.labelled for row in [*data.train, *data.test]) == 40 and all(row.labelled for row in data.test)

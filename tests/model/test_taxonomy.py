@@ -71,8 +71,8 @@ def test_a_prediction_tells_the_confidence_of_every_level() -> None:
     control = Control("t", Kind.TAXONOMY, ("text",), tuple(Label(path, path[-1]) for path in paths), "Taxonomy")
     found = decide(control, {"labels": list(control.keys())}, np.array([0.1, 0.7, 0.2]))
     assert found is not None
-    assert (found.chosen, found.score) == (("A/w/o",), 0.7)
-    assert found.levels == (("A", 0.8), ("A/w/o", 0.7))
+    assert (found.chosen, found.score) == ((r"A/w\/o",), 0.7)
+    assert found.levels == (("A", 0.8), (r"A/w\/o", 0.7))
 
 
 def test_choices_of_the_task_are_a_tree_too() -> None:
