@@ -32,6 +32,9 @@ Floats = NDArray[np.floating]
 REPEAT_SIZE = 300_000
 """Rows x dimensions x classes above which a whole search takes longer than half a second."""
 
+MANY_CELLS = 10_000_000
+"""Rows x classes from which targets are held in single precision: 5,000 of 6,000 are 120 MB then."""
+
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
@@ -248,16 +251,19 @@ def labels_of(control: Control, samples: Sequence[Sample]) -> tuple[str, ...]:
 def target_matrix(labels: Sequence[str], samples: Sequence[Sample], multilabel: bool) -> tuple[list[Sample], Floats]:
     """The samples that hold a known label, and their targets [n, K]."""
     column = {label: index for index, label in enumerate(labels)}
-    usable, rows = [], []
+    usable: list[Sample] = []
+    matrix = np.zeros((len(samples), len(labels)), np.float32 if len(samples) * len(labels) > MANY_CELLS else float)
     for sample in samples:
-        row = np.zeros(len(labels))
+        row = matrix[len(usable)]
         for key, share in sample.target.items():
             if key in column:
                 row[column[key]] = share
         if sample.weight > 0 and (row.sum() > 0 or (multilabel and not sample.target)):
             usable.append(sample)
-            rows.append(row if multilabel else row / row.sum())
-    return usable, np.array(rows).reshape(len(rows), len(labels))
+            row /= 1 if multilabel else row.sum()
+        else:
+            row[:] = 0
+    return usable, matrix[: len(usable)]
 
 
 def _pool_texts(control: Control, pool: Sequence[Document]) -> list[Text]:

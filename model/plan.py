@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from model.linear import VERY_MANY
 from model.space import DIMENSIONS
 
 SEARCH_ROWS = 1000
@@ -73,13 +74,19 @@ def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = No
 
     Thinned above that: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
     the last winner's two spaces are tried, two strengths beside its own, two priors; two members are averaged, one
-    above HUGE_SIZE."""
+    above HUGE_SIZE. Above VERY_MANY classes only strength and prior are chosen."""
     strengths = MANY_STRENGTHS if classes > MANY else FEW_STRENGTHS + ((0.3,) if rows <= 32 else ())
     priors = PRIORS[1:] if classes > 50 and rows >= 256 else PRIORS
     members = list((previous or {}).get("members", ())) if rows > 128 else []
     if members:
         own = float(members[0]["strength"])
         strengths = (own, *_neighbours(own))
+    if classes > VERY_MANY:
+        # All layers would be a head of 46 MB at 6,000 classes, words another 97: one member on the last layer.
+        folds = min(5, max(2, rows))
+        return Plan(
+            (("last", False),), priors[-2:], strengths[:2], folds, 1, min(rows, 300), 1, 1, 30 if rows <= 1000 else 12
+        )
     size = rows * min(rows, DIMENSIONS) * classes
     if size <= FULL_SIZE and rows <= FULL_ROWS:
         folds = 3 if rows > 128 else 5

@@ -177,3 +177,22 @@ def test_intercepts_are_freer_the_more_rows_a_class_has() -> None:
 def test_a_class_never_seen_keeps_some_probability() -> None:
     seen = one_hot(TRUTH % 3, CLASSES)
     assert 1e-6 < fit(seen)[:, 3].max() < 0.05
+
+
+def test_of_very_many_classes_those_without_labels_share_one_column(monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(0)
+    features, offsets = random.standard_normal((40, 6)), random.standard_normal((1, 40, 9)) * 0.1
+    targets = np.eye(9)[random.integers(4, size=40)]  # the last five have no label
+    given = features, targets, np.ones((1, 40)), offsets, 3.0
+    whole = fit_blocks(*given, multilabel=False)
+    monkeypatch.setattr("model.linear.VERY_MANY", 8)
+    shared = fit_blocks(*given, multilabel=False)
+    assert [part.shape for part in shared] == [part.shape for part in whole]
+    assert np.ptp(shared[0][0, :, 4:], axis=1).max() == 0
+
+    def answers(found: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+        return softmax_rows(features @ found[0][0] + found[1][0] + offsets[0])
+
+    np.testing.assert_allclose(answers(shared), answers(whole), atol=0.02)
+    sets = fit_blocks(*given, multilabel=True)
+    assert sets[0].shape == whole[0].shape and (features @ sets[0][0] + sets[1][0])[:, 4:].max() < 0

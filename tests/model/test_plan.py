@@ -153,3 +153,9 @@ def test_many_classes_try_less_before_rows_are_left_out() -> None:
     assert lighter.strengths == MANY_STRENGTHS[:2]
     assert lighter.spaces == light.spaces == SPACES
     assert lighter.whole and lighter.rows == 100
+
+
+def test_a_search_over_very_many_classes_is_bounded() -> None:
+    for rows in (1, 2, 3, 100, 5_000):
+        plan = plan_search(rows, 6_000)
+        assert plan.spaces == (("last", False),) and plan.fits <= 4 and plan.members == 1 and plan.rows <= 300
