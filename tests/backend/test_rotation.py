@@ -21,6 +21,8 @@ from tests.backend.test_doctor_whole import studio  # noqa: F401
 from tests.conftest import RedisServer
 from tests.store.servers import documented_rights
 
+pytestmark = pytest.mark.redis
+
 
 def restarted(services: Any, **changes: Any) -> tuple[Any, Settings]:
     """The web process after a start with other settings: its client, and the settings."""

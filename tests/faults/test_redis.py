@@ -34,6 +34,8 @@ from tests.conftest import RedisServer
 from tests.faults.events import ask, create, send
 from tests.faults.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401
 
+pytestmark = pytest.mark.redis
+
 
 @pytest.fixture
 def road(own_redis: RedisServer) -> Path:

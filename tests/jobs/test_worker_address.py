@@ -14,6 +14,8 @@ from backend.jobs.worker import build_worker
 from backend.redis_binary import find_redis_server
 from backend.settings import Settings
 
+pytestmark = pytest.mark.redis
+
 
 @pytest.mark.parametrize("name", ["My Redis", "a=b", "tab\there", "deep/" * 40])
 def test_a_worker_begins_on_a_socket_with_an_odd_path(tmp_path: Path, name: str) -> None:

@@ -20,6 +20,8 @@ from backend.store.stores import Stores
 from bench.rig import choices_config
 from tests.store.servers import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
 
+pytestmark = pytest.mark.redis
+
 PLACES = {"password": with_password, "tls": with_tls, "sentinel": with_sentinel}
 
 

@@ -16,6 +16,8 @@ from backend.settings import Settings
 from backend.store.stores import Stores
 from tests.conftest import RedisServer
 
+pytestmark = pytest.mark.redis
+
 IDS = st.integers(1, 6)
 TIMES = st.integers(0, 59)
 LABELS = st.sampled_from(["A", "B", None])

@@ -12,6 +12,8 @@ from backend.store import label_stream
 from backend.store.label_stream import LAST, Handed
 from backend.store.stores import Stores
 
+pytestmark = pytest.mark.redis
+
 
 def test_nothing_is_counted_before_the_first_queue(stores: Stores) -> None:
     stores.label_stream.note_labels(1, {1: 10})

@@ -12,6 +12,8 @@ from backend.background import Background
 from backend.store.keys import project_key
 from backend.store.stores import Stores
 
+pytestmark = pytest.mark.redis
+
 
 def test_the_examples_of_a_task_are_found(stores: Stores, make_record: Callable[..., Any]) -> None:
     records = [make_record(1, "A", 7), make_record(12, "B", 7), make_record(3, "A", 8), make_record(4, None, 7)]

@@ -12,6 +12,8 @@ from backend.store.keys import MIGRATING, SCHEMA
 from backend.store.migrations import CURRENT, STEPS, Step, find_schema, migrate, migrate_row, migrate_sync
 from backend.store.stores import Stores
 
+pytestmark = pytest.mark.redis
+
 
 def test_numbers_follow_each_other() -> None:
     assert [step.number for step in STEPS] == list(range(2, CURRENT + 1))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
 from backend.settings import Settings
 from backend.store.connection import connect
 from backend.store.stores import Stores
+
+pytestmark = pytest.mark.redis
 
 
 def test_a_call_that_was_taken_and_never_begun_does_not_block_the_next(settings: Settings, stores: Stores) -> None:

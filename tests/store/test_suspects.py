@@ -9,6 +9,8 @@ import pytest
 
 from backend.store.stores import Stores
 
+pytestmark = pytest.mark.redis
+
 PROJECT = 7
 
 

@@ -7,6 +7,8 @@ import pytest
 from backend.store.stores import Stores
 from backend.store.trouble import longest
 
+pytestmark = pytest.mark.redis
+
 
 @pytest.mark.parametrize(("kind", "most"), [("refit", 60), ("sync", 600), ("train", 600)])
 def test_a_refit_that_was_killed_often_is_tried_again_within_a_minute(stores: Stores, kind: str, most: int) -> None:
