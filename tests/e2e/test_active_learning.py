@@ -38,7 +38,7 @@ MOST = 170
 """Tasks of one annotator: together they leave some."""
 
 
-SCORED = {"filter": "filter:tasks:predictions_score", "operator": "greater", "type": "Number", "value": 0}
+SCORED = {"filter": "filter:tasks:predictions_score", "operator": "greater_or_equal", "type": "Number", "value": 0}
 
 
 class Annotator(threading.Thread):
