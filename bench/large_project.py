@@ -4,7 +4,8 @@
 
 Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
 the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
-own answer to who asks for a task of the queue. --flag: Label Studio counts only what is imported
+own answer to who asks for a task of the queue; `next by link`: in the order of the queue; `list`: the Data Manager's
+first page, without an order and by score. --flag: Label Studio counts only what is imported
 (MEMORY_EFFICIENT_IMPORT in its environment). --product: `understudy up` on the project at its largest, from connecting
 it to the second queue (bench/large_product.py).
 """
@@ -13,9 +14,10 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +28,7 @@ from backend.errors import LabelStudioError
 from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.local_server import LabelStudioServer
 from backend.labelstudio.queue_client import QueueClient
+from backend.stream_order import QUEUE_ORDER
 from bench.large_product import use_product
 from bench.report import show
 from bench.rig import ROOT, choices_config, endless_rows, read_rows
@@ -37,17 +40,36 @@ SAMPLE = 4000
 ONE_BY_ONE, ASKED = 8, 5
 
 
+NO_FILTERS = {"conjunction": "and", "items": list[Any]()}
+
+
 class Asker:
     """An annotator who looks at the next task and never labels it."""
 
     def __init__(self, server: LabelStudioServer, project: int) -> None:
         self._url = f"{server.url}/api/projects/{project}/next"
+        self._stream = f"{server.url}/api/dm/actions?id=next_task&project={project}"
+        self._list = f"{server.url}/api/tasks?project={project}&page_size=30"
         self._headers = {"Authorization": f"Token {server.legacy_token}"}
 
     def ask(self) -> float:
         """Seconds of Label Studio's answer. Raises requests.HTTPError."""
         began = time.perf_counter()
         requests.get(self._url, headers=self._headers, timeout=120).raise_for_status()
+        return time.perf_counter() - began
+
+    def ask_by_link(self) -> float:
+        """The same for one who has opened the label stream by a link, in the order of the queue."""
+        began = time.perf_counter()
+        body = {"ordering": QUEUE_ORDER, "selectedItems": {"all": False, "included": []}, "filters": NO_FILTERS}
+        requests.post(self._stream, json=body, headers=self._headers, timeout=120).raise_for_status()
+        return time.perf_counter() - began
+
+    def open_list(self, ordering: Sequence[str]) -> float:
+        """Seconds of the Data Manager's first page."""
+        began = time.perf_counter()
+        query = json.dumps({"ordering": list(ordering), "filters": NO_FILTERS})
+        requests.get(f"{self._list}&query={query}", headers=self._headers, timeout=120).raise_for_status()
         return time.perf_counter() - began
 
 
@@ -104,6 +126,8 @@ def _write(client: QueueClient, asker: Asker, project: int, batch: list[int], la
     single = (time.perf_counter() - began) / ONE_BY_ONE
     client.set_project(project, model_version="queue")
     asked = statistics.median(asker.ask() for _ in range(ASKED))
+    linked = statistics.median(asker.ask_by_link() for _ in range(ASKED))
+    listed = [statistics.median(asker.open_list(order) for _ in range(ASKED)) for order in ([], QUEUE_ORDER)]
     began = time.perf_counter()
     client.delete_predictions(project, "queue")
     deleted = _since(began)
@@ -113,6 +137,9 @@ def _write(client: QueueClient, asker: Asker, project: int, batch: list[int], la
         "one by one s": round(single * len(batch), 2),
         "delete s": deleted,
         "next s": round(asked, 2),
+        "next by link s": round(linked, 2),
+        "list s": round(listed[0], 2),
+        "list by score s": round(listed[1], 2),
     }
 
 
