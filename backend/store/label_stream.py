@@ -11,6 +11,7 @@ from typing import Any
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.leases import Leases
+from backend.store.scripts import Script
 
 LAST = 20
 """Labels of which the share is told: so few show a change within minutes."""
@@ -21,16 +22,19 @@ KEPT = 200
 STILL_SECONDS = 900.0
 """A task of a batch that was replaced may be on somebody's screen, and counts as handed out, for so long."""
 
+REPLACED = 10**11
+"""Epoch seconds far away: the batch that is there counts until it is replaced. (Infinity is no JSON, for backups.)"""
+
 TABS_SECONDS = 30.0
 """How long one process has the tabs for itself: two that find none would make two."""
 
 _HAND_OUT = """
--- KEYS: queued    ARGV: now, until when the batch before counts, tasks
-for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], '+inf', '+inf')) do
+-- KEYS: queued    ARGV: now, until when the batch before counts, until when this one does, tasks
+for _, task in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[3], ARGV[3])) do
   redis.call('ZADD', KEYS[1], ARGV[2], task)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', ARGV[1])
-for place = 3, #ARGV do redis.call('ZADD', KEYS[1], '+inf', ARGV[place]) end
+for place = 4, #ARGV do redis.call('ZADD', KEYS[1], ARGV[3], ARGV[place]) end
 """
 
 _NOTE = """
@@ -41,7 +45,7 @@ for place = 3, #ARGV, 2 do
   local annotation, task = ARGV[place], ARGV[place + 1]
   if redis.call('ZCOUNT', KEYS[2], annotation, annotation) == 0 then
     local until_ = redis.call('ZSCORE', KEYS[1], task)
-    local flag = until_ and (until_ == 'inf' or tonumber(until_) >= tonumber(ARGV[1])) and '1' or '0'
+    local flag = until_ and tonumber(until_) >= tonumber(ARGV[1]) and '1' or '0'
     redis.call('ZADD', KEYS[2], annotation, annotation .. ':' .. flag)
   end
 end
@@ -73,13 +77,13 @@ class LabelStreamStore:
 
     def __init__(self, client: Client) -> None:
         self._redis, self._leases = client, Leases(client)
-        self._hand_out, self._note = client.register_script(_HAND_OUT), client.register_script(_NOTE)
+        self._hand_out, self._note = Script(client, _HAND_OUT), Script(client, _NOTE)
 
     @guarded
     def hand_out(self, project: int, tasks: Iterable[int]) -> None:
         """Label Studio's queue is these tasks from now on."""
         now = time.time()
-        self._hand_out(keys=[project_key(project, "queued")], args=[now, now + STILL_SECONDS, *tasks])
+        self._hand_out(keys=[project_key(project, "queued")], args=[now, now + STILL_SECONDS, REPLACED, *tasks])
 
     @guarded
     def note_labels(self, project: int, labels: Mapping[int, int]) -> None:

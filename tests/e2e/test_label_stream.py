@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import requests
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
@@ -19,7 +20,7 @@ from backend.store.stores import Stores
 from backend.stream_order import BY_ID, QUEUE_ORDER
 from model.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, log_in, wait_until
-from tests.e2e.test_active_learning import Queue
+from tests.e2e.test_active_learning import Queue, members
 from tests.e2e.test_evidence_page import SHOWN_TEXTS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -225,6 +226,23 @@ def test_a_filter_of_ones_own_is_respected(
     assert page.submit() == sorted(wanted)[-2]
     told = learning.understudy("doctor", "--project", str(queue.project))
     assert "labeling=1" in told, "the first tab is still the one that follows the queue"
+
+
+def test_a_link_looks_at_no_locks_and_the_button_does(label_studio: Studio, queue: Queue) -> None:
+    """Why people who label at once are told to press the button."""
+
+    def ask(token: str, body: dict[str, Any]) -> int:
+        url = f"{label_studio.server.url}/api/dm/actions?id=next_task&project={queue.project}"
+        reply = requests.post(url, json=body, headers={"Authorization": f"Token {token}"}, timeout=60)
+        assert reply.status_code == 200, reply.text[:300]
+        return int(reply.json()["id"])
+
+    people = members(label_studio, 2)
+    by_link = {"ordering": QUEUE_ORDER, "selectedItems": {"all": False, "included": []}}
+    assert len({ask(token, by_link) for token in people}) == 1
+    others = members(label_studio, 2)
+    handed = {ask(token, {"project": str(queue.project)}) for token in others}
+    assert len(handed) == 2 and handed <= queue.tasks()
 
 
 def test_a_low_share_is_told(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -60,6 +61,18 @@ def test_what_is_kept_is_bounded(stores: Stores, monkeypatch: pytest.MonkeyPatch
     stores.label_stream.note_labels(1, {number: number for number in range(1, 200)})
     assert stores._redis.zcard(label_stream.handed_key(1)) == 30
     assert stores.label_stream.handed(1) == Handed(LAST, 0)
+
+
+def test_a_backup_holds_it(stores: Stores) -> None:
+    stores.label_stream.hand_out(1, [10, 11])
+    stores.label_stream.note_labels(1, {1: 10, 2: 12})
+    stores.label_stream.save_marks(1, {3: "ours"})
+    dump = stores.dump()
+    lines = json.loads(json.dumps(list(dump.read(dump.index()[1])), allow_nan=False))
+    stores._redis.flushall()
+    dump.write(lines)
+    stores.label_stream.note_labels(1, {4: 11})
+    assert stores.label_stream.handed(1) == Handed(3, 2) and stores.label_stream.marks(1) == {3: "ours"}
 
 
 def test_labels_wait_for_redis_and_only_those_of_steered_projects_count(stores: Stores, own_redis: Any) -> None:
