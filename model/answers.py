@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from model.label_key import key_of, path_of
 from model.ordinal import median_star, smooth_ratings, smoothing_for
 from model.set_confidence import set_confidence
 from model.spec import NONE, Control, Kind, Prediction
-from model.taxonomy import SURE, descend, keep_apart
+from model.taxonomy import SURE, Tree, keep_apart
 from model.thresholds import choose_labels, thresholds_of
 
 Floats = NDArray[np.floating]
@@ -40,11 +41,10 @@ def decide(
     with the confidence in the whole set (mapped by `["set_confidence"]`).
     """
     labels = head_config["labels"]
-    allowed = {*(options if options is not None else control.keys()), *(() if control.required else (NONE,))}
-    columns = [index for index, label in enumerate(labels) if label in allowed]
-    if not columns:
+    allowed = (*(options if options is not None else control.keys()), *(() if control.required else (NONE,)))
+    columns, keys = _columns(tuple(labels), allowed)
+    if not keys:
         return None
-    keys = [labels[index] for index in columns]
     row = np.asarray(probabilities, dtype=float)[columns]
     if control.multilabel:
         return _decide_set(control, keys, row, head_config)
@@ -58,10 +58,23 @@ def decide(
     return Prediction(control.name, chosen, _clip(row[best]), _rank(keys, row))
 
 
+@lru_cache(maxsize=64)
+def _columns(labels: tuple[str, ...], allowed: tuple[str, ...]) -> tuple[NDArray[np.int64], tuple[str, ...]]:
+    """Places and names of the labels that are allowed; made once a head, since there may be thousands."""
+    known = set(allowed)
+    places = [index for index, label in enumerate(labels) if label in known]
+    return np.array(places, dtype=np.int64), tuple(labels[index] for index in places)
+
+
+@lru_cache(maxsize=64)
+def _tree(keys: tuple[str, ...]) -> Tree:
+    return Tree([path_of(key) for key in keys])
+
+
 def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float) -> Prediction:
     named = [index for index, key in enumerate(keys) if key != NONE]
     blank = float(row.sum() - row[named].sum()) if len(named) < len(keys) else 0.0
-    levels = descend([path_of(keys[index]) for index in named], row[named], sure) if named else []
+    levels = _tree(tuple(keys[index] for index in named)).descend(row[named], sure) if named else []
     if not levels or blank > levels[0][1]:
         return Prediction(control.name, (), _clip(blank), _rank(keys, row))
     shown = tuple((key_of(path), _clip(confidence)) for path, confidence in levels)
@@ -72,9 +85,8 @@ def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config:
     nonempty = bool(head_config.get("nonempty"))
     chosen = choose_labels(row[None], thresholds_of(head_config, keys), nonempty)[0]
     if control.kind is Kind.TAXONOMY:
-        chosen = keep_apart(
-            [path_of(key) for key in keys], row, chosen, control.most, bool(head_config.get("ancestors"))
-        )
+        paths = _tree(tuple(keys)).paths
+        chosen = keep_apart(paths, row, chosen, control.most, bool(head_config.get("ancestors")))
     names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
     confidence = set_confidence(row, chosen, head_config.get("set_confidence"))
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
 
 from backend.labelstudio.html_text import html_to_text
 from model.spec import Kind, Label
@@ -48,17 +49,23 @@ def is_true(element: Element, name: str) -> bool:
 def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) -> Iterator[tuple[Label, bool]]:
     """(label, has no children) of every Choice below `element`; Views and headers between them do not matter."""
     for child in element:
-        value, alias = child.get("value", ""), child.get("alias", "")
+        value, alias = _text_within(child) or child.get("value", ""), child.get("alias")
         if str(child.tag).lower() != "choice" or not (value or alias):
             yield from _choices(child, path, words)
             continue
         read = [child.get("hint", "").strip(), html_to_text(child.get("html", ""))]
         # An alias is often a code: it is read only where nothing else is.
-        here, shown = (*path, alias or value), (*words, value or read[1] or read[0] or alias)
+        here = (*path, value if alias is None else alias)
+        shown = (*words, value or read[1] or read[0] or str(alias))
         hint = " ".join(part for part in read if part and part != shown[-1])
         below = list(_choices(child, here, shown))
         yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below
         yield from below
+
+
+def _text_within(choice: Element) -> str:
+    """`<Choice>Sport</Choice>`: Label Studio's page takes the text for the value, trimmed, and as it stands in XML."""
+    return "" if len(choice) else escape((choice.text or "").strip())
 
 
 def _stars(maximum: str) -> tuple[Label, ...]:

@@ -129,3 +129,12 @@ def test_label_studio_reads_the_same_labels_from_any_tree(
     ours = [label.path[-1] for label in parse_label_config(config).controls[0].labels]
     # Label Studio keeps one label for equal names in different branches.
     assert list(dict.fromkeys(ours)) == list(LabelInterface(config).get_control("c").labels)
+
+
+def test_a_text_within_the_tag_is_the_value_and_an_empty_alias_an_answer_of_its_own() -> None:
+    inner = (
+        '<Choice> Sport &amp; play\n</Choice><Choice value="A"> </Choice><Choice value="B" alias=""/><Choice value=""/>'
+    )
+    [control] = parse_label_config(choices(inner)).controls
+    assert [label.path for label in control.labels] == [("Sport &amp; play",), ("A",), ("",)]
+    assert control.labels[2].words == "B" and len(set(control.keys())) == 3

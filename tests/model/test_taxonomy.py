@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from model.answers import decide
 from model.spec import Control, Kind, Label
-from model.taxonomy import Path, descend, node_confidences
+from model.taxonomy import Path, Tree, descend
 
 TREE: list[Path] = [("A",), ("A", "A1"), ("A", "A2"), ("B",), ("B", "B1"), ("B", "B1", "B11")]
 LEAVES: list[Path] = [("A", "A1"), ("A", "A2"), ("B", "B1", "B11"), ("B", "B1", "B12")]
@@ -20,7 +20,8 @@ def answer(paths: list[Path], *row: float, sure: float = 0.5) -> Path:
 
 
 def test_a_node_is_as_likely_as_itself_and_all_below_it() -> None:
-    sums = node_confidences(TREE, np.array([0.1, 0.2, 0.3, 0.05, 0.15, 0.2]))
+    tree = Tree(TREE)
+    sums = dict(zip(tree.nodes, tree.confidences(np.array([0.1, 0.2, 0.3, 0.05, 0.15, 0.2])), strict=True))
     assert {"/".join(path): round(share, 6) for path, share in sums.items()} == {
         **{"A": 0.6, "A/A1": 0.2, "A/A2": 0.3},
         **{"B": 0.4, "B/B1": 0.35, "B/B1/B11": 0.2},
