@@ -60,7 +60,12 @@ class PredictClient:
 
     def predict(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
         """(one item for each task, `[]` where it is declined; the version that answered all of them)."""
-        body = {"tasks": list(tasks), "project": str(project), "say_blind": False}
+        body: dict[str, Any] = {
+            "tasks": list(tasks),
+            "project": str(project),
+            "params": {"reasons": True},
+            "say_blind": False,
+        }
         until = time.monotonic() + self._patience
         while True:
             reply = self._post(body)

@@ -14,17 +14,18 @@ def tell_rejects(entries: Sequence[Mapping[str, Any]], now: float) -> Iterator[s
     """A line each, as the store gives them; `now` in epoch seconds."""
     for entry in entries[:SHOWN]:
         count = int(entry["tasks"] or entry["times"])
-        told = tell_reject(str(entry["where"]), str(entry["words"]), count)
+        more = TASKS <= count < int(entry["times"])  # no more of them are remembered
+        told = tell_reject(str(entry["where"]), str(entry["words"]), count, more)
         yield f"{told} (last {tell_age(now - float(entry['last']))})"
     if len(entries) > SHOWN:
         yield f"and {len(entries) - SHOWN} more of the kind"
 
 
-def tell_reject(where: str, words: str, count: int) -> str:
+def tell_reject(where: str, words: str, count: int, more: bool = False) -> str:
     """ "12 tasks have no field `text`; they have `body`, `title`"."""
     if where == "requests":
         return f"{words}, {count} {'time' if count == 1 else 'times'}"
-    number = f"{count} or more" if count >= TASKS else str(count)
+    number = f"{count} or more" if more else str(count)
     if count == 1:
         for many, one in (("have ", "has "), ("are ", "is "), ("hold ", "holds "), ("offer ", "offers ")):
             words = one + words.removeprefix(many) if words.startswith(many) else words

@@ -123,7 +123,9 @@ def test_a_file_in_any_form_comes_back_in_import_format(files: Any, services: An
 def test_a_bad_task_gets_no_prediction_and_costs_the_others_nothing(files: Any) -> None:
     odd = [{"text": "a b"}, {"other": 1}, 5, None, {"data": {"text": "c d"}, "predictions": [{"model_version": "x"}]}]
     result, written = files(json.dumps(odd))
-    assert json.loads(result.stdout) == {"tasks": 5, "predicted": 2, "declined": 3}
+    counts = {"tasks": 5, "predicted": 2, "declined": 3}
+    reasons = {"have no field `text`; they have `other`": 1, "have no data": 2}
+    assert json.loads(result.stdout) == {**counts, "reasons": reasons}
     assert written[1] == {"data": {"other": 1}, "predictions": []} and written[2:4] == [5, None]
     assert [prediction["model_version"] for prediction in written[4]["predictions"]] == ["x", "v0"]
 

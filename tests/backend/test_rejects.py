@@ -183,6 +183,9 @@ def test_words_fit_one_and_many() -> None:
     assert tell_reject("labels", words, 2) == "2 labelled tasks have no field `a`; they have `b`"
     entry = {"where": "tasks", "words": "hold a URL", "tasks": 2, "times": 9, "last": 0.0}
     assert list(tell_rejects([entry], 7200.0)) == ["2 tasks hold a URL (last 2 hours ago)"]
+    full = {**entry, "tasks": 1000, "times": 1000}
+    assert list(tell_rejects([full], 0.0)) == ["1000 tasks hold a URL (last just now)"]
+    assert list(tell_rejects([{**full, "times": 1001}], 0.0)) == ["1000 or more tasks hold a URL (last just now)"]
 
 
 def test_no_line_says_that_nothing_was_missing_while_labels_fall_away() -> None:
