@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,8 @@ from backend.jobs.refit import refit
 from backend.jobs.train import publish, train
 from backend.jobs.training_process import training_command
 from model.run import Result
-from model.versions import read_manifest, version_path
+from model.spec import NONE
+from model.versions import read_heads, read_manifest, version_path
 from tests.jobs.conftest import PROJECT, Labels
 
 pytestmark = pytest.mark.slow
@@ -53,6 +55,29 @@ def test_a_training_ends_with_a_verdict_and_keeps_the_version(quick: Any, labels
     assert quick.stores.jobs.running(PROJECT) is None
     assert quick.stores.versions.evaluated(PROJECT)["labels"] == 40
     assert not (quick.settings.runs_dir / job).exists()
+
+
+def test_what_was_left_blank_is_trained_on(quick: Any, labels: Labels) -> None:
+    boxes = '<Choices name="more" toName="text" choice="multiple"><Choice value="x"/><Choice value="y"/></Choices>'
+    config = quick.stores.projects.config(PROJECT).replace("</View>", boxes + "</View>")
+    quick.stores.projects.save_config(PROJECT, config)
+    found = quick.stores.examples
+    labels.add(0, 40)
+    blank = {0: {"label": [], "more": []}, 1: {"more": [["x"]]}, 2: {"more": [["y"]]}, 3: {}}
+    records = found.snapshot(PROJECT).records
+    later = [
+        replace(r, targets={**r.targets, **blank[r.annotation % 4]}, updated_at="2030-01-01T00:00:00Z") for r in records
+    ]
+    found.upsert_many(PROJECT, later)
+    assert refit(PROJECT) == "published"
+    assert train(ask(quick)) in ("done", "rejected")
+    directory = version_path(quick.settings.models_dir, PROJECT, "v1")
+    manifest = read_manifest(directory)
+    assert manifest.labels_seen == {"label": 40, "more": 30}
+    assert manifest.gate is not None and manifest.gate["label"]["evidence"]["n"] == 40
+    heads, tuned = read_heads(directory, directory)
+    assert heads["label"].labels[-1] == NONE and heads["more"].labels == ("x", "y")
+    assert tuned is not None and tuned.heads["label"].labels == heads["label"].labels
 
 
 def test_a_cancelled_training_stops_and_publishes_nothing(context: Any, labels: Labels) -> None:
