@@ -134,8 +134,8 @@ def measure_baseline(path: Path, live: LiveModel, texts: list[Text], count: int)
 
 
 def numbers(text: str) -> list[int]:
-    """Comma-separated numbers."""
-    return [int(part) for part in text.split(",")]
+    """Comma-separated numbers; none in an empty text."""
+    return [int(part) for part in text.split(",") if part]
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Cost of a label and of a prediction as everything grows: examples, tasks, projects, classes; with fitted exponents.
 
 python -m bench.scale [--examples 10,100,...] [--tasks ...] [--projects ...] [--classes ...] [--repeats 15]
-                      [--refit-seconds 40] [--plot docs/performance/scale.png] [--json]
+                      [--class-labels 20,200,1000] [--refit-seconds 40] [--plot docs/performance/scale.png] [--json]
 
 The real Flask application in this process over a real Redis (AOF always). A cost is the CPU time of one request, the
 median of this process's plus the mean of Redis's, so that a noisy machine matters little; `wall` is the median wall
@@ -205,6 +205,28 @@ def refits(site: Site, sizes: Sequence[int], seconds: float) -> Iterator[Row]:
             return
 
 
+def class_refits(sizes: Sequence[int], labels: Sequence[int]) -> Iterator[Row]:
+    """Searches and repeated refits of more and more classes on cached features, with a pool of 4,000 texts."""
+    from model.learning import fit_heads
+    from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
+
+    pool = [{"text": f"an unlabelled text {number}"} for number in range(4_000)]
+    for size in sizes:
+        names = tuple(Label((f"category {number}",), f"category {number}") for number in range(size))
+        control = Control("label", Kind.SINGLE, ("text",), names)
+        spec, keys = TaskSpec((Input("text", "Text", "$text"),), (control,)), control.keys()
+        for count in labels:
+            places = np.random.default_rng(0).integers(size, size=count)
+            rows = [Sample(i, text, {keys[places[i]]: 1.0}) for i, text in enumerate(make_texts(count))]
+            previous: dict[str, Any] | None = None
+            for path in (f"search, {count} labels", f"refit, {count} labels"):
+                cpu, wall = time.process_time(), time.perf_counter()
+                head = fit_heads(spec, {"label": rows}, pool, Drawn(), previous=previous, repeat=previous is not None)
+                cpu, wall = 1000 * (time.process_time() - cpu), 1000 * (time.perf_counter() - wall)
+                yield {"axis": "classes", "n": size, "path": path, "kind": OFF, "cpu_ms": cpu, "wall_ms": wall}
+                previous = {"label": head["label"].config()}
+
+
 def exponents(rows: Sequence[Row]) -> list[Row]:
     """Of every path along every axis: cost at the smallest and the largest size, and the slope of the logs."""
     found = []
@@ -262,7 +284,8 @@ def main() -> None:
     parser.add_argument("--examples", type=numbers, default=[10, 100, 1_000, 10_000, 100_000])
     parser.add_argument("--tasks", type=numbers, default=[100, 1_000, 10_000, 100_000, 1_000_000])
     parser.add_argument("--projects", type=numbers, default=[1, 5, 25, 100, 200])
-    parser.add_argument("--classes", type=numbers, default=[2, 8, 32, 150, 1_000])
+    parser.add_argument("--classes", type=numbers, default=[2, 8, 32, 150, 1_000, 6_000])
+    parser.add_argument("--class-labels", type=numbers, default=[20, 200, 1_000], help="labels of refits of --classes")
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--refit-seconds", type=float, default=40.0)
     parser.add_argument("--plot", type=Path)
@@ -270,16 +293,19 @@ def main() -> None:
     args = parser.parse_args()
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="us-") as scratch, Site(Path(scratch)) as site:
-        rows += grow(
-            site,
-            "examples",
-            args.examples,
-            args.repeats,
-            lambda first, last: site.add_examples(PROJECT, first, last, LABELS),
-        )
-        rows += grow(
-            site, "tasks", args.tasks, args.repeats, lambda first, last: site.add_pool(PROJECT + 1, first, last)
-        )
+        if args.examples:
+            rows += grow(
+                site,
+                "examples",
+                args.examples,
+                args.repeats,
+                lambda first, last: site.add_examples(PROJECT, first, last, LABELS),
+            )
+        if args.tasks:
+            rows += grow(
+                site, "tasks", args.tasks, args.repeats, lambda first, last: site.add_pool(PROJECT + 1, first, last)
+            )
+        rows += class_refits(args.classes, args.class_labels)
         rows += more_projects(site, args.projects, args.repeats)
         rows += more_classes(site, args.classes, args.repeats)
         rows += refits(site, args.examples, args.refit_seconds)
