@@ -74,13 +74,13 @@ def remember_config(services: Services, project: int, config: str | None, moment
     projects = services.stores.projects
     if config is None:
         return
-    if projects.config(project) == config:
+    if (before := projects.config(project)) == config:
         services.configs.note(project, config)
         return
     if not _is_readable(config):
         log.warning("a label config that cannot be read is passed over project=%s", project)
         return
-    note_questions(projects, project, config, moment)
+    note_questions(projects, project, before, config, moment)
     if projects.save_config(project, config):
         log.info("label config changed project=%s", project)
         projects.mark_dirty(project, "the label config has changed")

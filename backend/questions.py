@@ -9,11 +9,12 @@ from backend.labelstudio.config import parse_label_config
 from backend.store.projects import ProjectStore
 
 
-def note_questions(projects: ProjectStore, project: int, config: str, moment: int | None = None) -> None:
-    """Another label config has come, at `moment` (microseconds since 1970; now if not given): before it is stored.
-
-    Raises StoreUnavailable."""
-    before, names = projects.config(project), _questions(config)
+def note_questions(
+    projects: ProjectStore, project: int, before: str | None, config: str, moment: int | None = None
+) -> None:
+    """Another label config than `before` has come at `moment` (microseconds since 1970; now if not given): call it
+    before it is stored. Raises StoreUnavailable."""
+    names = _questions(config)
     if names is None or before == config:
         return
     earlier = _questions(before) if before else None  # of a store that did not keep this yet

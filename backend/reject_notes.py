@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from backend.errors import StoreUnavailable
 from backend.labelstudio.rejects import Reject
 from backend.log_throttle import LogThrottle
+from backend.reject_limits import TASKS
 from backend.reject_report import tell_reject
-from backend.store.rejects import OF_NO_PROJECT, TASKS, RejectRow
+from backend.store.rejects import OF_NO_PROJECT, RejectRow
 from backend.store.stores import Stores
 
 log = logging.getLogger(__name__)

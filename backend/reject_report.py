@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.store.rejects import TASKS
+from backend.reject_limits import TASKS
 
 SHOWN = 10
 

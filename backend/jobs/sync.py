@@ -85,7 +85,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         config = str(fields.get("label_config") or "")
         stores.steering.compare(project, str(fields.get("model_version") or ""))
         spec = parse_label_config(config)
-        note_questions(stores.projects, project, config)
+        note_questions(stores.projects, project, stores.projects.config(project), config)
         changed_config = stores.projects.save_config(project, config)
         asked, notes, began = stores.projects.asked(project), RejectNotes(), time.time()
         records, unread = _read(client, project, spec, settings.max_text_chars, asked, notes)

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.redaction import hide_secrets
+from backend.reject_limits import TASKS
 from backend.store.connection import Client, guarded
 from backend.store.keys import project_key
 from backend.store.scripts import Script
 
-KINDS, TASKS = 30, 1000
-"""Kept for each project, and tasks remembered of each kind."""
+KINDS = 30
+"""Kept for each project."""
 
 FADES = {"tasks": 86_400.0, "labels": 7 * 86_400.0, "requests": 86_400.0}
 """Seconds after the last of its kind."""

@@ -82,13 +82,14 @@ def test_a_bulk_event_is_stored_whole_and_deleted_tasks_take_theirs_along(client
     assert services.stores.examples.count(7) == 598
 
 
-def test_a_skip_or_an_empty_answer_is_no_example(client: Any, services: Any) -> None:
+def test_a_skip_is_no_example_and_an_empty_answer_is_one(client: Any, services: Any) -> None:
     post(client, "ANNOTATION_CREATED", **annotation(1, was_cancelled=True))
-    post(client, "ANNOTATION_CREATED", **annotation(2, result=[]))
     assert services.stores.examples.count(7) == 0
+    post(client, "ANNOTATION_CREATED", **annotation(2, result=[]))
+    assert services.stores.examples.count(7) == 1, "none of these"
     post(client, "ANNOTATION_CREATED", **annotation(3))
     post(client, "ANNOTATION_UPDATED", **annotation(3, was_cancelled=True, updated_at="2026-01-01T00:01:00Z"))
-    assert services.stores.examples.count(7) == 0
+    assert services.stores.examples.count(7) == 1
 
 
 def test_start_training_is_answered_with_one_job_however_often_it_is_pressed(client: Any) -> None:
