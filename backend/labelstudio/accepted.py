@@ -29,13 +29,24 @@ def accepted_by(annotation: Mapping[str, Any]) -> str:
     result = annotation.get("result")
     if not isinstance(result, list) or not result or not all(isinstance(region, Mapping) for region in result):
         return ""
-    if annotation.get("lead_time") or annotation.get("ground_truth") or annotation.get("parent_annotation"):
+    if _is_of_person(annotation):
         return ""
     marks = [_meta(region).get(MARK) for region in result]
     first = marks[0]
     if not isinstance(first, Mapping) or any(mark != first for mark in marks) or first.get("digest") != _digest(result):
         return ""
     return str(first.get("accepted") or "")
+
+
+def is_copied_prediction(annotation: Mapping[str, Any]) -> bool:
+    """Whether Label Studio made this annotation from a prediction (in the Data Manager, many at a time) and no person
+    has saved it since: nobody left a question blank in it. A blind task's prediction chooses nothing on purpose."""
+    return bool(annotation.get("parent_prediction")) and not _is_of_person(annotation)
+
+
+def _is_of_person(annotation: Mapping[str, Any]) -> bool:
+    """Whether a person saved it, copied it or made it a ground truth."""
+    return bool(annotation.get("lead_time") or annotation.get("ground_truth") or annotation.get("parent_annotation"))
 
 
 def _meta(region: Mapping[str, Any]) -> Mapping[str, Any]:

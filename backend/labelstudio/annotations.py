@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from backend.labelstudio.accepted import accepted_by
+from backend.labelstudio.accepted import accepted_by, is_copied_prediction
 from backend.labelstudio.asking import ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
@@ -24,14 +24,14 @@ def to_record(
     asked: Asked = ALWAYS,
 ) -> ExampleRecord:
     """The record of one annotation. A question that was `asked` by then and may be left blank, and was, is answered
-    with nothing. No targets when it was skipped, was accepted unseen (accepted.py), or its text cannot be read.
+    with nothing, save in a prediction that was made an annotation as it was (accepted.py). No targets when it was skipped, was accepted unseen (accepted.py), or its text cannot be read.
     Raises BadRequest naming an unusable id or time stamp."""
     number = annotation.get("task")
     if number is None and task is not None:
         number = task.get("id")
     unseen = bool(annotation.get("was_cancelled") or accepted_by(annotation))
     stamp = _stamp(annotation)
-    answers = {} if unseen else _read_answers(spec, annotation.get("result"), asked, microseconds(stamp))
+    answers = {} if unseen else _read_answers(spec, annotation, asked, microseconds(stamp))
     texts, targets = _readable(spec, answers, (task or {}).get("data"), max_chars)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
@@ -44,11 +44,13 @@ def to_record(
     )
 
 
-def _read_answers(spec: TaskSpec, result: Any, asked: Asked, moment: int) -> Targets:
+def _read_answers(spec: TaskSpec, annotation: Mapping[str, Any], asked: Asked, moment: int) -> Targets:
     """The answers to questions that the page asks beside them, also by leaving them blank: what a hidden one still
     holds is nobody's answer, and nothing is not either."""
+    result = annotation.get("result")
     answers = read_targets(spec, result)
-    blank: Targets = {name: [] for name in blank_controls(spec, result) if asked.at(name, moment)}
+    left = () if is_copied_prediction(annotation) else blank_controls(spec, result)
+    blank: Targets = {name: [] for name in left if asked.at(name, moment)}
     if not is_conditional(spec):
         return {**blank, **answers}
     shown = visible_controls(spec, paths_chosen(spec, answers, result))

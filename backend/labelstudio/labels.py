@@ -49,7 +49,7 @@ def is_true(element: Element, name: str) -> bool:
 def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) -> Iterator[tuple[Label, bool]]:
     """(label, has no children) of every Choice below `element`; Views and headers between them do not matter."""
     for child in element:
-        value, alias = _text_within(child) or child.get("value", ""), child.get("alias")
+        value, alias = shown_value(child), child.get("alias")
         if str(child.tag).lower() != "choice" or not (value or alias):
             yield from _choices(child, path, words)
             continue
@@ -63,9 +63,11 @@ def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) ->
         yield from below
 
 
-def _text_within(choice: Element) -> str:
-    """`<Choice>Sport</Choice>`: Label Studio's page takes the text for the value, trimmed, and as it stands in XML."""
-    return "" if len(choice) else escape((choice.text or "").strip())
+def shown_value(choice: Element) -> str:
+    """The value of a Choice; of `<Choice>Sport</Choice>` Label Studio's page takes the text, trimmed, as it stands in
+    XML."""
+    within = "" if len(choice) else escape((choice.text or "").strip())
+    return within or choice.get("value", "")
 
 
 def _stars(maximum: str) -> tuple[Label, ...]:

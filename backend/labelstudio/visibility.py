@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from backend.labelstudio.labels import is_true, nested
+from backend.labelstudio.labels import is_true, nested, shown_value
 from model.spec import Chosen, Condition
 
 Path = tuple[str, ...]
@@ -116,7 +116,7 @@ def _paths(element: Element, values: Sequence[str]) -> list[Path]:
 def _choices(element: Element, above: Path) -> Iterator[tuple[Path, str, str, Path | None]]:
     """(path, value, alias, the leaf at or below it where there is just one) of every Choice, in document order."""
     for child in element:
-        value, alias = child.get("value", ""), child.get("alias", "")
+        value, alias = shown_value(child), child.get("alias", "")
         if _tag(child) != "choice" or not (value or alias):
             yield from _choices(child, above)
             continue

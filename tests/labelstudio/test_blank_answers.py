@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
+from backend.labelstudio.helpers import BLIND_LINE
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets, to_results
 from model.spec import NONE, Control, Input, Kind, Prediction, TaskSpec
@@ -92,3 +94,21 @@ def test_unknown_labels_are_not_nothing() -> None:
     annotation = {"id": 1, "task": 1, "result": result, "updated_at": "2026-01-01T00:00:00Z"}
     found = reach_consensus(SPEC, [to_record(SPEC, annotation, {"id": 1, "data": {"text": "hello"}})])
     assert found.samples["c"] == [] and found.quarantined["c"] == {"gone": 1}
+
+
+BLIND = [{"from_name": "understudy", "to_name": "text", "type": "textarea", "value": {"text": [BLIND_LINE]}}]
+
+
+@pytest.mark.parametrize("result", [[], BLIND])
+def test_a_blind_prediction_made_an_annotation_in_bulk_leaves_nothing_blank(result: list[Any]) -> None:
+    copied = {"id": 1, "task": 1, "result": result, "parent_prediction": 7, "lead_time": None}
+    task = {"id": 1, "data": {"text": "hello"}}
+    assert to_record(SPEC, copied, task).targets == {}
+    chosen = to_results(SPEC, [Prediction("c", ("A",), 0.5)])
+    assert to_record(SPEC, {**copied, "result": chosen}, task).targets == {"c": [["A"]]}
+
+
+@pytest.mark.parametrize("change", [{"lead_time": 2.5}, {"ground_truth": True}, {"parent_prediction": None}])
+def test_a_person_who_submits_a_blind_task_as_it_stands_leaves_all_blank(change: dict[str, Any]) -> None:
+    seen = {"id": 1, "task": 1, "result": BLIND, "parent_prediction": 7, "lead_time": None, **change}
+    assert to_record(SPEC, seen, {"id": 1, "data": {"text": "hello"}}).targets == dict.fromkeys(CONTROLS, [])

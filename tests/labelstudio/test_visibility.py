@@ -104,6 +104,8 @@ NESTED = (
         ('<Rating name="stars" toName="text"/>', "stars", "1,2", ("3",), False),
         (choices("listed", 'value="$options"', inside=" "), "listed", "Late", ("Late",), True),
         (choices("comma", inside='<Choice value="a,b"/><Choice value="c"/>'), "comma", "c,a,b", ("a,b",), False),
+        (choices("within", inside="<Choice>Late</Choice><Choice>Fine</Choice>"), "within", "Late", ("Late",), True),
+        (choices("within", inside="<Choice>Late</Choice><Choice>Fine</Choice>"), "within", "Late", ("Fine",), False),
     ],
 )
 def test_what_a_value_names(before: str, name: str, value: str, answer: tuple[str, ...], shown: bool) -> None:
