@@ -111,4 +111,4 @@ def test_a_blind_prediction_made_an_annotation_in_bulk_leaves_nothing_blank(resu
 @pytest.mark.parametrize("change", [{"lead_time": 2.5}, {"ground_truth": True}, {"parent_prediction": None}])
 def test_a_person_who_submits_a_blind_task_as_it_stands_leaves_all_blank(change: dict[str, Any]) -> None:
     seen = {"id": 1, "task": 1, "result": BLIND, "parent_prediction": 7, "lead_time": None, **change}
-    assert to_record(SPEC, seen, {"id": 1, "data": {"text": "hello"}}).targets == dict.fromkeys(CONTROLS, [])
+    assert to_record(SPEC, seen, {"id": 1, "data": {"text": "hello"}}).targets == {name: [] for name in CONTROLS}
