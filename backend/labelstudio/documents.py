@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.errors import BackendError
+from backend.labelstudio.binary_text import drop_binary
 from backend.labelstudio.config import VARIABLE
 from backend.labelstudio.object_text import NoText, plain, shown, text_of
 from model.label_key import key_of
@@ -76,7 +77,7 @@ def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
             raise Undecidable(f"field {field!r} {error}", field=field) from error
     else:
         text = shown(item, VARIABLE.sub(lambda match: _plain(data, match.group(1)), item.value), max_chars)
-    return clean(text[:max_chars])
+    return clean(drop_binary(text)[:max_chars])
 
 
 def is_shown_as_read(item: Input, data: Any) -> bool:
@@ -85,7 +86,8 @@ def is_shown_as_read(item: Input, data: Any) -> bool:
     if item.tag != "Text" or not isinstance(data, Mapping):
         return False
     try:
-        return variable is None or isinstance(_lookup(data, variable.group(1)), str)
+        value = "" if variable is None else _lookup(data, variable.group(1))
+        return isinstance(value, str) and drop_binary(value) == value
     except Undecidable:
         return False
 

@@ -15,6 +15,12 @@ _BLOCKS = frozenset(
 )
 _CELLS = frozenset({"td", "th"})
 
+_UNSEEN = re.compile(r"display\s*:\s*none", re.IGNORECASE)
+
+_FILLERS = "\u00ad\u034f\u061c\u180e\u200b\u200c\u200d\u200e\u200f\u2060\u2061\u2062\u2063\u2064\ufeff"
+"""Characters without a shape; mails put hundreds of them between the preview and the text."""
+_NO_FILLERS = str.maketrans("", "", _FILLERS)
+
 
 _PORTION = 1 << 16
 """Characters that the parser is given at a time; between them it is looked at whether there is enough."""
@@ -52,8 +58,12 @@ def html_to_text(html: str, max_chars: int = 10_000_000) -> str:
             parser.close()
     except (etree.XMLSyntaxError, ValueError):  # nothing in it
         return ""
-    lines = (" ".join(line.split()) for line in "".join(reader.parts).split("\n"))
+    lines = (" ".join(filter(_is_seen, line.split())) for line in "".join(reader.parts).split("\n"))
     return re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip()
+
+
+def _is_seen(word: str) -> bool:
+    return bool(word.strip(_FILLERS))
 
 
 class _Reader:
@@ -63,23 +73,28 @@ class _Reader:
         self.parts: list[str] = []
         self.characters = self.tags = self.closed = self.depth = self.searched = 0
         self._hidden = 0
+        self._unseen = 0  # depth of the outermost tag that the page does not show
 
     def start(self, tag: str, attributes: Mapping[str, str]) -> None:
         self.tags += 1
         self.depth += 1
         self._hidden += tag in _HIDDEN
+        if not self._unseen and ("hidden" in attributes or _UNSEEN.search(attributes.get("style") or "")):
+            self._unseen = self.depth * (tag not in ("html", "body"))
         self._break(tag)
 
     def end(self, tag: str) -> None:
         self.closed += 1
+        if self.depth <= self._unseen:
+            self._unseen = 0
         self.depth -= 1
         self._hidden -= tag in _HIDDEN
         self._break(tag)
 
     def data(self, text: str) -> None:
-        if not self._hidden:
+        if not self._hidden and not self._unseen:
             self.parts.append(re.sub(r"\s+", " ", text))
-            self.characters += len("".join(text.split()))
+            self.characters += len("".join(text.translate(_NO_FILLERS).split()))
 
     def close(self) -> None:
         """The parser asks for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from backend.labelstudio.binary_text import drop_binary
 from backend.labelstudio.html_text import html_to_text
 from model.spec import Input
 
@@ -51,7 +52,7 @@ def text_of(item: Input, value: Any, max_chars: int) -> str:
 
 def shown(item: Input, text: str, max_chars: int) -> str:
     """A string as the page shows it."""
-    return html_to_text(text, max_chars) if item.tag == "HyperText" else text
+    return html_to_text(drop_binary(text), max_chars) if item.tag == "HyperText" else text
 
 
 def plain(value: Any) -> str:
@@ -115,10 +116,17 @@ def _chat(value: Any) -> str:
 
 
 def _content(content: Any) -> list[str]:
-    """The texts of a message: one, or parts among pictures and files."""
-    parts = content if isinstance(content, list) else [content]
-    texts = [part.get("text") if isinstance(part, Mapping) else part for part in parts]
-    return [str(text) for text in texts if isinstance(text, Scalar) and str(text)]
+    """The texts of a message: one, or parts among pictures and files; what a tool found has parts again."""
+    texts, open_parts = [], [content]
+    while open_parts:
+        part = open_parts.pop()
+        if isinstance(part, Mapping):
+            open_parts += [part[key] for key in ("value", "content", "text") if key in part]
+        elif isinstance(part, list):
+            open_parts += reversed(part)
+        elif isinstance(part, Scalar) and str(part):
+            texts.append(str(part))
+    return texts
 
 
 def _calls(calls: Any) -> list[str]:
@@ -141,7 +149,7 @@ def _list(value: Any, max_chars: int) -> str:
         elif isinstance(item, Mapping):
             texts = [str(item[key]) for key in ("title", "body") if isinstance(item.get(key), Scalar)]
             if isinstance(html := item.get("html"), str):
-                texts.append(html_to_text(html, max_chars))
+                texts.append(html_to_text(drop_binary(html), max_chars))
             if texts:
                 lines.append("\n".join(texts))
     if value and not lines:

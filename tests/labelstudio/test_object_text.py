@@ -49,6 +49,12 @@ CALL = {"type": "function", "function": {"name": "weather", "arguments": '{"city
         ),
         ("Chat", [{"role": "assistant", "content": None}, {"content": "a"}], "a"),
         ("Chat", [{"role": "user", "content": ""}], ""),
+        ("Chat", [{"role": "user", "content": {"type": "text", "text": {"value": "a", "annotations": []}}}], "user: a"),
+        (
+            "Chat",
+            [{"role": "user", "content": [{"type": "tool_result", "content": [{"text": "a"}, "b"]}]}],
+            "user: a\nb",
+        ),
         ("Chat", [], ""),
         ("Chat", {"messages": [{"role": "user", "content": "a"}]}, "user: a"),
         ("Chat", '[{"role": "user", "content": "a"}]', "user: a"),
