@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from functools import cached_property
@@ -136,10 +136,14 @@ class Control:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Everything that is learned for one project."""
+    """Everything that is learned for one project.
+
+    `unlearned`: names of the config's other tags, None when the spec is not straight from a config; no part of what is
+    learned, so neither compared nor kept."""
 
     inputs: tuple[Input, ...]
     controls: tuple[Control, ...]
+    unlearned: frozenset[str] | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:
@@ -158,6 +162,12 @@ class TaskSpec:
             if control.name == name:
                 return control
         raise KeyError(name)
+
+    def strangers(self, names: Iterable[str]) -> list[str]:
+        """Those of `names` that no tag of the config has, sorted; none where the config's other tags are not known."""
+        if self.unlearned is None:
+            return []
+        return sorted(set(names) - self.unlearned - {control.name for control in self.controls})
 
     def to_json(self) -> dict[str, Any]:
         """Plain JSON types, readable by `from_json`."""

@@ -128,7 +128,7 @@ def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
             controls.setdefault(control.name, control)
     needed = {name: None for control in controls.values() for name in control.inputs}
     used = tuple(item for name in inputs if name in needed and isinstance(item := inputs[name], Input))
-    return TaskSpec(inputs=used, controls=tuple(controls.values())), tuple(skipped)
+    return TaskSpec(used, tuple(controls.values()), frozenset(named) - set(controls)), tuple(skipped)
 
 
 def _parse(xml: str) -> Element:

@@ -84,7 +84,10 @@ def rejects_of_annotation(
         needed = {item for name in lost for item in spec.control(name).inputs}
         yield from _of_inputs(spec, needed, data, max_chars)
     yield from _unknown_labels(spec, record.targets, data)
-    if not record.targets and not lost:
+    if strangers := spec.strangers(_names(result)):
+        listed = ", ".join(quoted(name) for name in strangers[:FIELDS])
+        yield Reject("control_not_learned", _cut(f"answer questions that the config does not have: {listed}"))
+    elif not record.targets and not lost:
         yield from _of_no_control(spec, result)
 
 
@@ -137,13 +140,18 @@ def _unknown_labels(spec: TaskSpec, targets: Targets, data: Any) -> Iterator[Rej
 def _of_no_control(spec: TaskSpec, result: list[Any]) -> Iterator[Reject]:
     """Nothing of the result could be used."""
     learned = {control.name for control in spec.controls}
-    named = [item.get("from_name") if isinstance(item, Mapping) else None for item in result]
-    others = sorted({name for name in named if isinstance(name, str) and name not in learned})
+    others = sorted(_names(result) - learned)
     if others:
         listed = ", ".join(quoted(name) for name in others[:FIELDS])
         yield Reject("control_not_learned", _cut(f"answer only what is not learned or not in the config: {listed}"))
-    elif any(isinstance(item, Mapping) and item.get("type") != "relation" for item in result) or None in named:
+    elif not all(isinstance(item, Mapping) and item.get("type") == "relation" for item in result):
         yield Reject("malformed", "have a result that cannot be read")
+
+
+def _names(result: list[Any]) -> set[str]:
+    """The controls that a result names."""
+    named = (item.get("from_name") for item in result if isinstance(item, Mapping))
+    return {name for name in named if isinstance(name, str)}
 
 
 def _unreadable(error: Undecidable, data: Mapping[str, Any]) -> Reject:

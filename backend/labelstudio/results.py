@@ -73,10 +73,12 @@ def read_targets(spec: TaskSpec, result: Any) -> Targets:
 
 def blank_controls(spec: TaskSpec, result: Any) -> tuple[str, ...]:
     """The questions that an annotation with this result leaves blank: those that may be, and of which it says nothing
-    at all. None where the result is not to be understood: what cannot be read is not known to be blank."""
+    at all. None where the result is not to be understood, or answers questions that the config does not have: it was
+    given on another page, and what it does not mention is not known to have been asked."""
     items = result if isinstance(result, list) else [None]
     said = [item.get("from_name") if isinstance(item, Mapping) else None for item in items if not _is_relation(item)]
-    if not all(isinstance(name, str) for name in said):
+    names = [name for name in said if isinstance(name, str)]
+    if len(names) < len(said) or spec.strangers(names):
         return ()
     return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
 

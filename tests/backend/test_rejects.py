@@ -81,7 +81,8 @@ def item(**changes: Any) -> dict[str, Any]:
         ([item(value=3)], {"text": "a"}, ["malformed"]),
         ([5], {"text": "a"}, ["malformed"]),
         ("text", {"text": "a"}, ["malformed"]),
-        ([*RESULT, item(from_name="other")], {"text": "a"}, []),
+        ([*RESULT, item(from_name="other")], {"text": "a"}, ["control_not_learned"]),
+        ([*RESULT, item(from_name="text")], {"text": "a"}, []),
     ],
 )
 def test_why_a_label_comes_to_nothing(result: Any, data: Any, codes: list[str]) -> None:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
+from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.helpers import BLIND_LINE
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets, to_results
@@ -112,3 +113,19 @@ def test_a_blind_prediction_made_an_annotation_in_bulk_leaves_nothing_blank(resu
 def test_a_person_who_submits_a_blind_task_as_it_stands_leaves_all_blank(change: dict[str, Any]) -> None:
     seen = {"id": 1, "task": 1, "result": BLIND, "parent_prediction": 7, "lead_time": None, **change}
     assert to_record(SPEC, seen, {"id": 1, "data": {"text": "hello"}}).targets == {name: [] for name in CONTROLS}
+
+
+def test_an_annotation_of_another_page_leaves_nothing_blank() -> None:
+    """What it does not mention is not known to have been asked; a control that is there and not learned is no sign."""
+    spec = parse_label_config(
+        '<View><Text name="text" value="$text"/><TextArea name="note" toName="text"/>'
+        '<Choices name="c" toName="text"><Choice value="A"/><Choice value="B"/></Choices></View>'
+    )
+    note = {"from_name": "note", "to_name": "text", "type": "textarea", "value": {"text": ["hm"]}}
+
+    def targets(*result: dict[str, Any]) -> Any:
+        annotation = {"id": 1, "task": 1, "result": list(result), "updated_at": "2026-01-01T00:00:00Z"}
+        return to_record(spec, annotation, {"id": 1, "data": {"text": "hello"}}).targets
+
+    assert targets(note) == targets() == {"c": []}
+    assert targets(note, {**note, "from_name": "earlier"}) == {}
