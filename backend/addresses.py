@@ -68,9 +68,11 @@ def check_http_url(url: str, *, ours: bool = False) -> str:
 
 
 def _without_scheme(url: str) -> str:
-    rest = re.sub(r"^[A-Za-z][A-Za-z+.-]*:/{0,2}(?!\d+(?:/|$))", "", url).lstrip("/").rpartition("@")[2]
-    rest = re.split(r"[?#\s]", rest)[0].rstrip("/")
-    return f"it does not begin with http:// or https://: write 'http://{rest or 'host:port'}'"
+    slip = re.match(r"(https?)[:/\\]+(?!\d+(?:/|$))", url, re.IGNORECASE)  # http//host, http:/host, http:\\host
+    scheme = slip[1].lower() if slip else "http"
+    rest = url[slip.end() :] if slip else re.sub(r"^[A-Za-z][A-Za-z+.-]*:/{0,2}(?!\d+(?:/|$))", "", url)
+    rest = re.split(r"[?#\s]", rest.lstrip("/\\").rpartition("@")[2])[0].rstrip("/")
+    return f"it does not begin with http:// or https://: write '{scheme}://{rest or 'host:port'}'"
 
 
 def _check_place(place: str, url: str) -> None:

@@ -29,12 +29,13 @@ class Encoders:
     @property
     def base(self) -> CachedEncoder:
         """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
-        from model.encoder import Encoder, find_base_model
+        from backend.outbound.hub import find_encoder_files
+        from model.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
         if self._base is None:
             encoder = Encoder(
-                find_base_model(self._settings.base_model),
+                find_encoder_files(self._settings),
                 threads=self._threads,
                 precision=self._settings.precision,
                 timings=self._settings.data_dir,

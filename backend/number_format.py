@@ -29,10 +29,11 @@ def slowdown(settings: Settings) -> float:
 
 
 def _choice(settings: Settings) -> EngineChoice | None:
+    from backend.outbound.hub import find_encoder_files
     from model.architectures import product_shape
-    from model.base_model import find_base_model, read_config
+    from model.base_model import read_config
 
     with suppress(ModelError):
-        config = read_config(find_base_model(settings.base_model))
+        config = read_config(find_encoder_files(settings))
         return kept_choice(settings.data_dir, product_shape(config))
     return None

@@ -32,13 +32,14 @@ class Workplace:
     """Base encoder, feature cache and scratch directory of one simulation."""
 
     def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
-        from model.encoder import Encoder, find_base_model
+        from backend.outbound.hub import find_encoder_files
+        from model.encoder import Encoder
         from model.feature_cache import CachedEncoder, FeatureCache
         from model.warming import warm_up_learning
 
         self.settings, self.scratch, self.features = settings, scratch, features
         self.threads = threads or cores()
-        self.base_model = find_base_model(settings.base_model)
+        self.base_model = find_encoder_files(settings)
         self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
         # A simulation makes no DATA_DIR: the machine's timing is kept where the product ran before, or not at all.
         self.timings = settings.data_dir.absolute() if settings.data_dir.is_dir() else None

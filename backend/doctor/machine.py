@@ -93,12 +93,12 @@ def differences(wanted: list[str]) -> Iterator[str]:
 
 def check_base_model(settings: Settings) -> Verdict:
     """The encoder's files are there; those of the packaged one are the published ones."""
-    from model.base_model import find_base_model
+    from backend.outbound.hub import find_encoder_files
     from model.errors import ModelError
 
     name = "base model"
     try:
-        directory = find_base_model(settings.base_model)
+        directory = find_encoder_files(settings)
     except ModelError as error:
         return fail(name, str(error), "set BASE_MODEL to a directory or a hub id that exists, or leave it empty")
     what = f"BASE_MODEL={settings.base_model}" if settings.base_model else "the packaged MiniLM, digest verified"

@@ -56,6 +56,11 @@ def context_of(trust: Trust) -> ssl.SSLContext:
     return context
 
 
+def require_certificates(name: str, path: str) -> None:
+    """Raises SettingsError that says what is wrong with the file or folder that setting `name` names."""
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), name, path)
+
+
 def find_refusal(error: BaseException) -> ssl.SSLError | None:
     """The TLS error behind a client's own one."""
     return next((found for found in _behind(error) if isinstance(found, ssl.SSLError)), None)

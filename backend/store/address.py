@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -14,6 +15,7 @@ from redis.sentinel import Sentinel
 
 from backend.addresses import REDIS_REMEDY, NoAddress, check_redis_url
 from backend.errors import SettingsError
+from backend.outbound.certificates import require_certificates
 from backend.settings import Settings
 from backend.unix_socket import open_unix_socket
 
@@ -31,7 +33,8 @@ def open_client(settings: Settings, **options: Any) -> Any:
     scheme = settings.effective_redis_url.partition("://")[0]
     tls: dict[str, Any] = {}
     if scheme.startswith("rediss") and settings.redis_ca_file:
-        tls["ssl_ca_certs"] = settings.redis_ca_file
+        require_certificates("REDIS_CA_FILE", settings.redis_ca_file)
+        tls["ssl_ca_path" if Path(settings.redis_ca_file).is_dir() else "ssl_ca_certs"] = settings.redis_ca_file
     try:
         if scheme.endswith("+sentinel"):
             return _open_behind_sentinel(settings.effective_redis_url, {**tls, **options})
@@ -40,6 +43,8 @@ def open_client(settings: Settings, **options: Any) -> Any:
         client = redis.Redis.from_url(settings.effective_redis_url, **tls, **options)
         pool = client.connection_pool
         pool.connection_class(**pool.connection_kwargs)  # an option that does not exist is found here, not later
+        if not tls and (named := pool.connection_kwargs.get("ssl_ca_certs")):
+            require_certificates("ssl_ca_certs of REDIS_URL", named)
         return client
     except (ValueError, TypeError):  # TypeError: an option in the query that does not exist
         raise SettingsError(REDIS_REMEDY, setting="REDIS_URL") from None

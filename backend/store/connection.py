@@ -9,8 +9,10 @@ from typing import Any, ParamSpec, TypeVar
 import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
+from redis.sentinel import MasterNotFoundError
 
 from backend.errors import StoreUnavailable
+from backend.outbound.certificates import Trust, explain, find_refusal
 from backend.redaction import hide_secrets
 from backend.settings import Settings
 from backend.store.address import open_client
@@ -62,10 +64,19 @@ def guarded(function: Callable[Arguments, Result]) -> Callable[Arguments, Result
 
 def unavailable(error: Exception) -> StoreUnavailable:
     """The error as callers see it. What Redis says holds no label and no secret."""
-    said = hide_secrets(str(error))[:200] or type(error).__name__
+    said = hide_secrets(_said(error))[:300] or type(error).__name__
     if isinstance(error, redis.exceptions.NoPermissionError):
         said += ". Give the user of REDIS_URL the rights that docs/operations.md lists (ACL SETUSER)"
     return StoreUnavailable(f"Redis: {said}", kind=type(error).__name__)
+
+
+def _said(error: Exception) -> str:
+    if refused := find_refusal(error):
+        return ": ".join(explain(refused, "that server", Trust(), "REDIS_CA_FILE"))
+    if isinstance(error, MasterNotFoundError):  # its own text shows objects of the library
+        named = str(error).partition(" : ")[0]
+        return f"{named}: no Sentinel of REDIS_URL answers, or none knows that service"
+    return str(error)
 
 
 @guarded

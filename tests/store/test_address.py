@@ -15,7 +15,7 @@ from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.worker import build_worker
 from backend.redis_binary import find_redis_server
 from backend.settings import Settings
-from backend.store.address import shown_address
+from backend.store.address import check_address, shown_address
 from backend.store.stores import Stores
 from bench.rig import choices_config
 from tests.store.servers import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
@@ -98,7 +98,10 @@ def test_a_failover_is_followed_and_noticed(tmp_path: Path, make_record: Callabl
 def test_a_server_with_a_strange_certificate_is_refused(tmp_path: Path) -> None:
     if not has_tls():
         pytest.skip("this redis-server knows no TLS")
-    with with_tls(tmp_path) as place, pytest.raises(StoreUnavailable, match="certificate verify failed"):
+    with (
+        with_tls(tmp_path) as place,
+        pytest.raises(StoreUnavailable, match=r"certificate of that server is self-signed.*REDIS_CA_FILE"),
+    ):
         Stores(Settings(redis_url=place.url)).ping()
 
 
@@ -130,3 +133,23 @@ def test_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
 )
 def test_an_address_is_shown_without_its_secrets(url: str, shown: str) -> None:
     assert shown_address(url) == shown
+
+
+@pytest.mark.parametrize("scheme", ["rediss://127.0.0.1:1/0", "rediss+sentinel://127.0.0.1:1/mine/0"])
+def test_a_file_of_certificates_that_cannot_be_used_is_told_before_anything_starts(tmp_path: Path, scheme: str) -> None:
+    (tmp_path / "text").write_text("no certificate")
+    for name, what in (("none.pem", "No such file"), ("text", "holds no certificate in PEM form")):
+        path = str(tmp_path / name)
+        with pytest.raises(SettingsError, match=rf"REDIS_CA_FILE=.*{name}.*{what}"):
+            check_address(Settings(_env_file=None, data_dir=tmp_path, redis_url=scheme, redis_ca_file=path))
+    with pytest.raises(SettingsError, match="ssl_ca_certs of REDIS_URL=/nowhere"):
+        check_address(Settings(_env_file=None, redis_url="rediss://127.0.0.1:1/0?ssl_ca_certs=/nowhere"))
+
+
+def test_sentinels_that_do_not_answer_are_told_without_the_librarys_objects(tmp_path: Path) -> None:
+    stores = Stores(Settings(_env_file=None, data_dir=tmp_path, redis_url="redis+sentinel://127.0.0.1:1/mine/0"))
+    with pytest.raises(
+        StoreUnavailable, match="No master found for 'mine': no Sentinel of REDIS_URL answers"
+    ) as caught:
+        stores.verify()
+    assert "<redis" not in str(caught.value)

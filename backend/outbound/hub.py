@@ -1,0 +1,98 @@
+"""BASE_MODEL's files, downloaded as every other call is made: by proxies.py and certificates.py, without ~/.netrc."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from backend.errors import SettingsError
+from backend.outbound.certificates import context_of, read_trust
+from backend.outbound.clients import failure
+from backend.outbound.proxies import Proxy, proxy_for
+from backend.settings import Settings
+from model.errors import EncoderError
+
+if TYPE_CHECKING:
+    import httpx2
+
+
+PATIENCE = 60.0
+"""Seconds for each step of a connection, so that a proxy which takes calls and says nothing is told of."""
+
+
+def find_encoder_files(settings: Settings) -> Path:
+    """Directory of the encoder named by BASE_MODEL, downloaded when it is on the hub only. Raises EncoderError."""
+    from model.base_model import find_base_model
+
+    if settings.base_model and not Path(settings.base_model).is_dir():
+        _prepare_hub()
+    try:
+        return find_base_model(settings.base_model)
+    except EncoderError as error:
+        if why := _explain(error.__cause__):
+            message = f"BASE_MODEL={settings.base_model!r} cannot be had from the model hub: {why}"
+            raise EncoderError(message, base_model=settings.base_model) from error
+        raise
+
+
+def _prepare_hub() -> None:
+    from huggingface_hub import constants, set_client_factory
+
+    set_client_factory(_open_client)
+    # Its other way to download is compiled code, which knows neither our certificates nor our reading of no_proxy.
+    constants.HF_HUB_DISABLE_XET = True
+
+
+def _open_client() -> httpx2.Client:
+    """The hub's own client over our routes. Its files come from other hosts, so that each call is looked at."""
+    import httpx2
+    from huggingface_hub.utils._http import hf_request_event_hook
+
+    class Routes(httpx2.BaseTransport):
+        """A transport a proxy."""
+
+        def __init__(self) -> None:
+            self.context, self.opened = context_of(read_trust()), dict[Proxy | None, httpx2.HTTPTransport]()
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            proxy = proxy_for(str(request.url))
+            if proxy not in self.opened:
+                self.opened[proxy] = httpx2.HTTPTransport(
+                    verify=self.context, trust_env=False, proxy=self.through(proxy)
+                )
+            return self.opened[proxy].handle_request(request)
+
+        def through(self, proxy: Proxy | None) -> httpx2.Proxy | None:
+            if proxy is None:
+                return None
+            secure = proxy.url.lower().startswith("https:")
+            return httpx2.Proxy(proxy.url, ssl_context=self.context if secure else None)
+
+        def close(self) -> None:
+            for transport in self.opened.values():
+                transport.close()
+
+    hooks: dict[str, list[Any]] = {"request": [hf_request_event_hook]}  # HF_HUB_OFFLINE, and the id of a request
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": PATIENCE}
+    return httpx2.Client(transport=Routes(), trust_env=False, event_hooks=hooks, **options)
+
+
+def _explain(error: BaseException | None) -> str:
+    """When a proxy, a certificate or a setting about them is the reason; else ""."""
+    import httpx2
+
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, SettingsError):
+            return seen.message
+        if isinstance(seen, httpx2.TransportError) and (url := _url_of(seen)):
+            return failure(seen, url, proxy_for(url))
+        seen = seen.__cause__ or seen.__context__
+    return ""
+
+
+def _url_of(error: httpx2.TransportError) -> str:
+    try:
+        return str(error.request.url.copy_with(path="/", query=None))
+    except RuntimeError:  # it was raised before there was a request
+        return ""
