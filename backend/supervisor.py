@@ -13,6 +13,7 @@ import os
 import shlex
 import signal
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,6 +29,9 @@ from backend.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from backend.settings import Settings  # this process lives long and needs none of pydantic
+
+LOCK_SECONDS = 2.0
+"""How long another's lock on the data directory is waited for."""
 
 NEVER_GIVE_UP = 1_000_000
 """supervisord's startretries: each failed start waits one second longer than the one before."""
@@ -106,7 +110,7 @@ def hold_lock(data_dir: Path) -> int:
     except OSError as error:
         raise SettingsError(f"DATA_DIR={data_dir} cannot be written to: {error.strerror}") from error
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _wait_for(lock)
     except BlockingIOError:
         owner = os.read(lock, 32).decode("ascii", "replace").strip()
         os.close(lock)
@@ -119,6 +123,21 @@ def hold_lock(data_dir: Path) -> int:
         os.write(lock, str(os.getpid()).encode())
     os.set_inheritable(lock, True)
     return lock
+
+
+def _wait_for(lock: int) -> None:
+    """Lock the descriptor's file. A child that a killed supervisor was just starting holds its lock for a moment more.
+
+    Raises BlockingIOError when another has it and keeps it."""
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _program_text(child: Program) -> str:
