@@ -129,11 +129,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         show(f"a fine-tune by number format; as timed at the start: {timed}", rows, args.json)
         return
     found = {variant: measure(variant, given) for variant in args.variants.split(",")}
-    for facts in found.values():
-        facts.pop("timed")
+    timed = [facts.pop("timed") for facts in found.values()]
     rows = compare(found)
     show(f"a fine-tune on {args.examples} examples, {args.epochs} epochs, MiniLM", rows, args.json)
-    for line in explain(rows) if not args.json else ():
+    for line in [f"PRECISION=auto, as timed: {timed[-1]}", *explain(rows)] if not args.json else ():
         print(line)
 
 

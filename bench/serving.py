@@ -234,6 +234,8 @@ def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> Non
         readings = run_rounds(bench, loads, rounds, texts)
         peaks = {name: server.peak_mb() for name, server in bench.servers.items()}
         show(f"serving over HTTP on one core, {model}", table(readings, peaks), args.json)
+        if bench.ours and not args.json:
+            print(f"PRECISION=auto, as timed: {describe_timing(load_settings(data_dir=bench.ours.data_dir))}")
         if "peer" in bench.servers:
             show(f"CPU against the peer, {model}", compare(readings, {} if args.bert_base else BARS), args.json)
         with pinned(*bench.cores):
