@@ -1,4 +1,4 @@
-"""Fine-tunes the whole encoder from a prototype head (g12 of the measured methods; docs/learning.md).
+"""Fine-tunes the upper half of the encoder, and a prototype head on it (docs/learning.md, decision 0006).
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,

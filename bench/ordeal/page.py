@@ -46,7 +46,8 @@ def show_legs(legs: Sequence[Leg], as_json: bool) -> None:
 
 HEAD = """# Reliability, measured
 
-Written by `python -m bench.chaos`; the fault table is tested one row at a time in `tests/faults/`. {when}, {commit}.
+Written by `python -m bench.chaos`; [the fault table](faults.md#the-fault-table) is tested one row at a time in
+`tests/faults/`. {when}, {commit}.
 {cpu}, {cores} cores, {memory}, {system}; {libraries}.
 
 **{verdict}**{note}
@@ -76,12 +77,13 @@ FOOT = """
 - Label Studio is a stand-in (`bench/ordeal/stand_in.py`) that answers the calls of a reconciliation and sends its
   webhooks: the real one is too slow for so many changes. The real one is driven by `make e2e`.
 - Loss of power: SIGKILL leaves the page cache as it is. That `appendfsync always` is on is verified at every start.
-- Redis losing all its data, clocks that jump, several machines, Sentinel, GPUs. The first two are rows 14 and 39 of the
-  fault table in `tests/faults/`.
+- Redis losing all its data, clocks that jump, several machines, Sentinel, GPUs. The first two are rows
+  [14](faults.md#row-14) and [39](faults.md#row-39) of the fault table.
 - Recovery times include what the load of the bench itself costs on this machine. "At work again" counts only kills
   after which the same role was not killed again before it was.
 - A fine-tune that is published: with its process killed every minute or so the schedule rarely lets one end, and the
-  waits between its attempts grow. That killed trainings go on and end is rows 15 to 18 of the fault table.
+  waits between its attempts grow. That killed trainings go on and end is rows [15](faults.md#row-15) to
+  [18](faults.md#row-18) of the fault table.
 {disk}"""
 
 
