@@ -37,7 +37,7 @@ def mend_log(server: Path, directory: Path) -> str:
     listed = place / MANIFEST if place.is_dir() else place
     if place.is_dir() and not listed.exists() and not any(place.iterdir()):
         return ""
-    if listed.exists() and is_whole(server, listed):
+    if listed.exists() and (_is_empty(listed) or is_whole(server, listed)):
         return ""
     try:
         kept = _keep_aside(place)
@@ -48,6 +48,11 @@ def mend_log(server: Path, directory: Path) -> str:
         return f"Redis's log was damaged, and is cut off there; a copy is in {kept}"
     shutil.rmtree(place) if place.is_dir() else place.unlink()
     return f"Redis's log cannot be read, and it starts empty; a copy is in {kept}"
+
+
+def _is_empty(listed: Path) -> bool:
+    """A server that was stopped before the first write leaves such a single file: its checker refuses what it loads."""
+    return listed.name == SINGLE and listed.stat().st_size == 0
 
 
 def is_whole(server: Path, listed: Path) -> bool:

@@ -87,7 +87,8 @@ class Control:
     `nested`: results carry every label as a path, also a path of one (Choices with `allowNested`). The question is
     asked where all `conditions` hold (`model/visibility.py`). `required`: the page takes no answer without it; any
     other question may be left blank, which says "none of these". `most`: paths that a Taxonomy takes (None: any
-    number). `several`: its answers are sets of paths, since people give such; by the labels, not the config."""
+    number). `several`: its answers are sets of paths, since people give such; by the labels, not the config.
+    `templates`: paths of single choices that are written with the task's data, `$field` and all."""
 
     name: str
     kind: Kind
@@ -100,6 +101,7 @@ class Control:
     required: bool = False
     most: int | None = None
     several: bool = False
+    templates: tuple[tuple[str, ...], ...] = ()
 
     @property
     def multilabel(self) -> bool:
@@ -192,6 +194,7 @@ class TaskSpec:
                 required=bool(item.get("required", False)),
                 most=item.get("most"),
                 several=bool(item.get("several", False)),
+                templates=tuple(tuple(path) for path in item.get("templates", ())),
             )
             for item in data["controls"]
         )
@@ -200,7 +203,13 @@ class TaskSpec:
 
 def _control_json(control: Control) -> dict[str, Any]:
     data = {**asdict(control), "kind": control.kind.value}
-    for name in ("conditions", "required", "most", "several"):  # as before there were any: a spec keeps its digest
+    for name in (
+        "conditions",
+        "required",
+        "most",
+        "several",
+        "templates",
+    ):  # as before there were any: a spec keeps its digest
         if not data[name]:
             del data[name]
     return data

@@ -5,7 +5,6 @@ Label Studio's own reader (`label_studio_sdk`) is the oracle of the tests; docs/
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,7 +14,7 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.labels import SIDES, is_true, labels_of, nested
+from backend.labelstudio.labels import SIDES, VARIABLE, is_true, labels_of, nested, templates_of
 from backend.labelstudio.object_text import INSTEAD, READABLE
 from backend.labelstudio.visibility import NotAsked, Place, conditions_of
 from model.spec import Control, Input, Kind, TaskSpec
@@ -29,9 +28,6 @@ LARGE_BYTES, LARGE_KEPT = 64 * 1024, 6
 
 MAX_DEPTH = 64
 """Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
-
-VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
-"""A reference to task data, as Label Studio's front end reads it."""
 
 _ATTRIBUTES = {
     name.lower(): name
@@ -193,7 +189,9 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
     kind = _kind(element, tag)
     if tag == "Pairwise" and len(set(to_name)) != 2:
         raise _Skipped(f"{shown} does not compare two different texts: its toName names {len(set(to_name))}")
-    labels, field = SIDES if tag == "Pairwise" else labels_of(element, kind), _options_field(element, tag)
+    labels = SIDES if tag == "Pairwise" else labels_of(element, kind)
+    templates = templates_of(element, kind) if tag == "Choices" else ()
+    field = _options_field(element, tag, templates)
     if not labels and field is None:
         raise _Skipped(f"{shown} has no labels to choose from")
     try:
@@ -211,6 +209,7 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
         conditions=conditions,
         required=is_true(element, "required"),
         most=_most(element) if kind is Kind.TAXONOMY else None,
+        templates=templates,
     )
 
 
@@ -228,10 +227,10 @@ def _most(element: Element) -> int | None:
     return int(number) or None if number.isascii() and number.isdigit() and len(number) < 7 else None
 
 
-def _options_field(element: Element, tag: str) -> str | None:
-    """The task field with the choices, for `value="$options"`."""
+def _options_field(element: Element, tag: str, templates: tuple[tuple[str, ...], ...]) -> str | None:
+    """The task field with the choices, for `value="$options"`; "" where only single choices are in the task."""
     match = VARIABLE.fullmatch(element.get("value", ""))
-    return match.group(1) if match and tag in ("Choices", "Taxonomy") else None
+    return match.group(1) if match and tag in ("Choices", "Taxonomy") else "" if templates else None
 
 
 def _ascii(text: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BackendError
 from backend.labelstudio.binary_text import drop_binary
-from backend.labelstudio.config import VARIABLE
+from backend.labelstudio.labels import VARIABLE
 from backend.labelstudio.object_text import NoText, plain, shown, text_of
 from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
@@ -94,17 +94,41 @@ def is_shown_as_read(item: Input, data: Any) -> bool:
 
 def read_options(control: Control, data: Any) -> list[str]:
     """Keys of the labels this task offers: those of the config, then those of the task. Raises Undecidable."""
-    field = control.options_field or ""
+    field, shown = control.options_field or "", data if isinstance(data, Mapping) else {}
     try:
-        value = _lookup(data if isinstance(data, Mapping) else {}, field, undefined=False)
+        value = _lookup(shown, field, undefined=False) if field else []
     except Undecidable:
-        if not control.labels:
+        if not control.labels and not control.templates:
             raise
         value = []
-    found = dict.fromkeys([*control.keys(), *(key_of(path) for path in _option_paths(value, (), control))])
+    written = _written(control.templates, shown)
+    found = dict.fromkeys([*control.keys(), *map(key_of, _option_paths(value, (), control)), *map(key_of, written)])
     if not found:
-        raise Undecidable(f"field {field!r} offers no choices", field="data")
+        where = f"field {field!r} offers" if field else "its fields offer"
+        raise Undecidable(f"{where} no choices", field="data")
     return list(found)
+
+
+def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The paths of `<Choice value="$field"/>` with this task's data, without those that the task leaves empty.
+
+    Where it has none of the fields, they stay as they are written: `$AAPL` may be a name."""
+    paths = [(template, _with_data(template, data)) for template in templates]
+    some = any(path is not None for _, path in paths)
+    return [template if path is None else path for template, path in paths if (path and all(path)) or not some]
+
+
+def _with_data(template: tuple[str, ...], data: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """One path; None where the task lacks a field."""
+
+    def value_of(match: re.Match[str]) -> str:
+        value = _lookup(data, match.group(1), undefined=False)
+        return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
+
+    try:
+        return tuple(VARIABLE.sub(value_of, part) for part in template)
+    except Undecidable:
+        return None
 
 
 def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:

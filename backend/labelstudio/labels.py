@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from backend.labelstudio.html_text import html_to_text
 from model.spec import Kind, Label
+
+VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
+"""A reference to task data, as Label Studio's front end reads it."""
 
 MAX_STARS = 100
 """A Rating with more stars than this is a number, not a class."""
@@ -28,12 +32,26 @@ def labels_of(control: Element, kind: Kind) -> tuple[Label, ...]:
     """
     if kind is Kind.RATING:
         return _stars(control.get("maxRating", "5"))
-    leaves_only = is_true(control, "leafsOnly") if kind is Kind.TAXONOMY else kind is Kind.SINGLE and nested(control)
     labels: dict[str, Label] = {}
-    for label, leaf in _choices(control, (), ()):
-        if leaf or not leaves_only:
+    for label, varies in _selectable(control, kind):
+        if not varies:
             labels.setdefault(label.key, label)
     return tuple(labels.values())
+
+
+def templates_of(control: Element, kind: Kind) -> tuple[tuple[str, ...], ...]:
+    """The paths of a Choices tag's labels that are written with the task's data: `<Choice value="$candidate"/>`."""
+    if kind is Kind.RATING:
+        return ()
+    return tuple(dict.fromkeys(label.path for label, varies in _selectable(control, kind) if varies))
+
+
+def _selectable(control: Element, kind: Kind) -> Iterator[tuple[Label, bool]]:
+    """(label, whether it is written with the task's data)."""
+    leaves_only = is_true(control, "leafsOnly") if kind is Kind.TAXONOMY else kind is Kind.SINGLE and nested(control)
+    for label, leaf, varies in _choices(control, (), ()):
+        if leaf or not leaves_only:
+            yield label, varies and kind is not Kind.TAXONOMY  # whose page takes the text as it stands
 
 
 def nested(control: Element) -> bool:
@@ -46,21 +64,30 @@ def is_true(element: Element, name: str) -> bool:
     return element.get(name, "").strip().lower() == "true"
 
 
-def _choices(element: Element, path: tuple[str, ...], words: tuple[str, ...]) -> Iterator[tuple[Label, bool]]:
-    """(label, has no children) of every Choice below `element`; Views and headers between them do not matter."""
+def _choices(
+    element: Element, path: tuple[str, ...], words: tuple[str, ...], varies: bool = False
+) -> Iterator[tuple[Label, bool, bool]]:
+    """(label, has no children, is or is below one with a variable) of every Choice below `element`; Views and headers
+    between them do not matter."""
     for child in element:
         value, alias = shown_value(child), child.get("alias")
         if str(child.tag).lower() != "choice" or not (value or alias):
-            yield from _choices(child, path, words)
+            yield from _choices(child, path, words, varies)
             continue
         read = [child.get("hint", "").strip(), html_to_text(child.get("html", ""))]
         # An alias is often a code: it is read only where nothing else is.
         here = (*path, value if alias is None else alias)
         shown = (*words, value or read[1] or read[0] or str(alias))
         hint = " ".join(part for part in read if part and part != shown[-1])
-        below = list(_choices(child, here, shown))
-        yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below
+        of_task = varies or (alias is None and _refers(value))
+        below = list(_choices(child, here, shown, of_task))
+        yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below, of_task
         yield from below
+
+
+def _refers(value: str) -> bool:
+    """Whether the page puts task data into this value; `$100` is an amount, no field."""
+    return any(not match.group(1)[0].isdigit() for match in VARIABLE.finditer(value))
 
 
 def shown_value(choice: Element) -> str:

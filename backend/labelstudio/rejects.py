@@ -10,7 +10,8 @@ from typing import Any
 
 from backend.labelstudio.documents import Undecidable, read_options, read_text
 from backend.labelstudio.records import ExampleRecord, Targets
-from model.label_key import key_of
+from backend.labelstudio.results import read_targets
+from model.label_key import key_of, shown_labels
 from model.spec import Control, TaskSpec
 
 FIELDS, NAME, LABELS = 5, 30, 5
@@ -74,7 +75,7 @@ def rejects_of_annotation(
 ) -> Iterator[Reject]:
     """Of an annotation of which something is not learned. `record`: what is."""
     result = annotation.get("result")
-    if annotation.get("was_cancelled") or not result:
+    if annotation.get("was_cancelled") or result == []:
         return
     if not isinstance(result, list):
         yield Reject("malformed", "have a result that is no list")
@@ -82,7 +83,10 @@ def rejects_of_annotation(
     data, lost = (task or {}).get("data"), _answered(spec, result) - set(record.targets)
     if lost:
         needed = {item for name in lost for item in spec.control(name).inputs}
-        yield from _of_inputs(spec, needed, data, max_chars)
+        unread = list(_of_inputs(spec, needed, data, max_chars))
+        yield from unread
+        if not unread and (odd := lost - set(read_targets(spec, result))):  # the others are hidden on the page
+            yield _of_answers(odd)
     yield from _unknown_labels(spec, record.targets, data)
     if strangers := spec.strangers(_names(result)):
         listed = ", ".join(quoted(name) for name in strangers[:FIELDS])
@@ -99,6 +103,12 @@ def _of_inputs(spec: TaskSpec, names: set[str], data: Any, max_chars: int) -> It
                 read_text(item, data, max_chars)
         except Undecidable as error:
             yield _unreadable(error, data if isinstance(data, Mapping) else {})
+
+
+def _of_answers(odd: set[str]) -> Reject:
+    """The texts are there, so that it is the answers to these questions that cannot be read."""
+    listed = ", ".join(quoted(name) for name in sorted(odd)[:FIELDS])
+    return Reject("malformed", _cut(f"have an answer to {listed} that cannot be read"))
 
 
 def _answered(spec: TaskSpec, result: list[Any]) -> set[str]:
@@ -133,7 +143,8 @@ def _unknown_labels(spec: TaskSpec, targets: Targets, data: Any) -> Iterator[Rej
                 continue
         unknown = [key for key in given if key not in known]
         if unknown and known:
-            named = ", ".join(quoted(key) for key in unknown[:LABELS])
+            shown = shown_labels((*known, *unknown))
+            named = ", ".join(quoted(shown[key]) for key in unknown[:LABELS])
             yield Reject("label_unknown", _cut(f"have labels of {quoted(name)} that the config does not: {named}"))
 
 

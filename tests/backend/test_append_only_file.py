@@ -140,3 +140,10 @@ def test_commands_that_start_it_mend_it_too(tmp_path: Path) -> None:
     add_zeros(fill(settings, find_redis_server()))
     with redis_at_hand(settings):
         assert (tmp_path / "redis" / "damaged-1").is_dir()
+
+
+def test_a_server_stopped_before_its_first_write_leaves_nothing_damaged(server: Path, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path)
+    with serving(settings, server):
+        pass
+    assert mend_log(server, settings.data_dir / "redis") == ""

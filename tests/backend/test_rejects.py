@@ -77,6 +77,11 @@ def item(**changes: Any) -> dict[str, Any]:
         (RESULT, {"body": "a"}, ["field_missing"]),
         (RESULT, {"text": {"a": 1}}, ["not_a_text"]),
         ([item(value={"choices": ["A", "C"]})], {"text": "a"}, ["label_unknown"]),
+        ([item(value={"choices": [None]})], {"text": "a"}, ["malformed"]),
+        ([item(value={"choices": 5})], {"text": "a"}, ["malformed"]),
+        ([item(value={"choices": [True, {"a": 1}]})], {"text": "a"}, ["malformed"]),
+        (None, {"text": "a"}, ["malformed"]),
+        ({}, {"text": "a"}, ["malformed"]),
         ([item(from_name="other")], {"text": "a"}, ["control_not_learned"]),
         ([item(value=3)], {"text": "a"}, ["malformed"]),
         ([5], {"text": "a"}, ["malformed"]),
@@ -196,3 +201,11 @@ def test_no_line_says_that_nothing_was_missing_while_labels_fall_away() -> None:
     }
     line = next(iter(tell_upkeep(entry, 60.0)))
     assert "nothing was missing of what can be read, see below, 2 cannot be read" in line
+
+
+def test_unknown_labels_are_told_as_people_wrote_them() -> None:
+    spec = parse_label_config(CONFIG)
+    annotation = {"id": 1, "result": [item(value={"choices": ["[b]x[/b]", "A/B"]})]}
+    record = to_record(spec, annotation, {"id": 1, "data": {"text": "a"}}, 1000)
+    (reject,) = rejects_of_annotation(spec, annotation, {"data": {"text": "a"}}, record, 1000)
+    assert reject.words.endswith("`[b]x[/b]`, `A/B`")

@@ -77,3 +77,39 @@ def test_endless_trees_are_cut() -> None:
     for _ in range(500):
         tree = [{"value": "x", "children": tree}]
     assert len(read_options(dynamic(nested=True), {"options": tree})) == 32
+
+
+WRITTEN = parse_label_config(
+    '<View><Text name="text" value="$text"/><Choices name="c" toName="text"><Choice value="$one"/>'
+    '<Choice value="No. $n.two"/><Choice value="$100"/><Choice value="$code" alias="code"/><Choice value="fixed"/>'
+    "</Choices></View>"
+)
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        ({"one": "A/B", "n": {"two": 2}, "code": "x"}, ["$100", "code", "fixed", r"A\/B", "No. 2"]),
+        ({"one": "fixed", "n": {"two": ""}}, ["$100", "code", "fixed", "No. "]),
+        ({"one": "", "n": {"two": "b"}}, ["$100", "code", "fixed", "No. b"]),
+        ({"one": ["A"], "n": {"two": "b"}}, ["$100", "code", "fixed", "No. b"]),
+        ({"one": "A"}, ["$100", "code", "fixed", "A"]),
+        ({"$one": "A"}, ["$100", "code", "fixed", "$one", "No. $n.two"]),
+    ],
+)
+def test_single_choices_are_written_with_the_task_as_on_the_page(data: Any, keys: list[str]) -> None:
+    (choices,) = WRITTEN.controls
+    assert read_options(choices, data) == keys
+
+
+def test_a_choice_written_with_the_task_is_kept_by_a_spec_and_in_a_taxonomy_stays_as_it_stands() -> None:
+    assert TaskSpec.from_json(WRITTEN.to_json()) == WRITTEN
+    config = '<View><Text name="t" value="$t"/><Taxonomy name="c" toName="t"><Choice value="$one"/></Taxonomy></View>'
+    (taxonomy,) = parse_label_config(config).controls
+    assert (taxonomy.keys(), taxonomy.options_field, taxonomy.templates) == (("$one",), None, ())
+
+
+def test_a_task_whose_choices_are_all_empty_is_undecidable() -> None:
+    config = '<View><Text name="t" value="$t"/><Choices name="c" toName="t"><Choice value="$one"/></Choices></View>'
+    with pytest.raises(Undecidable, match="its fields offer no choices"):
+        read_options(parse_label_config(config).controls[0], {"t": "a", "one": None})
