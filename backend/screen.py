@@ -34,6 +34,10 @@ OURS = {"→": "->", "…": "...", "–": "-", "—": "-", "≥": ">=", "≤": "
 """What understudy itself writes beyond ASCII, for a terminal that knows no better."""
 
 
+NARROW = 7
+"""Columns of a terminal for each of a table: with less, a letter stands above the other, or falls away."""
+
+
 @dataclass(frozen=True)
 class Styled:
     """A part of a line in colour; without colours where the output is no terminal."""
@@ -92,10 +96,13 @@ def say_json(value: object, indent: int | None = 2) -> None:
 
 
 def say_table(rows: Sequence[Mapping[str, Any]]) -> None:
-    """A table whose columns are the keys of the first row."""
+    """A table whose columns are the keys of the first row; a line each cell where the terminal is too narrow for it."""
     from rich.table import Table
     from rich.text import Text
 
+    if sys.stdout.isatty() and rich_console(sys.stdout).width < NARROW * len(rows[0]):
+        say_lines(line for row in rows for line in (*(f"{name}: {value}" for name, value in row.items()), ""))
+        return
     table = Table(box=None, pad_edge=False)
     for name in rows[0]:
         table.add_column(Text(plain(name)), overflow="fold")

@@ -23,6 +23,17 @@ HELD_OUT = 1000
 """Most rows that are held out of a file without a test file."""
 
 
+SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
+
+NO_TEXT = {
+    b"PK\x03\x04": "an Excel workbook or a ZIP archive: save it as CSV (UTF-8)",
+    b"\x1f\x8b": "compressed with gzip: unpack it first",
+    b"PAR1": "a Parquet file: write it as CSV (UTF-8)",
+    b"%PDF": "a PDF: texts and labels are needed, as CSV (UTF-8)",
+}
+"""Beginnings of files that people give for a CSV."""
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What is replayed. Samples without a weight are unlabelled: they are in the pool only."""
@@ -42,7 +53,9 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     try:
         with path.open(newline="", encoding=_encoding_of(path)) as file:
-            lines = csv.reader(file)
+            separator = _separator(file.readline())
+            file.seek(0)
+            lines = csv.reader(file, delimiter=separator)
             columns = [name.strip().lower() for name in next(lines, [])]
             missing = [name for name in ("text", "label") if name not in columns]
             if missing:
@@ -52,7 +65,14 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
                     f"text,label (it holds: {seen})"
                 )
             places = columns.index("text"), columns.index("label")
-            rows = [_row(line, *places) for line in lines if line]
+            rows = []
+            for line in filter(None, lines):
+                if any(cell.strip() for cell in line[len(columns) :]):
+                    raise DataError(
+                        f"{path}, line {lines.line_num}: {len(line)} cells, but the first line names {len(columns)} "
+                        f"columns: put texts that hold a {SEPARATORS[separator]} in quotes"
+                    )
+                rows.append(_row(line, *places))
     except UnicodeDecodeError as error:
         raise DataError(f"{path}, {_place(path, error)} is not UTF-8: save the file as UTF-8") from error
     except csv.Error as error:
@@ -64,14 +84,20 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     return rows
 
 
+def _separator(header: str) -> str:
+    """What is between the columns of the first line; spreadsheets of many languages write semicolons."""
+    return max(SEPARATORS, key=header.count)
+
+
 def _encoding_of(path: Path) -> str:
     """By the mark at the start. Raises DataError for what is no text."""
     with path.open("rb") as file:
         start = file.read(4)
     if not start:
         raise DataError(f"{path} is empty: it needs a line text,label and one line per labelled text")
-    if start.startswith(b"PK\x03\x04"):
-        raise DataError(f"{path} is an Excel workbook or a ZIP archive: save it as CSV (UTF-8)")
+    for beginning, what in NO_TEXT.items():
+        if start.startswith(beginning):
+            raise DataError(f"{path} is {what}")
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 

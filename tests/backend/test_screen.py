@@ -191,14 +191,8 @@ def test_json_stays_the_same_json(value: Any, charset: str) -> None:
     assert json.loads(CliRunner(charset=charset).invoke(show).stdout) == value
 
 
-@pytest.mark.parametrize("columns", [10, 40, 200])
-def test_on_a_terminal_as_well_at_any_width(columns: int) -> None:
-    """A real terminal, in colour: all escape sequences there are are our own colours."""
-    program = (
-        "from backend.screen import say, say_table, Styled\n"
-        f"nasty = {NASTY!r}\n"
-        "say(nasty)\nsay(Styled(nasty, fg='red', bold=True))\nsay_table([{'text': nasty, nasty: nasty}])"
-    )
+def on_terminal(program: str, columns: int) -> str:
+    """What a real terminal of this width gets, without our own colours."""
     ours, theirs = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", "PYTHONIOENCODING": "utf-8"}
     run = subprocess.Popen([sys.executable, "-c", program], stdout=theirs, stderr=theirs, env=environment)
@@ -211,9 +205,27 @@ def test_on_a_terminal_as_well_at_any_width(columns: int) -> None:
         pass
     os.close(ours)
     assert run.wait() == 0, seen.decode()
-    text = re.sub(r"\x1b\[[0-9;]*m", "", seen.decode()).replace("\r\n", "\n")
+    return re.sub(r"\x1b\[[0-9;]*m", "", seen.decode()).replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize("columns", [10, 40, 200])
+def test_on_a_terminal_as_well_at_any_width(columns: int) -> None:
+    """All escape sequences there are are our own colours."""
+    program = (
+        "from backend.screen import say, say_table, Styled\n"
+        f"nasty = {NASTY!r}\n"
+        "say(nasty)\nsay(Styled(nasty, fg='red', bold=True))\nsay_table([{'text': nasty, nasty: nasty}])"
+    )
+    text = on_terminal(program, columns)
     assert not drives(text), drives(text)
     assert re.sub(r"\s+", "", text).count("[INST][/INST][red][/][link=http://x]l[/link]:smile:") >= 2
+
+
+@pytest.mark.parametrize("columns", [1, 5, 20, 60])
+def test_a_table_too_wide_for_its_terminal_loses_nothing(columns: int) -> None:
+    row = {f"column {number}": f"[cell] {number}" for number in range(9)}
+    lines = on_terminal(f"from backend.screen import say_table\nsay_table([{row!r}] * 2)", columns).splitlines()
+    assert lines == [*(f"{name}: {value}" for name, value in row.items()), ""] * 2
 
 
 def test_only_the_screen_writes_to_the_screen() -> None:

@@ -108,3 +108,26 @@ def test_empty_cells_say_none_of_these_where_that_is_asked_for(
 def test_empty_cells_are_unlabelled_otherwise(tmp_path: Path) -> None:
     data = read_dataset(write(tmp_path / "x.csv", many(60, ("a", "", "b"))))
     assert sum(row.labelled for row in [*data.train, *data.test]) == 40 and all(row.labelled for row in data.test)
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_columns_are_separated_as_spreadsheets_do(tmp_path: Path, separator: str) -> None:
+    path = tmp_path / "rows.csv"
+    lines = [["label", "text", ""], ["A", '"a, b; c\td"', ""], ["B", "e", ""]]
+    path.write_text("\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    assert read_rows(path) == [("a, b; c\td", ("A",)), ("e", ("B",))]
+
+
+def test_a_text_with_an_unquoted_comma_does_not_become_a_label(tmp_path: Path) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("text,label\na,A\nhello, world,B\n", encoding="utf-8")
+    with pytest.raises(DataError, match=r"line 3: 3 cells, but the first line names 2 columns: .* comma in quotes"):
+        read_rows(path)
+
+
+@pytest.mark.parametrize("start", [b"\x1f\x8b\x08", b"PAR1", b"%PDF-1.4"])
+def test_what_is_no_table_is_called_by_its_name(tmp_path: Path, start: bytes) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(start + b"\x00\xff")
+    with pytest.raises(DataError, match=r"is compressed with gzip|is a Parquet file|is a PDF"):
+        read_rows(path)
