@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -13,6 +14,7 @@ from backend.errors import BadRequest
 from backend.json_stream import JsonStream, Note
 from backend.screen import plain
 from backend.text_stream import read_characters
+from model.file_formats import is_separator_line, named_separator
 
 Task = Any
 """What the file holds: `{"data": {…}, …}`, or the bare data; anything else is passed on as it is."""
@@ -63,20 +65,20 @@ def _holds_rows(value: Any, key: str) -> bool:
 
 
 def _looks_like_table(start: str) -> bool:
-    lines = start.lstrip().split("\n", 2)
+    lines = list(_lines([start.lstrip()]))
     return len(lines) > 1 and _separator(start) in lines[0] and lines[0][0] not in "<"
 
 
 def _separator(start: str) -> str:
-    header = start.lstrip().split("\n", 1)[0]
-    return max(SEPARATORS, key=header.count)
+    header = next(_lines([start.lstrip()]))
+    return named_separator(header) or max(SEPARATORS, key=header.count)
 
 
 def _read_table(chunks: Iterator[str], name: str, separator: str, note: Note) -> Iterator[Task]:
     csv.field_size_limit(min(sys.maxsize, 2**31 - 1))
     rows = csv.reader(_lines(chunks), delimiter=separator, strict=True)
     try:
-        columns = [column.strip() for column in next(row for row in rows if row)]
+        columns = [column.strip() for column in next(row for row in rows if row and not is_separator_line(row))]
         _check_columns(columns, name)
         for row in rows:
             if not row:
@@ -100,10 +102,11 @@ def _spoken(separator: str) -> str:
     return {",": "comma", ";": "semicolon", "\t": "tab"}.get(separator, separator)
 
 
-def _lines(chunks: Iterator[str]) -> Iterator[str]:
+def _lines(chunks: Iterable[str]) -> Iterator[str]:
+    """With their ends: a line feed, a carriage return, which old spreadsheets write, or both."""
     rest = ""
     for chunk in chunks:
-        *whole, rest = (rest + chunk).split("\n")
-        yield from (f"{line}\n" for line in whole)
-    if rest:
-        yield rest
+        lines = list(io.StringIO(rest + chunk, newline=""))
+        rest = lines.pop() if lines else ""
+        yield from lines
+    yield from io.StringIO(rest, newline="")

@@ -9,6 +9,7 @@ from typing import IO
 
 from backend.errors import BadRequest
 from backend.screen import plain
+from model.file_formats import name_format
 
 CHUNK = 1 << 16
 
@@ -20,27 +21,12 @@ MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 
-OTHERS = (
-    (b"PK\x03\x04", "a ZIP archive or an Excel workbook: unpack it, or save it as CSV (UTF-8)"),
-    (b"\x1f\x8b", "compressed with gzip: unpack it first"),
-    (b"BZh", "compressed with bzip2: unpack it first"),
-    (b"\xfd7zXZ", "compressed with xz: unpack it first"),
-    (b"(\xb5/\xfd", "compressed with zstd: unpack it first"),
-    (b"\xd0\xcf\x11\xe0", "an Excel workbook: save it as CSV (UTF-8)"),
-    (b"PAR1", "a Parquet file: write it as CSV or JSON lines"),
-    (b"SQLite format 3", "a SQLite database: export its rows as CSV or JSON lines"),
-    (b"%PDF", "a PDF: its text is needed, as CSV or JSON"),
-    (b"{\\rtf", "an RTF document: save it as plain CSV or JSON"),
-)
-"""How files begin that are often taken for tasks, and what to do."""
-
 
 def read_characters(file: IO[bytes], source: str) -> Iterator[str]:
     """The text by chunks. Raises BadRequest with the line of what is no text."""
     start = file.read(CHUNK)
-    for mark, what in OTHERS:
-        if start.startswith(mark):
-            raise BadRequest(f"{plain(source)} is {what}", field="file")
+    if what := name_format(start):
+        raise BadRequest(f"{plain(source)} is {what}", field="file")
     encoding = encoding_of(start)
     decoder, lines = codecs.getincrementaldecoder(encoding)(), 1
     chunk = start
@@ -50,14 +36,19 @@ def read_characters(file: IO[bytes], source: str) -> Iterator[str]:
         except UnicodeDecodeError as error:
             bad = error.object[error.start]
             before = error.object[: error.start].decode(encoding, "ignore")
-            line = lines + before.count("\n")
+            line = lines + _ends(before)
             raise BadRequest(f"{plain(source)}, line {line}: {_what_is_wrong(encoding, bad)}", field="file") from error
-        lines += text.count("\n")
+        lines += _ends(text)
         if text:
             yield text
         if not chunk:
             return
         chunk = file.read(CHUNK)
+
+
+def _ends(text: str) -> int:
+    """Line ends; one that is split over two chunks counts twice."""
+    return text.count("\n") + text.count("\r") - text.count("\r\n")
 
 
 def encoding_of(start: bytes) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from model.errors import DataError
 from model.feature_cache import text_key
+from model.file_formats import is_separator_line, name_format, named_separator
 from model.holdout import is_held_out
 from model.label_key import key_of, path_of, plain_text
 from model.spec import NONE, Control, Kind, Label, Sample
@@ -24,14 +25,6 @@ HELD_OUT = 1000
 
 
 SEPARATORS = {",": "comma", ";": "semicolon", "\t": "tab"}
-
-NO_TEXT = {
-    b"PK\x03\x04": "an Excel workbook or a ZIP archive: save it as CSV (UTF-8)",
-    b"\x1f\x8b": "compressed with gzip: unpack it first",
-    b"PAR1": "a Parquet file: write it as CSV (UTF-8)",
-    b"%PDF": "a PDF: texts and labels are needed, as CSV (UTF-8)",
-}
-"""Beginnings of files that people give for a CSV."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +49,7 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
             separator = _separator(file.readline())
             file.seek(0)
             lines = csv.reader(file, delimiter=separator)
-            columns = [name.strip().lower() for name in next(lines, [])]
+            columns = [name.strip().lower() for name in next((row for row in lines if not is_separator_line(row)), [])]
             missing = [name for name in ("text", "label") if name not in columns]
             if missing:
                 seen = ", ".join(columns)[:200] or "nothing"
@@ -70,7 +63,7 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
                 if any(cell.strip() for cell in line[len(columns) :]):
                     raise DataError(
                         f"{path}, line {lines.line_num}: {len(line)} cells, but the first line names {len(columns)} "
-                        f"columns: put texts that hold a {SEPARATORS[separator]} in quotes"
+                        f"columns: put texts that hold a {SEPARATORS.get(separator, separator)} in quotes"
                     )
                 rows.append(_row(line, *places))
     except UnicodeDecodeError as error:
@@ -86,24 +79,29 @@ def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
 
 def _separator(header: str) -> str:
     """What is between the columns of the first line; spreadsheets of many languages write semicolons."""
-    return max(SEPARATORS, key=header.count)
+    if named := named_separator(header):
+        return named
+
+    def columns(separator: str) -> set[str]:
+        return {name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])}
+
+    return max(SEPARATORS, key=lambda separator: (len(columns(separator) & {INPUT, "label"}), header.count(separator)))
 
 
 def _encoding_of(path: Path) -> str:
     """By the mark at the start. Raises DataError for what is no text."""
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(16)
     if not start:
         raise DataError(f"{path} is empty: it needs a line text,label and one line per labelled text")
-    for beginning, what in NO_TEXT.items():
-        if start.startswith(beginning):
-            raise DataError(f"{path} is {what}")
+    if what := name_format(start):
+        raise DataError(f"{path} is {what}")
     return "utf-16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
 
 
 def _place(path: Path, error: UnicodeDecodeError) -> str:
     """The line of the first byte that is no UTF-8; the error itself knows its place in a portion only."""
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         try:
             line.decode("utf-8")
         except UnicodeDecodeError as inner:

@@ -88,7 +88,7 @@ class Control:
     asked where all `conditions` hold (`model/visibility.py`). `required`: the page takes no answer without it; any
     other question may be left blank, which says "none of these". `most`: paths that a Taxonomy takes (None: any
     number). `several`: its answers are sets of paths, since people give such; by the labels, not the config.
-    `templates`: paths of single choices that are written with the task's data, `$field` and all."""
+    `templates`: those paths of its labels that are written with the task's data, `$field` and all."""
 
     name: str
     kind: Kind
@@ -203,14 +203,8 @@ class TaskSpec:
 
 def _control_json(control: Control) -> dict[str, Any]:
     data = {**asdict(control), "kind": control.kind.value}
-    for name in (
-        "conditions",
-        "required",
-        "most",
-        "several",
-        "templates",
-    ):  # as before there were any: a spec keeps its digest
-        if not data[name]:
+    for name in ("conditions", "required", "most", "several", "templates"):
+        if not data[name]:  # as before there were any: a spec keeps its digest
             del data[name]
     return data
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BackendError
 from backend.labelstudio.binary_text import drop_binary
-from backend.labelstudio.labels import VARIABLE
+from backend.labelstudio.labels import CHOICE_VARIABLE, VARIABLE
 from backend.labelstudio.object_text import NoText, plain, shown, text_of
 from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
@@ -98,11 +98,13 @@ def read_options(control: Control, data: Any) -> list[str]:
     try:
         value = _lookup(shown, field, undefined=False) if field else []
     except Undecidable:
-        if not control.labels and not control.templates:
+        if not control.labels:
             raise
         value = []
-    written = _written(control.templates, shown)
-    found = dict.fromkeys([*control.keys(), *map(key_of, _option_paths(value, (), control)), *map(key_of, written)])
+    written = map(key_of, _written(control.templates, shown))
+    templates = set(control.templates)
+    fixed = [label.key for label in control.labels if label.path not in templates]
+    found = dict.fromkeys([*fixed, *map(key_of, _option_paths(value, (), control)), *written])
     if not found:
         where = f"field {field!r} offers" if field else "its fields offer"
         raise Undecidable(f"{where} no choices", field="data")
@@ -112,7 +114,7 @@ def read_options(control: Control, data: Any) -> list[str]:
 def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The paths of `<Choice value="$field"/>` with this task's data, without those that the task leaves empty.
 
-    Where it has none of the fields, they stay as they are written: `$AAPL` may be a name."""
+    Where it has none of the fields, they stay as they are written, `$AAPL` say: the page shows nothing there."""
     paths = [(template, _with_data(template, data)) for template in templates]
     some = any(path is not None for _, path in paths)
     return [template if path is None else path for template, path in paths if (path and all(path)) or not some]
@@ -126,7 +128,7 @@ def _with_data(template: tuple[str, ...], data: Mapping[str, Any]) -> tuple[str,
         return str(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else ""
 
     try:
-        return tuple(VARIABLE.sub(value_of, part) for part in template)
+        return tuple(CHOICE_VARIABLE.sub(value_of, part) for part in template)
     except Undecidable:
         return None
 

@@ -13,6 +13,9 @@ from model.spec import Kind, Label
 VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")
 """A reference to task data, as Label Studio's front end reads it."""
 
+CHOICE_VARIABLE = re.compile(r"\$([A-Za-z_][\w\[\]{}]*(?:\.[\w\[\]{}]+)*)", re.ASCII)
+"""The same in a Choice, where `$100` is an amount rather than a field."""
+
 MAX_STARS = 100
 """A Rating with more stars than this is a number, not a class."""
 
@@ -33,9 +36,8 @@ def labels_of(control: Element, kind: Kind) -> tuple[Label, ...]:
     if kind is Kind.RATING:
         return _stars(control.get("maxRating", "5"))
     labels: dict[str, Label] = {}
-    for label, varies in _selectable(control, kind):
-        if not varies:
-            labels.setdefault(label.key, label)
+    for label, _ in _selectable(control, kind):
+        labels.setdefault(label.key, label)
     return tuple(labels.values())
 
 
@@ -79,15 +81,10 @@ def _choices(
         here = (*path, value if alias is None else alias)
         shown = (*words, value or read[1] or read[0] or str(alias))
         hint = " ".join(part for part in read if part and part != shown[-1])
-        of_task = varies or (alias is None and _refers(value))
+        of_task = varies or (alias is None and CHOICE_VARIABLE.search(value) is not None)
         below = list(_choices(child, here, shown, of_task))
         yield Label(here, " / ".join(shown) + (f" ({hint})" if hint else "")), not below, of_task
         yield from below
-
-
-def _refers(value: str) -> bool:
-    """Whether the page puts task data into this value; `$100` is an amount, no field."""
-    return any(not match.group(1)[0].isdigit() for match in VARIABLE.finditer(value))
 
 
 def shown_value(choice: Element) -> str:

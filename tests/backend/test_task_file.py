@@ -6,6 +6,7 @@ import codecs
 import csv
 import gzip
 import io
+import itertools
 import json
 import os
 import re
@@ -20,7 +21,7 @@ from hypothesis import strategies as st
 from backend import json_stream
 from backend.errors import BadRequest
 from backend.predict_file import _is_deeper, _replacing, to_json
-from backend.task_file import read_tasks
+from backend.task_file import _lines, read_tasks
 
 ROWS = [{"text": "the team won", "price": 1.5}, {"text": "café 日本 🚀", "price": None}]
 
@@ -54,6 +55,37 @@ SHAPES = {
 @pytest.mark.parametrize("shape", [name for name in SHAPES if name != "blank"])
 def test_json_of_any_shape_and_encoding(shape: str, encoding: str) -> None:
     assert read(SHAPES[shape].encode(encoding)) == (ROWS, {})
+
+
+LINE_ENDS = pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+
+
+@LINE_ENDS
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("source", ["tasks.csv", "tasks.txt", "-"])
+def test_tables_of_any_line_end_and_separator(end: str, separator: str, said: bool, source: str) -> None:
+    lines = [
+        separator.join(row) for row in (["id", "text"], ["1", f'"a{end}b{separator}"'], [], ["2", "c"], ["3", '""'])
+    ]
+    table = end.join([f"sep={separator}"] * said + lines) + end
+    rows = [{"id": "1", "text": f"a{end}b{separator}"}, {"id": "2", "text": "c"}, {"id": "3", "text": ""}]
+    assert read(table.encode(), source) == (rows, {})
+
+
+@given(st.text("\r\na", max_size=20), st.lists(st.integers(0, 20), max_size=4))
+def test_lines_do_not_depend_on_the_chunks(text: str, cuts: list[int]) -> None:
+    places = [0, *sorted(cuts), len(text)]
+    chunks = [text[start:end] for start, end in itertools.pairwise(places) if start < end]
+    assert list(_lines(chunks)) == list(io.StringIO(text, newline=""))
+
+
+@LINE_ENDS
+def test_what_is_no_text_is_told_with_its_line_whatever_ends_lines(end: str) -> None:
+    assert "tasks.csv, line 3: the byte E9" in refusal(
+        end.join(["text", "a", "caf\u00e9"]).encode("latin-1"), "tasks.csv"
+    )
+    assert "line 3: 2 cells" in refusal(end.join(["text", "a", "b,c"]).encode(), "tasks.csv")
 
 
 def test_blanks_around_do_not_matter() -> None:

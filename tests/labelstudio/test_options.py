@@ -10,7 +10,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document, read_options
 from model.label_key import path_of
 from model.spec import Control, Input, Kind, TaskSpec
-from tests.labelstudio.samples import CONFIGS, TASKS, control
+from tests.labelstudio.samples import CONFIGS, TASKS, choices, control
 
 TREE = [{"value": "A", "alias": "a", "children": [{"value": "A1"}, {"value": ""}]}, {"value": "B"}]
 
@@ -98,8 +98,21 @@ WRITTEN = parse_label_config(
     ],
 )
 def test_single_choices_are_written_with_the_task_as_on_the_page(data: Any, keys: list[str]) -> None:
-    (choices,) = WRITTEN.controls
-    assert read_options(choices, data) == keys
+    (written,) = WRITTEN.controls
+    assert read_options(written, data) == keys
+
+
+@pytest.mark.parametrize("name", ["$", "$$", "$100", "$é", "$ A", "A$", "$-a", "US$5"])
+def test_a_dollar_sign_that_names_no_field_is_a_letter(name: str) -> None:
+    inner = f'<Choice value="{name}"/><Choice value="B"/>'
+    (control,) = parse_label_config(choices(inner)).controls
+    assert (control.keys(), control.options_field, control.templates) == ((name, "B"), None, ())
+
+
+@pytest.mark.parametrize("name", ["$A", "$price", "$a_b.c[0]", "x $A"])
+def test_a_field_that_no_task_has_is_a_plain_label(name: str) -> None:
+    (control,) = parse_label_config(choices(f'<Choice value="{name}"/><Choice value="B"/>')).controls
+    assert set(read_options(control, {"text": "a"})) == set(control.keys()) == {name, "B"}
 
 
 def test_a_choice_written_with_the_task_is_kept_by_a_spec_and_in_a_taxonomy_stays_as_it_stands() -> None:

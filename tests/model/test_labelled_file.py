@@ -111,11 +111,30 @@ def test_empty_cells_are_unlabelled_otherwise(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_columns_are_separated_as_spreadsheets_do(tmp_path: Path, separator: str) -> None:
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+@pytest.mark.parametrize("said", [False, True])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_columns_and_lines_end_as_in_spreadsheets(
+    tmp_path: Path, separator: str, end: str, said: bool, encoding: str
+) -> None:
     path = tmp_path / "rows.csv"
     lines = [["label", "text", ""], ["A", '"a, b; c\td"', ""], ["B", "e", ""]]
-    path.write_text("\n".join(separator.join(line) for line in lines), encoding="utf-8")
+    text = end.join([f"sep={separator}"] * said + [separator.join(line) for line in lines])
+    path.write_bytes(text.encode(encoding))
     assert read_rows(path) == [("a, b; c\td", ("A",)), ("e", ("B",))]
+
+
+def test_a_column_name_with_other_separators_in_it_does_not_matter(tmp_path: Path) -> None:
+    path = write(tmp_path / "rows.csv", "text,label,a;b;c;d\ne,A,x\nf,B,y\n")
+    assert read_rows(path)[0] == ("e", ("A",))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\r\n"])
+def test_a_byte_that_is_no_text_is_told_with_its_line(tmp_path: Path, end: str) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_bytes(end.join(["text,label", "a,A", "caf\u00e9,B"]).encode("latin-1"))
+    with pytest.raises(DataError, match=r"line 3: the byte E9 is not UTF-8"):
+        read_rows(path)
 
 
 def test_a_text_with_an_unquoted_comma_does_not_become_a_label(tmp_path: Path) -> None:
