@@ -20,7 +20,7 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
-.PHONY: another-torch help install dev up demo test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
+.PHONY: another-torch help install dev up demo quick test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -36,6 +36,11 @@ up: install  ## Run everything on this machine until Ctrl-C.
 demo: install  ## Run everything, with a Label Studio of its own and a ready project.
 	@$(BIN)/python -m backend demo $(ARGS)
 
+quick: dev  ## Run style checks and the tests that start no server and no program (under a minute).
+	$(BIN)/python -m ruff check --quiet .
+	$(BIN)/python -m ruff format --check --quiet .
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.quick -m "not e2e and not gpu" -n 2 --dist worksteal $(ARGS)
+
 test: dev  ## Run the tests, on all cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
 
@@ -47,6 +52,7 @@ redis-servers: .redis-servers/.installed  ## Get a current Redis and a current V
 lint: dev  ## Check style, format and the Dockerfile.
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	git diff --check $$(git hash-object -t tree /dev/null)
 	bash -n .ci/run
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint docker/Dockerfile; $(BIN)/hadolint docker/Dockerfile; \
 	  else echo "no hadolint for this platform: docker/Dockerfile was not checked"; fi
