@@ -20,11 +20,11 @@ REDIS_SERVICE = re.compile(
 )
 
 REDIS_REMEDY = (
-    "REDIS_URL is no address of a Redis. One of: redis://[user:password@]host:port/db, rediss://… (TLS), "
+    "it is no address of a Redis. One of: redis://[user:password@]host:port/db, rediss://… (TLS), "
     "unix:///path?db=0, redis+sentinel://host:port,host:port/service/db. A password is percent-encoded: /, @, :, #, ?, "
     "% and a blank are written %2F, %40, %3A, %23, %3F, %25 and %20"
 )
-"""Without what was found: a password that is not escaped ends up in the place of host, port or path."""
+"""Of REDIS_URL, without what was found: a password that is not escaped ends up in the place of host, port or path."""
 
 PAGES = re.compile(r"(.*?)/(?:projects(?:/\d+.*)?|user/.*|api(?:/.*)?)", re.DOTALL)
 """Of Label Studio: copied from the browser's address bar."""

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 
 _JOINT = re.compile(r"(?<=[^\W_])([\s_/\\|.,:;'\"’()\[\]-]+)(?=[^\W_])")
 _STARS = re.compile(r"stars?$")
+_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u061c\u180b-\u180d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
+"""Variation selectors, which say how a character is drawn (`❤` with U+FE0F is red), and signs without a width that
+belong to no character. Joiners do: to a family of emoji, to Persian."""
 
 
 def match_names(theirs: Sequence[str], ours: Sequence[Sequence[str]], *, stars: bool = False) -> list[int]:
@@ -36,10 +39,11 @@ def match_names(theirs: Sequence[str], ours: Sequence[Sequence[str]], *, stars: 
 
 
 def fold_name(name: str) -> str:
-    """The name without case, and without what joins its words: `card_payment`, `Card payment`, `cardPayment` are one.
+    """The name without case, and without what is not seen or joins its words: `card_payment`, `Card payment`,
+    `cardPayment` are one.
 
     Signs, symbols and emoji stay, and what stands between digits: `C#` is not `C`, `-1` not `1`, `1.0` not `10`."""
-    text = unicodedata.normalize("NFC", name).casefold().strip().rstrip(".,:;")
+    text = unicodedata.normalize("NFC", _UNSEEN.sub("", name)).casefold().strip().rstrip(".,:;")
     return _JOINT.sub(lambda match: _kept(text, match), text)
 
 

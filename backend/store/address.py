@@ -29,7 +29,7 @@ def open_client(settings: Settings, **options: Any) -> Any:
         try:
             check_redis_url(settings.redis_url)
         except NoAddress as error:
-            raise SettingsError(str(error), setting="REDIS_URL") from None
+            raise SettingsError(f"REDIS_URL cannot be used: {error}", setting="REDIS_URL") from None
     scheme = settings.effective_redis_url.partition("://")[0]
     tls: dict[str, Any] = {}
     if scheme.startswith("rediss") and settings.redis_ca_file:
@@ -47,7 +47,7 @@ def open_client(settings: Settings, **options: Any) -> Any:
             require_certificates("ssl_ca_certs of REDIS_URL", named)
         return client
     except (ValueError, TypeError):  # TypeError: an option in the query that does not exist
-        raise SettingsError(REDIS_REMEDY, setting="REDIS_URL") from None
+        raise SettingsError(f"REDIS_URL cannot be used: {REDIS_REMEDY}", setting="REDIS_URL") from None
 
 
 def check_address(settings: Settings) -> None:

@@ -3,7 +3,9 @@ reason, and no part of a secret is ever shown."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import string
 from collections.abc import Mapping
 from pathlib import Path
@@ -223,7 +225,7 @@ def test_a_password_that_is_not_escaped_is_refused_without_a_part_of_it(form: st
     if "?" in form.partition("{")[0] and set(password) & set("/:"):
         pytest.skip("stand for themselves there")
     message = refusal({"REDIS_URL": form.format(password)})
-    assert message.startswith("REDIS_URL (environment) cannot be used: REDIS_URL is no address")
+    assert message.startswith("REDIS_URL (environment) cannot be used: it is no address")
     assert "%40" in message and "chimney" not in message.lower() and "tea" not in message
 
 
@@ -340,5 +342,33 @@ def test_a_malformed_setting_is_named_and_shows_no_other(name: str, text: str, s
     try:
         read(environ)
     except SettingsError as error:
-        assert name.upper() in error.message
+        assert len(re.findall(rf"\b{name.upper()}\b", error.message)) == 1, "told twice"
         assert secret not in error.message and secret[::-1] not in error.message
+
+
+WRONG = (
+    "no such value",
+    "-1",
+    "1e999",
+    "'x",
+    "'x'",
+    "$x/y",
+    "~nobody-here/x",
+    "x://y",
+    "http://a b",
+    "Bearer x",
+    "\u201cx",
+    "x:y",
+)
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_refused_setting_is_named_once(name: str) -> None:
+    told = []
+    for text in WRONG:
+        with contextlib.suppress(SettingsError):
+            read({name.upper(): text})
+            continue
+        told.append(refusal({name.upper(): text}))
+    assert [message for message in told if len(re.findall(rf"\b{name.upper()}\b", message)) != 1] == []
+    assert told or name in ("seed", "host", "finetune_launch", "failpoint", "base_model"), "nothing is wrong for it"

@@ -35,7 +35,7 @@ def test_an_address_that_is_none_is_refused_without_repeating_it(
     monkeypatch.setenv("REDIS_URL", "http://:secret@host/0")
     monkeypatch.setenv("DATA_DIR", str(tmp_path))
     result = CliRunner().invoke(main, [command])
-    assert result.exit_code == 1 and "REDIS_URL is no address" in result.output
+    assert result.exit_code == 1 and "cannot be used: it is no address of a Redis" in result.output
     assert "secret" not in result.output
 
 
