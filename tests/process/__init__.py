@@ -1,1 +1,0 @@
-"""The whole product as processes: what a user starts, spoken to over HTTP."""
