@@ -16,9 +16,9 @@ from backend.threads import cores
 from backend.trigger import Facts, why_due
 from model.errors import ModelError
 from model.gate import find_outdone
-from model.run import REQUEST, Request, read_result, write_json
 from model.simulation import Tuned
 from model.spec import Sample, TaskSpec
+from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
     from model.feature_cache import CachedEncoder, FeatureCache
@@ -136,7 +136,7 @@ class PolicyTrainer:
         last: dict[str, Any] = {}
         log = directory / "training.log"
         with log.open("wb") as errors:
-            command = [sys.executable, "-m", "model.training", str(directory.absolute())]
+            command = [sys.executable, "-m", "model.training.__main__.__main__", str(directory.absolute())]
             # Elsewhere than in the user's directory, where a model.py of theirs would be found first.
             process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, env=environment)
             try:

@@ -7,7 +7,7 @@ Each variant learns the same rows of AG News (the sample messages when the folde
 of its own on one thread. CPU seconds are that process's from texts to saved weights, libraries already imported and
 the labels' features in the feature cache, where the learner leaves them. Tokens are real ones, without padding.
 `--formats` runs what ships once more with each number format set by hand: auto should be the better one, within 5 %.
-`--profile` draws where a step's time goes, with and without what a profile led to (model/learning_layer.py).
+`--profile` draws where a step's time goes, with and without what a profile led to (model/training/packed_layer.py).
 """
 
 from __future__ import annotations

@@ -75,7 +75,8 @@ def before() -> Iterator[None]:
     import torch
     import torch.nn.functional as F
 
-    from model import finetune, learning_layer
+    from model.training import packed_layer as learning_layer
+    from model.training import tuner as finetune
 
     def padded(query: Any, key: Any, value: Any, spans: Any, heads: int, rate: float, noise: Any) -> Any:
         return learning_layer.attend_padded(query, key, value, spans, heads, rate if noise else 0.0)
@@ -94,7 +95,7 @@ def before() -> Iterator[None]:
 def _trainer(args: argparse.Namespace) -> Callable[[], Any]:
     """A function that trains for a few steps on the bench's rows; the head starts from nothing."""
     from model.base_model import find_base_model
-    from model.finetune import Lesson, Tuning
+    from model.training.tuner import Lesson, Tuning
 
     rows = read_split(args.data, "train", args.seed, args.examples)
     names = sorted({label for _, label in rows})
@@ -109,7 +110,7 @@ def _by_kind(work: Callable[[], Any]) -> Counter[str]:
     """Kind -> milliseconds a step of its operators' own time."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    from model.learning_layer import Noise
+    from model.training.packed_layer import Noise
 
     draw = Noise.mask
 

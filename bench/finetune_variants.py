@@ -22,7 +22,7 @@ import numpy as np
 from bench.finetune import Row, read_split
 
 BATCH = 16
-"""The product's (model/lesson.py)."""
+"""The product's (model/training/training_set.py)."""
 
 
 def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def run_own(
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder import Encoder
-    from model.finetune import Lesson, Tuning, prototype_head
+    from model.training.tuner import Lesson, Tuning, prototype_head
 
     texts = [(text,) for text, _ in train]
     targets = np.eye(len(names))[[names.index(label) for _, label in train]]

@@ -82,7 +82,7 @@ class VersionMaker:
 
     def _train(self, path: Path) -> dict[str, object]:
         """One step of the product's own training, so that the file has the shape that training gives it."""
-        from model.finetune import Lesson, Tuning
+        from model.training.tuner import Lesson, Tuning
 
         path.parent.mkdir(parents=True, exist_ok=True)
         control = self._spec.controls[0]

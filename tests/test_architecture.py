@@ -24,13 +24,13 @@ TORCH = (
     ),
     *("model/attention.py", "model/blocks.py", "model/kernels.py", "model/precision.py", "model/weights.py"),
     *(
-        "model/finetune.py",
-        "model/toplayers.py",
-        "model/training_run.py",
-        "model/checkpoint.py",
+        "model/training/tuner.py",
+        "model/training/frozen_encoder.py",
+        "model/training/run.py",
+        "model/training/checkpoint.py",
         "model/peer_training.py",
     ),
-    *("model/learning_layer.py", "model/distributed.py"),
+    *("model/training/packed_layer.py", "model/training/distributed.py"),
 )
 """The files of `model/` that may import torch or transformers; prefixes, so that a split stays allowed."""
 

@@ -24,7 +24,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.store.jobs import ATTEMPTS
 from model.failpoints import failpoint
 from model.gate import find_outdone
-from model.run import REQUEST, Request, Result, read_result, write_json
+from model.training.request import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
 

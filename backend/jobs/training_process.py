@@ -108,7 +108,12 @@ def trainer_threads(settings: Settings) -> int:
 
 def training_command(settings: Settings, directory: Path, path: str) -> list[str]:
     """The command line of a training: this Python, or FINETUNE_LAUNCH, looked for beside this Python and in `path`."""
-    training = ["-m", "model.training", str(directory), *([settings.failpoint] if settings.failpoint else [])]
+    training = [
+        "-m",
+        "model.training.__main__.__main__",
+        str(directory),
+        *([settings.failpoint] if settings.failpoint else []),
+    ]
     launcher = shlex.split(settings.finetune_launch)
     if not launcher:
         return [sys.executable, *training]

@@ -17,7 +17,7 @@ from backend.jobs.train import make_request, train
 from backend.settings import Settings
 from model.failpoints import arm
 from model.feature_cache import FeatureCache
-from model.run import REQUEST, write_json
+from model.training.request import REQUEST, write_json
 from model.versions import verify_version, version_path
 from tests.faults.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401
 
@@ -80,7 +80,7 @@ def test_row_25_a_refit_on_a_full_disk_fails_with_the_reason_and_is_tried_again(
 
 def learn_on_a_full_disk(settings: Settings, run: Path) -> None:
     """The training process, whose disk is full when it writes its version."""
-    from model.training import main
+    from model.training.__main__ import main
 
     with (run / "said").open("w") as file, redirect_stdout(file):
         status = main([str(run), "full:version.write"])
@@ -128,7 +128,7 @@ def test_row_25_a_cache_whose_disk_fills_up_goes_on_as_an_empty_one(full_disk: P
 def test_row_25_a_checkpoint_that_cannot_be_written_is_left_out(tmp_path: Path, disarmed: None) -> None:
     import torch
 
-    from model.checkpoint import save_checkpoint
+    from model.training.checkpoint import save_checkpoint
 
     arm("full:checkpoint.before")
     weight = torch.nn.Parameter(torch.zeros(2))

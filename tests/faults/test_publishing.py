@@ -275,7 +275,7 @@ def test_row_28_a_rollback_during_a_training_stays_and_the_result_is_kept_as_a_c
 ) -> None:
     from backend.admin import rollback_to
     from backend.jobs.train import publish
-    from model.run import Result
+    from model.training.request import Result
 
     letters.add(8)
     refit(PROJECT)

@@ -23,7 +23,7 @@ from backend.jobs.train import Attempt, Stopped, make_request, train
 from backend.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.stores import Stores
-from model.run import REQUEST, Result, read_request, write_json
+from model.training.request import REQUEST, Result, read_request, write_json
 from model.versions import list_versions, verify_version, write_version
 from tests.conftest import RedisServer, tick_later
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base, tiny_settings  # noqa: F401
@@ -49,7 +49,11 @@ def trainings(job: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if "model.training" in line and any(job in word for word in line) and process.info["status"] != "zombie":
+        if (
+            "model.training.__main__" in line
+            and any(job in word for word in line)
+            and process.info["status"] != "zombie"
+        ):
             found.append(process)
     return found
 

@@ -20,8 +20,8 @@ from backend.errors import SettingsError
 from backend.jobs.refit import refit
 from backend.jobs.train import publish, train
 from backend.jobs.training_process import training_command
-from model.run import Result
 from model.spec import NONE
+from model.training.request import Result
 from model.versions import read_heads, read_manifest, version_path
 from tests.jobs.conftest import PROJECT, Labels
 
@@ -122,7 +122,7 @@ def trainings(job: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if "model.training" in line and any(job in word for word in line) and "launch" not in line:
+        if "model.training.__main__" in line and any(job in word for word in line) and "launch" not in line:
             found.append(process)
     return found
 
@@ -169,7 +169,7 @@ run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
 
 @pytest.mark.timeout(600)
 def test_launched_processes_die_with_their_worker(tmp_path: Path) -> None:
-    from model.run import REQUEST, write_json
+    from model.training.request import REQUEST, write_json
     from tests.model.test_team import request_of
 
     run = tmp_path / "run"
@@ -191,10 +191,17 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
         settings = context.settings.model_copy(update={"finetune_launch": launch})
         return training_command(settings, Path("run"), "/nowhere")
 
-    assert command("") == [sys.executable, "-m", "model.training", "run"]
+    assert command("") == [sys.executable, "-m", "model.training.__main__.__main__", "run"]
     found = command("accelerate launch --config_file 'two machines.yaml'")
     # Not the script itself: the path of this Python may not fit in its first line.
     assert found[:2] == [sys.executable, str(Path(sys.executable).parent / "accelerate")]
-    assert found[2:] == ["launch", "--config_file", "two machines.yaml", "-m", "model.training", "run"]
+    assert found[2:] == [
+        "launch",
+        "--config_file",
+        "two machines.yaml",
+        "-m",
+        "model.training.__main__.__main__",
+        "run",
+    ]
     with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
         command("nothing-like-it --now")

@@ -10,7 +10,7 @@ import pytest
 
 from model.encoder import Encoder
 from model.errors import EncoderError
-from model.finetune import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
+from model.training.tuner import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
 
 WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "light", "chair"]
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.stopping import LOOKS, WORSE, looks_at, should_stop
+from model.training.schedule import LOOKS, WORSE, looks_at, should_stop
 
 LOSSES = st.lists(st.floats(0.01, 10), max_size=8)
 

@@ -16,11 +16,11 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from model.distributed import Team, alone
 from model.errors import TrainingError
-from model.following import Order, follow, give, threads_each
-from model.lesson import Lesson
-from model.run import REQUEST, Request, read_result, write_json
+from model.training.distributed import Team, alone
+from model.training.follower import Order, follow, give, threads_each
+from model.training.request import REQUEST, Request, read_result, write_json
+from model.training.training_set import Lesson
 from model.versions import version_path
 from tests.model.conftest import TinyModel
 from tests.model.fakes import choices, samples_of, spec_of
@@ -61,7 +61,7 @@ def write_run(folder: Path, base: Path, steps: int) -> Path:
 
 
 def start(launch: tuple[str, ...], run: Path) -> subprocess.Popen[str]:
-    command = [*launch, "-m", "model.training", str(run)]
+    command = [*launch, "-m", "model.training.__main__.__main__", str(run)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -69,7 +69,11 @@ def ranks_of(process: subprocess.Popen[str], count: int = 2) -> list[psutil.Proc
     """The launcher's training processes, once they have begun to train."""
     assert process.stdout is not None
     assert process.stdout.readline(), process.communicate()[1]
-    found = [child for child in psutil.Process(process.pid).children(recursive=True) if "model.training" in line(child)]
+    found = [
+        child
+        for child in psutil.Process(process.pid).children(recursive=True)
+        if "model.training.__main__" in line(child)
+    ]
     assert len(found) == count
     return found
 
@@ -166,7 +170,7 @@ def test_threads_of_a_machine_are_shared_out() -> None:
 def test_more_processes_than_rows_of_a_batch_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     import accelerate
 
-    from model.distributed import join
+    from model.training.distributed import join
 
     class Many:
         process_index, num_processes, device = 0, 17, torch.device("cpu")

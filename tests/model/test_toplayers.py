@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from model import toplayers
 from model.base_model import has_token_types
 from model.encoder import Encoder
 from model.spec import Text
-from model.toplayers import TopLayers
+from model.training import frozen_encoder as toplayers
+from model.training.frozen_encoder import TopLayers
 from model.windows import Window, Windows
 from tests.model.conftest import TinyModel
 

@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from model.base_model import read_config, read_window
 from model.encoder import Encoder
-from model.finetune import Lesson, Tuning, prototype_head
 from model.learning import fit_head
 from model.spec import Text
+from model.training.tuner import Lesson, Tuning, prototype_head
 from model.windows import Windows
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import choices, forward, samples_of

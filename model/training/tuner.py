@@ -2,7 +2,7 @@
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,
-batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen (model/toplayers.py).
+batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen (model/training/frozen_encoder.py).
 """
 
 from __future__ import annotations
@@ -19,17 +19,17 @@ from torch import Tensor, nn
 
 from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
-from model.checkpoint import begin_at, load_checkpoint, save_checkpoint
-from model.distributed import Team, alone
 from model.engine_choice import BF16, FP32
 from model.errors import EncoderError
 from model.finetuned import TunedHead
-from model.learning_layer import Noise
-from model.lesson import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
 from model.padded import load_base
 from model.spec import Text
-from model.stopping import looks_at
-from model.toplayers import FROZEN_SHARE, TopLayers
+from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
+from model.training.distributed import Team, alone
+from model.training.frozen_encoder import FROZEN_SHARE, TopLayers
+from model.training.packed_layer import Noise
+from model.training.schedule import looks_at
+from model.training.training_set import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
 from model.weights import DELTA, KIND, stored_names
 from model.windows import Window, Windows
 

@@ -21,7 +21,7 @@ import torch.distributed as group
 from torch import Tensor
 
 from model.errors import TrainingError
-from model.lesson import BATCH
+from model.training.training_set import BATCH
 
 PATIENCE = timedelta(hours=2)
 """Longest wait for another process: the leader fits heads while the others have nothing to do."""

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from model.learning_layer import Noise, apply_layer, spans_of
+from model.training.packed_layer import Noise, apply_layer, spans_of
 from model.windows import Window
 
 FROZEN_SHARE = 0.5

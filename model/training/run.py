@@ -13,25 +13,25 @@ from numpy.typing import NDArray
 
 from model.base_model import find_base_model
 from model.coldstart import refine_prototypes, with_none
-from model.distributed import Team
 from model.encoder import Encoder
 from model.engine import training_precision
 from model.errors import TrainingError
 from model.evaluation import log_losses, log_losses_binary
-from model.evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
 from model.feature_cache import CachedEncoder, FeatureCache
-from model.finetune import Lesson, Tuning, prototype_head, steps_for
 from model.finetuned import FineTuned, blend, blend_weight
 from model.focus import Focused
-from model.following import Order, give, threads_each
 from model.gate import Verdict
 from model.labelnames import names_of
 from model.learning import Embedder, fit_head
 from model.manifest import Manifest
-from model.progress import Progress
-from model.run import RESULT, Result, read_request, read_result, write_json
 from model.spec import NONE, Text
-from model.stopping import should_stop
+from model.training.distributed import Team
+from model.training.follower import Order, give, threads_each
+from model.training.holdout_evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
+from model.training.progress import Progress
+from model.training.request import RESULT, Result, read_request, read_result, write_json
+from model.training.schedule import should_stop
+from model.training.tuner import Lesson, Tuning, prototype_head, steps_for
 from model.versions import ENCODER, version_path, write_version
 
 Floats = NDArray[np.floating]

@@ -1,6 +1,6 @@
 """What a training's other processes do: the leader's steps, and nothing else.
 
-The leader (rank 0) runs `model/training_run.py` as if it were alone and says before each training what is learned; the
+The leader (rank 0) runs `model/training/run.py` as if it were alone and says before each training what is learned; the
 others train along on their share of each batch until there is no more. They need the base model and no run
 directory, so that they may be on other machines.
 """
@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from model.base_model import find_base_model
-from model.distributed import Team
-from model.finetune import Lesson, Tuning
+from model.training.distributed import Team
+from model.training.tuner import Lesson, Tuning
 
 
 @dataclass(frozen=True)
