@@ -99,7 +99,7 @@ def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
 
 def describe_versions(services: Services, project: int) -> dict[str, Any]:
     """Kept versions, newest first."""
-    from model.versions import list_versions
+    from model.versions.directory import list_versions
 
     manifests = list_versions(services.settings.models_dir, project)
     shown = ("version", "kind", "status", "reason", "parent", "created_at", "labels_seen", "metrics", "snapshot_seq")
@@ -116,7 +116,7 @@ def describe_versions(services: Services, project: int) -> dict[str, Any]:
 def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
     kept, Conflict for a damaged one."""
-    from model.versions import verify_version, version_path
+    from model.versions.directory import verify_version, version_path
 
     try:
         directory = version_path(services.settings.models_dir, project, version)

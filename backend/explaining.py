@@ -16,7 +16,7 @@ from model.spec import Document, Prediction, TaskSpec
 
 if TYPE_CHECKING:
     from model.explanation import Explained
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 SECONDS = 20.0
 """Longest wait for a free predictor thread and the explanation."""

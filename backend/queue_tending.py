@@ -40,7 +40,7 @@ class QueueTending:
             log.info("plan due project=%s: %s", project, reason)
 
     def _facts(self, project: int, state: Mapping[str, Any]) -> QueueFacts:
-        from model.versions import version_order
+        from model.versions.directory import version_order
 
         live = self._stores.versions.live(project)
         return QueueFacts(

@@ -167,7 +167,7 @@ class Scheduler:
         """At the start: what was sent to a backend that did not run, Label Studio does not send again. And a Redis that
         was restarted, restored or failed over may have gone back in time: what it lacks is in Label Studio, and the
         names that it has forgotten are on disk."""
-        from model.versions import names_on_disk, version_order
+        from model.versions.directory import names_on_disk, version_order
 
         for project in self.stores.projects.projects():
             self.stores.projects.mark_dirty(project, why)
@@ -183,7 +183,7 @@ class Scheduler:
 
     def _restore(self, project: int) -> None:
         """Point at the newest published version on disk when Redis has lost its pointer."""
-        from model.versions import list_versions, names_on_disk, version_order
+        from model.versions.directory import list_versions, names_on_disk, version_order
 
         names = names_on_disk(self.settings.models_dir, project)
         if not names:
@@ -197,7 +197,7 @@ class Scheduler:
             log.warning("live pointer restored project=%s version=%s", project, latest.version)
 
     def _collect_garbage(self) -> None:
-        from model.versions import collect_garbage
+        from model.versions.directory import collect_garbage
 
         for project in self.stores.projects.projects():
             kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)} - {None}

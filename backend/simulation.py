@@ -23,7 +23,7 @@ from model.training.request import REQUEST, Request, read_result, write_json
 if TYPE_CHECKING:
     from model.feature_cache import CachedEncoder, FeatureCache
     from model.learning import Embedder
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 PROJECT = 1
 
@@ -94,7 +94,7 @@ class PolicyTrainer:
             shutil.rmtree(models / str(PROJECT) / version, ignore_errors=True)
 
     def _load(self, models: Path, version: str) -> LiveModel:
-        from model.live import load_version
+        from model.versions.live_model import load_version
 
         return load_version(models, PROJECT, version, self.place.base, self.place.open_encoder)
 

@@ -37,7 +37,7 @@ STAGES = {
     "model/windows.py": "tokenising",
     "model/encoder.py": "forward pass",
     "model/feature_cache.py": "feature cache (LMDB)",
-    "model/live.py": "heads and answers",
+    "model/versions/live_model.py": "heads and answers",
     "backend/labelstudio/": "tasks read, predictions written",
     "backend/serving/answer_cache.py": "tasks read, predictions written",
     "backend/serving/prediction.py": "tasks read, predictions written",

@@ -23,9 +23,9 @@ from model.acquisition import confidences
 from model.batch import Place, next_place, plan_batch
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
-from model.live import LiveModel
 from model.scoring import measure
 from model.simulation import Plan, Replay, Tell
+from model.versions.live_model import LiveModel
 
 Row = dict[str, Any]
 

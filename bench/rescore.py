@@ -28,9 +28,9 @@ from bench.synthetic import DEPTH, WIDTH, make_features, make_head, make_live, m
 from model.feature_cache import CachedEncoder, FeatureCache, text_key
 from model.feature_matrix import FeatureMatrix
 from model.hashed_terms import pack_terms
-from model.live import LiveModel
 from model.rescoring import rescore
 from model.spec import Text
+from model.versions.live_model import LiveModel
 
 BATCH = 2_000
 ROUNDS = 3

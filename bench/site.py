@@ -23,8 +23,8 @@ from backend.services import build_services
 from backend.settings import Settings
 from bench.rig import choices_config
 from bench.synthetic import make_head
-from model.manifest import Manifest
-from model.versions import write_version
+from model.versions.directory import write_version
+from model.versions.manifest import Manifest
 
 CHUNK = 5_000
 """Records made at a time."""

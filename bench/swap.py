@@ -53,7 +53,7 @@ def measure_loads(name: str, base_model: str, rounds: int) -> list[dict[str, Any
 
 def _load(maker: VersionMaker, version: str) -> dict[str, float]:
     """CPU milliseconds of each stage of one load."""
-    from model.live import load_version
+    from model.versions.live_model import load_version
 
     encoder = [0.0]
 

@@ -13,8 +13,8 @@ from bench.rig import read_rows
 from model.coldstart import normalise
 from model.features import Terms
 from model.head import Choice, LinearHead, Member, Reference
-from model.live import LiveModel
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
+from model.versions.live_model import LiveModel
 
 DEPTH, WIDTH = 4, 384
 """Of the default encoder's features."""

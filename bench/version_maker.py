@@ -14,11 +14,11 @@ from backend.labelstudio.config import parse_label_config
 from backend.settings import Settings
 from bench.rig import choices_config
 from model.base_model import find_base_model
-from model.finetuned import FineTuned
 from model.learning import fit_heads
-from model.manifest import Manifest
 from model.spec import Sample
-from model.versions import version_path, write_version
+from model.versions.directory import version_path, write_version
+from model.versions.finetuned import FineTuned
+from model.versions.manifest import Manifest
 
 BATCH = 16
 """Rows that the one step reads."""

@@ -13,7 +13,7 @@ from model.occlusion import Word, explain
 from model.spec import NONE, Control, Document, Prediction, Text
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 Floats = NDArray[np.floating]
 

@@ -31,7 +31,7 @@ from model.portions import characters_of, portions
 from model.spec import Control, Text
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 Floats = NDArray[np.floating]
 Consume = Callable[[slice, Floats], None]

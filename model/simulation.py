@@ -19,9 +19,9 @@ from model.focus import Focused
 from model.head import LinearHead
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head
-from model.live import LiveModel
 from model.scoring import measure
 from model.spec import Sample, TaskSpec, Text
+from model.versions.live_model import LiveModel
 
 Floats = NDArray[np.floating]
 Row = dict[str, Any]

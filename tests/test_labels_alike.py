@@ -21,9 +21,9 @@ from backend.labelstudio.results import to_results
 from model.label_key import key_of
 from model.labelled_file import read_dataset
 from model.learning import fit_heads
-from model.manifest import Manifest
 from model.spec import Label, Prediction, TaskSpec
-from model.versions import read_heads, write_version
+from model.versions.directory import read_heads, write_version
+from model.versions.manifest import Manifest
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 
 ALIKE = (

@@ -13,7 +13,7 @@ from backend.settings import Settings, current_settings
 from backend.store.stores import Stores
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 KEPT_MODELS = 16
 """Live versions that the learner keeps in memory."""
@@ -41,7 +41,7 @@ class Context:
 
     def live_model(self, project: int, version: str) -> LiveModel:
         """A published version, loaded once. Raises VersionError."""
-        from model.live import load_version
+        from model.versions.live_model import load_version
 
         key = (project, version)
         if key not in self._live:

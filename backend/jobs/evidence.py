@@ -20,7 +20,7 @@ from model.prequential import keep_answers
 from model.spec import NONE, Control, Kind, Sample
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 AT_ONCE = 50
 """Most new labels tested in one refit, the last ones: an import must not keep an annotator waiting."""

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from model.finetuned import FineTuned
     from model.head import LinearHead
-    from model.live import LiveModel
+    from model.versions.finetuned import FineTuned
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class Hindsight:
 
     def correct(self, heads: Mapping[str, LinearHead]) -> dict[str, LinearHead]:
         """The heads with the corrections in their configs."""
-        from model.live import SERVED_TEMPERATURE
+        from model.versions.live_model import SERVED_TEMPERATURE
 
         return {
             name: replace(head, details={**head.details, SERVED_TEMPERATURE: self.temperatures[name]})

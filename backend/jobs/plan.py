@@ -16,7 +16,7 @@ from backend.labelstudio.results import to_prediction
 if TYPE_CHECKING:
     from backend.jobs.pool_view import PoolView
     from model.batch import Place
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 AGREEMENTS = 10
 """Agreements of consecutive plans that are kept: whether the answers still change."""

@@ -28,7 +28,7 @@ from model.thresholds import thresholds_of
 from model.visibility import hidden_rows, is_conditional
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]

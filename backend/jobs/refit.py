@@ -22,9 +22,9 @@ from model.errors import ModelError
 from model.failpoints import failpoint
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
-    from model.manifest import Manifest
     from model.spec import TaskSpec
+    from model.versions.live_model import LiveModel
+    from model.versions.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ def _load(work: Context, project: int, live: str | None) -> LiveModel | None:
 
 def _cold_start(work: Context, spec: TaskSpec) -> LiveModel:
     """What has answered so far in a project without a version."""
-    from model.live import cold_start
+    from model.versions.live_model import cold_start
 
     return cold_start(spec, work.encoders.base)
 
@@ -127,8 +127,8 @@ def _publish(
     search: bool,
 ) -> str:
     from model.learning import fit_heads
-    from model.live import LiveModel
-    from model.versions import version_order, write_version
+    from model.versions.directory import version_order, write_version
+    from model.versions.live_model import LiveModel
 
     base, stores, root = work.encoders.base, work.stores, work.settings.models_dir
     heads = fit_heads(
@@ -191,7 +191,7 @@ def _manifest(
     work: Context, project: int, version: str, live: str | None, owner: str | None, facts: dict[str, Any]
 ) -> Manifest:
     """`owner`: the version that holds the fine-tuned encoder."""
-    from model.manifest import Manifest
+    from model.versions.manifest import Manifest
 
     return Manifest(
         version=version,

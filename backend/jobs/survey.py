@@ -21,7 +21,7 @@ from model.spec import Control, Document
 from model.visibility import is_conditional
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from model.spec import Control, Kind, TaskSpec
 
 if TYPE_CHECKING:
     from model.learning import Embedder, Head
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 
 def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
@@ -17,7 +17,7 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
 
     A label that is gone is never answered, since answers are chosen among the labels of `spec`; one that is new gets
     its first answers from the refit that follows the change."""
-    from model.live import LiveModel, cold_start
+    from model.versions.live_model import LiveModel, cold_start
 
     cold = cold_start(spec, base)
     if live is None:

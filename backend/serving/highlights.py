@@ -16,8 +16,8 @@ from backend.serving.predictors import Predictors, alone
 from model.spec import Prediction
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
     from model.occlusion import Word
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 

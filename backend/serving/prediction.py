@@ -19,7 +19,7 @@ from model.portions import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from backend.errors import NotReady
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from model.failpoints import failpoint
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from model.live import LiveModel
+    from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
 
@@ -197,7 +197,7 @@ class Registry:
         return failed is None or time.monotonic() - failed[0] > RETRY_SECONDS
 
     def _load(self, project: int, version: str) -> None:
-        from model.live import load_version
+        from model.versions.live_model import load_version
 
         began = time.monotonic()
         try:

@@ -18,12 +18,10 @@ from model.engine import training_precision
 from model.errors import TrainingError
 from model.evaluation import log_losses, log_losses_binary
 from model.feature_cache import CachedEncoder, FeatureCache
-from model.finetuned import FineTuned, blend, blend_weight
 from model.focus import Focused
 from model.gate import Verdict
 from model.labelnames import names_of
 from model.learning import Embedder, fit_head
-from model.manifest import Manifest
 from model.spec import NONE, Text
 from model.training.distributed import Team
 from model.training.follower import Order, give, threads_each
@@ -32,7 +30,9 @@ from model.training.progress import Progress
 from model.training.request import RESULT, Result, read_request, read_result, write_json
 from model.training.schedule import should_stop
 from model.training.tuner import Lesson, Tuning, prototype_head, steps_for
-from model.versions import ENCODER, version_path, write_version
+from model.versions.directory import ENCODER, version_path, write_version
+from model.versions.finetuned import FineTuned, blend, blend_weight
+from model.versions.manifest import Manifest
 
 Floats = NDArray[np.floating]
 

@@ -21,7 +21,6 @@ from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
 from model.engine_choice import BF16, FP32
 from model.errors import EncoderError
-from model.finetuned import TunedHead
 from model.padded import load_base
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
@@ -30,6 +29,7 @@ from model.training.frozen_encoder import FROZEN_SHARE, TopLayers
 from model.training.packed_layer import Noise
 from model.training.schedule import looks_at
 from model.training.training_set import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
+from model.versions.finetuned import TunedHead
 from model.weights import DELTA, KIND, stored_names
 from model.windows import Window, Windows
 

@@ -25,7 +25,7 @@ from backend.jobs.refit import refit
 from backend.settings import Settings
 from backend.store.stores import Stores
 from model.errors import VersionError
-from model.versions import verify_version, version_path
+from model.versions.directory import verify_version, version_path
 from tests.conftest import RedisServer
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 

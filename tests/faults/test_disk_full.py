@@ -18,7 +18,7 @@ from backend.settings import Settings
 from model.failpoints import arm
 from model.feature_cache import FeatureCache
 from model.training.request import REQUEST, write_json
-from model.versions import verify_version, version_path
+from model.versions.directory import verify_version, version_path
 from tests.faults.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401
 
 BLOCK = b"x" * 4096

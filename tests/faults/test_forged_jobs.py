@@ -49,7 +49,7 @@ def test_row_35_a_forged_function_does_not_run(worker: Any, tmp_path: Path) -> N
     calls += [
         ("backend.jobs.refit.refit.__globals__", ""),
         ("no.such.module", ""),
-        ("model.versions.collect_garbage", "/"),
+        ("model.versions.directory.collect_garbage", "/"),
     ]
     jobs = [forge(worker, function, argument) for function, argument in calls]
     run(worker)

@@ -19,7 +19,7 @@ import pytest
 from backend.jobs.refit import refit
 from backend.settings import Settings
 from bench.rig import Project, Rig, choices_config
-from model.versions import collect_garbage, verify_version, version_path
+from model.versions.directory import collect_garbage, verify_version, version_path
 from tests.faults.tiny import KILLED, PROJECT, Letters, armed, letter_record, letters, run_apart, settings, tiny_base  # noqa: F401
 
 AFTER_THE_MOVE = {"publish.after"}

@@ -24,7 +24,7 @@ from backend.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.stores import Stores
 from model.training.request import REQUEST, Result, read_request, write_json
-from model.versions import list_versions, verify_version, write_version
+from model.versions.directory import list_versions, verify_version, write_version
 from tests.conftest import RedisServer, tick_later
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base, tiny_settings  # noqa: F401
 
@@ -223,7 +223,7 @@ def test_row_18_redis_is_away_when_the_training_ends_and_what_it_made_is_publish
 
 def finish(directory: Path) -> None:
     """As the training process leaves a run that is accepted."""
-    from model.manifest import Manifest
+    from model.versions.manifest import Manifest
 
     request = read_request(directory)
     spec = request.task_spec

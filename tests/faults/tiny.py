@@ -25,7 +25,14 @@ PROJECT = 7
 fork = multiprocessing.get_context("forkserver")
 LIBRARIES = ("sklearn.linear_model", "sklearn.feature_extraction.text", "scipy.optimize", "transformers", "tokenizers")
 fork.set_forkserver_preload(
-    [*LIBRARIES, "backend.jobs.refit", "backend.jobs.train", "backend.app", "model.learning", "model.live"]
+    [
+        *LIBRARIES,
+        "backend.jobs.refit",
+        "backend.jobs.train",
+        "backend.app",
+        "model.learning",
+        "model.versions.live_model",
+    ]
 )
 
 

@@ -12,9 +12,9 @@ import pytest
 from backend.jobs.hindsight import Hindsight
 from backend.jobs.refit import refit
 from model.coldstart import normalise
-from model.finetuned import FineTuned, TunedHead
-from model.live import SERVED_TEMPERATURE, LiveModel
-from model.versions import read_manifest, version_path, write_version
+from model.versions.directory import read_manifest, version_path, write_version
+from model.versions.finetuned import FineTuned, TunedHead
+from model.versions.live_model import SERVED_TEMPERATURE, LiveModel
 from tests.jobs.conftest import PROJECT, Labels
 
 

@@ -24,7 +24,7 @@ from backend.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.prediction_runs import ATTEMPTS, COUNTS, PLANNING
 from bench.rig import choices_config, free_port
-from model.versions import version_order
+from model.versions.directory import version_order
 from tests.conftest import serving
 from tests.faults.tiny import (  # noqa: F401
     KILLED,

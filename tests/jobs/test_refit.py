@@ -8,7 +8,7 @@ import pytest
 
 from backend.jobs.refit import refit
 from bench.rig import choices_config
-from model.versions import list_versions
+from model.versions.directory import list_versions
 from tests.jobs.conftest import PROJECT, Labels
 
 

@@ -22,7 +22,7 @@ from backend.jobs.train import publish, train
 from backend.jobs.training_process import training_command
 from model.spec import NONE
 from model.training.request import Result
-from model.versions import read_heads, read_manifest, version_path
+from model.versions.directory import read_heads, read_manifest, version_path
 from tests.jobs.conftest import PROJECT, Labels
 
 pytestmark = pytest.mark.slow

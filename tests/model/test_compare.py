@@ -7,9 +7,9 @@ import pytest
 
 from model.focus import Focused
 from model.learning import fit_heads
-from model.live import LiveModel
 from model.rescoring import row_keys
 from model.spec import Control, Kind, Label, Sample, Text
+from model.versions.live_model import LiveModel
 from tests.model.fakes import WordsEncoder, choices, spec_of
 
 SIDES = (Label(("left",), "left"), Label(("right",), "right"))

@@ -11,9 +11,9 @@ import pytest
 from model.explanation import explain_answer, label_log_odds
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.learning import fit_heads
-from model.live import LiveModel, cold_start
 from model.occlusion import Piece, cut
 from model.spec import Kind, Prediction
+from model.versions.live_model import LiveModel, cold_start
 from tests.model.conftest import Messages
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.finetuned import FineTuned, TunedHead, align_columns, blend, blend_weight, restore_finetuned
+from model.versions.finetuned import FineTuned, TunedHead, align_columns, blend, blend_weight, restore_finetuned
 
 RANDOM = np.random.default_rng(2)
 HEAD, TUNED = RANDOM.dirichlet(np.ones(3), size=20), RANDOM.dirichlet(np.ones(3), size=20)

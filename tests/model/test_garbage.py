@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model.versions import collect_garbage, list_versions, write_version
+from model.versions.directory import collect_garbage, list_versions, write_version
 from tests.model.test_versions import manifest_of
 
 DAY_AGO = time.time() - 86_400

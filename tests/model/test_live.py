@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 
 from model.errors import VersionError
-from model.finetuned import FineTuned, TunedHead, blend
 from model.learning import fit_heads
-from model.live import LiveModel, cold_start, load_version
-from model.manifest import Manifest
 from model.spec import Chosen, Condition, Control, Kind, TaskSpec, Text
-from model.versions import write_version
+from model.versions.directory import write_version
+from model.versions.finetuned import FineTuned, TunedHead, blend
+from model.versions.live_model import LiveModel, cold_start, load_version
+from model.versions.manifest import Manifest
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 
 TOPIC = choices("cats", "dogs", name="topic")

@@ -19,11 +19,11 @@ from model.errors import EncoderError
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.head import restore_head
 from model.learning import fit_head
-from model.live import cold_start
 from model.spec import Control, Kind, Label, Sample
 from model.taught import Taught, match_labels
 from model.taught_file import LAYOUTS
 from model.training.tuner import Lesson, Tuning, prototype_head
+from model.versions.live_model import cold_start
 from tests.model.conftest import TinyModel
 from tests.model.fakes import Floats, choices, samples_of, spec_of
 from tests.model.taught_base import NAMES, build_classifier, letter_texts, logits_of, write_pooling

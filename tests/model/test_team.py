@@ -21,7 +21,7 @@ from model.training.distributed import Team, alone
 from model.training.follower import Order, follow, give, threads_each
 from model.training.request import REQUEST, Request, read_result, write_json
 from model.training.training_set import Lesson
-from model.versions import version_path
+from model.versions.directory import version_path
 from tests.model.conftest import TinyModel
 from tests.model.fakes import choices, samples_of, spec_of
 from tests.model.taught_base import STEADY, letter_texts

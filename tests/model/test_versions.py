@@ -12,11 +12,18 @@ import numpy as np
 import pytest
 
 from model.errors import VersionError
-from model.finetuned import FineTuned, TunedHead
 from model.learning import fit_heads
-from model.manifest import Manifest, read_manifest
 from model.spec import Kind, TaskSpec, Text
-from model.versions import list_versions, read_heads, verify_version, version_order, version_path, write_version
+from model.versions.directory import (
+    list_versions,
+    read_heads,
+    verify_version,
+    version_order,
+    version_path,
+    write_version,
+)
+from model.versions.finetuned import FineTuned, TunedHead
+from model.versions.manifest import Manifest, read_manifest
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 
 SPEC = spec_of(choices("cats", "dogs", name="topic"), choices("red", "blue", kind=Kind.MULTIPLE, name="tags"))

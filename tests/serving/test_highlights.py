@@ -13,8 +13,8 @@ from backend.serving import highlights
 from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, Wanted, seconds_for
 from bench.rig import choices_config
 from model.learning import fit_heads
-from model.live import LiveModel
 from model.spec import Prediction
+from model.versions.live_model import LiveModel
 from tests.jobs.conftest import PROJECT, Labels
 from tests.model.fakes import WordsEncoder, choices, samples_of, spec_of
 from tests.serving.test_registry import version, wait_for

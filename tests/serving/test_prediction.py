@@ -13,8 +13,8 @@ from backend.serving.prediction import answer_tasks
 from backend.serving.predictors import Predictors, deadline
 from backend.settings import Settings
 from bench.rig import choices_config
-from model.live import LiveModel, cold_start
 from model.spec import Document
+from model.versions.live_model import LiveModel, cold_start
 from tests.model.fakes import WordsEncoder
 
 CONFIG = choices_config(["refund", "delivery"])

@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from model.base_model import known_sha256, sha256_of
 from model.errors import VersionError
 from model.failpoints import failpoint
-from model.finetuned import FineTuned, restore_finetuned
 from model.learning import Head, restore_head
-from model.manifest import Manifest, library_versions, now, read_manifest
+from model.versions.finetuned import FineTuned, restore_finetuned
+from model.versions.manifest import Manifest, library_versions, now, read_manifest
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -14,13 +14,13 @@ from model.answers import decide
 from model.calibration import apply_temperature
 from model.errors import VersionError
 from model.feature_cache import peeking
-from model.finetuned import FineTuned, align_columns, blend
 from model.focus import Focused, has_own_reading
 from model.label_key import path_of, plain_text
 from model.learning import Embedder, Head, fit_heads
-from model.manifest import Manifest
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
-from model.versions import ENCODER, read_heads, verify_version, version_path
+from model.versions.directory import ENCODER, read_heads, verify_version, version_path
+from model.versions.finetuned import FineTuned, align_columns, blend
+from model.versions.manifest import Manifest
 from model.visibility import drop_hidden
 
 Floats = NDArray[np.floating]

@@ -1,0 +1,1 @@
+"""A version of a model: on disk, and live."""
