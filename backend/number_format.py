@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import suppress
 
 from backend.settings import Settings
-from model.engine_choice import FP32, EngineChoice, kept_choice
 from model.errors import ModelError
+from model.kernels.choice import FP32, EngineChoice, kept_choice
 
 SLOWER = 1.3
 """From so many times as slow a PRECISION that was set by hand is worth a warning."""

@@ -3,7 +3,7 @@
     python -m bench.kernels [--texts 60] [--rounds 5] [--skip-large] [--json]
 
 The first table is one product as the layers ask for it, the second whole forwards over real texts. `in use` marks what
-the engine chooses on this machine (model/engine_timing.py). One core.
+the engine chooses on this machine (model/kernels/timing.py). One core.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from model.architectures import linear_cost, read_shape
 from model.base_model import find_base_model, read_config, read_window
 from model.encoder import in_chunks
 from model.engine import time_products
-from model.engine_choice import FP32
-from model.kernels import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
+from model.kernels.choice import FP32
+from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.packed import CPU_CHUNK, PackedBert
 from model.padded import PaddedEncoder
 from model.weights import Weights

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from model.engine_choice import ProductShape
+from model.kernels.choice import ProductShape
 
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 """Their positions start behind the padding token's: `padding_idx + 1` in transformers' RobertaEmbeddings."""

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.attention import Attention
-from model.kernels import Linear, Pack
+from model.kernels.attention import Attention
+from model.kernels.matrix_product import Linear, Pack
 from model.weights import Weights
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from model.architectures import product_shape, read_shape
-from model.engine_choice import BF16, FP32, EngineChoice, choose_engine
 from model.errors import EncoderError
+from model.kernels.choice import BF16, FP32, EngineChoice, choose_engine
 from model.packed import PackedBert
 from model.padded import PaddedEncoder
 from model.precision import AUTO, check_precision, choose_device

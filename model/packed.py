@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.architectures import Shape
-from model.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
 from model.blocks import Block, Norm
-from model.engine_choice import FP32, FormatTiming
-from model.kernels import ONEDNN, PACKS, PLAIN
+from model.kernels.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
+from model.kernels.choice import FP32, FormatTiming
+from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN
 from model.precision import DTYPES
 from model.weights import Weights
 from model.windows import Window
@@ -43,7 +43,7 @@ class PackedBert:
 
     `keep`: how many last layers' pooled outputs are returned; `pooling`: `mean` or `cls`; `base`: the engine over the
     weights that a delta changes. `timing`: what was timed of this machine in this precision; without it torch's own
-    product runs. `kernel` names another one (model/kernels.py), `attention` how sequences are kept apart: `spans` or
+    product runs. `kernel` names another one (model/kernels/matrix_product.py), `attention` how sequences are kept apart: `spans` or
     `padded`, by default what suits the device."""
 
     def __init__(

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from model.base_model import has_token_types
-from model.engine_choice import FP32
 from model.errors import EncoderError
+from model.kernels.choice import FP32
 from model.precision import DTYPES
 from model.weights import Weights
 from model.windows import Window

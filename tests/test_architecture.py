@@ -17,12 +17,18 @@ TORCH = (
     *(
         "model/encoder.py",
         "model/engine.py",
-        "model/engine_timing.py",
+        "model/kernels/timing.py",
         "model/packed.py",
         "model/padded.py",
         "model/windows.py",
     ),
-    *("model/attention.py", "model/blocks.py", "model/kernels.py", "model/precision.py", "model/weights.py"),
+    *(
+        "model/kernels/attention.py",
+        "model/blocks.py",
+        "model/kernels/matrix_product.py",
+        "model/precision.py",
+        "model/weights.py",
+    ),
     *(
         "model/training/tuner.py",
         "model/training/frozen_encoder.py",

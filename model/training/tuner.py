@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
-from model.engine_choice import BF16, FP32
 from model.errors import EncoderError
+from model.kernels.choice import BF16, FP32
 from model.padded import load_base
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint

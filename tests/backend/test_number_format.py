@@ -14,7 +14,7 @@ from backend.settings import Settings
 from backend.upkeep import tell_upkeep
 from model.architectures import product_shape
 from model.base_model import find_base_model, read_config
-from model.engine_choice import FILE, EngineChoice, FormatTiming, key_of
+from model.kernels.choice import FILE, EngineChoice, FormatTiming, key_of
 
 
 def timed(folder: Path, fp32: float, bf16: float, **settings: Any) -> Settings:

@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from model.architectures import PACKABLE
 from model.encoder import Encoder
 from model.errors import EncoderError
-from model.kernels import ONEDNN
+from model.kernels.matrix_product import ONEDNN
 from model.packed import PackedBert
 from model.padded import PaddedEncoder
 from tests.model.conftest import FAMILIES, TinyModel, tiny_config, write_tokenizer

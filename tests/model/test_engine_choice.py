@@ -13,11 +13,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model import engine_choice
 from model.encoder import Encoder
 from model.engine import training_precision
-from model.engine_choice import FILE, EngineChoice, FormatTiming, ProductShape, choose_engine, kept_choice, key_of
-from model.engine_timing import time_engine
+from model.kernels import choice as engine_choice
+from model.kernels.choice import FILE, EngineChoice, FormatTiming, ProductShape, choose_engine, kept_choice, key_of
+from model.kernels.timing import time_engine
 from tests.model.conftest import TinyModel
 
 TINY = ProductShape(32, 64, 2)
@@ -92,7 +92,7 @@ def test_it_leaves_threads_gradients_and_random_numbers_as_they_were() -> None:
 
 
 def test_it_is_timed_once_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "model.engine_choice"):
+    with caplog.at_level(logging.INFO, "model.kernels.choice"):
         first = choose_engine(TINY, "cpu", tmp_path)
         engine_choice._time.cache_clear()
         assert choose_engine(TINY, "cpu", tmp_path) == first

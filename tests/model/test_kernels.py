@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model import kernels
-from model.kernels import ONEDNN, PACKS, PLAIN, Linear, OneDnnLinear, onednn_works
+from model.kernels import matrix_product as kernels
+from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, OneDnnLinear, onednn_works
 from tests.model.fakes import random_engine
 
 SHAPES = ((1152, 384), (384, 384), (1536, 384), (384, 1536), (96, 32))

@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from model.architectures import PACKABLE, linear_cost, read_shape
-from model.attention import by_fused_kernel, nearest_length, spans_of
-from model.engine_choice import FormatTiming
-from model.kernels import ONEDNN, PLAIN, onednn_works
+from model.kernels.attention import by_fused_kernel, nearest_length, spans_of
+from model.kernels.choice import FormatTiming
+from model.kernels.matrix_product import ONEDNN, PLAIN, onednn_works
 from model.packed import PackedBert
 from model.windows import Window
 from tests.model.conftest import tiny_config
@@ -140,7 +140,7 @@ def test_attention_goes_the_way_that_was_timed_as_faster(
         taken.append(key.shape[2])
         return by_fused_kernel(query, key, value)
 
-    monkeypatch.setattr("model.attention.by_products", spy)
+    monkeypatch.setattr("model.kernels.attention.by_products", spy)
     timing = FormatTiming(PLAIN, 100.0, 100.0, products_at=products_at)
     windows = random_windows([3, 9, 17, 200])
     found = random_engine("bert", pooling="mean", timing=timing).forward(windows)

@@ -1,6 +1,6 @@
 """Matrix products of the packed forward: torch's own, or oneDNN's on weights that were reordered once.
 
-Which is faster is the CPU's matter and timed (model/engine_timing.py). On Zen 5 oneDNN's reaches 220 GFLOP/s where
+Which is faster is the CPU's matter and timed (model/kernels/timing.py). On Zen 5 oneDNN's reaches 220 GFLOP/s where
 `F.linear` reaches 95. On Zen 3 both reach 75, a new number of tokens costs oneDNN 1 to 2 ms a matrix for its code, and
 weights that are not reordered stay mapped from the file, shared by all processes.
 oneDNN's operators are private to torch, so each is tried against `F.linear` before it is relied on.

@@ -2,7 +2,7 @@
 
 A CPU's flags say what it can multiply, not how fast: a Xeon with avx512_bf16 and no AMX reaches 153 GFLOP/s in float32
 and 83 in bfloat16. So number format (of serving and of training apart), matrix product, attention and row padding are
-timed (model/engine_timing.py), in under .3 s, and kept in a file by CPU model, library version and shape.
+timed (model/kernels/timing.py), in under .3 s, and kept in a file by CPU model, library version and shape.
 """
 
 from __future__ import annotations
@@ -176,7 +176,7 @@ def library_version() -> str:
 
 @lru_cache(maxsize=16)
 def _time(shape: ProductShape, device: str) -> EngineChoice:
-    from model.engine_timing import time_engine
+    from model.kernels.timing import time_engine
 
     choice = time_engine(shape, device)
     log.info("timed the encoder's products in %.2f s: %s", choice.seconds, choice.describe())

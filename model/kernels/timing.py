@@ -15,9 +15,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.attention import LENGTHS, by_fused_kernel, by_products
-from model.engine_choice import BF16, FP32, EngineChoice, FormatTiming, ProductShape
-from model.kernels import ONEDNN, PACKS, PLAIN, Linear, onednn_works
+from model.kernels.attention import LENGTHS, by_fused_kernel, by_products
+from model.kernels.choice import BF16, FP32, EngineChoice, FormatTiming, ProductShape
+from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
 
 DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
 
