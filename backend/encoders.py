@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings import Settings
-from model.tally import Tally
+from model.encoder.counters import Tally
 
 if TYPE_CHECKING:
-    from model.encoder import Encoder
+    from model.encoder.encoder import Encoder
     from model.feature_cache import CachedEncoder, FeatureCache
     from model.learning import Embedder
 
@@ -30,7 +30,7 @@ class Encoders:
     def base(self) -> CachedEncoder:
         """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
         from backend.outbound.hub import find_encoder_files
-        from model.encoder import Encoder
+        from model.encoder.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
         if self._base is None:
@@ -62,7 +62,7 @@ class Encoders:
     def open(self, weights: Path) -> Embedder:
         """The encoder with fine-tuned weights, which shares with the base what training left alone; the same object
         while it is kept."""
-        from model.encoder import Encoder
+        from model.encoder.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
         if weights not in self._tuned:

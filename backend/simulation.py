@@ -33,7 +33,7 @@ class Workplace:
 
     def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
         from backend.outbound.hub import find_encoder_files
-        from model.encoder import Encoder
+        from model.encoder.encoder import Encoder
         from model.feature_cache import CachedEncoder, FeatureCache
         from model.warming import warm_up_learning
 
@@ -49,7 +49,7 @@ class Workplace:
 
     def open_encoder(self, weights: Path) -> Embedder:
         """The encoder with fine-tuned weights."""
-        from model.encoder import Encoder
+        from model.encoder.encoder import Encoder
         from model.feature_cache import CachedEncoder
 
         base = self.base.encoder

@@ -24,7 +24,7 @@ from bench.advice_replays import judge_acceptance, judge_copying, judge_forecast
 from bench.learning import find_sets
 from bench.report import show
 from bench.trajectories import Trajectory, follow
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.learning import Embedder
 

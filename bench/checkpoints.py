@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from model.encoder import find_base_model
+from model.encoder.encoder import find_base_model
 
 
 def write_bert_base(directory: Path) -> Path:

@@ -21,7 +21,7 @@ import numpy as np
 from bench.accuracy import read_split
 from bench.gradients import Gradients
 from bench.report import show
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 from model.explanation import label_log_odds
 from model.learning import fit_head
 from model.occlusion import MOST_WORDS, Floats, LogOdds, Piece, cut, narrow, pieces_of, weigh

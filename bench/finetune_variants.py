@@ -33,7 +33,7 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
 
     from model.architectures import linear_cost
     from model.base_model import find_base_model, read_config
-    from model.engine import time_products, training_precision
+    from model.encoder.engine import time_products, training_precision
 
     torch.set_num_threads(1)
     train = read_split(args.data, "train", args.seed, args.examples)
@@ -134,7 +134,7 @@ def run_own(
     precision: str,
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
-    from model.encoder import Encoder
+    from model.encoder.encoder import Encoder
     from model.training.tuner import Lesson, Tuning, prototype_head
 
     texts = [(text,) for text, _ in train]

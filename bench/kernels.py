@@ -24,14 +24,14 @@ from bench.report import show
 from bench.texts import mixed_texts
 from model.architectures import linear_cost, read_shape
 from model.base_model import find_base_model, read_config, read_window
-from model.encoder import in_chunks
-from model.engine import time_products
+from model.encoder.encoder import in_chunks
+from model.encoder.engine import time_products
+from model.encoder.packed import CPU_CHUNK, PackedBert
+from model.encoder.padded import PaddedEncoder
+from model.encoder.weights import Weights
+from model.encoder.windows import Window, Windows
 from model.kernels.choice import FP32
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
-from model.packed import CPU_CHUNK, PackedBert
-from model.padded import PaddedEncoder
-from model.weights import Weights
-from model.windows import Window, Windows
 
 APART = "onednn, unfused"
 TOKENS = (8, 45, 256, 1024)

@@ -27,7 +27,7 @@ from bench.peer_server import build_pipeline
 from bench.report import judge, show
 from bench.texts import mixed_texts
 from model.base_model import read_config
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 
 ROWS = 1024
 SECONDS = 0.4
@@ -64,7 +64,7 @@ def dtypes() -> list[str]:
     """fp32, and bf16 where it is the faster one."""
     import torch
 
-    from model.engine import time_products
+    from model.encoder.engine import time_products
 
     chosen = time_products(read_config(find_base_model()), torch.device("cpu"), None).serving
     return list(dict.fromkeys(["fp32", chosen]))

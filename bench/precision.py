@@ -19,7 +19,7 @@ from sklearn.preprocessing import normalize
 
 from bench.report import show
 from bench.rig import ROOT, read_rows
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 
 DATA = ROOT.parent / "shared" / "data"
 

@@ -34,8 +34,8 @@ RATE = 250
 """Samples a second."""
 
 STAGES = {
-    "model/windows.py": "tokenising",
-    "model/encoder.py": "forward pass",
+    "model/encoder/windows.py": "tokenising",
+    "model/encoder/encoder.py": "forward pass",
     "model/feature_cache.py": "feature cache (LMDB)",
     "model/versions/live_model.py": "heads and answers",
     "backend/labelstudio/": "tasks read, predictions written",
@@ -183,7 +183,7 @@ def draw_engine(path: Path, count: int = 100) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    from model.encoder import Encoder, find_base_model
+    from model.encoder.encoder import Encoder, find_base_model
 
     encoder = Encoder(find_base_model(), precision="auto")
     texts = [(text,) for text in mixed_texts(count)]

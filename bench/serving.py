@@ -30,7 +30,7 @@ from bench.report import judge, judge_auto, milliseconds, show
 from bench.rig import Project
 from bench.served import Parts, Server, cores, pinned, start_peer
 from bench.texts import labelled_news, mixed_texts
-from model.encoder import find_base_model
+from model.encoder.encoder import find_base_model
 
 ENGINES = ("peer", "resident", "ours")
 FORMATS = ("ours", "ours-fp32", "ours-bf16")

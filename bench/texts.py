@@ -77,7 +77,7 @@ class _Cutter:
     def __init__(self) -> None:
         from tokenizers import Tokenizer
 
-        from model.encoder import find_base_model
+        from model.encoder.encoder import find_base_model
 
         self._tokenizer: Any = Tokenizer.from_file(str(find_base_model() / "tokenizer.json"))
         self._tokenizer.no_truncation()

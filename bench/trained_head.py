@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.accuracy import read_split
 from bench.report import show
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 from model.evaluation import evaluate
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.learning import fit_head

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.coldstart import normalise
+from model.encoder.pairs import two_segments
 from model.labelnames import names_of
-from model.pairs import two_segments
 from model.portions import characters_of, portions
 from model.spec import Control, Text
 

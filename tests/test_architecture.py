@@ -15,19 +15,19 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 
 TORCH = (
     *(
-        "model/encoder.py",
-        "model/engine.py",
+        "model/encoder/encoder.py",
+        "model/encoder/engine.py",
         "model/kernels/timing.py",
-        "model/packed.py",
-        "model/padded.py",
-        "model/windows.py",
+        "model/encoder/packed.py",
+        "model/encoder/padded.py",
+        "model/encoder/windows.py",
     ),
     *(
         "model/kernels/attention.py",
-        "model/blocks.py",
+        "model/encoder/layer.py",
         "model/kernels/matrix_product.py",
-        "model/precision.py",
-        "model/weights.py",
+        "model/encoder/precision.py",
+        "model/encoder/weights.py",
     ),
     *(
         "model/training/tuner.py",

@@ -17,7 +17,7 @@ from bench.load import Load, Reading, body
 from bench.peer_server import VERSION, build_pipeline, create_app
 from bench.profiles import split_by_stage, stage_of
 from bench.texts import TOKENS, mixed_texts
-from model.encoder import find_base_model
+from model.encoder.encoder import find_base_model
 
 
 @pytest.fixture
@@ -96,7 +96,9 @@ def test_useful_work_is_what_torch_counts(small_encoder: Path) -> None:
 
 def test_threads_time_is_split_as_their_samples_are() -> None:
     serve = "Predictors._serve (backend/serving/predictors.py:133)"
-    forward = "Encoder.embed (model/encoder.py:65);linear (model/new_file.py:7);layer_norm (torch/nn/functional.py:1)"
+    forward = (
+        "Encoder.embed (model/encoder/encoder.py:65);linear (model/new_file.py:7);layer_norm (torch/nn/functional.py:1)"
+    )
     lines = [
         f"thread (11): predictor-0;{serve};{forward} 3",
         f"thread (11): predictor-0;{serve};Condition.wait (threading.py:3) 1",

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from model.encoder.windows import Window
 from model.training.packed_layer import Noise, apply_layer, spans_of
-from model.windows import Window
 
 FROZEN_SHARE = 0.5
 """Of the layers, from below."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from model.base_model import find_base_model
 from model.coldstart import refine_prototypes, with_none
-from model.encoder import Encoder
-from model.engine import training_precision
+from model.encoder.encoder import Encoder
+from model.encoder.engine import training_precision
 from model.errors import TrainingError
 from model.evaluation import log_losses, log_losses_binary
 from model.feature_cache import CachedEncoder, FeatureCache

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from model.architectures import canonical_name
 from model.base_model import has_token_types, read_config, read_pooling, read_window
+from model.encoder.padded import load_base
+from model.encoder.weights import DELTA, KIND, stored_names
+from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32
-from model.padded import load_base
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
@@ -30,8 +32,6 @@ from model.training.packed_layer import Noise
 from model.training.schedule import looks_at
 from model.training.training_set import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
 from model.versions.finetuned import TunedHead
-from model.weights import DELTA, KIND, stored_names
-from model.windows import Window, Windows
 
 __all__ = ["Lesson", "Tuning", "draw_batch", "prototype_head", "steps_for"]
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder, find_base_model
 from model.spec import Control, Sample, Text
 from tests.model.fakes import Floats, Remembering, choices, samples_of
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 
 from model.architectures import read_shape
-from model.packed import PackedBert
+from model.encoder.packed import PackedBert
+from model.encoder.weights import Weights
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
-from model.weights import Weights
 
 Floats = NDArray[np.floating]
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.base_model import HUB_FILES, find_base_model, read_config, sha256_of
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
 from model.errors import EncoderError
 from tests.model.conftest import TinyModel
 

@@ -12,11 +12,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from model.architectures import PACKABLE
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
+from model.encoder.packed import PackedBert
+from model.encoder.padded import PaddedEncoder
 from model.errors import EncoderError
 from model.kernels.matrix_product import ONEDNN
-from model.packed import PackedBert
-from model.padded import PaddedEncoder
 from tests.model.conftest import FAMILIES, TinyModel, tiny_config, write_tokenizer
 from tests.model.test_other_encoders import TEXTS, assert_equal_to_transformers
 
@@ -125,7 +125,7 @@ def test_names_are_as_in_the_base_models_file_prefix_and_all(family: str, tmp_pa
 
 
 def test_prepacked_layers_are_shared_as_well(both: Callable[..., tuple[Encoder, Path, Path]]) -> None:
-    from model.weights import Weights
+    from model.encoder.weights import Weights
 
     base, _, delta = both("bert")
     own = base.directory / "model.safetensors"

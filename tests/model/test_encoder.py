@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.encoder import Encoder
-from model.pairs import INTERACTIONS
+from model.encoder.encoder import Encoder
+from model.encoder.pairs import INTERACTIONS
+from model.encoder.windows import OVERLAP, Windows
 from model.spec import Text
-from model.windows import OVERLAP, Windows
 from tests.model.fakes import Floats, forward
 
 LONG = " ".join(f"number {i} of a very long message about parcel {i % 7}" for i in range(90))

@@ -13,8 +13,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.encoder import Encoder
-from model.engine import training_precision
+from model.encoder.encoder import Encoder
+from model.encoder.engine import training_precision
 from model.kernels import choice as engine_choice
 from model.kernels.choice import FILE, EngineChoice, FormatTiming, ProductShape, choose_engine, kept_choice, key_of
 from model.kernels.timing import time_engine

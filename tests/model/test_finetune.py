@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
 from model.errors import EncoderError
 from model.training.tuner import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
 

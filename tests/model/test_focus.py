@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.focus import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
 from model.learning import fit_head

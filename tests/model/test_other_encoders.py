@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from model.base_model import read_config, read_window
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
+from model.encoder.windows import Windows
 from model.spec import Text
-from model.windows import Windows
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import Floats, forward
 
@@ -28,7 +28,9 @@ def expected(encoder: Encoder, model: Any, text: Text) -> Floats:
 
 def assert_equal_to_transformers(encoder: Encoder, model: Any, texts: list[Text]) -> None:
     for text, found in zip(texts, encoder.embed(texts), strict=True):
-        kept = -1 if len(text) > 1 else 0  # of a pair only the last layer is the sequence's own (model/pairs.py)
+        kept = (
+            -1 if len(text) > 1 else 0
+        )  # of a pair only the last layer is the sequence's own (model/encoder/pairs.py)
         np.testing.assert_allclose(found[kept:], expected(encoder, model, text)[kept:], atol=1e-5)
 
 

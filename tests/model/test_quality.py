@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
 from model.head import OutOfFold
 from model.learning import fit_head
 from model.quality import LIKELY_WRONG, TO_CHECK, find_suspects, given_confidence

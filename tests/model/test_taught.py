@@ -14,7 +14,7 @@ import torch
 from scipy.special import expit, softmax
 
 from model.base_model import read_pooling
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
 from model.errors import EncoderError
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.head import restore_head

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from model.base_model import has_token_types
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
+from model.encoder.windows import Window, Windows
 from model.spec import Text
 from model.training import frozen_encoder as toplayers
 from model.training.frozen_encoder import TopLayers
-from model.windows import Window, Windows
 from tests.model.conftest import TinyModel
 
 PACKED, PADDED = ("bert", "roberta", "xlm-roberta", "camembert", "electra"), ("distilbert", "modernbert", "mpnet")

@@ -11,11 +11,11 @@ import pytest
 from safetensors.torch import load_file
 
 from model.base_model import read_config, read_window
-from model.encoder import Encoder
+from model.encoder.encoder import Encoder
+from model.encoder.windows import Windows
 from model.learning import fit_head
 from model.spec import Text
 from model.training.tuner import Lesson, Tuning, prototype_head
-from model.windows import Windows
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import choices, forward, samples_of
 from tests.model.taught_base import letter_texts

@@ -15,13 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.architectures import Shape
-from model.blocks import Block, Norm
+from model.encoder.layer import Block, Norm
+from model.encoder.precision import DTYPES
+from model.encoder.weights import Weights
+from model.encoder.windows import Window
 from model.kernels.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
 from model.kernels.choice import FP32, FormatTiming
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN
-from model.precision import DTYPES
-from model.weights import Weights
-from model.windows import Window
 
 CPU_CHUNK, CUDA_CHUNK = 2048, 16_384
 """Tokens of one forward pass. CPU: 512 to 4,096 are equally fast, small ones keep memory and waiting low. CUDA: enough

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from model.architectures import product_shape, read_shape
+from model.encoder.packed import PackedBert
+from model.encoder.padded import PaddedEncoder
+from model.encoder.precision import AUTO, check_precision, choose_device
+from model.encoder.weights import Weights
+from model.encoder.windows import Window
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32, EngineChoice, choose_engine
-from model.packed import PackedBert
-from model.padded import PaddedEncoder
-from model.precision import AUTO, check_precision, choose_device
-from model.weights import Weights
-from model.windows import Window
 
 
 class Engine(Protocol):

@@ -13,12 +13,12 @@ import numpy as np
 
 from model.architectures import linear_cost
 from model.base_model import find_base_model, known_sha256, read_config, read_pooling, read_window, tokenizer_files
+from model.encoder.counters import Tally
+from model.encoder.pairs import interact, two_segments
+from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
-from model.pairs import interact, two_segments
 from model.spec import Text
-from model.tally import Tally
 from model.taught_file import read_taught
-from model.windows import Window, Windows
 
 __all__ = ["Encoder", "find_base_model"]
 
@@ -72,7 +72,7 @@ class Encoder:
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`.
 
-        The first layers of a text of several segments hold what the segments have in common (`model/pairs.py`)."""
+        The first layers of a text of several segments hold what the segments have in common (`model/encoder/pairs.py`)."""
         result = self._read(texts)
         pairs = [index for index, text in enumerate(texts) if len(text) > 1]
         if pairs:
@@ -125,7 +125,7 @@ def _open_engine(
 ) -> Any:
     import torch
 
-    from model.engine import open_engine
+    from model.encoder.engine import open_engine
 
     if threads:
         torch.set_num_threads(threads)
@@ -162,7 +162,7 @@ def _parts_of_digest(directory: Path, config: dict[str, Any], pooling: str, wind
 
 
 def _digest(parts: list[Any], weights: Path, directory: Path) -> str:
-    from model.weights import is_delta
+    from model.encoder.weights import is_delta
 
     own = known_sha256(weights)
     if is_delta(weights):  # what it lacks is the base's

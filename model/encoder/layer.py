@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.encoder.weights import Weights
 from model.kernels.attention import Attention
 from model.kernels.matrix_product import Linear, Pack
-from model.weights import Weights
 
 
 class Norm:

@@ -1,0 +1,1 @@
+"""From a text to the pooled layers of a transformer."""
