@@ -30,8 +30,8 @@ def slowdown(settings: Settings) -> float:
 
 def _choice(settings: Settings) -> EngineChoice | None:
     from backend.outbound.hub import find_encoder_files
-    from model.architectures import product_shape
-    from model.base_model import read_config
+    from model.pretrained.architectures import product_shape
+    from model.pretrained.base_model import read_config
 
     with suppress(ModelError):
         config = read_config(find_encoder_files(settings))

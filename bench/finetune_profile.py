@@ -94,7 +94,7 @@ def before() -> Iterator[None]:
 
 def _trainer(args: argparse.Namespace) -> Callable[[], Any]:
     """A function that trains for a few steps on the bench's rows; the head starts from nothing."""
-    from model.base_model import find_base_model
+    from model.pretrained.base_model import find_base_model
     from model.training.tuner import Lesson, Tuning
 
     rows = read_split(args.data, "train", args.seed, args.examples)

@@ -31,9 +31,9 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
     `products_s`: seconds that the matrix products of its layers take at this core's best, for the real tokens."""
     import torch
 
-    from model.architectures import linear_cost
-    from model.base_model import find_base_model, read_config
     from model.encoder.engine import time_products, training_precision
+    from model.pretrained.architectures import linear_cost
+    from model.pretrained.base_model import find_base_model, read_config
 
     torch.set_num_threads(1)
     train = read_split(args.data, "train", args.seed, args.examples)

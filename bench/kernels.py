@@ -22,8 +22,6 @@ from torch import Tensor
 from bench.checkpoints import write_bert_base
 from bench.report import show
 from bench.texts import mixed_texts
-from model.architectures import linear_cost, read_shape
-from model.base_model import find_base_model, read_config, read_window
 from model.encoder.encoder import in_chunks
 from model.encoder.engine import time_products
 from model.encoder.packed import CPU_CHUNK, PackedBert
@@ -32,6 +30,8 @@ from model.encoder.weights import Weights
 from model.encoder.windows import Window, Windows
 from model.kernels.choice import FP32
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
+from model.pretrained.architectures import linear_cost, read_shape
+from model.pretrained.base_model import find_base_model, read_config, read_window
 
 APART = "onednn, unfused"
 TOKENS = (8, 45, 256, 1024)

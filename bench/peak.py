@@ -26,8 +26,8 @@ from bench.load import middle
 from bench.peer_server import build_pipeline
 from bench.report import judge, show
 from bench.texts import mixed_texts
-from model.base_model import read_config
 from model.encoder.encoder import Encoder, find_base_model
+from model.pretrained.base_model import read_config
 
 ROWS = 1024
 SECONDS = 0.4

@@ -23,8 +23,8 @@ from model.encoder.encoder import Encoder, find_base_model
 from model.evaluation import evaluate
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.learning import fit_head
+from model.pretrained.classifier_head import Taught
 from model.spec import Control, Kind, Label, Sample
-from model.taught import Taught
 
 ENOUGH = 300
 Rows = Sequence[tuple[str, str]]

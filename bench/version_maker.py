@@ -13,8 +13,8 @@ from backend.encoders import Encoders
 from backend.labelstudio.config import parse_label_config
 from backend.settings import Settings
 from bench.rig import choices_config
-from model.base_model import find_base_model
 from model.learning import fit_heads
+from model.pretrained.base_model import find_base_model
 from model.spec import Sample
 from model.versions.directory import version_path, write_version
 from model.versions.finetuned import FineTuned

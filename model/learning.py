@@ -18,11 +18,11 @@ from model.holdout import stratified_folds
 from model.labelnames import names_of
 from model.ordinal import choose_smoothing
 from model.plan import Plan, plan_search
+from model.pretrained.classifier_head import match_labels
 from model.search import Data, Search, search
 from model.selection import member_shares, nested_answers
 from model.space import DIMENSIONS, choose_landmarks
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
-from model.taught import match_labels
 from model.taxonomy import has_parents
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]

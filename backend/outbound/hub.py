@@ -22,7 +22,7 @@ PATIENCE = 60.0
 
 def find_encoder_files(settings: Settings) -> Path:
     """Directory of the encoder named by BASE_MODEL, downloaded when it is on the hub only. Raises EncoderError."""
-    from model.base_model import find_base_model
+    from model.pretrained.base_model import find_base_model
 
     if settings.base_model and not Path(settings.base_model).is_dir():
         _prepare_hub()

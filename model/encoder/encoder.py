@@ -11,14 +11,21 @@ from typing import Any
 
 import numpy as np
 
-from model.architectures import linear_cost
-from model.base_model import find_base_model, known_sha256, read_config, read_pooling, read_window, tokenizer_files
 from model.encoder.counters import Tally
 from model.encoder.pairs import interact, two_segments
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
+from model.pretrained.architectures import linear_cost
+from model.pretrained.base_model import (
+    find_base_model,
+    known_sha256,
+    read_config,
+    read_pooling,
+    read_window,
+    tokenizer_files,
+)
+from model.pretrained.head_layouts import read_taught
 from model.spec import Text
-from model.taught_file import read_taught
 
 __all__ = ["Encoder", "find_base_model"]
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from model.architectures import product_shape, read_shape
 from model.encoder.packed import PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.encoder.precision import AUTO, check_precision, choose_device
@@ -17,6 +16,7 @@ from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32, EngineChoice, choose_engine
+from model.pretrained.architectures import product_shape, read_shape
 
 
 class Engine(Protocol):

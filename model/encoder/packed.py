@@ -1,6 +1,6 @@
 """BERT's forward pass without padding: all tokens of a chunk in one matrix, only attention sees sequences.
 
-For every family whose layers are BERT's (model/architectures.py). Exact in float32: it differs from the `transformers`
+For every family whose layers are BERT's (model/pretrained/architectures.py). Exact in float32: it differs from the `transformers`
 forward by rounding only. In bfloat16 norms and pooling are still summed in float32. An engine over fine-tuned weights
 shares what training left alone with the base's.
 """
@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.architectures import Shape
 from model.encoder.layer import Block, Norm
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
@@ -22,6 +21,7 @@ from model.encoder.windows import Window
 from model.kernels.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
 from model.kernels.choice import FP32, FormatTiming
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN
+from model.pretrained.architectures import Shape
 
 CPU_CHUNK, CUDA_CHUNK = 2048, 16_384
 """Tokens of one forward pass. CPU: 512 to 4,096 are equally fast, small ones keep memory and waiting low. CUDA: enough

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from model.base_model import has_token_types
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.errors import EncoderError
 from model.kernels.choice import FP32
+from model.pretrained.base_model import has_token_types
 
 CPU_BATCH, CUDA_BATCH = 768, 16_384
 """Most tokens of a padded batch. CPU: larger ones waste time on padding."""

@@ -13,8 +13,8 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from model.architectures import canonical_name
 from model.errors import EncoderError
+from model.pretrained.architectures import canonical_name
 
 KIND, DELTA = "understudy", "delta"
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.base_model import read_config
 from model.encoder.pairs import two_segments
 from model.errors import EncoderError
+from model.pretrained.base_model import read_config
 from model.spec import Text
 
 OVERLAP = 32

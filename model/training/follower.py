@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from model.base_model import find_base_model
+from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
 from model.training.tuner import Lesson, Tuning
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.base_model import find_base_model
 from model.coldstart import refine_prototypes, with_none
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
@@ -22,6 +21,7 @@ from model.focus import Focused
 from model.gate import Verdict
 from model.labelnames import names_of
 from model.learning import Embedder, fit_head
+from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text
 from model.training.distributed import Team
 from model.training.follower import Order, give, threads_each

@@ -17,13 +17,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.architectures import canonical_name
-from model.base_model import has_token_types, read_config, read_pooling, read_window
 from model.encoder.padded import load_base
 from model.encoder.weights import DELTA, KIND, stored_names
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32
+from model.pretrained.architectures import canonical_name
+from model.pretrained.base_model import has_token_types, read_config, read_pooling, read_window
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone

@@ -18,10 +18,10 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from model.base_model import known_sha256, sha256_of
 from model.errors import VersionError
 from model.failpoints import failpoint
 from model.learning import Head, restore_head
+from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, restore_finetuned
 from model.versions.manifest import Manifest, library_versions, now, read_manifest
 

@@ -12,9 +12,9 @@ from backend.doctor.machine import check_number_format
 from backend.number_format import describe_timing
 from backend.settings import Settings
 from backend.upkeep import tell_upkeep
-from model.architectures import product_shape
-from model.base_model import find_base_model, read_config
 from model.kernels.choice import FILE, EngineChoice, FormatTiming, key_of
+from model.pretrained.architectures import product_shape
+from model.pretrained.base_model import find_base_model, read_config
 
 
 def timed(folder: Path, fp32: float, bf16: float, **settings: Any) -> Settings:

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
 
-from model.architectures import read_shape
 from model.encoder.packed import PackedBert
 from model.encoder.weights import Weights
+from model.pretrained.architectures import read_shape
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
 
 Floats = NDArray[np.floating]

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.base_model import HUB_FILES, find_base_model, read_config, sha256_of
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
+from model.pretrained.base_model import HUB_FILES, find_base_model, read_config, sha256_of
 from tests.model.conftest import TinyModel
 
 

@@ -12,10 +12,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.base_model import find_base_model
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
 from model.errors import EncoderError
+from model.pretrained.base_model import find_base_model
 from tests.model.conftest import FAMILIES, LETTERS, ROBERTA_SPECIAL, SPECIAL, TinyModel, tiny_config, write_tokenizer
 from tests.model.test_other_encoders import TEXTS, assert_equal_to_transformers
 

@@ -11,12 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from model.architectures import PACKABLE
 from model.encoder.encoder import Encoder
 from model.encoder.packed import PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.errors import EncoderError
 from model.kernels.matrix_product import ONEDNN
+from model.pretrained.architectures import PACKABLE
 from tests.model.conftest import FAMILIES, TinyModel, tiny_config, write_tokenizer
 from tests.model.test_other_encoders import TEXTS, assert_equal_to_transformers
 

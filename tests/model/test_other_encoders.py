@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.base_model import read_config, read_window
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
+from model.pretrained.base_model import read_config, read_window
 from model.spec import Text
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import Floats, forward

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from model.architectures import PACKABLE, linear_cost, read_shape
 from model.encoder.packed import PackedBert
 from model.encoder.windows import Window
 from model.kernels.attention import by_fused_kernel, nearest_length, spans_of
 from model.kernels.choice import FormatTiming
 from model.kernels.matrix_product import ONEDNN, PLAIN, onednn_works
+from model.pretrained.architectures import PACKABLE, linear_cost, read_shape
 from tests.model.conftest import tiny_config
 from tests.model.fakes import Floats, engine_over, forward, random_engine, random_model
 

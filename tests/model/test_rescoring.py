@@ -19,9 +19,9 @@ from model.focus import LONG, Focused
 from model.hashed_terms import MOST, HashedVocabulary, hash_term, pack_terms
 from model.head import Choice, LinearHead, Member
 from model.learning import fit_head
+from model.pretrained.classifier_head import Taught, TaughtLabels
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
 from model.spec import Control, Kind, Sample, Text
-from model.taught import Taught, TaughtLabels
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
 from tests.model.fakes import WordsEncoder, choices, spec_of

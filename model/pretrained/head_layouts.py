@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.taught import ACTIVATIONS, Taught
+from model.pretrained.classifier_head import ACTIVATIONS, Taught
 
 log = logging.getLogger(__name__)
 
