@@ -11,7 +11,7 @@ from model.encoder.counters import Tally
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
-    from model.feature_cache import CachedEncoder, FeatureCache
+    from model.features.cache import CachedEncoder, FeatureCache
     from model.learning import Embedder
 
 
@@ -31,7 +31,7 @@ class Encoders:
         """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
         from backend.outbound.hub import find_encoder_files
         from model.encoder.encoder import Encoder
-        from model.feature_cache import CachedEncoder
+        from model.features.cache import CachedEncoder
 
         if self._base is None:
             encoder = Encoder(
@@ -53,7 +53,7 @@ class Encoders:
     @property
     def cache(self) -> FeatureCache:
         """The feature cache of this machine."""
-        from model.feature_cache import FeatureCache
+        from model.features.cache import FeatureCache
 
         if self._cache is None:
             self._cache = FeatureCache(self._settings.features_dir, self._settings.feature_cache_mb)
@@ -63,7 +63,7 @@ class Encoders:
         """The encoder with fine-tuned weights, which shares with the base what training left alone; the same object
         while it is kept."""
         from model.encoder.encoder import Encoder
-        from model.feature_cache import CachedEncoder
+        from model.features.cache import CachedEncoder
 
         if weights not in self._tuned:
             cache, base = self.base.cache, self._lender

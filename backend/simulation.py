@@ -21,7 +21,7 @@ from model.spec import Sample, TaskSpec
 from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
-    from model.feature_cache import CachedEncoder, FeatureCache
+    from model.features.cache import CachedEncoder, FeatureCache
     from model.learning import Embedder
     from model.versions.live_model import LiveModel
 
@@ -34,7 +34,7 @@ class Workplace:
     def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
         from backend.outbound.hub import find_encoder_files
         from model.encoder.encoder import Encoder
-        from model.feature_cache import CachedEncoder, FeatureCache
+        from model.features.cache import CachedEncoder, FeatureCache
         from model.warming import warm_up_learning
 
         self.settings, self.scratch, self.features = settings, scratch, features
@@ -50,7 +50,7 @@ class Workplace:
     def open_encoder(self, weights: Path) -> Embedder:
         """The encoder with fine-tuned weights."""
         from model.encoder.encoder import Encoder
-        from model.feature_cache import CachedEncoder
+        from model.features.cache import CachedEncoder
 
         base = self.base.encoder
         encoder = Encoder(self.base_model, threads=self.threads, weights=weights, base=base)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from bench.report import show
 from bench.rig import SAMPLE
 from model.encoder.encoder import Encoder, find_base_model
 from model.evaluation import evaluate
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.learning import fit_head
 from model.spec import Control, Kind, Label, Sample
 

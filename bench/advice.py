@@ -25,7 +25,7 @@ from bench.learning import find_sets
 from bench.report import show
 from bench.trajectories import Trajectory, follow
 from model.encoder.encoder import Encoder, find_base_model
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.learning import Embedder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -19,7 +19,7 @@ import numpy as np
 
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.learning import Embedder, fit_head
 from model.quality import LIKELY_WRONG, find_suspects
 from model.spec import Control, Kind, Label, Sample

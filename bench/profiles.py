@@ -36,7 +36,7 @@ RATE = 250
 STAGES = {
     "model/encoder/windows.py": "tokenising",
     "model/encoder/encoder.py": "forward pass",
-    "model/feature_cache.py": "feature cache (LMDB)",
+    "model/features/cache.py": "feature cache (LMDB)",
     "model/versions/live_model.py": "heads and answers",
     "backend/labelstudio/": "tasks read, predictions written",
     "backend/serving/answer_cache.py": "tasks read, predictions written",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from bench.rig import read_rows
 from model.coldstart import normalise
-from model.features import Terms
+from model.features.tfidf import Terms
 from model.head import Choice, LinearHead, Member, Reference
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 from model.versions.live_model import LiveModel

@@ -16,7 +16,7 @@ from scipy.special import expit
 
 from model.calibration import apply_temperature
 from model.coldstart import CLEAR, HUMILITY, SCALE, humble_answer, normalise
-from model.features import Terms, dense_features
+from model.features.tfidf import Terms, dense_features
 from model.linear import softmax_rows
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
 from model.spec import Text

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.feature_cache import text_key
+from model.features.cache import text_key
 from model.spec import Text
 
 Floats = NDArray[np.floating]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.coldstart import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
-from model.features import Terms
-from model.focus import Focused
+from model.features.long_texts import Focused
+from model.features.tfidf import Terms
 from model.head import Choice, LinearHead, Member, Reference, restore_head
 from model.head_calibration import calibrate_head
 from model.holdout import stratified_folds

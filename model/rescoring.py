@@ -21,11 +21,11 @@ from threadpoolctl import threadpool_limits
 
 from model.coldstart import normalise
 from model.errors import RescoringError
-from model.feature_cache import BATCH, KEPT, text_key
-from model.feature_matrix import FeatureMatrix, Halves
-from model.focus import Embedder, Focused, has_own_reading, reading_of
+from model.features.cache import BATCH, KEPT, text_key
+from model.features.hashed_tfidf import HashedVocabulary, pack_terms
+from model.features.long_texts import Embedder, Focused, has_own_reading, reading_of
+from model.features.matrix import FeatureMatrix, Halves
 from model.halves import widen
-from model.hashed_terms import HashedVocabulary, pack_terms
 from model.head import LinearHead
 from model.portions import characters_of, portions
 from model.spec import Control, Text

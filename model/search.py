@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.evaluation import log_losses, log_losses_binary
-from model.features import Terms
+from model.features.tfidf import Terms
 from model.head import Choice, Member, Reference
 from model.linear import fit_blocks, softmax_rows
 from model.plan import Plan

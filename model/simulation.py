@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import acquisition
-from model.focus import Focused
+from model.features.long_texts import Focused
 from model.head import LinearHead
 from model.labelled_file import Dataset
 from model.learning import Embedder, fit_head

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.features import Terms, dense_features
+from model.features.tfidf import Terms, dense_features
 from model.spec import Text
 
 Floats = NDArray[np.floating]

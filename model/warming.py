@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from model.features import Terms
+from model.features.tfidf import Terms
 from model.learning import Embedder, fit_heads
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 

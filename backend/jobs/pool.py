@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.labelstudio.config import parse_label_config
-from model.feature_cache import text_key
+from model.features.cache import text_key
 from model.portions import characters_of, portions
 from model.spec import TaskSpec, Text
 
@@ -60,7 +60,7 @@ def _spec(work: Context, project: int) -> TaskSpec:
 
 def _chosen(work: Context, project: int, spec: TaskSpec) -> list[tuple[dict[str, str], list[Text]]]:
     """At most USED documents, each with what the encoder reads of it: its texts, long ones sentence by sentence."""
-    from model.focus import Focused
+    from model.features.long_texts import Focused
 
     documents = work.stores.projects.pool(project)
     readers = [(control, Focused(work.encoders.base, control)) for control in spec.controls]

@@ -18,8 +18,8 @@ from backend.jobs.context import Context
 from model import acquisition
 from model.answers import decide
 from model.errors import RescoringError
-from model.feature_cache import text_key
-from model.feature_matrix import FeatureMatrix
+from model.features.cache import text_key
+from model.features.matrix import FeatureMatrix
 from model.halves import widen
 from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys

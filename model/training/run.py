@@ -16,8 +16,8 @@ from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.errors import TrainingError
 from model.evaluation import log_losses, log_losses_binary
-from model.feature_cache import CachedEncoder, FeatureCache
-from model.focus import Focused
+from model.features.cache import CachedEncoder, FeatureCache
+from model.features.long_texts import Focused
 from model.gate import Verdict
 from model.labelnames import names_of
 from model.learning import Embedder, fit_head

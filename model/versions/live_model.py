@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from model.answers import decide
 from model.calibration import apply_temperature
 from model.errors import VersionError
-from model.feature_cache import peeking
-from model.focus import Focused, has_own_reading
+from model.features.cache import peeking
+from model.features.long_texts import Focused, has_own_reading
 from model.label_key import path_of, plain_text
 from model.learning import Embedder, Head, fit_heads
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text

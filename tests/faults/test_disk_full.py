@@ -16,7 +16,7 @@ from backend.jobs.refit import refit
 from backend.jobs.train import make_request, train
 from backend.settings import Settings
 from model.failpoints import arm
-from model.feature_cache import FeatureCache
+from model.features.cache import FeatureCache
 from model.training.request import REQUEST, write_json
 from model.versions.directory import verify_version, version_path
 from tests.faults.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401

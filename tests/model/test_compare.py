@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.focus import Focused
+from model.features.long_texts import Focused
 from model.learning import fit_heads
 from model.rescoring import row_keys
 from model.spec import Control, Kind, Label, Sample, Text

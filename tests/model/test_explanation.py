@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from model.explanation import explain_answer, label_log_odds
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.learning import fit_heads
 from model.occlusion import Piece, cut
 from model.spec import Kind, Prediction

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.feature_cache import CachedEncoder, FeatureCache, text_key
+from model.features.cache import CachedEncoder, FeatureCache, text_key
 from model.spec import Text
 from tests.model.fakes import WordsEncoder
 

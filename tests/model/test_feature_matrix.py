@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.feature_cache import text_key
-from model.feature_matrix import TAIL, FeatureMatrix
+from model.features.cache import text_key
+from model.features.matrix import TAIL, FeatureMatrix
 from model.halves import widen
 
 DEPTH, WIDTH = 2, 8

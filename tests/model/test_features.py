@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from model.features import Terms
+from model.features.tfidf import Terms
 from model.spec import Text
 
 FITTED: list[Text] = [
@@ -43,7 +43,7 @@ def test_the_vocabulary_and_its_weights_equal_scikit_learn_s() -> None:
 
 
 def test_too_many_terms_leave_the_most_frequent_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.features.MAX_TERMS", 2)
+    monkeypatch.setattr("model.features.tfidf.MAX_TERMS", 2)
     # "the" comes 5 times, "cat" 3 times, all others less often.
     assert Terms.fit(FITTED).vocabulary == ("cat", "the")
 

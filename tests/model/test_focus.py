@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
-from model.feature_cache import CachedEncoder, FeatureCache
-from model.focus import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
+from model.features.cache import CachedEncoder, FeatureCache
+from model.features.long_texts import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
 from model.learning import fit_head
 from model.spec import Sample, Text
 from tests.model.conftest import SAMPLE_DATA

@@ -11,7 +11,7 @@ import torch
 from model.encoder.encoder import Encoder
 from model.encoder.precision import choose_device
 from model.errors import EncoderError
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.model.fakes import engine_over, random_model
 from tests.model.test_other_encoders import TEXTS

@@ -12,11 +12,11 @@ import pytest
 
 from model.acquisition import Pool, confidences, entropies, margins
 from model.errors import RescoringError
-from model.feature_cache import CachedEncoder, FeatureCache
-from model.feature_matrix import FeatureMatrix
-from model.features import Terms
-from model.focus import LONG, Focused
-from model.hashed_terms import MOST, HashedVocabulary, hash_term, pack_terms
+from model.features.cache import CachedEncoder, FeatureCache
+from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_terms
+from model.features.long_texts import LONG, Focused
+from model.features.matrix import FeatureMatrix
+from model.features.tfidf import Terms
 from model.head import Choice, LinearHead, Member
 from model.learning import fit_head
 from model.pretrained.classifier_head import Taught, TaughtLabels
@@ -229,7 +229,7 @@ def test_hashed_terms_equal_the_terms_themselves() -> None:
 
 
 def test_terms_that_share_a_slot_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.hashed_terms.SLOTS", 64)
+    monkeypatch.setattr("model.features.hashed_tfidf.SLOTS", 64)
     test_hashed_terms_equal_the_terms_themselves()
 
 

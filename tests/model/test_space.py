@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.evaluation import one_hot
-from model.features import Terms, dense_features
+from model.features.tfidf import Terms, dense_features
 from model.linear import fit_blocks
 from model.space import DIMENSIONS, LANDMARKS, Space, choose_landmarks, leading_eigenvectors
 from model.spec import Text

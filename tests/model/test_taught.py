@@ -15,7 +15,7 @@ from scipy.special import expit, softmax
 
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
-from model.feature_cache import CachedEncoder, FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.head import restore_head
 from model.learning import fit_head
 from model.pretrained.base_model import read_pooling

@@ -13,7 +13,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from model.features import Terms, joined, split_terms, weigh_terms
+from model.features.tfidf import Terms, joined, split_terms, weigh_terms
 from model.spec import Text
 
 Packed = NDArray[np.uint64]
