@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.linear import softmax_rows
+from model.numerics.logistic import softmax_rows
 from model.spec import NONE
 
 Floats = NDArray[np.floating]

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from model.evaluation import evaluate, evaluate_multilabel, log_losses, log_losses_binary, macro_f1, one_hot
+from model.numerics.metrics import evaluate, evaluate_multilabel, log_losses, log_losses_binary, macro_f1, one_hot
 
 Floats = NDArray[np.floating]
 Answers = NDArray[np.bool_]

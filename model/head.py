@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.calibration import apply_temperature
 from model.coldstart import CLEAR, HUMILITY, SCALE, humble_answer, normalise
 from model.features.tfidf import Terms, dense_features
-from model.linear import softmax_rows
+from model.numerics.logistic import softmax_rows
+from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
 from model.spec import Text
 

@@ -14,8 +14,8 @@ from model.features.long_texts import Focused
 from model.features.tfidf import Terms
 from model.head import Choice, LinearHead, Member, Reference, restore_head
 from model.head_calibration import calibrate_head
-from model.holdout import stratified_folds
 from model.labelnames import names_of
+from model.numerics.holdout import stratified_folds
 from model.ordinal import choose_smoothing
 from model.plan import Plan, plan_search
 from model.pretrained.classifier_head import match_labels

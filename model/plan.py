@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from model.linear import VERY_MANY
+from model.numerics.logistic import VERY_MANY
 from model.space import DIMENSIONS
 
 SEARCH_ROWS = 1000

@@ -25,8 +25,8 @@ from model.features.cache import BATCH, KEPT, text_key
 from model.features.hashed_tfidf import HashedVocabulary, pack_terms
 from model.features.long_texts import Embedder, Focused, has_own_reading, reading_of
 from model.features.matrix import FeatureMatrix, Halves
-from model.halves import widen
 from model.head import LinearHead
+from model.numerics.float16 import widen
 from model.portions import characters_of, portions
 from model.spec import Control, Text
 

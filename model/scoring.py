@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.answers import decide
-from model.evaluation import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
+from model.numerics.metrics import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
 from model.spec import NONE, Control, Sample
 
 Floats = NDArray[np.floating]

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.evaluation import log_losses, log_losses_binary
 from model.features.tfidf import Terms
 from model.head import Choice, Member, Reference
-from model.linear import fit_blocks, softmax_rows
+from model.numerics.logistic import fit_blocks, softmax_rows
+from model.numerics.metrics import log_losses, log_losses_binary
 from model.plan import Plan
 from model.space import Space, choose_landmarks
 from model.spec import Text

@@ -9,8 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evaluation import log_losses
 from model.head import blend_zero_shot
+from model.numerics.metrics import log_losses
 
 Floats = NDArray[np.floating]
 

@@ -14,8 +14,8 @@ from model.answers import decide
 from model.batch import is_blind, is_explored
 from model.curve import tally
 from model.errors import ModelError
-from model.evaluation import log_losses, log_losses_binary
 from model.label_key import path_of
+from model.numerics.metrics import log_losses, log_losses_binary
 from model.prequential import keep_answers
 from model.spec import NONE, Control, Kind, Sample
 

@@ -20,7 +20,7 @@ from model.answers import decide
 from model.errors import RescoringError
 from model.features.cache import text_key
 from model.features.matrix import FeatureMatrix
-from model.halves import widen
+from model.numerics.float16 import widen
 from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
 from model.spec import NONE, Control, Document, Kind, Text

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.calibration import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
-from model.evaluation import log_losses, log_losses_binary
 from model.gate import Verdict, compare_losses, decide_promotion
 from model.head_calibration import set_rules
-from model.holdout import is_held_out, stratified_folds
 from model.learning import labels_of, target_matrix
+from model.numerics.holdout import is_held_out, stratified_folds
+from model.numerics.metrics import log_losses, log_losses_binary
+from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.spec import Control, Sample
 from model.thresholds import fit_threshold
 

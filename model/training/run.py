@@ -15,12 +15,12 @@ from model.coldstart import refine_prototypes, with_none
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.errors import TrainingError
-from model.evaluation import log_losses, log_losses_binary
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import Focused
 from model.gate import Verdict
 from model.labelnames import names_of
 from model.learning import Embedder, fit_head
+from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text
 from model.training.distributed import Team

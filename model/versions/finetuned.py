@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from model.coldstart import normalise
-from model.linear import softmax_rows
+from model.numerics.logistic import softmax_rows
 
 Floats = NDArray[np.floating]
 

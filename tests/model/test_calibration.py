@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.calibration import apply_temperature, fit_temperature
-from model.evaluation import log_losses, log_losses_binary, one_hot
+from model.numerics.metrics import log_losses, log_losses_binary, one_hot
+from model.numerics.temperature import apply_temperature, fit_temperature
 
 RANDOM = np.random.default_rng(1)
 HONEST = RANDOM.dirichlet(np.ones(4), size=400)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.curve import LEAST, learning_curve, tally, wilson_interval
-from model.evaluation import expected_calibration_error
+from model.numerics.metrics import expected_calibration_error
 
 RNG = np.random.default_rng(0)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from model.evaluation import (
+from model.numerics.metrics import (
     accuracy,
     evaluate,
     evaluate_multilabel,

@@ -11,7 +11,7 @@ import pytest
 
 from model.features.cache import text_key
 from model.features.matrix import TAIL, FeatureMatrix
-from model.halves import widen
+from model.numerics.float16 import widen
 
 DEPTH, WIDTH = 2, 8
 OPEN = Callable[..., FeatureMatrix]

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evaluation import evaluate, one_hot
 from model.head import LinearHead
-from model.holdout import is_held_out, stratified_folds
 from model.learning import fit_head, fit_heads, labels_of, restore_head
+from model.numerics.holdout import is_held_out, stratified_folds
+from model.numerics.metrics import evaluate, one_hot
 from model.spec import Control, Kind, Sample, Text
 from tests.model.conftest import Messages
 from tests.model.fakes import Floats, WordsEncoder, choices, samples_of, spec_of

@@ -7,9 +7,9 @@ import pytest
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from model import linear
-from model.evaluation import one_hot
-from model.linear import fit_blocks, intercept_variance, softmax_rows
+from model.numerics import logistic as linear
+from model.numerics.logistic import fit_blocks, intercept_variance, softmax_rows
+from model.numerics.metrics import one_hot
 from tests.model.fakes import Floats
 
 ROWS, WIDTH, CLASSES = 120, 7, 4
@@ -185,7 +185,7 @@ def test_of_very_many_classes_those_without_labels_share_one_column(monkeypatch:
     targets = np.eye(9)[random.integers(4, size=40)]  # the last five have no label
     given = features, targets, np.ones((1, 40)), offsets, 3.0
     whole = fit_blocks(*given, multilabel=False)
-    monkeypatch.setattr("model.linear.VERY_MANY", 8)
+    monkeypatch.setattr("model.numerics.logistic.VERY_MANY", 8)
     shared = fit_blocks(*given, multilabel=False)
     assert [part.shape for part in shared] == [part.shape for part in whole]
     assert np.ptp(shared[0][0, :, 4:], axis=1).max() == 0

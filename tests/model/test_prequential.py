@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
-from model.calibration import apply_temperature, fit_temperature
-from model.evaluation import log_losses, one_hot
+from model.numerics.metrics import log_losses, one_hot
+from model.numerics.temperature import apply_temperature, fit_temperature
 from model.prequential import LEAST, STRENGTH, choose_rows, decide_correction, fit_correction, keep_answers, read_rows
 
 

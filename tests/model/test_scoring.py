@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from model.evaluation import expected_calibration_error
+from model.numerics.metrics import expected_calibration_error
 from model.scoring import measure
 from model.spec import Control, Kind, Label, Sample
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from model.evaluation import one_hot
 from model.features.tfidf import Terms, dense_features
-from model.linear import fit_blocks
+from model.numerics.logistic import fit_blocks
+from model.numerics.metrics import one_hot
 from model.space import DIMENSIONS, LANDMARKS, Space, choose_landmarks, leading_eigenvectors
 from model.spec import Text
 from tests.model.fakes import Floats

@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.evaluation import SMALLEST, log_losses, log_losses_binary
-from model.linear import softmax_rows
+from model.numerics.logistic import softmax_rows
+from model.numerics.metrics import SMALLEST, log_losses, log_losses_binary
 
 Floats = NDArray[np.floating]
 

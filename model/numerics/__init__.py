@@ -1,0 +1,1 @@
+"""Arrays, logistic fits, metrics, temperature and hold-outs: numbers without texts."""
