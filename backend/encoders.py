@@ -12,7 +12,7 @@ from model.encoder.counters import Tally
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
     from model.features.cache import CachedEncoder, FeatureCache
-    from model.learning import Embedder
+    from model.head.fit import Embedder
 
 
 class Encoders:

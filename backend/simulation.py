@@ -22,7 +22,7 @@ from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
     from model.features.cache import CachedEncoder, FeatureCache
-    from model.learning import Embedder
+    from model.head.fit import Embedder
     from model.versions.live_model import LiveModel
 
 PROJECT = 1
@@ -35,7 +35,7 @@ class Workplace:
         from backend.outbound.hub import find_encoder_files
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder, FeatureCache
-        from model.warming import warm_up_learning
+        from model.head.warm_up import warm_up_learning
 
         self.settings, self.scratch, self.features = settings, scratch, features
         self.threads = threads or cores()

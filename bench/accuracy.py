@@ -18,7 +18,7 @@ from bench.report import show
 from bench.rig import SAMPLE
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
 from model.spec import Control, Kind, Label, Sample
 

@@ -26,7 +26,7 @@ from bench.report import show
 from bench.trajectories import Trajectory, follow
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
-from model.learning import Embedder
+from model.head.fit import Embedder
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ORDERS = ("random", "margin_clusters")

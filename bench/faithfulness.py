@@ -23,7 +23,7 @@ from bench.gradients import Gradients
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.explanation import label_log_odds
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.occlusion import MOST_WORDS, Floats, LogOdds, Piece, cut, narrow, pieces_of, weigh
 from model.spec import Control, Kind, Label, Sample, Text
 

@@ -20,7 +20,7 @@ import numpy as np
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
-from model.learning import Embedder, fit_head
+from model.head.fit import Embedder, fit_head
 from model.quality import LIKELY_WRONG, find_suspects
 from model.spec import Control, Kind, Label, Sample
 

@@ -189,7 +189,7 @@ class Drawn:
 
 def refits(site: Site, sizes: Sequence[int], seconds: float) -> Iterator[Row]:
     """A refit of eight classes on cached features, until one takes longer than what is left of `seconds`."""
-    from model.learning import fit_heads
+    from model.head.fit import fit_heads
     from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
     control = Control("label", Kind.SINGLE, ("text",), tuple(Label((name,), name) for name in LABELS))
@@ -207,7 +207,7 @@ def refits(site: Site, sizes: Sequence[int], seconds: float) -> Iterator[Row]:
 
 def class_refits(sizes: Sequence[int], labels: Sequence[int]) -> Iterator[Row]:
     """Searches and repeated refits of more and more classes on cached features, with a pool of 4,000 texts."""
-    from model.learning import fit_heads
+    from model.head.fit import fit_heads
     from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
     pool = [{"text": f"an unlabelled text {number}"} for number in range(4_000)]

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.rig import read_rows
-from model.coldstart import normalise
 from model.features.tfidf import Terms
-from model.head import Choice, LinearHead, Member, Reference
+from model.head.linear_head import Choice, LinearHead, Member, Reference
+from model.head.zero_shot import normalise
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 from model.versions.live_model import LiveModel
 

@@ -21,7 +21,7 @@ from bench.accuracy import read_split
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
 from model.pretrained.classifier_head import Taught
 from model.spec import Control, Kind, Label, Sample

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from model.acquisition import Pool, choose
 from model.answers import decide
 from model.features.long_texts import Focused
+from model.head.fit import Embedder, fit_head
 from model.labelled_file import Dataset
-from model.learning import Embedder, fit_head
 from model.simulation import encode_ahead, shuffled
 
 Floats = NDArray[np.floating]

@@ -13,7 +13,7 @@ from backend.encoders import Encoders
 from backend.labelstudio.config import parse_label_config
 from backend.settings import Settings
 from bench.rig import choices_config
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.pretrained.base_model import find_base_model
 from model.spec import Sample
 from model.versions.directory import version_path, write_version

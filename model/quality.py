@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.head import OutOfFold
+from model.head.linear_head import OutOfFold
 
 Floats = NDArray[np.floating]
 

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from model import acquisition
 from model.features.long_texts import Focused
-from model.head import LinearHead
+from model.head.fit import Embedder, fit_head
+from model.head.linear_head import LinearHead
 from model.labelled_file import Dataset
-from model.learning import Embedder, fit_head
 from model.scoring import measure
 from model.spec import Sample, TaskSpec, Text
 from model.versions.live_model import LiveModel

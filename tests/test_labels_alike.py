@@ -18,9 +18,9 @@ from backend.labelstudio.annotations import to_record
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from model.head.fit import fit_heads
 from model.label_key import key_of
 from model.labelled_file import read_dataset
-from model.learning import fit_heads
 from model.spec import Label, Prediction, TaskSpec
 from model.versions.directory import read_heads, write_version
 from model.versions.manifest import Manifest

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
-    from model.head import LinearHead
+    from model.head.linear_head import LinearHead
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
 

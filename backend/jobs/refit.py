@@ -51,7 +51,7 @@ def _learn(work: Context, project: int) -> str:
 
 def _is_settled(work: Context, project: int) -> bool:
     """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
-    from model.learning import is_settled
+    from model.head.fit import is_settled
 
     live = work.stores.versions.live(project)
     if live is None:
@@ -126,7 +126,7 @@ def _publish(
     pool: list[dict[str, str]],
     search: bool,
 ) -> str:
-    from model.learning import fit_heads
+    from model.head.fit import fit_heads
     from model.versions.directory import version_order, write_version
     from model.versions.live_model import LiveModel
 

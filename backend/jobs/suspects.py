@@ -12,7 +12,7 @@ from backend.store.examples import Snapshot
 from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
-    from model.head import LinearHead
+    from model.head.linear_head import LinearHead
     from model.quality import Suspect
 
 CHECKED_SIZE = 100_000

@@ -74,7 +74,7 @@ def run_learner(settings: Settings) -> None:
     """Refits heads, with a warm encoder."""
     configure_logs(settings, "learner")
     work = _open()
-    from model.warming import warm_up_learning
+    from model.head.warm_up import warm_up_learning
 
     warm_up_learning(work.encoders.base)
     use_one_thread()

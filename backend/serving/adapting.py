@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from model.spec import Control, Kind, TaskSpec
 
 if TYPE_CHECKING:
-    from model.learning import Embedder, Head
+    from model.head.fit import Embedder, Head
     from model.versions.live_model import LiveModel
 
 

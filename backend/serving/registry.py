@@ -167,7 +167,7 @@ class Registry:
         self._reason = "waiting for Redis"
         self._find_pointers()
         self._reason = "the encoder is loading"
-        from model.warming import warm_up
+        from model.head.warm_up import warm_up
 
         warm_up(self.encoders.base)
         use_one_thread()

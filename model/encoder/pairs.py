@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coldstart import normalise
+from model.head.zero_shot import normalise
 from model.spec import Text
 
 Floats = NDArray[np.floating]

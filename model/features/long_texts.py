@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.coldstart import normalise
 from model.encoder.pairs import two_segments
+from model.head.zero_shot import normalise
 from model.labelnames import names_of
 from model.portions import characters_of, portions
 from model.spec import Control, Text
@@ -49,7 +49,7 @@ _END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
 
 
 class Embedder(Protocol):
-    """An encoder, cached or not; see `model/learning.py`."""
+    """An encoder, cached or not; see `model/head/fit.py`."""
 
     digest: str
     width: int

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.gate import Verdict, compare_losses, decide_promotion
-from model.head_calibration import set_rules
-from model.learning import labels_of, target_matrix
+from model.head.calibration import set_rules
+from model.head.fit import labels_of, target_matrix
 from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature

@@ -11,15 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coldstart import refine_prototypes, with_none
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.errors import TrainingError
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import Focused
 from model.gate import Verdict
+from model.head.fit import Embedder, fit_head
+from model.head.zero_shot import refine_prototypes, with_none
 from model.labelnames import names_of
-from model.learning import Embedder, fit_head
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from model.errors import VersionError
 from model.failpoints import failpoint
-from model.learning import Head, restore_head
+from model.head.fit import Head, restore_head
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, restore_finetuned
 from model.versions.manifest import Manifest, library_versions, now, read_manifest

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.coldstart import normalise
+from model.head.zero_shot import normalise
 from model.numerics.logistic import softmax_rows
 
 Floats = NDArray[np.floating]

@@ -14,8 +14,8 @@ from model.answers import decide
 from model.errors import VersionError
 from model.features.cache import peeking
 from model.features.long_texts import Focused, has_own_reading
+from model.head.fit import Embedder, Head, fit_heads
 from model.label_key import path_of, plain_text
-from model.learning import Embedder, Head, fit_heads
 from model.numerics.temperature import apply_temperature
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import ENCODER, read_heads, verify_version, version_path

@@ -30,7 +30,7 @@ fork.set_forkserver_preload(
         "backend.jobs.refit",
         "backend.jobs.train",
         "backend.app",
-        "model.learning",
+        "model.head.fit",
         "model.versions.live_model",
     ]
 )

@@ -9,7 +9,7 @@ import pytest
 
 from model import diversity
 from model.acquisition import DEFAULT_STRATEGY, STRATEGIES, Pool, choose, confidences, entropies, margins
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.spec import Control, Kind, Label, Sample
 from model.uncertainty import disagreements
 from tests.model.fakes import WordsEncoder

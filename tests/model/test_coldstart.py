@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from model.answers import decide
-from model.coldstart import normalise, refine_prototypes, zero_shot
-from model.learning import fit_head, restore_head
+from model.head.fit import fit_head, restore_head
+from model.head.zero_shot import normalise, refine_prototypes, zero_shot
 from model.spec import Control, Kind, Label
 from tests.model.conftest import Messages
 from tests.model.fakes import WordsEncoder, choices

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.features.long_texts import Focused
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.rescoring import row_keys
 from model.spec import Control, Kind, Label, Sample, Text
 from model.versions.live_model import LiveModel

@@ -10,7 +10,7 @@ import pytest
 
 from model.explanation import explain_answer, label_log_odds
 from model.features.cache import CachedEncoder, FeatureCache
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.occlusion import Piece, cut
 from model.spec import Kind, Prediction
 from model.versions.live_model import LiveModel, cold_start

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from model import search
-from model.head import LinearHead
-from model.learning import fit_head, is_settled, restore_head
+from model.head import search
+from model.head.fit import fit_head, is_settled, restore_head
+from model.head.linear_head import LinearHead
 from model.spec import Control, Kind, Label, Sample, Text
 from tests.model.fakes import Floats, Remembering, WordsEncoder, choices, samples_of
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from model.encoder.encoder import Encoder
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.spec import Sample, Text
 from tests.model.conftest import SAMPLE_DATA
 from tests.model.fakes import Floats, Remembering, WordsEncoder, choices

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.head import LinearHead
-from model.learning import fit_head, fit_heads, labels_of, restore_head
+from model.head.fit import fit_head, fit_heads, labels_of, restore_head
+from model.head.linear_head import LinearHead
 from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import evaluate, one_hot
 from model.spec import Control, Kind, Sample, Text

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from model.errors import VersionError
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.spec import Chosen, Condition, Control, Kind, TaskSpec, Text
 from model.versions.directory import write_version
 from model.versions.finetuned import FineTuned, TunedHead, blend

@@ -9,7 +9,7 @@ import numpy as np
 
 from model.encoder.encoder import Encoder
 from model.encoder.pairs import interact, two_segments
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.spec import Sample, Text
 from tests.model.conftest import SAMPLE_DATA
 from tests.model.fakes import choices

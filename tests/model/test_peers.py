@@ -9,7 +9,7 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from model.coldstart import normalise
+from model.head.zero_shot import normalise
 from model.labelled_file import Dataset
 from model.peer_training import make_pairs
 from model.peers import PEERS, STRENGTHS, Rival, best_strength, fit_logistic

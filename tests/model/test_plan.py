@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.plan import (
+from model.head.feature_space import DIMENSIONS
+from model.head.search_plan import (
     FEW_STRENGTHS,
     FULL_ROWS,
     FULL_SIZE,
@@ -21,7 +22,6 @@ from model.plan import (
     Plan,
     plan_search,
 )
-from model.space import DIMENSIONS
 
 ROWS, CLASSES = st.integers(1, 30_000), st.integers(2, 2000)
 OWN: dict[str, Any] = {"view": "last", "words": True, "strength": 10.0}

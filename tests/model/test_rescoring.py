@@ -17,8 +17,8 @@ from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_
 from model.features.long_texts import LONG, Focused
 from model.features.matrix import FeatureMatrix
 from model.features.tfidf import Terms
-from model.head import Choice, LinearHead, Member
-from model.learning import fit_head
+from model.head.fit import fit_head
+from model.head.linear_head import Choice, LinearHead, Member
 from model.pretrained.classifier_head import Taught, TaughtLabels
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
 from model.spec import Control, Kind, Sample, Text

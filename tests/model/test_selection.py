@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.head import blend_zero_shot
+from model.head.ensemble import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
+from model.head.linear_head import blend_zero_shot
 from model.numerics.metrics import log_losses, one_hot
-from model.selection import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
 from tests.model.fakes import Floats
 
 NONE = np.zeros(6, dtype=bool)

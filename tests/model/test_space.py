@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 
 from model.features.tfidf import Terms, dense_features
+from model.head.feature_space import DIMENSIONS, LANDMARKS, Space, choose_landmarks, leading_eigenvectors
 from model.numerics.logistic import fit_blocks
 from model.numerics.metrics import one_hot
-from model.space import DIMENSIONS, LANDMARKS, Space, choose_landmarks, leading_eigenvectors
 from model.spec import Text
 from tests.model.fakes import Floats
 

@@ -16,8 +16,8 @@ from scipy.special import expit, softmax
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
 from model.features.cache import CachedEncoder, FeatureCache
-from model.head import restore_head
-from model.learning import fit_head
+from model.head.fit import fit_head
+from model.head.linear_head import restore_head
 from model.pretrained.base_model import read_pooling
 from model.pretrained.classifier_head import Taught, match_labels
 from model.pretrained.head_layouts import LAYOUTS

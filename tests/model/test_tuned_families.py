@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
-from model.learning import fit_head
+from model.head.fit import fit_head
 from model.pretrained.base_model import read_config, read_window
 from model.spec import Text
 from model.training.tuner import Lesson, Tuning, prototype_head

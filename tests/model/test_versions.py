@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from model.errors import VersionError
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.spec import Kind, TaskSpec, Text
 from model.versions.directory import (
     list_versions,

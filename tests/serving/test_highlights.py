@@ -12,7 +12,7 @@ from backend.jobs.refit import refit
 from backend.serving import highlights
 from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, Wanted, seconds_for
 from bench.rig import choices_config
-from model.learning import fit_heads
+from model.head.fit import fit_heads
 from model.spec import Prediction
 from model.versions.live_model import LiveModel
 from tests.jobs.conftest import PROJECT, Labels

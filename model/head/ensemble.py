@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from model.head import blend_zero_shot
+from model.head.linear_head import blend_zero_shot
 from model.numerics.metrics import log_losses
 
 Floats = NDArray[np.floating]

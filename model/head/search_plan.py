@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from model.head.feature_space import DIMENSIONS
 from model.numerics.logistic import VERY_MANY
-from model.space import DIMENSIONS
 
 SEARCH_ROWS = 1000
 """Most rows that choices are made on."""

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.head import LinearHead, OutOfFold, blend_zero_shot
+from model.head.ensemble import zero_shot_share
+from model.head.linear_head import LinearHead, OutOfFold, blend_zero_shot
+from model.head.search import Data
 from model.numerics.metrics import evaluate, evaluate_multilabel
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
-from model.search import Data
-from model.selection import zero_shot_share
 from model.set_confidence import SET_CONFIDENCE_FROM, fit_set_confidence
 from model.thresholds import choose_labels, fit_label_thresholds, fit_threshold
 

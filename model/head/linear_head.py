@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.coldstart import CLEAR, HUMILITY, SCALE, humble_answer, normalise
 from model.features.tfidf import Terms, dense_features
+from model.head.zero_shot import CLEAR, HUMILITY, SCALE, humble_answer, normalise
 from model.numerics.logistic import softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught

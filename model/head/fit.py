@@ -9,19 +9,19 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.coldstart import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
 from model.features.long_texts import Focused
 from model.features.tfidf import Terms
-from model.head import Choice, LinearHead, Member, Reference, restore_head
-from model.head_calibration import calibrate_head
+from model.head.calibration import calibrate_head
+from model.head.ensemble import member_shares, nested_answers
+from model.head.feature_space import DIMENSIONS, choose_landmarks
+from model.head.linear_head import Choice, LinearHead, Member, Reference, restore_head
+from model.head.search import Data, Search, search
+from model.head.search_plan import Plan, plan_search
+from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
 from model.labelnames import names_of
 from model.numerics.holdout import stratified_folds
 from model.ordinal import choose_smoothing
-from model.plan import Plan, plan_search
 from model.pretrained.classifier_head import match_labels
-from model.search import Data, Search, search
-from model.selection import member_shares, nested_answers
-from model.space import DIMENSIONS, choose_landmarks
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
 from model.taxonomy import has_parents
 

@@ -1,0 +1,1 @@
+"""The refit of the classifier over frozen features."""
