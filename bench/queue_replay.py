@@ -21,9 +21,9 @@ from backend.settings import Settings
 from backend.steering import QueueFacts, why_plan
 from model.acquisition import confidences
 from model.batch import Place, next_place, plan_batch
+from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, fit_head
 from model.labelled_file import Dataset
-from model.scoring import measure
 from model.simulation import Plan, Replay, Tell
 from model.versions.live_model import LiveModel
 

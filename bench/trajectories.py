@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.acquisition import Pool, choose
-from model.answers import decide
+from model.decoding.answers import decide
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.labelled_file import Dataset

@@ -19,10 +19,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, labels_of, target_matrix
 from model.head.zero_shot import normalise
 from model.labelled_file import Dataset
-from model.scoring import measure
 from model.simulation import Row, Tell, shuffled
 from model.spec import Sample
 

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model import acquisition
+from model.decoding.evaluate_answers import measure
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.head.linear_head import LinearHead
 from model.labelled_file import Dataset
-from model.scoring import measure
 from model.spec import Sample, TaskSpec, Text
 from model.versions.live_model import LiveModel
 

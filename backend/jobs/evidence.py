@@ -10,9 +10,9 @@ import numpy as np
 
 from backend.consensus import Consensus
 from backend.jobs.context import Context
-from model.answers import decide
 from model.batch import is_blind, is_explored
 from model.curve import tally
+from model.decoding.answers import decide
 from model.errors import ModelError
 from model.label_key import path_of
 from model.numerics.metrics import log_losses, log_losses_binary

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from backend.jobs.context import Context
 from model import acquisition
-from model.answers import decide
+from model.decoding.answers import decide
+from model.decoding.thresholds import thresholds_of
 from model.errors import RescoringError
 from model.features.cache import text_key
 from model.features.matrix import FeatureMatrix
@@ -24,7 +25,6 @@ from model.numerics.float16 import widen
 from model.portions import characters_of, portions
 from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
 from model.spec import NONE, Control, Document, Kind, Text
-from model.thresholds import thresholds_of
 from model.visibility import hidden_rows, is_conditional
 
 if TYPE_CHECKING:

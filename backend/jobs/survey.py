@@ -13,7 +13,7 @@ import numpy as np
 
 from backend.errors import BackendError
 from backend.jobs.context import Context
-from model.answers import decide
+from model.decoding.answers import decide
 from model.errors import ModelError
 from model.pool_accuracy import summarise_pool
 from model.portions import characters_of, portions

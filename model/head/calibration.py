@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.set_confidence import SET_CONFIDENCE_FROM, fit_set_confidence
+from model.decoding.thresholds import choose_labels, fit_label_thresholds, fit_threshold
 from model.head.ensemble import zero_shot_share
 from model.head.linear_head import LinearHead, OutOfFold, blend_zero_shot
 from model.head.search import Data
 from model.numerics.metrics import evaluate, evaluate_multilabel
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
-from model.set_confidence import SET_CONFIDENCE_FROM, fit_set_confidence
-from model.thresholds import choose_labels, fit_label_thresholds, fit_threshold
 
 Floats = NDArray[np.floating]
 

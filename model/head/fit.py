@@ -9,6 +9,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.ratings import choose_smoothing
+from model.decoding.taxonomy import has_parents
 from model.features.long_texts import Focused
 from model.features.tfidf import Terms
 from model.head.calibration import calibrate_head
@@ -20,10 +22,8 @@ from model.head.search_plan import Plan, plan_search
 from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
 from model.labelnames import names_of
 from model.numerics.holdout import stratified_folds
-from model.ordinal import choose_smoothing
 from model.pretrained.classifier_head import match_labels
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
-from model.taxonomy import has_parents
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 

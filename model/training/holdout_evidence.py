@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.thresholds import fit_threshold
 from model.gate import Verdict, compare_losses, decide_promotion
 from model.head.calibration import set_rules
 from model.head.fit import labels_of, target_matrix
@@ -16,7 +17,6 @@ from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.spec import Control, Sample
-from model.thresholds import fit_threshold
 
 Floats = NDArray[np.floating]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model.answers import decide
+from model.decoding.answers import decide
 from model.errors import VersionError
 from model.features.cache import peeking
 from model.features.long_texts import Focused, has_own_reading

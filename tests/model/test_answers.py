@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.answers import RANKED, decide
+from model.decoding.answers import RANKED, decide
 from model.spec import Kind, Prediction
 from tests.model.fakes import choices
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.answers import decide
+from model.decoding.answers import decide
 from model.head.fit import fit_head, restore_head
 from model.head.zero_shot import normalise, refine_prototypes, zero_shot
 from model.spec import Control, Kind, Label

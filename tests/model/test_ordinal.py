@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.answers import decide
-from model.ordinal import SMOOTHING, choose_smoothing, median_star, smooth_ratings, smoothing_for
+from model.decoding.answers import decide
+from model.decoding.ratings import SMOOTHING, choose_smoothing, median_star, smooth_ratings, smoothing_for
 from model.spec import Kind
 from tests.model.fakes import choices
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
+from model.decoding.evaluate_answers import measure
 from model.numerics.metrics import expected_calibration_error
-from model.scoring import measure
 from model.spec import Control, Kind, Label, Sample
 
 KEYS = ("a", "b", "c", "d")

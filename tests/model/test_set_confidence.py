@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from model.answers import decide
+from model.decoding.answers import decide
+from model.decoding.set_confidence import fit_set_confidence, set_confidence, set_product
 from model.numerics.metrics import expected_calibration_error
-from model.set_confidence import fit_set_confidence, set_confidence, set_product
 from model.spec import Kind
 from tests.model.fakes import Floats, choices
 

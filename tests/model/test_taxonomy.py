@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.answers import decide
+from model.decoding.answers import decide
+from model.decoding.taxonomy import Path, Tree, descend
 from model.spec import Control, Kind, Label
-from model.taxonomy import Path, Tree, descend
 
 TREE: list[Path] = [("A",), ("A", "A1"), ("A", "A2"), ("B",), ("B", "B1"), ("B", "B1", "B11")]
 LEAVES: list[Path] = [("A", "A1"), ("A", "A2"), ("B", "B1", "B11"), ("B", "B1", "B12")]

@@ -8,9 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from model.answers import decide
+from model.decoding.answers import decide
+from model.decoding.thresholds import (
+    GRID,
+    PSEUDO_POSITIVES,
+    choose_labels,
+    fit_label_thresholds,
+    fit_threshold,
+    thresholds_of,
+)
 from model.spec import Kind
-from model.thresholds import GRID, PSEUDO_POSITIVES, choose_labels, fit_label_thresholds, fit_threshold, thresholds_of
 from tests.model.fakes import Floats, choices
 
 SEEDS = st.integers(0, 2**32 - 1)

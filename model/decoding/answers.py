@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.ratings import median_star, smooth_ratings, smoothing_for
+from model.decoding.set_confidence import set_confidence
+from model.decoding.taxonomy import SURE, Tree, keep_apart
+from model.decoding.thresholds import choose_labels, thresholds_of
 from model.label_key import key_of, path_of
-from model.ordinal import median_star, smooth_ratings, smoothing_for
-from model.set_confidence import set_confidence
 from model.spec import NONE, Control, Kind, Prediction
-from model.taxonomy import SURE, Tree, keep_apart
-from model.thresholds import choose_labels, thresholds_of
 
 Floats = NDArray[np.floating]
 
