@@ -56,8 +56,8 @@ def advise_control(
     name: str, rows: Sequence[Row], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What can be said of one control."""
-    from model.copying import estimate_copying
-    from model.forecast import needs_of_classes
+    from model.evidence.anchoring_bias import estimate_copying
+    from model.evidence.forecast import needs_of_classes
 
     pool = dict((survey.get("controls") or {}).get(name) or {})
     needs = list(needs_of_classes(counts).items())
@@ -72,7 +72,7 @@ def advise_control(
 
 def turn_dial(rows: Sequence[Row], name: str, labels: int, pool: Sequence[float], target: float) -> dict[str, Any]:
     """The auto-accept dial of one control, for confidences of the live version."""
-    from model.acceptance import choose_rows, find_threshold
+    from model.evidence.auto_accept import choose_rows, find_threshold
 
     tests = choose_rows(rows, name, labels)
     told, right = [float(row["confidence"]) for row in tests], [bool(row["correct"]) for row in tests]
@@ -101,7 +101,7 @@ def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> dic
 
 def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
     """The last agreements and whether they say that nothing changes any more; None before the second plan."""
-    from model.agreement import are_settled
+    from model.evidence.stability import are_settled
 
     if not agreements:
         return None
@@ -111,7 +111,7 @@ def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
 
 
 def _forecast(name: str, rows: Sequence[Row], surveys: Sequence[Row]) -> dict[str, Any] | None:
-    from model.forecast import fit_forecast, stages_of
+    from model.evidence.forecast import fit_forecast, stages_of
 
     means = [
         {"labels": survey["labels"], "confidence": survey["controls"][name]["mean"]}
@@ -126,7 +126,7 @@ def _forecast(name: str, rows: Sequence[Row], surveys: Sequence[Row]) -> dict[st
 
 
 def _dials(name: str, rows: Sequence[Row], pool: Row, labels: int) -> list[dict[str, Any]]:
-    from model.pool_accuracy import pool_confidences
+    from model.evidence.pool_accuracy import pool_confidences
 
     confidences = pool_confidences(pool).tolist()
     return [turn_dial(rows, name, labels, confidences, target) for target in TARGETS]

@@ -68,7 +68,7 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
     steady = find_steady(shared)
     if control.kind is Kind.RATING or not steady:
         return ALIKE
-    from model.reliability import estimate
+    from model.evidence.dawid_skene import estimate
 
     table = VoteTable(control.multilabel, shared)
     if not table.labels:

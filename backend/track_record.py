@@ -20,7 +20,7 @@ def summarise_evidence(
 
     `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
     rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
-    from model.pool_accuracy import estimate_accuracy
+    from model.evidence.pool_accuracy import estimate_accuracy
 
     pools, labels = (survey or {}).get("controls", {}), int((survey or {}).get("labels", 0))
     found: dict[str, dict[str, Any]] = {}
@@ -45,7 +45,7 @@ def summarise_evidence(
 
 def describe_curve(store: EvidenceStore, project: int) -> dict[str, Any]:
     """The learning curve of each control, and its latest metrics with the estimate for the pool."""
-    from model.curve import learning_curve, tally
+    from model.evidence.learning_curve import learning_curve, tally
 
     rows = store.rows(project, 3 * RECENT)
     return {

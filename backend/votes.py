@@ -1,4 +1,4 @@
-"""Answers to shared tasks as votes for `model/reliability.py`; its estimate as targets and reliability. Pure."""
+"""Answers to shared tasks as votes for `model/evidence/dawid_skene.py`; its estimate as targets and reliability. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from backend.labelstudio.records import ExampleRecord
 
 if TYPE_CHECKING:
-    from model.reliability import Estimate, Votes
+    from model.evidence.dawid_skene import Estimate, Votes
 
 SMALL = 0.005
 """Shares below are dropped from a target."""
@@ -55,7 +55,7 @@ class VoteTable:
         """Long form; an item a task, or a label of a task (items with the same answers once, with their number)."""
         import numpy as np
 
-        from model.reliability import Votes
+        from model.evidence.dawid_skene import Votes
 
         if self.is_set:
             return self._set_votes()
@@ -83,7 +83,7 @@ class VoteTable:
         """Nearly all (task, label) items are alike: nobody set that label. Each kind is given once."""
         import numpy as np
 
-        from model.reliability import Votes
+        from model.evidence.dawid_skene import Votes
 
         said, known, person = self._matrix()
         labels = np.broadcast_to(np.arange(len(self.labels)), known.shape)

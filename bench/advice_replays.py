@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from bench.report import judge
 from bench.trajectories import BLIND, EXPLORED, Trajectory
-from model.acceptance import choose_rows, find_threshold
-from model.copying import PRIORS, estimate_copying
-from model.forecast import PRIOR, Stage, fit_forecast
+from model.evidence.anchoring_bias import PRIORS, estimate_copying
+from model.evidence.auto_accept import choose_rows, find_threshold
+from model.evidence.forecast import PRIOR, Stage, fit_forecast
 
 Row = dict[str, Any]
 

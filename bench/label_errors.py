@@ -19,9 +19,9 @@ import numpy as np
 
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
+from model.evidence.label_errors import LIKELY_WRONG, find_suspects
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import Embedder, fit_head
-from model.quality import LIKELY_WRONG, find_suspects
 from model.spec import Control, Kind, Label, Sample
 
 DATA = Path(__file__).parents[2] / "shared" / "data"

@@ -11,12 +11,12 @@ import numpy as np
 from backend.consensus import Consensus
 from backend.jobs.context import Context
 from model.batch import is_blind, is_explored
-from model.curve import tally
 from model.decoding.answers import decide
 from model.errors import ModelError
+from model.evidence.learning_curve import tally
+from model.evidence.recalibration import keep_answers
 from model.label_key import path_of
 from model.numerics.metrics import log_losses, log_losses_binary
-from model.prequential import keep_answers
 from model.spec import NONE, Control, Kind, Sample
 
 if TYPE_CHECKING:

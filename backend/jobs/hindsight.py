@@ -1,6 +1,6 @@
 """What the labels that came in say about the version that answered them, and what follows for the next one.
 
-Decisions are those of `model/prequential.py` (confidence) and `model/gate.py` (is the fine-tune worth it after all?).
+Decisions are those of `model/evidence/recalibration.py` (confidence) and `model/evidence/gate.py` (is the fine-tune worth it after all?).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def look_back(
     """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`.
 
     `evaluated`: the facts of the last training, which may have outdone an older fine-tune."""
-    from model.prequential import choose_rows, decide_correction, read_rows
+    from model.evidence.recalibration import choose_rows, decide_correction, read_rows
 
     withdrawn = _withdrawn(rows, champion, seed) | _outdone(champion, evaluated or {}) if champion is not None else {}
     temperatures = {}
@@ -84,7 +84,7 @@ def look_back(
 
 
 def _withdrawn(rows: Sequence[Mapping[str, Any]], champion: LiveModel, seed: int) -> dict[str, str]:
-    from model.gate import decide_withdrawal
+    from model.evidence.gate import decide_withdrawal
 
     owner = champion.manifest.finetuned if champion.manifest else None
     found = {}

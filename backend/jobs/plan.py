@@ -89,7 +89,7 @@ def _told(work: Context, project: int) -> list[dict[str, Any]]:
 
 def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:
     """The agreements of consecutive plans' answers to the same unlabelled tasks, this one's last."""
-    from model.agreement import compare_answers
+    from model.evidence.stability import compare_answers
 
     path = work.settings.pools_dir / str(project) / "answers.json"
     labelled = {int(row) for row in view.pools[0].labelled}

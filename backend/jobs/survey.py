@@ -15,7 +15,7 @@ from backend.errors import BackendError
 from backend.jobs.context import Context
 from model.decoding.answers import decide
 from model.errors import ModelError
-from model.pool_accuracy import summarise_pool
+from model.evidence.pool_accuracy import summarise_pool
 from model.portions import characters_of, portions
 from model.spec import Control, Document
 from model.visibility import is_conditional

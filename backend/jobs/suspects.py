@@ -12,8 +12,8 @@ from backend.store.examples import Snapshot
 from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
+    from model.evidence.label_errors import Suspect
     from model.head.linear_head import LinearHead
-    from model.quality import Suspect
 
 CHECKED_SIZE = 100_000
 """Labels x classes up to which all are checked: 1,000 x 77 take two seconds more, while nobody waits."""
@@ -49,7 +49,7 @@ def keep_suspects(
     snapshot: Snapshot,
 ) -> None:
     """Replace the lists of the controls that were searched; a head that repeats earlier choices has nothing to say."""
-    from model.quality import find_suspects
+    from model.evidence.label_errors import find_suspects
 
     versions = {record.annotation: record.version for record in snapshot.records}
     found = {}

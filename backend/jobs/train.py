@@ -22,8 +22,8 @@ from backend.jobs.run_lock import hold_run
 from backend.jobs.training_process import Ending, run_process, trainer_threads
 from backend.labelstudio.config import parse_label_config
 from backend.store.jobs import ATTEMPTS
+from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
-from model.gate import find_outdone
 from model.training.request import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)

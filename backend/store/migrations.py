@@ -61,7 +61,7 @@ def _complete_sync_and_rows(client: Client, project: int) -> None:
         if (complete := migrate_row(row)) != row:
             pipeline.lset(evidence, place, json.dumps(complete, separators=(",", ":")))
     if rows and not client.exists(curve):
-        from model.curve import tally
+        from model.evidence.learning_curve import tally
 
         for name, value in tally(rows).items():
             pipeline.hincrbyfloat(curve, name, value)

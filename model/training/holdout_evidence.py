@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.decoding.thresholds import fit_threshold
-from model.gate import Verdict, compare_losses, decide_promotion
+from model.evidence.gate import Verdict, compare_losses, decide_promotion
 from model.head.calibration import set_rules
 from model.head.fit import labels_of, target_matrix
 from model.numerics.holdout import is_held_out, stratified_folds

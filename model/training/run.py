@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.errors import TrainingError
+from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import Focused
-from model.gate import Verdict
 from model.head.fit import Embedder, fit_head
 from model.head.zero_shot import refine_prototypes, with_none
 from model.labelnames import names_of

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.advice import tell_advice
-from model.pool_accuracy import summarise_pool
+from model.evidence.pool_accuracy import summarise_pool
 
 ADMIN = {"Authorization": "Bearer admin"}
 POOL = np.concatenate([np.full(600, 0.97), np.full(400, 0.5)])

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from backend.track_record import summarise_evidence, tell_record
-from model.curve import tally
-from model.pool_accuracy import summarise_pool
+from model.evidence.learning_curve import tally
+from model.evidence.pool_accuracy import summarise_pool
 
 ADMIN = {"Authorization": "Bearer admin"}
 

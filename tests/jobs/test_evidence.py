@@ -12,8 +12,8 @@ import pytest
 from backend.jobs.evidence import _judge
 from backend.jobs.refit import refit
 from backend.store.evidence import KEPT
-from model.curve import learning_curve
-from model.prequential import read_rows
+from model.evidence.learning_curve import learning_curve
+from model.evidence.recalibration import read_rows
 from model.spec import Control, Kind, Label, Sample
 from tests.jobs.conftest import PROJECT, Labels
 
@@ -80,7 +80,7 @@ def test_an_import_tests_its_last_labels_only(context: Any, labels: Labels) -> N
 def test_the_curve_outlives_the_rows(context: Any) -> None:
     store = context.stores.evidence
     row = {"control": "label", "labels": 100, "confidence": 0.9, "correct": True, "log_loss": 0.1}
-    from model.curve import tally
+    from model.evidence.learning_curve import tally
 
     for _ in range(3):
         store.append(PROJECT, [row] * 1000, tally([row] * 1000))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, hypergeom
 
-from model.acceptance import (
+from model.evidence.auto_accept import (
     chance_of_few,
     choose_rows,
     find_threshold,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score
 
-from model.agreement import are_settled, cohen_kappa, compare_answers
+from model.evidence.stability import are_settled, cohen_kappa, compare_answers
 
 
 @pytest.mark.parametrize("classes", [2, 5, 77])

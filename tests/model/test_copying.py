@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.copying import estimate_copying
+from model.evidence.anchoring_bias import estimate_copying
 
 Rows = list[dict[str, Any]]
 

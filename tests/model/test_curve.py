@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.curve import LEAST, learning_curve, tally, wilson_interval
+from model.evidence.learning_curve import LEAST, learning_curve, tally, wilson_interval
 from model.numerics.metrics import expected_calibration_error
 
 RNG = np.random.default_rng(0)

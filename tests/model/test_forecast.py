@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.forecast import Forecast, Stage, fit_forecast, needs_of_classes, stages_of
+from model.evidence.forecast import Forecast, Stage, fit_forecast, needs_of_classes, stages_of
 
 COUNTS = [16 * 2 ** (half / 2) for half in range(12)]
 

@@ -7,7 +7,14 @@ import json
 import numpy as np
 import pytest
 
-from model.gate import WITHDRAW_FROM, compare_losses, decide_promotion, decide_withdrawal, find_collapsed, find_outdone
+from model.evidence.gate import (
+    WITHDRAW_FROM,
+    compare_losses,
+    decide_promotion,
+    decide_withdrawal,
+    find_collapsed,
+    find_outdone,
+)
 
 RNG = np.random.default_rng(0)
 CLASSES = RNG.integers(0, 3, 90)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.pool_accuracy import GROUP_ROWS, _bin, _groups, estimate_accuracy, summarise_pool
+from model.evidence.pool_accuracy import GROUP_ROWS, _bin, _groups, estimate_accuracy, summarise_pool
 
 
 def simulate(seed: int, labelled: int = 120, over: float = 0.0) -> tuple[dict[str, Any], float, float]:

@@ -11,9 +11,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import softmax
 
+from model.evidence.recalibration import (
+    LEAST,
+    STRENGTH,
+    choose_rows,
+    decide_correction,
+    fit_correction,
+    keep_answers,
+    read_rows,
+)
 from model.numerics.metrics import log_losses, one_hot
 from model.numerics.temperature import apply_temperature, fit_temperature
-from model.prequential import LEAST, STRENGTH, choose_rows, decide_correction, fit_correction, keep_answers, read_rows
 
 
 def stream(count: int, classes: int, temperature: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
+from model.evidence.label_errors import LIKELY_WRONG, TO_CHECK, find_suspects, given_confidence
 from model.head.fit import fit_head
 from model.head.linear_head import OutOfFold
-from model.quality import LIKELY_WRONG, TO_CHECK, find_suspects, given_confidence
 from model.spec import Sample
 from tests.model.conftest import SAMPLE_DATA
 from tests.model.fakes import Remembering, choices

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.reliability import Shrinkage, Votes, estimate, is_sane
+from model.evidence.dawid_skene import Shrinkage, Votes, estimate, is_sane
 
 GOOD_MEDIOCRE_SPAMMER = (0.95, 0.7, None)
 
