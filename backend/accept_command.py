@@ -93,7 +93,7 @@ def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) ->
     """task, score and result of each unlabelled task that is answered, and how many are with nothing at all; blind
     tasks are declined, and left out here as well. Tasks that somebody skipped or has a draft of are theirs."""
     from backend.predict_client import PredictClient
-    from model.batch import is_blind
+    from model.acquisition.batch import is_blind
 
     found: list[dict[str, Any]] = []
     last = blank = 0

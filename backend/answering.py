@@ -84,7 +84,7 @@ def _note_rejects(
 
 def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item], instead: Item) -> list[Item]:
     """The items with `instead` for those of blind tasks, which people are to label without a pre-label."""
-    from model.batch import is_blind
+    from model.acquisition.batch import is_blind
 
     share, shown = services.settings.queue_blind_share, list(items)
     for index, task in enumerate(tasks):

@@ -36,7 +36,7 @@ Strategy = Literal[
     "coreset",
     "badge",
 ]
-"""Names in model/acquisition.py, which is not imported here: every process reads the settings first."""
+"""Names in model/acquisition/strategies.py, which is not imported here: every process reads the settings first."""
 
 
 class Settings(GivenModel):

@@ -66,7 +66,7 @@ class Names(click.ParamType):
 
 def strategy_names() -> Sequence[str]:
     """Known strategies."""
-    from model.acquisition import STRATEGIES
+    from model.acquisition.strategies import STRATEGIES
 
     return tuple(STRATEGIES)
 

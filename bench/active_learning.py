@@ -30,7 +30,7 @@ from bench.learning import find_sets, read_results
 from bench.queue_replay import QUEUED, Course, QueueReplay
 from bench.report import judge, show
 from bench.rig import ROOT
-from model.acquisition import DEFAULT_STRATEGY, STRATEGIES
+from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.labelled_file import Dataset
 from model.spec import Label
 

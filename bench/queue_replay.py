@@ -19,8 +19,8 @@ import numpy as np
 
 from backend.settings import Settings
 from backend.steering import QueueFacts, why_plan
-from model.acquisition import confidences
-from model.batch import Place, next_place, plan_batch
+from model.acquisition.batch import Place, next_place, plan_batch
+from model.acquisition.strategies import confidences
 from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, fit_head
 from model.labelled_file import Dataset

@@ -25,10 +25,10 @@ import psutil
 
 from bench.report import show
 from bench.synthetic import DEPTH, WIDTH, make_features, make_head, make_live, make_texts
+from model.acquisition.pool_scoring import rescore
 from model.features.cache import CachedEncoder, FeatureCache, text_key
 from model.features.hashed_tfidf import pack_terms
 from model.features.matrix import FeatureMatrix
-from model.rescoring import rescore
 from model.spec import Text
 from model.versions.live_model import LiveModel
 

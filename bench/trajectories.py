@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.acquisition import Pool, choose
+from model.acquisition.strategies import Pool, choose
 from model.decoding.answers import decide
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model import acquisition
+from model.acquisition import strategies as acquisition
 from model.decoding.evaluate_answers import measure
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head

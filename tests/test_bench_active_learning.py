@@ -13,8 +13,8 @@ from backend.settings import current_settings, load_settings
 from backend.simulation import Workplace
 from bench.active_learning import bars, labels_needed, main, summarise, without_names
 from bench.queue_replay import Course, QueueReplay
-from model.acquisition import DEFAULT_STRATEGY
-from model.batch import is_blind, is_explored
+from model.acquisition.batch import is_blind, is_explored
+from model.acquisition.strategies import DEFAULT_STRATEGY
 from model.labelled_file import read_dataset
 from tests.backend.test_simulate_command import letters
 from tests.model.conftest import tiny_model  # noqa: F401

@@ -10,7 +10,7 @@ import numpy as np
 
 from backend.consensus import Consensus
 from backend.jobs.context import Context
-from model.batch import is_blind, is_explored
+from model.acquisition.batch import is_blind, is_explored
 from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally

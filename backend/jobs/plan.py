@@ -15,7 +15,7 @@ from backend.labelstudio.results import to_prediction
 
 if TYPE_CHECKING:
     from backend.jobs.pool_view import PoolView
-    from model.batch import Place
+    from model.acquisition.batch import Place
     from model.versions.live_model import LiveModel
 
 AGREEMENTS = 10
@@ -33,7 +33,7 @@ def plan(project: int) -> str:
 
 def _plan(work: Context, project: int) -> str:
     from backend.jobs.pool_view import PoolEye
-    from model.batch import plan_batch
+    from model.acquisition.batch import plan_batch
 
     settings, stores = work.settings, work.stores
     live = stores.versions.live(project)

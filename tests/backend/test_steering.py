@@ -9,7 +9,7 @@ import pytest
 
 from backend.settings import Settings, Strategy
 from backend.steering import OFF_SECONDS, QueueFacts, base_title, queue_number, queue_version, stale_versions, why_plan
-from model.acquisition import DEFAULT_STRATEGY, STRATEGIES
+from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 
 POLICY = Settings(queue_seconds=30.0, queue_size=64, queue_growth=0.1)
 PLANNED = QueueFacts(

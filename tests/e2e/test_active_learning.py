@@ -18,7 +18,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.settings import Settings
 from backend.store.stores import Stores
-from model.batch import is_blind
+from model.acquisition.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, choices_result, log_in, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

@@ -18,7 +18,7 @@ from backend.labelstudio.helpers import BLIND_LINE
 from backend.settings import Settings
 from backend.store.stores import Stores
 from backend.stream_order import BY_ID, QUEUE_ORDER
-from model.batch import is_blind
+from model.acquisition.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, log_in, wait_until
 from tests.e2e.test_active_learning import Queue, members
 from tests.e2e.test_evidence_page import SHOWN_TEXTS

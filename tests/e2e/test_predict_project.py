@@ -10,7 +10,7 @@ import pytest
 
 from backend.relabel import PREFIX, VERSIONS
 from backend.relabel_push import TAB
-from model.batch import is_blind
+from model.acquisition.batch import is_blind
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
 
 pytestmark = [

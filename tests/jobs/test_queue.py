@@ -21,7 +21,7 @@ from backend.labelstudio.helpers import BLIND_LINE
 from backend.queue_report import describe_queue
 from backend.queue_tending import QueueTending
 from bench.rig import choices_config
-from model.batch import is_blind, is_explored
+from model.acquisition.batch import is_blind, is_explored
 from model.failpoints import arm
 from tests import studio as studio_stub
 from tests.jobs.conftest import PROJECT, Labels
@@ -89,7 +89,7 @@ def test_without_a_version_nothing_is_planned(context: Any, labels: Labels) -> N
 
 
 def test_a_plan_that_fails_is_put_off(context: Any, pool: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.acquisition.STRATEGIES", {})
+    monkeypatch.setattr("model.acquisition.strategies.STRATEGIES", {})
     assert plan(PROJECT) == "failed" and plan(PROJECT).startswith("waits")
     assert "margin_clusters" in context.stores.trouble.describe(PROJECT)["plan"]["error"]
 

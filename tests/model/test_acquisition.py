@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model import diversity
-from model.acquisition import DEFAULT_STRATEGY, STRATEGIES, Pool, choose, confidences, entropies, margins
+from model.acquisition import diversity
+from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES, Pool, choose, confidences, entropies, margins
+from model.acquisition.uncertainty import disagreements
 from model.head.fit import fit_head
 from model.spec import Control, Kind, Label, Sample
-from model.uncertainty import disagreements
 from tests.model.fakes import WordsEncoder
 
 NONE = np.array([], dtype=int)

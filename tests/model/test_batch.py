@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.acquisition import Pool, margins
-from model.batch import (
+from model.acquisition.batch import (
     AHEAD,
     ONE_SIDED,
     TRIED,
@@ -26,6 +25,7 @@ from model.batch import (
     plan_batch,
     share_of,
 )
+from model.acquisition.strategies import Pool, margins
 
 PROJECT = 7
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from model.acquisition.pool_scoring import row_keys
 from model.features.long_texts import Focused
 from model.head.fit import fit_heads
-from model.rescoring import row_keys
 from model.spec import Control, Kind, Label, Sample, Text
 from model.versions.live_model import LiveModel
 from tests.model.fakes import WordsEncoder, choices, spec_of

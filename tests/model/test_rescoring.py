@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.acquisition import Pool, confidences, entropies, margins
+from model.acquisition.pool_scoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
+from model.acquisition.strategies import Pool, confidences, entropies, margins
 from model.errors import RescoringError
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_terms
@@ -20,7 +21,6 @@ from model.features.tfidf import Terms
 from model.head.fit import fit_head
 from model.head.linear_head import Choice, LinearHead, Member
 from model.pretrained.classifier_head import Taught, TaughtLabels
-from model.rescoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
 from model.spec import Control, Kind, Sample, Text
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel

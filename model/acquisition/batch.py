@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from model.acquisition import Pool, choose
+from model.acquisition.strategies import Pool, choose
 
 Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from model.uncertainty import Floats, Pool, Rows, margins
+from model.acquisition.uncertainty import Floats, Pool, Rows, margins
 
 SHORTLIST = 10
 """`margin_clusters` clusters this many times as many rows as are wanted: those with the smallest margins."""

@@ -46,7 +46,7 @@ SMALLEST = 1e-12
 class Outcome:
     """One entry per row of the matrix, float32 [n] each but for `top`, the column of the likeliest label.
 
-    For sets as in `model/acquisition.py`: `confidence` is that of the whole set, `margin` the distance of the nearest
+    For sets as in `model/acquisition/strategies.py`: `confidence` is that of the whole set, `margin` the distance of the nearest
     label to the threshold, `entropy` (nats) the sum over the labels."""
 
     labels: tuple[str, ...]

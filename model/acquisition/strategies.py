@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from model.diversity import badge, coreset, margin, margin_clusters, smallest, typical_first, typiclust
-from model.uncertainty import Pool, Rows, confidences, disagreements, entropies, margins
+from model.acquisition.diversity import badge, coreset, margin, margin_clusters, smallest, typical_first, typiclust
+from model.acquisition.uncertainty import Pool, Rows, confidences, disagreements, entropies, margins
 
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Pool", "Strategy", "choose", "confidences", "entropies", "margins"]
 
