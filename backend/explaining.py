@@ -15,7 +15,7 @@ from backend.serving.predictors import alone
 from model.spec import Document, Prediction, TaskSpec
 
 if TYPE_CHECKING:
-    from model.explanation import Explained
+    from model.explain.explanation import Explained
     from model.versions.live_model import LiveModel
 
 SECONDS = 20.0
@@ -60,7 +60,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
 
 def _explain(model: LiveModel, document: Document, options: Options, control: str) -> list[dict[str, Any]]:
     """The first answer (of `control`), described; empty when there is none."""
-    from model.explanation import explain_answer
+    from model.explain.explanation import explain_answer
 
     answers = [one for one in model.predict([document], [options])[0] if control in ("", one.control)]
     return [

@@ -22,9 +22,9 @@ from bench.accuracy import read_split
 from bench.gradients import Gradients
 from bench.report import show
 from model.encoder.encoder import Encoder, find_base_model
-from model.explanation import label_log_odds
+from model.explain.explanation import label_log_odds
+from model.explain.occlusion import MOST_WORDS, Floats, LogOdds, Piece, cut, narrow, pieces_of, weigh
 from model.head.fit import fit_head
-from model.occlusion import MOST_WORDS, Floats, LogOdds, Piece, cut, narrow, pieces_of, weigh
 from model.spec import Control, Kind, Label, Sample, Text
 
 SHARE = 0.2

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model.occlusion import Piece
+from model.explain.occlusion import Piece
 from model.spec import Text
 
 Floats = NDArray[np.floating]

@@ -21,7 +21,7 @@ from typing import Any
 from xml.etree.ElementTree import Element
 
 from backend.labelstudio.config import elements_of
-from model.occlusion import Word
+from model.explain.occlusion import Word
 from model.spec import NONE, Control, Kind, Prediction, TaskSpec
 
 BLIND_LINE = "No suggestion here on purpose: this task measures how good the model is."

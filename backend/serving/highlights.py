@@ -16,7 +16,7 @@ from backend.serving.predictors import Predictors, alone
 from model.spec import Prediction
 
 if TYPE_CHECKING:
-    from model.occlusion import Word
+    from model.explain.occlusion import Word
     from model.versions.live_model import LiveModel
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Highlighter:
 
     def explain(self, project: int | None, model: LiveModel, wanted: Wanted) -> Words:
         """The words that decided for the likeliest chosen label, heaviest first."""
-        from model.explanation import explain_answer
+        from model.explain.explanation import explain_answer
 
         inputs = model.spec.control(wanted.answer.control).inputs
         read = tuple(wanted.document[name] for name in inputs)

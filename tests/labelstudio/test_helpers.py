@@ -17,7 +17,7 @@ from backend.labelstudio.helpers import (
     summary_results,
 )
 from backend.labelstudio.results import read_targets, to_prediction
-from model.occlusion import Word
+from model.explain.occlusion import Word
 from model.spec import Kind, Prediction, TaskSpec
 from tests.labelstudio.samples import control
 

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.explanation import explain_answer, label_log_odds
+from model.explain.explanation import explain_answer, label_log_odds
+from model.explain.occlusion import Piece, cut
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_heads
-from model.occlusion import Piece, cut
 from model.spec import Kind, Prediction
 from model.versions.live_model import LiveModel, cold_start
 from tests.model.conftest import Messages
@@ -49,7 +49,7 @@ def test_removing_the_named_words_costs_more_than_removing_as_many_others(messag
 
 
 def _words(text: str) -> list[Piece]:
-    from model.occlusion import pieces_of
+    from model.explain.occlusion import pieces_of
 
     return pieces_of((text,))
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.occlusion import MIN_LOG_ODDS, MIN_WEIGHT, MOST_WORDS, Piece, cut, explain, pieces_of
+from model.explain.occlusion import MIN_LOG_ODDS, MIN_WEIGHT, MOST_WORDS, Piece, cut, explain, pieces_of
 from model.spec import Text
 from tests.model.fakes import Floats
 

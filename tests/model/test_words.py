@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.words import find_words, group
+from model.explain.words import find_words, group
 
 
 @pytest.mark.parametrize(

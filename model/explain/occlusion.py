@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model.explain.words import find_words, group
 from model.spec import Text
-from model.words import find_words, group
 
 Floats = NDArray[np.floating]
 LogOdds = Callable[[Sequence[Text]], Floats]

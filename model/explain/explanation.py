@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.occlusion import Word, explain
+from model.explain.occlusion import Word, explain
 from model.spec import NONE, Control, Document, Prediction, Text
 
 if TYPE_CHECKING:
