@@ -19,8 +19,8 @@ from model.errors import DataError, ModelError
 
 if TYPE_CHECKING:
     from backend.simulation import Workplace
-    from model.labelled_file import Dataset
-    from model.simulation import Plan, Row
+    from model.simulation.dataset import Dataset
+    from model.simulation.replay import Plan, Row
 
 CHEAP_PEERS = "tfidf,lr"
 PICTURES = (".png", ".svg", ".pdf")
@@ -73,7 +73,7 @@ def strategy_names() -> Sequence[str]:
 
 def peer_names() -> Sequence[str]:
     """Known peers, the quick ones first."""
-    from model.peers import PEERS
+    from model.simulation.baselines import PEERS
 
     return tuple(PEERS)
 
@@ -193,7 +193,7 @@ def _check_plot(plot: Path | None) -> None:
 def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Any) -> Dataset:
     from dataclasses import replace
 
-    from model.labelled_file import read_dataset
+    from model.simulation.dataset import read_dataset
 
     if train is not None:
         data = read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
@@ -206,7 +206,7 @@ def _read(settings: Settings, train: Path | None, test: Path | None, project: in
 
 
 def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[Plan]:
-    from model.simulation import Plan, reachable
+    from model.simulation.replay import Plan, reachable
 
     counts = reachable(data, options["counts"])
     if above := [count for count in options["counts"] if count > counts[-1]]:
@@ -239,7 +239,7 @@ def _rows(
     place: Workplace, data: Dataset, plans: Sequence[Plan], peers: Sequence[str], finetune: bool, speaker: Speaker
 ) -> Iterator[Row]:
     from backend.simulation import PolicyTrainer
-    from model.simulation import Replay
+    from model.simulation.replay import Replay
 
     trainer = PolicyTrainer(place, speaker.tell) if finetune else None
     for plan in plans:
@@ -252,7 +252,7 @@ def _rows(
 def _peer_rows(
     place: Workplace, data: Dataset, counts: Sequence[int], seed: int, peers: Sequence[str], speaker: Speaker
 ) -> Iterator[Row]:
-    from model.peers import PEERS, Rival
+    from model.simulation.baselines import PEERS, Rival
 
     for name in peers:
         speaker.about(f"{PEERS[name].method}, seed {seed}")

@@ -7,7 +7,7 @@ from backend.errors import NotFound
 from backend.labelstudio.config import parse_label_config
 from backend.settings import Settings
 from backend.store.stores import Stores
-from model.labelled_file import Dataset, hold_out
+from model.simulation.dataset import Dataset, hold_out
 from model.spec import Control, Sample, TaskSpec
 
 

@@ -16,7 +16,7 @@ from backend.threads import cores
 from backend.trigger import Facts, why_due
 from model.errors import ModelError
 from model.evidence.gate import find_outdone
-from model.simulation import Tuned
+from model.simulation.replay import Tuned
 from model.spec import Sample, TaskSpec
 from model.training.request import REQUEST, Request, read_result, write_json
 

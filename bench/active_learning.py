@@ -31,7 +31,7 @@ from bench.queue_replay import QUEUED, Course, QueueReplay
 from bench.report import judge, show
 from bench.rig import ROOT
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
-from model.labelled_file import Dataset
+from model.simulation.dataset import Dataset
 from model.spec import Label
 
 SHARES = (0.9, 0.95)

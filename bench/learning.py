@@ -28,9 +28,9 @@ from backend.simulation import PolicyTrainer, Workplace
 from bench.goals import shortfalls
 from bench.report import show
 from bench.rig import ROOT
-from model.labelled_file import Dataset, read_dataset
-from model.peers import PEERS, Rival
-from model.simulation import Plan, Replay, reachable
+from model.simulation.baselines import PEERS, Rival
+from model.simulation.dataset import Dataset, read_dataset
+from model.simulation.replay import Plan, Replay, reachable
 
 COUNTS = "0,8,16,32,64,128,256,512,1000"
 SEEDS = "11,12,13"

@@ -23,8 +23,8 @@ from model.acquisition.batch import Place, next_place, plan_batch
 from model.acquisition.strategies import confidences
 from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, fit_head
-from model.labelled_file import Dataset
-from model.simulation import Plan, Replay, Tell
+from model.simulation.dataset import Dataset
+from model.simulation.replay import Plan, Replay, Tell
 from model.versions.live_model import LiveModel
 
 Row = dict[str, Any]

@@ -17,8 +17,8 @@ from model.acquisition.strategies import Pool, choose
 from model.decoding.answers import decide
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
-from model.labelled_file import Dataset
-from model.simulation import encode_ahead, shuffled
+from model.simulation.dataset import Dataset
+from model.simulation.replay import encode_ahead, shuffled
 
 Floats = NDArray[np.floating]
 Tell = Callable[[str], None]

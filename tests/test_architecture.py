@@ -34,7 +34,7 @@ TORCH = (
         "model/training/frozen_encoder.py",
         "model/training/run.py",
         "model/training/checkpoint.py",
-        "model/peer_training.py",
+        "model/simulation/finetuned_baselines.py",
     ),
     *("model/training/packed_layer.py", "model/training/distributed.py"),
 )

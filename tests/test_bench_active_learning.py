@@ -15,7 +15,7 @@ from bench.active_learning import bars, labels_needed, main, summarise, without_
 from bench.queue_replay import Course, QueueReplay
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
-from model.labelled_file import read_dataset
+from model.simulation.dataset import read_dataset
 from tests.backend.test_simulate_command import letters
 from tests.model.conftest import tiny_model  # noqa: F401
 

@@ -20,7 +20,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
 from model.head.fit import fit_heads
 from model.label_key import key_of
-from model.labelled_file import read_dataset
+from model.simulation.dataset import read_dataset
 from model.spec import Label, Prediction, TaskSpec
 from model.versions.directory import read_heads, write_version
 from model.versions.manifest import Manifest

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from model.errors import DataError
-from model.labelled_file import read_dataset, read_rows
+from model.simulation.dataset import read_dataset, read_rows
 from model.spec import Kind
 
 

@@ -10,10 +10,10 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from model.head.zero_shot import normalise
-from model.labelled_file import Dataset
-from model.peer_training import make_pairs
-from model.peers import PEERS, STRENGTHS, Rival, best_strength, fit_logistic
-from model.simulation import Plan, Replay
+from model.simulation.baselines import PEERS, STRENGTHS, Rival, best_strength, fit_logistic
+from model.simulation.dataset import Dataset
+from model.simulation.finetuned_baselines import make_pairs
+from model.simulation.replay import Plan, Replay
 from model.spec import Sample
 from tests.model.conftest import Messages
 

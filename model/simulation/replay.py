@@ -19,7 +19,7 @@ from model.decoding.evaluate_answers import measure
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.head.linear_head import LinearHead
-from model.labelled_file import Dataset
+from model.simulation.dataset import Dataset
 from model.spec import Sample, TaskSpec, Text
 from model.versions.live_model import LiveModel
 

@@ -1,4 +1,4 @@
-"""The two recipes of other tools that train an encoder, written out: HumanSignal's and SetFit's (model/peers.py).
+"""The two recipes of other tools that train an encoder, written out: HumanSignal's and SetFit's (model/simulation/baselines.py).
 
 Both start from the learner's own base encoder, so that recipes are compared and not encoders.
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from model.peers import Task
+    from model.simulation.baselines import Task
 
 Floats = NDArray[np.floating]
 
@@ -60,7 +60,7 @@ def train_setfit(task: Task) -> Floats:
     """Probabilities [test rows, K]: contrastive pairs first, then a logistic regression on the new embeddings."""
     from transformers import AutoModel, AutoTokenizer
 
-    from model.peers import fit_logistic
+    from model.simulation.baselines import fit_logistic
 
     _prepare(task)
     body: Any = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE)

@@ -2,8 +2,8 @@
 
 tfidf        TF-IDF (1-2 grams, sublinear) + logistic regression
 lr           logistic regression on L2-normalised mean-pooled embeddings, C by cross-validation
-humansignal  label-studio-ml-backend's fine-tune recipe (model/peer_training.py)
-setfit       SetFit with its paper's defaults (model/peer_training.py)
+humansignal  label-studio-ml-backend's fine-tune recipe (model/simulation/finetuned_baselines.py)
+setfit       SetFit with its paper's defaults (model/simulation/finetuned_baselines.py)
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, labels_of, target_matrix
 from model.head.zero_shot import normalise
-from model.labelled_file import Dataset
-from model.simulation import Row, Tell, shuffled
+from model.simulation.dataset import Dataset
+from model.simulation.replay import Row, Tell, shuffled
 from model.spec import Sample
 
 Floats = NDArray[np.floating]
@@ -185,14 +185,14 @@ def best_strength(train: Floats, targets: Floats, seed: int, *, multilabel: bool
 
 def humansignal(task: Task) -> Floats:
     """HumanSignal's recipe."""
-    from model.peer_training import train_humansignal
+    from model.simulation.finetuned_baselines import train_humansignal
 
     return train_humansignal(task)
 
 
 def setfit(task: Task) -> Floats:
     """SetFit."""
-    from model.peer_training import train_setfit
+    from model.simulation.finetuned_baselines import train_setfit
 
     return train_setfit(task)
 
