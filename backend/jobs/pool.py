@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.labelstudio.config import parse_label_config
+from model.batching import characters_of, portions
 from model.features.cache import text_key
-from model.portions import characters_of, portions
 from model.spec import TaskSpec, Text
 
 if TYPE_CHECKING:

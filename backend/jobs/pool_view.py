@@ -17,13 +17,13 @@ from numpy.typing import NDArray
 from backend.jobs.context import Context
 from model.acquisition import strategies as acquisition
 from model.acquisition.pool_scoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
+from model.batching import characters_of, portions
 from model.decoding.answers import decide
 from model.decoding.thresholds import thresholds_of
 from model.errors import RescoringError
 from model.features.cache import text_key
 from model.features.matrix import FeatureMatrix
 from model.numerics.float16 import widen
-from model.portions import characters_of, portions
 from model.spec import NONE, Control, Document, Kind, Text
 from model.visibility import hidden_rows, is_conditional
 

@@ -15,7 +15,7 @@ from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings import Settings
-from model.portions import bounds_for, characters_of, portions
+from model.batching import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
 
 if TYPE_CHECKING:

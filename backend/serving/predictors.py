@@ -16,7 +16,7 @@ from typing import Any
 
 from backend.errors import Overloaded
 from backend.metrics import Metrics
-from model.portions import CHARACTERS, TEXTS, Bounds
+from model.batching import CHARACTERS, TEXTS, Bounds
 
 log = logging.getLogger(__name__)
 

@@ -19,6 +19,7 @@ import xxhash
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
+from model.batching import characters_of, portions
 from model.errors import RescoringError
 from model.features.cache import BATCH, KEPT, text_key
 from model.features.hashed_tfidf import HashedVocabulary, pack_terms
@@ -27,7 +28,6 @@ from model.features.matrix import FeatureMatrix, Halves
 from model.head.linear_head import LinearHead
 from model.head.zero_shot import normalise
 from model.numerics.float16 import widen
-from model.portions import characters_of, portions
 from model.spec import Control, Text
 
 if TYPE_CHECKING:

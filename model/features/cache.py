@@ -17,7 +17,7 @@ import lmdb
 import numpy as np
 import xxhash
 
-from model.portions import characters_of, portions
+from model.batching import characters_of, portions
 from model.spec import Text
 
 log = logging.getLogger(__name__)

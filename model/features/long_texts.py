@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from model.batching import characters_of, portions
 from model.encoder.pairs import two_segments
 from model.head.zero_shot import normalise
-from model.labelnames import names_of
-from model.portions import characters_of, portions
+from model.label_names import names_of
 from model.spec import Control, Text
 
 Floats = NDArray[np.floating]

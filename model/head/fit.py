@@ -20,7 +20,7 @@ from model.head.linear_head import Choice, LinearHead, Member, Reference, restor
 from model.head.search import Data, Search, search
 from model.head.search_plan import Plan, plan_search
 from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
-from model.labelnames import names_of
+from model.label_names import names_of
 from model.numerics.holdout import stratified_folds
 from model.pretrained.classifier_head import match_labels
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text

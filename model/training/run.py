@@ -19,7 +19,7 @@ from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.head.zero_shot import refine_prototypes, with_none
-from model.labelnames import names_of
+from model.label_names import names_of
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text

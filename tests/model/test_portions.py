@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.portions import CHARACTERS, TEXTS, bounds_for, portions
+from model.batching import CHARACTERS, TEXTS, bounds_for, portions
 
 
 @given(st.lists(st.integers(0, 2 * CHARACTERS), max_size=80))
