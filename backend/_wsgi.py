@@ -22,7 +22,7 @@ def make_app(user: str | None = None, password: str | None = None) -> Any:
     from label_studio_ml.api import init_app
 
     from backend.errors import SettingsError
-    from backend.label_studio_ml import BertClassifier
+    from backend.processes.label_studio_ml import BertClassifier
     from backend.settings import current_settings
 
     try:

@@ -134,7 +134,7 @@ def main() -> None:
 @serving_options
 def up(settings: Settings) -> None:
     """Run everything on this machine until Ctrl-C; starts a Redis of its own when REDIS_URL is unset."""
-    from backend.up import run_up
+    from backend.processes.up import run_up
 
     run_up(settings)
 
@@ -143,7 +143,7 @@ def up(settings: Settings) -> None:
 @serving_options
 def demo(settings: Settings) -> None:
     """Run everything, with a Label Studio of its own and a ready project on the sample messages."""
-    from backend.demo import run_demo
+    from backend.processes.demo import run_demo
 
     run_demo(settings)
 
@@ -152,7 +152,7 @@ def demo(settings: Settings) -> None:
 @child
 def web(settings: Settings) -> None:
     """Run the HTTP process: Label Studio's endpoints, the admin API and /metrics."""
-    from backend.web import run_web
+    from backend.processes.web import run_web
 
     run_web(settings)
 
@@ -161,7 +161,7 @@ def web(settings: Settings) -> None:
 @child
 def learner(settings: Settings) -> None:
     """Run the worker that refits the heads."""
-    from backend.jobs.worker import run_learner
+    from backend.processes.worker import run_learner
 
     run_learner(settings)
 
@@ -170,7 +170,7 @@ def learner(settings: Settings) -> None:
 @child
 def trainer(settings: Settings) -> None:
     """Run the worker that fine-tunes the encoder."""
-    from backend.jobs.worker import run_trainer
+    from backend.processes.worker import run_trainer
 
     run_trainer(settings)
 
@@ -179,7 +179,7 @@ def trainer(settings: Settings) -> None:
 @child
 def sync(settings: Settings) -> None:
     """Run the worker that talks to Label Studio's API."""
-    from backend.jobs.worker import run_sync
+    from backend.processes.worker import run_sync
 
     run_sync(settings)
 
@@ -188,7 +188,7 @@ def sync(settings: Settings) -> None:
 @child
 def scheduler(settings: Settings) -> None:
     """Run the loop that asks what is due."""
-    from backend.scheduler import run_scheduler
+    from backend.processes.scheduler import run_scheduler
 
     run_scheduler(settings)
 
@@ -209,8 +209,8 @@ def console(settings: Settings, is_demo: bool) -> None:
     """Tell the user of `up` what is going on."""
     from functools import partial
 
-    from backend.console import run_console
-    from backend.demo import prepare_project
+    from backend.processes.console import run_console
+    from backend.processes.demo import prepare_project
 
     run_console(settings, partial(prepare_project, settings) if is_demo else None)
 

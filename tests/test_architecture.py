@@ -87,7 +87,7 @@ RULES = [
     ),
     (
         "redis stays in the store",
-        files("backend/", but=("backend/store/", "backend/jobs/worker.py")),
+        files("backend/", but=("backend/store/", "backend/processes/worker.py")),
         ("redis", "rq"),
     ),
     ("jobs know no HTTP", files("backend/jobs/"), ("backend.api", "backend.serving", "backend.app")),

@@ -56,11 +56,11 @@ def loaded_after(code: str) -> set[str]:
     [
         ("backend.cli", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
         ("backend.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
-        ("backend.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
+        ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.web, backend.app, gunicorn.workers.gthread", HEAVY),
         ("backend.jobs.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),
         ("backend.jobs.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
-        ("backend.scheduler", (*HEAVY, "flask", "gunicorn")),
+        ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],
 )
 def test_importing_a_process_s_code_loads_nothing_heavy(entry: str, forbidden: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
-from backend.console import Watch, current_state, greeting
+from backend.processes.console import Watch, current_state, greeting
 from backend.settings import Settings
 from backend.switched_off import switched_off
 from tests.conftest import serving

@@ -49,12 +49,12 @@ def adapter(services: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     api.init_app = lambda model_class, basic_auth_user=None, basic_auth_pass=None: model_class  # type: ignore[attr-defined]
     for module in (package, model, api):
         monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.delitem(sys.modules, "backend.label_studio_ml", raising=False)
-    import backend.label_studio_ml as module
+    monkeypatch.delitem(sys.modules, "backend.processes.label_studio_ml", raising=False)
+    import backend.processes.label_studio_ml as module
 
     monkeypatch.setattr(module, "shared_services", lambda: services)
     yield module
-    sys.modules.pop("backend.label_studio_ml", None)
+    sys.modules.pop("backend.processes.label_studio_ml", None)
     sys.modules.pop("backend._wsgi", None)
 
 

@@ -87,7 +87,7 @@ def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_o
     client: Any, settings: Settings, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from backend.jobs import refit
-    from backend.jobs.worker import Worker
+    from backend.processes.worker import Worker
 
     log = logging.getLogger("test")
     monkeypatch.setattr("backend.api.labelstudio.take_event", noisy("backend.api.labelstudio", log, "taken"))
@@ -127,7 +127,7 @@ def noisy(module: str, log: logging.Logger, event: str) -> Callable[..., Any]:
 
 
 def test_a_job_that_fails_or_is_forged_is_counted_as_failed(context: Any, settings: Settings) -> None:
-    from backend.jobs.worker import Worker
+    from backend.processes.worker import Worker
 
     redis = connect(settings, binary=True, blocking=True)
     queue = Queue("learn", connection=redis, serializer=JSONSerializer, job_class=AllowedJob)

@@ -231,7 +231,7 @@ def test_a_token_that_no_header_carries_is_in_no_error_of_the_client(end: str) -
 
 
 def test_a_traceback_that_rq_keeps_holds_no_secret(context: Any) -> None:
-    from backend.jobs.worker import build_worker
+    from backend.processes.worker import build_worker
     from backend.store.queue import AllowedJob
 
     process_redactor().learn("hush-hush-hush")

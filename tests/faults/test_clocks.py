@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.scheduler import Scheduler
+from backend.processes.scheduler import Scheduler
 from backend.store.keys import SCHEDULER_LEASE, project_key
 from tests.conftest import tick_later
 from tests.faults.events import create

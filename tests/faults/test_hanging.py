@@ -31,7 +31,7 @@ def work_off(settings: Settings, queue: str) -> None:
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from backend.jobs.worker import Worker
+    from backend.processes.worker import Worker
     from backend.store.connection import connect
     from backend.store.queue import AllowedJob
 

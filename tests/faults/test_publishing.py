@@ -229,7 +229,7 @@ def test_row_26_a_refused_challenger_says_why_and_is_not_trained_again_on_the_sa
     context: Any, letters: Letters
 ) -> None:
     from backend.jobs.train import train
-    from backend.scheduler import Scheduler
+    from backend.processes.scheduler import Scheduler
 
     policy = {"finetune_enabled": True, "finetune_min_labels": 8, "finetune_min_per_class": 1.0}
     context.settings = context.settings.model_copy(update=policy)

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from backend.jobs.sync import resync
 from backend.labelstudio import transport
 from backend.labelstudio.breaker import breaker_of
-from backend.scheduler import Scheduler
+from backend.processes.scheduler import Scheduler
 from backend.store.trouble import LONGEST_SECONDS
 from bench.ordeal.stand_in import TOKEN, StandIn
 from bench.ordeal.truth import Truth

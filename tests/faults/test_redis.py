@@ -24,8 +24,8 @@ from backend.embedded_redis import answers
 from backend.errors import StoreUnavailable
 from backend.jobs.refit import refit
 from backend.jobs.sync import resync
+from backend.processes.scheduler import Scheduler
 from backend.redis_binary import find_redis_server
-from backend.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.stores import Stores
 from bench.ordeal.stand_in import TOKEN, StandIn
@@ -192,7 +192,7 @@ def test_row_12_an_unsafe_redis_is_refused_at_the_start_or_loudly_accepted(
     own_redis: RedisServer, settings: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
     from backend.jobs.context import Context
-    from backend.jobs.worker import wait_for_redis
+    from backend.processes.worker import wait_for_redis
 
     stores = Stores(settings)
     for name, value in UNSAFE.items():

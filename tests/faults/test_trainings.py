@@ -20,7 +20,7 @@ import pytest
 from backend.errors import Conflict
 from backend.jobs.run_lock import hold_run
 from backend.jobs.train import Attempt, Stopped, make_request, train
-from backend.scheduler import Scheduler
+from backend.processes.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.stores import Stores
 from model.training.request import REQUEST, Result, read_request, write_json

@@ -20,7 +20,7 @@ from backend.jobs.predict import cut_range, predict
 from backend.labelstudio import transport
 from backend.labelstudio.breaker import breaker_of
 from backend.labelstudio.results import read_targets
-from backend.scheduler import Scheduler
+from backend.processes.scheduler import Scheduler
 from backend.settings import Settings
 from backend.store.prediction_runs import ATTEMPTS, COUNTS, PLANNING
 from bench.rig import choices_config, free_port
@@ -76,7 +76,7 @@ def web(context: Any, services: Any, studio: Studio) -> Iterator[Any]:
 
 def work_off(given: Settings) -> None:
     """What a sync worker does, until its queues are empty."""
-    from backend.jobs.worker import build_worker
+    from backend.processes.worker import build_worker
 
     build_worker(given, "sync", "predict").work(burst=True, with_scheduler=False)
 

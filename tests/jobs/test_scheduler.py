@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.refit import refit
-from backend.scheduler import Scheduler
+from backend.processes.scheduler import Scheduler
 from tests.conftest import tick_later
 from tests.jobs.conftest import PROJECT, Labels
 

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from backend.embedded_redis import answers
-from backend.jobs.worker import build_worker
+from backend.processes.worker import build_worker
 from backend.redis_binary import find_redis_server
 from backend.settings import Settings
 

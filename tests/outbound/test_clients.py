@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from backend.admin_client import AdminClient, AdminError, local_url
-from backend.console import current_state
 from backend.doctor.liveness import find_silence
 from backend.doctor.web import ask
 from backend.errors import BackendError, LabelStudioError, SettingsError
 from backend.labelstudio.client import LabelStudioClient
 from backend.outbound import clients
 from backend.predict_client import PredictClient, PredictError
+from backend.processes.console import current_state
 from backend.settings import Settings
 from tests.conftest import serving
 from tests.outbound.authority import Authority, Handler, Quiet, over_tls, recording_proxy

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from backend.errors import SettingsError, StoreUnavailable
-from backend.jobs.worker import build_worker
+from backend.processes.worker import build_worker
 from backend.redis_binary import find_redis_server
 from backend.settings import Settings
 from backend.store.address import check_address, shown_address

@@ -14,9 +14,9 @@ from backend.errors import SettingsError
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.local_server import LabelStudioServer
 from backend.listening import require_free_port
+from backend.processes.up import run_up
 from backend.screen import say
 from backend.settings import Settings, load_settings
-from backend.up import run_up
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "support_messages.csv"
 TITLE = "Support messages"

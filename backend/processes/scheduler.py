@@ -17,9 +17,9 @@ from typing import Any
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.worker import wait_for_redis
 from backend.log_context import about
 from backend.logs import configure_logs
+from backend.processes.worker import wait_for_redis
 from backend.queue_tending import QueueTending
 from backend.settings import Settings
 from backend.store.jobs import ATTEMPTS
