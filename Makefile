@@ -117,7 +117,7 @@ curves: dev  ## Measure the learning curves of the heads and draw them into docs
 	$(BIN)/python -m bench.learning --no-finetune --results artifacts/learning.jsonl --out docs/learning
 
 docs: install  ## Write docs/settings.md anew from the settings.
-	$(BIN)/python -m backend.docs_settings
+	$(BIN)/python -m backend.settings.docs
 
 clean:  ## Remove what tests and tools leave behind.
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist artifacts *.egg-info

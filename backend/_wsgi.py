@@ -23,7 +23,7 @@ def make_app(user: str | None = None, password: str | None = None) -> Any:
 
     from backend.errors import SettingsError
     from backend.processes.label_studio_ml import BertClassifier
-    from backend.settings import current_settings
+    from backend.settings.settings import current_settings
 
     try:
         current_settings()

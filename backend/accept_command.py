@@ -12,7 +12,7 @@ import click
 from backend.admin_commands import project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import say
-from backend.settings import Settings, current_settings
+from backend.settings.settings import Settings, current_settings
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient

@@ -9,8 +9,8 @@ from backend.errors import BackendError
 from backend.outbound.addresses import url_of
 from backend.restarts import Restarts, find_restarts
 from backend.screen import plain
-from backend.secrets_store import read_secret
-from backend.settings import Settings
+from backend.settings.secrets_store import read_secret
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     import requests

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
-from backend.home_path import HomePath
 from backend.screen import plain, say, say_json, say_table
-from backend.settings import current_settings, load_settings
+from backend.settings.home_path import HomePath
+from backend.settings.settings import current_settings, load_settings
 from backend.upkeep import tell_upkeep
 
 if TYPE_CHECKING:

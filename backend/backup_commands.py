@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from backend.home_path import HomePath
 from backend.screen import say
-from backend.settings import Settings, current_settings, load_settings
+from backend.settings.home_path import HomePath
+from backend.settings.settings import Settings, current_settings, load_settings
 
 data_dir_option = click.option(
     "--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR)."

@@ -22,12 +22,12 @@ from backend.backup_commands import BACKUP_COMMANDS
 from backend.doctor_command import doctor
 from backend.errors import BackendError
 from backend.explain_commands import EXPLAIN_COMMANDS
-from backend.home_path import HomePath
 from backend.predict_commands import PREDICT_COMMANDS
 from backend.queue_commands import QUEUE_COMMANDS
 from backend.redaction import hide_secrets
 from backend.screen import never_fail, plain_error, say, say_lines
-from backend.settings import Settings, current_settings, load_settings
+from backend.settings.home_path import HomePath
+from backend.settings.settings import Settings, current_settings, load_settings
 from backend.simulate_command import simulate
 from backend.suspect_commands import SUSPECT_COMMANDS
 from model.errors import ModelError

@@ -12,8 +12,8 @@ from typing import Any
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.tabs import TabsClient
-from backend.secrets_store import webhook_secret
-from backend.settings import Settings
+from backend.settings.secrets_store import webhook_secret
+from backend.settings.settings import Settings
 
 TITLE = "understudy"
 """Name of the backend in Label Studio unless --title says otherwise."""

@@ -15,7 +15,7 @@ from backend.errors import SettingsError, StoreUnavailable
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.labelstudio.queue_client import QueueClient
 from backend.relabel_push import remove_relabels
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.steering import queue_number, stale_versions
 from backend.store.stores import Stores
 from backend.stream_order import give_back

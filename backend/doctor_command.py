@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.errors import SettingsError
-from backend.home_path import HomePath
 from backend.redaction import hide_secrets
 from backend.screen import Styled, say, say_json
-from backend.settings import load_settings
+from backend.settings.home_path import HomePath
+from backend.settings.settings import load_settings
 
 if TYPE_CHECKING:
     from backend.doctor.verdict import Verdict

@@ -20,7 +20,7 @@ from backend.errors import SettingsError
 from backend.outage import wait_for_room
 from backend.redis_binary import find_redis_server
 from backend.redis_data import require_readable
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.unix_socket import open_unix_socket
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from model.encoder.counters import Tally
 
 if TYPE_CHECKING:

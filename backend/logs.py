@@ -9,7 +9,7 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from backend.redaction import HIDDEN, hide_all, process_redactor
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "access_token")
 
@@ -68,7 +68,7 @@ def _log_uncaught(args: threading.ExceptHookArgs) -> None:
 
 def secret_values(settings: Settings) -> Iterable[str]:
     """The values that must not show: configured ones and those made into files."""
-    from backend.secrets_store import read_secret
+    from backend.settings.secrets_store import read_secret
 
     for field in (
         settings.label_studio_api_key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from model.errors import ModelError
 from model.kernels.choice import FP32, EngineChoice, kept_choice
 

@@ -8,7 +8,7 @@ import shutil
 import time
 
 from backend.errors import StoreUnavailable
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

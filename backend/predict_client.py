@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from backend.admin_client import local_url
 from backend.errors import BackendError, SettingsError
 from backend.redaction import hide_secrets
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     import requests

@@ -12,8 +12,8 @@ import click
 
 from backend.admin_commands import json_option, with_api
 from backend.errors import BadRequest
-from backend.home_path import HomePath
 from backend.screen import plain, say, say_json, say_lines
+from backend.settings.home_path import HomePath
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
@@ -124,7 +124,7 @@ def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_
     from backend.predict_client import PredictClient
     from backend.predict_file import predict_file
     from backend.reject_report import tell_reject
-    from backend.settings import current_settings
+    from backend.settings.settings import current_settings
 
     with PredictClient(current_settings(), api.url) as client:
         outcome = predict_file(client, project, source, output)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.steering import QueueFacts, why_plan
 from backend.store.stores import Stores
 

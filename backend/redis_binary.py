@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from backend.errors import SettingsError
-from backend.settings import Settings, current_settings
+from backend.settings.settings import Settings, current_settings
 
 OLDEST = (6, 2)
 """LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""

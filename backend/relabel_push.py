@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import LabelStudioError
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.relabel import PREFIX, VERSIONS, Row, find_doubts
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.stream_order import FIRST_TAB
 
 if TYPE_CHECKING:

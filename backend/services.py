@@ -9,14 +9,14 @@ from backend.background import Background
 from backend.metrics import Metrics
 from backend.recent_configs import RecentConfigs
 from backend.reject_notes import RejectNotes
-from backend.secrets_store import admin_token, webhook_secret
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter
 from backend.serving.instruments import Instruments
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
-from backend.settings import Settings
+from backend.settings.secrets_store import admin_token, webhook_secret
+from backend.settings.settings import Settings
 from backend.store.connection import WEB_SECONDS
 from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.home_path import HomePath
 from backend.screen import plain, say, say_json, say_over
-from backend.settings import Settings, current_settings
+from backend.settings.home_path import HomePath
+from backend.settings.settings import Settings, current_settings
 from model.errors import DataError, ModelError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from backend.settings import Settings, child_environment
+from backend.settings.settings import Settings, child_environment
 from backend.threads import cores
 from backend.trigger import Facts, why_due
 from model.errors import ModelError

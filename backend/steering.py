@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 LEAST_GROWTH = 8
 """Fewest new answers that make a plan due by growth: with fewer the model has hardly changed."""

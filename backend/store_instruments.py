@@ -14,7 +14,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from backend.errors import StoreUnavailable
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.overview import Overview, OverviewReader, ProjectState
 from backend.store.tallies import BUCKETS, Tally
 from backend.store.workers import Workers

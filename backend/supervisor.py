@@ -28,7 +28,7 @@ from backend.lifetime import adopt_orphans
 from backend.watchdog import Watchdog
 
 if TYPE_CHECKING:
-    from backend.settings import Settings  # this process lives long and needs none of pydantic
+    from backend.settings.settings import Settings  # this process lives long and needs none of pydantic
 
 LOCK_SECONDS = 2.0
 """How long another's lock on the data directory is waited for."""
@@ -89,7 +89,7 @@ def config_text(children: Sequence[Program]) -> str:
 
 def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
     """Becomes the supervisor of `children`, with the settings in the environment that they inherit."""
-    from backend.settings import environment_of
+    from backend.settings.settings import environment_of
 
     config = settings.data_dir.absolute() / "supervisord.conf"
     (config.parent / "logs").mkdir(parents=True, exist_ok=True)

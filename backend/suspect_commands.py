@@ -10,7 +10,7 @@ import click
 from backend.admin_commands import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import plain, say, say_json, say_lines, say_table
-from backend.settings import current_settings
+from backend.settings.settings import current_settings
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient

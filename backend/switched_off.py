@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 
 def switched_off(settings: Settings) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 MANY_CLASSES = 50
 """Above this, one label per class is enough to begin with."""

@@ -23,7 +23,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 from backend.simulate_command import Speaker
 from backend.simulation import Workplace
 from bench.learning import find_sets, read_results

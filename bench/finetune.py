@@ -66,7 +66,7 @@ def arguments() -> argparse.ArgumentParser:
 
 def measure(variant: str, given: Sequence[str]) -> dict[str, Any]:
     """One variant in a process of its own; what it printed last. Raises RuntimeError."""
-    from backend.settings import child_environment
+    from backend.settings.settings import child_environment
 
     names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
     environment = child_environment(TOKENIZERS_PARALLELISM="false", **dict.fromkeys(names, "1"))

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.keys import project_key
 from bench.report import judge, milliseconds, show

@@ -13,7 +13,7 @@ from typing import Any
 import requests
 
 from backend.labelstudio.local_server import LabelStudioServer
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.rig import ROOT, Rig
 

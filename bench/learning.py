@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.curves import curve_name, draw
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 from backend.simulate_command import Speaker
 from backend.simulation import PolicyTrainer, Workplace
 from bench.goals import shortfalls

@@ -14,7 +14,7 @@ import itertools
 import time
 from typing import Any
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.report import judge, milliseconds, show
 from bench.rig import Project, Rig, endless_rows, read_rows

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.steering import QueueFacts, why_plan
 from model.acquisition.batch import Place, next_place, plan_batch
 from model.acquisition.strategies import confidences

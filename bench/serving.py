@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.number_format import describe_timing
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 from bench.checkpoints import write_bert_base, write_classifier
 from bench.load import Load, Reading, body, busy_with_others, middle, send
 from bench.report import judge, judge_auto, milliseconds, show

@@ -23,7 +23,7 @@ from typing import Any
 
 import requests
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from bench.probes import Probe, probe_while
 from bench.report import judge, milliseconds, show

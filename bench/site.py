@@ -20,7 +20,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.redis_binary import find_redis_server
 from backend.services import build_services
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.rig import choices_config
 from bench.synthetic import make_head
 from model.versions.directory import write_version

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.keys import project_key
 from bench.probes import Probe, probe_while

@@ -31,7 +31,7 @@ import requests
 
 from backend.embedded_redis import answers
 from backend.redis_binary import find_redis_server
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.report import show
 from bench.rig import ROOT, Project, Rig, endless_rows, read_rows
 

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.checkpoints import write_bert_base
 from bench.hot_swap import Load, publish_often, under_load
 from bench.report import judge, milliseconds, show

@@ -11,7 +11,7 @@ import numpy as np
 
 from backend.encoders import Encoders
 from backend.labelstudio.config import parse_label_config
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.rig import choices_config
 from model.head.fit import fit_heads
 from model.pretrained.base_model import find_base_model

@@ -18,7 +18,7 @@ import pytest
 from backend.embedded_redis import answers, write_config
 from backend.redaction import process_redactor
 from backend.redis_binary import find_redis_server
-from backend.settings import Settings, current_settings
+from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
 
 Server = TypeVar("Server", bound=HTTPServer)

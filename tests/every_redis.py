@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from backend.settings import child_environment
+from backend.settings.settings import child_environment
 from tests.redis_servers import find_servers
 
 WHERE = ("tests/store", "tests/faults", "tests/backend", "tests/jobs")

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.settings import current_settings
+from backend.settings.settings import current_settings
 from bench.goals import GOALS, shortfalls
 from bench.learning import main, summarise
 from tests.backend.test_simulate_command import letters

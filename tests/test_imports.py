@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 NEVER_SERVING = ("sklearn", "pandas", "scipy.optimize", "scipy.stats", "transformers", "matplotlib", "label_studio_sdk")
 HEAVY = ("torch", "tokenizers", "scipy", *NEVER_SERVING, "httpx", "rich", "PIL", "cv2")

@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.backup.archive import ArchiveWriter
 from backend.embedded_redis import redis_at_hand
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 
 log = logging.getLogger(__name__)

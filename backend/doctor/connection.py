@@ -12,7 +12,7 @@ from backend.errors import LabelStudioError
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.tabs import TabsClient
 from backend.labelstudio.transport import SWITCHES
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.stream_order import describe_link, filters_of, order_of
 
 Row = Mapping[str, Any]

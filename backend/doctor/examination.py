@@ -13,8 +13,8 @@ from backend.doctor.studio import look_at_studio, not_configured
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import look_at_web
 from backend.labelstudio.tabs import TabsClient
-from backend.secrets_store import read_secret
-from backend.settings import Settings
+from backend.settings.secrets_store import read_secret
+from backend.settings.settings import Settings
 from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from backend.errors import StoreUnavailable
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 SECONDS = 3.0
 

@@ -15,7 +15,7 @@ from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.installation import VERSION
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 OLDEST = (1, 18)
 """Older ones have known holes (CVE-2025-47783, CVE-2025-25296)."""

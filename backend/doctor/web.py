@@ -12,7 +12,7 @@ from backend.admin_client import local_url
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import SettingsError
 from backend.outbound.addresses import EVERYWHERE, is_loopback
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 SECONDS = 3.0
 """Label Studio gives /health one second."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from backend.deadline import Deadline
 from backend.encoders import Encoders
 from backend.jobs.pool import PoolReader
-from backend.settings import Settings, current_settings
+from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ import psutil
 
 from backend.errors import SettingsError
 from backend.lifetime import die_with
-from backend.settings import Settings, child_environment
+from backend.settings.settings import Settings, child_environment
 from backend.threads import cores
 
 POLL = 0.5

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 PAGE = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from backend.errors import LabelStudioError
-from backend.settings import child_environment
+from backend.settings.settings import child_environment
 
 VERSION = "1.23.2"
 """The release whose protocol is recorded and tested. It needs an environment of its own: it pins older redis and rq."""

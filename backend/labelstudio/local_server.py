@@ -20,7 +20,7 @@ from typing import Any
 from backend.errors import LabelStudioError
 from backend.labelstudio.installation import QUIET, Installation, Tell
 from backend.lifetime import die_with
-from backend.settings import child_environment
+from backend.settings.settings import child_environment
 
 PRIVATE_ADDRESSES = {"ML_BLOCK_LOCAL_IP": "false", "SSRF_PROTECTION_ENABLED": "false"}
 """Without both, Label Studio 1.23 calls no backend on this machine, or sends it no annotation."""

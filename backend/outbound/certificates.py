@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from backend.errors import SettingsError
-from backend.settings import child_environment
+from backend.settings.settings import child_environment
 
 BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """In this order; the first that is set replaces the public authorities. The last two are OpenSSL's, and go together."""

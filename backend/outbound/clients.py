@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from backend.outbound.addresses import port_of, split_url, url_of
 from backend.outbound.certificates import context_of, explain, find_refusal, read_trust
 from backend.outbound.proxies import Proxy, proxy_for
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     import httpx

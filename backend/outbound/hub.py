@@ -9,7 +9,7 @@ from backend.errors import SettingsError
 from backend.outbound.certificates import context_of, read_trust
 from backend.outbound.clients import failure
 from backend.outbound.proxies import Proxy, proxy_for
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from model.errors import EncoderError
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from backend.errors import SettingsError
 from backend.outbound.addresses import is_loopback, port_of, read_address, split_url
-from backend.settings import child_environment
+from backend.settings.settings import child_environment
 
 SCHEMES = ("http", "https")
 

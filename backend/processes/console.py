@@ -16,7 +16,7 @@ from backend.embedded_redis import answers
 from backend.outbound.clients import open_session
 from backend.restarts import EXITED, last_line
 from backend.screen import say
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.switched_off import switched_off
 
 STOPPING = "indicating exit request"

@@ -16,7 +16,7 @@ from backend.labelstudio.local_server import LabelStudioServer
 from backend.listening import require_free_port
 from backend.processes.up import run_up
 from backend.screen import say
-from backend.settings import Settings, load_settings
+from backend.settings.settings import Settings, load_settings
 
 SAMPLE = Path(__file__).parent.parent / "examples" / "support_messages.csv"
 TITLE = "Support messages"

@@ -18,7 +18,7 @@ from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.services import Services, build_services
-from backend.settings import current_settings
+from backend.settings.settings import current_settings
 
 
 @lru_cache(maxsize=1)

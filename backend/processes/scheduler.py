@@ -21,7 +21,7 @@ from backend.log_context import about
 from backend.logs import configure_logs
 from backend.processes.worker import wait_for_redis
 from backend.queue_tending import QueueTending
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.jobs import ATTEMPTS
 from backend.trigger import Facts, why_due
 

@@ -10,7 +10,7 @@ from backend.limits import clients_at_once
 from backend.listening import open_listener
 from backend.logs import configure_logs
 from backend.services import build_services
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.address import check_address
 from backend.threads import keep_heap_trimmed
 

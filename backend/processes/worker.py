@@ -18,7 +18,7 @@ from backend.jobs.accounting import account
 from backend.jobs.context import Context, context
 from backend.logs import configure_logs
 from backend.redaction import hide_secrets
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.queue import AllowedJob
 from backend.threads import use_one_thread

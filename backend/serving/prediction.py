@@ -14,7 +14,7 @@ from backend.metrics import Metrics
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from model.batching import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
 

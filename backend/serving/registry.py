@@ -16,7 +16,7 @@ from backend.metrics import Metrics
 from backend.redaction import hide_secrets
 from backend.serving.adapting import adapt
 from backend.serving.preparations import PATIENCE, Preparations, Preparing, is_large
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
 from backend.threads import use_one_thread

@@ -16,7 +16,7 @@ from redis.sentinel import Sentinel
 from backend.addresses import REDIS_REMEDY, NoAddress, check_redis_url
 from backend.errors import SettingsError
 from backend.outbound.certificates import require_certificates
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.unix_socket import open_unix_socket
 
 SENTINEL_PORT = 26379

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect, find_problems, guarded
 from backend.store.projects import ProjectStore
 from backend.store.workers import Workers, read_workers

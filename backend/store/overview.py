@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import Client, connect, find_problems, guarded
 from backend.store.jobs import OVER
 from backend.store.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key

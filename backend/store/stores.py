@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.audit import AuditStore
 from backend.store.connection import SECONDS, Client, connect, guarded, verify
 from backend.store.dump import Dump

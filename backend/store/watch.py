@@ -12,7 +12,7 @@ import time
 import redis
 
 from backend.errors import StoreUnavailable
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import Client, find_problems, guarded
 
 log = logging.getLogger(__name__)

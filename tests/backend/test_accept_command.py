@@ -10,7 +10,7 @@ import pytest
 import backend.predict_client
 from backend.accept_command import _accept, _undo
 from backend.errors import BadRequest
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="label" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>"""

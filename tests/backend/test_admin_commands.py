@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 from backend import progress
 from backend.cli import main
-from backend.settings import current_settings
+from backend.settings.settings import current_settings
 from tests.conftest import serving
 
 TOKEN = "the-admin-token"

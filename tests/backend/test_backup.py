@@ -22,7 +22,7 @@ from backend.backup.restore import restore_backup
 from backend.cli import main
 from backend.errors import BackendError, BadRequest, Conflict
 from backend.jobs.refit import refit
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.errors import VersionError
 from model.versions.directory import verify_version, version_path

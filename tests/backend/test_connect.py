@@ -14,7 +14,7 @@ import pytest
 
 from backend.connect import run_connect
 from backend.errors import LabelStudioError, SettingsError
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from tests import tabs
 from tests.conftest import serving
 

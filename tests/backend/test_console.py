@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.processes.console import Watch, current_state, greeting
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.switched_off import switched_off
 from tests.conftest import serving
 

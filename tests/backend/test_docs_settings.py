@@ -3,8 +3,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from backend.docs_settings import settings_table
-from backend.settings import Settings
+from backend.settings.docs import settings_table
+from backend.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 

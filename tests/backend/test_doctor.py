@@ -20,7 +20,7 @@ from backend.doctor.store import judge_clock, judge_durability, judge_version, j
 from backend.doctor.studio import judge_release, judge_token, read_token
 from backend.doctor.verdict import exit_status, fail, ok, skipped, warn
 from backend.doctor.web import judge_answers, judge_events, judge_protection, judge_ready
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.workers import Workers
 
 URL = "http://127.0.0.1:9090"

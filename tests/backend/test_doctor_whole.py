@@ -18,7 +18,7 @@ from backend.doctor.examination import examine_all
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
 from backend.redis_binary import find_redis_server, server_version
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from tests.backend.test_connect import Studio
 from tests.conftest import RedisServer, serving
 

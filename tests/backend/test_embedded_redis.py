@@ -14,7 +14,7 @@ from backend import embedded_redis, redis_binary
 from backend.embedded_redis import answers, write_config
 from backend.errors import SettingsError
 from backend.redis_binary import carried_server, find_redis_server
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.address import open_client
 from tests.odd_names import ODD_NAMES
 

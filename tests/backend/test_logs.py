@@ -16,7 +16,7 @@ from rq.serializers import JSONSerializer
 
 from backend.jobs.accounting import outcome_of
 from backend.logs import configure_logs
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.queue import REFIT, AllowedJob
 from bench.rig import choices_config

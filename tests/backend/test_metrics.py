@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.tallies import TallyStore
 from backend.store_instruments import SHOWN, StoreInstruments

@@ -10,7 +10,7 @@ import pytest
 
 from backend.doctor.machine import check_number_format
 from backend.number_format import describe_timing
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.upkeep import tell_upkeep
 from model.kernels.choice import FILE, EngineChoice, FormatTiming, key_of
 from model.pretrained.architectures import product_shape

@@ -24,7 +24,7 @@ from backend.jobs.attempt import attempt, describe
 from backend.labelstudio.client import LabelStudioClient
 from backend.logs import configure_logs
 from backend.redaction import HIDDEN, OUR_WORDS, hide_all, hide_secrets, process_redactor
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from tests.conftest import serving
 
 SIGNS = string.ascii_letters + string.digits + string.punctuation + " äß"

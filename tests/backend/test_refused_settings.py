@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from backend.cli import main
-from backend.settings import Settings, current_settings
+from backend.settings.settings import Settings, current_settings
 
 SECRET = "hush-hush-0c9d71"
 BROKEN = {

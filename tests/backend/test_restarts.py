@@ -5,7 +5,7 @@ from pathlib import Path
 
 from backend.doctor.machine import check_restarts
 from backend.restarts import find_restarts
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 
 def write_log(data_dir: Path, seconds_ago: list[float], name: str = "learner") -> None:

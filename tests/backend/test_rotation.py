@@ -11,8 +11,8 @@ from pydantic import SecretStr
 from backend.app import create_app
 from backend.connect import run_connect
 from backend.errors import StoreUnavailable
-from backend.secrets_store import admin_token, webhook_secret
-from backend.settings import Settings
+from backend.settings.secrets_store import admin_token, webhook_secret
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments
 from bench.rig import choices_config

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from backend.errors import SettingsError
-from backend.secrets_store import admin_token, ensure_secret, webhook_secret
-from backend.settings import Settings
+from backend.settings.secrets_store import admin_token, ensure_secret, webhook_secret
+from backend.settings.settings import Settings
 
 
 def test_a_secret_is_made_once_and_only_its_owner_can_read_it(tmp_path: Path) -> None:

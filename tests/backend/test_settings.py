@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 from backend.cli import main
 from backend.errors import SettingsError
 from backend.redaction import process_redactor
-from backend.settings import Settings, load_settings
-from backend.settings_values import SECRETS, TOKENS
+from backend.settings.settings import Settings, load_settings
+from backend.settings.values import SECRETS, TOKENS
 
 WORDS = sorted(SECRETS - {"redis_url"})
 KEY = "a0" * 20

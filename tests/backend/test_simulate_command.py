@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backend.cli import main
-from backend.settings import current_settings
+from backend.settings.settings import current_settings
 from bench.rig import SAMPLE, read_rows
 from tests.model.conftest import tiny_model  # noqa: F401
 

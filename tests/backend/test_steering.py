@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from backend.settings import Settings, Strategy
+from backend.settings.settings import Settings, Strategy
 from backend.steering import OFF_SECONDS, QueueFacts, base_title, queue_number, queue_version, stale_versions, why_plan
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from backend.connect import run_connect
 from backend.errors import LabelStudioError
 from backend.labelstudio.tabs import TabsClient
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.stream_order import (
     BY_ID,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from backend.errors import SettingsError
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.supervisor import Program, config_text, hold_lock, programs
 
 CHILD = """

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.trigger import Facts, why_due
 
 POLICY = Settings()

@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from backend.cli import main
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "docker" / "Dockerfile").read_text(encoding="utf-8")

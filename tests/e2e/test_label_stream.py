@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.labelstudio.helpers import BLIND_LINE
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.stream_order import BY_ID, QUEUE_ORDER
 from model.acquisition.batch import is_blind

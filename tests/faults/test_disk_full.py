@@ -14,7 +14,7 @@ import pytest
 
 from backend.jobs.refit import refit
 from backend.jobs.train import make_request, train
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from model.failpoints import arm
 from model.features.cache import FeatureCache
 from model.training.request import REQUEST, write_json

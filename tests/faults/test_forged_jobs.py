@@ -15,7 +15,7 @@ from rq import Queue, SimpleWorker
 from rq.job import Callback
 from rq.serializers import DefaultSerializer, JSONSerializer
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.queue import FUNCTIONS, AllowedJob, ForbiddenJob
 from tests.faults.events import ask, create

@@ -17,7 +17,7 @@ import pytest
 from backend.deadline import FOLDER
 from backend.jobs.training_process import run_process
 from backend.late_start import http_answers
-from backend.settings import Settings, environment_of
+from backend.settings.settings import Settings, environment_of
 from backend.watchdog import Watchdog
 from bench.rig import Project, Rig, free_port
 from tests.faults.test_trainings import wait_until

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.refit import refit
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.rig import Project, Rig, choices_config
 from model.versions.directory import collect_garbage, verify_version, version_path
 from tests.faults.tiny import KILLED, PROJECT, Letters, armed, letter_record, letters, run_apart, settings, tiny_base  # noqa: F401

@@ -26,7 +26,7 @@ from backend.jobs.refit import refit
 from backend.jobs.sync import resync
 from backend.processes.scheduler import Scheduler
 from backend.redis_binary import find_redis_server
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.ordeal.stand_in import TOKEN, StandIn
 from bench.ordeal.truth import Truth

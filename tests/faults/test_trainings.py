@@ -21,7 +21,7 @@ from backend.errors import Conflict
 from backend.jobs.run_lock import hold_run
 from backend.jobs.train import Attempt, Stopped, make_request, train
 from backend.processes.scheduler import Scheduler
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.training.request import REQUEST, Result, read_request, write_json
 from model.versions.directory import list_versions, verify_version, write_version

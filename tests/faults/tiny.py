@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 KILLED = -9
 LETTERS_OF = {"a": "abcd", "e": "efgh"}

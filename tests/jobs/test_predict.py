@@ -21,7 +21,7 @@ from backend.labelstudio import transport
 from backend.labelstudio.breaker import breaker_of
 from backend.labelstudio.results import read_targets
 from backend.processes.scheduler import Scheduler
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.prediction_runs import ATTEMPTS, COUNTS, PLANNING
 from bench.rig import choices_config, free_port
 from model.versions.directory import version_order

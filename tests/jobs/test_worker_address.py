@@ -12,7 +12,7 @@ import pytest
 from backend.embedded_redis import answers
 from backend.processes.worker import build_worker
 from backend.redis_binary import find_redis_server
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 pytestmark = pytest.mark.redis
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from backend.errors import SettingsError
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 from model.failpoints import arm, failpoint
 
 

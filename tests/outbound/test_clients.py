@@ -17,7 +17,7 @@ from backend.labelstudio.client import LabelStudioClient
 from backend.outbound import clients
 from backend.predict_client import PredictClient, PredictError
 from backend.processes.console import current_state
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from tests.conftest import serving
 from tests.outbound.authority import Authority, Handler, Quiet, over_tls, recording_proxy
 

@@ -10,7 +10,7 @@ import pytest
 from scipy.special import softmax
 
 from backend.jobs.refit import refit
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from bench.rig import choices_config
 from tests.conftest import RedisServer
 from tests.model.taught_base import build_classifier, letter_texts, logits_of

@@ -14,7 +14,7 @@ import pytest
 from backend.errors import SettingsError, StoreUnavailable
 from backend.processes.worker import build_worker
 from backend.redis_binary import find_redis_server
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.address import check_address, shown_address
 from backend.store.stores import Stores
 from bench.rig import choices_config

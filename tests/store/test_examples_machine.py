@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from backend.labelstudio.records import ExampleRecord
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from tests.conftest import RedisServer
 

@@ -6,7 +6,7 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.store.connection import connect
 from backend.store.stores import Stores
 

@@ -91,7 +91,7 @@ def read_secret_text(path: Path) -> str:
 
 
 def _read_secret_file(name: str, named: Given) -> Given:
-    from backend.settings_values import expand_path
+    from backend.settings.values import expand_path
 
     setting = f"{name.upper()}_FILE"
     try:

@@ -14,7 +14,7 @@ from pydantic import SecretStr, ValidationError
 from backend.addresses import check_http_url, check_redis_url
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
-from backend.settings_sources import Given
+from backend.settings.sources import Given
 
 TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret"})
 """Travel in a header as they are."""

@@ -20,8 +20,8 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from backend.outbound.addresses import url_of
 from backend.redaction import process_redactor
-from backend.settings_given import GivenModel
-from backend.settings_values import explain
+from backend.settings.base import GivenModel
+from backend.settings.values import explain
 from model.failpoints import read_failpoint
 
 Strategy = Literal[

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from backend.errors import SettingsError
 from backend.redaction import process_redactor
-from backend.settings import Settings
-from backend.settings_sources import Given, read_secret_text
-from backend.settings_values import clean
+from backend.settings.settings import Settings
+from backend.settings.sources import Given, read_secret_text
+from backend.settings.values import clean
 
 
 def ensure_secret(path: Path) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from backend.settings_values import expand_path
+from backend.settings.values import expand_path
 
 
 class HomePath(click.Path):

@@ -11,8 +11,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from backend.settings_sources import read_given
-from backend.settings_values import clean
+from backend.settings.sources import read_given
+from backend.settings.values import clean
 
 
 class GivenModel(BaseModel):

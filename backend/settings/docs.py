@@ -1,4 +1,4 @@
-"""Writes docs/settings.md from the settings table: `python -m backend.docs_settings [FILE]`."""
+"""Writes docs/settings.md from the settings table: `python -m backend.settings.docs [FILE]`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal, get_args, get_origin
 
 from pydantic.fields import FieldInfo
 
-from backend.settings import Settings
+from backend.settings.settings import Settings
 
 TYPES = {bool: "true or false", int: "whole number", float: "number", Path: "directory", str: "text"}
 
@@ -26,7 +26,7 @@ carry (beyond Latin-1, control and zero-width characters) is refused in a secret
 or `Token` in front. In the password of `REDIS_URL` everything but letters, digits and `-._~!$&'()*+,;=` is
 percent-encoded (`@` is `%40`, `/` is `%2F`). URLs begin with `http://` or `https://`, without user and password.
 
-This file is made from `backend/settings.py` by `make docs`; a test fails when it is out of date.
+This file is made from `backend/settings/settings.py` by `make docs`; a test fails when it is out of date.
 
 | setting | default | allowed | what it does |
 |---|---|---|---|

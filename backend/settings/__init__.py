@@ -1,0 +1,1 @@
+"""Settings: what people set, read, checked and documented once."""
