@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.outbound.addresses import url_of
-from backend.restarts import Restarts, find_restarts
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
+from backend.supervision.restarts import Restarts, find_restarts
 
 if TYPE_CHECKING:
     import requests

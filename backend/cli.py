@@ -111,11 +111,11 @@ def child(command: Command) -> Command:
     @wraps(command)
     def with_settings(supervised: int | None, **others: Any) -> Any:
         if supervised is not None:
-            from backend.lifetime import die_with
+            from backend.supervision.parent_death import die_with
 
             # Redis gets the chance to say goodbye; the others are safe to kill and must not hold the port.
             die_with(supervised, signal.SIGTERM if command.__name__ == "redis" else signal.SIGKILL)
-        from backend.limits import prepare_process
+        from backend.supervision.process_limits import prepare_process
 
         arm(current_settings().failpoint)
         prepare_process(current_settings().data_dir)

@@ -17,10 +17,10 @@ from typing import NoReturn
 
 from backend.append_only_file import mend_log
 from backend.errors import SettingsError
-from backend.outage import wait_for_room
 from backend.redis_binary import find_redis_server
 from backend.redis_data import require_readable
 from backend.settings.settings import Settings
+from backend.supervision.disk_full import wait_for_room
 from backend.unix_socket import open_unix_socket
 
 log = logging.getLogger(__name__)
@@ -101,7 +101,7 @@ def redis_at_hand(settings: Settings) -> Iterator[None]:
     if settings.redis_url or answers(settings.redis_socket):
         yield
         return
-    from backend.supervisor import hold_lock
+    from backend.supervision.supervisor import hold_lock
 
     lock = hold_lock(settings.data_dir)
     process = subprocess.Popen(_prepare(settings), cwd=settings.redis_socket.parent, stdout=subprocess.DEVNULL)

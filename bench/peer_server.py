@@ -19,7 +19,7 @@ from typing import Any
 
 from flask import Flask, Response, jsonify, request
 
-from backend.lifetime import die_with
+from backend.supervision.parent_death import die_with
 
 VERSION = "BertClassifier-v0.0.1"
 """The peer's; the same before and after every training."""

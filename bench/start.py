@@ -130,7 +130,7 @@ def role_of(process: psutil.Process) -> str:
     line = process.cmdline()
     if "redis-server" in line[0]:
         return "redis"
-    if "backend.supervisor" in line:
+    if "backend.supervision.supervisor" in line:
         return "supervisor"
     role = line[line.index("backend") + 1] if "backend" in line else Path(line[0]).name
     parent = process.parent()

@@ -55,7 +55,7 @@ def loaded_after(code: str) -> set[str]:
     ("entry", "forbidden"),
     [
         ("backend.cli", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
-        ("backend.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
+        ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.web, backend.app, gunicorn.workers.gthread", HEAVY),
         ("backend.jobs.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),

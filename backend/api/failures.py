@@ -9,10 +9,10 @@ from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllo
 
 from backend.api.payloads import error_reply, reply
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
-from backend.outage import explain_outage
 from backend.redaction import hide_secrets
 from backend.refusals import Refusal
 from backend.services import Services
+from backend.supervision.disk_full import explain_outage
 from model.errors import ModelError
 
 log = logging.getLogger(__name__)

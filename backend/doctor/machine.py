@@ -10,8 +10,8 @@ from importlib import metadata
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.number_format import describe_timing, slowdown
-from backend.restarts import find_restarts
 from backend.settings.settings import Settings
+from backend.supervision.restarts import find_restarts
 
 LEAST_FREE, FEW_FREE = 1 << 30, 5 << 30
 """Bytes: a fine-tuned BERT-base takes .5 GB a version and as much again while it is trained."""

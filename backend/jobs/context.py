@@ -6,11 +6,11 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from backend.deadline import Deadline
 from backend.encoders import Encoders
 from backend.jobs.pool import PoolReader
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
+from backend.supervision.heartbeat import Deadline
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel

@@ -19,8 +19,8 @@ from typing import Any
 import psutil
 
 from backend.errors import SettingsError
-from backend.lifetime import die_with
 from backend.settings.settings import Settings, child_environment
+from backend.supervision.parent_death import die_with
 from backend.threads import cores
 
 POLL = 0.5

@@ -19,8 +19,8 @@ from typing import Any
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.installation import QUIET, Installation, Tell
-from backend.lifetime import die_with
 from backend.settings.settings import child_environment
+from backend.supervision.parent_death import die_with
 
 PRIVATE_ADDRESSES = {"ML_BLOCK_LOCAL_IP": "false", "SSRF_PROTECTION_ENABLED": "false"}
 """Without both, Label Studio 1.23 calls no backend on this machine, or sends it no annotation."""

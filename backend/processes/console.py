@@ -14,9 +14,9 @@ import requests
 from backend.admin_client import local_url
 from backend.embedded_redis import answers
 from backend.outbound.clients import open_session
-from backend.restarts import EXITED, last_line
 from backend.screen import say
 from backend.settings.settings import Settings
+from backend.supervision.restarts import EXITED, last_line
 from backend.switched_off import switched_off
 
 STOPPING = "indicating exit request"

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backend.late_start import http_answers, release
+from backend.supervision.delayed_start import http_answers, release
 from tests.conftest import serving
 
 

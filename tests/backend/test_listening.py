@@ -10,9 +10,9 @@ import psutil
 import pytest
 
 from backend.errors import SettingsError
-from backend.late_start import http_answers
 from backend.listening import open_listener, require_free_port
 from backend.outbound.addresses import url_of
+from backend.supervision.delayed_start import http_answers
 from tests.conftest import serving
 from tests.outbound.authority import Handler, Quiet
 

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from backend.doctor.machine import check_restarts
-from backend.restarts import find_restarts
 from backend.settings.settings import Settings
+from backend.supervision.restarts import find_restarts
 
 
 def write_log(data_dir: Path, seconds_ago: list[float], name: str = "learner") -> None:

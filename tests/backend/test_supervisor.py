@@ -17,7 +17,7 @@ import pytest
 
 from backend.errors import SettingsError
 from backend.settings.settings import Settings
-from backend.supervisor import Program, config_text, hold_lock, programs
+from backend.supervision.supervisor import Program, config_text, hold_lock, programs
 
 CHILD = """
 import os, subprocess, sys, time

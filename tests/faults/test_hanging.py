@@ -14,11 +14,11 @@ from typing import Any
 import psutil
 import pytest
 
-from backend.deadline import FOLDER
 from backend.jobs.training_process import run_process
-from backend.late_start import http_answers
 from backend.settings.settings import Settings, environment_of
-from backend.watchdog import Watchdog
+from backend.supervision.delayed_start import http_answers
+from backend.supervision.heartbeat import FOLDER
+from backend.supervision.watchdog import Watchdog
 from bench.rig import Project, Rig, free_port
 from tests.faults.test_trainings import wait_until
 from tests.faults.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401

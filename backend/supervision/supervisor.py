@@ -21,11 +21,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote, unquote_to_bytes
 
-from backend.deadline import FOLDER
 from backend.errors import SettingsError
-from backend.late_start import http_answers, release
-from backend.lifetime import adopt_orphans
-from backend.watchdog import Watchdog
+from backend.supervision.delayed_start import http_answers, release
+from backend.supervision.heartbeat import FOLDER
+from backend.supervision.parent_death import adopt_orphans
+from backend.supervision.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from backend.settings.settings import Settings  # this process lives long and needs none of pydantic
@@ -96,7 +96,9 @@ def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
     config.write_text(config_text(children), encoding="utf-8")
     sys.stdout.flush()
     arguments = [str(config), settings.host, str(settings.port)]
-    os.execve(sys.executable, [sys.executable, "-m", "backend.supervisor", *arguments], environment_of(settings))
+    os.execve(
+        sys.executable, [sys.executable, "-m", "backend.supervision.supervisor", *arguments], environment_of(settings)
+    )
 
 
 def hold_lock(data_dir: Path) -> int:

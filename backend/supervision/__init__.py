@@ -1,0 +1,1 @@
+"""Keeps processes alive, and ends them with their parent."""
