@@ -8,6 +8,7 @@ from backend.advice import Advisor
 from backend.background import Background
 from backend.metrics import Metrics
 from backend.recent_configs import RecentConfigs
+from backend.redis_access.connection import WEB_SECONDS
 from backend.reject_notes import RejectNotes
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
@@ -17,7 +18,6 @@ from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
-from backend.store.connection import WEB_SECONDS
 from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments
 from backend.threads import cores

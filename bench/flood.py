@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any
 
+from backend.redis_access.connection import connect
+from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
-from backend.store.connection import connect
-from backend.store.keys import project_key
 from bench.report import judge, milliseconds, show
 from bench.rig import Project, Rig, choices_config, endless_rows, read_rows
 

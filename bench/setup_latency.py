@@ -23,8 +23,8 @@ from typing import Any
 
 import requests
 
+from backend.redis_access.connection import connect
 from backend.settings.settings import Settings
-from backend.store.connection import connect
 from bench.probes import Probe, probe_while
 from bench.report import judge, milliseconds, show
 from bench.rig import Project, Rig, endless_rows, read_rows

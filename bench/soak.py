@@ -28,9 +28,9 @@ from typing import Any
 import numpy as np
 import psutil
 
+from backend.redis_access.connection import connect
+from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
-from backend.store.connection import connect
-from backend.store.keys import project_key
 from bench.probes import Probe, probe_while
 from bench.report import milliseconds, show
 from bench.rig import Project, Rig, choices_config, endless_rows, name_of, read_rows

@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.log_context import about, sane_id
-from backend.store.queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
+from backend.redis_access.job_queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
 from backend.store.tallies import TallyStore
 
 log = logging.getLogger(__name__)

@@ -11,10 +11,10 @@ from typing import NoReturn
 from backend.embedded_redis import write_config
 from backend.errors import SettingsError
 from backend.listening import require_free_port
+from backend.redis_access.address import check_address
 from backend.redis_binary import find_redis_server
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings, environment_of
-from backend.store.address import check_address
 from backend.supervision.process_limits import clear_temporary_folder, prepare_process
 from backend.supervision.supervisor import Program, hold_lock, programs, start
 

@@ -7,9 +7,9 @@ from typing import Any
 
 from backend.listening import open_listener
 from backend.logs import configure_logs
+from backend.redis_access.address import check_address
 from backend.services import build_services
 from backend.settings.settings import Settings
-from backend.store.address import check_address
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once
 from backend.threads import keep_heap_trimmed

@@ -18,9 +18,9 @@ from backend.jobs.accounting import account
 from backend.jobs.context import Context, context
 from backend.logs import configure_logs
 from backend.redaction import hide_secrets
+from backend.redis_access.connection import connect
+from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
-from backend.store.connection import connect
-from backend.store.queue import AllowedJob
 from backend.threads import use_one_thread
 
 log = logging.getLogger(__name__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import AUDIT
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import AUDIT
 
 KEPT = 100_000
 """Entries; about 20 MB."""

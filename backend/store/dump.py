@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from backend.store.connection import Client, guarded
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import MIGRATING, PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
+from backend.redis_access.scripts import Script
 from backend.store.jobs import OVER
-from backend.store.keys import MIGRATING, PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
 from backend.store.migrations import CURRENT, find_schema, migrate
-from backend.store.scripts import Script
 
 BATCH = 500
 

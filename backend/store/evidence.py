@@ -6,8 +6,8 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import project_key
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import project_key
 
 KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
-from backend.store.connection import Client, guarded
-from backend.store.keys import project_key
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import project_key
+from backend.redis_access.scripts import Script
 from backend.store.projects import mark_dirty
-from backend.store.scripts import Script
 
 log = logging.getLogger(__name__)
 

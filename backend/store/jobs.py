@@ -12,12 +12,12 @@ from typing import Any
 
 from backend.errors import Conflict, NotFound
 from backend.redaction import hide_secrets
-from backend.store.connection import Client, guarded
-from backend.store.keys import job_key, project_key
-from backend.store.leases import Leases
-from backend.store.queue import REFIT, SYNC, TRAIN, JobQueue
-from backend.store.scripts import Script
-from backend.store.stillness import Stillness
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.job_queue import REFIT, SYNC, TRAIN, JobQueue
+from backend.redis_access.keys import job_key, project_key
+from backend.redis_access.leases import Leases
+from backend.redis_access.scripts import Script
+from backend.redis_access.staleness import Stillness
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""

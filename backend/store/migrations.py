@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import StoreUnavailable
-from backend.store.connection import Client, guarded
-from backend.store.keys import MIGRATING, PROJECTS, SCHEMA, project_key
-from backend.store.leases import Leases
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import MIGRATING, PROJECTS, SCHEMA, project_key
+from backend.redis_access.leases import Leases
 from backend.store.projects import mark_dirty
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.redis_access.connection import Client, connect, find_problems, guarded
+from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.settings.settings import Settings
-from backend.store.connection import Client, connect, find_problems, guarded
 from backend.store.jobs import OVER
-from backend.store.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.store.label_stream import LAST, Handed, count_handed, handed_key
 from backend.store.tallies import Tally, parse_tally
 from backend.store.workers import Workers, read_workers

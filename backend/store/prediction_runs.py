@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.redaction import hide_secrets
-from backend.store.connection import Client, guarded
-from backend.store.keys import project_key
-from backend.store.leases import Leases
-from backend.store.queue import PREDICT, JobQueue
-from backend.store.scripts import Script
-from backend.store.stillness import Stillness
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.job_queue import PREDICT, JobQueue
+from backend.redis_access.keys import project_key
+from backend.redis_access.leases import Leases
+from backend.redis_access.scripts import Script
+from backend.redis_access.staleness import Stillness
 
 OVER = frozenset({"done", "failed", "cancelled"})
 """States a run does not leave."""

@@ -9,9 +9,9 @@ from typing import Any
 
 from backend.labelstudio.asking import Asked
 from backend.redaction import hide_all
-from backend.store.connection import Client, guarded
-from backend.store.keys import PROJECTS, project_key
-from backend.store.scripts import Script
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import PROJECTS, project_key
+from backend.redis_access.scripts import Script
 from model.spec import Document
 
 BATCH = 500

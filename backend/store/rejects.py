@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.redaction import hide_secrets
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import project_key
+from backend.redis_access.scripts import Script
 from backend.reject_limits import TASKS
-from backend.store.connection import Client, guarded
-from backend.store.keys import project_key
-from backend.store.scripts import Script
 
 KINDS = 30
 """Kept for each project."""

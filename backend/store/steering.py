@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import STEERED, project_key
-from backend.store.leases import Leases
-from backend.store.queue import PLAN, STEER, JobQueue
-from backend.store.scripts import Script
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.job_queue import PLAN, STEER, JobQueue
+from backend.redis_access.keys import STEERED, project_key
+from backend.redis_access.leases import Leases
+from backend.redis_access.scripts import Script
 
 PASSED_SECONDS = 3600
 """A task that somebody skipped or is drafting is not planned again for so long."""

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from backend.redis_access.connection import SECONDS, Client, connect, guarded, verify
+from backend.redis_access.job_queue import JobQueue, time_limits
+from backend.redis_access.keys import SCHEDULER_LEASE
+from backend.redis_access.leases import Leases
+from backend.redis_access.watch import RedisWatch
 from backend.settings.settings import Settings
 from backend.store.audit import AuditStore
-from backend.store.connection import SECONDS, Client, connect, guarded, verify
 from backend.store.dump import Dump
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
-from backend.store.keys import SCHEDULER_LEASE
 from backend.store.label_stream import LabelStreamStore
-from backend.store.leases import Leases
 from backend.store.migrations import migrate
 from backend.store.prediction_runs import PredictionRunStore
 from backend.store.projects import ProjectStore
-from backend.store.queue import JobQueue, time_limits
 from backend.store.rejects import RejectStore
 from backend.store.steering import SteeringStore
 from backend.store.suspects import SuspectStore
 from backend.store.tallies import TallyStore
 from backend.store.trouble import TroubleStore
 from backend.store.versions import VersionStore
-from backend.store.watch import RedisWatch
 
 
 class Stores:

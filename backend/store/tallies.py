@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import TALLIES
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import TALLIES
 
 BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 """Upper bounds in seconds: refits take tenths of a second, fine-tunes minutes to hours."""

@@ -11,10 +11,10 @@ import time
 from typing import Any
 
 from backend.redaction import hide_secrets
-from backend.store.connection import Client, guarded
-from backend.store.keys import project_key
-from backend.store.leases import Leases
-from backend.store.scripts import Script
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import project_key
+from backend.redis_access.leases import Leases
+from backend.redis_access.scripts import Script
 
 KINDS = ("refit", "sync", "train", "plan", "steer", "predict")
 

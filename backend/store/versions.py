@@ -10,9 +10,9 @@ from typing import Any
 
 import redis
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import ANNOUNCE, project_key
-from backend.store.scripts import Script
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import ANNOUNCE, project_key
+from backend.redis_access.scripts import Script
 from model.failpoints import failpoint
 
 FIRST = "v0"

@@ -8,8 +8,8 @@ from datetime import datetime, timezone
 
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from backend.store.connection import Client, guarded
-from backend.store.keys import SCHEDULER_LEASE
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import SCHEDULER_LEASE
 
 SILENT_SECONDS = 90.0
 """An idle worker beats every 15 s; one that works says nothing until its job is over, and counts as alive."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import redis
 
-from backend.store.connection import connect
-from backend.store.keys import project_key
+from backend.redis_access.connection import connect
+from backend.redis_access.keys import project_key
 from bench.ordeal.history import History
 from bench.ordeal.product import Product
 

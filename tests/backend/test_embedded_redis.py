@@ -13,9 +13,9 @@ import redis
 from backend import embedded_redis, redis_binary
 from backend.embedded_redis import answers, write_config
 from backend.errors import SettingsError
+from backend.redis_access.address import open_client
 from backend.redis_binary import carried_server, find_redis_server
 from backend.settings.settings import Settings
-from backend.store.address import open_client
 from tests.odd_names import ODD_NAMES
 
 pytestmark = pytest.mark.redis

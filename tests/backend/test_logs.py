@@ -16,9 +16,9 @@ from rq.serializers import JSONSerializer
 
 from backend.jobs.accounting import outcome_of
 from backend.logs import configure_logs
+from backend.redis_access.connection import connect
+from backend.redis_access.job_queue import REFIT, AllowedJob
 from backend.settings.settings import Settings
-from backend.store.connection import connect
-from backend.store.queue import REFIT, AllowedJob
 from bench.rig import choices_config
 
 Lines = Callable[[], list[dict[str, Any]]]

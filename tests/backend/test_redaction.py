@@ -232,7 +232,7 @@ def test_a_token_that_no_header_carries_is_in_no_error_of_the_client(end: str) -
 
 def test_a_traceback_that_rq_keeps_holds_no_secret(context: Any) -> None:
     from backend.processes.worker import build_worker
-    from backend.store.queue import AllowedJob
+    from backend.redis_access.job_queue import AllowedJob
 
     process_redactor().learn("hush-hush-hush")
     context.stores.jobs.enqueue_refit(7)

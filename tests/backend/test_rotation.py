@@ -96,7 +96,7 @@ def test_redis_s_password_is_changed_while_both_are_valid(own_redis: RedisServer
 
 
 def _flush(stores: Stores) -> None:
-    from backend.store.connection import guarded
+    from backend.redis_access.connection import guarded
 
     guarded(stores._redis.flushall)()
 
@@ -106,7 +106,7 @@ def use_everything(stores: Stores, make_record: Any) -> None:
     from rq import Queue, SimpleWorker
     from rq.serializers import JSONSerializer
 
-    from backend.store.queue import AllowedJob
+    from backend.redis_access.job_queue import AllowedJob
 
     stores.projects.save_config(7, choices_config(["A"]))
     stores.examples.upsert_many(7, [make_record(1)])

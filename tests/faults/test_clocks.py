@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.processes.scheduler import Scheduler
-from backend.store.keys import SCHEDULER_LEASE, project_key
+from backend.redis_access.keys import SCHEDULER_LEASE, project_key
 from tests.conftest import tick_later
 from tests.faults.events import create
 from tests.faults.tiny import PROJECT, Letters, letter_record, letters, settings, tiny_base  # noqa: F401

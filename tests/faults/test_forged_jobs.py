@@ -15,9 +15,9 @@ from rq import Queue, SimpleWorker
 from rq.job import Callback
 from rq.serializers import DefaultSerializer, JSONSerializer
 
+from backend.redis_access.connection import connect
+from backend.redis_access.job_queue import FUNCTIONS, AllowedJob, ForbiddenJob
 from backend.settings.settings import Settings
-from backend.store.connection import connect
-from backend.store.queue import FUNCTIONS, AllowedJob, ForbiddenJob
 from tests.faults.events import ask, create
 from tests.faults.tiny import PROJECT, run_apart, settings, tiny_base  # noqa: F401
 

@@ -32,8 +32,8 @@ def work_off(settings: Settings, queue: str) -> None:
     from rq.serializers import JSONSerializer
 
     from backend.processes.worker import Worker
-    from backend.store.connection import connect
-    from backend.store.queue import AllowedJob
+    from backend.redis_access.connection import connect
+    from backend.redis_access.job_queue import AllowedJob
 
     client = connect(settings, binary=True, blocking=True)
     given: dict[str, Any] = {"connection": client, "serializer": JSONSerializer, "job_class": AllowedJob}

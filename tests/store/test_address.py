@@ -13,9 +13,9 @@ import pytest
 
 from backend.errors import SettingsError, StoreUnavailable
 from backend.processes.worker import build_worker
+from backend.redis_access.address import check_address, shown_address
 from backend.redis_binary import find_redis_server
 from backend.settings.settings import Settings
-from backend.store.address import check_address, shown_address
 from backend.store.stores import Stores
 from bench.rig import choices_config
 from tests.store.servers import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls

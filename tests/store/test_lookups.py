@@ -9,7 +9,7 @@ import pytest
 
 from backend import background
 from backend.background import Background
-from backend.store.keys import project_key
+from backend.redis_access.keys import project_key
 from backend.store.stores import Stores
 
 pytestmark = pytest.mark.redis

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.errors import StoreUnavailable
-from backend.store.keys import MIGRATING, SCHEMA
+from backend.redis_access.keys import MIGRATING, SCHEMA
 from backend.store.migrations import CURRENT, STEPS, Step, find_schema, migrate, migrate_row, migrate_sync
 from backend.store.stores import Stores
 

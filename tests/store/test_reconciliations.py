@@ -6,8 +6,8 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
+from backend.redis_access.connection import connect
 from backend.settings.settings import Settings
-from backend.store.connection import connect
 from backend.store.stores import Stores
 
 pytestmark = pytest.mark.redis

@@ -8,7 +8,7 @@ from typing import Any
 
 from redis.exceptions import NoScriptError
 
-from backend.store.connection import Client
+from backend.redis_access.connection import Client
 
 
 class Script:

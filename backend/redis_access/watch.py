@@ -12,8 +12,8 @@ import time
 import redis
 
 from backend.errors import StoreUnavailable
+from backend.redis_access.connection import Client, find_problems, guarded
 from backend.settings.settings import Settings
-from backend.store.connection import Client, find_problems, guarded
 
 log = logging.getLogger(__name__)
 

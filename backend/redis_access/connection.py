@@ -14,8 +14,8 @@ from redis.sentinel import MasterNotFoundError
 from backend.errors import StoreUnavailable
 from backend.outbound.certificates import Trust, explain, find_refusal
 from backend.redaction import hide_secrets
+from backend.redis_access.address import open_client
 from backend.settings.settings import Settings
-from backend.store.address import open_client
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")

@@ -16,8 +16,8 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend.log_context import current_request
+from backend.redis_access.connection import Client, guarded
 from backend.settings.settings import Settings
-from backend.store.connection import Client, guarded
 
 REFIT, TRAIN, SYNC = "backend.jobs.refit.refit", "backend.jobs.train.train", "backend.jobs.sync.resync"
 PREDICT = "backend.jobs.predict.predict"

@@ -1,0 +1,1 @@
+"""Redis itself: connection, key names, leases, scripts and the job queue."""
