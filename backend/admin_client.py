@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from backend.addresses.host import url_of
 from backend.errors import BackendError
-from backend.outbound.addresses import url_of
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
+from backend.addresses.unix_socket import open_unix_socket
 from backend.append_only_file import mend_log
 from backend.errors import SettingsError
 from backend.redis_binary import find_redis_server
 from backend.redis_data import require_readable
 from backend.settings.settings import Settings
 from backend.supervision.disk_full import wait_for_room
-from backend.unix_socket import open_unix_socket
 
 log = logging.getLogger(__name__)
 

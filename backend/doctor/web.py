@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
+from backend.addresses.host import EVERYWHERE, is_loopback
 from backend.admin_client import local_url
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import SettingsError
-from backend.outbound.addresses import EVERYWHERE, is_loopback
 from backend.settings.settings import Settings
 
 SECONDS = 3.0

@@ -9,7 +9,7 @@ import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from backend.outbound.addresses import port_of, split_url, url_of
+from backend.addresses.host import port_of, split_url, url_of
 from backend.outbound.certificates import context_of, explain, find_refusal, read_trust
 from backend.outbound.proxies import Proxy, proxy_for
 from backend.settings.settings import Settings

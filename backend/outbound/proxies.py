@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
+from backend.addresses.host import is_loopback, port_of, read_address, split_url
 from backend.errors import SettingsError
-from backend.outbound.addresses import is_loopback, port_of, read_address, split_url
 from backend.settings.settings import child_environment
 
 SCHEMES = ("http", "https")

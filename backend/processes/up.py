@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from backend.addresses.listening import require_free_port
 from backend.embedded_redis import write_config
 from backend.errors import SettingsError
-from backend.listening import require_free_port
 from backend.redis_access.address import check_address
 from backend.redis_binary import find_redis_server
 from backend.settings.secrets_store import admin_token, webhook_secret

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from backend.listening import open_listener
+from backend.addresses.listening import open_listener
 from backend.logs import configure_logs
 from backend.redis_access.address import check_address
 from backend.services import build_services

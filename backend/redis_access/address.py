@@ -13,11 +13,11 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import redis
 from redis.sentinel import Sentinel
 
-from backend.addresses import REDIS_REMEDY, NoAddress, check_redis_url
+from backend.addresses.unix_socket import open_unix_socket
+from backend.addresses.url import REDIS_REMEDY, NoAddress, check_redis_url
 from backend.errors import SettingsError
 from backend.outbound.certificates import require_certificates
 from backend.settings.settings import Settings
-from backend.unix_socket import open_unix_socket
 
 SENTINEL_PORT = 26379
 SCHEMES = ("redis", "rediss", "unix")

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 
-from backend.outbound.addresses import url_of
+from backend.addresses.host import url_of
 from backend.redaction import process_redactor
 from backend.settings.base import GivenModel
 from backend.settings.values import explain

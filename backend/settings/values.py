@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
-from backend.addresses import check_http_url, check_redis_url
+from backend.addresses.url import check_http_url, check_redis_url
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
 from backend.settings.sources import Given

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from backend.outbound.addresses import EVERYWHERE
+from backend.addresses.host import EVERYWHERE
 
 PATIENCE = 10.0
 """Seconds; the web process answers within two. Work goes on without it: labels that are stored are still learned."""

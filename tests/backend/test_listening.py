@@ -9,9 +9,9 @@ from urllib.request import ProxyHandler, build_opener
 import psutil
 import pytest
 
+from backend.addresses.host import url_of
+from backend.addresses.listening import open_listener, require_free_port
 from backend.errors import SettingsError
-from backend.listening import open_listener, require_free_port
-from backend.outbound.addresses import url_of
 from backend.supervision.delayed_start import http_answers
 from tests.conftest import serving
 from tests.outbound.authority import Handler, Quiet

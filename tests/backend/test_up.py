@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from backend.addresses.listening import require_free_port
 from backend.cli import main
 from backend.errors import SettingsError
-from backend.listening import require_free_port
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.outbound.addresses import is_loopback, url_of
+from backend.addresses.host import is_loopback, url_of
 
 
 @pytest.mark.parametrize(
