@@ -193,10 +193,12 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         say(f"{control}: " + ", ".join(f"{label or '(none of these)'} {count}" for label, count in counts.items()))
-    from backend.advice import tell_advice
-    from backend.queue_report import tell_queue
+    from backend.application.advice import tell_advice
+    from backend.application.learning_curve import (
+        tell_record,  # here: its store brings redis, which most commands do without
+    )
+    from backend.application.task_queue import tell_queue
     from backend.queue_share import hint_handed
-    from backend.track_record import tell_record  # here: its store brings redis, which most commands do without
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
         say(line)

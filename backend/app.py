@@ -10,10 +10,10 @@ from backend.api import admin, advice, audit, explaining, labelstudio, operation
 from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
+from backend.application.services import Services
 from backend.log_context import begin_request, current_project, end_request
 from backend.paths import TidyPaths, prefix_of
 from backend.refusals import Refusals
-from backend.services import Services
 
 
 def create_app(services: Services) -> Flask:

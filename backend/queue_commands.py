@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @with_api
 def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
     """Show what steers the labelling queue of a project."""
-    from backend.queue_report import tell_queue
+    from backend.application.task_queue import tell_queue
     from backend.queue_share import hint_handed
 
     if plan_now:

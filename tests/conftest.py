@@ -175,7 +175,7 @@ def context(settings: Settings, shared_features: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def services(context: Any, settings: Settings) -> Iterator[Any]:
     """The web process's services, with models serving."""
-    from backend.services import build_services
+    from backend.application.services import build_services
 
     built = build_services(settings)
     deadline = time.monotonic() + 60

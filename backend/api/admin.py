@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from backend.admin import (
+from backend.api.labelstudio import services
+from backend.api.payloads import read_body, reply
+from backend.application.learning_curve import describe_curve
+from backend.application.projects import (
     describe_examples,
     describe_project,
     describe_versions,
@@ -13,12 +16,9 @@ from backend.admin import (
     rollback_to,
     unpin,
 )
-from backend.api.labelstudio import services
-from backend.api.payloads import read_body, reply
+from backend.application.task_queue import request_plan
+from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
-from backend.intake import start_training
-from backend.queue_report import request_plan
-from backend.track_record import describe_curve
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 

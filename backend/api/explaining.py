@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from backend.admin import require_project
 from backend.api.labelstudio import services
 from backend.api.payloads import reply
-from backend.explaining import explain_task
+from backend.application.explain import explain_task
+from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
 
 blueprint = Blueprint("explaining", __name__, url_prefix="/admin")

@@ -8,10 +8,10 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
 from backend.api.payloads import error_reply, reply
+from backend.application.services import Services
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.refusals import Refusal
-from backend.services import Services
 from backend.supervision.disk_full import explain_outage
 from model.errors import ModelError
 

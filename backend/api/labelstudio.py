@@ -8,16 +8,22 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from backend.answering import answer_request
 from backend.api.payloads import read_body, reply
+from backend.application.predict import answer_request
+from backend.application.services import Services
+from backend.application.webhook_events import (
+    remember_config,
+    remember_first_config,
+    start_training,
+    store_task_annotations,
+    take_event,
+)
 from backend.errors import BadRequest, NotFound, StoreUnavailable
-from backend.intake import remember_config, remember_first_config, start_training, store_task_annotations, take_event
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.labelstudio.rejects import count_rejects
 from backend.log_context import bind_project
-from backend.services import Services
 
 blueprint = Blueprint("labelstudio", __name__)
 

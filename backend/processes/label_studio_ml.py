@@ -11,13 +11,13 @@ from typing import Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from backend.answering import answer_request
+from backend.application.predict import answer_request
+from backend.application.services import Services, build_services
+from backend.application.webhook_events import remember_config, take_event
 from backend.errors import BackendError
-from backend.intake import remember_config, take_event
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
-from backend.services import Services, build_services
 from backend.settings.settings import current_settings
 
 

@@ -6,9 +6,9 @@ import logging
 from typing import Any
 
 from backend.addresses.listening import open_listener
+from backend.application.services import build_services
 from backend.logs import configure_logs
 from backend.redis_access.address import check_address
-from backend.services import build_services
 from backend.settings.settings import Settings
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once

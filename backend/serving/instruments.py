@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 from backend.labelstudio.config import cached_configs
 
 if TYPE_CHECKING:
-    from backend.services import Services
+    from backend.application.services import Services
 
 
 class Instruments(Collector):

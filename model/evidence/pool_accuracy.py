@@ -3,7 +3,7 @@
 Which tasks get labelled is the queue's choice (uncertain ones first) or the annotator's, so accuracy on them is not
 that on the rest. Pure numpy. Assumption: at the same confidence, labelled and unlabelled tasks are answered equally
 well, that is, the choice depends on a text only through its confidence; and the confidence of the versions that
-answered the labelled ones meant what today's means (so the first versions are left out, backend/track_record.py).
+answered the labelled ones meant what today's means (so the first versions are left out, backend/application/learning_curve.py).
 """
 
 from __future__ import annotations

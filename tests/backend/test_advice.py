@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.advice import tell_advice
+from backend.application.advice import tell_advice
 from model.evidence.pool_accuracy import summarise_pool
 
 ADMIN = {"Authorization": "Bearer admin"}

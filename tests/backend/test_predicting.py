@@ -8,7 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from backend.app import create_app
-from backend.predicting import sum_up
+from backend.application.prediction_runs import sum_up
 from backend.store.prediction_runs import new_shard
 from bench.rig import choices_config
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.track_record import summarise_evidence, tell_record
+from backend.application.learning_curve import summarise_evidence, tell_record
 from model.evidence.learning_curve import tally
 from model.evidence.pool_accuracy import summarise_pool
 

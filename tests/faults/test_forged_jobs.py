@@ -114,9 +114,9 @@ def watch() -> None:
 def whole_loop(settings: Settings) -> None:
     """Webhook, refit, swap, answer."""
     from backend.app import create_app
+    from backend.application.services import build_services
     from backend.jobs.context import context
     from backend.jobs.refit import refit
-    from backend.services import build_services
 
     watch()
     client = create_app(build_services(settings)).test_client()

@@ -87,7 +87,7 @@ def test_row_21_killed_while_it_swaps_the_next_process_serves_the_live_version(c
 def submit(settings: Settings) -> None:
     """One annotation, sent to the web application."""
     from backend.app import create_app
-    from backend.services import build_services
+    from backend.application.services import build_services
 
     pair = Project(Rig(), PROJECT, ["a", "e"]).annotation("a b c", "a", task=900, annotation=900)
     project = {"id": PROJECT, "label_config": choices_config(["a", "e"])}
@@ -273,7 +273,7 @@ def test_row_27_after_a_change_of_the_config_no_answer_names_a_label_that_is_gon
 def test_row_28_a_rollback_during_a_training_stays_and_the_result_is_kept_as_a_challenger(
     services: Any, context: Any, letters: Letters
 ) -> None:
-    from backend.admin import rollback_to
+    from backend.application.projects import rollback_to
     from backend.jobs.train import publish
     from model.training.request import Result
 

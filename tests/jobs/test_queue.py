@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from backend.application.task_queue import describe_queue
 from backend.doctor.learning import judge_handed
 from backend.jobs.plan import plan
 from backend.jobs.refit import refit
 from backend.jobs.steer import steer
 from backend.labelstudio.helpers import BLIND_LINE
-from backend.queue_report import describe_queue
 from backend.queue_tending import QueueTending
 from bench.rig import choices_config
 from model.acquisition.batch import is_blind, is_explored

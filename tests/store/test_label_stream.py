@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.background import Background
+from backend.application.background import Background
 from backend.queue_share import hint_handed, is_bypassed
 from backend.store import label_stream
 from backend.store.label_stream import LAST, Handed

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from backend import background
-from backend.background import Background
+from backend.application import background
+from backend.application.background import Background
 from backend.redis_access.keys import project_key
 from backend.store.stores import Stores
 

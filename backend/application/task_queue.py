@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from backend.application.services import Services
 from backend.errors import Conflict
-from backend.services import Services
 
 SHOWN = (
     "version",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from backend.advice import Advisor
-from backend.background import Background
+from backend.application.advice import Advisor
+from backend.application.background import Background
+from backend.application.recent_configs import RecentConfigs
 from backend.metrics import Metrics
-from backend.recent_configs import RecentConfigs
 from backend.redis_access.connection import WEB_SECONDS
 from backend.reject_notes import RejectNotes
 from backend.serving.admission import Admission, predict_slots

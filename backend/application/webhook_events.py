@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from backend.application.services import Services
 from backend.connect import SAMPLING
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
@@ -16,7 +17,6 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.questions import note_questions
-from backend.services import Services
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
 from model.spec import TaskSpec

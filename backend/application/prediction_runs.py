@@ -6,9 +6,9 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.reject_report import tell_rejects
-from backend.services import Services
 from backend.store.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
 

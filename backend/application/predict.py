@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.application.services import Services
 from backend.errors import Overloaded
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.helpers import blind_results, read_helpers
 from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
-from backend.services import Services
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
+from backend.application.services import Services
 from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.helpers import runner_up
-from backend.services import Services
 from backend.serving.predictors import alone
 from model.spec import Document, Prediction, TaskSpec
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from backend.application.services import Services
 from backend.errors import NotFound
-from backend.services import Services
 from backend.shown import spec_of, texts_of
 from model.spec import TaskSpec
 
