@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from backend.backup.dump import Dump
 from backend.redis_access.connection import SECONDS, Client, connect, guarded, verify
 from backend.redis_access.job_queue import JobQueue, time_limits
 from backend.redis_access.keys import SCHEDULER_LEASE
@@ -9,7 +10,6 @@ from backend.redis_access.leases import Leases
 from backend.redis_access.watch import RedisWatch
 from backend.settings.settings import Settings
 from backend.store.audit import AuditStore
-from backend.store.dump import Dump
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.jobs import JobStore
