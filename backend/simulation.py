@@ -32,7 +32,7 @@ class Workplace:
     """Base encoder, feature cache and scratch directory of one simulation."""
 
     def __init__(self, settings: Settings, scratch: Path, features: Path, threads: int = 0) -> None:
-        from backend.outbound.hub import find_encoder_files
+        from backend.base_model.hub import find_encoder_files
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder, FeatureCache
         from model.head.warm_up import warm_up_learning

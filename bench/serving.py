@@ -22,7 +22,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from backend.number_format import describe_timing
+from backend.base_model.number_format import describe_timing
 from backend.settings.settings import load_settings
 from bench.checkpoints import write_bert_base, write_classifier
 from bench.load import Load, Reading, body, busy_with_others, middle, send

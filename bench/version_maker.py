@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backend.encoders import Encoders
+from backend.base_model.encoders import Encoders
 from backend.labelstudio.config import parse_label_config
 from backend.settings.settings import Settings
 from bench.rig import choices_config

@@ -7,11 +7,11 @@ from typing import Any
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
 from backend.application.task_queue import describe_queue
+from backend.base_model.number_format import describe_timing
 from backend.consensus import label_keys
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.config import skipped_controls
 from backend.log_context import bind_project
-from backend.number_format import describe_timing
 from backend.redaction import hide_all
 from backend.shown import spec_of, texts_of
 from backend.store.rejects import OF_NO_PROJECT

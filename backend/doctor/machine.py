@@ -8,8 +8,8 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 
+from backend.base_model.number_format import describe_timing, slowdown
 from backend.doctor.verdict import Verdict, fail, ok, warn
-from backend.number_format import describe_timing, slowdown
 from backend.settings.settings import Settings
 from backend.supervision.restarts import find_restarts
 
@@ -93,7 +93,7 @@ def differences(wanted: list[str]) -> Iterator[str]:
 
 def check_base_model(settings: Settings) -> Verdict:
     """The encoder's files are there; those of the packaged one are the published ones."""
-    from backend.outbound.hub import find_encoder_files
+    from backend.base_model.hub import find_encoder_files
     from model.errors import ModelError
 
     name = "base model"

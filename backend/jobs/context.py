@@ -6,7 +6,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from backend.encoders import Encoders
+from backend.base_model.encoders import Encoders
 from backend.jobs.pool import PoolReader
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from backend.encoders import Encoders
+from backend.base_model.encoders import Encoders
 from backend.errors import NotReady, StoreUnavailable
 from backend.log_context import about
 from backend.metrics import Metrics

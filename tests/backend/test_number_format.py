@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from backend.base_model.number_format import describe_timing
 from backend.doctor.machine import check_number_format
-from backend.number_format import describe_timing
 from backend.settings.settings import Settings
 from backend.upkeep import tell_upkeep
 from model.kernels.choice import FILE, EngineChoice, FormatTiming, key_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.outbound.hub import _open_client, find_encoder_files
+from backend.base_model.hub import _open_client, find_encoder_files
 from backend.settings.settings import Settings
 from model.errors import EncoderError
 from tests.outbound.authority import Authority, over_tls, recording_proxy

@@ -29,7 +29,7 @@ def slowdown(settings: Settings) -> float:
 
 
 def _choice(settings: Settings) -> EngineChoice | None:
-    from backend.outbound.hub import find_encoder_files
+    from backend.base_model.hub import find_encoder_files
     from model.pretrained.architectures import product_shape
     from model.pretrained.base_model import read_config
 

@@ -29,7 +29,7 @@ class Encoders:
     @property
     def base(self) -> CachedEncoder:
         """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
-        from backend.outbound.hub import find_encoder_files
+        from backend.base_model.hub import find_encoder_files
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder
 
