@@ -23,8 +23,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
-from backend.simulate_command import Speaker
 from backend.simulation import Workplace
 from bench.learning import find_sets, read_results
 from bench.queue_replay import QUEUED, Course, QueueReplay

@@ -21,9 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from backend.cli.simulate import Speaker
 from backend.curves import curve_name, draw
 from backend.settings.settings import load_settings
-from backend.simulate_command import Speaker
 from backend.simulation import PolicyTrainer, Workplace
 from bench.goals import shortfalls
 from bench.report import show

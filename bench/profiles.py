@@ -53,7 +53,7 @@ STAGES = {
 }
 """Start of a file's name -> stage; the first that fits."""
 
-PROCESS = ("backend/__main__.py", "backend/cli.py", "backend/processes/web.py")
+PROCESS = ("backend/__main__.py", "backend/cli/main.py", "backend/processes/web.py")
 """Frames under everything that gunicorn's main thread does."""
 
 

@@ -102,7 +102,7 @@ def test_threads_time_is_split_as_their_samples_are() -> None:
     lines = [
         f"thread (11): predictor-0;{serve};{forward} 3",
         f"thread (11): predictor-0;{serve};Condition.wait (threading.py:3) 1",
-        "thread (12): MainThread;web (backend/cli.py:98);run (gunicorn/arbiter.py:1);select (selectors.py:4) 900",
+        "thread (12): MainThread;web (backend/cli/main.py:98);run (gunicorn/arbiter.py:1);select (selectors.py:4) 900",
     ]
     spent = split_by_stage(lines, {11: 4.0, 12: 0.5, 13: 0.25})
     handing = "handing over to a predictor and back"

@@ -54,7 +54,7 @@ def loaded_after(code: str) -> set[str]:
 @pytest.mark.parametrize(
     ("entry", "forbidden"),
     [
-        ("backend.cli", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
+        ("backend.cli.main", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
         ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.web, backend.app, gunicorn.workers.gthread", HEAVY),

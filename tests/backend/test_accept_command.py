@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import backend.predict_client
-from backend.accept_command import _accept, _undo
+from backend.cli.accept import _accept, _undo
 from backend.errors import BadRequest
 from backend.settings.settings import load_settings
 

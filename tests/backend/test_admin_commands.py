@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from backend import progress
-from backend.cli import main
+from backend.cli.main import main
 from backend.settings.settings import current_settings
 from tests.conftest import serving
 

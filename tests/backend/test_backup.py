@@ -19,7 +19,7 @@ from backend.backup import archive
 from backend.backup.archive import LISTING
 from backend.backup.backup import make_backup
 from backend.backup.restore import restore_backup
-from backend.cli import main
+from backend.cli.main import main
 from backend.errors import BackendError, BadRequest, Conflict
 from backend.jobs.refit import refit
 from backend.settings.settings import Settings

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.connect import run_connect
 from backend.doctor.examination import examine_all
 from backend.doctor.store import look_at_store

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.explain_commands import mark
+from backend.cli.explain import mark
 from backend.screen import Styled
 from bench.rig import choices_config
 from tests.backend.test_admin_commands import Admin, admin, understudy  # noqa: F401

@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from backend import predict_client, predict_file
 from backend.app import create_app
-from backend.cli import main
+from backend.cli.main import main
 from backend.settings.settings import current_settings
 from bench.rig import choices_config, free_port
 from tests.backend.test_admin_commands import Admin, admin, understudy

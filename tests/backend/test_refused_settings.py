@@ -11,7 +11,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.settings.settings import Settings, current_settings
 
 SECRET = "hush-hush-0c9d71"

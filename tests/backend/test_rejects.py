@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from backend.cli.background_work import tell_upkeep
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
 from backend.reject_notes import RejectNotes
 from backend.reject_report import tell_reject, tell_rejects
 from backend.store.rejects import FADES, KINDS, OF_NO_PROJECT, RejectRow
-from backend.upkeep import tell_upkeep
 from bench.rig import choices_config
 from tests.backend.test_api import ADMIN
 

@@ -20,7 +20,7 @@ from click.testing import CliRunner, Result
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.screen import JOINERS, fit, plain, say, say_json, say_table
 from backend.settings.settings import current_settings
 from tests.backend.test_admin_commands import TOKEN, Admin, admin

@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.errors import SettingsError
 from backend.redaction import process_redactor
 from backend.settings.settings import Settings, load_settings

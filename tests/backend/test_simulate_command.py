@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.settings.settings import current_settings
 from bench.rig import SAMPLE, read_rows
 from tests.model.conftest import tiny_model  # noqa: F401

@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner
 
 from backend.addresses.listening import require_free_port
-from backend.cli import main
+from backend.cli.main import main
 from backend.errors import SettingsError
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.upkeep import tell_upkeep
+from backend.cli.background_work import tell_upkeep
 
 
 def test_a_healthy_project_has_one_line() -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from backend.cli import main
+from backend.cli.main import main
 from backend.settings.settings import Settings
 
 ROOT = Path(__file__).parents[2]

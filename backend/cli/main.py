@@ -15,21 +15,21 @@ from typing import Any, TypeVar, cast
 
 import click
 
-from backend.accept_command import accept
-from backend.admin_commands import ADMIN_COMMANDS
-from backend.audit_command import audit
-from backend.backup_commands import BACKUP_COMMANDS
-from backend.doctor_command import doctor
+from backend.cli.accept import accept
+from backend.cli.admin import ADMIN_COMMANDS
+from backend.cli.audit import audit
+from backend.cli.backup import BACKUP_COMMANDS
+from backend.cli.doctor import doctor
+from backend.cli.explain import EXPLAIN_COMMANDS
+from backend.cli.label_errors import SUSPECT_COMMANDS
+from backend.cli.predict import PREDICT_COMMANDS
+from backend.cli.simulate import simulate
+from backend.cli.task_queue import QUEUE_COMMANDS
 from backend.errors import BackendError
-from backend.explain_commands import EXPLAIN_COMMANDS
-from backend.predict_commands import PREDICT_COMMANDS
-from backend.queue_commands import QUEUE_COMMANDS
 from backend.redaction import hide_secrets
 from backend.screen import never_fail, plain_error, say, say_lines
 from backend.settings.home_path import HomePath
 from backend.settings.settings import Settings, current_settings, load_settings
-from backend.simulate_command import simulate
-from backend.suspect_commands import SUSPECT_COMMANDS
 from model.errors import ModelError
 from model.failpoints import arm
 

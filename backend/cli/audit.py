@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.admin_commands import json_option, with_api
+from backend.cli.admin import json_option, with_api
 from backend.screen import say, say_json, say_table
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backend.admin_commands import json_option, project_argument, with_api
+from backend.cli.admin import json_option, project_argument, with_api
 from backend.screen import say, say_json
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 
+from backend.cli.background_work import tell_upkeep
 from backend.screen import plain, say, say_json, say_table
 from backend.settings.home_path import HomePath
 from backend.settings.settings import current_settings, load_settings
-from backend.upkeep import tell_upkeep
 
 if TYPE_CHECKING:
     from backend.admin_client import AdminClient
