@@ -15,7 +15,7 @@ from backend.screen import say
 from backend.settings.settings import Settings, current_settings
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
     from backend.labelstudio.accepting import AcceptingClient
 
 LOT = 200
@@ -92,7 +92,7 @@ def _only_control(studio: AcceptingClient, project: int) -> str:
 def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) -> tuple[list[dict[str, Any]], int]:
     """task, score and result of each unlabelled task that is answered, and how many are with nothing at all; blind
     tasks are declined, and left out here as well. Tasks that somebody skipped or has a draft of are theirs."""
-    from backend.predict_client import PredictClient
+    from backend.client.predict import PredictClient
     from model.acquisition.batch import is_blind
 
     found: list[dict[str, Any]] = []

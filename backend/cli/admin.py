@@ -18,7 +18,7 @@ from backend.settings.home_path import HomePath
 from backend.settings.settings import current_settings, load_settings
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -33,7 +33,7 @@ def with_api(command: Command) -> Command:
     @click.option("--data-dir", type=HomePath(file_okay=False), help="Its DATA_DIR (holds the token).")
     @wraps(command)
     def with_client(url: str, data_dir: Path | None, **others: Any) -> Any:
-        from backend.admin_client import AdminClient
+        from backend.client.admin import AdminClient
 
         settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
         return command(AdminClient(settings, url), **others)
@@ -47,7 +47,7 @@ def with_api(command: Command) -> Command:
 @with_api
 def status(api: AdminClient, project: int | None, as_json: bool) -> None:
     """Show the projects, or one of them; follows a running training on a terminal."""
-    from backend.progress import describe, follow
+    from backend.client.follow import describe, follow
 
     shown = [api.project(project)] if project is not None else api.projects()
     if as_json:
@@ -74,7 +74,7 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
 @with_api
 def retrain(api: AdminClient, project: int, wait: bool) -> None:
     """Fine-tune a project now; a second call while it runs follows the first."""
-    from backend.progress import follow
+    from backend.client.follow import follow
 
     reply = api.retrain(project)
     say(f"{reply['job']}: {reply.get('message') or reply['status']}")

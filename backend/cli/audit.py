@@ -12,7 +12,7 @@ from backend.cli.admin import json_option, with_api
 from backend.screen import say, say_json, say_table
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
 
 COLUMNS = ("by", "address", "action", "project", "job", "status")
 

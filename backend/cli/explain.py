@@ -11,7 +11,7 @@ from backend.cli.admin import json_option, project_argument, with_api
 from backend.screen import Styled, plain, say, say_json
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
 
 Line = list[str | Styled]
 

@@ -13,7 +13,7 @@ from backend.screen import plain, say, say_json, say_lines, say_table
 from backend.settings.settings import current_settings
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
     from backend.labelstudio.data_manager import DataManagerClient
 
 COLUMNS = ("control", "task", "annotation", "text", "given", "suggested", "p(given)", "p(suggested)", "flag")

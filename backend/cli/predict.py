@@ -16,7 +16,7 @@ from backend.screen import plain, say, say_json, say_lines
 from backend.settings.home_path import HomePath
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
 
 
 @click.command()
@@ -54,7 +54,7 @@ def _predict_project(
     only_cancel: bool,
     as_json: bool,
 ) -> None:
-    from backend.progress import follow
+    from backend.client.follow import follow
 
     if only_cancel:
         return _tell(api.cancel_prediction(project), as_json)
@@ -113,7 +113,7 @@ class _Run:
 
     def wait(self) -> dict[str, Any]:
         """The record once the run is over."""
-        from backend.progress import OVER, POLL
+        from backend.client.follow import OVER, POLL
 
         while (record := self.job())["status"] not in OVER:
             time.sleep(POLL)
@@ -121,8 +121,8 @@ class _Run:
 
 
 def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:
-    from backend.predict_client import PredictClient
-    from backend.predict_file import predict_file
+    from backend.client.predict import PredictClient
+    from backend.client.predict_file import predict_file
     from backend.reject_report import tell_reject
     from backend.settings.settings import current_settings
 

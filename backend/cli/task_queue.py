@@ -10,7 +10,7 @@ from backend.cli.admin import json_option, project_argument, with_api
 from backend.screen import say, say_json
 
 if TYPE_CHECKING:
-    from backend.admin_client import AdminClient
+    from backend.client.admin import AdminClient
 
 
 @click.command()

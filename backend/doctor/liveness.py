@@ -32,7 +32,7 @@ def find_silence(settings: Settings, process: str) -> str:
 def _ask_web(settings: Settings) -> str:
     import requests
 
-    from backend.admin_client import local_url
+    from backend.client.admin import local_url
     from backend.outbound.clients import open_session
 
     auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.addresses.host import EVERYWHERE, is_loopback
-from backend.admin_client import local_url
+from backend.client.admin import local_url
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import SettingsError
 from backend.settings.settings import Settings

@@ -15,11 +15,11 @@ from contextlib import contextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
+from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.prediction_walk import Interrupted, Walk
 from backend.labelstudio.data_manager import DataManagerClient
-from backend.predict_client import PredictClient
 from backend.redaction import hide_secrets
 from backend.store.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
 from model.failpoints import failpoint

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import requests
 
-from backend.admin_client import local_url
+from backend.client.admin import local_url
 from backend.embedded_redis import answers
 from backend.outbound.clients import open_session
 from backend.screen import say

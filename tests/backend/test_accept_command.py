@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-import backend.predict_client
+import backend.client.predict
 from backend.cli.accept import _accept, _undo
 from backend.errors import BadRequest
 from backend.settings.settings import load_settings

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from backend import progress
 from backend.cli.main import main
+from backend.client import follow as progress
 from backend.settings.settings import current_settings
 from tests.conftest import serving
 

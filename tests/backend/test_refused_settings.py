@@ -75,7 +75,7 @@ def test_what_nobody_expected_is_one_line_too(monkeypatch: pytest.MonkeyPatch) -
         current_settings()
         raise RuntimeError(f"Illegal header value {SECRET.encode()!r}")
 
-    monkeypatch.setattr("backend.admin_client.AdminClient.projects", fail)
+    monkeypatch.setattr("backend.client.admin.AdminClient.projects", fail)
     monkeypatch.setattr("logging.root.handlers", [])
     result = CliRunner().invoke(main, ["status"])
     said = "unexpected RuntimeError: Illegal header value b'***' (LOG_LEVEL=DEBUG shows where)"

@@ -18,10 +18,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend import json_stream
+from backend.client import json_stream
+from backend.client.predict_file import _is_deeper, _replacing, to_json
+from backend.client.task_file import _lines, read_tasks
 from backend.errors import BadRequest
-from backend.predict_file import _is_deeper, _replacing, to_json
-from backend.task_file import _lines, read_tasks
 
 ROWS = [{"text": "the team won", "price": 1.5}, {"text": "café 日本 🚀", "price": None}]
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from backend.admin_client import AdminClient, AdminError, local_url
+from backend.client.admin import AdminClient, AdminError, local_url
+from backend.client.predict import PredictClient, PredictError
 from backend.doctor.liveness import find_silence
 from backend.doctor.web import ask
 from backend.errors import BackendError, LabelStudioError, SettingsError
 from backend.labelstudio.client import LabelStudioClient
 from backend.outbound import clients
-from backend.predict_client import PredictClient, PredictError
 from backend.processes.console import current_state
 from backend.settings.settings import Settings
 from tests.conftest import serving

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backend.admin_client import local_url
+from backend.client.admin import local_url
 from backend.errors import BackendError, SettingsError
 from backend.redaction import hide_secrets
 from backend.settings.settings import Settings

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from backend.client.json_stream import JsonStream, Note
+from backend.client.text_stream import read_characters
 from backend.errors import BadRequest
-from backend.json_stream import JsonStream, Note
 from backend.screen import plain
-from backend.text_stream import read_characters
 from model.file_formats import is_separator_line, named_separator
 
 Task = Any

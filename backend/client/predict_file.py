@@ -13,10 +13,10 @@ from typing import IO, Any
 
 import orjson
 
+from backend.client.predict import PORTION, PredictClient, PredictError
+from backend.client.task_file import Task, read_tasks
 from backend.errors import BadRequest
-from backend.predict_client import PORTION, PredictClient, PredictError
 from backend.screen import plain, rich_console
-from backend.task_file import Task, read_tasks
 
 PORTION_BYTES = 4 << 20
 """Of the tasks that are asked for at a time: well under MAX_BODY_MB."""

@@ -1,0 +1,1 @@
+"""Clients of a running understudy, and the files of tasks that they send."""
