@@ -23,7 +23,7 @@ from typing import Any
 
 import requests
 
-from backend.connect import SAMPLING
+from backend.connection.connect import SAMPLING
 from backend.errors import LabelStudioError
 from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.local_server import LabelStudioServer

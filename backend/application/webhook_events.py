@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from backend.application.services import Services
-from backend.connect import SAMPLING
+from backend.connection.connect import SAMPLING
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
 from backend.labelstudio.config import parse_label_config

@@ -231,7 +231,7 @@ def healthcheck(process: str) -> None:
 @click.option("--sampling/--no-sampling", default=True, help="Set the project to Uncertainty sampling.")
 def connect(project: int, title: str | None, sampling: bool) -> None:
     """Connect a Label Studio project to this backend, or bring its connection up to date."""
-    from backend.connect import run_connect
+    from backend.connection.connect import run_connect
 
     say_lines(run_connect(current_settings(), project, title=title, sampling=sampling))
 
@@ -241,7 +241,7 @@ def connect(project: int, title: str | None, sampling: bool) -> None:
 @click.option("--predictions", is_flag=True, help="Delete the predictions of this backend, too.")
 def disconnect(project: int, predictions: bool) -> None:
     """Take out of a Label Studio project what `connect` and the queue put into it. Labels stay."""
-    from backend.disconnect import run_disconnect
+    from backend.connection.disconnect import run_disconnect
 
     say_lines(run_disconnect(current_settings(), project, predictions=predictions))
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.connect import SAMPLING, SECRET_HEADER, own_backend
+from backend.connection.connect import SAMPLING, SECRET_HEADER, own_backend
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.labelstudio.client import LabelStudioClient

@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.connect import SAMPLING, basic_auth_of, own_backend
+from backend.connection.connect import SAMPLING, basic_auth_of, own_backend
 from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context

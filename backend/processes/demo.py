@@ -10,7 +10,7 @@ from typing import NoReturn
 from xml.sax.saxutils import quoteattr
 
 from backend.addresses.listening import require_free_port
-from backend.connect import run_connect
+from backend.connection.connect import run_connect
 from backend.errors import SettingsError
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.local_server import LabelStudioServer

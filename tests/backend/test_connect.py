@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from backend.connect import run_connect
+from backend.connection.connect import run_connect
 from backend.errors import LabelStudioError, SettingsError
 from backend.settings.settings import Settings
 from tests import tabs

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from backend.cli.main import main
-from backend.connect import run_connect
+from backend.connection.connect import run_connect
 from backend.doctor.examination import examine_all
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict

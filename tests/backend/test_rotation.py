@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from backend.app import create_app
-from backend.connect import run_connect
+from backend.connection.connect import run_connect
 from backend.errors import StoreUnavailable
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as drawn
 from hypothesis import strategies as st
 
-from backend.connect import run_connect
+from backend.connection.connect import run_connect
 from backend.errors import LabelStudioError
 from backend.labelstudio.tabs import TabsClient
 from backend.settings.settings import Settings

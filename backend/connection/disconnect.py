@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.connect import SAMPLING, own_backend
+from backend.connection.connect import SAMPLING, own_backend
 from backend.errors import SettingsError, StoreUnavailable
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.labelstudio.queue_client import QueueClient

@@ -1,0 +1,1 @@
+"""Connecting a Label Studio project, and taking everything off it again."""
