@@ -44,7 +44,7 @@ def doctor(project: int | None, data_dir: Path | None, as_json: bool) -> None:
 
 
 def _verdicts(project: int | None, data_dir: Path | None) -> Iterator[Verdict]:
-    from backend.doctor.examination import examine_all
+    from backend.doctor.all_checks import examine_all
     from backend.doctor.verdict import fail, ok
 
     try:

@@ -13,11 +13,11 @@ import pytest
 from pydantic import SecretStr
 
 from backend.doctor.connection import judge_backend, judge_webhook, own_webhook
+from backend.doctor.label_studio import judge_release, judge_token, read_token
 from backend.doctor.learning import judge_sync, judge_trouble
 from backend.doctor.liveness import find_silence
 from backend.doctor.machine import check_base_model, check_data_dir, differences, judge_space
 from backend.doctor.store import judge_clock, judge_durability, judge_version, judge_workers, look_at_store
-from backend.doctor.studio import judge_release, judge_token, read_token
 from backend.doctor.verdict import exit_status, fail, ok, skipped, warn
 from backend.doctor.web import judge_answers, judge_events, judge_protection, judge_ready
 from backend.settings.settings import Settings

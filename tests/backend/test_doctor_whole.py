@@ -14,7 +14,7 @@ from werkzeug.serving import make_server
 
 from backend.cli.main import main
 from backend.connection.connect import run_connect
-from backend.doctor.examination import examine_all
+from backend.doctor.all_checks import examine_all
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
 from backend.redis_binary import find_redis_server, server_version

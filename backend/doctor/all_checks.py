@@ -6,10 +6,10 @@ import time
 from collections.abc import Iterator
 
 from backend.doctor.connection import look_at_connection
+from backend.doctor.label_studio import look_at_studio, not_configured
 from backend.doctor.learning import judge_refusals, look_at_learning
 from backend.doctor.machine import check_machine
 from backend.doctor.store import look_at_store
-from backend.doctor.studio import look_at_studio, not_configured
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import look_at_web
 from backend.labelstudio.tabs import TabsClient
