@@ -29,8 +29,8 @@ from typing import Any
 import psutil
 import requests
 
-from backend.embedded_redis import answers
-from backend.redis_binary import find_redis_server
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers
 from backend.settings.settings import Settings
 from bench.report import show
 from bench.rig import ROOT, Project, Rig, endless_rows, read_rows

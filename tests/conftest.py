@@ -15,9 +15,9 @@ from typing import Any, TypeVar
 
 import pytest
 
-from backend.embedded_redis import answers, write_config
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers, write_config
 from backend.redaction import process_redactor
-from backend.redis_binary import find_redis_server
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
 

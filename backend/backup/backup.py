@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.backup.archive import ArchiveWriter
-from backend.embedded_redis import redis_at_hand
+from backend.embedded_redis.server import redis_at_hand
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from backend.backup.archive import open_archive
 from backend.backup.backup import MODELS, STORE
-from backend.embedded_redis import redis_at_hand
+from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict
 from backend.settings.settings import Settings
 from backend.store.stores import Stores

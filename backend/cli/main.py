@@ -197,7 +197,7 @@ def scheduler(settings: Settings) -> None:
 @child
 def redis(settings: Settings) -> None:
     """Run the embedded Redis."""
-    from backend.embedded_redis import run_redis
+    from backend.embedded_redis.server import run_redis
 
     run_redis(settings)
 

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.embedded_redis.binary import OLDEST
 from backend.errors import StoreUnavailable
 from backend.redis_access.address import shown_address
-from backend.redis_binary import OLDEST
 from backend.settings.settings import Settings
 from backend.store.health import Health, examine
 from backend.store.workers import Workers

@@ -12,7 +12,7 @@ from pathlib import Path
 import requests
 
 from backend.client.admin import local_url
-from backend.embedded_redis import answers
+from backend.embedded_redis.server import answers
 from backend.outbound.clients import open_session
 from backend.screen import say
 from backend.settings.settings import Settings

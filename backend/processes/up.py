@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from backend.addresses.listening import require_free_port
-from backend.embedded_redis import write_config
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import write_config
 from backend.errors import SettingsError
 from backend.redis_access.address import check_address
-from backend.redis_binary import find_redis_server
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings, environment_of
 from backend.supervision.process_limits import clear_temporary_folder, prepare_process

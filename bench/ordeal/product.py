@@ -16,7 +16,7 @@ from typing import Any
 
 import psutil
 
-from backend.redis_binary import find_redis_server
+from backend.embedded_redis.binary import find_redis_server
 from backend.settings.settings import Settings
 from bench.ordeal.proxy import Proxy
 from bench.rig import Rig, free_port, name_of

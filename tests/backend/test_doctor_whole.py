@@ -17,7 +17,7 @@ from backend.connection.connect import run_connect
 from backend.doctor.all_checks import examine_all
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
-from backend.redis_binary import find_redis_server, server_version
+from backend.embedded_redis.binary import find_redis_server, server_version
 from backend.settings.settings import Settings
 from tests.backend.test_connect import Studio
 from tests.conftest import RedisServer, serving

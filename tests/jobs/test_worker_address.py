@@ -9,9 +9,9 @@ from urllib.parse import quote
 
 import pytest
 
-from backend.embedded_redis import answers
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers
 from backend.processes.worker import build_worker
-from backend.redis_binary import find_redis_server
 from backend.settings.settings import Settings
 
 pytestmark = pytest.mark.redis

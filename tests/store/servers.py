@@ -13,7 +13,7 @@ from typing import Any
 
 import redis
 
-from backend.redis_binary import find_redis_server
+from backend.embedded_redis.binary import find_redis_server
 from bench.rig import free_port
 
 PASSWORD = "p@ss/w:rd#1"

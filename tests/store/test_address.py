@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
+from backend.embedded_redis.binary import find_redis_server
 from backend.errors import SettingsError, StoreUnavailable
 from backend.processes.worker import build_worker
 from backend.redis_access.address import check_address, shown_address
-from backend.redis_binary import find_redis_server
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.rig import choices_config

@@ -158,9 +158,9 @@ def test_redis_without_aof_is_refused(tmp_path: Path) -> None:
     import subprocess
     import time
 
-    from backend.embedded_redis import answers
+    from backend.embedded_redis.binary import find_redis_server
+    from backend.embedded_redis.server import answers
     from backend.errors import StoreUnavailable
-    from backend.redis_binary import find_redis_server
 
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         socket = Path(scratch) / "r.sock"

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from backend.addresses.unix_socket import open_unix_socket
-from backend.append_only_file import mend_log
+from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.data_format import require_readable
 from backend.errors import SettingsError
-from backend.redis_binary import find_redis_server
-from backend.redis_data import require_readable
 from backend.settings.settings import Settings
 from backend.supervision.disk_full import wait_for_room
 

@@ -10,9 +10,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from backend.append_only_file import FOLDER, SINGLE
+from backend.embedded_redis.aof_repair import FOLDER, SINGLE
+from backend.embedded_redis.binary import server_version
 from backend.errors import SettingsError
-from backend.redis_binary import server_version
 
 MAGIC = re.compile(rb"REDIS\d{4}|VALKEY\d{3}")
 """How a snapshot begins; the number is that of its format."""
