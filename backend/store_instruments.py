@@ -14,10 +14,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from backend.errors import StoreUnavailable
+from backend.health.overview import Overview, OverviewReader, ProjectState
+from backend.health.workers import Workers
 from backend.settings.settings import Settings
-from backend.store.overview import Overview, OverviewReader, ProjectState
 from backend.store.tallies import BUCKETS, Tally
-from backend.store.workers import Workers
 
 log = logging.getLogger(__name__)
 

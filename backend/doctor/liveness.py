@@ -16,7 +16,7 @@ def find_silence(settings: Settings, process: str) -> str:
     """What is wrong, "" when nothing is. A worker is alive as long as Redis, which it waits for, is away."""
     if process == "web":
         return _ask_web(settings)
-    from backend.store.health import examine
+    from backend.health.redis_health import examine
 
     try:
         workers = examine(settings).workers

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.embedded_redis.binary import OLDEST
 from backend.errors import StoreUnavailable
+from backend.health.redis_health import Health, examine
+from backend.health.workers import Workers
 from backend.redis_access.address import shown_address
 from backend.settings.settings import Settings
-from backend.store.health import Health, examine
-from backend.store.workers import Workers
 
 CLOCK_WARN, CLOCK_FAIL = 2.0, 10.0
 """Seconds. A training that says nothing for 20 s counts as dead, by the clocks of two machines."""

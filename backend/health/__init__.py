@@ -1,0 +1,1 @@
+"""How Redis, the workers and all projects are at a glance."""
