@@ -25,10 +25,10 @@ import requests
 
 from backend.connection.connect import SAMPLING
 from backend.errors import LabelStudioError
+from backend.jobs.task_queue.stream_order import QUEUE_ORDER
 from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.local_server import LabelStudioServer
 from backend.labelstudio.queue_client import QueueClient
-from backend.stream_order import QUEUE_ORDER
 from bench.large_product import use_product
 from bench.report import show
 from bench.rig import ROOT, choices_config, endless_rows, read_rows

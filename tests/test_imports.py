@@ -59,7 +59,7 @@ def loaded_after(code: str) -> set[str]:
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.web, backend.app, gunicorn.workers.gthread", HEAVY),
         ("backend.jobs.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),
-        ("backend.jobs.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
+        ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
         ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],
 )

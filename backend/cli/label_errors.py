@@ -47,7 +47,7 @@ def suspects(
 
 
 def _push(api: AdminClient, project: int, limit: int) -> None:
-    from backend.relabel_push import TAB, push_relabels
+    from backend.jobs.sync.relabel_tab import TAB, push_relabels
 
     rows = api.relabels(project, limit)
     with _label_studio() as client:
@@ -59,7 +59,7 @@ def _push(api: AdminClient, project: int, limit: int) -> None:
 
 
 def _remove(project: int) -> None:
-    from backend.relabel_push import remove_relabels
+    from backend.jobs.sync.relabel_tab import remove_relabels
 
     with _label_studio() as client:
         lines = remove_relabels(client, project)

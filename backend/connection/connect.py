@@ -156,8 +156,8 @@ def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: s
 def _order_tabs(client: TabsClient, settings: Settings, project: int, *, steered: bool) -> Iterator[str]:
     """A link to the label stream follows the first tab of the Data Manager. The connection stands: what goes wrong here
     is told and tried again with every queue."""
+    from backend.jobs.task_queue.stream_order import describe_link, follow_queue, give_back
     from backend.store.stores import Stores
-    from backend.stream_order import describe_link, follow_queue, give_back
 
     stores = Stores(settings)
     try:

@@ -9,11 +9,11 @@ from typing import Any
 from backend.connection.connect import SAMPLING, SECRET_HEADER, own_backend
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
+from backend.jobs.task_queue.stream_order import describe_link, filters_of, order_of
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.tabs import TabsClient
 from backend.labelstudio.transport import SWITCHES
 from backend.settings.settings import Settings
-from backend.stream_order import describe_link, filters_of, order_of
 
 Row = Mapping[str, Any]
 

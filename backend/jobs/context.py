@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from backend.base_model.encoders import Encoders
-from backend.jobs.pool import PoolReader
+from backend.jobs.pool_reader import PoolReader
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
 from backend.supervision.heartbeat import Deadline

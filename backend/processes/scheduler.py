@@ -17,10 +17,10 @@ from typing import Any
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.task_queue.schedule import QueueTending
 from backend.log_context import about
 from backend.logs import configure_logs
 from backend.processes.worker import wait_for_redis
-from backend.queue_tending import QueueTending
 from backend.settings.settings import Settings
 from backend.store.jobs import ATTEMPTS
 from backend.trigger import Facts, why_due

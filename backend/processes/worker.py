@@ -14,8 +14,8 @@ from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
 from backend.errors import StoreUnavailable
-from backend.jobs.accounting import account
 from backend.jobs.context import Context, context
+from backend.jobs.job_log import account
 from backend.logs import configure_logs
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import connect

@@ -19,9 +19,13 @@ from backend.log_context import current_request
 from backend.redis_access.connection import Client, guarded
 from backend.settings.settings import Settings
 
-REFIT, TRAIN, SYNC = "backend.jobs.refit.refit", "backend.jobs.train.train", "backend.jobs.sync.resync"
-PREDICT = "backend.jobs.predict.predict"
-PLAN, STEER = "backend.jobs.plan.plan", "backend.jobs.steer.steer"
+REFIT, TRAIN, SYNC = (
+    "backend.jobs.learn.refit.refit",
+    "backend.jobs.train.train.train",
+    "backend.jobs.sync.reconcile.resync",
+)
+PREDICT = "backend.jobs.predict.predict.predict"
+PLAN, STEER = "backend.jobs.task_queue.plan.plan", "backend.jobs.task_queue.write.steer"
 
 FUNCTIONS = {REFIT: "learn", PLAN: "learn", TRAIN: "train", SYNC: "sync", STEER: "sync", PREDICT: "predict"}
 """Function -> its queue."""

@@ -98,7 +98,7 @@ class LabelStreamStore:
 
     @guarded
     def marks(self, project: int) -> dict[int, str]:
-        """Tab -> what became of its order (backend/stream_order.py)."""
+        """Tab -> what became of its order (backend/jobs/task_queue/stream_order.py)."""
         return {int(tab): str(mark) for tab, mark in self._redis.hgetall(project_key(project, "tabs")).items()}
 
     @guarded

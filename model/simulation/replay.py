@@ -28,7 +28,7 @@ Row = dict[str, Any]
 Tell = Callable[[str], None]
 
 POOL_USED = 1000
-"""Pool texts that a refit looks at, as in the product (backend/jobs/pool.py)."""
+"""Pool texts that a refit looks at, as in the product (backend/jobs/pool_reader.py)."""
 
 CHUNK = 256
 """Texts encoded between two signs of life."""

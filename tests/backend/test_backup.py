@@ -21,7 +21,7 @@ from backend.backup.backup import make_backup
 from backend.backup.restore import restore_backup
 from backend.cli.main import main
 from backend.errors import BackendError, BadRequest, Conflict
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.errors import VersionError
@@ -274,7 +274,7 @@ def test_what_is_there_is_replaced_only_when_told_and_never_under_running_proces
     fill(context, letters)
     make_backup(context.settings, file)
     there.projects.save_config(99, "<View/>")
-    there.queue.enqueue("backend.jobs.refit.refit", 99)
+    there.queue.enqueue("backend.jobs.learn.refit.refit", 99)
     with pytest.raises(Conflict, match="--force"):
         restore_backup(target, file)
     there.hold_lease("a scheduler", 60)
@@ -284,7 +284,7 @@ def test_what_is_there_is_replaced_only_when_told_and_never_under_running_proces
     there.give_up_lease("a scheduler")
     restore_backup(target, file, force=True)
     assert there.projects.projects() == [PROJECT]
-    assert there.queue.length("backend.jobs.refit.refit") == 0
+    assert there.queue.length("backend.jobs.learn.refit.refit") == 0
     shutil.rmtree(version_path(target.models_dir, PROJECT, "v0.1"))
     restore_backup(target, file, force=True)
     verify_version(version_path(target.models_dir, PROJECT, "v0.1"))

@@ -14,7 +14,7 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from backend.jobs.accounting import outcome_of
+from backend.jobs.job_log import outcome_of
 from backend.logs import configure_logs
 from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import REFIT, AllowedJob
@@ -86,7 +86,7 @@ def test_a_sane_request_id_is_kept_and_another_one_is_made(client: Any) -> None:
 def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_on(
     client: Any, settings: Settings, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from backend.jobs import refit
+    from backend.jobs.learn import refit
     from backend.processes.worker import Worker
 
     log = logging.getLogger("test")

@@ -15,10 +15,7 @@ from hypothesis import strategies as st
 
 from backend.connection.connect import run_connect
 from backend.errors import LabelStudioError
-from backend.labelstudio.tabs import TabsClient
-from backend.settings.settings import Settings
-from backend.store.stores import Stores
-from backend.stream_order import (
+from backend.jobs.task_queue.stream_order import (
     BY_ID,
     QUEUE_ORDER,
     describe_link,
@@ -26,6 +23,9 @@ from backend.stream_order import (
     give_back,
     keep_following,
 )
+from backend.labelstudio.tabs import TabsClient
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from tests.backend.test_connect import Studio
 from tests.conftest import serving
 

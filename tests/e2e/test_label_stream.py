@@ -14,10 +14,10 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
+from backend.jobs.task_queue.stream_order import BY_ID, QUEUE_ORDER
 from backend.labelstudio.helpers import BLIND_LINE
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.stream_order import BY_ID, QUEUE_ORDER
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, log_in, wait_until
 from tests.e2e.test_active_learning import Queue, members

@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
-from backend.jobs.train import make_request, train
+from backend.jobs.learn.refit import refit
+from backend.jobs.train.train import make_request, train
 from backend.settings.settings import Settings
 from model.failpoints import arm
 from model.features.cache import FeatureCache

@@ -6,7 +6,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from tests.faults.events import annotation, create, send
 from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 

@@ -47,7 +47,7 @@ def test_row_35_a_forged_function_does_not_run(worker: Any, tmp_path: Path) -> N
     owned = tmp_path / "owned"
     calls = [("os.system", f"touch {owned}"), ("os.mkdir", str(owned)), ("builtins.eval", f"open({str(owned)!r}, 'w')")]
     calls += [
-        ("backend.jobs.refit.refit.__globals__", ""),
+        ("backend.jobs.learn.refit.refit.__globals__", ""),
         ("no.such.module", ""),
         ("model.versions.directory.collect_garbage", "/"),
     ]
@@ -61,7 +61,7 @@ def test_row_35_a_forged_function_does_not_run(worker: Any, tmp_path: Path) -> N
 
 def test_row_35_a_forged_callback_does_not_run(worker: Any, tmp_path: Path) -> None:
     call = Callback("os.mkdir")
-    job = forge(worker, "backend.jobs.refit.refit", 99, on_success=call, on_failure=call, on_stopped=call)
+    job = forge(worker, "backend.jobs.learn.refit.refit", 99, on_success=call, on_failure=call, on_stopped=call)
     fetched = look_up(worker, job)
     assert (fetched.success_callback, fetched.failure_callback, fetched.stopped_callback) == (None, None, None)
 
@@ -77,7 +77,7 @@ class Bomb:
 
 
 def test_row_35_a_pickled_job_is_not_loaded(worker: Any, tmp_path: Path) -> None:
-    job = forge(worker, "backend.jobs.refit.refit", serializer=DefaultSerializer)
+    job = forge(worker, "backend.jobs.learn.refit.refit", serializer=DefaultSerializer)
     worker.connection.hset(job.key, "data", pickle.dumps(Bomb(str(tmp_path / "owned"))))
     run(worker)
     assert not (tmp_path / "owned").exists()
@@ -116,7 +116,7 @@ def whole_loop(settings: Settings) -> None:
     from backend.app import create_app
     from backend.application.services import build_services
     from backend.jobs.context import context
-    from backend.jobs.refit import refit
+    from backend.jobs.learn.refit import refit
 
     watch()
     client = create_app(build_services(settings)).test_client()

@@ -14,7 +14,7 @@ from typing import Any
 import psutil
 import pytest
 
-from backend.jobs.training_process import run_process
+from backend.jobs.train.process import run_process
 from backend.settings.settings import Settings, environment_of
 from backend.supervision.delayed_start import http_answers
 from backend.supervision.heartbeat import FOLDER

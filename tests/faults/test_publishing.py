@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
 from bench.rig import Project, Rig, choices_config
 from model.versions.directory import collect_garbage, verify_version, version_path
@@ -228,7 +228,7 @@ def test_row_24_fifty_predict_while_versions_are_swapped_and_no_reply_mixes_two(
 def test_row_26_a_refused_challenger_says_why_and_is_not_trained_again_on_the_same_labels(
     context: Any, letters: Letters
 ) -> None:
-    from backend.jobs.train import train
+    from backend.jobs.train.train import train
     from backend.processes.scheduler import Scheduler
 
     policy = {"finetune_enabled": True, "finetune_min_labels": 8, "finetune_min_per_class": 1.0}
@@ -274,7 +274,7 @@ def test_row_28_a_rollback_during_a_training_stays_and_the_result_is_kept_as_a_c
     services: Any, context: Any, letters: Letters
 ) -> None:
     from backend.application.projects import rollback_to
-    from backend.jobs.train import publish
+    from backend.jobs.train.train import publish
     from model.training.request import Result
 
     letters.add(8)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.jobs.sync import resync
+from backend.jobs.sync.reconcile import resync
 from backend.labelstudio import transport
 from backend.labelstudio.breaker import breaker_of
 from backend.processes.scheduler import Scheduler
@@ -116,7 +116,7 @@ def test_it_is_asked_for_at_the_start_when_dirty_and_when_it_is_time_but_not_whi
     def asked() -> int:
         """After a tick, and forgotten."""
         scheduler.tick()
-        count = int(stores.queue.length("backend.jobs.sync.resync"))
+        count = int(stores.queue.length("backend.jobs.sync.reconcile.resync"))
         stores._redis.delete("rq:queue:sync")
         stores.jobs.begin_sync(PROJECT)
         return count

@@ -23,8 +23,8 @@ from backend.embedded_redis.aof_repair import mend_log
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
 from backend.errors import StoreUnavailable
-from backend.jobs.refit import refit
-from backend.jobs.sync import resync
+from backend.jobs.learn.refit import refit
+from backend.jobs.sync.reconcile import resync
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
 from backend.store.stores import Stores

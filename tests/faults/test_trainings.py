@@ -18,8 +18,8 @@ import psutil
 import pytest
 
 from backend.errors import Conflict
-from backend.jobs.run_lock import hold_run
-from backend.jobs.train import Attempt, Stopped, make_request, train
+from backend.jobs.train.run_lock import hold_run
+from backend.jobs.train.train import Attempt, Stopped, make_request, train
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -198,7 +198,7 @@ def test_row_18_redis_is_away_when_the_training_ends_and_what_it_made_is_publish
 
     given = tiny_settings(tmp_path / "own", own_redis.settings.effective_redis_url, tiny_base)
     work = module.Context(given)
-    monkeypatch.setattr("backend.jobs.train.context", lambda: work)
+    monkeypatch.setattr("backend.jobs.train.train.context", lambda: work)
     Letters(work.stores).add(4)
     job = ask(work.stores)
     directory = given.runs_dir / job
@@ -253,4 +253,4 @@ def test_row_20_one_scheduler_is_active_and_however_many_ask_one_training_runs(c
             crowd.map(lambda _: context.stores.jobs.request_training(PROJECT, by="test", force=True), range(16))
         )
     assert len({record["id"] for record, _ in asked}) == 1 and sum(new for _, new in asked) == 1
-    assert context.stores.queue.length("backend.jobs.train.train") == 1
+    assert context.stores.queue.length("backend.jobs.train.train.train") == 1

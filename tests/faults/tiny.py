@@ -27,8 +27,8 @@ LIBRARIES = ("sklearn.linear_model", "sklearn.feature_extraction.text", "scipy.o
 fork.set_forkserver_preload(
     [
         *LIBRARIES,
-        "backend.jobs.refit",
-        "backend.jobs.train",
+        "backend.jobs.learn.refit",
+        "backend.jobs.train.train",
         "backend.app",
         "model.head.fit",
         "model.versions.live_model",

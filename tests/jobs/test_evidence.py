@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.jobs.evidence import _judge
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
+from backend.jobs.learn.test_then_train import _judge
 from backend.store.evidence import KEPT
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.pool_view import PoolEye
-from backend.jobs.refit import refit
-from backend.jobs.survey import survey_pool
+from backend.jobs.learn.pool_survey import survey_pool
+from backend.jobs.learn.refit import refit
+from backend.jobs.task_queue.pool_view import PoolEye
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_prediction
 from bench.rig import read_rows

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.jobs.hindsight import Hindsight
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
+from backend.jobs.learn.retrospect import Hindsight
 from model.head.zero_shot import normalise
 from model.versions.directory import read_manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead

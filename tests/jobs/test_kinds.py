@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 
 GOOD = ["great, thank you", "lovely service, very happy", "excellent and quick", "wonderful help, thanks a lot"]
 BAD = ["broken on arrival", "terrible, never again", "it does not work at all", "rude staff and a late parcel"]

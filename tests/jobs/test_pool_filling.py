@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.pool_filling import fill_pool
+from backend.jobs.sync.pool import fill_pool
 from backend.labelstudio.client import NEIGHBOURS, LabelStudioClient
 from backend.labelstudio.config import parse_label_config
 from bench.rig import choices_config

@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from werkzeug.serving import make_server
 
 from backend.app import create_app
-from backend.jobs import predict as module
-from backend.jobs import prediction_walk
-from backend.jobs.predict import cut_range, predict
+from backend.jobs.predict import predict as module
+from backend.jobs.predict import shard as prediction_walk
+from backend.jobs.predict.predict import cut_range, predict
 from backend.labelstudio import transport
 from backend.labelstudio.breaker import breaker_of
 from backend.labelstudio.results import read_targets
@@ -258,7 +258,7 @@ def test_each_portion_is_written_under_the_version_that_answered_it(
     web: Any,
     letters: Letters,  # noqa: F811
 ) -> None:
-    from backend.jobs.refit import refit
+    from backend.jobs.learn.refit import refit
 
     run = ask(context)
     predict(PROJECT, run, PLANNING)
@@ -289,7 +289,7 @@ def test_a_label_studio_that_is_away_is_waited_for(context: Any, studio: Studio,
     assert state(context) == "running" and not studio.predictions
     assert f"refused with {status}" in context.stores.trouble.describe(PROJECT)["predict"]["error"]
     tick_twice(context)
-    assert context.stores.queue.length("backend.jobs.predict.predict") == 0, "not while it waits"
+    assert context.stores.queue.length("backend.jobs.predict.predict.predict") == 0, "not while it waits"
     for number in range(ATTEMPTS + 1):
         if number == ATTEMPTS:
             studio.refuse.clear()

@@ -15,11 +15,11 @@ from pydantic import SecretStr
 
 from backend.application.task_queue import describe_queue
 from backend.doctor.learning import judge_handed
-from backend.jobs.plan import plan
-from backend.jobs.refit import refit
-from backend.jobs.steer import steer
+from backend.jobs.learn.refit import refit
+from backend.jobs.task_queue.plan import plan
+from backend.jobs.task_queue.schedule import QueueTending
+from backend.jobs.task_queue.write import steer
 from backend.labelstudio.helpers import BLIND_LINE
-from backend.queue_tending import QueueTending
 from bench.rig import choices_config
 from model.acquisition.batch import is_blind, is_explored
 from model.failpoints import arm

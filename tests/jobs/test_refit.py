@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from bench.rig import choices_config
 from model.versions.directory import list_versions
 from tests.jobs.conftest import PROJECT, Labels

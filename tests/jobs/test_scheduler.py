@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from backend.processes.scheduler import Scheduler
 from tests.conftest import tick_later
 from tests.jobs.conftest import PROJECT, Labels
@@ -18,7 +18,7 @@ def scheduler(context: Any) -> Scheduler:
 
 
 def queued(context: Any) -> int:
-    return int(context.stores.queue.length("backend.jobs.refit.refit"))
+    return int(context.stores.queue.length("backend.jobs.learn.refit.refit"))
 
 
 def test_a_refit_that_was_lost_with_the_queue_is_asked_for_again(
@@ -52,11 +52,11 @@ def test_a_training_whose_worker_died_is_sent_again_and_given_up_in_the_end(
 def test_a_training_that_only_rq_forgot_is_sent_again(context: Any, scheduler: Scheduler, labels: Labels) -> None:
     context.stores.jobs.request_training(PROJECT, by="test")
     tick_later(scheduler)
-    assert context.stores.queue.length("backend.jobs.train.train") == 1, "still waiting: not sent twice"
+    assert context.stores.queue.length("backend.jobs.train.train.train") == 1, "still waiting: not sent twice"
     for key in context.stores._redis.keys("rq:*"):
         context.stores._redis.delete(key)
     scheduler.tick()
-    assert context.stores.queue.length("backend.jobs.train.train") == 1
+    assert context.stores.queue.length("backend.jobs.train.train.train") == 1
 
 
 def test_a_fine_tune_is_asked_for_when_the_policy_says_so(context: Any, scheduler: Scheduler, labels: Labels) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
-from backend.jobs.suspects import excerpt
+from backend.jobs.learn.label_errors import excerpt
+from backend.jobs.learn.refit import refit
 from tests.jobs.conftest import PROJECT, Labels
 
 ADMIN = {"Authorization": "Bearer admin"}

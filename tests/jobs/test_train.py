@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from backend.errors import SettingsError
-from backend.jobs.refit import refit
-from backend.jobs.train import publish, train
-from backend.jobs.training_process import training_command
+from backend.jobs.learn.refit import refit
+from backend.jobs.train.process import training_command
+from backend.jobs.train.train import publish, train
 from model.spec import NONE
 from model.training.request import Result
 from model.versions.directory import read_heads, read_manifest, version_path

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from backend.serving import highlights
 from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, Wanted, seconds_for
 from bench.rig import choices_config

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from scipy.special import softmax
 
-from backend.jobs.refit import refit
+from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
 from bench.rig import choices_config
 from tests.conftest import RedisServer

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import LabelStudioError
+from backend.jobs.task_queue.stream_order import FIRST_TAB
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.relabel import PREFIX, VERSIONS, Row, find_doubts
 from backend.settings.settings import Settings
-from backend.stream_order import FIRST_TAB
 
 if TYPE_CHECKING:
     from backend.store.stores import Stores

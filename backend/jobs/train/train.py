@@ -17,9 +17,9 @@ from typing import Any
 from backend.consensus import reach_consensus
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.patience import patiently
-from backend.jobs.run_lock import hold_run
-from backend.jobs.training_process import Ending, run_process, trainer_threads
+from backend.jobs.redis_retry import patiently
+from backend.jobs.train.process import Ending, run_process, trainer_threads
+from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.config import parse_label_config
 from backend.store.jobs import ATTEMPTS
 from model.evidence.gate import find_outdone

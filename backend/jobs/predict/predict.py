@@ -18,7 +18,7 @@ from typing import Any
 from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.prediction_walk import Interrupted, Walk
+from backend.jobs.predict.shard import Interrupted, Walk
 from backend.labelstudio.data_manager import DataManagerClient
 from backend.redaction import hide_secrets
 from backend.store.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over

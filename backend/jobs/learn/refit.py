@@ -10,11 +10,11 @@ from backend.consensus import Consensus, reach_consensus
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
-from backend.jobs.evidence import test_then_train
-from backend.jobs.hindsight import RECENT, Hindsight, look_back
-from backend.jobs.pool import encode_ahead
-from backend.jobs.survey import survey_pool
-from backend.jobs.suspects import is_checkable, is_covered, keep_suspects
+from backend.jobs.learn.label_errors import is_checkable, is_covered, keep_suspects
+from backend.jobs.learn.pool_survey import survey_pool
+from backend.jobs.learn.retrospect import RECENT, Hindsight, look_back
+from backend.jobs.learn.test_then_train import test_then_train
+from backend.jobs.pool_reader import encode_ahead
 from backend.labelstudio.config import parse_label_config
 from backend.shown import rename_counts
 from backend.store.examples import Snapshot

@@ -16,9 +16,9 @@ from backend.connection.connect import SAMPLING, basic_auth_of, own_backend
 from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
+from backend.jobs.task_queue.stream_order import keep_following
 from backend.labelstudio.queue_client import QueueClient
 from backend.steering import queue_number, queue_version, stale_versions
-from backend.stream_order import keep_following
 from model.failpoints import failpoint
 
 LOT = 500

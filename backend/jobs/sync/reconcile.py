@@ -14,7 +14,8 @@ from typing import Any
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
 from backend.jobs.attempt import describe
 from backend.jobs.context import Context, context
-from backend.jobs.pool_filling import fill_pool
+from backend.jobs.sync.pool import fill_pool
+from backend.jobs.sync.relabel_tab import push_if_wanted
 from backend.labelstudio.asking import Asked
 from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.config import parse_label_config
@@ -23,7 +24,6 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.questions import note_questions
 from backend.reject_notes import RejectNotes
-from backend.relabel_push import push_if_wanted
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
 from model.spec import TaskSpec

@@ -14,7 +14,7 @@ from backend.labelstudio.helpers import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 
 if TYPE_CHECKING:
-    from backend.jobs.pool_view import PoolView
+    from backend.jobs.task_queue.pool_view import PoolView
     from model.acquisition.batch import Place
     from model.versions.live_model import LiveModel
 
@@ -32,7 +32,7 @@ def plan(project: int) -> str:
 
 
 def _plan(work: Context, project: int) -> str:
-    from backend.jobs.pool_view import PoolEye
+    from backend.jobs.task_queue.pool_view import PoolEye
     from model.acquisition.batch import plan_batch
 
     settings, stores = work.settings, work.stores

@@ -1,0 +1,1 @@
+"""The refit: from new labels to a published version, within a second."""

@@ -1,0 +1,1 @@
+"""Predicting a whole project, shard by shard."""

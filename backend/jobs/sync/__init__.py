@@ -1,0 +1,1 @@
+"""Reconciling what is stored with what Label Studio holds."""
