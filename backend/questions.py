@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.store.projects import ProjectStore
 
 

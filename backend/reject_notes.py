@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from backend.errors import StoreUnavailable
+from backend.labelstudio.reject_limits import TASKS
 from backend.labelstudio.rejects import Reject
 from backend.log_throttle import LogThrottle
-from backend.reject_limits import TASKS
 from backend.reject_report import tell_reject
 from backend.store.rejects import OF_NO_PROJECT, RejectRow
 from backend.store.stores import Stores

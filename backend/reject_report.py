@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.reject_limits import TASKS
+from backend.labelstudio.reject_limits import TASKS
 
 SHOWN = 10
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.consensus import label_keys
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
 from model.spec import Control, Prediction, TaskSpec

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from backend.consensus import reach_consensus
 from backend.errors import NotFound
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.simulation.dataset import Dataset, hold_out

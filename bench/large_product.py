@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.local.server import LabelStudioServer
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.rig import ROOT, Rig

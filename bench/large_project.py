@@ -26,9 +26,9 @@ import requests
 from backend.connection.connect import SAMPLING
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import QUEUE_ORDER
-from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
-from backend.labelstudio.local_server import LabelStudioServer
-from backend.labelstudio.queue_client import QueueClient
+from backend.labelstudio.local.server import LabelStudioServer
+from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.rest.queue_client import QueueClient
 from bench.large_product import use_product
 from bench.report import show
 from bench.rig import ROOT, choices_config, endless_rows, read_rows

@@ -16,9 +16,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from backend.labelstudio.client import MEMORY_EFFICIENT_IMPORT
-from backend.labelstudio.data_manager import DataManagerClient
-from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.local.server import LabelStudioServer
+from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.rest.data_manager import DataManagerClient
 from bench.report import show
 from bench.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 

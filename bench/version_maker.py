@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.base_model.encoders import Encoders
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.settings.settings import Settings
 from bench.rig import choices_config
 from model.head.fit import fit_heads

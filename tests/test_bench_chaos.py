@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.transport import Transport
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.transport import Transport
 from bench.ordeal.checker import find_violations
 from bench.ordeal.history import Entry, History, read_history
 from bench.ordeal.page import Leg, write_page

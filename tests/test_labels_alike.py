@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
 from model.head.fit import fit_heads

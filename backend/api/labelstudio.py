@@ -19,9 +19,9 @@ from backend.application.webhook_events import (
     take_event,
 )
 from backend.errors import BadRequest, NotFound, StoreUnavailable
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import count_rejects
 from backend.log_context import bind_project
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from backend.application.services import Services
 from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
-from backend.labelstudio.helpers import runner_up
+from backend.labelstudio.label_config.assist_controls import runner_up
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.serving.predictors import alone
 from model.spec import Document, Prediction, TaskSpec
 
@@ -92,7 +92,7 @@ def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tu
 
 
 def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
-    from backend.labelstudio.client import LabelStudioClient
+    from backend.labelstudio.rest.client import LabelStudioClient
 
     # A thread of the web process waits for it, and so does a person.
     with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=SECONDS)) as api:

@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.application.services import Services
 from backend.errors import NotFound
-from backend.shown import spec_of, texts_of
+from backend.labelstudio.label_display import spec_of, texts_of
 from model.spec import TaskSpec
 
 LIMIT = 100

@@ -7,8 +7,8 @@ from typing import Any
 
 from backend.application.services import Services
 from backend.errors import Overloaded
-from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.helpers import blind_results, read_helpers
+from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
 from backend.serving.prediction import Item, answer_tasks
 from backend.serving.predictors import deadline

@@ -12,8 +12,8 @@ from backend.application.services import Services
 from backend.connection.connect import SAMPLING
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.questions import note_questions

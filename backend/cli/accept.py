@@ -16,7 +16,7 @@ from backend.settings.settings import Settings, current_settings
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
-    from backend.labelstudio.accepting import AcceptingClient
+    from backend.labelstudio.rest.accepting import AcceptingClient
 
 LOT = 200
 """Tasks that are asked for, and annotated, at a time."""
@@ -32,7 +32,7 @@ VERSION = "understudy-accept-"
 @with_api
 def accept(api: AdminClient, project: int, accuracy: float | None, write: bool, undo: bool) -> None:
     """Let sure answers stand as annotations: says which, and with --write makes them."""
-    from backend.labelstudio.accepting import AcceptingClient
+    from backend.labelstudio.rest.accepting import AcceptingClient
 
     settings = current_settings()
     key = settings.label_studio_api_key.get_secret_value()
@@ -81,7 +81,7 @@ def _accept(
 
 def _only_control(studio: AcceptingClient, project: int) -> str:
     """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
-    from backend.labelstudio.config import parse_label_config
+    from backend.labelstudio.label_config.config import parse_label_config
 
     controls = parse_label_config(str(studio.project(project).get("label_config") or "")).controls
     if len(controls) != 1:
@@ -117,7 +117,7 @@ def _is_taken(task: Mapping[str, Any]) -> bool:
 
 
 def _write(studio: AcceptingClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
-    from backend.labelstudio.accepted import mark_result
+    from backend.labelstudio.acceptance_mark import mark_result
 
     rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
     return studio.annotate_from(project, rows, VERSION + run)

@@ -14,7 +14,7 @@ from backend.settings.settings import current_settings
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
-    from backend.labelstudio.data_manager import DataManagerClient
+    from backend.labelstudio.rest.data_manager import DataManagerClient
 
 COLUMNS = ("control", "task", "annotation", "text", "given", "suggested", "p(given)", "p(suggested)", "flag")
 ROWS, LIMIT = 20, 100
@@ -67,7 +67,7 @@ def _remove(project: int) -> None:
 
 
 def _label_studio() -> DataManagerClient:
-    from backend.labelstudio.data_manager import DataManagerClient
+    from backend.labelstudio.rest.data_manager import DataManagerClient
 
     settings = current_settings()
     key = settings.label_studio_api_key.get_secret_value()

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.secrets_store import webhook_secret
 from backend.settings.settings import Settings
 

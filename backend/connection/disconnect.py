@@ -14,8 +14,8 @@ from backend.connection.connect import SAMPLING, own_backend
 from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.sync.relabel_tab import remove_relabels
 from backend.jobs.task_queue.stream_order import give_back
-from backend.labelstudio.data_manager import DataManagerClient
-from backend.labelstudio.queue_client import QueueClient
+from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.queue_client import QueueClient
 from backend.settings.settings import Settings
 from backend.steering import queue_number, stale_versions
 from backend.store.stores import Stores

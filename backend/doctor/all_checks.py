@@ -12,7 +12,7 @@ from backend.doctor.machine import check_machine
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import look_at_web
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
 from backend.store.rejects import OF_NO_PROJECT

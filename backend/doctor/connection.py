@@ -10,9 +10,9 @@ from backend.connection.connect import SAMPLING, SECRET_HEADER, own_backend
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import describe_link, filters_of, order_of
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.tabs import TabsClient
-from backend.labelstudio.transport import SWITCHES
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.tabs import TabsClient
+from backend.labelstudio.rest.transport import SWITCHES
 from backend.settings.settings import Settings
 
 Row = Mapping[str, Any]

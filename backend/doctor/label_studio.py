@@ -13,8 +13,8 @@ from email.utils import parsedate_to_datetime
 from backend.doctor.store import judge_clock
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.installation import VERSION
+from backend.labelstudio.local.installation import VERSION
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.settings.settings import Settings
 
 OLDEST = (1, 18)

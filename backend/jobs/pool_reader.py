@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from model.batching import characters_of, portions
 from model.features.cache import text_key
 from model.spec import TaskSpec, Text

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any
 
-from backend.labelstudio.accepted import accepted_by, is_copied_prediction
-from backend.labelstudio.asking import ALWAYS, Asked
+from backend.labelstudio.acceptance_mark import accepted_by, is_copied_prediction
+from backend.labelstudio.asked_since import ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.errors import BackendError
-from backend.labelstudio.binary_text import drop_binary
-from backend.labelstudio.labels import CHOICE_VARIABLE, VARIABLE
-from backend.labelstudio.object_text import NoText, plain, shown, text_of
+from backend.labelstudio.label_config.labels import CHOICE_VARIABLE, VARIABLE
+from backend.labelstudio.text.binary_text import drop_binary
+from backend.labelstudio.text.object_text import NoText, plain, shown, text_of
 from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
 

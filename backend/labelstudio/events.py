@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BadRequest
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.asking import ALWAYS, Asked
+from backend.labelstudio.asked_since import ALWAYS, Asked
 from backend.labelstudio.ids import bad_field, read_id, read_project_id
 from backend.labelstudio.records import ExampleRecord
 from model.spec import TaskSpec

@@ -12,8 +12,8 @@ from xml.sax.saxutils import quoteattr
 from backend.addresses.listening import require_free_port
 from backend.connection.connect import run_connect
 from backend.errors import SettingsError
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.local.server import LabelStudioServer
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.processes.up import run_up
 from backend.screen import say
 from backend.settings.settings import Settings, load_settings

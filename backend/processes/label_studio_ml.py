@@ -15,9 +15,9 @@ from backend.application.predict import answer_request
 from backend.application.services import Services, build_services
 from backend.application.webhook_events import remember_config, take_event
 from backend.errors import BackendError
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.settings.settings import current_settings
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from backend.labelstudio.helpers import Helper, evidence_results
+from backend.labelstudio.label_config.assist_controls import Helper, evidence_results
 from backend.metrics import Metrics
 from backend.serving.predictors import Predictors, alone
 from model.spec import Prediction

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend.labelstudio.config import cached_configs
+from backend.labelstudio.label_config.config import cached_configs
 
 if TYPE_CHECKING:
     from backend.application.services import Services

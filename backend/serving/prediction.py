@@ -8,7 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_document
-from backend.labelstudio.helpers import NO_HELPERS, Helper, Helpers, explained_answer, summary_results
+from backend.labelstudio.label_config.assist_controls import (
+    NO_HELPERS,
+    Helper,
+    Helpers,
+    explained_answer,
+    summary_results,
+)
 from backend.labelstudio.results import to_prediction
 from backend.metrics import Metrics
 from backend.serving.answer_cache import AnswerCache, answer_key

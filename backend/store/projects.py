@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backend.labelstudio.asking import Asked
+from backend.labelstudio.asked_since import Asked
 from backend.redaction import hide_all
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import PROJECTS, project_key

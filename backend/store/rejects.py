@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from backend.labelstudio.reject_limits import TASKS
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 from backend.redis_access.scripts import Script
-from backend.reject_limits import TASKS
 
 KINDS = 30
 """Kept for each project."""

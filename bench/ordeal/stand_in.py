@@ -1,7 +1,7 @@
 """A stand-in for Label Studio's API: the two routes that a reconciliation calls, over a real HTTP server.
 
 The real one takes about a second for 200 tasks and is not made for ten changes a second over half an hour. It answers
-what `backend/labelstudio/client.py` asks and refuses everything else; `mode` makes it fail as the real one does.
+what `backend/labelstudio/rest/client.py` asks and refuses everything else; `mode` makes it fail as the real one does.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from backend.consensus import reach_consensus
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from bench.rig import choices_config
 

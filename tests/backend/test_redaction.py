@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from backend.errors import BackendError, LabelStudioError
 from backend.jobs.attempt import attempt, describe
-from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.logs import configure_logs
 from backend.redaction import HIDDEN, OUR_WORDS, hide_all, hide_secrets, process_redactor
 from backend.settings.settings import Settings

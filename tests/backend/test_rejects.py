@@ -10,7 +10,7 @@ import pytest
 
 from backend.cli.background_work import tell_upkeep
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
 from backend.reject_notes import RejectNotes
 from backend.reject_report import tell_reject, tell_rejects

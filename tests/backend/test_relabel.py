@@ -9,7 +9,7 @@ import pytest
 from click.testing import Result
 
 from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
 from backend.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts

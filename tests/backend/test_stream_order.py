@@ -23,7 +23,7 @@ from backend.jobs.task_queue.stream_order import (
     give_back,
     keep_following,
 )
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from tests.backend.test_connect import Studio

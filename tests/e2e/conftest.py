@@ -19,7 +19,7 @@ from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.local.server import LabelStudioServer
 from bench.rig import ROOT, Rig, choices_config, read_rows
 
 ARTIFACTS = ROOT / "artifacts"

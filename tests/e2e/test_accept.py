@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from backend.labelstudio.accepted import accepted_by, mark_result
-from backend.labelstudio.accepting import AcceptingClient
+from backend.labelstudio.acceptance_mark import accepted_by, mark_result
+from backend.labelstudio.rest.accepting import AcceptingClient
 from tests.e2e.conftest import Studio, choices_result
 
 pytestmark = [

@@ -15,7 +15,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.jobs.task_queue.stream_order import BY_ID, QUEUE_ORDER
-from backend.labelstudio.helpers import BLIND_LINE
+from backend.labelstudio.label_config.assist_controls import BLIND_LINE
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.acquisition.batch import is_blind

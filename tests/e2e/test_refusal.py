@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.local_server import LabelStudioServer
+from backend.labelstudio.local.server import LabelStudioServer
+from backend.labelstudio.rest.client import LabelStudioClient
 from bench.rig import ROOT, Rig, choices_config
 
 pytestmark = [

@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from backend.jobs.sync.reconcile import resync
-from backend.labelstudio import transport
-from backend.labelstudio.breaker import breaker_of
+from backend.labelstudio.rest import transport
+from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
 from backend.store.trouble import LONGEST_SECONDS
 from bench.ordeal.stand_in import TOKEN, StandIn

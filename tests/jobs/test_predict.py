@@ -17,8 +17,8 @@ from backend.app import create_app
 from backend.jobs.predict import predict as module
 from backend.jobs.predict import shard as prediction_walk
 from backend.jobs.predict.predict import cut_range, predict
-from backend.labelstudio import transport
-from backend.labelstudio.breaker import breaker_of
+from backend.labelstudio.rest import transport
+from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.labelstudio.results import read_targets
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
@@ -341,7 +341,7 @@ def test_a_range_is_cut_without_gaps_or_overlaps(first: int, last: int, tasks: i
 
 
 def test_what_is_stored_reads_as_the_same_answer(context: Any, studio: Studio, web: Any) -> None:
-    from backend.labelstudio.config import parse_label_config
+    from backend.labelstudio.label_config.config import parse_label_config
 
     ask(context)
     work_off(context.settings)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.consensus import label_keys
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import Targets
 from model.spec import Control, Input, Kind, Label, TaskSpec
 

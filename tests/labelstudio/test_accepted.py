@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.accepted import accepted_by, mark_result
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.acceptance_mark import accepted_by, mark_result
 from backend.labelstudio.events import to_record
+from backend.labelstudio.label_config.config import parse_label_config
 
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="label" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>"""

@@ -8,9 +8,9 @@ import pytest
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.asking import ALWAYS
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.asked_since import ALWAYS
 from backend.labelstudio.events import parse_webhook, to_records
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
 from tests.labelstudio.samples import CONFIGS, WEBHOOKS, webhook
 

@@ -7,7 +7,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.labelstudio.asking import ALWAYS, Asked
+from backend.labelstudio.asked_since import ALWAYS, Asked
 
 NAMES = st.sets(st.sampled_from(["a", "b", "c"]))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.helpers import BLIND_LINE
+from backend.labelstudio.label_config.assist_controls import BLIND_LINE
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets, to_results
 from model.spec import NONE, Control, Input, Kind, Prediction, TaskSpec

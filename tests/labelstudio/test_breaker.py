@@ -8,9 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from backend.errors import LabelStudioError
-from backend.labelstudio import transport
-from backend.labelstudio.breaker import FAILURES, REST, Breaker, breaker_of
-from backend.labelstudio.transport import Transport
+from backend.labelstudio.rest import transport
+from backend.labelstudio.rest.circuit_breaker import FAILURES, REST, Breaker, breaker_of
+from backend.labelstudio.rest.transport import Transport
 from tests.conftest import serving
 
 TOKEN = "a" * 40

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import UnsupportedConfig
-from backend.labelstudio.config import parse_label_config, skipped_controls
+from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.labelstudio.samples import CONFIGS, UNSUPPORTED, paths, recorded
 

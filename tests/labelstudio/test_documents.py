@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, clean, read_document, read_text
+from backend.labelstudio.label_config.config import parse_label_config
 from model.spec import Input, TaskSpec
 from tests.labelstudio.samples import CONFIGS, TASKS, UNSUPPORTED, control, one_input
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from backend.errors import BadRequest
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.events import (
     AnnotationsDeleted,
     AnnotationsUpserted,
@@ -20,6 +19,7 @@ from backend.labelstudio.events import (
     parse_webhook,
     to_records,
 )
+from backend.labelstudio.label_config.config import parse_label_config
 from tests.labelstudio.samples import CONFIGS, WEBHOOKS, webhook
 
 TYPES: dict[str, type[Event]] = {

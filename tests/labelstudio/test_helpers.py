@@ -6,8 +6,7 @@ import pytest
 
 from backend.errors import BadRequest
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.config import parse_label_config, skipped_controls
-from backend.labelstudio.helpers import (
+from backend.labelstudio.label_config.assist_controls import (
     NO_HELPERS,
     Helper,
     evidence_results,
@@ -16,6 +15,7 @@ from backend.labelstudio.helpers import (
     summarise,
     summary_results,
 )
+from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
 from backend.labelstudio.results import read_targets, to_prediction
 from model.explain.occlusion import Word
 from model.spec import Kind, Prediction, TaskSpec

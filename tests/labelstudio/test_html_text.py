@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.labelstudio.html_text import html_to_text
+from backend.labelstudio.text.html_text import html_to_text
 
 
 @pytest.mark.parametrize(
@@ -132,5 +132,5 @@ def test_portions_are_read_as_the_whole(parts: list[str]) -> None:
     html = "".join(parts)
     whole = html_to_text(html)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("backend.labelstudio.html_text._PORTION", 16)
+        patch.setattr("backend.labelstudio.text.html_text._PORTION", 16)
         assert html_to_text(html) == whole

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.config import parse_label_config
-from backend.labelstudio.labels import PRAISE
+from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.label_config.labels import PRAISE
 from model.spec import Kind
 from tests.labelstudio.samples import choices, spec_of
 

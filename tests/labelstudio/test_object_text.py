@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.errors import UnsupportedConfig
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.results import read_targets, to_results
 from model.spec import Kind, Prediction
 

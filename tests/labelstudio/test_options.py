@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.config import parse_label_config
 from backend.labelstudio.documents import Undecidable, read_document, read_options
+from backend.labelstudio.label_config.config import parse_label_config
 from model.label_key import path_of
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.labelstudio.samples import CONFIGS, TASKS, choices, control

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.results import read_targets, to_prediction, to_results
 from model.spec import Control, Input, Kind, Label, Prediction, TaskSpec
 from tests.labelstudio.samples import CONFIGS, WEBHOOKS, control, keys_of

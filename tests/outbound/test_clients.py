@@ -14,7 +14,7 @@ from backend.client.predict import PredictClient, PredictError
 from backend.doctor.liveness import find_silence
 from backend.doctor.web import ask
 from backend.errors import BackendError, LabelStudioError, SettingsError
-from backend.labelstudio.client import LabelStudioClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outbound import clients
 from backend.processes.console import current_state
 from backend.settings.settings import Settings

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.metrics import Metrics
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.prediction import answer_tasks

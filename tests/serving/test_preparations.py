@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.serving.preparations import Preparations, Preparing
 from bench.rig import choices_config
 from tests.serving.test_registry import wait_for

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.learn.refit import refit
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.label_config.config import parse_label_config
 from bench.rig import choices_config
 from tests.jobs.conftest import PROJECT, Labels
 

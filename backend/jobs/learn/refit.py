@@ -15,8 +15,8 @@ from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.retrospect import RECENT, Hindsight, look_back
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead
-from backend.labelstudio.config import parse_label_config
-from backend.shown import rename_counts
+from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.label_display import rename_counts
 from backend.store.examples import Snapshot
 from model.errors import ModelError
 from model.failpoints import failpoint

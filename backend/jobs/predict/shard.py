@@ -11,7 +11,7 @@ from typing import Any
 from backend.client.predict import PORTION, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
-from backend.labelstudio.data_manager import DataManagerClient
+from backend.labelstudio.rest.data_manager import DataManagerClient
 from backend.store.prediction_runs import COUNTS, OVER, Shard, is_over
 from backend.store.versions import FIRST
 from model.failpoints import failpoint

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.jobs.context import Context
-from backend.labelstudio.client import LabelStudioClient
 from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.rest.client import LabelStudioClient
 from model.spec import Document, TaskSpec
 
 FULL = 0.25

@@ -16,12 +16,12 @@ from backend.jobs.attempt import describe
 from backend.jobs.context import Context, context
 from backend.jobs.sync.pool import fill_pool
 from backend.jobs.sync.relabel_tab import push_if_wanted
-from backend.labelstudio.asking import Asked
-from backend.labelstudio.client import LabelStudioClient
-from backend.labelstudio.config import parse_label_config
+from backend.labelstudio.asked_since import Asked
 from backend.labelstudio.events import to_record
+from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.questions import note_questions
 from backend.reject_notes import RejectNotes
 from backend.store.examples import CHANGED

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
-from backend.labelstudio.helpers import blind_results, read_helpers
+from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 
 if TYPE_CHECKING:

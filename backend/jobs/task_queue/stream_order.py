@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.tabs import TabsClient
 from backend.store.stores import Stores
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element
 
-from backend.labelstudio.labels import is_true, nested, shown_value
+from backend.labelstudio.label_config.labels import is_true, nested, shown_value
 from model.spec import Chosen, Condition
 
 Path = tuple[str, ...]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from backend.labelstudio.client import Json, LabelStudioClient
+from backend.labelstudio.rest.client import Json, LabelStudioClient
 
 SELECTION = "selectedItems"
 """Shown with a tab's data, and not part of what is written back."""

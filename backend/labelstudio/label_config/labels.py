@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
-from backend.labelstudio.html_text import html_to_text
+from backend.labelstudio.text.html_text import html_to_text
 from model.spec import Kind, Label
 
 VARIABLE = re.compile(r"\$([\w\[\]{}]+(?:\.[\w\[\]{}]+)*)")

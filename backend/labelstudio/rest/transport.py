@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from backend.errors import LabelStudioError, SettingsError
-from backend.labelstudio.breaker import breaker_of
+from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.outbound.clients import open_httpx, refusal
 from backend.outbound.proxies import proxy_for
 from backend.redaction import process_redactor

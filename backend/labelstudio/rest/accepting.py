@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.labelstudio.accepted import accepted_by
-from backend.labelstudio.client import number_filter
-from backend.labelstudio.data_manager import DataManagerClient
+from backend.labelstudio.acceptance_mark import accepted_by
+from backend.labelstudio.rest.client import number_filter
+from backend.labelstudio.rest.data_manager import DataManagerClient
 
 NOBODY = {"conjunction": "and", "items": [number_filter("total_annotations", "equal", 0)]}
 """Asked in the same request that annotates: whoever submits a moment earlier wins."""

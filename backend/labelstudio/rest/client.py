@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.transport import ATTEMPTS, READ_SECONDS, Transport
+from backend.labelstudio.rest.transport import ATTEMPTS, READ_SECONDS, Transport
 from backend.settings.settings import Settings
 
 PAGE = 200

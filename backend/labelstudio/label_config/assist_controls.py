@@ -20,7 +20,7 @@ from functools import lru_cache
 from typing import Any
 from xml.etree.ElementTree import Element
 
-from backend.labelstudio.config import elements_of
+from backend.labelstudio.label_config.config import elements_of
 from model.explain.occlusion import Word
 from model.spec import NONE, Control, Kind, Prediction, TaskSpec
 

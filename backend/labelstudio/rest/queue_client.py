@@ -6,8 +6,8 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from backend.labelstudio.client import Json
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.client import Json
+from backend.labelstudio.rest.tabs import TabsClient
 
 AT_ONCE = 200
 """Tasks asked for in one URL."""

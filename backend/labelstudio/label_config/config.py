@@ -14,9 +14,9 @@ from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.labels import SIDES, VARIABLE, is_true, labels_of, nested, templates_of
-from backend.labelstudio.object_text import INSTEAD, READABLE
-from backend.labelstudio.visibility import NotAsked, Place, conditions_of
+from backend.labelstudio.label_config.labels import SIDES, VARIABLE, is_true, labels_of, nested, templates_of
+from backend.labelstudio.label_config.visibility import NotAsked, Place, conditions_of
+from backend.labelstudio.text.object_text import INSTEAD, READABLE
 from model.spec import Control, Input, Kind, TaskSpec
 
 MAX_BYTES = 1024 * 1024

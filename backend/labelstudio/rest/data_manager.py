@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.client import PAGE, Json, number_filter, ordered_query
-from backend.labelstudio.tabs import TabsClient
+from backend.labelstudio.rest.client import PAGE, Json, number_filter, ordered_query
+from backend.labelstudio.rest.tabs import TabsClient
 
 CUT_AT = 500
 """Characters of a list that Label Studio shows in a column."""

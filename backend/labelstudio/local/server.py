@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.installation import QUIET, Installation, Tell
+from backend.labelstudio.local.installation import QUIET, Installation, Tell
 from backend.settings.settings import child_environment
 from backend.supervision.parent_death import die_with
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.labelstudio.binary_text import drop_binary
-from backend.labelstudio.html_text import html_to_text
+from backend.labelstudio.text.binary_text import drop_binary
+from backend.labelstudio.text.html_text import html_to_text
 from model.spec import Input
 
 READABLE = {

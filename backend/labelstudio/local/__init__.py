@@ -1,0 +1,1 @@
+"""A Label Studio of our own on this machine, for the demo and the end-to-end tests."""

@@ -1,0 +1,1 @@
+"""The readable text in what a task shows."""
