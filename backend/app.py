@@ -13,7 +13,7 @@ from backend.api.guard import Guard
 from backend.application.services import Services
 from backend.log_context import begin_request, current_project, end_request
 from backend.paths import TidyPaths, prefix_of
-from backend.refusals import Refusals
+from backend.rejects.refused_requests import Refusals
 
 
 def create_app(services: Services) -> Flask:

@@ -11,7 +11,7 @@ from backend.api.payloads import error_reply, reply
 from backend.application.services import Services
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.redaction import hide_secrets
-from backend.refusals import Refusal
+from backend.rejects.refused_requests import Refusal
 from backend.supervision.disk_full import explain_outage
 from model.errors import ModelError
 

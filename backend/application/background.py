@@ -8,7 +8,7 @@ import threading
 from collections.abc import Mapping
 
 from backend.errors import StoreUnavailable
-from backend.reject_notes import RejectNotes
+from backend.rejects.pending import RejectNotes
 from backend.store.stores import Stores
 from model.spec import Document
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
-from backend.reject_report import tell_rejects
+from backend.rejects.report import tell_rejects
 from backend.store.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
 

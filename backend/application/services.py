@@ -9,7 +9,7 @@ from backend.application.background import Background
 from backend.application.recent_configs import RecentConfigs
 from backend.metrics import Metrics
 from backend.redis_access.connection import WEB_SECONDS
-from backend.reject_notes import RejectNotes
+from backend.rejects.pending import RejectNotes
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.reject_report import tell_rejects
+from backend.rejects.report import tell_rejects
 
 QUARANTINED = 10
 """Labels that are listed."""

@@ -123,7 +123,7 @@ class _Run:
 def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:
     from backend.client.predict import PredictClient
     from backend.client.predict_file import predict_file
-    from backend.reject_report import tell_reject
+    from backend.rejects.report import tell_reject
     from backend.settings.settings import current_settings
 
     with PredictClient(current_settings(), api.url) as client:

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.queue_share import BYPASSED, is_bypassed, tell_handed
-from backend.reject_report import tell_rejects
+from backend.rejects.report import tell_rejects
 from backend.settings.settings import Settings
 from backend.store.label_stream import Handed
 from backend.store.stores import Stores

@@ -100,7 +100,7 @@ def test_the_path_of_a_url_is_read_as_the_server_sees_it() -> None:
 
 
 def test_paths_that_lead_nowhere_are_one_line_each_without_what_may_be_a_secret(client: Any, caplog: Any) -> None:
-    with caplog.at_level(logging.WARNING, "backend.refusals"):
+    with caplog.at_level(logging.WARNING, "backend.rejects.refused_requests"):
         for _ in range(50):
             client.post("/train_status/s3cret-token", json={})
             client.get("/predict/")
@@ -116,7 +116,7 @@ def test_paths_that_lead_nowhere_are_one_line_each_without_what_may_be_a_secret(
 
 
 def test_thousands_of_different_paths_make_few_lines(client: Any, caplog: Any) -> None:
-    with caplog.at_level(logging.WARNING, "backend.refusals"):
+    with caplog.at_level(logging.WARNING, "backend.rejects.refused_requests"):
         for number in range(3 * KEYS):
             client.get(f"/path{number}")
     assert len(caplog.records) == KEYS + 1

@@ -12,8 +12,8 @@ from backend.cli.background_work import tell_upkeep
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
-from backend.reject_notes import RejectNotes
-from backend.reject_report import tell_reject, tell_rejects
+from backend.rejects.pending import RejectNotes
+from backend.rejects.report import tell_reject, tell_rejects
 from backend.store.rejects import FADES, KINDS, OF_NO_PROJECT, RejectRow
 from bench.rig import choices_config
 from tests.backend.test_api import ADMIN
@@ -102,7 +102,7 @@ def test_why_a_label_comes_to_nothing(result: Any, data: Any, codes: list[str]) 
 
 def test_labels_and_tasks_without_the_field_are_told_by_status_and_log(client: Any, services: Any, caplog: Any) -> None:
     tasks = [{"id": number, "data": {"text": "a"}} for number in range(100, 112)]
-    with caplog.at_level(logging.WARNING, "backend.reject_notes"):
+    with caplog.at_level(logging.WARNING, "backend.rejects.pending"):
         for number in range(1, 7):
             assert annotate(client, number).status_code == 200
         for _ in range(3):

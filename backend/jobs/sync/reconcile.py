@@ -23,7 +23,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.questions import note_questions
-from backend.reject_notes import RejectNotes
+from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGED
 from model.failpoints import failpoint
 from model.spec import TaskSpec

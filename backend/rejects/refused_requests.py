@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from backend.errors import BackendError
 from backend.labelstudio.rejects import Reject
 from backend.log_throttle import LogThrottle
-from backend.reject_notes import RejectNotes
+from backend.rejects.pending import RejectNotes
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from backend.errors import StoreUnavailable
 from backend.labelstudio.reject_limits import TASKS
 from backend.labelstudio.rejects import Reject
 from backend.log_throttle import LogThrottle
-from backend.reject_report import tell_reject
+from backend.rejects.report import tell_reject
 from backend.store.rejects import OF_NO_PROJECT, RejectRow
 from backend.store.stores import Stores
 

@@ -1,0 +1,1 @@
+"""Why tasks, labels and requests came to nothing: counted, logged and told."""
