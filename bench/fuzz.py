@@ -24,10 +24,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from backend.app import create_app
 from backend.application.services import Services, build_services
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
+from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from bench.mutations import HEADERS, PARTS, QUERIES, Call, change, damage, encode
 from bench.report import show

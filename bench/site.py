@@ -14,12 +14,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from backend.app import create_app
 from backend.application.services import build_services
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers, write_config
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
+from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from bench.rig import choices_config
 from bench.synthetic import make_head

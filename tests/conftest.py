@@ -190,6 +190,6 @@ def services(context: Any, settings: Settings) -> Iterator[Any]:
 @pytest.fixture
 def client(services: Any) -> Any:
     """A test client of the web application."""
-    from backend.app import create_app
+    from backend.routes.app import create_app
 
     return create_app(services).test_client()

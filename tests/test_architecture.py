@@ -82,7 +82,7 @@ RULES = [
     ("torch stays in few files of model", files("model/", but=TORCH), ("torch", "transformers")),
     (
         "flask stays at the edge",
-        files("backend/", but=("backend/api/", "backend/app.py", "backend/auth.py", "backend/_wsgi.py")),
+        files("backend/", but=("backend/api/", "backend/routes/app.py", "backend/auth.py", "backend/_wsgi.py")),
         ("flask",),
     ),
     (
@@ -90,7 +90,7 @@ RULES = [
         files("backend/", but=("backend/store/", "backend/processes/worker.py")),
         ("redis", "rq"),
     ),
-    ("jobs know no HTTP", files("backend/jobs/"), ("backend.api", "backend.serving", "backend.app")),
+    ("jobs know no HTTP", files("backend/jobs/"), ("backend.routes", "backend.serving", "backend.routes.app")),
     ("Label Studio's formats know no store", files("backend/labelstudio/"), ("backend.store",)),
     (
         "redaction, addresses and keys are leaves",

@@ -26,7 +26,7 @@ def test_no_hostile_request_is_a_server_error(capsys: Any) -> None:
 
 
 def test_a_server_error_and_an_exception_are_found(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    from backend.app import create_app
+    from backend.routes.app import create_app
 
     client = create_app(services).test_client()
     good = Call("POST", "/webhook", b'{"action": "X"}')
@@ -35,7 +35,7 @@ def test_a_server_error_and_an_exception_are_found(services: Any, monkeypatch: p
     def fail(body: Any) -> Any:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr("backend.api.labelstudio.parse_webhook", fail)
+    monkeypatch.setattr("backend.routes.labelstudio.parse_webhook", fail)
     assert fuzz.send(client, good)[0] == 500
     monkeypatch.setattr(client, "open", fail)
     assert fuzz.send(client, good)[0] == 599

@@ -24,7 +24,7 @@ def run_web(settings: Settings) -> None:
     """Serves until SIGTERM."""
     from gunicorn.app.base import BaseApplication
 
-    from backend.app import create_app
+    from backend.routes.app import create_app
 
     class Server(BaseApplication):  # type: ignore[misc]
         """gunicorn without its command line."""

@@ -34,7 +34,7 @@ def studio() -> Iterator[Studio]:
 @pytest.fixture
 def connected(services: Any, settings: Settings, studio: Studio) -> Iterator[Settings]:
     """Settings of a running web process whose project 1 is connected to the stand-in."""
-    from backend.app import create_app
+    from backend.routes.app import create_app
 
     with serving(make_server("127.0.0.1", 0, create_app(services), threaded=True)) as server:
         changes = {

@@ -90,7 +90,7 @@ def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_o
     from backend.processes.worker import Worker
 
     log = logging.getLogger("test")
-    monkeypatch.setattr("backend.api.labelstudio.take_event", noisy("backend.api.labelstudio", log, "taken"))
+    monkeypatch.setattr("backend.routes.labelstudio.take_event", noisy("backend.routes.labelstudio", log, "taken"))
     assert send(client, **{"X-Request-ID": "click-1"}).status_code == 200
     log.warning("of gunicorn")
     (line,) = [line for line in lines() if line["event"] == "taken"]

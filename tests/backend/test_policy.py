@@ -9,9 +9,9 @@ import pytest
 from pydantic import SecretStr
 
 from backend.api.guard import Guard
-from backend.app import HEADERS, create_app
 from backend.policy import POLICIES, Caller
 from backend.rate_limit import KEYS, RateLimiter
+from backend.routes.app import HEADERS, create_app
 from tests.faults.tiny import settings, tiny_base  # noqa: F401
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -81,7 +81,7 @@ def test_an_admin_who_asks_too_often_is_told_when_to_come_again(
     monkeypatch.setattr(Guard, "__init__", lambda self, wired: None)
     guard = Guard(services)
     guard._services, guard._limiter = services, RateLimiter(lambda: now[0])
-    monkeypatch.setattr("backend.app.Guard", lambda wired: guard)
+    monkeypatch.setattr("backend.routes.app.Guard", lambda wired: guard)
     client = create_app(services).test_client()
 
     def ask(project: int = 7) -> Any:

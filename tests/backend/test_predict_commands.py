@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
 
-from backend.app import create_app
 from backend.cli.main import main
 from backend.client import predict as predict_client
 from backend.client import predict_file
+from backend.routes.app import create_app
 from backend.settings.settings import current_settings
 from bench.rig import choices_config, free_port
 from tests.backend.test_admin_commands import Admin, admin, understudy

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.app import create_app
 from backend.application.prediction_runs import sum_up
+from backend.routes.app import create_app
 from backend.store.prediction_runs import new_shard
 from bench.rig import choices_config
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401

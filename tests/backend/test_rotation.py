@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.app import create_app
 from backend.connection.connect import run_connect
 from backend.errors import StoreUnavailable
+from backend.routes.app import create_app
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores

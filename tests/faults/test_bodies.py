@@ -6,8 +6,8 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from backend.app import create_app
 from backend.redis_access.keys import project_key
+from backend.routes.app import create_app
 from tests.faults.events import CONFIG, annotation, create, send
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
 from tests.faults.traps import CONTENT, Traps, traps  # noqa: F401

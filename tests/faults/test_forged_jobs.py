@@ -113,10 +113,10 @@ def watch() -> None:
 
 def whole_loop(settings: Settings) -> None:
     """Webhook, refit, swap, answer."""
-    from backend.app import create_app
     from backend.application.services import build_services
     from backend.jobs.context import context
     from backend.jobs.learn.refit import refit
+    from backend.routes.app import create_app
 
     watch()
     client = create_app(build_services(settings)).test_client()

@@ -86,8 +86,8 @@ def test_row_21_killed_while_it_swaps_the_next_process_serves_the_live_version(c
 
 def submit(settings: Settings) -> None:
     """One annotation, sent to the web application."""
-    from backend.app import create_app
     from backend.application.services import build_services
+    from backend.routes.app import create_app
 
     pair = Project(Rig(), PROJECT, ["a", "e"]).annotation("a b c", "a", task=900, annotation=900)
     project = {"id": PROJECT, "label_config": choices_config(["a", "e"])}
@@ -196,7 +196,7 @@ def predict(client: Any, config: str, texts: list[str]) -> list[Any]:
 def test_row_24_fifty_predict_while_versions_are_swapped_and_no_reply_mixes_two(
     services: Any, letters: Letters
 ) -> None:
-    from backend.app import create_app
+    from backend.routes.app import create_app
     from backend.serving.admission import Admission
 
     letters.add(8)

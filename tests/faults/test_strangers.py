@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.app import create_app
+from backend.routes.app import create_app
 from tests.faults.events import CONFIG
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
 

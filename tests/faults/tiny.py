@@ -29,7 +29,7 @@ fork.set_forkserver_preload(
         *LIBRARIES,
         "backend.jobs.learn.refit",
         "backend.jobs.train.train",
-        "backend.app",
+        "backend.routes.app",
         "model.head.fit",
         "model.versions.live_model",
     ]

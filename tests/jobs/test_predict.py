@@ -13,7 +13,6 @@ import pytest
 from pydantic import SecretStr
 from werkzeug.serving import make_server
 
-from backend.app import create_app
 from backend.jobs.predict import predict as module
 from backend.jobs.predict import shard as prediction_walk
 from backend.jobs.predict.predict import cut_range, predict
@@ -21,6 +20,7 @@ from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.labelstudio.results import read_targets
 from backend.processes.scheduler import Scheduler
+from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.prediction_runs import ATTEMPTS, COUNTS, PLANNING
 from bench.rig import choices_config, free_port

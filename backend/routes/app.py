@@ -6,14 +6,17 @@ import time
 
 from flask import Flask, Response, g, request
 
-from backend.api import admin, advice, audit, explaining, labelstudio, operations, predicting, suspects
-from backend.api.audit import write_audit
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
 from backend.application.services import Services
 from backend.log_context import begin_request, current_project, end_request
 from backend.paths import TidyPaths, prefix_of
 from backend.rejects.refused_requests import Refusals
+from backend.routes import admin, advice, audit, labelstudio, operations
+from backend.routes import explain as explaining
+from backend.routes import label_errors as suspects
+from backend.routes import prediction_runs as predicting
+from backend.routes.audit import write_audit
 
 
 def create_app(services: Services) -> Flask:
