@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from backend.consensus import reach_consensus
 from backend.errors import NotFound
 from backend.labelstudio.label_config.config import parse_label_config
+from backend.rules.consensus import reach_consensus
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.simulation.dataset import Dataset, hold_out

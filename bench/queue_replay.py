@@ -1,6 +1,6 @@
 """One labelling project replayed through the real queue: batches are planned, Label Studio's rule hands tasks out.
 
-A simulated annotator takes `next_place`, the learner refits and the queue is planned anew when `backend/steering.py`
+A simulated annotator takes `next_place`, the learner refits and the queue is planned anew when `backend/rules/queue_due.py`
 would: when half of the batch is used, or the labels have grown by a tenth and by 8 at least. A replay has no clock, so
 QUEUE_SECONDS do not count. Every plan is a point of the curve.
 
@@ -17,8 +17,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
-from backend.steering import QueueFacts, why_plan
 from model.acquisition.batch import Place, next_place, plan_batch
 from model.acquisition.strategies import confidences
 from model.decoding.evaluate_answers import measure

@@ -13,11 +13,11 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from backend.rules.consensus import reach_consensus
 from model.head.fit import fit_heads
 from model.label_key import key_of
 from model.simulation.dataset import read_dataset

@@ -198,7 +198,7 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         tell_record,  # here: its store brings redis, which most commands do without
     )
     from backend.application.task_queue import tell_queue
-    from backend.queue_share import hint_handed
+    from backend.rules.queue_share import hint_handed
 
     for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
         say(line)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
     """Show what steers the labelling queue of a project."""
     from backend.application.task_queue import tell_queue
-    from backend.queue_share import hint_handed
+    from backend.rules.queue_share import hint_handed
 
     if plan_now:
         say(f"A new plan was {api.plan(project)['message']}.")

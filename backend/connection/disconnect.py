@@ -16,8 +16,8 @@ from backend.jobs.sync.relabel_tab import remove_relabels
 from backend.jobs.task_queue.stream_order import give_back
 from backend.labelstudio.rest.data_manager import DataManagerClient
 from backend.labelstudio.rest.queue_client import QueueClient
+from backend.rules.queue_due import queue_number, stale_versions
 from backend.settings.settings import Settings
-from backend.steering import queue_number, stale_versions
 from backend.store.stores import Stores
 
 DEFAULT_SAMPLING = "Sequential sampling"

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
-from backend.queue_share import BYPASSED, is_bypassed, tell_handed
 from backend.rejects.report import tell_rejects
+from backend.rules.queue_share import BYPASSED, is_bypassed, tell_handed
 from backend.settings.settings import Settings
 from backend.store.label_stream import Handed
 from backend.store.stores import Stores

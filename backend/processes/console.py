@@ -14,10 +14,10 @@ import requests
 from backend.client.admin import local_url
 from backend.embedded_redis.server import answers
 from backend.outbound.clients import open_session
+from backend.rules.disabled_features import switched_off
 from backend.screen import say
 from backend.settings.settings import Settings
 from backend.supervision.restarts import EXITED, last_line
-from backend.switched_off import switched_off
 
 STOPPING = "indicating exit request"
 

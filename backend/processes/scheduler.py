@@ -21,9 +21,9 @@ from backend.jobs.task_queue.schedule import QueueTending
 from backend.log_context import about
 from backend.logs import configure_logs
 from backend.processes.worker import wait_for_redis
+from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
 from backend.store.jobs import ATTEMPTS
-from backend.trigger import Facts, why_due
 
 log = logging.getLogger(__name__)
 

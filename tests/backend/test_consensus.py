@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.consensus import reach_consensus
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
+from backend.rules.consensus import reach_consensus
 from bench.rig import choices_config
 
 

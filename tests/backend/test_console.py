@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.processes.console import Watch, current_state, greeting
+from backend.rules.disabled_features import switched_off
 from backend.settings.settings import Settings
-from backend.switched_off import switched_off
 from tests.conftest import serving
 
 LOG = "2026-11-23 20:55:20,927 INFO {}\n"

@@ -12,7 +12,7 @@ from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
-from backend.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts
+from backend.rules.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts
 from bench.rig import choices_config
 from tests.backend.test_admin_commands import Admin, admin, understudy
 from tests.conftest import serving

@@ -7,8 +7,16 @@ from typing import get_args
 
 import pytest
 
+from backend.rules.queue_due import (
+    OFF_SECONDS,
+    QueueFacts,
+    base_title,
+    queue_number,
+    queue_version,
+    stale_versions,
+    why_plan,
+)
 from backend.settings.settings import Settings, Strategy
-from backend.steering import OFF_SECONDS, QueueFacts, base_title, queue_number, queue_version, stale_versions, why_plan
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 
 POLICY = Settings(queue_seconds=30.0, queue_size=64, queue_growth=0.1)

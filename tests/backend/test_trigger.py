@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
-from backend.trigger import Facts, why_due
 
 POLICY = Settings()
 READY = Facts(labels=64, classes=8, now=10_000.0)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.sync.relabel_tab import TAB
-from backend.relabel import PREFIX, VERSIONS
+from backend.rules.relabel import PREFIX, VERSIONS
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
 

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backend.consensus import label_keys
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import Targets
+from backend.rules.consensus import label_keys
 from model.spec import Control, Input, Kind, Label, TaskSpec
 
 _RECORDED = Path(__file__).parent / "recorded"

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.consensus import reach_consensus
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.assist_controls import BLIND_LINE
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets, to_results
+from backend.rules.consensus import reach_consensus
 from model.spec import NONE, Control, Input, Kind, Prediction, TaskSpec
 from tests.labelstudio.samples import control
 

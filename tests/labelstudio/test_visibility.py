@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.consensus import reach_consensus
 from backend.errors import UnsupportedConfig
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
+from backend.rules.consensus import reach_consensus
 from model.spec import TaskSpec
 from model.visibility import hidden_rows, visible_controls
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.application.background import Background
-from backend.queue_share import hint_handed, is_bypassed
+from backend.rules.queue_share import hint_handed, is_bypassed
 from backend.store import label_stream
 from backend.store.label_stream import LAST, Handed
 from backend.store.stores import Stores

@@ -6,8 +6,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backend.consensus import Consensus
 from backend.jobs.context import Context
+from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from model.spec import Sample, TaskSpec
 

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from backend.consensus import Consensus, reach_consensus
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
@@ -17,6 +16,7 @@ from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.label_display import rename_counts
+from backend.rules.consensus import Consensus, reach_consensus
 from backend.store.examples import Snapshot
 from model.errors import ModelError
 from model.failpoints import failpoint

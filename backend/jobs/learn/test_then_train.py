@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from backend.consensus import Consensus
 from backend.jobs.context import Context
+from backend.rules.consensus import Consensus
 from model.acquisition.batch import is_blind, is_explored
 from model.decoding.answers import decide
 from model.errors import ModelError

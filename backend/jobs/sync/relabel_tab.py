@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import FIRST_TAB
 from backend.labelstudio.rest.data_manager import DataManagerClient
-from backend.relabel import PREFIX, VERSIONS, Row, find_doubts
+from backend.rules.relabel import PREFIX, VERSIONS, Row, find_doubts
 from backend.settings.settings import Settings
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
-from backend.steering import QueueFacts, why_plan
 from backend.store.stores import Stores
 
 log = logging.getLogger(__name__)

@@ -18,7 +18,7 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
 from backend.labelstudio.rest.queue_client import QueueClient
-from backend.steering import queue_number, queue_version, stale_versions
+from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint
 
 LOT = 500

@@ -14,13 +14,13 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from backend.consensus import reach_consensus
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.process import Ending, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
+from backend.rules.consensus import reach_consensus
 from backend.store.jobs import ATTEMPTS
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint

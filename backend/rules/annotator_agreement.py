@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from backend.votes import Answer, Answers, VoteTable
+from backend.rules.votes import Answer, Answers, VoteTable
 from model.spec import NONE, Control, Kind
 
 MIN_SHARED = 20

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from backend.consensus import label_keys
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from backend.rules.consensus import label_keys
 from model.spec import Control, Prediction, TaskSpec
 
 if TYPE_CHECKING:

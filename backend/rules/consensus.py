@@ -1,6 +1,6 @@
 """From stored annotations to training samples: one target per task and control, whoever and however many labelled it.
 
-Pure. Ground truths win. Otherwise everybody counts by the reliability that shared tasks show (`backend/overlap.py`), or
+Pure. Ground truths win. Otherwise everybody counts by the reliability that shared tasks show (`backend/rules/annotator_agreement.py`), or
 alike where these are too few; disagreement becomes a soft target. Answered with nothing is an answer like any other.
 Labels that the config does not have (any more) are quarantined: counted and kept in the store, not learned.
 """
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
-from backend.overlap import Weighing, measure_disagreement, weigh_answers
-from backend.votes import Answer, Answers
+from backend.rules.annotator_agreement import Weighing, measure_disagreement, weigh_answers
+from backend.rules.votes import Answer, Answers
 from model.label_key import key_of
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls

@@ -1,0 +1,1 @@
+"""Pure decisions: whose label counts, what is due, what is switched off."""
