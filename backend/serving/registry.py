@@ -14,7 +14,7 @@ from backend.errors import NotReady, StoreUnavailable
 from backend.log_context import about
 from backend.metrics import Metrics
 from backend.redaction import hide_secrets
-from backend.serving.adapting import adapt
+from backend.serving.fallback_model import adapt
 from backend.serving.preparations import PATIENCE, Preparations, Preparing, is_large
 from backend.settings.settings import Settings
 from backend.store.projects import ProjectStore
