@@ -25,7 +25,7 @@ from typing import Any
 
 from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
-from backend.simulation import Workplace
+from backend.simulate.trainer import Workplace
 from bench.learning import find_sets, read_results
 from bench.queue_replay import QUEUED, Course, QueueReplay
 from bench.report import judge, show

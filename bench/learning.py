@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from backend.cli.simulate import Speaker
-from backend.curves import curve_name, draw
 from backend.settings.settings import load_settings
-from backend.simulation import PolicyTrainer, Workplace
+from backend.simulate.curves import curve_name, draw
+from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.goals import shortfalls
 from bench.report import show
 from bench.rig import ROOT

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from backend.settings.settings import current_settings, load_settings
-from backend.simulation import Workplace
+from backend.simulate.trainer import Workplace
 from bench.active_learning import bars, labels_needed, main, summarise, without_names
 from bench.queue_replay import Course, QueueReplay
 from model.acquisition.batch import is_blind, is_explored

@@ -18,7 +18,7 @@ from backend.settings.settings import Settings, current_settings
 from model.errors import DataError, ModelError
 
 if TYPE_CHECKING:
-    from backend.simulation import Workplace
+    from backend.simulate.trainer import Workplace
     from model.simulation.dataset import Dataset
     from model.simulation.replay import Plan, Row
 
@@ -198,7 +198,7 @@ def _read(settings: Settings, train: Path | None, test: Path | None, project: in
     if train is not None:
         data = read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
     else:
-        from backend.simulated_project import read_project
+        from backend.simulate.project_dataset import read_project
 
         data = read_project(settings, int(project or 0), options["control"])
     limit = options["test_rows"]
@@ -224,7 +224,7 @@ def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[Plan]:
 
 @contextmanager
 def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator[Workplace]:
-    from backend.simulation import Workplace
+    from backend.simulate.trainer import Workplace
 
     with tempfile.TemporaryDirectory(prefix="understudy-simulate-") as scratch:
         try:
@@ -238,7 +238,7 @@ def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator
 def _rows(
     place: Workplace, data: Dataset, plans: Sequence[Plan], peers: Sequence[str], finetune: bool, speaker: Speaker
 ) -> Iterator[Row]:
-    from backend.simulation import PolicyTrainer
+    from backend.simulate.trainer import PolicyTrainer
     from model.simulation.replay import Replay
 
     trainer = PolicyTrainer(place, speaker.tell) if finetune else None
@@ -261,7 +261,7 @@ def _peer_rows(
 
 
 def _show(rows: Sequence[Row], plot: Path | None, as_json: bool) -> None:
-    from backend.curves import draw, print_curves
+    from backend.simulate.curves import draw, print_curves
 
     if not as_json:
         print_curves(rows)

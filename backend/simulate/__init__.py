@@ -1,0 +1,1 @@
+"""`understudy simulate`: what a project would have learned, replayed from labels that are there."""
