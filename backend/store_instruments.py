@@ -17,7 +17,7 @@ from backend.errors import StoreUnavailable
 from backend.health.overview import Overview, OverviewReader, ProjectState
 from backend.health.workers import Workers
 from backend.settings.settings import Settings
-from backend.store.tallies import BUCKETS, Tally
+from backend.store.work.job_counters import BUCKETS, Tally
 
 log = logging.getLogger(__name__)
 

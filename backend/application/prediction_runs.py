@@ -9,7 +9,7 @@ from typing import Any
 from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.rejects.report import tell_rejects
-from backend.store.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
+from backend.store.work.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
 
 def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:

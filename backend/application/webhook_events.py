@@ -16,8 +16,8 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
-from backend.questions import note_questions
 from backend.store.examples import CHANGED
+from backend.store.questions import note_questions
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 

@@ -14,8 +14,8 @@ from typing import Any
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import MIGRATING, PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
 from backend.redis_access.scripts import Script
-from backend.store.jobs import OVER
 from backend.store.migrations import CURRENT, find_schema, migrate
+from backend.store.work.trainings import OVER
 
 BATCH = 500
 

@@ -12,9 +12,9 @@ from backend.health.workers import Workers, read_workers
 from backend.redis_access.connection import Client, connect, find_problems, guarded
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.settings.settings import Settings
-from backend.store.jobs import OVER
 from backend.store.label_stream import LAST, Handed, count_handed, handed_key
-from backend.store.tallies import Tally, parse_tally
+from backend.store.work.job_counters import Tally, parse_tally
+from backend.store.work.trainings import OVER
 
 REPLY_SECONDS = 1.0
 """How long one reply may take: Prometheus gives a scrape 10 s."""

@@ -13,7 +13,7 @@ from typing import Any
 from backend.errors import StoreUnavailable
 from backend.log_context import about, sane_id
 from backend.redis_access.job_queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
-from backend.store.tallies import TallyStore
+from backend.store.work.job_counters import TallyStore
 
 log = logging.getLogger(__name__)
 

@@ -23,7 +23,7 @@ from backend.logs import configure_logs
 from backend.processes.worker import wait_for_redis
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
-from backend.store.jobs import ATTEMPTS
+from backend.store.work.trainings import ATTEMPTS
 
 log = logging.getLogger(__name__)
 

@@ -12,17 +12,17 @@ from backend.settings.settings import Settings
 from backend.store.audit import AuditStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
-from backend.store.jobs import JobStore
+from backend.store.label_errors import SuspectStore
 from backend.store.label_stream import LabelStreamStore
 from backend.store.migrations import migrate
-from backend.store.prediction_runs import PredictionRunStore
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
-from backend.store.steering import SteeringStore
-from backend.store.suspects import SuspectStore
-from backend.store.tallies import TallyStore
-from backend.store.trouble import TroubleStore
+from backend.store.task_queue import SteeringStore
 from backend.store.versions import VersionStore
+from backend.store.work.failures import TroubleStore
+from backend.store.work.job_counters import TallyStore
+from backend.store.work.prediction_runs import PredictionRunStore
+from backend.store.work.trainings import JobStore
 
 
 class Stores:

@@ -14,7 +14,7 @@ from backend.jobs.sync.reconcile import resync
 from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
-from backend.store.trouble import LONGEST_SECONDS
+from backend.store.work.failures import LONGEST_SECONDS
 from bench.ordeal.stand_in import TOKEN, StandIn
 from bench.ordeal.truth import Truth
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.store.stores import Stores
-from backend.store.trouble import longest
+from backend.store.work.failures import longest
 
 pytestmark = pytest.mark.redis
 

@@ -21,7 +21,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.predict.shard import Interrupted, Walk
 from backend.labelstudio.rest.data_manager import DataManagerClient
 from backend.redaction import hide_secrets
-from backend.store.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
+from backend.store.work.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)

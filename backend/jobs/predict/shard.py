@@ -12,8 +12,8 @@ from backend.client.predict import PORTION, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
 from backend.labelstudio.rest.data_manager import DataManagerClient
-from backend.store.prediction_runs import COUNTS, OVER, Shard, is_over
 from backend.store.versions import FIRST
+from backend.store.work.prediction_runs import COUNTS, OVER, Shard, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)

@@ -22,9 +22,9 @@ from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.labelstudio.rest.client import LabelStudioClient
-from backend.questions import note_questions
 from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGED
+from backend.store.questions import note_questions
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 

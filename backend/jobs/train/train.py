@@ -21,7 +21,7 @@ from backend.jobs.train.process import Ending, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.rules.consensus import reach_consensus
-from backend.store.jobs import ATTEMPTS
+from backend.store.work.trainings import ATTEMPTS
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.training.request import REQUEST, Request, Result, read_result, write_json
