@@ -11,12 +11,12 @@ from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.label_config.config import skipped_controls
 from backend.labelstudio.label_display import spec_of, texts_of
-from backend.log_context import bind_project
 from backend.redaction import hide_all
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
 from backend.store.rejects import OF_NO_PROJECT
 from backend.store.versions import FIRST
+from backend.telemetry.log_context import bind_project
 from model.errors import VersionError
 
 

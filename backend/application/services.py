@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from backend.application.advice import Advisor
 from backend.application.background import Background
 from backend.application.recent_configs import RecentConfigs
-from backend.metrics import Metrics
 from backend.redis_access.connection import WEB_SECONDS
 from backend.rejects.pending import RejectNotes
 from backend.serving.admission import Admission, predict_slots
@@ -20,6 +19,7 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store_instruments import StoreInstruments
+from backend.telemetry.metrics import Metrics
 from backend.threads import cores
 
 

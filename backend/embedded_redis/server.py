@@ -69,7 +69,7 @@ def config_text(directory: Path) -> str:
 
 def run_redis(settings: Settings) -> NoReturn:
     """Becomes the Redis server. Raises SettingsError when there is none or its data does not fit."""
-    from backend.logs import configure_logs
+    from backend.telemetry.logs import configure_logs
 
     configure_logs(settings, "redis")
     wait_for_room(settings)

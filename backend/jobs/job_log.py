@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import StoreUnavailable
-from backend.log_context import about, sane_id
 from backend.redis_access.job_queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
 from backend.store.work.job_counters import TallyStore
+from backend.telemetry.log_context import about, sane_id
 
 log = logging.getLogger(__name__)
 

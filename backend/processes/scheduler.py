@@ -18,12 +18,12 @@ from typing import Any
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueTending
-from backend.log_context import about
-from backend.logs import configure_logs
 from backend.processes.worker import wait_for_redis
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
 from backend.store.work.trainings import ATTEMPTS
+from backend.telemetry.log_context import about
+from backend.telemetry.logs import configure_logs
 
 log = logging.getLogger(__name__)
 

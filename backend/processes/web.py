@@ -7,11 +7,11 @@ from typing import Any
 
 from backend.addresses.listening import open_listener
 from backend.application.services import build_services
-from backend.logs import configure_logs
 from backend.redis_access.address import check_address
 from backend.settings.settings import Settings
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once
+from backend.telemetry.logs import configure_logs
 from backend.threads import keep_heap_trimmed
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ def _options(settings: Settings, listener: int) -> dict[str, Any]:
         "keepalive": 30,
         "accesslog": None,
         "errorlog": "-",
-        "logger_class": "backend.gunicorn_logs.JsonLogger",
+        "logger_class": "backend.telemetry.gunicorn_logger.JsonLogger",
         "loglevel": "warning",
         "limit_request_line": 4094,
         "worker_tmp_dir": None,

@@ -16,11 +16,11 @@ from rq.serializers import JSONSerializer
 from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.job_log import account
-from backend.logs import configure_logs
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
+from backend.telemetry.logs import configure_logs
 from backend.threads import use_one_thread
 
 log = logging.getLogger(__name__)

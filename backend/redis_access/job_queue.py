@@ -15,9 +15,9 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
-from backend.log_context import current_request
 from backend.redis_access.connection import Client, guarded
 from backend.settings.settings import Settings
+from backend.telemetry.log_context import current_request
 
 REFIT, TRAIN, SYNC = (
     "backend.jobs.learn.refit.refit",

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from backend.errors import StoreUnavailable
 from backend.labelstudio.reject_limits import TASKS
 from backend.labelstudio.rejects import Reject
-from backend.log_throttle import LogThrottle
 from backend.rejects.report import tell_reject
 from backend.store.rejects import OF_NO_PROJECT, RejectRow
 from backend.store.stores import Stores
+from backend.telemetry.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 

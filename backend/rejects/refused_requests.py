@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from backend.errors import BackendError
 from backend.labelstudio.rejects import Reject
-from backend.log_throttle import LogThrottle
 from backend.rejects.pending import RejectNotes
+from backend.telemetry.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 

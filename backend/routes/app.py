@@ -9,7 +9,6 @@ from flask import Flask, Response, g, request
 from backend.api.failures import handle_errors
 from backend.api.guard import Guard
 from backend.application.services import Services
-from backend.log_context import begin_request, current_project, end_request
 from backend.paths import TidyPaths, prefix_of
 from backend.rejects.refused_requests import Refusals
 from backend.routes import admin, advice, audit, labelstudio, operations
@@ -17,6 +16,7 @@ from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
+from backend.telemetry.log_context import begin_request, current_project, end_request
 
 
 def create_app(services: Services) -> Flask:

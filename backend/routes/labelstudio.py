@@ -23,7 +23,7 @@ from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import count_rejects
-from backend.log_context import bind_project
+from backend.telemetry.log_context import bind_project
 
 blueprint = Blueprint("labelstudio", __name__)
 

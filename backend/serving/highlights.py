@@ -11,8 +11,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from backend.labelstudio.label_config.assist_controls import Helper, evidence_results
-from backend.metrics import Metrics
 from backend.serving.predictors import Predictors, alone
+from backend.telemetry.metrics import Metrics
 from model.spec import Prediction
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ from backend.labelstudio.label_config.assist_controls import (
     summary_results,
 )
 from backend.labelstudio.results import to_prediction
-from backend.metrics import Metrics
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import Wanted, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings.settings import Settings
+from backend.telemetry.metrics import Metrics
 from model.batching import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
 

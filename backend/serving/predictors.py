@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import Overloaded
-from backend.metrics import Metrics
+from backend.telemetry.metrics import Metrics
 from model.batching import CHARACTERS, TEXTS, Bounds
 
 log = logging.getLogger(__name__)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from backend.base_model.encoders import Encoders
 from backend.errors import NotReady, StoreUnavailable
-from backend.log_context import about
-from backend.metrics import Metrics
 from backend.redaction import hide_secrets
 from backend.serving.fallback_model import adapt
 from backend.serving.preparations import PATIENCE, Preparations, Preparing, is_large
 from backend.settings.settings import Settings
 from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
+from backend.telemetry.log_context import about
+from backend.telemetry.metrics import Metrics
 from backend.threads import use_one_thread
 from model.errors import ModelError
 from model.failpoints import failpoint

@@ -15,10 +15,10 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from backend.jobs.job_log import outcome_of
-from backend.logs import configure_logs
 from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import REFIT, AllowedJob
 from backend.settings.settings import Settings
+from backend.telemetry.logs import configure_logs
 from bench.rig import choices_config
 
 Lines = Callable[[], list[dict[str, Any]]]
@@ -141,7 +141,7 @@ def test_a_job_that_fails_or_is_forged_is_counted_as_failed(context: Any, settin
 def test_gunicorn_has_no_handlers_of_its_own(lines: Lines) -> None:
     from gunicorn.config import Config
 
-    from backend.gunicorn_logs import JsonLogger
+    from backend.telemetry.gunicorn_logger import JsonLogger
 
     config = Config()
     config.set("errorlog", "-")

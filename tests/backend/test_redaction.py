@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from backend.errors import BackendError, LabelStudioError
 from backend.jobs.attempt import attempt, describe
 from backend.labelstudio.rest.client import LabelStudioClient
-from backend.logs import configure_logs
 from backend.redaction import HIDDEN, OUR_WORDS, hide_all, hide_secrets, process_redactor
 from backend.settings.settings import Settings
+from backend.telemetry.logs import configure_logs
 from tests.conftest import serving
 
 SIGNS = string.ascii_letters + string.digits + string.punctuation + " äß"

@@ -63,9 +63,9 @@ def test_row_21_killed_at_each_step_of_a_publication_a_whole_version_is_live(con
 
 def serve(settings: Settings, until: str) -> None:
     """A registry, until it serves the version `until`."""
-    from backend.metrics import Metrics
     from backend.serving.registry import Registry
     from backend.store.stores import Stores
+    from backend.telemetry.metrics import Metrics
 
     stores = Stores(settings)
     registry = Registry(settings, stores.projects, stores.versions, Metrics())

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.metrics import Metrics
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.prediction import answer_tasks
 from backend.serving.predictors import Predictors, deadline
 from backend.settings.settings import Settings
+from backend.telemetry.metrics import Metrics
 from bench.rig import choices_config
 from model.spec import Document
 from model.versions.live_model import LiveModel, cold_start
