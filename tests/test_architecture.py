@@ -82,7 +82,7 @@ RULES = [
     ("torch stays in few files of model", files("model/", but=TORCH), ("torch", "transformers")),
     (
         "flask stays at the edge",
-        files("backend/", but=("backend/api/", "backend/routes/app.py", "backend/auth.py", "backend/_wsgi.py")),
+        files("backend/", but=("backend/api/", "backend/routes/app.py", "backend/web/auth.py", "backend/_wsgi.py")),
         ("flask",),
     ),
     (

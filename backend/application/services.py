@@ -12,15 +12,15 @@ from backend.rejects.pending import RejectNotes
 from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter
-from backend.serving.instruments import Instruments
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store_instruments import StoreInstruments
 from backend.telemetry.metrics import Metrics
 from backend.threads import cores
+from backend.web.serving_collector import Instruments
+from backend.web.store_collector import StoreInstruments
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from backend.api.payloads import read_body, reply
 from backend.application.learning_curve import describe_curve
 from backend.application.projects import (
     describe_examples,
@@ -19,6 +18,7 @@ from backend.application.task_queue import request_plan
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
 from backend.routes.labelstudio import services
+from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 

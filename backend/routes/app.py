@@ -6,10 +6,7 @@ import time
 
 from flask import Flask, Response, g, request
 
-from backend.api.failures import handle_errors
-from backend.api.guard import Guard
 from backend.application.services import Services
-from backend.paths import TidyPaths, prefix_of
 from backend.rejects.refused_requests import Refusals
 from backend.routes import admin, advice, audit, labelstudio, operations
 from backend.routes import explain as explaining
@@ -17,6 +14,9 @@ from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
 from backend.telemetry.log_context import begin_request, current_project, end_request
+from backend.web.error_handlers import handle_errors
+from backend.web.guard import Guard
+from backend.web.url_paths import TidyPaths, prefix_of
 
 
 def create_app(services: Services) -> Flask:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from backend.api.payloads import reply
 from backend.application.explain import explain_task
 from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
 from backend.routes.labelstudio import services
+from backend.web.payloads import reply
 
 blueprint = Blueprint("explaining", __name__, url_prefix="/admin")
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from backend.api.payloads import reply
 from backend.application.label_errors import LIMIT, describe_suspects
 from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
 from backend.routes.labelstudio import services
 from backend.rules.relabel import find_doubts
+from backend.web.payloads import reply
 
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
 

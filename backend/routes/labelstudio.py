@@ -8,7 +8,6 @@ from typing import Any
 
 from flask import Blueprint, Response, current_app
 
-from backend.api.payloads import read_body, reply
 from backend.application.predict import answer_request
 from backend.application.services import Services
 from backend.application.webhook_events import (
@@ -24,6 +23,7 @@ from backend.labelstudio.ids import read_project_id
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import count_rejects
 from backend.telemetry.log_context import bind_project
+from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("labelstudio", __name__)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from backend.api.payloads import reply
-from backend.openapi import openapi
 from backend.routes.labelstudio import services
+from backend.web.openapi import openapi
+from backend.web.payloads import reply
 
 blueprint = Blueprint("operations", __name__)
 

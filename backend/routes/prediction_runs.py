@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from backend.api.payloads import read_body, reply
 from backend.application.prediction_runs import cancel_prediction, describe_prediction, request_prediction
 from backend.application.projects import require_project
 from backend.routes.labelstudio import services
+from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("predicting", __name__, url_prefix="/admin")
 

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.job_counters import TallyStore
-from backend.store_instruments import SHOWN, StoreInstruments
+from backend.web.store_collector import SHOWN, StoreInstruments
 from bench.rig import choices_config
 from tests.conftest import RedisServer
 

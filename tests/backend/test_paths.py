@@ -12,10 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from backend.paths import prefix_of, tidy_path
-from backend.policy import POLICIES
 from backend.routes.app import create_app
 from backend.telemetry.log_throttle import EVERY_SECONDS, KEYS, LogThrottle
+from backend.web.policy import POLICIES
+from backend.web.url_paths import prefix_of, tidy_path
 from tests.backend.test_api import CONFIG, annotation
 from tests.backend.test_policy import path_of, routes_of
 

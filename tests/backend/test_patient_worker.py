@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.patient_worker import AHEAD, Stage, stage_of
+from backend.web.slow_client_worker import AHEAD, Stage, stage_of
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b'POST /setup HTTP/1.1\r\nHost: x\r\ncontent-LENGTH:  12 \r\n\r\n{"a": "b\\n"}'

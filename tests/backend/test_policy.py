@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.api.guard import Guard
-from backend.policy import POLICIES, Caller
-from backend.rate_limit import KEYS, RateLimiter
 from backend.routes.app import HEADERS, create_app
+from backend.web.guard import Guard
+from backend.web.policy import POLICIES, Caller
+from backend.web.rate_limit import KEYS, RateLimiter
 from tests.faults.tiny import settings, tiny_base  # noqa: F401
 
 ADMIN = {"Authorization": "Bearer admin"}

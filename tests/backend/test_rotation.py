@@ -14,7 +14,7 @@ from backend.routes.app import create_app
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store_instruments import StoreInstruments
+from backend.web.store_collector import StoreInstruments
 from bench.rig import choices_config
 from tests.backend.test_connect import Studio
 from tests.backend.test_doctor_whole import studio  # noqa: F401

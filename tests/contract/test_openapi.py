@@ -12,10 +12,10 @@ from hypothesis import settings as hypothesis_settings
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
-from backend.openapi import path_of
-from backend.openapi_bodies import OPERATIONS, SCHEMAS
-from backend.policy import POLICIES
 from backend.routes.app import create_app
+from backend.web.openapi import path_of
+from backend.web.openapi_bodies import OPERATIONS, SCHEMAS
+from backend.web.policy import POLICIES
 from tests.faults.events import create
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
 

@@ -7,12 +7,12 @@ import logging
 from flask import Flask, Response, g, request
 from werkzeug.exceptions import ClientDisconnected, HTTPException, MethodNotAllowed, RequestEntityTooLarge
 
-from backend.api.payloads import error_reply, reply
 from backend.application.services import Services
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.rejects.refused_requests import Refusal
 from backend.supervision.disk_full import explain_outage
+from backend.web.payloads import error_reply, reply
 from model.errors import ModelError
 
 log = logging.getLogger(__name__)

@@ -8,8 +8,8 @@ from functools import lru_cache
 from importlib.metadata import version
 from typing import Any
 
-from backend.openapi_bodies import OPERATIONS, SCHEMAS, Operation
-from backend.policy import POLICIES, Caller, Policy
+from backend.web.openapi_bodies import OPERATIONS, SCHEMAS, Operation
+from backend.web.policy import POLICIES, Caller, Policy
 
 VERSION = "3.0.3"
 

@@ -8,12 +8,12 @@ from urllib.parse import urlsplit
 
 from flask import Request, g
 
-from backend import auth
 from backend.application.services import Services
 from backend.errors import BadRequest, Forbidden, RateLimited
 from backend.labelstudio.ids import read_id
-from backend.policy import policy_of
-from backend.rate_limit import RateLimiter
+from backend.web import auth
+from backend.web.policy import policy_of
+from backend.web.rate_limit import RateLimiter
 
 JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})

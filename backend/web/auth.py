@@ -9,7 +9,7 @@ from flask import Request
 
 from backend.application.services import Services
 from backend.errors import Unauthorized
-from backend.policy import Caller
+from backend.web.policy import Caller
 
 BASIC, BEARER = 'Basic realm="understudy", charset="UTF-8"', 'Bearer realm="understudy"'
 """What a 401 says in WWW-Authenticate."""
