@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from backend.application.advice import Advisor
 from backend.application.background import Background
 from backend.application.recent_configs import RecentConfigs
+from backend.cpu import cores
 from backend.redis_access.connection import WEB_SECONDS
 from backend.rejects.pending import RejectNotes
 from backend.serving.admission import Admission, predict_slots
@@ -18,7 +19,6 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.telemetry.metrics import Metrics
-from backend.threads import cores
 from backend.web.serving_collector import Instruments
 from backend.web.store_collector import StoreInstruments
 

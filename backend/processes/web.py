@@ -7,12 +7,12 @@ from typing import Any
 
 from backend.addresses.listening import open_listener
 from backend.application.services import build_services
+from backend.cpu import keep_heap_trimmed
 from backend.redis_access.address import check_address
 from backend.settings.settings import Settings
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once
 from backend.telemetry.logs import configure_logs
-from backend.threads import keep_heap_trimmed
 
 log = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import redis
 from rq import Queue, SimpleWorker
 from rq.serializers import JSONSerializer
 
+from backend.cpu import use_one_thread
 from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.job_log import account
@@ -21,7 +22,6 @@ from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
 from backend.telemetry.logs import configure_logs
-from backend.threads import use_one_thread
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backend.base_model.encoders import Encoders
+from backend.cpu import use_one_thread
 from backend.errors import NotReady, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.serving.fallback_model import adapt
@@ -19,7 +20,6 @@ from backend.store.projects import ProjectStore
 from backend.store.versions import FIRST, VersionStore
 from backend.telemetry.log_context import about
 from backend.telemetry.metrics import Metrics
-from backend.threads import use_one_thread
 from model.errors import ModelError
 from model.failpoints import failpoint
 from model.spec import TaskSpec

@@ -11,9 +11,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from backend.cpu import cores
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings, child_environment
-from backend.threads import cores
 from model.errors import ModelError
 from model.evidence.gate import find_outdone
 from model.simulation.replay import Tuned

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.threads import cores, cpu_share
+from backend.cpu import cores, cpu_share
 
 WASTE = """
 import sys, time, psutil

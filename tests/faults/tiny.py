@@ -118,8 +118,8 @@ def start_apart(step: Callable[..., None], settings: Settings, *args: Any) -> An
 
 def enter(step: Callable[..., None], settings: Settings, *args: Any) -> None:
     """In the new process: what a worker's start does."""
+    from backend.cpu import use_one_thread
     from backend.jobs import context as module
-    from backend.threads import use_one_thread
     from model.failpoints import arm
 
     module.current_settings = lambda: settings  # type: ignore[attr-defined]

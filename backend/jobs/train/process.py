@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 
+from backend.cpu import cores
 from backend.errors import SettingsError
 from backend.settings.settings import Settings, child_environment
 from backend.supervision.parent_death import die_with
-from backend.threads import cores
 
 POLL = 0.5
 """Seconds between two looks at the process."""
