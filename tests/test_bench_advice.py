@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from bench import advice_priors
-from bench.advice_misses import judge_misses, measure_misses
-from bench.advice_priors import judge_priors
-from bench.advice_replays import draw_rows, judge_acceptance, judge_copying, judge_forecast
-from bench.trajectories import BLIND, EXPLORED, STAGES, Trajectory
+from bench.advice import forecast_priors as advice_priors
+from bench.advice.copying_priors import judge_misses, measure_misses
+from bench.advice.forecast_priors import judge_priors
+from bench.advice.replays import draw_rows, judge_acceptance, judge_copying, judge_forecast
+from bench.advice.trajectories import BLIND, EXPLORED, STAGES, Trajectory
 
 ROWS, POOL = 3000, 2048
 

@@ -15,14 +15,14 @@ import pytest
 from backend.errors import LabelStudioError
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.transport import Transport
-from bench.ordeal.checker import find_violations
-from bench.ordeal.history import Entry, History, read_history
-from bench.ordeal.page import Leg, write_page
-from bench.ordeal.proxy import Proxy
-from bench.ordeal.schedule import make_schedule
-from bench.ordeal.stand_in import TOKEN, StandIn
-from bench.ordeal.tally import count_events, count_kills
-from bench.ordeal.truth import Truth
+from bench.chaos.check.checker import find_violations
+from bench.chaos.check.counts import count_events, count_kills
+from bench.chaos.check.history import Entry, History, read_history
+from bench.chaos.check.report import Leg, write_page
+from bench.chaos.label_studio_stub import TOKEN, StandIn
+from bench.chaos.reference_model import Truth
+from bench.chaos.schedule import make_schedule
+from bench.chaos.tcp_proxy import Proxy
 
 
 def change(n: int, t: float, sets: dict[str, Any] | None = None, gone: list[int] | None = None) -> Entry:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.finetune import compare, explain, main, read_split
+from bench.speed.finetune import compare, explain, main, read_split
 from tests.model.conftest import tiny_model  # noqa: F401
 
 

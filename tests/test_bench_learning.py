@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from backend.settings.settings import current_settings
-from bench.goals import GOALS, shortfalls
-from bench.learning import main, summarise
+from bench.learning.curves import main, summarise
+from bench.learning.goals import GOALS, shortfalls
 from tests.backend.test_simulate_command import letters
 from tests.model.conftest import tiny_model  # noqa: F401
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from bench import performance
-from bench.machine import describe_machine
-from bench.performance import RUNS, Run, chosen, last_words, newest, rows_of, run_bench
-from bench.performance_page import page_of, table_of, what_of, write_page
-from bench.report import judge, show
+from bench.performance import run as performance
+from bench.performance.page import page_of, table_of, what_of, write_page
+from bench.performance.run import RUNS, Run, chosen, last_words, newest, rows_of, run_bench
+from bench.support.machine import describe_machine
+from bench.support.report import judge, show
 
 MACHINE = {"CPU": "some CPU", "cores": "2"}
 
@@ -114,7 +114,7 @@ def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None
     assert "- `start`: it broke" in page and "**Failed**: it broke" in page
     assert "Not run yet: `peak`." in page
     assert "| MiniLM | fine-tuned | 7 | 61.5 | <= 50 ms | no |" in page, "a section's table has no column `measured`"
-    assert "`python -m bench.swap`, 12 s on 2026-11-25 at commit abc of 2026-11-25" in page
+    assert "`python -m bench.latency.swap`, 12 s on 2026-11-25 at commit abc of 2026-11-25" in page
     section = page[page.index("## swap") : page.index("## start")]
     assert "![swap stages](performance/swap-stages.svg)" in section
     assert page.rstrip().endswith("Less time in softmax.\n\n![engine](profiles/engine.png)")

@@ -8,8 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from bench import rescore
-from bench.synthetic import make_features, make_head, make_texts
+from bench.speed import rescore
+from bench.support.synthetic import make_features, make_head, make_texts
 
 
 def test_a_small_bench_prints_a_line_for_every_way(

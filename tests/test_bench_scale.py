@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import scale
+from bench.speed import scale
 
 
 def test_exponents_are_those_of_known_costs() -> None:

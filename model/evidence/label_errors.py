@@ -19,7 +19,7 @@ Floats = NDArray[np.floating]
 WRONG, CHECK, SURE = 0.02, 0.1, 0.7
 """p(given) below WRONG: likely wrong. Below CHECK, with another label above SURE: check. With CHECK at .05 two classes
 hardly get a flag: where one label in twenty is wrong, an honest model leaves every label about that much. Measured by
-`python -m bench.label_errors`; without SURE many classes raise half as many false alarms again."""
+`python -m bench.learning.label_errors`; without SURE many classes raise half as many false alarms again."""
 
 LIKELY_WRONG, TO_CHECK = "likely wrong", "check"
 

@@ -9,7 +9,7 @@ import pytest
 
 from backend.cli.explain import mark
 from backend.screen import Styled
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.backend.test_admin_commands import Admin, admin, understudy  # noqa: F401
 from tests.backend.test_api import ADMIN, annotation, post, predict
 

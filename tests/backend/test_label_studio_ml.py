@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.backend.test_api import annotation
 
 CONFIG = choices_config(["A", "B"])

@@ -19,7 +19,7 @@ from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import REFIT, AllowedJob
 from backend.settings.settings import Settings
 from backend.telemetry.logs import configure_logs
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -13,7 +13,7 @@ from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.job_counters import TallyStore
 from backend.web.store_collector import SHOWN, StoreInstruments
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.conftest import RedisServer
 
 

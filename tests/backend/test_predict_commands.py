@@ -17,7 +17,7 @@ from backend.client import predict as predict_client
 from backend.client import predict_file
 from backend.routes.app import create_app
 from backend.settings.settings import current_settings
-from bench.rig import choices_config, free_port
+from bench.support.rig import choices_config, free_port
 from tests.backend.test_admin_commands import Admin, admin, understudy
 from tests.conftest import serving
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401

@@ -15,7 +15,7 @@ from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of
 from backend.rejects.pending import RejectNotes
 from backend.rejects.report import tell_reject, tell_rejects
 from backend.store.rejects import FADES, KINDS, OF_NO_PROJECT, RejectRow
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.backend.test_api import ADMIN
 
 CONFIG = choices_config(["A", "B"])

@@ -13,7 +13,7 @@ from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
 from backend.rules.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.backend.test_admin_commands import Admin, admin, understudy
 from tests.conftest import serving
 from tests.labelstudio.samples import keys_of

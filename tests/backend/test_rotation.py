@@ -15,7 +15,7 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.web.store_collector import StoreInstruments
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.backend.test_connect import Studio
 from tests.backend.test_doctor_whole import studio  # noqa: F401
 from tests.conftest import RedisServer

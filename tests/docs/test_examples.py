@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import requests
 
-from bench.rig import free_port
+from bench.support.rig import free_port
 from tests.conftest import running_redis
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"

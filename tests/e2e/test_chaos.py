@@ -14,7 +14,17 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 @pytest.mark.parametrize("redis", ["embedded", "tcp"])
 def test_half_a_minute_of_chaos_breaks_no_promise(tmp_path: Path, redis: str) -> None:
-    command = [sys.executable, "-m", "bench.chaos", "--minutes", "0.5", "--redis", redis, "--history", str(tmp_path)]
+    command = [
+        sys.executable,
+        "-m",
+        "bench.chaos.run.run",
+        "--minutes",
+        "0.5",
+        "--redis",
+        redis,
+        "--history",
+        str(tmp_path),
+    ]
     done = subprocess.run([*command, "--json"], cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     (violations,) = [row for line in done.stdout.splitlines() if "violations" in (row := json.loads(line))]

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from backend.doctor.verdict import Verdict, exit_status
-from bench.rig import ROOT
+from bench.support.rig import ROOT
 from tests.e2e.conftest import Backend, Studio, wait_until
 
 pytestmark = [

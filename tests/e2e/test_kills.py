@@ -11,7 +11,7 @@ import psutil
 import pytest
 import requests
 
-from bench.rig import Project, Rig, endless_rows, read_rows
+from bench.support.rig import Project, Rig, endless_rows, read_rows
 from tests.e2e.conftest import wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

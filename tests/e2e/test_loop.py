@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]

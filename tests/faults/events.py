@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.faults.tiny import PROJECT
 
 CONFIG = choices_config(["a", "e"])

@@ -19,7 +19,7 @@ from backend.settings.settings import Settings, environment_of
 from backend.supervision.delayed_start import http_answers
 from backend.supervision.heartbeat import FOLDER
 from backend.supervision.watchdog import Watchdog
-from bench.rig import Project, Rig, free_port
+from bench.support.rig import Project, Rig, free_port
 from tests.faults.test_trainings import wait_until
 from tests.faults.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401
 

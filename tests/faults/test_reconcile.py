@@ -15,8 +15,8 @@ from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
 from backend.store.work.failures import LONGEST_SECONDS
-from bench.ordeal.stand_in import TOKEN, StandIn
-from bench.ordeal.truth import Truth
+from bench.chaos.label_studio_stub import TOKEN, StandIn
+from bench.chaos.reference_model import Truth
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 ROWS = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]

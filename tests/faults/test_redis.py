@@ -28,8 +28,8 @@ from backend.jobs.sync.reconcile import resync
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.ordeal.stand_in import TOKEN, StandIn
-from bench.ordeal.truth import Truth
+from bench.chaos.label_studio_stub import TOKEN, StandIn
+from bench.chaos.reference_model import Truth
 from tests.conftest import RedisServer
 from tests.faults.events import ask, create, send
 from tests.faults.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401

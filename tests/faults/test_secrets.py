@@ -12,7 +12,7 @@ import psutil
 import pytest
 import requests
 
-from bench.rig import Rig, free_port
+from bench.support.rig import Rig, free_port
 from tests.faults.events import CONFIG, annotation
 from tests.faults.test_trainings import wait_until
 from tests.faults.tiny import PROJECT, tiny_base  # noqa: F401

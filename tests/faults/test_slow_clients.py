@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from backend.store.stores import Stores
-from bench.rig import free_port
+from bench.support.rig import free_port
 from tests.conftest import running_redis
 from tests.faults.events import CONFIG, annotation
 from tests.faults.test_trainings import wait_until

@@ -11,7 +11,7 @@ from backend.jobs.learn.refit import refit
 from backend.jobs.task_queue.pool_view import PoolEye
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_prediction
-from bench.rig import read_rows
+from bench.support.rig import read_rows
 from tests.jobs.conftest import PROJECT
 
 CONFIG = (

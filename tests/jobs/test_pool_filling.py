@@ -11,7 +11,7 @@ import pytest
 from backend.jobs.sync.pool import fill_pool
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rest.client import NEIGHBOURS, LabelStudioClient
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.conftest import serving
 from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
 from tests.studio import TOKEN, Studio

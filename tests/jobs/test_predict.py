@@ -23,7 +23,7 @@ from backend.processes.scheduler import Scheduler
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.work.prediction_runs import ATTEMPTS, COUNTS, PLANNING
-from bench.rig import choices_config, free_port
+from bench.support.rig import choices_config, free_port
 from model.versions.directory import version_order
 from tests.conftest import serving
 from tests.faults.tiny import (  # noqa: F401

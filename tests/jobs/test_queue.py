@@ -20,7 +20,7 @@ from backend.jobs.task_queue.plan import plan
 from backend.jobs.task_queue.schedule import QueueTending
 from backend.jobs.task_queue.write import steer
 from backend.labelstudio.label_config.assist_controls import BLIND_LINE
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from model.acquisition.batch import is_blind, is_explored
 from model.failpoints import arm
 from tests import studio as studio_stub

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.learn.refit import refit
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from model.versions.directory import list_versions
 from tests.jobs.conftest import PROJECT, Labels
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from bench.rig import Project, Rig
+from bench.support.rig import Project, Rig
 from tests.process.six_projects import Made
 
 

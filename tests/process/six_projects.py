@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.rig import SAMPLE
+from bench.support.rig import SAMPLE
 
 LABELLED, HELD_OUT = 60, 40
 LONG_HELD_OUT = 16

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bench.rig import Rig
+from bench.support.rig import Rig
 from tests.conftest import QUIET
 from tests.process.labelling import Labelling
 from tests.process.six_projects import LABELLED, Made, six_projects

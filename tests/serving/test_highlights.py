@@ -11,7 +11,7 @@ import pytest
 from backend.jobs.learn.refit import refit
 from backend.serving import highlights
 from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, Wanted, seconds_for
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from model.head.fit import fit_heads
 from model.spec import Prediction
 from model.versions.live_model import LiveModel

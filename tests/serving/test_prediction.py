@@ -12,7 +12,7 @@ from backend.serving.prediction import answer_tasks
 from backend.serving.predictors import Predictors, deadline
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from model.spec import Document
 from model.versions.live_model import LiveModel, cold_start
 from tests.model.fakes import WordsEncoder

@@ -10,7 +10,7 @@ import pytest
 
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.serving.preparations import Preparations, Preparing
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.serving.test_registry import wait_for
 
 LARGE = choices_config([f"Category number {number:05d} of the shop" for number in range(1_200)])

@@ -10,7 +10,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.labelstudio.label_config.config import parse_label_config
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.jobs.conftest import PROJECT, Labels
 
 

@@ -11,7 +11,7 @@ from scipy.special import softmax
 
 from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.conftest import RedisServer
 from tests.model.taught_base import build_classifier, letter_texts, logits_of
 

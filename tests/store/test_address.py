@@ -17,7 +17,7 @@ from backend.processes.worker import build_worker
 from backend.redis_access.address import check_address, shown_address
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.rig import choices_config
+from bench.support.rig import choices_config
 from tests.store.servers import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
 
 pytestmark = pytest.mark.redis

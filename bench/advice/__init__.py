@@ -1,0 +1,1 @@
+"""Whether the advice that the product gives is right."""

@@ -1,0 +1,1 @@
+"""Whether a chaos run's history breaks a promise."""

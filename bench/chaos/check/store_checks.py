@@ -1,0 +1,144 @@
+"""What must hold of the store: nothing acknowledged is lost, nothing deleted comes back, nothing is made up.
+
+Every reading of the store is compared with what was acknowledged before that reading began. So a reconciliation that
+mends a loss later does not hide it. Pure: a history in, violations out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bench.chaos.check.history import Entry, of_kind
+from bench.chaos.check.violation import Found, Violation
+
+State = dict[int, list[Any]]
+
+
+def check_store(history: Sequence[Entry]) -> Found:
+    """All projects."""
+    changes = {entry["n"]: entry for entry in of_kind(history, "change")}
+    acknowledged = [entry for entry in of_kind(history, "event") if 200 <= entry["status"] < 300]
+    for project in sorted({entry["project"] for entry in changes.values()}):
+        acks = [(entry["t"], changes[entry["n"]]) for entry in acknowledged]
+        ledger = _Ledger(project, [ack for ack in acks if ack[1]["project"] == project])
+        for entry in of_kind(history, "change", "read"):
+            if entry["project"] == project:
+                yield from ledger.take(entry)
+    yield from check_end(history)
+
+
+class _Ledger:
+    """What one project's store must hold by now, and what it holds."""
+
+    def __init__(self, project: int, acks: list[tuple[float, Entry]]) -> None:
+        self.project = project
+        self._acks = sorted(acks, key=lambda ack: ack[0])
+        self._taken = 0
+        self._sent: dict[int, list[list[Any]]] = {}
+        self._gone: set[int] = set()
+        self._required: dict[int, int] = {}
+        self._buried: set[int] = set()
+        self._state: State = {}
+        self._marks = {"seq": 0, "trained": 0}
+        self._told: set[tuple[str, int]] = set()
+
+    def take(self, entry: Entry) -> Found:
+        """The next change or reading, in the order of time."""
+        if entry["kind"] == "change":
+            for name, facts in entry["sets"].items():
+                self._sent.setdefault(int(name), []).append(facts[:2])
+            self._gone.update(entry["gone"])
+            return
+        touched = self._acknowledge(entry["t0"])
+        self._state.update({int(name): facts for name, facts in entry["sets"].items()})
+        for name in entry["gone"]:
+            self._state.pop(int(name), None)
+        touched |= {int(name) for name in [*entry["sets"], *entry["gone"]]}
+        for number in sorted(touched):
+            yield from self._check(number, entry)
+        yield from self._check_marks(entry)
+
+    def _acknowledge(self, before: float) -> set[int]:
+        """Takes in what was acknowledged before that moment; the annotations concerned."""
+        touched: set[int] = set()
+        while self._taken < len(self._acks) and self._acks[self._taken][0] < before:
+            change = self._acks[self._taken][1]
+            self._taken += 1
+            for name, facts in change["sets"].items():
+                self._required[int(name)] = max(facts[0], self._required.get(int(name), 0))
+                touched.add(int(name))
+            self._buried.update(change["gone"])
+            touched.update(change["gone"])
+        return touched
+
+    def _check(self, number: int, read: Entry) -> Found:
+        stored = self._state.get(number)
+        required = self._required.get(number)
+        if number in self._buried:
+            if stored is not None:
+                yield from self._tell("resurrected", number, read, f"its deletion was acknowledged, it holds {stored}")
+        elif required is not None and number not in self._gone and (stored is None or stored[0] < required):
+            yield from self._tell("lost", number, read, f"{required} was acknowledged, the store has {stored}")
+        if stored is not None and stored not in self._sent.get(number, []):
+            yield from self._tell("made up", number, read, f"the store holds {stored}, which nobody sent")
+
+    def _check_marks(self, read: Entry) -> Found:
+        for name, before in self._marks.items():
+            if read[name] < before:
+                yield Violation("watermark fell", f"{name} was {before}, is {read[name]}", self.project, read["t"])
+            self._marks[name] = read[name]
+        for number in read["extra"]:
+            yield from self._tell("made up", number, read, "an example without a version")
+
+    def _tell(self, kind: str, number: int, read: Entry, what: str) -> Found:
+        """Once for each annotation."""
+        if (kind, number) not in self._told:
+            self._told.add((kind, number))
+            evidence = {"annotation": number, "sent": self._sent.get(number, [])[-5:], "read": [read["t0"], read["t1"]]}
+            yield Violation(kind, f"annotation {number}: {what}", self.project, read["t"], evidence)
+
+
+def fold(history: Sequence[Entry], project: int) -> State:
+    """The annotations that the recorded changes lead to."""
+    state: State = {}
+    for entry in of_kind(history, "change"):
+        if entry["project"] == project:
+            state.update({int(name): facts[:2] for name, facts in entry["sets"].items()})
+            for number in entry["gone"]:
+                state.pop(number, None)
+    return state
+
+
+def check_end(history: Sequence[Entry]) -> Found:
+    """After healing and one reconciliation: store == fold(history) == Label Studio, and all of it was learned."""
+    ends = list(of_kind(history, "end"))
+    if not ends:
+        yield Violation("no end", "the run broke off before the store was compared with Label Studio")
+    for end in ends:
+        project, truth, stored = end["project"], _numbered(end["truth"]), _numbered(end["store"])
+        if truth != (folded := fold(history, project)):
+            wrong = sorted(number for number in {*truth, *folded} if truth.get(number) != folded.get(number))
+            yield Violation("bench", f"the record of changes misses {wrong[:5]}", project, end["t"])
+        for number in sorted({*truth, *stored}):
+            if truth.get(number) != stored.get(number):
+                what = f"Label Studio has {truth.get(number)}, the store {stored.get(number)}"
+                kind = "not recovered" if number in truth else "not removed"
+                yield Violation(kind, f"annotation {number}: {what}", project, end["t"])
+        yield from _check_learned(end, truth)
+
+
+def _check_learned(end: Entry, truth: State) -> Found:
+    project, at = end["project"], end["t"]
+    if not end["pending"] == 0 == end["seq"] - end["fitted"] or end["trained"] < end["seq"]:
+        marks = {name: end[name] for name in ("pending", "seq", "fitted", "trained")}
+        yield Violation("not learned", f"what was acknowledged is in no snapshot: {marks}", project, at)
+    labelled = sum(label != "" for _, label in truth.values())
+    if end["labels_seen"] != labelled or end["snapshot_seq"] != end["seq"]:
+        seen = {"labels_seen": end["labels_seen"], "snapshot_seq": end["snapshot_seq"]}
+        what = f"the live version {end['live']} saw {seen}, there are {labelled} labels at {end['seq']}"
+        yield Violation("not learned", what, project, at)
+
+
+def _numbered(state: dict[str, list[Any]]) -> State:
+    return {int(name): facts[:2] for name, facts in state.items()}

@@ -1,0 +1,157 @@
+"""The annotations as Label Studio's database would hold them, and the webhook body that goes with each change."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from typing import Any
+
+from bench.support.rig import choices_config
+
+Json = dict[str, Any]
+SKIPPED = ""
+"""The label of an annotation that was skipped: it is known, and teaches nothing."""
+
+
+@dataclass
+class Task:
+    """One task; `annotation` is its only one, None when nobody has answered. `label` would be right."""
+
+    number: int
+    project: int
+    text: str
+    label: str
+    annotation: Json | None = None
+
+    def to_json(self) -> Json:
+        """As the API lists it."""
+        answered = [] if self.annotation is None else [self.annotation]
+        return {
+            "id": self.number,
+            "project": self.project,
+            "data": {"text": self.text},
+            "annotations": [dict(item) for item in answered],
+            "predictions": [],
+        }
+
+
+@dataclass(frozen=True)
+class Change:
+    """What one change did: annotation -> [updated_at in microseconds, label, task], or which annotations are gone."""
+
+    project: int
+    action: str
+    body: Json
+    at: float
+    sets: dict[int, list[Any]] = field(default_factory=dict)
+    gone: tuple[int, ...] = ()
+
+
+class Truth:
+    """Thread-safe; every change is one step. Ids are never given twice, time stamps neither."""
+
+    def __init__(self, projects: Sequence[int], labels: Sequence[str]) -> None:
+        self.labels, self.config = list(labels), choices_config(labels)
+        self.guard = threading.RLock()
+        self.tasks: dict[int, dict[int, Task]] = {project: {} for project in projects}
+        self._ids, self._stamp = itertools.count(1), 0
+
+    def create(self, project: int, rows: Sequence[tuple[str, str]]) -> Change:
+        """New tasks with an annotation each: one ANNOTATION_CREATED, or the list ANNOTATIONS_CREATED."""
+        with self.guard:
+            tasks = [Task(next(self._ids), project, text, label) for text, label in rows]
+            for task, (_, label) in zip(tasks, rows, strict=True):
+                self.tasks[project][task.number] = task
+                task.annotation = self._annotation(task, next(self._ids), label)
+            return self._upserted(project, tasks, "ANNOTATIONS_CREATED" if len(rows) > 1 else "ANNOTATION_CREATED")
+
+    def update(self, task: Task, label: str) -> Change:
+        """Another label for an annotated task."""
+        with self.guard:
+            known = task.annotation or {}
+            task.annotation = self._annotation(task, known["id"], label, known["created_at"])
+            return self._upserted(task.project, [task], "ANNOTATION_UPDATED")
+
+    def delete(self, tasks: Sequence[Task]) -> Change:
+        """Their annotations are gone, the tasks stay."""
+        with self.guard:
+            ids = tuple(task.annotation["id"] for task in tasks if task.annotation)
+            for task in tasks:
+                task.annotation = None
+            body = {"annotations": [{"id": number} for number in ids]}
+            return self._change(tasks[0].project, "ANNOTATIONS_DELETED", body, gone=ids)
+
+    def delete_tasks(self, tasks: Sequence[Task]) -> Change:
+        """The tasks are gone, and their annotations with them: Label Studio names the tasks only."""
+        with self.guard:
+            ids = tuple(task.annotation["id"] for task in tasks if task.annotation)
+            for task in tasks:
+                self.tasks[task.project].pop(task.number, None)
+            body = {"tasks": [{"id": task.number} for task in tasks]}
+            return self._change(tasks[0].project, "TASKS_DELETED", body, gone=ids)
+
+    def train(self, project: int) -> Change:
+        """Somebody pressed Start Training."""
+        return self._change(project, "START_TRAINING", {})
+
+    def annotated(self, project: int) -> list[Task]:
+        """Tasks with an annotation."""
+        with self.guard:
+            return [task for task in self.tasks[project].values() if task.annotation is not None]
+
+    def annotations(self, project: int) -> dict[int, list[Any]]:
+        """annotation -> [microseconds, label, task]."""
+        with self.guard:
+            return {task.annotation["id"]: _facts(task) for task in self.annotated(project) if task.annotation}
+
+    def _annotation(self, task: Task, number: int, label: str, created: str = "") -> Json:
+        now = self._now()
+        value = {"choices": [label]}
+        region = {"from_name": "label", "to_name": "text", "type": "choices", "value": value}
+        return {
+            "id": number,
+            "result": [] if label == SKIPPED else [region],
+            "was_cancelled": label == SKIPPED,
+            "ground_truth": False,
+            "created_at": created or now,
+            "updated_at": now,
+            "task": task.number,
+            "project": task.project,
+            "completed_by": 1,
+        }
+
+    def _now(self) -> str:
+        self._stamp = max(self._stamp + 1, time.time_ns() // 1000)
+        moment = datetime.fromtimestamp(self._stamp // 1_000_000, timezone.utc)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{self._stamp % 1_000_000:06d}Z"
+
+    def _upserted(self, project: int, tasks: Sequence[Task], action: str) -> Change:
+        listed = [task.to_json() for task in tasks]
+        annotations = [item for task in listed for item in task.pop("annotations")]
+        single = action != "ANNOTATIONS_CREATED"
+        body = (
+            {"annotation": annotations[0], "task": listed[0]} if single else {"annotation": annotations, "task": listed}
+        )
+        sets = {task.annotation["id"]: _facts(task) for task in tasks if task.annotation}
+        return self._change(project, action, body, sets=sets)
+
+    def _change(self, project: int, action: str, body: Json, **facts: Any) -> Change:
+        head = {"action": action, "project": {"id": project, "label_config": self.config}}
+        return Change(project, action, {**head, **body}, time.time(), **facts)
+
+
+def _facts(task: Task) -> list[Any]:
+    annotation = task.annotation or {}
+    label = annotation["result"][0]["value"]["choices"][0] if annotation["result"] else SKIPPED
+    return [microseconds(annotation["updated_at"]), label, task.number]
+
+
+def microseconds(stamp: str) -> int:
+    """`2026-11-23T17:34:06.700182Z` as microseconds since 1970."""
+    whole, _, rest = stamp.rstrip("Z").partition(".")
+    seconds = int(datetime.strptime(whole, "%Y-%m-%dT%H:%M:%S").replace(tzinfo=timezone.utc).timestamp())
+    return seconds * 1_000_000 + int(rest.ljust(6, "0")[:6] or 0)

@@ -1,0 +1,1 @@
+"""Benches with a real Label Studio."""

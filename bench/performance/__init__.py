@@ -1,0 +1,1 @@
+"""All measured tables of the documentation, from one command."""

@@ -1,0 +1,1 @@
+"""Long runs, odd inputs and mutated code."""

@@ -1,0 +1,1 @@
+"""How much is computed a second, and with how much memory."""

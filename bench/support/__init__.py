@@ -1,0 +1,1 @@
+"""What the benches share: rigs, loads, reports and made-up data."""

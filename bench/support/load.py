@@ -1,0 +1,158 @@
+"""Requests of Label Studio's shape sent to a server under measure, and what they cost it."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import median
+from typing import Any
+
+import orjson
+import psutil
+import requests
+
+from bench.support.rig import choices_config
+from bench.support.served import Server
+
+_ids = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class Load:
+    """`requests` of `tasks` tasks each, by so many clients in closed loops; a big one runs in every fifth round."""
+
+    tasks: int
+    requests: int
+    clients: int = 1
+
+    @property
+    def name(self) -> str:
+        """As the table shows it."""
+        what = f"{self.tasks:,} task{'s' * (self.tasks > 1)}"
+        return f"{self.clients} clients x {what}" if self.clients > 1 else what
+
+    def runs_in(self, round_: int) -> bool:
+        """Whether it belongs into this round."""
+        return self.tasks < 1000 or round_ % 5 == 0
+
+    def texts(self, rounds: int) -> int:
+        """How many it takes in all rounds."""
+        return self.tasks * self.requests * sum(map(self.runs_in, range(rounds)))
+
+    def bodies(self, texts: Iterator[str], labels: Sequence[str]) -> list[bytes]:
+        """One round's request bodies from the next texts."""
+        return [body(list(itertools.islice(texts, self.tasks)), labels) for _ in range(self.requests)]
+
+
+@dataclass
+class Reading:
+    """What one server did with one load in one round. `others`: CPU seconds that the machine spent elsewhere."""
+
+    requests: int
+    tasks: int
+    cpu: float
+    wall: float
+    others: float
+    seconds: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
+
+    @property
+    def cpu_ms(self) -> float:
+        """The server's CPU milliseconds per request."""
+        return self.cpu / self.requests * 1000
+
+    @property
+    def rate(self) -> float:
+        """Tasks per CPU second."""
+        return self.tasks / self.cpu
+
+
+def body(texts: Sequence[str], labels: Sequence[str], project: int = 7) -> bytes:
+    """A /predict body with all fields that Label Studio 1.23 sends."""
+    return orjson.dumps(
+        {
+            "tasks": [_task(next(_ids), text, project) for text in texts],
+            "model_version": None,
+            "project": f"{project}.1795455205",
+            "label_config": choices_config(labels),
+            "params": {"login": None, "password": None, "context": None},
+        }
+    )
+
+
+def _task(number: int, text: str, project: int) -> dict[str, Any]:
+    counts = ("total_annotations", "cancelled_annotations", "total_predictions", "comment_count")
+    nothing = ("last_comment_updated_at", "updated_by", "file_upload")
+    return {
+        "id": number,
+        "data": {"text": text},
+        "meta": {},
+        "created_at": "2026-11-23T17:34:06.700182Z",
+        "updated_at": "2026-11-23T17:34:06.700211Z",
+        "is_labeled": False,
+        "overlap": 1,
+        "inner_id": number,
+        **dict.fromkeys((*counts, "unresolved_comment_count"), 0),
+        **dict.fromkeys(nothing),
+        "project": project,
+        "comment_authors": [],
+        "annotations": [],
+        "predictions": [],
+    }
+
+
+def send(server: Server, bodies: Sequence[bytes], clients: int = 1) -> Reading:
+    """Sends all bodies, each client its share; what it took. A reply that is not whole counts as a failure."""
+    seconds: list[float] = []
+    failures: list[str] = []
+    tasks = [body.count(b'"inner_id"') for body in bodies]
+    shares = [list(zip(bodies, tasks, strict=True))[client::clients] for client in range(clients)]
+    threads = [threading.Thread(target=_client, args=(server.url, share, seconds, failures)) for share in shares]
+    machine, ours = _machine_seconds(), time.process_time()
+    cpu, began = server.cpu_seconds(), time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    wall, cpu = time.perf_counter() - began, server.cpu_seconds() - cpu
+    others = max(0.0, _machine_seconds() - machine - cpu - (time.process_time() - ours))
+    return Reading(len(bodies), sum(tasks), cpu, wall, others, seconds, failures)
+
+
+def _client(url: str, share: Sequence[tuple[bytes, int]], seconds: list[float], failures: list[str]) -> None:
+    with requests.Session() as session:
+        for data, tasks in share:
+            began = time.perf_counter()
+            failure = post(session, url, data, tasks)
+            seconds.append(time.perf_counter() - began)
+            failures += [failure] if failure else []
+
+
+def post(session: requests.Session, url: str, data: bytes, tasks: int) -> str:
+    """One request; what is wrong with its reply, "" when every task was answered."""
+    try:
+        reply = session.post(f"{url}/predict", data=data, headers={"Content-Type": "application/json"}, timeout=600)
+        reply.raise_for_status()
+        answered = sum(map(bool, reply.json()["results"]))
+    except (requests.RequestException, KeyError, ValueError) as error:
+        return repr(error)
+    return "" if answered == tasks else f"{answered} of {tasks} tasks answered"
+
+
+def _machine_seconds() -> float:
+    times = psutil.cpu_times()
+    return float(sum(times) - times.idle - times.iowait - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0))
+
+
+def busy_with_others(readings: Sequence[Reading]) -> float | str:
+    """Cores that were busy with something else; unknown for less than a second, since the kernel counts in ticks."""
+    wall = sum(reading.wall for reading in readings)
+    return round(sum(reading.others for reading in readings) / wall, 2) if wall > 1 else "?"
+
+
+def middle(values: Sequence[float], digits: int = 1) -> float:
+    """The rounds' median."""
+    return round(median(values), digits)

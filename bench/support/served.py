@@ -1,0 +1,174 @@
+"""Servers under measure: started on cores of their choice, their CPU time and memory read from outside."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+import requests
+
+from bench.support.rig import ROOT, Project, Rig, free_port
+from bench.support.texts import labelled_news
+
+LEARNED = 64
+"""Labels that our project has learned before anything is measured."""
+
+
+class Server:
+    """The processes that answer at `url`; the first of them is the one that computes."""
+
+    def __init__(self, name: str, url: str, processes: Sequence[subprocess.Popen[bytes]]) -> None:
+        self.name, self.url = name, url
+        self._roots = [psutil.Process(process.pid) for process in processes]
+
+    def tree(self) -> list[psutil.Process]:
+        """All processes alive."""
+        found = [process for root in self._roots for process in (root, *root.children(recursive=True))]
+        return [process for process in found if process.is_running()]
+
+    def worker(self) -> psutil.Process:
+        """The process that computes: gunicorn's child."""
+        return max(self.tree(), key=lambda process: process.memory_info().rss)
+
+    def cpu_seconds(self) -> float:
+        """Of all threads of all processes since they began."""
+        return sum(map(process_seconds, (process.pid for process in self.tree())))
+
+    def peak_mb(self) -> float:
+        """Largest resident memory that the computing process ever had."""
+        status = Path(f"/proc/{self.worker().pid}/status").read_text(encoding="utf-8")
+        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+        return int(peak.split()[1]) / 1024
+
+
+def process_seconds(pid: int) -> float:
+    """CPU seconds of a process in nanoseconds' resolution: psutil's are in ticks of 10 ms, two requests' worth.
+
+    The clock's number is what clock_getcpuclockid(3) makes of a process id."""
+    try:
+        return time.clock_gettime((~pid << 3) | 2)
+    except OSError:  # not Linux
+        times = psutil.Process(pid).cpu_times()
+        return float(times.user + times.system)
+
+
+def cores() -> tuple[int, int]:
+    """(the server's, the client's): the first two that this process may use; the same twice when there is but one."""
+    allowed = sorted(os.sched_getaffinity(0))
+    return allowed[0], allowed[-1] if len(allowed) < 2 else allowed[1]
+
+
+@contextmanager
+def pinned(*allowed: int) -> Iterator[None]:
+    """Children started inside are bound to these cores, and so is this process while it is inside."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, allowed)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def start_peer(name: str, checkpoint: Path, log: Path, *, resident: bool) -> tuple[Server, subprocess.Popen[bytes]]:
+    """The stand-in for the peer, ready to be asked."""
+    port = free_port()
+    command = [sys.executable, "-m", "bench.support.peer_server", "--checkpoint", str(checkpoint), "--port", str(port)]
+    process = launch([*command, "--resident"] if resident else command, log)
+    url = f"http://127.0.0.1:{port}"
+    wait_for(f"{url}/health", process, log)
+    return Server(name, url, [process]), process
+
+
+def launch(command: Sequence[str], log: Path, **environment: str) -> subprocess.Popen[bytes]:
+    """A server that dies with this process; one torch thread, and everything it says goes into `log`."""
+    with log.open("ab") as file:
+        settings = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false", **environment}
+        return subprocess.Popen(
+            [*command, "--supervised", str(os.getpid())], cwd=ROOT, env=settings, stdout=file, stderr=subprocess.STDOUT
+        )
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path, timeout: float = 120.0) -> None:
+    """Until `url` answers 200. Raises RuntimeError with the end of the log."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if requests.get(url, timeout=2).status_code == 200:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.1)
+    raise RuntimeError(f"{url} does not answer:\n{log.read_text(errors='replace')[-2000:]}")
+
+
+def stop(processes: Sequence[subprocess.Popen[bytes]], timeout: float = 20.0) -> None:
+    """SIGTERM to each in turn, and wait."""
+    for process in processes:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(timeout)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+class Parts(Rig):
+    """`understudy redis`, `web` and, while it learns, `learner`: no other process of the product shares the core."""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        super().__init__(data_dir, None, **environment)
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def __enter__(self) -> Parts:
+        super().__enter__()
+        return self
+
+    def start(self, timeout: float = 120.0) -> float:
+        """Redis and web; seconds until /ready."""
+        began = time.monotonic()
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        self._redis = self._launch("redis")
+        self._web = self._launch("web", PORT=str(self.port))
+        wait_for(f"{self.url}/ready", self._web, self._log, timeout)
+        return time.monotonic() - began
+
+    def stop(self, timeout: float = 20.0) -> None:
+        """Everything, Redis last."""
+        stop(self._running[::-1], timeout)
+        self._running.clear()
+
+    def learn(self, project: Project, labels: int) -> str:
+        """Run a learner until the project has learned so many labels; the version."""
+        learner = self._launch("learner")
+        project.annotate_many(labelled_news(labels))
+        version = project.settle(quiet=1.0)
+        stop([learner])
+        return version
+
+    def server(self, name: str) -> Server:
+        """The web process and its Redis."""
+        return Server(name, self.url, [self._web, self._redis])
+
+    def second_web(self, name: str) -> Server:
+        """Another web process over the same data, on the cores of the moment."""
+        port = free_port()
+        web = self._launch("web", PORT=str(port))
+        wait_for(f"http://127.0.0.1:{port}/ready", web, self._log)
+        return Server(name, f"http://127.0.0.1:{port}", [web, self._redis])
+
+    @property
+    def _log(self) -> Path:
+        return self.data_dir / "parts.log"
+
+    def _launch(self, name: str, **environment: str) -> subprocess.Popen[bytes]:
+        given = {**self._environment, "DATA_DIR": str(self.data_dir), **environment}
+        process = launch([sys.executable, "-m", "backend", name], self._log, **given)
+        self._running.append(process)
+        return process

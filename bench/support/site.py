@@ -1,0 +1,111 @@
+"""The web application in this process, over a real embedded Redis (AOF always): requests without a network.
+
+Projects are made with versions of made-up heads (bench/support/synthetic.py) on the real encoder; what is stored goes through
+the stores' own methods.
+"""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from backend.application.services import build_services
+from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.server import answers, write_config
+from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.records import ExampleRecord
+from backend.routes.app import create_app
+from backend.settings.settings import Settings
+from bench.support.rig import choices_config
+from bench.support.synthetic import make_head
+from model.versions.directory import write_version
+from model.versions.manifest import Manifest
+
+CHUNK = 5_000
+"""Records made at a time."""
+
+HOUR = "2026-01-01T00:00:00Z"
+
+
+class Site:
+    """Redis, services and a client. Use as a context manager."""
+
+    def __init__(self, data_dir: Path, **options: Any) -> None:
+        secrets: dict[str, Any] = {"webhook_secret": "bench", "admin_token": "bench"}
+        # The pool's own bound is set aside: what matters is whether a request feels how large it is.
+        self.settings = Settings(data_dir=data_dir, poll_seconds=0.2, pool_size=1_000_000, **secrets, **options)
+        self._numbers = itertools.count(1_000_000_000)
+
+    def __enter__(self) -> Site:
+        config = write_config(self.settings, find_redis_server())
+        self.redis = subprocess.Popen([find_redis_server(), str(config)], stdout=subprocess.DEVNULL)
+        self._wait(lambda: answers(self.settings.redis_socket), "Redis does not start")
+        self.services = build_services(self.settings)
+        self._wait(lambda: not self.services.registry.not_ready, "models do not serve")
+        self.client = create_app(self.services).test_client()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if hasattr(self, "services"):
+            self.services.stop()
+        self.redis.terminate()
+        self.redis.wait(60)
+
+    def _wait(self, done: Any, problem: str) -> None:
+        deadline = time.monotonic() + 120
+        while not done():
+            if time.monotonic() > deadline:
+                raise RuntimeError(problem)
+            time.sleep(0.02)
+
+    def add_project(self, number: int, classes: int = 8, *, members: int = 2, words: bool = True) -> str:
+        """A project with a live version; its label config."""
+        head = make_head(classes, members=members, words=words)
+        config = choices_config(head.labels)
+        spec, stores = parse_label_config(config), self.services.stores
+        version = f"v{number}"
+        manifest = Manifest(version, number, None, "head", 0, spec.to_json(), spec.digest, self._digest())
+        write_version(self.settings.models_dir, manifest, {"label": head})
+        stores.projects.save_config(number, config)
+        self.add_pool(number, 0, 10)
+        stores.versions.publish(number, version, expected=None, seq=0, by="bench")
+        return config
+
+    def wait_for(self, number: int) -> None:
+        """Until the project's version answers."""
+        self._wait(lambda: self.services.registry.version_of(number) == f"v{number}", "the version is not loaded")
+
+    def add_examples(self, project: int, first: int, last: int, labels: Sequence[str]) -> None:
+        """Annotations `first` to `last` - 1, each of a task of its own."""
+        for start in range(first, last, CHUNK):
+            numbers = range(start, min(start + CHUNK, last))
+            records = [
+                ExampleRecord(n, n, {"text": f"an example text {n}"}, {"label": [[labels[n % len(labels)]]]}, HOUR, 1)
+                for n in numbers
+            ]
+            self.services.stores.examples.upsert_many(project, records)
+
+    def add_pool(self, project: int, first: int, last: int) -> None:
+        """Unlabelled tasks `first` to `last` - 1."""
+        for start in range(first, last, CHUNK):
+            documents = {n: {"text": f"an unlabelled text {n}"} for n in range(start, min(start + CHUNK, last))}
+            self.services.stores.projects.add_pool(project, documents, 10_000_000)
+
+    def new_id(self) -> int:
+        """An id that nothing has yet."""
+        return next(self._numbers)
+
+    def redis_seconds(self) -> float:
+        """CPU that Redis has used; its own figure, since the kernel's comes in ticks of 10 ms."""
+        used = self.services.stores._redis.info("cpu")
+        return float(used["used_cpu_user"] + used["used_cpu_sys"])
+
+    def _digest(self) -> str:
+        return str(self.services.registry.encoders.base.digest)
