@@ -45,7 +45,7 @@ test: dev  ## Run the tests, on all cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
-	$(BIN)/python -m tests.every_redis $(ARGS)
+	$(BIN)/python -m tests.support.every_redis $(ARGS)
 
 redis-servers: .redis-servers/.installed  ## Get a current Redis and a current Valkey, for test-redis alone.
 

@@ -1,6 +1,6 @@
 """Every route in one table: who may call it, how large a body it takes, how often it may be called.
 
-A route that is missing here is not served: `tests/backend/test_policy.py` walks the application's own list.
+A route that is missing here is not served: `tests/backend/web/test_policy.py` walks the application's own list.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from backend.cli.main import main
 from backend.screen import JOINERS, fit, plain, say, say_json, say_table
 from backend.settings.settings import current_settings
-from tests.backend.test_admin_commands import TOKEN, Admin, admin
+from tests.backend.cli.test_admin import TOKEN, Admin, admin
 from tests.conftest import serving  # noqa: F401
 
 __all__ = ["admin"]

@@ -16,8 +16,8 @@ from backend.routes.app import create_app
 from backend.web.openapi import path_of
 from backend.web.openapi_bodies import OPERATIONS, SCHEMAS
 from backend.web.policy import POLICIES
-from tests.faults.events import create
-from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
+from tests.support.events import create
+from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 BEYOND_SCHEMAS = ("/setup", "/predict", "/train", "/webhook", "/webhook/{secret}")
 ALL = list(HealthCheck)

@@ -8,10 +8,10 @@ from typing import Any
 
 from backend.redis_access.keys import project_key
 from backend.routes.app import create_app
-from tests.faults.events import CONFIG, annotation, create, send
-from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
-from tests.faults.traps import CONTENT, Traps, traps  # noqa: F401
-from tests.labelstudio.test_config_refusals import HOSTILE
+from tests.backend.labelstudio.label_config.test_refusals import HOSTILE
+from tests.support.events import CONFIG, annotation, create, send
+from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
+from tests.support.traps import CONTENT, Traps, traps  # noqa: F401
 
 ADMIN = {"Authorization": "Bearer admin"}
 PATHS = ("/webhook", "/predict", "/setup", "/train", "/job_status")

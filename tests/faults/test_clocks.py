@@ -11,8 +11,8 @@ import pytest
 from backend.processes.scheduler import Scheduler
 from backend.redis_access.keys import SCHEDULER_LEASE, project_key
 from tests.conftest import tick_later
-from tests.faults.events import create
-from tests.faults.tiny import PROJECT, Letters, letter_record, letters, settings, tiny_base  # noqa: F401
+from tests.support.events import create
+from tests.support.tiny import PROJECT, Letters, letter_record, letters, settings, tiny_base  # noqa: F401
 
 HOUR = 3600.0
 

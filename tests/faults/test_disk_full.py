@@ -19,7 +19,7 @@ from model.failpoints import arm
 from model.features.cache import FeatureCache
 from model.training.request import REQUEST, write_json
 from model.versions.directory import verify_version, version_path
-from tests.faults.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401
+from tests.support.tiny import PROJECT, Letters, disarmed, letters, run_apart, settings, tiny_base  # noqa: F401
 
 BLOCK = b"x" * 4096
 

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from backend.jobs.learn.refit import refit
-from tests.faults.events import annotation, create, send
-from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
+from tests.support.events import annotation, create, send
+from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
 
 def test_row_01_five_copies_at_once_and_one_more_are_one_example(client: Any, services: Any) -> None:

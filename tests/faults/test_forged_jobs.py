@@ -18,8 +18,8 @@ from rq.serializers import DefaultSerializer, JSONSerializer
 from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import FUNCTIONS, AllowedJob, ForbiddenJob
 from backend.settings.settings import Settings
-from tests.faults.events import ask, create
-from tests.faults.tiny import PROJECT, run_apart, settings, tiny_base  # noqa: F401
+from tests.support.events import ask, create
+from tests.support.tiny import PROJECT, run_apart, settings, tiny_base  # noqa: F401
 
 
 @pytest.fixture

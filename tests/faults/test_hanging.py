@@ -21,7 +21,7 @@ from backend.supervision.heartbeat import FOLDER
 from backend.supervision.watchdog import Watchdog
 from bench.support.rig import Project, Rig, free_port
 from tests.faults.test_trainings import wait_until
-from tests.faults.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401
+from tests.support.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401
 
 PATIENCE = 120.0
 

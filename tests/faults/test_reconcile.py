@@ -17,7 +17,7 @@ from backend.processes.scheduler import Scheduler
 from backend.store.work.failures import LONGEST_SECONDS
 from bench.chaos.label_studio_stub import TOKEN, StandIn
 from bench.chaos.reference_model import Truth
-from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
+from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 ROWS = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]
 

@@ -31,8 +31,8 @@ from backend.store.stores import Stores
 from bench.chaos.label_studio_stub import TOKEN, StandIn
 from bench.chaos.reference_model import Truth
 from tests.conftest import RedisServer
-from tests.faults.events import ask, create, send
-from tests.faults.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401
+from tests.support.events import ask, create, send
+from tests.support.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401
 
 pytestmark = pytest.mark.redis
 

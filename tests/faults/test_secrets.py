@@ -13,9 +13,9 @@ import pytest
 import requests
 
 from bench.support.rig import Rig, free_port
-from tests.faults.events import CONFIG, annotation
 from tests.faults.test_trainings import wait_until
-from tests.faults.tiny import PROJECT, tiny_base  # noqa: F401
+from tests.support.events import CONFIG, annotation
+from tests.support.tiny import PROJECT, tiny_base  # noqa: F401
 
 NAMES = (
     *("admin_token", "webhook_secret", "basic_auth_pass", "label_studio_api_key"),

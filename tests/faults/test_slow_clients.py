@@ -23,9 +23,9 @@ import requests
 from backend.store.stores import Stores
 from bench.support.rig import free_port
 from tests.conftest import running_redis
-from tests.faults.events import CONFIG, annotation
 from tests.faults.test_trainings import wait_until
-from tests.faults.tiny import PROJECT, tiny_base, tiny_settings  # noqa: F401
+from tests.support.events import CONFIG, annotation
+from tests.support.tiny import PROJECT, tiny_base, tiny_settings  # noqa: F401
 
 SLOW = 3
 """Seconds that a client has."""

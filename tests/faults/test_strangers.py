@@ -11,8 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from backend.routes.app import create_app
-from tests.faults.events import CONFIG
-from tests.faults.tiny import PROJECT, settings, tiny_base  # noqa: F401
+from tests.support.events import CONFIG
+from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 SETUP = {"project": "7.1", "schema": CONFIG}
 EVENT = {"action": "PROJECT_UPDATED", "project": {"id": PROJECT, "label_config": CONFIG}}

@@ -26,7 +26,7 @@ from backend.store.stores import Stores
 from model.training.request import REQUEST, Result, read_request, write_json
 from model.versions.directory import list_versions, verify_version, write_version
 from tests.conftest import RedisServer, tick_later
-from tests.faults.tiny import PROJECT, Letters, letters, settings, tiny_base, tiny_settings  # noqa: F401
+from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base, tiny_settings  # noqa: F401
 
 BEAT_LOST = {"beat": 0}
 """As a worker leaves it that died a while ago."""

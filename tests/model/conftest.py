@@ -15,7 +15,7 @@ import torch
 
 from model.encoder.encoder import Encoder, find_base_model
 from model.spec import Control, Sample, Text
-from tests.model.fakes import Floats, Remembering, choices, samples_of
+from tests.support.encoders import Floats, Remembering, choices, samples_of
 
 SAMPLE_DATA = Path(__file__).parents[2] / "examples" / "support_messages.csv"
 LETTERS = "abcdefghijkl"

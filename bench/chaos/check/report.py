@@ -68,7 +68,7 @@ everything is healed, every project is reconciled once, and the recorded history
 - `/predict` fails only while the web process is away, with a lost connection or a 503; `/webhook` refuses with a 503;
 - every killed process is there again within two minutes, and `up` never ends by itself.
 
-The checker is pure and finds planted violations: `tests/test_bench_chaos.py`.
+The checker is pure and finds planted violations: `tests/bench/test_chaos.py`.
 """
 
 FOOT = """

@@ -1,0 +1,51 @@
+"""Which servers the tests find, and that no test which hangs on the server is passed over by `make test-redis`."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.support import every_redis
+from tests.support.every_redis import WHERE
+from tests.support.redis_servers import find_servers
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_each_kind_and_version_is_found_once_and_the_carried_one_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "valkey-server"
+    script.write_text("#!/bin/sh\necho 'Valkey server v=7.7.7 sha=0'\n")
+    script.chmod(0o755)
+    copy = tmp_path / "other" / "redis-server"
+    copy.parent.mkdir()
+    copy.symlink_to(script)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    found = find_servers([copy])
+    assert found["Valkey 7.7.7"] == copy
+    assert next(iter(found)).startswith("Redis 6.2")
+
+
+def test_the_folders_that_are_run_hold_all_marked_tests() -> None:
+    marked = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+        if re.search(r"^pytestmark = pytest\.mark\.redis", path.read_text(encoding="utf-8"), re.MULTILINE)
+    }
+    assert "tests/faults/test_redis.py" in marked
+    assert all(name.startswith(tuple(f"{folder}/" for folder in WHERE)) for name in marked)
+
+
+def test_a_server_with_which_tests_fail_fails_the_run(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No test has this name, of which pytest says 5."""
+    monkeypatch.setattr(every_redis, "find_servers", lambda more: dict(list(find_servers(more).items())[:1]))
+    monkeypatch.setattr(every_redis, "WHERE", ("tests/backend/embedded_redis/test_data_format.py",))
+    assert every_redis.main(["-k", "no_such_test", "-n", "0"]) == 1
+    assert re.search(r"Redis 6\.2.*: FAILED \(pytest: 5\)", capfd.readouterr().out)
+    assert every_redis.main(["--but", "Redis"]) == 1, "none at all is no success"

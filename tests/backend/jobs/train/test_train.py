@@ -1,0 +1,207 @@
+"""The training job: a real process, killed and resumed, cancelled, judged, published."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from backend.errors import SettingsError
+from backend.jobs.learn.refit import refit
+from backend.jobs.train.process import training_command
+from backend.jobs.train.train import publish, train
+from model.spec import NONE
+from model.training.request import Result
+from model.versions.directory import read_heads, read_manifest, version_path
+from tests.backend.conftest import PROJECT, Labels
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def quick(context: Any) -> Any:
+    """Two steps a training: the road is the same."""
+    context.settings = context.settings.model_copy(update={"finetune_steps": 2})
+    return context
+
+
+def ask(context: Any, force: bool = True) -> str:
+    return str(context.stores.jobs.request_training(PROJECT, by="test", force=force)[0]["id"])
+
+
+def test_a_training_ends_with_a_verdict_and_keeps_the_version(quick: Any, labels: Labels) -> None:
+    labels.add(0, 40)
+    refit(PROJECT)
+    before = quick.stores.versions.live(PROJECT)
+    job = ask(quick)
+    status = train(job)
+    record = quick.stores.jobs.get(job)
+    assert status in ("done", "rejected") and record["status"] == status and record["version"] == "v1"
+    manifest = read_manifest(version_path(quick.settings.models_dir, PROJECT, "v1"))
+    assert manifest.kind == "finetune" and manifest.gate is not None and manifest.reason
+    assert manifest.gate["label"]["evidence"]["n"] == 40, "every label was held out once"
+    live = quick.stores.versions.live(PROJECT)
+    assert live == ("v1" if status == "done" else before)
+    assert quick.stores.jobs.running(PROJECT) is None
+    assert quick.stores.versions.evaluated(PROJECT)["labels"] == 40
+    assert not (quick.settings.runs_dir / job).exists()
+
+
+def test_what_was_left_blank_is_trained_on(quick: Any, labels: Labels) -> None:
+    boxes = '<Choices name="more" toName="text" choice="multiple"><Choice value="x"/><Choice value="y"/></Choices>'
+    config = quick.stores.projects.config(PROJECT).replace("</View>", boxes + "</View>")
+    quick.stores.projects.save_config(PROJECT, config)
+    found = quick.stores.examples
+    labels.add(0, 40)
+    blank = {0: {"label": [], "more": []}, 1: {"more": [["x"]]}, 2: {"more": [["y"]]}, 3: {}}
+    records = found.snapshot(PROJECT).records
+    later = [
+        replace(r, targets={**r.targets, **blank[r.annotation % 4]}, updated_at="2030-01-01T00:00:00Z") for r in records
+    ]
+    found.upsert_many(PROJECT, later)
+    assert refit(PROJECT) == "published"
+    assert train(ask(quick)) in ("done", "rejected")
+    directory = version_path(quick.settings.models_dir, PROJECT, "v1")
+    manifest = read_manifest(directory)
+    assert manifest.labels_seen == {"label": 40, "more": 30}
+    assert manifest.gate is not None and manifest.gate["label"]["evidence"]["n"] == 40
+    heads, tuned = read_heads(directory, directory)
+    assert heads["label"].labels[-1] == NONE and heads["more"].labels == ("x", "y")
+    assert tuned is not None and tuned.heads["label"].labels == heads["label"].labels
+
+
+def test_a_cancelled_training_stops_and_publishes_nothing(context: Any, labels: Labels) -> None:
+    labels.add(0, 40)
+    job = ask(context)
+    threading.Timer(3, lambda: context.stores.jobs.cancel(job)).start()
+    began = time.monotonic()
+    assert train(job) == "cancelled"
+    assert time.monotonic() - began < 30
+    assert context.stores.versions.live(PROJECT) is None
+
+
+def test_a_stopped_worker_hands_its_training_back(context: Any, labels: Labels) -> None:
+    labels.add(0, 40)
+    job = ask(context)
+    threading.Timer(3, lambda: setattr(context, "stopping", True)).start()
+    assert train(job) == "stopped"
+    record = context.stores.jobs.get(job)
+    assert record["status"] == "queued" and record["attempts"] == 1
+    assert (context.settings.runs_dir / job / "run.json").is_file(), "goes on from here"
+
+
+def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels) -> None:
+    accepted = Result("v1", True, "better")
+    versions = context.stores.versions
+    assert publish(context, PROJECT, Result("v1", False, "worse"), 5) == "worse"
+    versions.publish(PROJECT, "v0.7", expected=None, seq=7, by="learner")
+    assert publish(context, PROJECT, accepted, 5) == "published"
+    assert (versions.live(PROJECT), versions.trained(PROJECT), versions.fitted(PROJECT)) == ("v1", 7, 5)
+    versions.pin(PROJECT, "v1")
+    again = Result("v2", True, "better")
+    assert "pinned to v1" in publish(context, PROJECT, again, 9)
+    assert publish(context, PROJECT, again, 9, lifts="v1") == "published"
+    assert versions.pinned(PROJECT) is None
+
+
+TWO = "accelerate launch --multi_gpu --num_processes 2 --main_process_port 0"
+
+
+def trainings(job: str) -> list[psutil.Process]:
+    """The processes that train for a job, launcher left out."""
+    found = []
+    for process in psutil.process_iter(["cmdline", "status"]):
+        line = process.info["cmdline"] or []
+        if "model.training.__main__" in line and any(job in word for word in line) and "launch" not in line:
+            found.append(process)
+    return found
+
+
+def watched(job: str, act: Callable[[list[psutil.Process]], None]) -> threading.Thread:
+    """Does something as soon as two processes train for the job."""
+
+    def wait() -> None:
+        while len(found := trainings(job)) < 2:
+            time.sleep(0.1)
+        act(found)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
+@pytest.mark.timeout(600)
+def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(context: Any, labels: Labels) -> None:
+    context.settings = context.settings.model_copy(update={"finetune_launch": TWO})
+    labels.add(0, 40)
+    job = ask(context)
+    seen: list[int] = []
+
+    def cancel(ranks: list[psutil.Process]) -> None:
+        seen.extend(rank.nice() for rank in ranks)
+        context.stores.jobs.cancel(job)
+
+    watching = watched(job, cancel)
+    assert train(job) == "cancelled"
+    watching.join(30)
+    assert seen == [os.nice(0) + 10] * 2
+    assert trainings(job) == []
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from backend.jobs.training_process import run_process
+from backend.settings import load_settings
+run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
+"""
+
+
+@pytest.mark.timeout(600)
+def test_launched_processes_die_with_their_worker(tmp_path: Path) -> None:
+    from model.training.request import REQUEST, write_json
+    from tests.model.training.test_distributed import request_of
+
+    run = tmp_path / "run"
+    run.mkdir()
+    write_json(run / REQUEST, request_of(tmp_path, base_model="", steps=100_000))
+    environment = {**os.environ, "FINETUNE_LAUNCH": TWO, "DATA_DIR": str(tmp_path / "data")}
+    worker = subprocess.Popen([sys.executable, "-c", ALONE, str(run)], env=environment)
+    while len(ranks := trainings(str(run))) < 2:
+        assert worker.poll() is None
+        time.sleep(0.1)
+    worker.send_signal(signal.SIGKILL)
+    worker.wait()
+    _, alive = psutil.wait_procs(ranks, timeout=240)  # those that still import torch find out after that
+    assert alive == []
+
+
+def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
+    def command(launch: str) -> list[str]:
+        settings = context.settings.model_copy(update={"finetune_launch": launch})
+        return training_command(settings, Path("run"), "/nowhere")
+
+    assert command("") == [sys.executable, "-m", "model.training.__main__.__main__", "run"]
+    found = command("accelerate launch --config_file 'two machines.yaml'")
+    # Not the script itself: the path of this Python may not fit in its first line.
+    assert found[:2] == [sys.executable, str(Path(sys.executable).parent / "accelerate")]
+    assert found[2:] == [
+        "launch",
+        "--config_file",
+        "two machines.yaml",
+        "-m",
+        "model.training.__main__.__main__",
+        "run",
+    ]
+    with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
+        command("nothing-like-it --now")

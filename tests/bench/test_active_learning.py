@@ -1,0 +1,117 @@
+"""The active-learning bench in small: through the real queue, resumed, judged."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from backend.settings.settings import current_settings, load_settings
+from backend.simulate.trainer import Workplace
+from bench.learning.active_learning import bars, labels_needed, main, summarise, without_names
+from bench.learning.queue_replay import Course, QueueReplay
+from model.acquisition.batch import is_blind, is_explored
+from model.acquisition.strategies import DEFAULT_STRATEGY
+from model.simulation.dataset import read_dataset
+from tests.backend.cli.test_simulate import letters
+from tests.model.conftest import tiny_model  # noqa: F401
+
+
+def test_a_goal_is_reached_where_two_plans_in_a_row_have_it() -> None:
+    curve = [(0, 0.5), (8, 0.9), (16, 0.7), (24, 0.9), (32, 0.8)]
+    assert labels_needed(curve, 0.8) == 24
+    assert labels_needed(curve, 0.5) == 0
+    assert labels_needed(curve, 0.85) is None
+    assert labels_needed([], 0.1) is None
+
+
+def ended(name: str, strategy: str, seed: int, *curve: tuple[int, float]) -> list[dict[str, Any]]:
+    about = {"set": name, "strategy": strategy, "seed": seed}
+    return [{**about, "n": n, "accuracy": value} for n, value in curve] + [{**about, "n": 99, "finished": 99}]
+
+
+def test_the_default_is_judged_against_random_on_the_same_seeds() -> None:
+    fast, slow = [(0, 0.1), (10, 0.95), (20, 0.96)], [(0, 0.1), (10, 0.2), (30, 0.96), (40, 0.97)]
+    never = [(0, 0.1), (40, 0.2)]
+    rows = [{"set": name, "seed": seed, "full": 1.0} for name in ("banking77", "easy") for seed in (0, 1)]
+    rows += ended("banking77", "random", 0, *slow) + ended("banking77", "random", 1, *slow)
+    rows += ended("banking77", DEFAULT_STRATEGY, 0, *fast) + ended("banking77", DEFAULT_STRATEGY, 1, *fast)
+    rows += ended("easy", "random", 0, *fast) + ended("easy", DEFAULT_STRATEGY, 0, *slow)
+    rows += ended("easy", "badge", 0, *never) + ended("easy", "badge", 1, *fast)[:-1]
+    table = summarise(rows)
+    by_name = {(row["set"], row["strategy"]): row for row in table}
+    assert by_name["banking77", DEFAULT_STRATEGY]["of random 90%"] == 0.333
+    lost = summarise([{"set": "x", "seed": 0, "full": 1.0}, *ended("x", "random", 0, *never)])
+    assert lost[0]["of random 90%"] is None, "nobody knows how many it would have needed"
+    assert by_name["easy", "badge"]["to 90%"] == "more" and by_name["easy", "badge"]["seeds"] == 1, (
+        "one is not finished"
+    )
+    judged = [(row["set"], row["to"], row["of_random"], row["met"]) for row in bars(table)]
+    third = 0.333
+    assert judged == [
+        *[("banking77", "90%", third, True), ("banking77", "95%", third, True), ("banking77", "either", third, True)],
+        *[("easy", "90%", 3.0, False), ("easy", "95%", 3.0, False)],
+    ]
+
+
+@pytest.fixture
+def place(tiny_model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workplace:  # noqa: F811
+    monkeypatch.setenv("BASE_MODEL", str(tiny_model("bert")[0]))
+    current_settings.cache_clear()
+    return Workplace(load_settings(), tmp_path, tmp_path / "features", 1)
+
+
+@pytest.mark.parametrize("strategy", ["random", "queued_random", "bald"])
+def test_a_replay_labels_tasks_once_and_gives_blind_ones_their_share(
+    place: Workplace, tmp_path: Path, strategy: str
+) -> None:
+    data = read_dataset(letters(tmp_path / "toy.csv", 400))
+    policy = place.settings.model_copy(update={"queue_size": 16, "queue_blind_share": 0.1})
+    replay = QueueReplay(data, Course(strategy, 1, most=90), place.base, policy)
+    rows = list(replay.points())
+    counts = [row["n"] for row in rows]
+    assert counts[0] == 0 and counts[-1] == 90 == len(set(replay.chosen))
+    assert all(later - earlier <= 9 for earlier, later in pairwise(counts)), "re-planned in time"
+    roles = rows[-1]["roles"]
+    assert sum(roles.values()) == 90 and 6 <= roles["blind"] <= 13 and roles["explore"] >= 2
+    tasks = [replay.candidates[row].task for row in replay.chosen]
+    assert roles["blind"] == sum(is_blind(1, task, 0.1) for task in tasks)
+    assert roles["explore"] == sum(is_explored(1, task, 0.1, policy.queue_explore_share) for task in tasks)
+
+
+def test_the_bench_goes_on_where_it_stopped(place: Workplace, tmp_path: Path, capsys: Any) -> None:
+    results, out, data = tmp_path / "r.jsonl", tmp_path / "out", letters(tmp_path / "toy.csv")
+    common = ["--data", str(data), "--results", str(results), "--threads", "1", "--seeds", "1", "--max-labels", "24"]
+    main([*common, "--strategies", "random"])
+    whole = results.read_text().splitlines()
+    results.write_text("\n".join(whole[:-1]) + "\n")  # stopped before the end of the curve
+    main([*common, "--strategies", "random,margin_clusters", "--json"])
+    main([*common, "--strategies", "random,margin_clusters"])
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    assert sum("full" in row for row in rows) == 1
+    ends = [(row["strategy"], row["seed"]) for row in rows if "finished" in row]
+    assert ends == [("random", 1), ("margin_clusters", 1)], "each once"
+    capsys.readouterr()
+    main(["--report", str(results), "--out", str(out)])
+    assert "margin_clusters" in capsys.readouterr().out
+    assert (out / "active-learning.md").read_text().count("\n| ") == 3
+    assert (out / "active-learning.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_label_names_can_be_hidden(tmp_path: Path) -> None:
+    data = read_dataset(letters(tmp_path / "toy.csv"))
+    hidden = without_names(data)
+    assert hidden.control.keys() == data.control.keys()
+    assert [label.words for label in hidden.control.labels] == ["label 0", "label 1"]
+
+
+def test_nothing_to_measure_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="nothing measured"):
+        main(["--data", str(tmp_path)])
+
+
+def test_the_setting_ships_the_measured_default() -> None:
+    assert load_settings().queue_strategy == DEFAULT_STRATEGY

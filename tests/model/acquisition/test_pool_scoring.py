@@ -1,0 +1,238 @@
+"""A pool answered by matrix products equals the live model's own answers, text by text."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from model.acquisition.pool_scoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
+from model.acquisition.strategies import Pool, confidences, entropies, margins
+from model.errors import RescoringError
+from model.features.cache import CachedEncoder, FeatureCache
+from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_terms
+from model.features.long_texts import LONG, Focused
+from model.features.matrix import FeatureMatrix
+from model.features.tfidf import Terms
+from model.head.fit import fit_head
+from model.head.linear_head import Choice, LinearHead, Member
+from model.pretrained.classifier_head import Taught, TaughtLabels
+from model.spec import Control, Kind, Sample, Text
+from model.versions.finetuned import FineTuned, TunedHead
+from model.versions.live_model import LiveModel
+from tests.support.encoders import WordsEncoder, choices, spec_of
+
+KEYS = ("cats", "dogs", "birds")
+POOL: list[Text] = [
+    *[(f"{name} {other} n{i % 7} m{i}",) for i in range(400) for name in KEYS for other in ("sleep", "run")],
+    *[("",), ("!?",), ("cats " * 300,), ("a pair of cats", "and dogs"), ("Ünïcode 日本語 cats",)],
+    ("cats sleep all day long. " * (LONG // 20),),
+]
+WIDTH = WordsEncoder.width
+
+
+def samples(kind: Kind, count: int = 24) -> list[Sample]:
+    texts = [(f"{KEYS[i % 3]} run n{i} m{i % 5}",) for i in range(count)]
+    targets = [{KEYS[i % 3]: 1.0, **({KEYS[0]: 1.0} if kind is Kind.MULTIPLE else {})} for i in range(count)]
+    return [Sample(i, text, target) for i, (text, target) in enumerate(zip(texts, targets, strict=True))]
+
+
+def with_members(head: LinearHead, *, words: bool) -> LinearHead:
+    """Members of both views, with and without words and label names, whatever a search would choose."""
+    generator, classes = np.random.default_rng(1), len(head.labels)
+    terms = Terms.fit(POOL[:200]) if words else Terms((), np.zeros(0, np.float32))
+
+    def member(view: str, with_words: bool, prior: float, weight: float) -> Member:
+        width = WIDTH * (WordsEncoder.depth if view == "layers" else 1)
+        own = generator.normal(size=(len(terms.vocabulary), classes)) if with_words else None
+        choice = Choice(view, with_words, prior, 1.0)
+        return Member(choice, weight, generator.normal(size=(width, classes)), generator.normal(size=classes), own)
+
+    members = (member("layers", words, 10.0, 0.4), member("last", False, 0.0, 0.3), member("last", words, 20.0, 0.3))
+    return replace(head, members=members, terms=terms)
+
+
+def taught(head: LinearHead, known: Sequence[int]) -> LinearHead:
+    """The head of a base model that has been taught some of the labels."""
+    generator, width = np.random.default_rng(2), WIDTH
+    arrays = {"dense.weight": generator.normal(size=(8, width)) / 20, "output.weight": generator.normal(size=(3, 8))}
+    own = TaughtLabels(Taught(KEYS, head.multilabel, "tanh", 1e-5, arrays), tuple(known), head.multilabel)
+    return replace(head, reference=replace(head.reference, taught=own))
+
+
+class Rescored:
+    """A project: its model, and the matrix of its pool."""
+
+    def __init__(self, folder: Path, control: Control, **changes: Any) -> None:
+        self.encoder = CachedEncoder(WordsEncoder(), FeatureCache(folder / "cache", 64))
+        self.control, self.folder = control, folder
+        head = fit_head(control, samples(control.kind), [], self.encoder)
+        self.use(replace(head, **changes))
+        self.matrix = FeatureMatrix(folder / "pool", self.encoder.digest, WordsEncoder.depth, WIDTH, 64)
+        assert fill(self.matrix, control, self.encoder, POOL) == len(POOL)
+
+    def use(self, head: LinearHead, tuned: FineTuned | None = None, encoder: Any = None) -> None:
+        configs = {self.control.name: {**head.config(), "served_temperature": 1.3}}
+        spec = spec_of(self.control)
+        self.live = LiveModel("v1", spec, {self.control.name: head}, self.encoder, tuned, encoder, None, configs)
+
+    @property
+    def head(self) -> LinearHead:
+        found = self.live.heads[self.control.name]
+        assert isinstance(found, LinearHead)
+        return found
+
+    def check(self, tuned: FeatureMatrix | None = None) -> None:
+        expected = self.live.scores(self.control.name, POOL)
+        for threads in (1, 2):
+            found = probabilities(self.live, self.control.name, self.matrix, tuned, threads=threads)
+            np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+KINDS = [Kind.SINGLE, Kind.MULTIPLE, Kind.RATING]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_fitted_head_answers_the_pool_as_it_answers_texts(tmp_path: Path, kind: Kind) -> None:
+    Rescored(tmp_path, choices(*KEYS, kind=kind)).check()
+
+
+@pytest.mark.parametrize("words", [True, False], ids=["words", "no words"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_any_members_temperature_and_zero_share(tmp_path: Path, kind: Kind, words: bool) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    head = with_members(project.head, words=words)
+    for temperature, share in ((1.0, 0.0), (0.6, 0.0), (1.7, 0.2), (1.0, 1.0)):
+        project.use(replace(head, temperature=temperature, zero_share=share))
+        project.check()
+
+
+@pytest.mark.parametrize("known", [(0, 1, 2), (2, -1, 0)], ids=["all labels", "two of three"])
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
+def test_a_base_model_that_was_taught_before(tmp_path: Path, kind: Kind, known: tuple[int, ...]) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    project.use(taught(with_members(project.head, words=True), known))
+    project.check()
+
+
+@pytest.mark.parametrize("names", [KEYS, KEYS[:1]], ids=["three labels", "one label"])
+def test_label_names_alone(tmp_path: Path, names: tuple[str, ...]) -> None:
+    for number, kind in enumerate((Kind.SINGLE, Kind.MULTIPLE)):
+        project = Rescored(tmp_path / str(number), choices(*names, kind=kind))
+        project.use(fit_head(project.control, [], [], project.encoder))
+        project.check()
+
+
+def blended(project: Rescored, labels: tuple[str, ...] = KEYS, weight: float = 0.6) -> FeatureMatrix:
+    """Gives the project a fine-tuned encoder; its matrix, still empty."""
+    other = CachedEncoder(WordsEncoder("22" * 8, scale=-1.0), project.encoder.cache)
+    multilabel = project.head.multilabel
+    coefficients = np.random.default_rng(5).normal(size=(len(labels), WIDTH)).astype(np.float32)
+    part = TunedHead(labels, multilabel, coefficients, np.zeros(len(labels), np.float32), weight, 1.4, {}, 16)
+    (project.folder / "weights").write_bytes(b"")
+    tuned = FineTuned(project.folder / "weights", {project.control.name: part})
+    project.use(with_members(project.head, words=True), tuned, other)
+    return FeatureMatrix(project.folder / "tuned", other.digest, 1, WIDTH, 64)
+
+
+@pytest.mark.parametrize("labels", [KEYS, KEYS[:2]], ids=["all labels", "one new label"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_blend_with_a_fine_tuned_encoder(tmp_path: Path, kind: Kind, labels: tuple[str, ...]) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    tuned = blended(project, labels)
+    assert project.live.tuned is not None
+    order = [*POOL[::2], *POOL[1::2]]  # the two matrices need not be in one order
+    fill_tuned(tuned, project.control, project.live.tuned, order)
+    project.check(tuned)
+
+
+def test_a_blend_is_refused_without_what_the_fine_tuned_encoder_says(tmp_path: Path) -> None:
+    project = Rescored(tmp_path, choices(*KEYS))
+    tuned = blended(project)
+    with pytest.raises(RescoringError, match="blend"):
+        rescore(project.live, "label", project.matrix)
+    assert project.live.tuned is not None
+    fill_tuned(tuned, project.control, project.live.tuned, POOL[3:])
+    with pytest.raises(RescoringError, match="3 texts"):
+        rescore(project.live, "label", project.matrix, tuned)
+
+
+def test_a_fine_tuned_encoder_without_a_share_is_not_asked_for(tmp_path: Path) -> None:
+    project = Rescored(tmp_path, choices(*KEYS))
+    blended(project, weight=0.0)
+    project.check()
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
+def test_summaries_are_those_of_acquisition(tmp_path: Path, kind: Kind) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    project.use(with_members(project.head, words=True))
+    found = rescore(project.live, "label", project.matrix)
+    expected = project.live.scores("label", POOL)
+    threshold = float(str(project.live.rules("label")["threshold"]))
+    pool = Pool(expected, np.zeros((len(POOL), 1)), np.zeros(0, np.int64), kind is Kind.MULTIPLE, threshold)
+    assert found.labels == KEYS
+    assert np.array_equal(found.top, expected.argmax(1))
+    for values, wanted in (
+        (found.confidence, confidences(pool)),
+        (found.margin, margins(pool)),
+        (found.entropy, entropies(pool)),
+    ):
+        np.testing.assert_allclose(values, wanted, atol=2e-5)
+
+
+@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
+def test_members_answer_each_for_itself(tmp_path: Path, kind: Kind) -> None:
+    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
+    head = with_members(project.head, words=True)
+    project.use(head)
+    found, shares = member_probabilities(project.live, project.control.name, project.matrix)
+    features = Focused(project.encoder, project.control).embed(POOL)
+    places = project.matrix.find(row_keys(project.control, POOL))
+    assert found[:, places] == pytest.approx(head.member_scores(POOL, features), abs=1e-5)
+    assert shares.tolist() == [member.weight for member in head.members]
+    plain = replace(head, temperature=1.0, zero_share=0.0)
+    assert np.tensordot(shares, found[:, places], 1) == pytest.approx(plain.scores(POOL, features), abs=1e-5)
+    project.use(replace(head, members=()))
+    assert member_probabilities(project.live, project.control.name, project.matrix)[0].shape == (0, len(POOL), 3)
+
+
+def test_an_empty_pool_has_no_answers(tmp_path: Path) -> None:
+    project = Rescored(tmp_path, choices(*KEYS))
+    empty = FeatureMatrix(tmp_path / "empty", "e", WordsEncoder.depth, WIDTH, 1)
+    assert probabilities(project.live, "label", empty).shape == (0, 3)
+    assert len(rescore(project.live, "label", empty).top) == 0
+
+
+def test_only_texts_that_are_missing_are_read(tmp_path: Path) -> None:
+    project = Rescored(tmp_path, choices(*KEYS))
+    assert fill(project.matrix, project.control, project.encoder, [*POOL, ("a new text",), POOL[0]]) == 1
+
+
+def test_long_texts_are_kept_once_for_every_set_of_labels(tmp_path: Path) -> None:
+    project = Rescored(tmp_path, choices(*KEYS))
+    other = choices("fish", "horses")
+    assert fill(project.matrix, other, project.encoder, POOL) == 1  # the long one
+
+
+def test_hashed_terms_equal_the_terms_themselves() -> None:
+    for fitted in (POOL[:50], POOL):
+        terms = Terms.fit(fitted)
+        packed = [pack_terms(text) for text in POOL]
+        ends = np.cumsum([0, *map(len, packed)])
+        found = HashedVocabulary(terms).matrix(np.concatenate(packed), ends)
+        assert abs(found - terms.transform(POOL)).max() < 1e-6
+
+
+def test_terms_that_share_a_slot_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("model.features.hashed_tfidf.SLOTS", 64)
+    test_hashed_terms_equal_the_terms_themselves()
+
+
+def test_counts_stop_at_their_most() -> None:
+    packed = pack_terms(("word " * (MOST + 10),))
+    assert packed[0] == hash_term("word") | MOST
