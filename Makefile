@@ -39,7 +39,7 @@ demo: install  ## Run everything, with a Label Studio of its own and a ready pro
 quick: dev  ## Run style checks and the tests that start no server and no program (under a minute).
 	$(BIN)/python -m ruff check --quiet .
 	$(BIN)/python -m ruff format --check --quiet .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.quick -m "not e2e and not gpu" -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu" -n 2 --dist worksteal $(ARGS)
 
 test: dev  ## Run the tests, on all cores.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)

@@ -1,4 +1,4 @@
-"""`make quick`: the tests that start nothing, and what it left out. A plug-in: `pytest -p tests.quick`.
+"""`make quick`: the tests that start nothing, and what it left out. A plug-in: `pytest -p tests.support.quick`.
 
 Left out is every test that starts a Redis or the product or loads the packaged encoder (by the fixtures it takes), that
 measures time (by its source) or is marked slow, or lies in a module that starts programs, listens on a port or uses
