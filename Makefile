@@ -95,9 +95,9 @@ audit: dev  ## Known vulnerabilities of the pins (needs the network), and an SBO
 	$(BIN)/python -m pip_audit --strict --progress-spinner off --no-deps --disable-pip -r requirements.txt
 
 label-studio: install  ## Install the Label Studio of its own that e2e drives (they do so by themselves).
-	$(BIN)/python -c "from pathlib import Path; from backend.labelstudio.installation import Installation as I; I(Path('.label-studio'), tell=print).ensure()"
+	$(BIN)/python -c "from pathlib import Path; from backend.labelstudio.local.installation import Installation as I; I(Path('.label-studio'), tell=print).ensure()"
 
-# The other benches (peak, serving, finetune, rescore, scale) run for a moment in tests/test_bench_*.py.
+# The other benches (peak, serving, finetune, rescore, scale) run for a moment in tests/bench/.
 bench-smoke: bench-smoke-learning bench-smoke-speed bench-smoke-starts  ## Run the benchmarks that start the whole product for a moment, to see that they work.
 
 bench-smoke-learning: dev

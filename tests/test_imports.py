@@ -16,8 +16,8 @@ HEAVY = ("torch", "tokenizers", "scipy", *NEVER_SERVING, "httpx", "rich", "PIL",
 
 SERVE = """
 from pathlib import Path
-from backend.app import create_app
-from backend.services import build_services
+from backend.routes.app import create_app
+from backend.application.services import build_services
 from backend.settings import Settings
 services = build_services(Settings(data_dir=Path({data!r}), redis_url={redis!r}, _env_file=None))
 choices = '<Choices name="c" toName="t"><Choice value="a"/><Choice value="b"/></Choices>'
@@ -31,13 +31,13 @@ import torch
 
 LEARN = """
 from model.encoder import Encoder, find_base_model
-from model.warming import warm_up_learning
+from model.head.warm_up import warm_up_learning
 warm_up_learning(Encoder(find_base_model("")))
 import torch
 """
 
 CALL = """
-from backend.labelstudio.transport import Transport
+from backend.labelstudio.rest.transport import Transport
 assert Transport("http://127.0.0.1:1", "a" * 40)._connected()
 import label_studio_sdk
 """
@@ -57,8 +57,8 @@ def loaded_after(code: str) -> set[str]:
         ("backend.cli.main", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
         ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
-        ("backend.web, backend.app, gunicorn.workers.gthread", HEAVY),
-        ("backend.jobs.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),
+        ("backend.web, backend.routes.app, gunicorn.workers.gthread", HEAVY),
+        ("backend.processes.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),
         ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
         ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],

@@ -28,7 +28,7 @@ from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import Embedder
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 ORDERS = ("random", "margin_clusters")
 
 

@@ -24,7 +24,7 @@ from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import Embedder, fit_head
 from model.spec import Control, Kind, Label, Sample
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 SHARE = 0.05
 
 

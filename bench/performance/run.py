@@ -61,18 +61,23 @@ SHORT_START = (
 )
 
 RUNS = (
-    Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
-    Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
-    Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
-    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "predicts")),
-    Run("swap", "swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
-    Run("hot_swap", "hot_swap", (), ("--clients", "2", "--swaps", "4")),
-    Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
-    Run("rescore", "rescore", (), ("--texts", "2000", "--classes", "8", "--members", "2")),
-    Run("scale", "scale", ("--plot", "docs/performance/scale.png"), (*SMALL_SCALE, "--plot", "artifacts/scale.png")),
-    Run("start", "start", (), SHORT_START),
-    Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
-    Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),
+    Run("peak", "speed.peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
+    Run("serving", "speed.serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
+    Run("serving-bert-base", "speed.serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
+    Run("setup_latency", "latency.setup_latency", (), ("--seconds", "2", "--loads", "predicts")),
+    Run("swap", "latency.swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
+    Run("hot_swap", "latency.hot_swap", (), ("--clients", "2", "--swaps", "4")),
+    Run("finetune", "speed.finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
+    Run("rescore", "speed.rescore", (), ("--texts", "2000", "--classes", "8", "--members", "2")),
+    Run(
+        "scale",
+        "speed.scale",
+        ("--plot", "docs/performance/scale.png"),
+        (*SMALL_SCALE, "--plot", "artifacts/scale.png"),
+    ),
+    Run("start", "speed.start", (), SHORT_START),
+    Run("webhook", "latency.webhook", (), ("--events", "30", "--clients", "2")),
+    Run("learn_latency", "latency.learn_latency", (), ("--labels", "16", "--repeats", "3")),
 )
 
 

@@ -32,7 +32,7 @@ from backend.settings.settings import Settings
 from bench.robustness.mutations import HEADERS, PARTS, QUERIES, Call, change, damage, encode
 from bench.support.report import show
 
-RECORDED = Path(__file__).parent.parent / "tests" / "contract" / "payloads"
+RECORDED = Path(__file__).parents[2] / "tests" / "contract" / "payloads"
 HANG = 10.0
 SHOWN = 20
 ADMIN = {"Authorization": "Bearer admin"}

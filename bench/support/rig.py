@@ -26,7 +26,7 @@ from xml.sax.saxutils import quoteattr
 import psutil
 import requests
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "examples" / "support_messages.csv"
 
 
@@ -64,10 +64,10 @@ def free_port() -> int:
 
 
 def name_of(words: Sequence[str]) -> str:
-    """`web` of `python -m backend web ...`, `training` of `python -m model.training.__main__`, `redis` of its server."""
+    """`web` of `python -m backend web ...`, `training` of `python -m model.training`, `redis` of its server."""
     if "backend" in words:
         return words[words.index("backend") + 1]
-    return "training" if "model.training.__main__" in words else "redis" if "redis" in words[0] else Path(words[0]).name
+    return "training" if "model.training" in words else "redis" if "redis" in words[0] else Path(words[0]).name
 
 
 class Project:

@@ -1,8 +1,8 @@
-"""The training process: `python -m model.training.__main__ RUN_DIR [FAILPOINT]`. Reads run.json, writes a version, result.json.
+"""The training process: `python -m model.training RUN_DIR [FAILPOINT]`. Reads run.json, writes a version, result.json.
 
 One JSON object a line on stdout tells how far it is. Killed at any moment and started again on the same directory it
 goes on from its last checkpoint. It needs no network, no Redis and no secret. Several processes, started by `accelerate
-launch --multi_gpu --num_processes N -m model.training.__main__ RUN_DIR`, split every batch and learn the same
+launch --multi_gpu --num_processes N -m model.training RUN_DIR`, split every batch and learn the same
 (model/training/follower.py).
 """
 

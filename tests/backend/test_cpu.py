@@ -11,7 +11,7 @@ from backend.cpu import cores, cpu_share
 
 WASTE = """
 import sys, time, psutil
-from backend.threads import keep_heap_trimmed, trim_heap
+from backend.cpu import keep_heap_trimmed, trim_heap
 def rss():
     return psutil.Process().memory_info().rss / 1e6
 blocks = [bytearray(100_000) for _ in range(600)]  # below malloc's threshold for pages of their own
@@ -42,7 +42,7 @@ def test_freed_memory_goes_back_to_the_system(when: str) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no such call here")
 def test_a_process_counts_the_cores_that_it_may_use() -> None:
     pinned = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})"
-    code = f"{pinned}; from backend.threads import cores; print(cores())"
+    code = f"{pinned}; from backend.cpu import cores; print(cores())"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
 
 

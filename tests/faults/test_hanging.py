@@ -70,7 +70,7 @@ IMPATIENT = """
 import backend.web
 from backend.settings import load_settings
 backend.web.HANGS_AFTER = 2
-backend.web.run_web(load_settings())
+backend.processes.web.run_web(load_settings())
 """
 
 
@@ -96,7 +96,7 @@ def test_row_38_a_web_worker_that_stands_still_is_killed_by_its_master_and_anoth
 STANDS_STILL = """
 import os, signal, sys
 from pathlib import Path
-from backend.deadline import Deadline
+from backend.supervision.heartbeat import Deadline
 Deadline(Path(sys.argv[1])).keep(float(sys.argv[2]))
 print("stands", flush=True)
 os.kill(os.getpid(), signal.SIGSTOP)

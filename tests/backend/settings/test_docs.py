@@ -6,7 +6,7 @@ from pathlib import Path
 from backend.settings.docs import settings_table
 from backend.settings.settings import Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 def test_the_document_is_current() -> None:

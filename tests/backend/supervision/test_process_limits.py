@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 
-PREPARE = (
-    "import sys, tempfile; from pathlib import Path; from backend.limits import clients_at_once, prepare_process; "
-)
+PREPARE = "import sys, tempfile; from pathlib import Path; from backend.supervision.process_limits import clients_at_once, prepare_process; "
 SHOW = "prepare_process(Path(sys.argv[1])); print(clients_at_once(), tempfile.gettempdir())"
 
 
 def run(before: str, data_dir: Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", "-c", f'{before} exec "$@"', "sh", sys.executable, "-c", PREPARE + SHOW, str(data_dir)]
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     given = {**os.environ, "PYTHONPATH": root, **environment}
     return subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, check=False)
 
@@ -39,7 +37,7 @@ def without_temporary_files(data_dir: Path, cwd: Path) -> subprocess.CompletedPr
     """tempfile's own list of folders cannot be had read-only in a test: it is told that there are none."""
     none = "import tempfile; tempfile._candidate_tempdir_list = lambda: ['/nowhere']; "
     command = [sys.executable, "-c", none + PREPARE + SHOW, str(data_dir)]
-    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
     return subprocess.run(command, cwd=cwd, env=given, capture_output=True, text=True, check=False)
 
 

@@ -22,7 +22,7 @@ from backend.supervision.supervisor import Program, config_text, hold_lock, prog
 CHILD = """
 import os, subprocess, sys, time
 from pathlib import Path
-from backend.lifetime import die_with
+from backend.supervision.parent_death import die_with
 die_with(int(sys.argv[1]))
 if sys.argv[3] == "forker":  # a grandchild that escapes into a session of its own
     grandchild = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)
@@ -36,7 +36,7 @@ UP = """
 import os, sys
 from pathlib import Path
 from backend.settings import Settings
-from backend.supervisor import Program, hold_lock, start
+from backend.supervision.supervisor import Program, hold_lock, start
 settings = Settings(data_dir=Path(sys.argv[1]), _env_file=None)
 hold_lock(settings.data_dir)
 child = [sys.executable, sys.argv[2], str(os.getpid()), sys.argv[3]]
@@ -162,7 +162,7 @@ SERVER = """
 import sys, time
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from backend.lifetime import die_with
+from backend.supervision.parent_death import die_with
 die_with(int(sys.argv[1]))
 Path(sys.argv[2], "web").touch()
 while not Path(sys.argv[2], "go").exists():
@@ -174,7 +174,7 @@ UP_LATE = """
 import os, sys
 from pathlib import Path
 from backend.settings import Settings
-from backend.supervisor import Program, start
+from backend.supervision.supervisor import Program, start
 directory, port = Path(sys.argv[1]), sys.argv[2]
 settings = Settings(data_dir=directory / "data", port=int(port), _env_file=None)
 web = Program("web", (sys.executable, str(directory / "server.py"), str(os.getpid()), str(directory), port))

@@ -21,8 +21,8 @@ OPEN = Callable[[int], FeatureCache]
 CHILD = """
 import sys
 from pathlib import Path
-from model.feature_cache import CachedEncoder, FeatureCache
-from tests.model.fakes import WordsEncoder
+from model.features.cache import CachedEncoder, FeatureCache
+from tests.support.encoders import WordsEncoder
 encoder = CachedEncoder(WordsEncoder(), FeatureCache(Path(sys.argv[1]), 4))
 vectors = encoder.embed([("from the parent",), ("from the child",)])
 print(encoder.hits, encoder.misses, vectors.tobytes().hex())
@@ -132,7 +132,7 @@ def test_the_cache_outlives_its_process(open_cache: OPEN) -> None:
 def test_two_processes_share_the_cache(cached: CachedEncoder, tmp_path: Path) -> None:
     mine = cached.embed([("from the parent",)])
     command = [sys.executable, "-c", CHILD, str(tmp_path / "features")]
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     output = subprocess.run(command, cwd=root, check=True, capture_output=True, text=True, timeout=60).stdout
     hits, misses, vectors = output.split()
     assert (hits, misses) == ("1", "1")

@@ -61,7 +61,7 @@ def write_run(folder: Path, base: Path, steps: int) -> Path:
 
 
 def start(launch: tuple[str, ...], run: Path) -> subprocess.Popen[str]:
-    command = [*launch, "-m", "model.training.__main__.__main__", str(run)]
+    command = [*launch, "-m", "model.training.__main__", str(run)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
@@ -69,11 +69,7 @@ def ranks_of(process: subprocess.Popen[str], count: int = 2) -> list[psutil.Proc
     """The launcher's training processes, once they have begun to train."""
     assert process.stdout is not None
     assert process.stdout.readline(), process.communicate()[1]
-    found = [
-        child
-        for child in psutil.Process(process.pid).children(recursive=True)
-        if "model.training.__main__" in line(child)
-    ]
+    found = [child for child in psutil.Process(process.pid).children(recursive=True) if "model.training" in line(child)]
     assert len(found) == count
     return found
 
@@ -191,7 +187,7 @@ JOINS_LATE = """
 import os, sys, time
 while os.getppid() != 1: time.sleep(0.05)
 print(os.getpid(), flush=True)
-from model.distributed import _end_with
+from model.training.distributed import _end_with
 _end_with(os.getppid())
 """
 

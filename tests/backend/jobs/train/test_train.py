@@ -122,7 +122,7 @@ def trainings(job: str) -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter(["cmdline", "status"]):
         line = process.info["cmdline"] or []
-        if "model.training.__main__" in line and any(job in word for word in line) and "launch" not in line:
+        if "model.training" in line and any(job in word for word in line) and "launch" not in line:
             found.append(process)
     return found
 
@@ -161,7 +161,7 @@ def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(cont
 ALONE = """
 import sys
 from pathlib import Path
-from backend.jobs.training_process import run_process
+from backend.jobs.train.process import run_process
 from backend.settings import load_settings
 run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
 """
@@ -191,7 +191,7 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
         settings = context.settings.model_copy(update={"finetune_launch": launch})
         return training_command(settings, Path("run"), "/nowhere")
 
-    assert command("") == [sys.executable, "-m", "model.training.__main__.__main__", "run"]
+    assert command("") == [sys.executable, "-m", "model.training.__main__", "run"]
     found = command("accelerate launch --config_file 'two machines.yaml'")
     # Not the script itself: the path of this Python may not fit in its first line.
     assert found[:2] == [sys.executable, str(Path(sys.executable).parent / "accelerate")]
@@ -200,7 +200,7 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
         "--config_file",
         "two machines.yaml",
         "-m",
-        "model.training.__main__.__main__",
+        "model.training.__main__",
         "run",
     ]
     with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
