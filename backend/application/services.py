@@ -19,8 +19,6 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.telemetry.metrics import Metrics
-from backend.web.serving_collector import Instruments
-from backend.web.store_collector import StoreInstruments
 
 
 @dataclass(frozen=True)
@@ -67,8 +65,6 @@ def build_services(settings: Settings) -> Services:
         AnswerCache(settings.answer_cache_mb << 20),
         Admission(predict_slots(settings.web_threads)),
     )
-    metrics.registry.register(Instruments(services))
-    metrics.registry.register(StoreInstruments(settings))
     registry.start()
     background.start()
     return services

@@ -9,13 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from backend.application.services import Services
-from backend.connection.connect import SAMPLING
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio import events
 from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
+from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.store.examples import CHANGED
 from backend.store.questions import note_questions
 from model.failpoints import failpoint

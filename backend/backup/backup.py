@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.backup.archive import ArchiveWriter
+from backend.backup.dump import Dump
 from backend.embedded_redis.server import redis_at_hand
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -34,7 +35,7 @@ def make_backup(settings: Settings, path: Path) -> dict[str, int]:
 
 
 def _write(settings: Settings, stores: Stores, path: Path) -> dict[str, int]:
-    dump, counts = stores.dump(), {"projects": 0, "examples": 0, "versions": 0}
+    dump, counts = Dump(stores.client), {"projects": 0, "examples": 0, "versions": 0}
     facts: dict[str, Any] = {
         "schema": dump.schema(),
         "understudy": metadata.version("understudy"),

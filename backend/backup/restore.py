@@ -13,6 +13,7 @@ from typing import Any
 
 from backend.backup.archive import open_archive
 from backend.backup.backup import MODELS, STORE
+from backend.backup.dump import Dump
 from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict
 from backend.settings.settings import Settings
@@ -42,7 +43,7 @@ def restore_backup(settings: Settings, path: Path, *, force: bool = False) -> di
 
 
 def _require_room(stores: Stores, listing: dict[str, Any], force: bool) -> None:
-    dump, schema = stores.dump(), int(listing.get("schema", 0))
+    dump, schema = Dump(stores.client), int(listing.get("schema", 0))
     if not 1 <= schema <= dump.newest_schema:
         raise BadRequest(
             f"the backup has schema {schema}, this release knows {dump.newest_schema}: restore it with understudy "
@@ -98,7 +99,7 @@ def _put(source: Path, place: Path) -> None:
 
 
 def _load(stores: Stores, source: Path, schema: int) -> dict[str, int]:
-    dump = stores.dump()
+    dump = Dump(stores.client)
     dump.clear()
     dump.set_schema(schema)  # of what follows; a restore that is cut off here is one that needs --force
     for file in sorted(source.glob("*.jsonl")):

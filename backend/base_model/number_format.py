@@ -6,7 +6,8 @@ from contextlib import suppress
 
 from backend.settings.settings import Settings
 from model.errors import ModelError
-from model.kernels.choice import FP32, EngineChoice, kept_choice
+from model.kernels.choice import FP32, EngineChoice
+from model.kernels.kept_choice import kept_choice
 
 SLOWER = 1.3
 """From so many times as slow a PRECISION that was set by hand is worth a warning."""

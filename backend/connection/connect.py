@@ -11,17 +11,10 @@ from typing import Any
 
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, basic_auth_of, own_backend
 from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.secrets_store import webhook_secret
 from backend.settings.settings import Settings
-
-TITLE = "understudy"
-"""Name of the backend in Label Studio unless --title says otherwise."""
-
-SAMPLING = "Uncertainty sampling"
-"""Label Studio's own word for least confident first."""
-
-SECRET_HEADER = "X-Webhook-Secret"
 
 SWITCHES = """\
     ML_BLOCK_LOCAL_IP=false
@@ -72,19 +65,6 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
     yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
     yield from _order_tabs(client, settings, project, steered=sampling or present.get("sampling") == SAMPLING)
     yield f"Project {project} ({present.get('title', '')}) uses {settings.url}."
-
-
-def own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> dict[str, Any] | None:
-    """The connection to this backend: the one with its URL, else (its URL has changed) the one with its title."""
-    by_url = [backend for backend in backends if str(backend.get("url", "")).rstrip("/") == url]
-    by_title = [backend for backend in backends if backend.get("title") == (title or TITLE)]
-    return next(iter(by_url or by_title), None)
-
-
-def basic_auth_of(settings: Settings) -> tuple[str, str] | None:
-    """(user, password) that Label Studio is to send; None when basic auth is off."""
-    user = settings.basic_auth_user
-    return (user, settings.basic_auth_pass.get_secret_value()) if user else None
 
 
 def _connect_backend(

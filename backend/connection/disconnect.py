@@ -10,11 +10,11 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from backend.connection.connect import SAMPLING, own_backend
 from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.sync.relabel_tab import remove_relabels
 from backend.jobs.task_queue.stream_order import give_back
 from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
 from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, stale_versions
 from backend.settings.settings import Settings

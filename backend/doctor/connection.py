@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.connection.connect import SAMPLING, SECRET_HEADER, own_backend
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import describe_link, filters_of, order_of
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, own_backend
 from backend.labelstudio.rest.tabs import TabsClient
 from backend.labelstudio.rest.transport import SWITCHES
 from backend.settings.settings import Settings

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import BackendError
 from backend.labelstudio.label_config.config import parse_label_config
 from model.batching import characters_of, portions
-from model.features.cache import text_key
 from model.spec import TaskSpec, Text
+from model.texts import text_key
 
 if TYPE_CHECKING:
     from backend.jobs.context import Context

@@ -16,6 +16,8 @@ from backend.routes.audit import write_audit
 from backend.telemetry.log_context import begin_request, current_project, end_request
 from backend.web.error_handlers import handle_errors
 from backend.web.guard import Guard
+from backend.web.serving_collector import ServingCollector
+from backend.web.store_collector import StoreCollector
 from backend.web.url_paths import TidyPaths, prefix_of
 
 
@@ -28,10 +30,16 @@ def create_app(services: Services) -> Flask:
     app.extensions["understudy"] = services
     for module in (labelstudio, operations, admin, advice, audit, explaining, suspects, predicting):
         app.register_blueprint(module.blueprint)
+    _add_collectors(services)
     _handle_requests(app, services)
     handle_errors(app, services)
     app.wsgi_app = TidyPaths(app.wsgi_app, app.url_map, prefix_of(services.settings.url))  # type: ignore[assignment]
     return app
+
+
+def _add_collectors(services: Services) -> None:
+    services.metrics.add(ServingCollector(services.registry, services.predictors, services.answers))
+    services.metrics.add(StoreCollector(services.settings))
 
 
 HEADERS = {

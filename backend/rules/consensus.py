@@ -1,8 +1,9 @@
 """From stored annotations to training samples: one target per task and control, whoever and however many labelled it.
 
-Pure. Ground truths win. Otherwise everybody counts by the reliability that shared tasks show (`backend/rules/annotator_agreement.py`), or
-alike where these are too few; disagreement becomes a soft target. Answered with nothing is an answer like any other.
-Labels that the config does not have (any more) are quarantined: counted and kept in the store, not learned.
+Pure. Ground truths win. Otherwise everybody counts by the reliability that shared tasks show
+(`backend/rules/annotator_agreement.py`), or alike where these are too few; disagreement becomes a soft target.
+Answered with nothing is an answer like any other. Labels that the config does not have (any more) are quarantined:
+counted and kept in the store, not learned.
 """
 
 from __future__ import annotations

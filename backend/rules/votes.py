@@ -1,4 +1,5 @@
-"""Answers to shared tasks as votes for `model/evidence/dawid_skene.py`; its estimate as targets and reliability. Pure."""
+"""Answers to shared tasks as votes for `model/evidence/dawid_skene.py`; its estimate as targets and reliability.
+Pure."""
 
 from __future__ import annotations
 

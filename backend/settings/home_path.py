@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import click
 
-from backend.settings.values import expand_path
+
+def expand_path(text: str) -> str:
+    """`~` and `~user` as the directory they stand for, since no shell has done it. Raises ValueError."""
+    if text.startswith("$"):
+        raise ValueError(f"nothing fills in the variable in {text!r} here: write the directory itself, or ~ for home")
+    if "\0" in text:
+        raise ValueError("it holds a NUL character")
+    expanded = os.path.expanduser(text)
+    if text.startswith("~") and expanded == text:
+        raise ValueError(f"there is no home directory for {text.partition('/')[0]!r}: write the whole path")
+    return expanded
 
 
 class HomePath(click.Path):

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from backend.errors import SettingsError
 from backend.redaction import process_redactor
+from backend.settings.home_path import expand_path
 
 if TYPE_CHECKING:
     from dotenv.parser import Original
@@ -91,8 +92,6 @@ def read_secret_text(path: Path) -> str:
 
 
 def _read_secret_file(name: str, named: Given) -> Given:
-    from backend.settings.values import expand_path
-
     setting = f"{name.upper()}_FILE"
     try:
         path = expand_path(named.strip("\ufeff\r\n"))

@@ -3,7 +3,6 @@ part of a secret."""
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from pathlib import Path
@@ -14,6 +13,7 @@ from pydantic import SecretStr, ValidationError
 from backend.addresses.url import check_http_url, check_redis_url
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
+from backend.settings.home_path import expand_path
 from backend.settings.sources import Given
 
 TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret"})
@@ -66,18 +66,6 @@ def explain(error: ValidationError) -> SettingsError:
 def is_path(name: str) -> bool:
     """Whether the setting names a file or directory (BASE_MODEL may)."""
     return name in ("data_dir", "base_model", "redis_binary") or name.endswith("_file")
-
-
-def expand_path(text: str) -> str:
-    """`~` and `~user` as the directory they stand for, since no shell has done it. Raises ValueError."""
-    if text.startswith("$"):
-        raise ValueError(f"nothing fills in the variable in {text!r} here: write the directory itself, or ~ for home")
-    if "\0" in text:
-        raise ValueError("it holds a NUL character")
-    expanded = os.path.expanduser(text)
-    if text.startswith("~") and expanded == text:
-        raise ValueError(f"there is no home directory for {text.partition('/')[0]!r}: write the whole path")
-    return expanded
 
 
 def _clean(name: str, text: str) -> str:

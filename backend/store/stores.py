@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from backend.backup.dump import Dump
 from backend.redis_access.connection import SECONDS, Client, connect, guarded, verify
 from backend.redis_access.job_queue import JobQueue, time_limits
 from backend.redis_access.keys import SCHEDULER_LEASE
@@ -59,9 +58,10 @@ class Stores:
         """Eyes of this process's own on the server behind all this."""
         return RedisWatch(self._redis, self.settings)
 
-    def dump(self) -> Dump:
-        """All of it as JSON, for backups."""
-        return Dump(self._redis)
+    @property
+    def client(self) -> Client:
+        """The connection, for what reads across all stores."""
+        return self._redis
 
     @guarded
     def hold_lease(self, owner: str, seconds: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.registry import Collector
 
 from backend.labelstudio.rejects import CODES
 
@@ -12,6 +13,7 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self._collectors: set[type[Collector]] = set()
         ProcessCollector(registry=self.registry)  # memory, open files, CPU, start
         self.requests = Counter(
             "understudy_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
@@ -96,3 +98,10 @@ class Metrics:
         self.last_event = Gauge(
             "understudy_last_event_timestamp_seconds", "When the last webhook came.", registry=self.registry
         )
+
+    def add(self, collector: Collector) -> None:
+        """What is read off when /metrics is asked. Of one class the first one counts: two applications may be made
+        over the same services."""
+        if type(collector) not in self._collectors:
+            self._collectors.add(type(collector))
+            self.registry.register(collector)

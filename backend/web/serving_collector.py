@@ -3,41 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from backend.labelstudio.label_config.config import cached_configs
+from backend.serving.answer_cache import AnswerCache
+from backend.serving.predictors import Predictors
+from backend.serving.registry import Registry
 
-if TYPE_CHECKING:
-    from backend.application.services import Services
 
+class ServingCollector(Collector):
+    """A Prometheus collector over what serves."""
 
-class Instruments(Collector):
-    """A Prometheus collector over the running services."""
-
-    def __init__(self, services: Services) -> None:
-        self._services = services
+    def __init__(self, registry: Registry, predictors: Predictors, answers: AnswerCache) -> None:
+        self._registry, self._predictors, self._answers = registry, predictors, answers
 
     def collect(self) -> Iterator[Metric]:
         """All families, read now."""
         yield from self._caches()
-        requests, rows = self._services.predictors.waiting()
+        requests, rows = self._predictors.waiting()
         yield GaugeMetricFamily("understudy_queued_requests", "Requests that wait for a predictor.", value=requests)
         yield GaugeMetricFamily("understudy_queued_tasks", "Tasks that wait for a predictor.", value=rows)
         yield from self._encoder()
         stale = "Versions that should serve and could not be loaded: the ones before go on serving."
-        yield GaugeMetricFamily("understudy_versions_stale", stale, value=len(self._services.registry.stale()))
+        yield GaugeMetricFamily("understudy_versions_stale", stale, value=len(self._registry.stale()))
         ready = "1 when models serve."
-        yield GaugeMetricFamily("understudy_ready", ready, value=not self._services.registry.not_ready)
+        yield GaugeMetricFamily("understudy_ready", ready, value=not self._registry.not_ready)
 
     def _caches(self) -> Iterator[Metric]:
         lookups = CounterMetricFamily(
             "understudy_cache_lookups", "Look-ups of caches by outcome.", labels=["cache", "outcome"]
         )
         size = GaugeMetricFamily("understudy_cache_bytes", "Bytes kept in a cache.", labels=["cache"])
-        answers, configs, encoder = self._services.answers, cached_configs(), self._services.registry.encoders.loaded
+        answers, configs, encoder = self._answers, cached_configs(), self._registry.encoders.loaded
         counts = {"answers": (answers.hits, answers.misses), "configs": (configs.hits, configs.misses)}
         size.add_metric(["answers"], answers.bytes)
         if encoder is not None:
@@ -50,7 +49,7 @@ class Instruments(Collector):
         yield size
 
     def _encoder(self) -> Iterator[Metric]:
-        tally = self._services.registry.encoders.tally
+        tally = self._registry.encoders.tally
         seconds = CounterMetricFamily(
             "understudy_encoder_seconds", "Seconds spent reading texts, by stage.", labels=["stage"]
         )

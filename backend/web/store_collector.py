@@ -29,7 +29,7 @@ RESYNCED = ("cleared", "deleted", "removed", "stored")
 """Shown from 0 on: Prometheus sees no increase in a series that begins at 1."""
 
 
-class StoreInstruments(Collector):
+class StoreCollector(Collector):
     """A Prometheus collector that answers within seconds, also when Redis does not."""
 
     def __init__(self, settings: Settings) -> None:

@@ -22,8 +22,9 @@ RIDGE = 1e-3
 
 
 def measure_misses(trajectory: Trajectory) -> Misses:
-    """What the confidence misses, in log-odds of a wrong answer, as `model/evidence/anchoring_bias.py` has it: one fit to all tasks
-    that were chosen and, as the random ones, to all that were open, at each stage as many as were labelled there."""
+    """What the confidence misses, in log-odds of a wrong answer, as `model/evidence/anchoring_bias.py` has it: one fit
+    to all tasks that were chosen and, as the random ones, to all that were open, at each stage as many as were
+    labelled there."""
     offsets, wrongs, chosen, weights = [], [], [], []
     for stage in range(len(trajectory.counts) - 1):
         span = slice(trajectory.counts[stage], trajectory.counts[stage + 1])

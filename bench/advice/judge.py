@@ -1,11 +1,12 @@
 """Judges the advice: stop forecast, auto-accept dial and copying rate, against what real heads then did.
 
-    python -m bench.advice.judge [--data DIR] [--sets agnews,sst2] [--seeds 3] [--replays 10] [--pool 4000] [--labels 1536]
+    python -m bench.advice.judge [--data DIR] [--sets agnews,sst2] [--seeds 3] [--replays 10] [--pool 4000]
+        [--labels 1536]
                            [--copying-labels 1000,1536] [--blind .05,.2] [--priors] [--cache DIR] [--json]
 
-Of each set and seed one random and one active order are followed (bench/advice/trajectories.py); streams of test-then-train
-rows are drawn from them. `bar` is the issue's; `share` of the replays in which it was met. With --cache trajectories
-are kept for the next run.
+Of each set and seed one random and one active order are followed (bench/advice/trajectories.py); streams of
+test-then-train rows are drawn from them. `bar` is the issue's; `share` of the replays in which it was met. With
+--cache trajectories are kept for the next run.
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from model.acquisition.strategies import Pool, choose
 from model.decoding.answers import decide
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
+from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.simulation.replay import encode_ahead, shuffled
 
-Floats = NDArray[np.floating]
 Tell = Callable[[str], None]
 
 STAGES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)

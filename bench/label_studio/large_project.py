@@ -23,11 +23,11 @@ from typing import Any
 
 import requests
 
-from backend.connection.connect import SAMPLING
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import QUEUE_ORDER
 from backend.labelstudio.local.server import LabelStudioServer
 from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.labelstudio.rest.queue_client import QueueClient
 from bench.label_studio.large_project_run import use_product
 from bench.support.report import show

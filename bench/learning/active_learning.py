@@ -1,6 +1,7 @@
 """Labels needed to reach 90 and 95 % of what all labels give, by strategy, through the real queue.
 
-    python -m bench.learning.active_learning [--data DIR|FILE.csv] [--sets banking77,agnews] [--strategies random,margin]
+    python -m bench.learning.active_learning [--data DIR|FILE.csv] [--sets banking77,agnews]
+        [--strategies random,margin]
                                     [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
     python -m bench.learning.active_learning --report R.jsonl [--out DIR]

@@ -39,10 +39,10 @@ MEASURES = ("accuracy", "macro_f1", "ece", "refit_seconds", "finetune_seconds", 
 
 HEADING = """# Learning curves
 
-Written by `python -m bench.learning.curves --out DIR` (`make curves`): medians over the seeds, on the first 1,000 test rows.
-Of sets, accuracy is exact match and ECE that of the whole set. `goals`: what falls short of the goals of accuracy and
-macro-F1 (where there are some) or of the calibration goal (.06 from 64 labels on, .08 below). Seconds are wall time on
-whatever else the machine did; MiB is the process's high-water mark so far.
+Written by `python -m bench.learning.curves --out DIR` (`make curves`): medians over the seeds, on the first 1,000 test
+rows. Of sets, accuracy is exact match and ECE that of the whole set. `goals`: what falls short of the goals of
+accuracy and macro-F1 (where there are some) or of the calibration goal (.06 from 64 labels on, .08 below). Seconds are
+wall time on whatever else the machine did; MiB is the process's high-water mark so far.
 """
 
 Row = dict[str, Any]

@@ -12,12 +12,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from model.explain.occlusion import Piece
+from model.numerics.arrays import Floats
 from model.spec import Text
 
-Floats = NDArray[np.floating]
 STEP = 1e-3
 MOST_TOKENS = 256
 

@@ -1,6 +1,7 @@
 """Injected label errors found again: precision and recall of both flags and of the most suspicious twentieth.
 
-    python -m bench.learning.label_errors [--data DIR] [--sets agnews,sst2] [--labels 512,1000] [--seeds 1] [--cache DIR]
+    python -m bench.learning.label_errors [--data DIR] [--sets agnews,sst2] [--labels 512,1000] [--seeds 1]
+        [--cache DIR]
 
 5 % of the labels are replaced by another one, drawn evenly. DIR holds folders with a train.csv of `text,label`. Errors
 that a set has of its own count as false alarms, so precision is a lower bound.

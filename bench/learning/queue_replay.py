@@ -1,8 +1,8 @@
 """One labelling project replayed through the real queue: batches are planned, Label Studio's rule hands tasks out.
 
-A simulated annotator takes `next_place`, the learner refits and the queue is planned anew when `backend/rules/queue_due.py`
-would: when half of the batch is used, or the labels have grown by a tenth and by 8 at least. A replay has no clock, so
-QUEUE_SECONDS do not count. Every plan is a point of the curve.
+A simulated annotator takes `next_place`, the learner refits and the queue is planned anew when
+`backend/rules/queue_due.py` would: when half of the batch is used, or the labels have grown by a tenth and by 8 at
+least. A replay has no clock, so QUEUE_SECONDS do not count. Every plan is a point of the curve.
 
 `random` is Label Studio's own random sampling, without a queue: any unlabelled task. Through the queue a random batch
 is no longer random, the least confident of it go first: that is `queued_random`.

@@ -1,6 +1,7 @@
 """What a fine-tune costs: `transformers.Trainer` as HumanSignal's example calls it, beside the product's own loop.
 
-    python -m bench.speed.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0] [--data ../shared/data/agnews]
+    python -m bench.speed.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0]
+        [--data ../shared/data/agnews]
                              [--variants trainer,all,half] [--formats] [--profile PICTURE] [--json]
 
 Each variant learns the same rows of AG News (the sample messages when the folder is absent) with MiniLM, in a process

@@ -2,10 +2,10 @@
 
 python -m bench.speed.rescore [--texts 100000] [--classes 8,150] [--members 2,4] [--threads 0] [--seed 1] [--json]
 
-Texts, features and heads are made up (bench/support/synthetic.py) and written through the real feature matrix. `warm`: the
-matrix is in the page cache; `cold`: the kernel was asked to forget it, so that it is read from disk. `own MB`: the most
-anonymous memory that the work added, mapped file pages left out. The line `text by text` is the way without a matrix:
-features from the feature cache, words from the texts; measured on fewer texts and scaled up.
+Texts, features and heads are made up (bench/support/synthetic.py) and written through the real feature matrix. `warm`:
+the matrix is in the page cache; `cold`: the kernel was asked to forget it, so that it is read from disk. `own MB`: the
+most anonymous memory that the work added, mapped file pages left out. The line `text by text` is the way without a
+matrix: features from the feature cache, words from the texts; measured on fewer texts and scaled up.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ import psutil
 from bench.support.report import show
 from bench.support.synthetic import DEPTH, WIDTH, make_features, make_head, make_live, make_texts
 from model.acquisition.pool_scoring import rescore
-from model.features.cache import CachedEncoder, FeatureCache, text_key
+from model.features.cache import CachedEncoder, FeatureCache
 from model.features.hashed_tfidf import pack_terms
 from model.features.matrix import FeatureMatrix
 from model.spec import Text
+from model.texts import text_key
 from model.versions.live_model import LiveModel
 
 BATCH = 2_000

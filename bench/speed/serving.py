@@ -4,12 +4,12 @@
     python -m bench.speed.serving --formats [--rounds 5]
     python -m bench.speed.serving --profile docs/profiles
 
-`peer` builds its pipeline anew for every request (`bench/support/peer_server.py`), `resident` keeps it; `ours` is the web
-process with the embedded Redis and a project that has learned 64 labels. No text comes twice (`bench/support/texts.py`), but
-in the rows "ours, cached", which send the round's requests once more. CPU seconds are those of all processes of the
-server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each, run in every
-fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16. Wall times mean little on a
-busy machine: `others` says how many cores were busy with something else.
+`peer` builds its pipeline anew for every request (`bench/support/peer_server.py`), `resident` keeps it; `ours` is the
+web process with the embedded Redis and a project that has learned 64 labels. No text comes twice
+(`bench/support/texts.py`), but in the rows "ours, cached", which send the round's requests once more. CPU seconds are
+those of all processes of the server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each,
+run in every fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16. Wall times mean
+little on a busy machine: `others` says how many cores were busy with something else.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The web application in this process, over a real embedded Redis (AOF always): requests without a network.
 
-Projects are made with versions of made-up heads (bench/support/synthetic.py) on the real encoder; what is stored goes through
-the stores' own methods.
+Projects are made with versions of made-up heads (bench/support/synthetic.py) on the real encoder; what is stored goes
+through the stores' own methods.
 """
 
 from __future__ import annotations

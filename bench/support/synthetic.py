@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from bench.support.rig import read_rows
 from model.features.tfidf import Terms
 from model.head.linear_head import Choice, LinearHead, Member, Reference
-from model.head.zero_shot import normalise
+from model.numerics.arrays import normalise
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 from model.versions.live_model import LiveModel
 

@@ -19,8 +19,8 @@ import xxhash
 from numpy.typing import NDArray
 
 from model.acquisition.strategies import Pool, choose
+from model.numerics.arrays import Floats
 
-Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]
 Role = Literal["chosen", "explore", "blind"]
 

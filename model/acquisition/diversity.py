@@ -11,7 +11,8 @@ import warnings
 import numpy as np
 from numpy.typing import NDArray
 
-from model.acquisition.uncertainty import Floats, Pool, Rows, margins
+from model.acquisition.uncertainty import Pool, Rows, margins
+from model.numerics.arrays import Floats
 
 SHORTLIST = 10
 """`margin_clusters` clusters this many times as many rows as are wanted: those with the smallest margins."""

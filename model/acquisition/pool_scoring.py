@@ -21,19 +21,19 @@ from threadpoolctl import threadpool_limits
 
 from model.batching import characters_of, portions
 from model.errors import RescoringError
-from model.features.cache import BATCH, KEPT, text_key
+from model.features.cache import BATCH, KEPT
 from model.features.hashed_tfidf import HashedVocabulary, pack_terms
 from model.features.long_texts import Embedder, Focused, has_own_reading, reading_of
 from model.features.matrix import FeatureMatrix, Halves
 from model.head.linear_head import LinearHead
-from model.head.zero_shot import normalise
+from model.numerics.arrays import Floats, normalise
 from model.numerics.float16 import widen
 from model.spec import Control, Text
+from model.texts import text_key
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel
 
-Floats = NDArray[np.floating]
 Consume = Callable[[slice, Floats], None]
 
 BLOCK = 512
@@ -46,8 +46,8 @@ SMALLEST = 1e-12
 class Outcome:
     """One entry per row of the matrix, float32 [n] each but for `top`, the column of the likeliest label.
 
-    For sets as in `model/acquisition/strategies.py`: `confidence` is that of the whole set, `margin` the distance of the nearest
-    label to the threshold, `entropy` (nats) the sum over the labels."""
+    For sets as in `model/acquisition/strategies.py`: `confidence` is that of the whole set, `margin` the distance of
+    the nearest label to the threshold, `entropy` (nats) the sum over the labels."""
 
     labels: tuple[str, ...]
     top: NDArray[np.int32]

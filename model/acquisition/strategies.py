@@ -1,7 +1,7 @@
 """Which unlabelled tasks to label next. Pure: probabilities, features and what is labelled in, rows out.
 
-Names as in the literature; which of them pays is measured with `python -m bench.learning.active_learning`, on one's own data
-with `understudy simulate --strategy`.
+Names as in the literature; which of them pays is measured with `python -m bench.learning.active_learning`, on one's
+own data with `understudy simulate --strategy`.
 """
 
 from __future__ import annotations

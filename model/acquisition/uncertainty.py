@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
+
 Rows = NDArray[np.int64]
 
 SMALLEST = 1e-12

@@ -14,9 +14,8 @@ from model.decoding.set_confidence import set_confidence
 from model.decoding.taxonomy import SURE, Tree, keep_apart
 from model.decoding.thresholds import choose_labels, thresholds_of
 from model.label_key import key_of, path_of
+from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Kind, Prediction
-
-Floats = NDArray[np.floating]
 
 LEFT_BLANK = 0.5
 """Probability over which a rating is left blank: the median of the stars supposes that one is given."""

@@ -6,13 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.decoding.answers import decide
+from model.numerics.arrays import Floats
 from model.numerics.metrics import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
 from model.spec import NONE, Control, Sample
-
-Floats = NDArray[np.floating]
 
 
 def measure(

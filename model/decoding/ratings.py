@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 SMOOTHING, FULL_UNTIL = 0.2, 32
 """Share that a star passes on to its neighbour, up to this many labels; from there it falls as 1/n. On sentiment in

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 SET_CONFIDENCE_FROM = 8
 """Labels from which the map is fitted; its prior keeps it near the product while they are few. goemotions, ECE of two

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
+
 Path = tuple[str, ...]
 
 ROOT = -1

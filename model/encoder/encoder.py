@@ -79,7 +79,8 @@ class Encoder:
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`.
 
-        The first layers of a text of several segments hold what the segments have in common (`model/encoder/pairs.py`)."""
+        The first layers of a text of several segments hold what the segments have in common
+        (`model/encoder/pairs.py`)."""
         result = self._read(texts)
         pairs = [index for index, text in enumerate(texts) if len(text) > 1]
         if pairs:

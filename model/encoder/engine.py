@@ -15,7 +15,8 @@ from model.encoder.precision import AUTO, check_precision, choose_device
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.errors import EncoderError
-from model.kernels.choice import BF16, FP32, EngineChoice, choose_engine
+from model.kernels.choice import BF16, FP32, EngineChoice
+from model.kernels.kept_choice import choose_engine
 from model.pretrained.architectures import product_shape, read_shape
 
 

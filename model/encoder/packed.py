@@ -1,8 +1,8 @@
 """BERT's forward pass without padding: all tokens of a chunk in one matrix, only attention sees sequences.
 
-For every family whose layers are BERT's (model/pretrained/architectures.py). Exact in float32: it differs from the `transformers`
-forward by rounding only. In bfloat16 norms and pooling are still summed in float32. An engine over fine-tuned weights
-shares what training left alone with the base's.
+For every family whose layers are BERT's (model/pretrained/architectures.py). Exact in float32: it differs from the
+`transformers` forward by rounding only. In bfloat16 norms and pooling are still summed in float32. An engine over
+fine-tuned weights shares what training left alone with the base's.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class PackedBert:
 
     `keep`: how many last layers' pooled outputs are returned; `pooling`: `mean` or `cls`; `base`: the engine over the
     weights that a delta changes. `timing`: what was timed of this machine in this precision; without it torch's own
-    product runs. `kernel` names another one (model/kernels/matrix_product.py), `attention` how sequences are kept apart: `spans` or
-    `padded`, by default what suits the device."""
+    product runs. `kernel` names another one (model/kernels/matrix_product.py), `attention` how sequences are kept
+    apart: `spans` or `padded`, by default what suits the device."""
 
     def __init__(
         self,

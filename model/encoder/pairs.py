@@ -7,12 +7,9 @@ the two has to be in the features for a linear head to see it (InferSent's |a-b|
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
-from model.head.zero_shot import normalise
+from model.numerics.arrays import Floats, normalise
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 INTERACTIONS = 2
 """Layers given over to the interactions; the last layers keep the pair read as one sequence."""

@@ -32,7 +32,8 @@ ENOUGH_DRAWN = 100
 """Rows drawn at random from which the others are left out."""
 
 LEAST_LABELS = 0.5
-"""Rows count that a version with at least this share of the present labels answered (as in backend/application/learning_curve.py)."""
+"""Rows count that a version with at least this share of the present labels answered (as in
+backend/application/learning_curve.py)."""
 
 
 @dataclass(frozen=True)

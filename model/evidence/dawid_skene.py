@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
+
 Ints = NDArray[np.integer]
 
 ACCURACY, ACCURACY_COUNT = 0.8, 10.0

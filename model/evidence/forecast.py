@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 CALIBRATION = 0.025
-"""Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured, bench/advice/judge.py."""
+"""Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured,
+bench/advice/judge.py."""
 
 WOBBLES = (0.003, 0.01, 0.03, 0.09)
 """Standard deviations of a refit's accuracy around the curve that are thought possible: how exact sets can be is far

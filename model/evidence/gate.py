@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from model.numerics.arrays import Floats
 from model.numerics.metrics import evaluate, evaluate_multilabel, log_losses, log_losses_binary, macro_f1, one_hot
 
-Floats = NDArray[np.floating]
 Answers = NDArray[np.bool_]
 
 RESAMPLES = 2000

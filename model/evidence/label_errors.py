@@ -10,11 +10,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.head.linear_head import OutOfFold
-
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 WRONG, CHECK, SURE = 0.02, 0.1, 0.7
 """p(given) below WRONG: likely wrong. Below CHECK, with another label above SURE: check. With CHECK at .05 two classes

@@ -3,7 +3,8 @@
 Which tasks get labelled is the queue's choice (uncertain ones first) or the annotator's, so accuracy on them is not
 that on the rest. Pure numpy. Assumption: at the same confidence, labelled and unlabelled tasks are answered equally
 well, that is, the choice depends on a text only through its confidence; and the confidence of the versions that
-answered the labelled ones meant what today's means (so the first versions are left out, backend/application/learning_curve.py).
+answered the labelled ones meant what today's means (so the first versions are left out,
+backend/application/learning_curve.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 BINS = 50
 """Of the pool's confidences, equally wide."""

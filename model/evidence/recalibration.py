@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 KEPT_ANSWERS = 10
 """Likeliest answers kept of each row; the others share what is left of the probability evenly."""

@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.explain.occlusion import Word, explain
+from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Document, Prediction, Text
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel
 
-Floats = NDArray[np.floating]
 
 MOST_LABELS = 3
 """Chosen labels of one answer that are explained, likeliest first."""

@@ -2,7 +2,8 @@
 
 Pure: a text and a function from texts to log-odds in, weighted spans out. The weight of a word is the mean of two
 occlusions: what its label's log-odds lose when it alone goes, and what they gain when it alone is there. These are the
-first and the last term of its Shapley value; bench/learning/faithfulness.py compares them with gradients (decision 0007).
+first and the last term of its Shapley value; bench/learning/faithfulness.py compares them with gradients (decision
+0007).
 """
 
 from __future__ import annotations
@@ -11,12 +12,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.explain.words import find_words, group
+from model.numerics.arrays import Floats
 from model.spec import Text
 
-Floats = NDArray[np.floating]
 LogOdds = Callable[[Sequence[Text]], Floats]
 """Texts [n] -> log-odds of each explained label [n, L]."""
 

@@ -19,6 +19,7 @@ import xxhash
 
 from model.batching import characters_of, portions
 from model.spec import Text
+from model.texts import text_key
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,6 @@ BATCH = 256
 KEPT = 64_000
 """Characters after which what was encoded is kept: some seconds. Who is stopped in the midst of many long texts goes on
 from there; a refit that ran out of its time would else begin anew, and never get done."""
-
-
-def text_key(text: Text) -> bytes:
-    """16 bytes that name a text: the same for the same segments, whatever the process or machine."""
-    parts = [part.encode("utf-8", "surrogatepass") for part in text]
-    return xxhash.xxh3_128(b"".join(len(part).to_bytes(8, "big") + part for part in parts)).digest()
 
 
 def _reserve_lock(path: Path) -> None:

@@ -17,11 +17,9 @@ from scipy.special import expit
 
 from model.batching import characters_of, portions
 from model.encoder.pairs import two_segments
-from model.head.zero_shot import normalise
 from model.label_names import names_of
+from model.numerics.arrays import Floats, normalise
 from model.spec import Control, Text
-
-Floats = NDArray[np.floating]
 
 LONG = 1600
 """Characters of one segment from which it is read by sentences: more than a window of 256 tokens usually holds."""

@@ -13,10 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.head.zero_shot import normalise
+from model.numerics.arrays import Floats, normalise
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 MAX_TERMS = 20_000
 """Most TF-IDF terms kept, the most frequent ones: bounds the head's size, K x terms floats."""

@@ -14,10 +14,9 @@ from model.decoding.thresholds import choose_labels, fit_label_thresholds, fit_t
 from model.head.ensemble import zero_shot_share
 from model.head.linear_head import LinearHead, OutOfFold, blend_zero_shot
 from model.head.search import Data
+from model.numerics.arrays import Floats
 from model.numerics.metrics import evaluate, evaluate_multilabel
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
-
-Floats = NDArray[np.floating]
 
 TEMPERATURE_FROM = 64
 """Labels from which a temperature is fitted: below, T = 1 had the lower calibration error."""

@@ -10,9 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.head.linear_head import blend_zero_shot
+from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses
-
-Floats = NDArray[np.floating]
 
 PRIOR_BONUS = 2.0
 """Nats in favour of a label-name prior (LEARNING section 0)."""

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.features.tfidf import Terms, dense_features
+from model.numerics.arrays import Floats
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 DIMENSIONS = 384
 """Directions kept of the joined feature space (the eigenvectors of the Gram matrix)."""

@@ -19,15 +19,15 @@ from model.head.feature_space import DIMENSIONS, choose_landmarks
 from model.head.linear_head import Choice, LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, search
 from model.head.search_plan import Plan, plan_search
-from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, normalise, refine_prototypes, with_none
+from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, refine_prototypes, with_none
 from model.label_names import names_of
+from model.numerics.arrays import Floats, normalise
 from model.numerics.holdout import stratified_folds
 from model.pretrained.classifier_head import match_labels
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
 
 __all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 
-Floats = NDArray[np.floating]
 
 REPEAT_SIZE = 300_000
 """Rows x dimensions x classes above which a whole search takes longer than half a second."""

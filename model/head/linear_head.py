@@ -15,13 +15,11 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.features.tfidf import Terms, dense_features
-from model.head.zero_shot import CLEAR, HUMILITY, SCALE, humble_answer, normalise
-from model.numerics.logistic import softmax_rows
+from model.head.zero_shot import CLEAR, HUMILITY, SCALE, humble_answer
+from model.numerics.arrays import Floats, normalise, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,8 @@
 """prior-LR: which features, how much label-name prior and which regularisation, decided out-of-fold.
 
 The best candidates by out-of-fold likelihood are averaged (LEARNING, method g9). The search is coarse to fine: all
-feature spaces at one strength, then other strengths for the best of them. `model/head/search_plan.py` says what is tried.
+feature spaces at one strength, then other strengths for the best of them. `model/head/search_plan.py` says what is
+tried.
 """
 
 from __future__ import annotations
@@ -18,11 +19,10 @@ from model.features.tfidf import Terms
 from model.head.feature_space import Space, choose_landmarks
 from model.head.linear_head import Choice, Member, Reference
 from model.head.search_plan import Plan
-from model.numerics.logistic import fit_blocks, softmax_rows
+from model.numerics.arrays import Floats, softmax_rows
+from model.numerics.logistic import fit_blocks
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)

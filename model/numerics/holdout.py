@@ -7,10 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model.features.cache import text_key
+from model.numerics.arrays import Floats
 from model.spec import Text
-
-Floats = NDArray[np.floating]
+from model.texts import text_key
 
 HELD_SHARE = 0.2
 """Share of texts that the stable hold-out keeps back."""

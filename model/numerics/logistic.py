@@ -10,18 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logsumexp
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 VERY_MANY = 2000
 """Classes of which most have no label for long. 6,000 of them, 200 labels: a fit takes a tenth of the time."""
-
-
-def softmax_rows(logits: Floats) -> Floats:
-    """Softmax over the last axis (scipy's is several times slower on small arrays)."""
-    shifted = logits - logits.max(-1, keepdims=True)
-    np.exp(shifted, out=shifted)
-    shifted /= shifted.sum(-1, keepdims=True)
-    return shifted
 
 
 def fit_blocks(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats
 
 SMALLEST = 1e-12
 

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.numerics.logistic import softmax_rows
+from model.numerics.arrays import Floats, softmax_rows
 from model.numerics.metrics import SMALLEST, log_losses, log_losses_binary
-
-Floats = NDArray[np.floating]
 
 HUMBLE, HUMBLE_STRENGTH = 0.25, 8.0
 """The prior of a head's log-temperature. Above 0: out-of-fold answers are luckier than others, since choices were made

@@ -18,9 +18,8 @@ from scipy.special import erf, expit, log_softmax, logit
 
 from model.label_key import plain_text
 from model.label_matching import match_names
+from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Kind, Label
-
-Floats = NDArray[np.floating]
 
 COVERED = 2 / 3
 """Least share of a control's labels that the trained head must know: below, it answers another question."""

@@ -10,51 +10,22 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, labels_of, target_matrix
-from model.head.zero_shot import normalise
+from model.numerics.arrays import Floats
+from model.simulation.baseline_task import Task, fit_logistic
 from model.simulation.dataset import Dataset
 from model.simulation.replay import Row, Tell, shuffled
-from model.spec import Sample
-
-Floats = NDArray[np.floating]
 
 STRENGTHS = (1.0, 10.0, 100.0)
 """C of the cross-validated logistic regression."""
-
-ITERATIONS = 1000
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a peer is given: training samples with targets [n, K], and the test samples."""
-
-    train: Sequence[Sample]
-    targets: Floats
-    test: Sequence[Sample]
-    multilabel: bool
-    base: Embedder
-    base_model: Path
-    seed: int
-    threads: int
-    tell: Tell
-
-    def features(self, samples: Sequence[Sample]) -> Floats:
-        """L2-normalised mean-pooled last layer [n, width]."""
-        return normalise(self.base.embed([sample.text for sample in samples])[:, -1])
-
-    def flat(self, samples: Sequence[Sample]) -> list[str]:
-        """Each text as one string."""
-        return [" ".join(sample.text) for sample in samples]
 
 
 @dataclass(frozen=True)
@@ -118,24 +89,6 @@ class Rival:
             threads=self.threads,
             tell=self.tell,
         )
-
-
-def fit_logistic(train: Any, targets: Floats, test: Any, strength: float, *, multilabel: bool) -> Floats:
-    """Probabilities [test rows, K] of scikit-learn's logistic regression; classes without a row get none."""
-    from sklearn.linear_model import LogisticRegression
-
-    result = np.zeros((test.shape[0], targets.shape[1]))
-    if not multilabel:
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, targets.argmax(1))
-        result[:, model.classes_] = model.predict_proba(test)
-        return result
-    for column, wanted in enumerate((targets >= 0.5).T):
-        if wanted.all() or not wanted.any():
-            result[:, column] = float(wanted.all())
-            continue
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, wanted)
-        result[:, column] = model.predict_proba(test)[:, 1]
-    return result
 
 
 def tfidf(task: Task) -> Floats:

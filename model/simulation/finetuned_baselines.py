@@ -1,4 +1,5 @@
-"""The two recipes of other tools that train an encoder, written out: HumanSignal's and SetFit's (model/simulation/baselines.py).
+"""The two recipes of other tools that train an encoder, written out: HumanSignal's and SetFit's
+(model/simulation/baselines.py).
 
 Both start from the learner's own base encoder, so that recipes are compared and not encoders.
 """
@@ -13,10 +14,11 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from model.simulation.baselines import Task
+from model.numerics.arrays import Floats
 
-Floats = NDArray[np.floating]
+if TYPE_CHECKING:
+    from model.simulation.baseline_task import Task
+
 
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
 RATE, CLIP, LONGEST = 2e-5, 1.0, 256
@@ -60,7 +62,7 @@ def train_setfit(task: Task) -> Floats:
     """Probabilities [test rows, K]: contrastive pairs first, then a logistic regression on the new embeddings."""
     from transformers import AutoModel, AutoTokenizer
 
-    from model.simulation.baselines import fit_logistic
+    from model.simulation.baseline_task import fit_logistic
 
     _prepare(task)
     body: Any = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE)

@@ -12,18 +12,17 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.acquisition import strategies as acquisition
 from model.decoding.evaluate_answers import measure
 from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.head.linear_head import LinearHead
+from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.spec import Sample, TaskSpec, Text
 from model.versions.live_model import LiveModel
 
-Floats = NDArray[np.floating]
 Row = dict[str, Any]
 Tell = Callable[[str], None]
 

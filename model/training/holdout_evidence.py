@@ -13,12 +13,11 @@ from model.decoding.thresholds import fit_threshold
 from model.evidence.gate import Verdict, compare_losses, decide_promotion
 from model.head.calibration import set_rules
 from model.head.fit import labels_of, target_matrix
+from model.numerics.arrays import Floats
 from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.spec import Control, Sample
-
-Floats = NDArray[np.floating]
 
 FOLDS = 3
 """Parts of the cross-fit while labels are few: each part is answered by a model trained on the two others."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
@@ -20,6 +19,7 @@ from model.features.long_texts import Focused
 from model.head.fit import Embedder, fit_head
 from model.head.zero_shot import refine_prototypes, with_none
 from model.label_names import names_of
+from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text
@@ -33,8 +33,6 @@ from model.training.tuner import Lesson, Tuning, prototype_head, steps_for
 from model.versions.directory import ENCODER, version_path, write_version
 from model.versions.finetuned import FineTuned, blend, blend_weight
 from model.versions.manifest import Manifest
-
-Floats = NDArray[np.floating]
 
 
 class Training:

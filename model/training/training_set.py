@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model.head.zero_shot import normalise
+from model.numerics.arrays import Floats, normalise
 from model.spec import Text
-
-Floats = NDArray[np.floating]
 
 BATCH = 16
 BALANCED_CLASSES = 16

@@ -2,7 +2,8 @@
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,
-batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen (model/training/frozen_encoder.py).
+batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen
+(model/training/frozen_encoder.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from model.encoder.weights import DELTA, KIND, stored_names
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32
+from model.numerics.arrays import Floats
 from model.pretrained.architectures import canonical_name
 from model.pretrained.base_model import has_token_types, read_config, read_pooling, read_window
 from model.spec import Text
@@ -35,7 +37,6 @@ from model.versions.finetuned import TunedHead
 
 __all__ = ["Lesson", "Tuning", "draw_batch", "prototype_head", "steps_for"]
 
-Floats = NDArray[np.floating]
 Report = Callable[[int, float], None]
 Draw = tuple[int, NDArray[np.int64], list[Window]]
 """One batch: lesson, its rows, and a window of each."""

@@ -11,10 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.head.zero_shot import normalise
-from model.numerics.logistic import softmax_rows
-
-Floats = NDArray[np.floating]
+from model.numerics.arrays import Floats, normalise, softmax_rows
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from model.decoding.answers import decide
 from model.errors import VersionError
@@ -16,6 +15,7 @@ from model.features.cache import peeking
 from model.features.long_texts import Focused, has_own_reading
 from model.head.fit import Embedder, Head, fit_heads
 from model.label_key import path_of, plain_text
+from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import ENCODER, read_heads, verify_version, version_path
@@ -23,7 +23,6 @@ from model.versions.finetuned import FineTuned, align_columns, blend
 from model.versions.manifest import Manifest
 from model.visibility import drop_hidden
 
-Floats = NDArray[np.floating]
 Options = Sequence[Mapping[str, Sequence[str]]]
 
 SERVED_TEMPERATURE = "served_temperature"

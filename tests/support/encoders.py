@@ -15,10 +15,9 @@ from safetensors.torch import save_file
 
 from model.encoder.packed import PackedBert
 from model.encoder.weights import Weights
+from model.numerics.arrays import Floats
 from model.pretrained.architectures import read_shape
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
-
-Floats = NDArray[np.floating]
 
 
 class WordsEncoder:

@@ -1,6 +1,7 @@
 """What the labels that came in say about the version that answered them, and what follows for the next one.
 
-Decisions are those of `model/evidence/recalibration.py` (confidence) and `model/evidence/gate.py` (is the fine-tune worth it after all?).
+Decisions are those of `model/evidence/recalibration.py` (confidence) and `model/evidence/gate.py` (is the fine-tune
+worth it after all?).
 """
 
 from __future__ import annotations

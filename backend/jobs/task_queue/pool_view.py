@@ -21,16 +21,16 @@ from model.batching import characters_of, portions
 from model.decoding.answers import decide
 from model.decoding.thresholds import thresholds_of
 from model.errors import RescoringError
-from model.features.cache import text_key
 from model.features.matrix import FeatureMatrix
+from model.numerics.arrays import Floats
 from model.numerics.float16 import widen
 from model.spec import NONE, Control, Document, Kind, Text
+from model.texts import text_key
 from model.visibility import hidden_rows, is_conditional
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel
 
-Floats = NDArray[np.floating]
 Rows = NDArray[np.int64]
 
 READ_SECONDS = 10.0

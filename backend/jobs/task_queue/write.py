@@ -12,11 +12,11 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from backend.connection.connect import SAMPLING, basic_auth_of, own_backend
 from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
+from backend.labelstudio.rest.project_connection import SAMPLING, basic_auth_of, own_backend
 from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint

@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from backend.backup import archive
 from backend.backup.archive import LISTING
 from backend.backup.backup import make_backup
+from backend.backup.dump import Dump
 from backend.backup.restore import restore_backup
 from backend.cli.main import main
 from backend.errors import BackendError, BadRequest, Conflict
@@ -54,7 +55,7 @@ def file(tmp_path: Path) -> Path:
 
 def everything(stores: Stores) -> dict[str, Any]:
     """What is stored, key by key, without what passes."""
-    dump = stores.dump()
+    dump = Dump(stores.client)
     lines = [line for keys in dump.index().values() for line in dump.read(keys)]
     found: dict[str, Any] = {}
     for line in lines:
@@ -181,7 +182,7 @@ def test_what_is_damaged_or_hostile_is_refused_and_nothing_is_written(
         copy.write_bytes(data)
         with pytest.raises(BadRequest):
             restore_backup(target, copy)
-        assert there.dump().is_empty() and not target.models_dir.exists(), name
+        assert Dump(there.client).is_empty() and not target.models_dir.exists(), name
         assert not list(target.data_dir.glob("**/evil")) and not Path("/tmp/evil").exists(), name
         assert not list(target.data_dir.glob(".restore-*"))
 
@@ -259,7 +260,7 @@ def test_a_newer_schema_is_refused_in_a_backup_and_in_redis(
         restore_backup(target, relabelled(file, schema=99))
     with pytest.raises(BadRequest, match="format"):
         restore_backup(target, relabelled(file, format=archive.FORMAT + 1))
-    there.dump().set_schema(99)
+    Dump(there.client).set_schema(99)
     with pytest.raises(BackendError, match="written by a newer understudy"):
         there.verify()
 
@@ -299,7 +300,7 @@ def test_a_backup_of_schema_1_is_migrated(target: Settings, there: Stores) -> No
     assert (last["ok_at"], last["drift"]) == (last["at"], 2)
     assert [row["tuned"] for row in there.evidence.rows(7)] == [None, "v2"]
     assert there.evidence.tallies(7), "the learning curve of rows that were not added up then"
-    assert there.dump().schema() == there.dump().newest_schema
+    assert Dump(there.client).schema() == Dump(there.client).newest_schema
     assert {record.annotation for record in there.examples.snapshot(7).records} == {1, 2, 3}
     assert there.examples.pending(7) == 1
 

@@ -12,7 +12,8 @@ from backend.base_model.number_format import describe_timing
 from backend.cli.background_work import tell_upkeep
 from backend.doctor.machine import check_number_format
 from backend.settings.settings import Settings
-from model.kernels.choice import FILE, EngineChoice, FormatTiming, key_of
+from model.kernels.choice import EngineChoice, FormatTiming
+from model.kernels.kept_choice import FILE, key_of
 from model.pretrained.architectures import product_shape
 from model.pretrained.base_model import find_base_model, read_config
 

@@ -14,7 +14,7 @@ from backend.routes.app import create_app
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.web.store_collector import StoreInstruments
+from backend.web.store_collector import StoreCollector
 from bench.support.rig import choices_config
 from tests.backend.connection.test_connect import Studio
 from tests.backend.doctor.test_all_checks import studio  # noqa: F401
@@ -121,5 +121,5 @@ def use_everything(stores: Stores, make_record: Any) -> None:
     queue.enqueue_call("os.getcwd")
     SimpleWorker([queue], connection=redis, serializer=JSONSerializer, job_class=AllowedJob).work(burst=True)
     assert queue.count == 0
-    seen = {family.name: family.samples for family in StoreInstruments(stores.settings).collect()}
+    seen = {family.name: family.samples for family in StoreCollector(stores.settings).collect()}
     assert seen["understudy_redis_up"][0].value == 1 and seen["understudy_examples"][0].value == 1

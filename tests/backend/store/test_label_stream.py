@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from backend.application.background import Background
+from backend.backup.dump import Dump
 from backend.rules.queue_share import hint_handed, is_bypassed
 from backend.store import label_stream
 from backend.store.label_stream import LAST, Handed
@@ -67,7 +68,7 @@ def test_a_backup_holds_it(stores: Stores) -> None:
     stores.label_stream.hand_out(1, [10, 11])
     stores.label_stream.note_labels(1, {1: 10, 2: 12})
     stores.label_stream.save_marks(1, {3: "ours"})
-    dump = stores.dump()
+    dump = Dump(stores.client)
     lines = json.loads(json.dumps(list(dump.read(dump.index()[1])), allow_nan=False))
     stores._redis.flushall()
     dump.write(lines)

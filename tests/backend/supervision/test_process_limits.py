@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-PREPARE = "import sys, tempfile; from pathlib import Path; from backend.supervision.process_limits import clients_at_once, prepare_process; "
+PREPARE = (
+    "import sys, tempfile; from pathlib import Path; "
+    "from backend.supervision.process_limits import clients_at_once, prepare_process; "
+)
 SHOW = "prepare_process(Path(sys.argv[1])); print(clients_at_once(), tempfile.gettempdir())"
 
 

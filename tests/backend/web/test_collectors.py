@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.job_counters import TallyStore
-from backend.web.store_collector import SHOWN, StoreInstruments
+from backend.web.store_collector import SHOWN, StoreCollector
 from bench.support.rig import choices_config
 from tests.conftest import RedisServer
 
@@ -20,7 +20,7 @@ from tests.conftest import RedisServer
 def scrape(settings: Settings) -> dict[tuple[str, ...], float]:
     """(series, label values in order of their names) -> value, as Prometheus would read it."""
     registry = CollectorRegistry()
-    registry.register(StoreInstruments(settings))
+    registry.register(StoreCollector(settings))
     return parse(generate_latest(registry).decode())
 
 

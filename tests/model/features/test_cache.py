@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.features.cache import CachedEncoder, FeatureCache, text_key
+from model.features.cache import CachedEncoder, FeatureCache
 from model.spec import Text
+from model.texts import text_key
 from tests.support.encoders import WordsEncoder
 
 TEXTS: list[Text] = [("one",), ("two words",), ("",), ("a", "pair"), ("naïve 日本語 🙂",)]

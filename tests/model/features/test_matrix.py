@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from model.features.cache import text_key
 from model.features.matrix import TAIL, FeatureMatrix
 from model.numerics.float16 import widen
+from model.texts import text_key
 
 DEPTH, WIDTH = 2, 8
 OPEN = Callable[..., FeatureMatrix]

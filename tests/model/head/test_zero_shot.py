@@ -9,7 +9,8 @@ import pytest
 
 from model.decoding.answers import decide
 from model.head.fit import fit_head, restore_head
-from model.head.zero_shot import normalise, refine_prototypes, zero_shot
+from model.head.zero_shot import refine_prototypes, zero_shot
+from model.numerics.arrays import normalise
 from model.spec import Control, Kind, Label
 from tests.model.conftest import Messages
 from tests.support.encoders import WordsEncoder, choices

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
-from model.kernels import choice as engine_choice
-from model.kernels.choice import FILE, EngineChoice, FormatTiming, ProductShape, choose_engine, kept_choice, key_of
+from model.kernels import kept_choice as engine_choice
+from model.kernels.choice import EngineChoice, FormatTiming, ProductShape
+from model.kernels.kept_choice import FILE, choose_engine, kept_choice, key_of
 from model.kernels.timing import time_engine
 from tests.model.conftest import TinyModel
 
@@ -92,7 +93,7 @@ def test_it_leaves_threads_gradients_and_random_numbers_as_they_were() -> None:
 
 
 def test_it_is_timed_once_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "model.kernels.choice"):
+    with caplog.at_level(logging.INFO, "model.kernels.kept_choice"):
         first = choose_engine(TINY, "cpu", tmp_path)
         engine_choice._time.cache_clear()
         assert choose_engine(TINY, "cpu", tmp_path) == first

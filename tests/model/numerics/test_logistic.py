@@ -8,7 +8,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
 from model.numerics import logistic as linear
-from model.numerics.logistic import fit_blocks, intercept_variance, softmax_rows
+from model.numerics.arrays import softmax_rows
+from model.numerics.logistic import fit_blocks, intercept_variance
 from model.numerics.metrics import one_hot
 from tests.support.encoders import Floats
 

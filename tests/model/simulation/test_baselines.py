@@ -9,8 +9,9 @@ import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from model.head.zero_shot import normalise
-from model.simulation.baselines import PEERS, STRENGTHS, Rival, best_strength, fit_logistic
+from model.numerics.arrays import normalise
+from model.simulation.baseline_task import fit_logistic
+from model.simulation.baselines import PEERS, STRENGTHS, Rival, best_strength
 from model.simulation.dataset import Dataset
 from model.simulation.finetuned_baselines import make_pairs
 from model.simulation.replay import Plan, Replay

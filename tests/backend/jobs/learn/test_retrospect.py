@@ -11,7 +11,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.retrospect import Hindsight
-from model.head.zero_shot import normalise
+from model.numerics.arrays import normalise
 from model.versions.directory import read_manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import SERVED_TEMPERATURE, LiveModel

@@ -1,0 +1,23 @@
+"""Arrays of floats, and the two operations on their rows that every model part needs."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.floating]
+
+
+def normalise(vectors: Floats) -> Floats:
+    """Rows at unit length; zero rows stay zero."""
+    # What np.linalg.norm gives, in less time; einsum's last bits would depend on how many rows there are.
+    lengths = np.sqrt(np.square(vectors).sum(-1, keepdims=True))
+    return vectors / np.maximum(lengths, 1e-12)
+
+
+def softmax_rows(logits: Floats) -> Floats:
+    """Softmax over the last axis (scipy's is several times slower on small arrays)."""
+    shifted = logits - logits.max(-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(-1, keepdims=True)
+    return shifted
