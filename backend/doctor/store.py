@@ -9,8 +9,8 @@ from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.embedded_redis.binary import OLDEST
 from backend.errors import StoreUnavailable
 from backend.health.redis_health import Health, examine
-from backend.health.workers import Workers
 from backend.redis_access.address import shown_address
+from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
 
 CLOCK_WARN, CLOCK_FAIL = 2.0, 10.0

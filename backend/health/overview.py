@@ -8,9 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from backend.health.workers import Workers, read_workers
 from backend.redis_access.connection import Client, connect, find_problems, guarded
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
+from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
 from backend.store.label_stream import LAST, Handed, count_handed, handed_key
 from backend.store.work.job_counters import Tally, parse_tally

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
-from backend.health.workers import Workers, read_workers
 from backend.redis_access.connection import connect, find_problems, guarded
+from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
 from backend.store.projects import ProjectStore
 

@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import BackendError
 from backend.labelstudio.label_config.config import parse_label_config
+from backend.store.stores import Stores
 from model.batching import characters_of, portions
 from model.spec import TaskSpec, Text
 from model.texts import text_key
 
 if TYPE_CHECKING:
-    from backend.jobs.context import Context
+    from model.features.cache import CachedEncoder
 
 USED = 1000
 """Pool texts of a refit: 300 keep most of what the cold start gains from 4,000."""
@@ -23,47 +24,49 @@ class PoolReader:
     def __init__(self) -> None:
         self._read: dict[int, tuple[tuple[int, str], list[tuple[dict[str, str], list[Text]]]]] = {}
 
-    def read(self, work: Context, project: int) -> list[dict[str, str]]:
+    def read(self, stores: Stores, base: CachedEncoder, project: int) -> list[dict[str, str]]:
         """Documents whose features are in the cache, at most USED, in the order of a hash of their task id."""
-        spec, base = _spec(work, project), work.encoders.base
-        state = work.stores.projects.pool_size(project), spec.digest
+        spec = _spec(stores, project)
+        state = stores.projects.pool_size(project), spec.digest
         known = self._read.get(project)
         if known is None or known[0] != state:
-            known = self._read[project] = state, _chosen(work, project, spec)
+            known = self._read[project] = state, _chosen(stores, base, project, spec)
         return [document for document, texts in known[1] if all(base.holds(texts))]
 
 
-def encode_ahead(work: Context, project: int) -> int:
+def encode_ahead(stores: Stores, base: CachedEncoder, project: int) -> int:
     """Encode pool texts that are not in the cache yet, until somebody wants a refit; how many were encoded.
 
     Asks for a refit at the end when there is no label yet, since the cold start gains from every text."""
-    spec, base = _spec(work, project), work.encoders.base
-    wanted = list(dict.fromkeys(text for _, texts in _chosen(work, project, spec) for text in texts))
+    spec = _spec(stores, project)
+    wanted = list(dict.fromkeys(text for _, texts in _chosen(stores, base, project, spec) for text in texts))
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
     for portion in portions(missing, characters_of):  # between two looks at the queue
-        if work.stores.jobs.is_learner_wanted():
+        if stores.jobs.is_learner_wanted():
             return done
         base.embed(portion)
         done += len(portion)
-    if done and not work.stores.examples.count(project):
-        work.stores.jobs.enqueue_refit(project)
+    if done and not stores.examples.count(project):
+        stores.jobs.enqueue_refit(project)
     return done
 
 
-def _spec(work: Context, project: int) -> TaskSpec:
+def _spec(stores: Stores, project: int) -> TaskSpec:
     try:
-        return parse_label_config(work.stores.projects.config(project))
+        return parse_label_config(stores.projects.config(project))
     except BackendError:
         return TaskSpec((), ())
 
 
-def _chosen(work: Context, project: int, spec: TaskSpec) -> list[tuple[dict[str, str], list[Text]]]:
+def _chosen(
+    stores: Stores, base: CachedEncoder, project: int, spec: TaskSpec
+) -> list[tuple[dict[str, str], list[Text]]]:
     """At most USED documents, each with what the encoder reads of it: its texts, long ones sentence by sentence."""
     from model.features.long_texts import Focused
 
-    documents = work.stores.projects.pool(project)
-    readers = [(control, Focused(work.encoders.base, control)) for control in spec.controls]
+    documents = stores.projects.pool(project)
+    readers = [(control, Focused(base, control)) for control in spec.controls]
     return [
         (
             dict(documents[task]),

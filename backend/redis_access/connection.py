@@ -23,6 +23,9 @@ Result = TypeVar("Result")
 Client = Any
 """A redis.Redis. Its annotations say `bytes | str` everywhere; decode_responses, which settles it, they cannot see."""
 
+RedisError = redis.RedisError
+"""What a call that is not guarded raises; other rooms know it by this name."""
+
 SECONDS = 5.0
 """How long one reply may take for processes that nobody waits for."""
 

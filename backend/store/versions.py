@@ -8,9 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import redis
-
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, RedisError, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
 from backend.redis_access.scripts import Script
 from model.failpoints import failpoint
@@ -156,7 +154,7 @@ class VersionStore:
                 message = subscription.get_message(timeout=seconds)
                 project, _, version = str(message["data"]).partition(" ") if message else ("", "", "")
                 yield (int(project), version) if project.isdigit() else None
-        except redis.RedisError:
+        except RedisError:
             return
         finally:
             subscription.close()

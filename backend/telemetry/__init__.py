@@ -1,1 +1,1 @@
-"""Logs and metrics."""
+"""Logs and metrics: what a process says of itself."""

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from backend.errors import StoreUnavailable
 from backend.health.overview import Overview, OverviewReader, ProjectState
-from backend.health.workers import Workers
+from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
 from backend.store.work.job_counters import BUCKETS, Tally
 

@@ -40,7 +40,8 @@ def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: Seq
     parts = [
         "# Performance",
         "Written by `make bench`, or one part anew by `python -m bench.performance.run --only NAME`. Each "
-        "section's own command prints its table. CPU times are process times; wall times depend on what else the machine does.",
+        "section's own command prints its table. "
+        "CPU times are process times; wall times depend on what else the machine does.",
         *_machine(records),
         *_bars(records),
     ]

@@ -21,7 +21,7 @@ import torch.distributed as group
 from torch import Tensor
 
 from model.errors import TrainingError
-from model.training.training_set import BATCH
+from model.training.schedule import BATCH
 
 PATIENCE = timedelta(hours=2)
 """Longest wait for another process: the leader fits heads while the others have nothing to do."""

@@ -26,8 +26,7 @@ from model.spec import NONE, Text
 from model.training.distributed import Team
 from model.training.follower import Order, give, threads_each
 from model.training.holdout_evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
-from model.training.progress import Progress
-from model.training.request import RESULT, Result, read_request, read_result, write_json
+from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.schedule import should_stop
 from model.training.tuner import Lesson, Tuning, prototype_head, steps_for
 from model.versions.directory import ENCODER, version_path, write_version

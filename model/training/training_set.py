@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats, normalise
 from model.spec import Text
+from model.training.schedule import BATCH
 
-BATCH = 16
 BALANCED_CLASSES = 16
 """Up to this many classes batches are balanced; beyond, a batch cannot hold them all."""
 
 SCALE = 20.0
-WARM_UP = 0.1
 
 
 @dataclass(frozen=True)
@@ -44,17 +43,6 @@ class Lesson:
         arrays = {name: np.array(raw[name], dtype=float) for name in ("targets", "weights", "prototypes")}
         texts = [tuple(text) for text in raw["texts"]]
         return Lesson(raw["name"], tuple(raw["labels"]), raw["multilabel"], texts, **arrays)
-
-
-def steps_for(count: int) -> int:
-    """Optimiser steps for `count` labels: 60, 100, 200 and 300 at 16, 64, 256 and 1,000, linear in log n between."""
-    return round(float(np.interp(np.log(max(count, 1)), np.log([16, 64, 256, 1000]), [60, 100, 200, 300])))
-
-
-def rate_at(step: int, steps: int) -> float:
-    """Share of the learning rate: linear warm-up, then linear decay to 0."""
-    warm = max(1, round(WARM_UP * steps))
-    return (step + 1) / warm if step < warm else (steps - step) / max(1, steps - warm)
 
 
 def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:

@@ -31,8 +31,8 @@ from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
 from model.training.frozen_encoder import FROZEN_SHARE, TopLayers
 from model.training.packed_layer import Noise
-from model.training.schedule import looks_at
-from model.training.training_set import BATCH, Lesson, draw_batch, prototype_head, rate_at, steps_for
+from model.training.schedule import BATCH, looks_at, rate_at, steps_for
+from model.training.training_set import Lesson, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
 
 __all__ = ["Lesson", "Tuning", "draw_batch", "prototype_head", "steps_for"]

@@ -44,7 +44,7 @@ def _learn(work: Context, project: int) -> str:
         work.stores.jobs.begin_refit(project)
         log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))
     if outcome in ("published", "unchanged"):
-        encode_ahead(work, project)
+        encode_ahead(work.stores, work.encoders.base, project)
         survey_pool(work, project)
     return outcome
 
@@ -75,7 +75,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     live = stores.versions.live(project)
     snapshot = stores.examples.snapshot(project)
     failpoint("snapshot.after", project)
-    pool = work.pools.read(work, project)
+    pool = work.pools.read(work.stores, work.encoders.base, project)
     champion = _load(work, project, live)
     if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
         stores.versions.note_fitted(project, snapshot.seq)

@@ -20,7 +20,7 @@ from backend.doctor.machine import check_base_model, check_data_dir, differences
 from backend.doctor.store import judge_clock, judge_durability, judge_version, judge_workers, look_at_store
 from backend.doctor.verdict import exit_status, fail, ok, skipped, warn
 from backend.doctor.web import judge_answers, judge_events, judge_protection, judge_ready
-from backend.health.workers import Workers
+from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
 
 URL = "http://127.0.0.1:9090"
