@@ -45,7 +45,7 @@ ALLOWED: dict[str, str] = {
     "backend/supervision": "backend backend/addresses backend/settings",
     "backend/labelstudio/local": "backend backend/settings backend/supervision",
     "backend/embedded_redis": "backend backend/addresses backend/settings backend/telemetry backend/supervision",
-    "backend/client": "backend backend/addresses backend/settings backend/outbound backend/supervision",
+    "backend/client": "model backend backend/addresses backend/settings backend/outbound backend/supervision",
     "backend/base_model": (
         "model model/kernels model/pretrained model/encoder model/features model/head backend backend/settings "
         "backend/outbound"

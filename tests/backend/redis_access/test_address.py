@@ -118,7 +118,7 @@ BAD = [
 
 @pytest.mark.parametrize("url", BAD)
 def test_what_is_no_address_is_refused_without_repeating_it(url: str) -> None:
-    with pytest.raises(SettingsError, match="^REDIS_URL cannot be used: it is no address") as refused:
+    with pytest.raises(SettingsError, match=r"^REDIS_URL cannot be used: it is no address") as refused:
         Stores(Settings(redis_url=url)).ping()
     assert "sec" not in refused.value.message
 
