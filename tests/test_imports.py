@@ -18,7 +18,7 @@ SERVE = """
 from pathlib import Path
 from backend.routes.app import create_app
 from backend.application.services import build_services
-from backend.settings import Settings
+from backend.settings.settings import Settings
 services = build_services(Settings(data_dir=Path({data!r}), redis_url={redis!r}, _env_file=None))
 choices = '<Choices name="c" toName="t"><Choice value="a"/><Choice value="b"/></Choices>'
 config = f'<View><Text name="t" value="$t"/>{{choices}}</View>'
@@ -30,7 +30,8 @@ import torch
 """
 
 LEARN = """
-from model.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder
+from model.pretrained.base_model import find_base_model
 from model.head.warm_up import warm_up_learning
 warm_up_learning(Encoder(find_base_model("")))
 import torch
@@ -57,8 +58,8 @@ def loaded_after(code: str) -> set[str]:
         ("backend.cli.main", (*HEAVY, "numpy", "redis", "rq", "flask", "gunicorn", "requests", "prometheus_client")),
         ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
-        ("backend.web, backend.routes.app, gunicorn.workers.gthread", HEAVY),
-        ("backend.processes.worker, backend.jobs.train, backend.jobs.sync", (*HEAVY, "flask", "gunicorn")),
+        ("backend.processes.web, backend.routes.app, gunicorn.workers.gthread", HEAVY),
+        ("backend.processes.worker, backend.jobs.train.train, backend.jobs.sync.reconcile", (*HEAVY, "flask", "gunicorn")),
         ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
         ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],

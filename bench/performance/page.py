@@ -123,7 +123,7 @@ def _folded(title: str, rows: Sequence[Row]) -> list[str]:
 
 def _about(module: str) -> tuple[str, str]:
     """The first line of a bench's own docstring, and what it says after its command."""
-    path = ROOT / "bench" / f"{module}.py"
+    path = ROOT / "bench" / f"{module.replace('.', '/')}.py"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
     paragraphs = (text or "There is no such bench yet.").split("\n\n")
     method = [" ".join(part.split()) for part in paragraphs[1:] if not part.lstrip().startswith("python -m")]

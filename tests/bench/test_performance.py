@@ -18,13 +18,15 @@ from bench.support.report import judge, show
 
 MACHINE = {"CPU": "some CPU", "cores": "2"}
 
+MODULES = {run.name: run.module for run in RUNS}
+
 
 def record(run: str, rows: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
     facts = {"problem": "", "seconds": 12, "at": "2026-11-25T01:02:03+00:00", "commit": "abc of 2026-11-25"}
     return {
         "run": run,
-        "module": run,
-        "command": f"python -m bench.{run}",
+        "module": MODULES.get(run, run),
+        "command": f"python -m bench.{MODULES.get(run, run)}",
         "rows": rows,
         "machine": MACHINE,
         **facts,
@@ -97,7 +99,7 @@ def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None
     records = [
         record("swap", swaps()),
         record("start", [], problem="it broke"),
-        {"run": "peak", "module": "peak"},
+        {"run": "peak", "module": MODULES["peak"]},
         record("learn_latency", [{"bench": "latency", "labels": 16, "n": 30, "p50_ms": 1.5}]),
     ]
     (tmp_path / "profiles").mkdir()

@@ -80,7 +80,7 @@ def test_row_25_a_refit_on_a_full_disk_fails_with_the_reason_and_is_tried_again(
 
 def learn_on_a_full_disk(settings: Settings, run: Path) -> None:
     """The training process, whose disk is full when it writes its version."""
-    from model.training import main
+    from model.training.__main__ import main
 
     with (run / "said").open("w") as file, redirect_stdout(file):
         status = main([str(run), "full:version.write"])

@@ -35,7 +35,7 @@ time.sleep(600)
 UP = """
 import os, sys
 from pathlib import Path
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.supervision.supervisor import Program, hold_lock, start
 settings = Settings(data_dir=Path(sys.argv[1]), _env_file=None)
 hold_lock(settings.data_dir)
@@ -173,7 +173,7 @@ HTTPServer(("127.0.0.1", int(sys.argv[3])), BaseHTTPRequestHandler).serve_foreve
 UP_LATE = """
 import os, sys
 from pathlib import Path
-from backend.settings import Settings
+from backend.settings.settings import Settings
 from backend.supervision.supervisor import Program, start
 directory, port = Path(sys.argv[1]), sys.argv[2]
 settings = Settings(data_dir=directory / "data", port=int(port), _env_file=None)

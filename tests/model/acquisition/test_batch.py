@@ -46,7 +46,7 @@ def plan(given: list[Pool], tasks: list[int], **options: Any) -> list[Place]:
 
 
 def test_a_share_is_the_same_in_every_process_and_as_good_as_random() -> None:
-    code = "from model.batch import share_of; print(share_of(7, 12345))"
+    code = "from model.acquisition.batch import share_of; print(share_of(7, 12345))"
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert float(told) == share_of(7, 12345)
     values = np.array([share_of(7, task) for task in range(20_000)])

@@ -162,7 +162,7 @@ ALONE = """
 import sys
 from pathlib import Path
 from backend.jobs.train.process import run_process
-from backend.settings import load_settings
+from backend.settings.settings import load_settings
 run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
 """
 
