@@ -103,7 +103,7 @@ bench-smoke: bench-smoke-learning bench-smoke-speed bench-smoke-starts  ## Run t
 bench-smoke-learning: dev
 	$(BIN)/python -m bench.learning.sample_messages --labels 16 --held-out 40
 	$(BIN)/python -m bench.learning.faithfulness --labels 16 --messages 2 --joined 1
-	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning.curves --data examples/support_messages.csv --labels 0,32 --seeds 11
+	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning.curves --data docs/examples/support_messages.csv --labels 0,32 --seeds 11
 
 bench-smoke-speed: dev
 	$(BIN)/python -m bench.performance.run --smoke --only hot_swap,webhook,learn_latency
@@ -115,9 +115,11 @@ bench-smoke-starts: dev
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
 	$(BIN)/python -m bench.learning.curves --no-finetune --results artifacts/learning.jsonl --out docs/learning
+	$(BIN)/python -m bench.learning.picture
 
-docs: install  ## Write docs/settings.md anew from the settings.
-	$(BIN)/python -m backend.settings.docs
+docs: install  ## Write what is made of code and tables: settings, commands, routes, error codes, Redis keys, the README's picture.
+	$(BIN)/python -m backend.reference
+	$(BIN)/python -m bench.learning.picture
 
 clean:  ## Remove what tests and tools leave behind.
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist artifacts *.egg-info

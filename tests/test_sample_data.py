@@ -1,4 +1,4 @@
-"""The sample data in `examples/`: what its README promises."""
+"""The sample data in `docs/examples/`: what its page promises."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SAMPLE = Path(__file__).parent.parent / "examples" / "support_messages.csv"
+SAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "support_messages.csv"
 
 CLASSES = {
     "refund",

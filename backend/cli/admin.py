@@ -46,7 +46,11 @@ def with_api(command: Command) -> Command:
 @json_option
 @with_api
 def status(api: AdminClient, project: int | None, as_json: bool) -> None:
-    """Show the projects, or one of them; follows a running training on a terminal."""
+    """Show the projects, or one of them; follows a running training on a terminal.
+
+    Of one project: what is live, the learning curve on labels before they were learned, the accuracy to expect on
+    unlabelled tasks, how many labels there are and lack, what keeps failing, and how reconciling goes.
+    """
     from backend.client.follow import describe, follow
 
     shown = [api.project(project)] if project is not None else api.projects()
@@ -73,7 +77,10 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
 @click.option("--wait/--no-wait", default=True, help="Stay and show the progress.")
 @with_api
 def retrain(api: AdminClient, project: int, wait: bool) -> None:
-    """Fine-tune a project now; a second call while it runs follows the first."""
+    """Fine-tune a project now; a second call while it runs follows the first.
+
+    Label Studio's Start Training button does the same.
+    """
     from backend.client.follow import follow
 
     reply = api.retrain(project)
@@ -104,7 +111,7 @@ def cancel(api: AdminClient, job: str) -> None:
 @json_option
 @with_api
 def versions(api: AdminClient, project: int, as_json: bool) -> None:
-    """List the kept versions of a project."""
+    """List the kept versions of a project, their metrics, and why a challenger was refused."""
     reply = api.versions(project)
     if as_json:
         say_json(reply)
@@ -122,7 +129,7 @@ def versions(api: AdminClient, project: int, as_json: bool) -> None:
 @click.argument("version")
 @with_api
 def rollback(api: AdminClient, project: int, version: str) -> None:
-    """Serve an earlier version again."""
+    """Serve an earlier version again, and stay there until `understudy unpin`."""
     reply = api.rollback(project, version)
     say(reply.get("message") or f"project {project} serves {reply.get('live', version)}")
 

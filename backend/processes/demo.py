@@ -18,7 +18,7 @@ from backend.processes.up import run_up
 from backend.screen import say
 from backend.settings.settings import Settings, load_settings
 
-SAMPLE = Path(__file__).parents[2] / "examples" / "support_messages.csv"
+SAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "support_messages.csv"
 TITLE = "Support messages"
 TASKS = 300
 LABEL_STUDIO_PORT = 8080

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 PROJECTS = "understudy:projects"
 """SET of project ids."""
 
@@ -27,8 +29,96 @@ MIGRATING = "understudy:migrating"
 """STRING with a time to live: who is changing the shape."""
 
 
+@dataclass(frozen=True)
+class Key:
+    """One kind of key: its name behind the prefix, Redis's type, what it holds. docs/store.md shows the tables."""
+
+    name: str
+    type: str
+    holds: str
+
+
+PROJECT_KEYS = (
+    Key("ex", "HASH", "annotation id → 16 hex digits of sha256, then JSON"),
+    Key("ver", "HASH", "annotation id → Label Studio's `updated_at` in microseconds, zero-padded"),
+    Key("task", "HASH", "annotation id → its task, for deleted tasks"),
+    Key("bytask:<task>", "SET", "and back"),
+    Key("log", "ZSET", "annotations by the number of their last change"),
+    Key("seq", "INT", "the last such number"),
+    Key("tomb", "ZSET", "deleted annotations by Redis's time"),
+    Key("tasktomb", "ZSET", "deleted tasks by Redis's time"),
+    Key("clock", "INT", "last stamp of a tombstone: the next one is later, whatever Redis's clock says"),
+    Key("live", "STRING", "the version served"),
+    Key("hist", "LIST", "what was live, newest first: the last 200 moves"),
+    Key("pinned", "STRING", "the version that an admin rolled back to"),
+    Key("trained", "INT", "highest snapshot that a published model was fitted on"),
+    Key("fitted", "INT", "snapshot that the live version was fitted on"),
+    Key("fence", "STRING", "`<job>/<attempt>` of the training that may publish ([0021](decisions/0021-fencing.md))"),
+    Key("counters", "HASH", "next names of versions"),
+    Key("evaluated", "STRING", "the last fine-tune, published or not, as JSON"),
+    Key("evidence", "LIST", "test-then-train rows"),
+    Key("tested", "STRING", "version and seq that were tested last"),
+    Key("seen", "HASH", "task → seq at which it was first seen labelled"),
+    Key("curve", "HASH", "sums of all rows by the labels known then"),
+    Key("survey", "STRING", "confidences of the unlabelled pool"),
+    Key("surveys", "LIST", "their means in the past"),
+    Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
+    Key("cfg", "HASH", "label config, and `asked`: since when each question is in it"),
+    Key("pool", "HASH", "task → unlabelled text"),
+    Key(
+        "meta",
+        "HASH",
+        "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project",
+    ),
+    Key("job", "STRING", "the training that runs or ran last"),
+    Key("jobs", "LIST", "trainings, newest first"),
+    Key("refit", "STRING", "a refit is asked for (expires)"),
+    Key("resync", "STRING", "a reconciliation is asked for (expires)"),
+    Key("resync:rq", "STRING", "RQ's id of it (expires)"),
+    Key("predict", "HASH", "the last `understudy predict`"),
+    Key("predict:shards", "HASH", "shard → range, cursor and counts as JSON"),
+    Key("predict:calls", "HASH", "shard → RQ's call"),
+    Key("predict:lease:<n>", "STRING", "who works on shard n (expires)"),
+    Key(
+        "rejects",
+        "HASH",
+        "why tasks, labels and requests came to nothing, as JSON; `{p0}`: of no known project",
+    ),
+    Key("trouble", "HASH", "background work that fails: how often in a row, and why"),
+    Key("hold:<kind>", "STRING", "while it exists such work waits; kind is refit, train or sync (expires)"),
+    Key("plan", "STRING", "the next batch of tasks, until it is written into Label Studio"),
+    Key("plan:asked", "STRING", "a plan is asked for (expires)"),
+    Key("steer:asked", "STRING", "writing it is asked for (expires)"),
+    Key("queue", "HASH", "the batch that Label Studio has, and why it is not steered if it is not"),
+    Key("queue_number", "INT", "number of the last queue version"),
+    Key("queued", "ZSET", "tasks of that batch, and until when those of the one before count"),
+    Key("passed", "ZSET", "tasks that somebody skipped or drafted, by time: not planned again for an hour"),
+    Key("handed", "ZSET", "the last labels, as `<annotation>:<1 when handed out by the queue>`"),
+    Key("tabs", "HASH", "Data Manager tabs whose order we set, and whether somebody has changed it"),
+    Key("tabs:held", "STRING", "somebody is changing them (expires)"),
+)
+"""Behind `understudy:{p<project>}:`."""
+
+GLOBAL_KEYS = (
+    Key("projects", "SET", "project ids"),
+    Key("announce", "channel", "`<project> <version>` after every move of a live pointer"),
+    Key("scheduler", "STRING", "which scheduler is the active one (expires)"),
+    Key("job:<id>", "HASH", "a training's record; kept out of `rq:*`: losing all of those loses no record"),
+    Key("steered", "SET", "projects whose queue in Label Studio is steered"),
+    Key("audit", "STREAM", "what admins did"),
+    Key("tallies", "HASH", "counters of processes without a port, for `/metrics`"),
+    Key("schema", "INT", "the shape of all this (`backend/store/migrations.py`)"),
+    Key("migrating", "STRING", "who is changing it (expires)"),
+)
+"""Behind `understudy:`."""
+
+_NAMES = frozenset(key.name.partition(":")[0] for key in PROJECT_KEYS)
+
+
 def project_key(project: int, name: str) -> str:
-    """`understudy:{p7}:name`."""
+    """`understudy:{p7}:name`. Raises KeyError for a name that is not in the table: what is stored is documented."""
+    if name.partition(":")[0] not in _NAMES:
+        raise KeyError(f"{name!r} is not in PROJECT_KEYS")
     return f"understudy:{{p{int(project)}}}:{name}"
 
 

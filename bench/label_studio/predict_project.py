@@ -48,7 +48,7 @@ def measure(server: LabelStudioServer, tasks: int, share: float) -> list[dict[st
         PREDICT_SHARE=str(share),
         QUEUE_BLIND_SHARE="0",
     )
-    texts = read_rows(Path(ROOT / "examples" / "support_messages.csv"))
+    texts = read_rows(Path(ROOT / "docs" / "examples" / "support_messages.csv"))
     config = choices_config(sorted({label for _, label in texts}))
     with rig, DataManagerClient(server.url, server.access_token) as client:
         project = int(client.create_project("bench", config)["id"])

@@ -27,7 +27,7 @@ import psutil
 import requests
 
 ROOT = Path(__file__).parents[2]
-SAMPLE = ROOT / "examples" / "support_messages.csv"
+SAMPLE = ROOT / "docs" / "examples" / "support_messages.csv"
 
 
 def read_rows(path: Path = SAMPLE) -> list[tuple[str, str]]:

@@ -17,7 +17,7 @@ from model.encoder.encoder import Encoder, find_base_model
 from model.spec import Control, Sample, Text
 from tests.support.encoders import Floats, Remembering, choices, samples_of
 
-SAMPLE_DATA = Path(__file__).parents[2] / "examples" / "support_messages.csv"
+SAMPLE_DATA = Path(__file__).parents[2] / "docs" / "examples" / "support_messages.csv"
 LETTERS = "abcdefghijkl"
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]")
 ROBERTA_SPECIAL = ("<s>", "<pad>", "</s>", "<unk>")

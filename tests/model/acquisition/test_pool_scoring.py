@@ -26,6 +26,8 @@ from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
 from tests.support.encoders import WordsEncoder, choices, spec_of
 
+pytestmark = pytest.mark.slow
+
 KEYS = ("cats", "dogs", "birds")
 POOL: list[Text] = [
     *[(f"{name} {other} n{i % 7} m{i}",) for i in range(400) for name in KEYS for other in ("sleep", "run")],

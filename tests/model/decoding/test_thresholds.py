@@ -20,6 +20,8 @@ from model.decoding.thresholds import (
 from model.spec import Kind
 from tests.support.encoders import Floats, choices
 
+pytestmark = pytest.mark.slow
+
 SEEDS = st.integers(0, 2**32 - 1)
 
 

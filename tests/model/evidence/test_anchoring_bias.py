@@ -9,6 +9,8 @@ import pytest
 
 from model.evidence.anchoring_bias import estimate_copying
 
+pytestmark = pytest.mark.slow
+
 Rows = list[dict[str, Any]]
 
 

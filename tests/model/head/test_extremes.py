@@ -18,6 +18,8 @@ from model.head.linear_head import LinearHead
 from model.spec import Control, Kind, Label, Sample, Text
 from tests.support.encoders import Floats, Remembering, WordsEncoder, choices, samples_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("cats", "dogs", "birds")
 TOPICS, TAGS = choices(*NAMES), choices(*NAMES, kind=Kind.MULTIPLE)
 PROBES: list[Text] = [("cats sleep",), ("two dogs bark",), ("nothing known",), ("",), ("a", "b"), ()]
