@@ -1,8 +1,8 @@
 """`make quick`: the tests that start nothing, and what it left out. A plug-in: `pytest -p tests.support.quick`.
 
-Left out is every test that starts a Redis or the product or loads the packaged encoder (by the fixtures it takes), that
-measures time (by its source) or is marked slow, or lies in a module that starts programs, listens on a port or uses
-torch (by what the module imports); property tests try few examples. What is left is pure code: a fault in it is found
+Left out are files that start programs, listen on a port, use torch or run a benchmark (by what they import: they are
+not even loaded), and tests that start a Redis or load the packaged encoder (by the fixtures they take), measure time
+(by their source) or are marked slow. Property tests try few examples. What is left is pure code: a fault in it is found
 in under a minute. It is no proof; `make test` is.
 """
 
@@ -19,49 +19,64 @@ import hypothesis
 import pytest
 
 STARTS = {
-    "shared_redis": "starts a Redis",
-    "own_redis": "starts a Redis",
-    "minilm": "loads the packaged encoder",
-    "tiny_model": "uses torch",
+    "shared_redis": "start a Redis",
+    "own_redis": "start a Redis",
+    "minilm": "load the packaged encoder",
+    "tiny_model": "use torch",
 }
-"""Fixture, taken by the test or by another fixture -> why the test is left out."""
+"""Fixture, taken by the test or by another fixture -> what such tests do."""
 
 PROGRAMS = {
-    "subprocess": "starts programs",
-    "multiprocessing": "starts programs",
-    "http.server": "listens on a port",
-    "socket": "listens on a port",
-    "socketserver": "listens on a port",
-    "tests.support.studio": "listens on a port",
-    "tests.support.redis_servers": "starts a Redis",
-    "bench": "runs a benchmark",
-    "torch": "uses torch",
-    "transformers": "uses torch",
+    "subprocess": "start programs",
+    "multiprocessing": "start programs",
+    "http.server": "listen on a port",
+    "socket": "listen on a port",
+    "socketserver": "listen on a port",
+    "tests.support.studio": "listen on a port",
+    "tests.support.redis_servers": "start a Redis",
+    "bench": "run a benchmark",
+    "torch": "use torch",
+    "transformers": "use torch",
 }
-"""Import of a test's module -> why its tests are left out."""
+"""Import of a test's file -> what such files do."""
 
-REASONS = pytest.StashKey[Counter[str]]()
+FILES, TESTS = pytest.StashKey[Counter[str]](), pytest.StashKey[Counter[str]]()
+"""What was left out, by what it does."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers what goes between the processes; few examples for property tests that do not say how many."""
+    hypothesis.settings.register_profile("quick", max_examples=20)
+    hypothesis.settings.load_profile("quick")
+    config.stash[FILES], config.stash[TESTS] = Counter(), Counter()
+    config.pluginmanager.register(Workers())
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leaves out files that start something."""
+    if not (collection_path.name.startswith("test_") and collection_path.suffix == ".py"):
+        return None
+    reason = next((PROGRAMS[name] for name in sorted(imports_of(collection_path)) if name in PROGRAMS), "")
+    config.stash[FILES][reason] += bool(reason)
+    return True if reason else None
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what starts something."""
+    """Leaves out tests that start something."""
     reasons = {item: why_left_out(item) for item in items}
-    left_out = [item for item, reason in reasons.items() if reason]
-    config.stash[REASONS] = Counter(reason for reason in reasons.values() if reason)
-    config.hook.pytest_deselected(items=left_out)
+    config.stash[TESTS].update(reason for reason in reasons.values() if reason)
+    config.hook.pytest_deselected(items=[item for item, reason in reasons.items() if reason])
     items[:] = [item for item, reason in reasons.items() if not reason]
 
 
 def why_left_out(item: pytest.Item) -> str:
-    """Why a test is none for `make quick`; empty when it is one."""
-    taken = STARTS.keys() & set(getattr(item, "fixturenames", ()))
-    if taken:
+    """What a test does that `make quick` does not; empty when it is one for it."""
+    if taken := STARTS.keys() & set(getattr(item, "fixturenames", ())):
         return STARTS[min(taken)]
     if item.get_closest_marker("slow"):
-        return "is slow"
-    if "perf_counter" in inspect.getsource(getattr(item, "function", why_left_out)):
-        return "measures time"
-    return next((PROGRAMS[name] for name in sorted(imports_of(item.path)) if name in PROGRAMS), "")
+        return "are slow"
+    measures = "perf_counter" in inspect.getsource(getattr(item, "function", why_left_out))
+    return "measure time" if measures else ""
 
 
 @cache
@@ -82,25 +97,22 @@ class Workers:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """In a worker."""
-        if hasattr(session.config, "workeroutput"):
-            session.config.workeroutput["left_out"] = dict(session.config.stash.get(REASONS, Counter()))
+        config = session.config
+        if hasattr(config, "workeroutput"):
+            config.workeroutput["left_out"] = dict(config.stash[FILES]), dict(config.stash[TESTS])
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """In the process that prints. Every worker has collected all tests."""
-        node.config.stash[REASONS] = Counter(getattr(node, "workeroutput", {}).get("left_out", {}))
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Registers what goes between the processes; few examples for property tests that do not say how many."""
-    hypothesis.settings.register_profile("quick", max_examples=20)
-    hypothesis.settings.load_profile("quick")
-    config.pluginmanager.register(Workers())
+        files, tests = getattr(node, "workeroutput", {}).get("left_out", ({}, {}))
+        node.config.stash[FILES], node.config.stash[TESTS] = Counter(files), Counter(tests)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """Says what was left out."""
-    reasons = config.stash.get(REASONS, Counter())
-    if reasons:
-        said = ", ".join(f"{count:,} {reason}" for reason, count in reasons.most_common())
-        terminalreporter.write_line(f"left out {reasons.total():,} tests: {said}. `make test` runs them all.")
+    for kind, key in (("files", FILES), ("tests", TESTS)):
+        counts = +config.stash[key]
+        if counts:
+            said = ", ".join(f"{count:,} that {reason}" for reason, count in counts.most_common())
+            terminalreporter.write_line(f"left out {counts.total():,} {kind}: {said}")
+    terminalreporter.write_line("`make test` runs them all.")
