@@ -15,13 +15,21 @@ from backend.redis_access.keys import GLOBAL_KEYS, PROJECT_KEYS, project_key
 from backend.reference.commands import command_page
 from backend.reference.errors import error_table
 from backend.reference.pages import made_pages, replace_section
+from backend.settings.settings import Settings
 from backend.web.policy import POLICIES
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([*ROOT.glob("*.md"), *DOCS.glob("**/*.md")])
+CHANGES = {ROOT / "CHANGELOG.md", *DOCS.glob("decisions/*.md")}
+"""They tell of what was, too."""
+
+PAGES = sorted({*ROOT.glob("*.md"), *DOCS.glob("**/*.md")} - CHANGES)
 SOURCES = [path for path in ROOT.glob("backend/**/*.py") if path.name != "keys.py"]
 NAMED = re.compile(r"(?:`|^|/bin/)understudy ([a-z-]+)\b([^`\n#]*)", re.MULTILINE)
+OTHERS = {
+    *("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "START_TRAINING"),  # Label Studio's
+    *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),  # of every client
+}
 SHOWN = {name: command for name, command in main.commands.items() if not command.hidden}
 
 
@@ -55,6 +63,13 @@ def test_every_command_and_option_that_a_page_names_exists(page: Path) -> None:
         assert name in main.commands, f"there is no `understudy {name}`"
         known = {"--help"}.union(*((*option.opts, *option.secondary_opts) for option in main.commands[name].params))
         assert set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", rest)) <= known, f"{name}{rest}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_every_setting_that_a_page_names_exists(page: Path) -> None:
+    known = {name.upper() for name in Settings.model_fields} | OTHERS
+    named = re.findall(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b", page.read_text(encoding="utf-8"))
+    assert {name for name in named if not {name, name.removesuffix("_FILE")} & known} == set()
 
 
 def routes_in(text: str) -> Iterator[str]:
