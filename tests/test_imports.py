@@ -59,7 +59,10 @@ def loaded_after(code: str) -> set[str]:
         ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.processes.web, backend.routes.app, gunicorn.workers.gthread", HEAVY),
-        ("backend.processes.worker, backend.jobs.train.train, backend.jobs.sync.reconcile", (*HEAVY, "flask", "gunicorn")),
+        (
+            "backend.processes.worker, backend.jobs.train.train, backend.jobs.sync.reconcile",
+            (*HEAVY, "flask", "gunicorn"),
+        ),
         ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
         ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],
