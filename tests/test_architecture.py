@@ -77,7 +77,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/labelstudio/label_config "
-        "backend/supervision backend/store/work backend/rules backend/jobs"
+        "backend/supervision backend/base_model backend/store/work backend/rules backend/jobs"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/versions model/evidence model/acquisition "

@@ -88,6 +88,7 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
     parent = os.getpid()
     threads = str(trainer_threads(settings))
     environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
+    environment["HF_HUB_OFFLINE"] = "1"  # base_model_files.py has fetched it, by our proxies and certificates
     for name in KEPT_FROM_IT:
         environment.pop(name, None)
     with (directory / "training.log").open("ab") as errors:

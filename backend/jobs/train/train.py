@@ -17,6 +17,7 @@ from typing import Any
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.redis_retry import patiently
+from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import Ending, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
@@ -132,6 +133,8 @@ def _train(attempt: Attempt, lock: int) -> str:
     work, directory = attempt.work, attempt.directory
     if not (directory / REQUEST).is_file():
         write_json(directory / REQUEST, make_request(work, attempt.project))
+    if missing := fetch_base_model(work.settings, attempt.look):
+        return _after_crash(attempt, Ending(missing, crashed=True))  # the network may be there again later
     ending = run_process(work.settings, directory, attempt.look, lock)
     work.keep_alive(LAST_STEPS_SECONDS)
     if ending.crashed:
@@ -146,7 +149,7 @@ def _after_crash(attempt: Attempt, ending: Ending) -> str:
     if attempt.number >= ATTEMPTS:
         return attempt.end("failed", message=f"{ending.error}, {ATTEMPTS} times")
     wait = patiently(work, lambda: work.stores.trouble.fail(attempt.project, "train", ending.error))
-    log.error("training process lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
+    log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
     raise Stopped("crashed")
 
