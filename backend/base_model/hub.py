@@ -29,9 +29,10 @@ def find_encoder_files(settings: Settings) -> Path:
     try:
         return find_base_model(settings.base_model)
     except EncoderError as error:
-        if why := _explain(error.__cause__):
+        why, hint = _explain(error.__cause__)
+        if why:
             message = f"BASE_MODEL={settings.base_model!r} cannot be had from the model hub: {why}"
-            raise EncoderError(message, base_model=settings.base_model) from error
+            raise EncoderError(message, base_model=settings.base_model, hint=hint) from error
         raise
 
 
@@ -77,18 +78,20 @@ def _open_client() -> httpx2.Client:
     return httpx2.Client(transport=Routes(), trust_env=False, event_hooks=hooks, **options)
 
 
-def _explain(error: BaseException | None) -> str:
-    """When a proxy, a certificate or a setting about them is the reason; else ""."""
+def _explain(error: BaseException | None) -> tuple[str, str]:
+    """(when a proxy, a certificate or a setting about them is the reason, and what to do); else ""."""
     import httpx2
 
     seen: BaseException | None = error
     while seen is not None:
         if isinstance(seen, SettingsError):
-            return seen.message
+            return seen.message, str(seen.evidence.get("hint", ""))
         if isinstance(seen, httpx2.TransportError) and (url := _url_of(seen)):
-            return failure(seen, url, proxy_for(url))
+            return failure(
+                seen, url, proxy_for(url)
+            ), "let this machine reach the hub, or set BASE_MODEL to a directory"
         seen = seen.__cause__ or seen.__context__
-    return ""
+    return "", ""
 
 
 def _url_of(error: httpx2.TransportError) -> str:

@@ -100,7 +100,8 @@ def check_base_model(settings: Settings) -> Verdict:
     try:
         directory = find_encoder_files(settings)
     except ModelError as error:
-        return fail(name, str(error), "set BASE_MODEL to a directory or a hub id that exists, or leave it empty")
+        remedy = "set BASE_MODEL to a directory or a hub id that exists, or leave it empty"
+        return fail(name, str(error), str(error.evidence.get("hint") or remedy))
     what = f"BASE_MODEL={settings.base_model}" if settings.base_model else "the packaged MiniLM, digest verified"
     size = (directory / "model.safetensors").stat().st_size
     return ok(name, f"{what}, {size / 2**20:.0f} MiB of weights")

@@ -20,6 +20,9 @@ SECONDS = 3.0
 Answer = tuple[int, Any]
 """HTTP status and JSON; status 0 and the reason when nothing answers."""
 
+UNASKED = -1
+"""In the place of the status: a proxy or a certificate of the settings cannot be used; with what is wrong."""
+
 
 def look_at_web(settings: Settings) -> Iterator[Verdict]:
     """Health, readiness and protection."""
@@ -44,7 +47,7 @@ def ask(settings: Settings, url: str) -> Answer:
         with open_session(settings, url) as session:
             reply = session.get(url, auth=auth, timeout=SECONDS)
     except SettingsError as error:
-        return 0, error.message
+        return UNASKED, error.message
     except requests.RequestException as error:
         return 0, failure(error, url, route_of(settings, url)) or type(error).__name__
     try:
@@ -61,6 +64,8 @@ def judge_answers(settings: Settings, local: Answer, public: Answer) -> Iterator
     elif is_understudy(local):
         evidence = f"answers at {local_url(settings)}, but at {url}: {shown(public)}"
         remedy = "if Label Studio cannot reach it there either, set PUBLIC_URL to an address that it can"
+        if public[0] == UNASKED:
+            remedy = "mend that setting, or add the host of PUBLIC_URL to no_proxy"
         yield warn("web", evidence, remedy)
     elif 401 in (local[0], public[0]):
         remedy = "start it anew with the BASIC_AUTH_USER and BASIC_AUTH_PASS that are set here"
@@ -78,6 +83,8 @@ def is_understudy(answer: Answer) -> bool:
 def shown(answer: Answer) -> str:
     """An unwanted answer in a few words."""
     status, body = answer
+    if status == UNASKED:
+        return f"not asked: {body}"
     if not status:
         return f"nothing answers ({body})"
     return f"something else answers ({status})" if status == 200 else f"HTTP {status}"

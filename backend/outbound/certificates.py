@@ -87,19 +87,19 @@ def explain(error: ssl.SSLError, host: str, trust: Trust, setting: str) -> tuple
 
 
 def _load(context: ssl.SSLContext, name: str, path: str) -> None:
-    place = Path(path).expanduser()
+    place, hint = Path(path).expanduser(), f"let {name} name a file of certificates in PEM form, or leave it out"
     try:
         if place.is_dir():
             context.load_verify_locations(capath=str(place))
             if name != "SSL_CERT_DIR" and not any(place.iterdir()):
-                raise SettingsError(f"{name}={path} is an empty folder", setting=name)
+                raise SettingsError(f"{name}={path} is an empty folder", setting=name, hint=hint)
         else:
             context.load_verify_locations(cafile=str(place))
     except ssl.SSLError as error:
-        raise SettingsError(f"{name}={path} holds no certificate in PEM form", setting=name) from error
+        raise SettingsError(f"{name}={path} holds no certificate in PEM form", setting=name, hint=hint) from error
     except (OSError, ValueError) as error:
         said = getattr(error, "strerror", None) or error
-        raise SettingsError(f"{name}={path} cannot be read: {said}", setting=name) from error
+        raise SettingsError(f"{name}={path} cannot be read: {said}", setting=name, hint=hint) from error
 
 
 def _behind(error: BaseException) -> Iterator[BaseException]:

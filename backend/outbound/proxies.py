@@ -101,8 +101,11 @@ def _checked(value: str, variable: str) -> str:
         good = False
     if not good or re.search(r"[\s\x00-\x1f]", url):
         shown = shown_proxy(url).encode("unicode_escape").decode()
+        spoken = "; SOCKS is not spoken" if url.lower().startswith("socks") else ""
         raise SettingsError(
-            f"{variable}={shown} is no address of a proxy that can be used: write http://host:port or https://host:port",
+            f"{variable}={shown} is no address of a proxy that can be used: write http://host:port or "
+            f"https://host:port{spoken}",
             setting=variable,
+            hint=f"set {variable} to a proxy for HTTP, or add the host to no_proxy, then start anew",
         )
     return url

@@ -147,7 +147,8 @@ class Transport:
         except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
             raise self._error(f"LABEL_STUDIO_URL {self.url!r} is not a URL: {error}", path) from error
         except SettingsError as error:  # a proxy or a file of authorities
-            raise LabelStudioError(error.message, status=None, path=path, answered=True) from error
+            hint = error.evidence.get("hint", "")
+            raise LabelStudioError(error.message, status=None, path=path, hint=hint, answered=True) from error
         except JSONDecodeError as error:  # a reply to the token exchange that is not JSON
             said = f"{self.url} does not answer in JSON: is it a Label Studio?"
             raise self._error(said + self._by_way_of(), path) from error

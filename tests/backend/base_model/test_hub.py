@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from backend.base_model.hub import _open_client, find_encoder_files
+from backend.doctor.machine import check_base_model
 from backend.settings.settings import Settings
 from model.errors import EncoderError
 from tests.backend.outbound.test_clients import BUNDLES, PROXIES
@@ -39,8 +40,12 @@ def test_a_download_goes_through_the_proxy_and_says_so(tmp_path: Path, monkeypat
 
 def test_a_proxy_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    settings = Settings(_env_file=None, data_dir=tmp_path, base_model="somebody/model")
     with pytest.raises(EncoderError, match=r"ALL_PROXY=socks5://127\.0\.0\.1:9 is no address of a proxy"):
-        find_encoder_files(Settings(_env_file=None, data_dir=tmp_path, base_model="somebody/model"))
+        find_encoder_files(settings)
+    assert check_base_model(settings).remedy.startswith("set ALL_PROXY to a proxy for HTTP")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
+    assert check_base_model(settings).remedy == "let this machine reach the hub, or set BASE_MODEL to a directory"
 
 
 def test_the_companys_authority_is_trusted_where_a_bundle_names_it(

@@ -12,7 +12,8 @@ import pytest
 from backend.client.admin import AdminClient, AdminError, local_url
 from backend.client.predict import PredictClient, PredictError
 from backend.doctor.liveness import find_silence
-from backend.doctor.web import ask
+from backend.doctor.studio import read_token, refused
+from backend.doctor.web import ask, judge_answers
 from backend.errors import BackendError, LabelStudioError, SettingsError
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outbound import clients
@@ -115,6 +116,23 @@ def test_a_malformed_proxy_is_one_readable_error(tmp_path: Path, monkeypatch: py
         with pytest.raises(BackendError, match=r"http_proxy=socks5://proxy:1 is no address") as caught:
             call()
         assert "planted" not in caught.value.message
+
+
+@pytest.mark.parametrize("value", ["socks5://proxy:1", "socks5h://proxy:1", "http://proxy:port", "ftp://proxy"])
+def test_the_remedy_for_a_malformed_proxy_is_about_the_proxy(
+    value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", value)
+    settings = settings_for(tmp_path, public_url="http://elsewhere")
+    with pytest.raises(LabelStudioError) as caught:
+        studio_of("http://studio")()
+    verdict = refused(settings, read_token("a"), caught.value)
+    assert f"http_proxy={value} is no address of a proxy" in verdict.evidence
+    assert verdict.remedy == "set http_proxy to a proxy for HTTP, or add the host to no_proxy, then start anew"
+    assert ("SOCKS is not spoken" in verdict.evidence) == value.startswith("socks")
+    here = (200, {"model_class": "understudy"})
+    [verdict] = judge_answers(settings, here, ask(settings, "http://elsewhere/health"))
+    assert "not asked: http_proxy=" in verdict.evidence and verdict.remedy.startswith("mend that setting")
 
 
 def test_a_password_in_netrc_does_not_replace_the_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
