@@ -60,15 +60,22 @@ def _accept(
     control = _only_control(studio, project)
     answers, blank = _ask(studio, settings, api.url, project)
     if blank:
-        say(f"{blank} answers say none of these and are left out: an annotation without any answer bears no mark.")
+        say(
+            f"{blank} of {blank + len(answers)} unlabelled tasks are answered with none of these and left to people: "
+            "an annotation without any answer bears no mark, so that it could not be told from a person's, nor undone."
+        )
+    if not answers:
+        say("There is no answer to accept.")
+        return
     counts = Counter(f"{answer['score']:.4f}" for answer in answers)
     dial = api.dial(project, accuracy, control, counts)
     if dial["threshold"] is None:
         say(f"No confidence reaches {accuracy:.1%}: {dial['reason']}.")
         return
     sure = [answer for answer in answers if round(answer["score"], 4) >= dial["threshold"]]
+    other = "other unlabelled " if blank else "unlabelled "
     say(
-        f"Confidence {dial['threshold']:.4f} and up: {len(sure)} of {len(answers)} unlabelled tasks, at least "
+        f"Confidence {dial['threshold']:.4f} and up: {len(sure)} of {len(answers)} {other}tasks, at least "
         f"{dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)."
     )
     if not write:

@@ -82,6 +82,24 @@ def test_a_dry_run_says_what_would_be_accepted(capsys: pytest.CaptureFixture[str
     assert studio.written == []
 
 
+@pytest.mark.parametrize("sure", [{"a"}, set()])
+def test_answers_of_none_are_counted_with_the_reason_and_not_written(
+    sure: set[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(self: Asker, project: int, tasks: list[dict[str, Any]]) -> tuple[list[Any], str]:
+        region = {"from_name": "label", "value": {"choices": ["a"]}}
+        return [{"score": 0.98, "result": [region] if sure and task["id"] == 1 else []} for task in tasks], "v1"
+
+    monkeypatch.setattr(Asker, "predict", predict)
+    found = {"threshold": 0.9, "lower_bound": 0.96, "errors": 1, "tests": 200}
+    api: Any = SimpleNamespace(url="", dial=lambda *_: found)
+    _accept(api, studio := Studio(), load_settings(queue_blind_share=0.0), 7, 0.95, True)  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert f"{2 - len(sure)} of 2 unlabelled tasks are answered with none of these and left to people: an" in said
+    assert ("1 of 1 other unlabelled tasks" in said) == bool(sure) == ("no answer to accept" not in said)
+    assert [row["task"] for row in studio.written] == [1] * len(sure)
+
+
 def test_with_write_the_sure_one_is_annotated_and_marked() -> None:
     accept(studio := Studio(), 0.9, write=True)
     [row] = studio.written
