@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend.doctor.studio import read_token, refused
+from backend.doctor.label_studio import read_token, refused
 
 from backend.client.admin import AdminClient, AdminError, local_url
 from backend.client.predict import PredictClient, PredictError
