@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backend.doctor.label_studio import read_token, refused
 
 from backend.client.admin import AdminClient, AdminError, local_url
 from backend.client.predict import PredictClient, PredictError
+from backend.doctor.label_studio import read_token, refused
 from backend.doctor.liveness import find_silence
 from backend.doctor.web import ask, judge_answers
 from backend.errors import BackendError, LabelStudioError, SettingsError
