@@ -31,7 +31,7 @@ from bench.support.rig import Project, Rig, endless_rows, read_rows
 from bench.support.version_maker import VersionMaker
 
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}
-"""Milliseconds that the p99 may take (issue 4)."""
+"""Milliseconds that the p99 may take."""
 
 RATES = {"/health": 20.0, "/setup": 20.0, "webhook": 12.0}
 """Requests a second."""

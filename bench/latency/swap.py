@@ -27,10 +27,10 @@ from bench.support.rig import Project, Rig, endless_rows, read_rows
 from bench.support.version_maker import VersionMaker
 
 BARS = {"MiniLM": 50.0, "BERT-base": 250.0}
-"""CPU milliseconds from files to warm (issue 4), for a machine with AVX-512."""
+"""CPU milliseconds from files to warm, for a machine with AVX-512."""
 
 TIMES = 2.0
-"""The p99 of predictions during swaps against that without (issue 4)."""
+"""The p99 of predictions during swaps against that without."""
 
 EVERY = 1.0
 """Seconds between two swaps over HTTP: faster than people label, and long enough for many requests in between."""

@@ -35,7 +35,7 @@ VARIANTS = {
 }
 FORMATS = {"half": "auto", "half-fp32": "PRECISION=fp32", "half-bf16": "PRECISION=bf16"}
 BARS = {"all": 5.0, "half": 12.0}
-"""Times less CPU than the Trainer (issue 4)."""
+"""Times less CPU than the Trainer."""
 
 Row = tuple[str, str]
 

@@ -35,7 +35,7 @@ SECONDS = 0.4
 
 SHAPES = {"384x1536": (384, 1536), "768x3072": (768, 3072)}
 BARS = {"MiniLM": 0.60, "BERT-base shape": 0.75}
-"""What issue 4 asks for, of the bf16 peak; without bf16 in the hardware of the fp32 peak."""
+"""The bar of docs/performance.md, of the bf16 peak; without bf16 in the hardware of the fp32 peak."""
 
 SIZES = {"minilm": "MiniLM", "bert-base": "BERT-base shape"}
 

@@ -38,7 +38,7 @@ FORMATS = ("ours", "ours-fp32", "ours-bf16")
 PROJECT = 7
 
 BARS = {"1 task": 10.0, "100 tasks": 5.0, "1,000 tasks": 5.0, "8 clients x 1 task": 14.0}
-"""What issue 4 asks for: times less CPU than the peer, with MiniLM."""
+"""The bar of docs/performance.md: times less CPU than the peer, with MiniLM."""
 
 BAR_CORES = 1.7
 

@@ -31,7 +31,7 @@ def fit_threshold(probabilities: Floats, targets: Floats, nonempty: bool = False
     """The one threshold with the best micro-F1 on out-of-fold probabilities and targets [n, K]; of equals the lowest,
     or the middle one where sets may be empty: then a text unlike all labelled ones is more likely to have no label.
 
-    .5 costs 9 to 21 points of micro-F1 with few labels (LEARNING section 7)."""
+    .5 costs 9 to 21 points of micro-F1 with few labels."""
     if not (targets >= 0.5).any():
         return 0.5  # every threshold has the same F1, none; the lowest would choose what was never right
     counts = _f1_counts(probabilities, targets >= 0.5, nonempty).sum(-1)

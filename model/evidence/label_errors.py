@@ -1,7 +1,7 @@
 """Labels that are probably wrong: out-of-fold answers against the labels that were given. Pure.
 
 Rows are ranked by the out-of-fold probability of the given label (cleanlab calls it self-confidence), which finds as
-many errors as confident learning does, with half its false alarms (LEARNING section 6).
+many errors as confident learning does, with half its false alarms (`python -m bench.learning.label_errors`).
 """
 
 from __future__ import annotations

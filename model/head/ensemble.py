@@ -14,7 +14,7 @@ from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses
 
 PRIOR_BONUS = 2.0
-"""Nats in favour of a label-name prior (LEARNING section 0)."""
+"""Nats in favour of a label-name prior."""
 
 LEAST_SHARE = 0.05
 

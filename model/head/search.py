@@ -1,6 +1,6 @@
 """prior-LR: which features, how much label-name prior and which regularisation, decided out-of-fold.
 
-The best candidates by out-of-fold likelihood are averaged (LEARNING, method g9). The search is coarse to fine: all
+The best candidates by out-of-fold likelihood are averaged. The search is coarse to fine: all
 feature spaces at one strength, then other strengths for the best of them. `model/head/search_plan.py` says what is
 tried.
 """

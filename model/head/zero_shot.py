@@ -1,6 +1,6 @@
 """Zero-shot classification from label names, refined on unlabelled texts.
 
-Soft spherical k-means whose centres start at the embedded label names ("EM zero-shot"; LEARNING: +2 to +17 points of
+Soft spherical k-means whose centres start at the embedded label names ("EM zero-shot": +2 to +17 points of
 accuracy over the plain names on seven data sets, no labels needed).
 """
 

@@ -28,7 +28,7 @@ EPOCHS, BATCH = 3, 8
 
 PAIRS, PAIR_BATCH, MOST_STEPS, WARM_UP = 20, 16, 400, 0.1
 """SetFit (Tunstall et al. 2022): 20 pairs of equal and 20 of different labels a text, batches of 16, one epoch; the
-number of steps is capped to save time, as it was for the measured table (docs: LEARNING section 2)."""
+number of steps is capped to save time, as it was for the measured table."""
 
 
 def train_humansignal(task: Task) -> Floats:

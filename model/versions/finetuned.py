@@ -92,7 +92,7 @@ def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], 
 
 
 def blend_weight(count: int) -> float:
-    """Share of the fine-tuned model with `count` labels: (n - 16) / (n + 32), none up to 16 (LEARNING, g13)."""
+    """Share of the fine-tuned model with `count` labels: (n - 16) / (n + 32), none up to 16 (docs/learning.md)."""
     return max(0.0, (count - 16) / (count + 32))
 
 
