@@ -36,6 +36,10 @@ FLAGS = [
     "--window-size=1280,860",
 ]
 
+PATIENCE = 180.0
+"""Seconds after which something that is waited for will not come. It costs nothing where all is well, so that it leaves
+room for a machine that is slow, or busy with something else. A time that is promised has a number of its own."""
+
 USER, PASSWORD = "understudy", "basic-auth-p4ss"
 
 
@@ -89,7 +93,7 @@ def label_of(prediction: dict[str, Any]) -> str:
     return str(prediction["result"][0]["value"]["choices"][0])
 
 
-def wait_until(condition: Callable[[], Any], what: str, timeout: float = 60.0) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, timeout: float = PATIENCE) -> Any:
     """The first truthy value of `condition()`. Fails with `what` after `timeout` seconds."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
@@ -185,4 +189,4 @@ def log_in(browser: webdriver.Chrome, studio: Studio) -> None:
     browser.find_element(By.NAME, "email").send_keys(studio.server.username)
     browser.find_element(By.NAME, "password").send_keys(studio.server.password)
     browser.find_element(By.CSS_SELECTOR, "form button[type=submit], form [type=submit]").click()
-    WebDriverWait(browser, 30).until(lambda page: "/login" not in page.current_url)
+    WebDriverWait(browser, PATIENCE).until(lambda page: "/login" not in page.current_url)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -13,13 +12,13 @@ from typing import Any
 import pytest
 import requests
 from selenium import webdriver
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, choices_result, log_in, wait_until
+from tests.e2e.data_manager import ROUNDED, make_tab, rows_of
+from tests.e2e.queue import BY_SCORE, SCORE, VERSIONS, Queue
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -36,9 +35,6 @@ task at all: quicker robots use a batch of 24 up before the next one is there.""
 
 MOST = 170
 """Tasks of one annotator: together they leave some."""
-
-
-SCORED = {"filter": "filter:tasks:predictions_score", "operator": "greater_or_equal", "type": "Number", "value": 0}
 
 
 class Annotator(threading.Thread):
@@ -77,37 +73,6 @@ class Annotator(threading.Thread):
         posted = self.session.post(f"{self._url}/api/tasks/{task['id']}/annotations/", json=body, timeout=60)
         assert posted.status_code == 201, posted.text[:300]
         return seen
-
-
-class Queue:
-    """What understudy has put into the queue: the last two batches, since one may be replaced while a task is asked."""
-
-    def __init__(self, stores: Stores, project: int) -> None:
-        self._steering, self.project = stores.steering, project
-        self._batches: dict[float, set[int]] = {}
-        self._guard = threading.Lock()
-
-    def state(self) -> dict[str, Any]:
-        return self._steering.state(self.project)
-
-    def ask(self) -> None:
-        """A new plan, as `understudy queue PROJECT --plan` asks for it."""
-        wait_until(lambda: self._steering.ask_plan(self.project), "a plan can be asked for")
-
-    def plan(self) -> dict[str, Any]:
-        return self._steering.plan(self.project)
-
-    def is_written(self) -> bool:
-        """Whether Label Studio's queue is the last plan."""
-        return bool(self.plan().get("at") == self.state().get("at"))
-
-    def tasks(self) -> set[int]:
-        plan = self.plan()
-        with self._guard:
-            if plan:
-                self._batches[plan["at"]] = {entry["task"] for entry in plan["entries"]}
-            last = sorted(self._batches)[-3:]
-            return set().union(*(self._batches[at] for at in last)) if last else set()
 
 
 @pytest.fixture(scope="module")
@@ -206,15 +171,11 @@ def test_the_order_changes_when_the_model_has_learned(
 
 
 def test_the_data_manager_orders_by_confidence(label_studio: Studio, queue: Queue) -> None:
-    wait_until(queue.is_written, "the last plan is the queue", 60)
-    plan = {entry["task"]: entry["score"] for entry in queue.plan()["entries"]}
-    filters = {"conjunction": "and", "items": [SCORED]}
-    query = json.dumps({"ordering": ["tasks:predictions_score"], "filters": filters})
-    reply = label_studio.call("GET", f"/api/tasks?project={queue.project}&page_size=1000&fields=all&query={query}")
-    shown = [(task["id"], task["predictions_score"]) for task in reply["tasks"]]
+    shown, plan, state = queue.steady(lambda: (queue.listed(label_studio), queue.plan(), queue.state()))
+    scores = {entry["task"]: entry["score"] for entry in plan["entries"]}
     assert [score for _, score in shown] == sorted(score for _, score in shown)
-    assert dict(shown) == pytest.approx({task: plan[task] for task, _ in shown}, abs=1e-5)
-    assert len(shown) == queue.state()["tasks"], "those that were labelled between plan and queue are left out"
+    assert dict(shown) == pytest.approx({task: scores[task] for task, _ in shown}, abs=1e-5)
+    assert len(shown) == state["tasks"], "those that were labelled between plan and queue are left out"
 
 
 def test_three_annotators_while_queues_replace_one_another(
@@ -252,26 +213,25 @@ def test_three_annotators_while_queues_replace_one_another(
 
 
 def test_the_data_manager_shows_the_queue(browser: webdriver.Chrome, label_studio: Studio, queue: Queue) -> None:
-    shown = ["tasks:text", "tasks:id", "tasks:predictions_score", "tasks:predictions_model_versions"]
-    columns = label_studio.call("GET", f"/api/dm/columns?project={queue.project}")["columns"]
-    hidden = [f"tasks:{column['id']}" for column in columns if f"tasks:{column['id']}" not in shown]
-    filters = {"conjunction": "and", "items": [SCORED]}
-    data = {"title": "Queue", "ordering": ["tasks:predictions_score"], "filters": filters}
-    data["hiddenColumns"] = {"explore": hidden, "labeling": hidden}
-    tab = label_studio.call("POST", "/api/dm/views/", {"project": queue.project, "data": data})
+    columns = ["tasks:data.text", "tasks:id", SCORE, VERSIONS]
+    tab = make_tab(label_studio, queue.project, columns, title="Queue", **BY_SCORE)
     log_in(browser, label_studio)
-    browser.get(f"{label_studio.server.url}/projects/{queue.project}/data?tab={tab['id']}")
-    query = json.dumps({"ordering": data["ordering"], "filters": filters})
-    listed = label_studio.call("GET", f"/api/tasks?project={queue.project}&page_size=5&fields=all&query={query}")
-    first = str(listed["tasks"][0]["predictions_score"])[:4]  # the page may show more digits
 
-    def page(browser: webdriver.Chrome) -> str:
-        return str(browser.find_element(By.TAG_NAME, "body").get_attribute("innerText"))
+    def read() -> tuple[list[dict[str, str]], list[tuple[int, float]], str]:
+        """The page reads its table once, so that it is opened anew each time."""
+        browser.get(f"{label_studio.server.url}/projects/{queue.project}/data?tab={tab}")
+        return rows_of(browser, SCORE, VERSIONS), queue.listed(label_studio), queue.state()["version"]
 
-    WebDriverWait(browser, 60).until(lambda browser: first in page(browser), "the scores are shown")
+    rows, listed, version = queue.steady(read)
     ARTIFACTS.mkdir(exist_ok=True)
     browser.save_screenshot(str(ARTIFACTS / "queue.png"))
-    label_studio.call("DELETE", f"/api/dm/views/{tab['id']}/")
+    assert len(rows) >= min(5, len(listed)) > 0, "a screen full of tasks"
+    scores, listed_scores = [float(row[SCORE]) for row in rows], dict(listed)
+    near = {"abs": ROUNDED + 1e-9}
+    assert scores == pytest.approx([listed_scores[int(row["tasks:id"])] for row in rows], **near)
+    assert scores == pytest.approx([score for _, score in listed[: len(rows)]], **near), "the least first"
+    assert all(version in row[VERSIONS] for row in rows), "each is there for the queue"
+    label_studio.call("DELETE", f"/api/dm/views/{tab}/")
 
 
 def test_disconnect_leaves_nothing_behind(label_studio: Studio, learning: Backend, queue: Queue) -> None:

@@ -20,7 +20,8 @@ from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import ARTIFACTS, PASSWORD, USER, Backend, Studio, log_in, wait_until
-from tests.e2e.test_active_learning import Queue, members
+from tests.e2e.queue import Queue
+from tests.e2e.test_active_learning import members
 from tests.e2e.test_evidence_page import SHOWN_TEXTS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
