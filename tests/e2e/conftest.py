@@ -134,6 +134,21 @@ class Backend(Rig):
         body = {"project": f"{project}.1", "schema": self.configs[project]}
         return str(self.post("/setup", body)["model_version"])
 
+    def settled(self, project: int, quiet: float = 2.0) -> str:
+        """The version that is served, once every annotation that is stored is learned and it has stayed for `quiet`
+        seconds: a version alone may stay as long while the next one is being made on a busy machine."""
+        seen: dict[str, float] = {}
+
+        def stays() -> str | None:
+            version = self.version(project)
+            if self.admin("GET", f"/projects/{project}")["pending"]:
+                seen.clear()
+                return None
+            since = seen.setdefault(version, time.monotonic())
+            return version if time.monotonic() - since > quiet else None
+
+        return str(wait_until(stays, "all labels are learned and the version stays"))
+
     configs: dict[int, str]
 
 

@@ -21,7 +21,7 @@ BY_SCORE: dict[str, Any] = {"ordering": [SCORE], "filters": {"conjunction": "and
 
 
 class Queue:
-    """What understudy has put into the queue: the last two batches, since one may be replaced while a task is asked."""
+    """What understudy plans, and has put into the queue, which may be replaced while a task is asked."""
 
     def __init__(self, stores: Stores, project: int) -> None:
         self._steering, self.project = stores.steering, project
@@ -60,9 +60,19 @@ class Queue:
         return [(int(task["id"]), float(task["predictions_score"])) for task in studio.call("GET", path)["tasks"]]
 
     def tasks(self) -> set[int]:
-        plan = self.plan()
+        """Those of the last three plans."""
         with self._guard:
-            if plan:
-                self._batches[plan["at"]] = {entry["task"] for entry in plan["entries"]}
-            last = sorted(self._batches)[-3:]
-            return set().union(*(self._batches[at] for at in last)) if last else set()
+            batches = self._remember()
+            return set().union(*(batches[at] for at in sorted(batches)[-3:]))
+
+    def written(self) -> set[int]:
+        """Those that Label Studio has as its queue."""
+        with self._guard:
+            batches = self._remember()
+            return batches.get(self.state().get("at", 0.0), set())
+
+    def _remember(self) -> dict[float, set[int]]:
+        """The plans seen so far, by their time."""
+        if plan := self.plan():
+            self._batches[plan["at"]] = {entry["task"] for entry in plan["entries"]}
+        return self._batches

@@ -48,7 +48,8 @@ def test_the_annotator_sees_the_deciding_words_and_the_confidence(
     labels = dict(rows)
     for task in tasks[len(opened) :]:
         label_studio.annotate(task["id"], labels[task["data"]["text"]])
-    wait_until(lambda: backend.version(project) != "v0", "a version that has learned")
+    wait_until(lambda: len(backend.examples(project)) == LABELLED, "all labels are stored")
+    assert backend.settled(project) != "v0", "the version has learned, and answers the same to the end"
     log_in(browser, label_studio)
     task = tasks[0]
 
@@ -57,12 +58,14 @@ def test_the_annotator_sees_the_deciding_words_and_the_confidence(
     expected = sorted(item["value"]["text"] for item in prediction["result"] if item["from_name"] == "evidence")
     [line] = [item["value"]["text"][0] for item in prediction["result"] if item["from_name"] == "understudy"]
     assert expected and line.startswith(label_of(prediction))
-    highlighted = texts_of(browser, REGIONS)
+    highlighted = texts_of(browser, REGIONS, count=len(expected))
 
     ARTIFACTS.mkdir(exist_ok=True)
     browser.save_screenshot(str(ARTIFACTS / "evidence.png"))
     assert sorted(highlighted) == expected, "the page highlights the very words that are named"
-    assert any(line in str(text) for text in browser.execute_script(SHOWN_TEXTS)), f"{line!r} is not on the page"
+    wait_until(
+        lambda: any(line in str(text) for text in browser.execute_script(SHOWN_TEXTS)), f"{line!r} is on the page"
+    )
 
     submitted = submit_as_shown(label_studio, task["id"], prediction)
     example = wait_until(lambda: backend.examples(project).get(submitted), "the annotation is an example")

@@ -95,8 +95,7 @@ def test_annotations_make_a_new_and_better_version(
     labelled = [int(task["id"]) for task in story.tasks[:LABELLED]]
     story.annotations = {task: label_studio.annotate(task, truth[task]) for task in labelled}
     wait_until(lambda: len(backend.examples(story.project)) == LABELLED, "all annotations are examples")
-    assert backend.version(story.project) != before
-    stable_version(backend, story.project)
+    assert backend.settled(story.project) != before
 
     rest = story.tasks[LABELLED:]
     answers = predict(backend, story, rest)
@@ -105,18 +104,6 @@ def test_annotations_make_a_new_and_better_version(
     gain = accuracy(learned, truth, ids) - accuracy(story.cold, truth, ids)
     assert gain > 0, f"80 labels changed held-out accuracy by {gain:+.3f}"
     assert {answer["model_version"] for answer in answers} == {backend.version(story.project)}
-
-
-def stable_version(backend: Backend, project: int, quiet: float = 2.0) -> str:
-    """The version once it has not changed for `quiet` seconds."""
-    seen: dict[str, float] = {}
-
-    def settled() -> str | None:
-        version = backend.version(project)
-        since = seen.setdefault(version, time.monotonic())
-        return version if time.monotonic() - since > quiet else None
-
-    return str(wait_until(settled, "the version settles"))
 
 
 def test_start_training_gives_a_job_and_ends_with_a_verdict(
@@ -143,7 +130,7 @@ def test_start_training_gives_a_job_and_ends_with_a_verdict(
 def test_predictions_in_label_studio_are_refreshed_by_the_new_version(
     label_studio: Studio, backend: Backend, story: Story
 ) -> None:
-    version = stable_version(backend, story.project)
+    version = backend.settled(story.project)
     chosen = [int(task["id"]) for task in story.tasks[-3:]]
     label_studio.retrieve_predictions(story.project, chosen)
     for task in chosen:
@@ -199,7 +186,7 @@ def test_two_projects_learn_side_by_side(label_studio: Studio, backend: Backend,
     backend.configs[story.other] = config
     label_studio.import_texts(story.other, [task["data"]["text"] for task in story.tasks[:20]])
     backend.understudy("connect", "--project", str(story.other))
-    first = stable_version(backend, story.project)
+    first = backend.settled(story.project)
     for index, task in enumerate(label_studio.tasks(story.other)[:10]):
         label_studio.annotate(int(task["id"]), ("urgent", "not urgent")[index % 2])
     wait_until(lambda: len(backend.examples(story.other)) == 10, "the second project has its examples")
@@ -208,7 +195,7 @@ def test_two_projects_learn_side_by_side(label_studio: Studio, backend: Backend,
 
 
 def test_everything_survives_a_restart_of_everything(backend: Backend, story: Story) -> None:
-    stable_version(backend, story.project)
+    backend.settled(story.project)
     before = {p: (backend.version(p), backend.examples(p)) for p in (story.project, story.other)}
     backend.stop()
     backend.start()

@@ -8,7 +8,7 @@ from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.e2e.conftest import ARTIFACTS, Backend, Studio, label_of, log_in, wait_until
+from tests.e2e.conftest import ARTIFACTS, PATIENCE, Backend, Studio, label_of, log_in, wait_until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -35,12 +35,13 @@ def test_the_annotator_sees_the_preselected_choice(
     assert any(expected in text for text in shown), f"predicted {expected!r}, selected {shown}"
 
 
-def texts_of(browser: webdriver.Chrome, selector: str, of: str = ".") -> list[str]:
-    """The texts of what `selector` finds, or of the elements at `of` from there, once all of them can be read: the page
-    draws its elements anew while it loads."""
+def texts_of(browser: webdriver.Chrome, selector: str, of: str = ".", count: int = 1) -> list[str]:
+    """The texts of what `selector` finds, or of the elements at `of` from there, once `count` of them at least can be
+    read: the page draws its elements one after the other, and anew while it loads."""
 
     def read(page: webdriver.Chrome) -> list[str]:
         found = page.find_elements(By.CSS_SELECTOR, selector)
-        return [element.find_element(By.XPATH, of).text for element in found]
+        texts = [element.find_element(By.XPATH, of).text for element in found]
+        return texts if len(texts) >= count and all(texts) else []
 
-    return WebDriverWait(browser, 60, ignored_exceptions=[StaleElementReferenceException]).until(read)
+    return WebDriverWait(browser, PATIENCE, ignored_exceptions=[StaleElementReferenceException]).until(read)

@@ -39,7 +39,8 @@ def project(label_studio: Studio, backend: Backend, config: str, rows: list[tupl
     backend.understudy("connect", "--project", str(number))
     backend.post("/setup", {"project": f"{number}.1", "schema": config})
     backend.understudy("resync", str(number))
-    wait_until(lambda: backend.version(number) != "v0" and learned(backend, number), "the labels are learned", 180)
+    wait_until(lambda: backend.version(number) != "v0" and learned(backend, number), "the labels are learned")
+    backend.settled(number)
     return number
 
 
