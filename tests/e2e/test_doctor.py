@@ -29,7 +29,7 @@ def examine(backend: Backend, project: int) -> dict[str, dict[str, Any]]:
         env={**os.environ, **backend._environment, "PORT": str(backend.port), "DATA_DIR": str(backend.data_dir)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     seen = {entry["check"]: entry for entry in json.loads(done.stdout)}
     assert done.returncode == exit_status(Verdict(**entry) for entry in seen.values())

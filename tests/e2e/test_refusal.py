@@ -43,7 +43,7 @@ def test_connect_names_the_variables_to_set(unset: tuple[str, ...], told: str) -
             env={**os.environ, **rig._environment, "PORT": str(rig.port), "DATA_DIR": str(rig.data_dir)},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
     assert done.returncode == 1 and told in done.stderr
     assert "ML_BLOCK_LOCAL_IP=false\n    SSRF_PROTECTION_ENABLED=false" in done.stderr
