@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Plays Label Studio with curl: sets a project up, asks for predictions, sends what people answered, and asks again.
 #
-#   docs/examples/session.sh single-choice                        # beside a running `make up`
+#   export DATA_DIR=/tmp/try PORT=9191; make up                   # one terminal: labels that are made up stay apart
+#   export DATA_DIR=/tmp/try PORT=9191; docs/examples/session.sh single-choice
 #   URL=http://host:9090 PROJECT=42 ADMIN_TOKEN=… docs/examples/session.sh rating
 #
 # A folder holds a label config and tasks in Label Studio's import format; those with annotations are what people answered.
@@ -9,7 +10,7 @@
 # (default 900001) that your Label Studio does not have.
 set -euo pipefail
 EXAMPLE=$(cd "$(dirname "$0")" && pwd)/${1:?which example: a folder beside this script}
-URL=${URL:-http://127.0.0.1:9090}
+URL=${URL:-http://127.0.0.1:${PORT:-9090}}
 PROJECT=${PROJECT:-900001}
 ADMIN_TOKEN=${ADMIN_TOKEN:-$(cat "${DATA_DIR:-.understudy}/admin_token" 2>/dev/null || true)}
 

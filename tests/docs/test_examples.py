@@ -22,18 +22,18 @@ from tests.conftest import running_redis
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/config.xml"))
-TOKEN = "an admin's token"
 
 
 @dataclass(frozen=True)
 class Product:
     """A web process and a learner on a Redis of their own."""
 
-    url: str
+    port: int
+    folder: Path
 
     def play(self, folder: str, project: int, **settings: str) -> subprocess.CompletedProcess[str]:
         """Runs the session, as a person would."""
-        facts = {"URL": self.url, "PROJECT": str(project), "ADMIN_TOKEN": TOKEN, **settings}
+        facts = {"PORT": str(self.port), "DATA_DIR": str(self.folder), "PROJECT": str(project), **settings}
         command = ["bash", str(EXAMPLES / "session.sh"), folder]
         environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", **facts}
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=180, check=False)
@@ -46,13 +46,13 @@ def product(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     with running_redis() as redis:
         port, folder = free_port(), tmp_path_factory.mktemp("examples")
         facts = {"DATA_DIR": str(folder), "PORT": str(port), "REDIS_URL": redis.settings.effective_redis_url}
-        environment = {**os.environ, **facts, "ADMIN_TOKEN": TOKEN, "WEBHOOK_SECRET": "a secret"}
+        environment = {**os.environ, **facts, "WEBHOOK_SECRET": "a secret"}
         started = [
             subprocess.Popen([sys.executable, "-m", "backend", name], env=environment) for name in ("web", "learner")
         ]
         try:
             wait_until_ready(f"http://127.0.0.1:{port}")
-            yield Product(f"http://127.0.0.1:{port}")
+            yield Product(port, folder)
         finally:
             for process in started:
                 process.terminate()
