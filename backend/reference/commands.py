@@ -11,9 +11,9 @@ from backend.cli.main import main
 
 HEAD = """# Commands
 
-`understudy COMMAND --help` shows the same. In a clone it is `.venv/bin/understudy`, in the image the entry point; `make
-up` and `make demo` run the commands of that name. Commands about a running understudy ask its web process, found by
-`HOST`, `PORT` (or `PUBLIC_URL`) and `ADMIN_TOKEN`, or the token that lies in `DATA_DIR`: run them with the same
+`understudy COMMAND --help` shows the same. In a clone it is `.venv/bin/understudy`, in the image the entry point;
+`make up` and `make demo` run the commands of that name. Commands about a running understudy ask its web process at
+`HOST` and `PORT` (or `--url`) with `ADMIN_TOKEN`, or the token that lies in `DATA_DIR`: run them with the same
 [settings](settings.md), in the same directory or with the same `.env`. `PROJECT` is the number in Label Studio's URL.
 Errors are one line; a command that fails exits with 1, one that was called the wrong way with 2.
 
