@@ -30,6 +30,16 @@ PLAN, STEER = "backend.jobs.task_queue.plan.plan", "backend.jobs.task_queue.writ
 FUNCTIONS = {REFIT: "learn", PLAN: "learn", TRAIN: "train", SYNC: "sync", STEER: "sync", PREDICT: "predict"}
 """Function -> its queue."""
 
+FORMER_NAMES = {
+    "backend.jobs.refit.refit": REFIT,
+    "backend.jobs.train.train": TRAIN,
+    "backend.jobs.sync.resync": SYNC,
+    "backend.jobs.predict.predict": PREDICT,
+    "backend.jobs.plan.plan": PLAN,
+    "backend.jobs.steer.steer": STEER,
+}
+"""What they were called before they moved into rooms -> now: what was queued before an upgrade runs after it."""
+
 
 def time_limits(settings: Settings) -> dict[str, int]:
     """Function -> seconds it may take. The worker is told to stop then, and killed JOB_GRACE_SECONDS later."""
@@ -62,6 +72,16 @@ class AllowedJob(Job):
         """Runs the function."""
         self.returned = super().perform()
         return self.returned
+
+    @property
+    def func_name(self) -> Any:
+        """The function's name of this release."""
+        name = super().func_name
+        return FORMER_NAMES.get(name, name) if isinstance(name, str) else name
+
+    @func_name.setter
+    def func_name(self, name: Any) -> None:
+        self._func_name = name
 
     @property
     def func(self) -> Any:
