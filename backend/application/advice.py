@@ -38,7 +38,7 @@ class Advisor:
         `stability`: agreement of consecutive plans."""
         rows, surveys = stores.evidence.rows(project), stores.evidence.surveys(project)
         survey, counts = stores.evidence.survey(project), stores.projects.summary(project).get("labels", {})
-        agreements = stores.steering.state(project).get("agreements") or []
+        agreements = stores.task_queue.state(project).get("agreements") or []
         state = (len(rows), rows[-1].get("at") if rows else None, len(surveys), survey, counts, agreements)
         with self._lock:
             known = self._kept.get(project)
@@ -56,7 +56,7 @@ def advise_control(
     name: str, rows: Sequence[Row], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What can be said of one control."""
-    from model.evidence.anchoring_bias import estimate_copying
+    from model.evidence.anchoring_bias import estimate_anchoring
     from model.evidence.forecast import needs_of_classes
 
     pool = dict((survey.get("controls") or {}).get(name) or {})
@@ -66,7 +66,7 @@ def advise_control(
         "classes": dict(needs[:MOST_CLASSES]),
         "scarce": len(needs),
         "dial": _dials(name, rows, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
-        "copying": estimate_copying([row for row in rows if row["control"] == name]),
+        "copying": estimate_anchoring([row for row in rows if row["control"] == name]),
     }
 
 

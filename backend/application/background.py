@@ -88,7 +88,7 @@ class Background:
                 self._mark_missed()
                 self.rejects.store(self._stores)
                 self._store_labels()
-                self.steered = frozenset(self._stores.steering.steered())
+                self.steered = frozenset(self._stores.task_queue.steered())
                 if batch[1]:
                     self._store_pool(*batch)
             except StoreUnavailable as error:

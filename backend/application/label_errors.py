@@ -17,7 +17,7 @@ LIMIT = 100
 def describe_suspects(services: Services, project: int, control: str = "", limit: int = LIMIT) -> dict[str, Any]:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
     and when, empty before the first whole search. Raises NotFound for a control that has none."""
-    entries = services.stores.suspects.read(project)
+    entries = services.stores.label_errors.read(project)
     if control:
         if entries and control not in entries:
             raise NotFound(f"control {control}: not searched here; those that were are {', '.join(entries)}")

@@ -19,7 +19,7 @@ def request_prediction(services: Services, project: int, labelled: Any) -> dict[
         raise BadRequest("all: true or false", field="all")
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write predictions into Label Studio")
-    services.stores.trouble.release(project, "predict")
+    services.stores.failures.release(project, "predict")
     record, created = services.stores.prediction_runs.request(project, "admin", labelled)
     message = "asked for" if created else f"already {record['status']}: nothing is predicted twice"
     return {**describe_prediction(services, project), "new": created, "message": message}
@@ -31,7 +31,7 @@ def describe_prediction(services: Services, project: int) -> dict[str, Any]:
     record = runs.find(project)
     if record is None:
         raise NotFound(f"project {project} was never predicted: `understudy predict {project}` does it")
-    trouble = services.stores.trouble.describe(project).get("predict", {})
+    trouble = services.stores.failures.describe(project).get("predict", {})
     found = sum_up(record, runs.shards(project), trouble, time.time())
     rejects = (
         [it for it in services.stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []

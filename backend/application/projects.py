@@ -52,7 +52,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "recent_jobs": hide_all(stores.jobs.recent(project)[:5]),
         "last_sync": hide_all(stores.projects.last_sync(project)),
         "queue": describe_queue(services, project),
-        "trouble": hide_all(stores.trouble.describe(project)),
+        "trouble": hide_all(stores.failures.describe(project)),
         "dirty": stores.projects.dirty(project),
         "rejects": stores.rejects.read(project),
         "refused": stores.rejects.read(OF_NO_PROJECT),
@@ -148,6 +148,6 @@ def request_resync(services: Services, project: int) -> dict[str, Any]:
     settings = services.settings
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
-    services.stores.trouble.release(project, "sync")
+    services.stores.failures.release(project, "sync")
     created = services.stores.jobs.enqueue_sync(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}

@@ -30,7 +30,7 @@ def describe_queue(services: Services, project: int) -> dict[str, Any]:
     plan."""
     if not (services.settings.queue_enabled and services.settings.label_studio_url):
         return {}
-    state = services.stores.steering.state(project)
+    state = services.stores.task_queue.state(project)
     found = {name: state[name] for name in SHOWN if name in state}
     if not found:
         return {}
@@ -47,9 +47,9 @@ def request_plan(services: Services, project: int) -> dict[str, Any]:
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to steer Label Studio's queue")
     for kind in ("plan", "steer"):
-        services.stores.trouble.release(project, kind)
-    services.stores.steering.look_again(project)
-    created = services.stores.steering.ask_plan(project)
+        services.stores.failures.release(project, kind)
+    services.stores.task_queue.look_again(project)
+    created = services.stores.task_queue.ask_plan(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}
 
 

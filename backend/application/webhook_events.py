@@ -54,7 +54,7 @@ def take_event(services: Services, event: events.Event) -> Reply:
 
 def _note_sampling(services: Services, event: events.ProjectUpdated) -> None:
     """Whoever chooses another task sampling switches the steering off at once, blind tasks included."""
-    steering = services.stores.steering
+    steering = services.stores.task_queue
     if event.sampling not in (None, SAMPLING) and event.project in steering.steered():
         steering.switch(event.project, f"the project's task sampling is not {SAMPLING}")
     elif event.sampling in (None, SAMPLING):
@@ -113,7 +113,7 @@ def _is_readable(config: str) -> bool:
 
 def start_training(services: Services, project: int, by: str) -> Reply:
     """Ask for a fine-tune: its job, or the one that is there already."""
-    services.stores.trouble.release(project, "train")
+    services.stores.failures.release(project, "train")
     record, created = services.stores.jobs.request_training(project, by=by, force=True)
     message = "training was asked for" if created else f"already {record['status']}: nothing is trained twice"
     return {"job": record["id"], "status": record["status"], "new": created, "message": message}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings.settings import Settings
-from model.encoder.counters import Tally
+from model.encoder.counters import EncoderCounters
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
@@ -20,7 +20,7 @@ class Encoders:
 
     def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2) -> None:
         self._settings, self._threads, self._kept = settings, threads, tuned
-        self.tally = Tally()
+        self.tally = EncoderCounters()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
         self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers

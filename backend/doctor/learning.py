@@ -23,9 +23,9 @@ def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterat
     if settings.label_studio_url and settings.label_studio_api_key.get_secret_value():
         last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
         yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
-    yield from judge_trouble(project, stores.trouble.describe(project))
+    yield from judge_trouble(project, stores.failures.describe(project))
     yield from judge_rejects(project, stores.rejects.read(project), time.time())
-    if project in stores.steering.steered():
+    if project in stores.task_queue.steered():
         yield from judge_handed(project, stores.label_stream.handed(project))
 
 

@@ -13,7 +13,7 @@ from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project
 from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
 from backend.store.label_stream import LAST, Handed, count_handed, handed_key
-from backend.store.work.job_counters import Tally, parse_tally
+from backend.store.work.job_counters import JobCounters, parse_counters
 from backend.store.work.trainings import OVER
 
 REPLY_SECONDS = 1.0
@@ -57,7 +57,7 @@ class Overview:
     writes_ok: bool
     memory_bytes: int
     workers: Workers
-    tally: Tally
+    tally: JobCounters
     audited: int
     projects: list[ProjectState]
     unread: int
@@ -90,7 +90,7 @@ class OverviewReader:
             writes_ok=info.get("aof_last_write_status", "ok") == "ok",
             memory_bytes=int(info.get("used_memory", 0)),
             workers=read_workers(self._redis),
-            tally=parse_tally(tallies),
+            tally=parse_counters(tallies),
             audited=int(audited),
             projects=states,
             unread=len(known) - len(states),

@@ -17,7 +17,7 @@ def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int],
     """What came of it: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
 
     Raises StoreUnavailable. `kind` is one of `backend.store.work.failures.KINDS`."""
-    trouble = work.stores.trouble
+    trouble = work.stores.failures
     if (wait := trouble.begin(project, kind)) > 0:
         return f"waits {wait:.0f} s after a failure"
     began = time.monotonic()

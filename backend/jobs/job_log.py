@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.redis_access.job_queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
-from backend.store.work.job_counters import TallyStore
+from backend.store.work.job_counters import JobCounterStore
 from backend.telemetry.log_context import about, sane_id
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Account:
 
 
 @contextmanager
-def account(tallies: TallyStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
+def account(tallies: JobCounterStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
     """Within, log lines carry the job's ids; afterwards it is counted. `request`: the id of who asked for it."""
     opened, began = Account(KINDS.get(function, "unknown")), time.monotonic()
     with about(**ids_of(opened.kind, args, job), request=sane_id(request)):

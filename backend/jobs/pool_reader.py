@@ -63,10 +63,10 @@ def _chosen(
     stores: Stores, base: CachedEncoder, project: int, spec: TaskSpec
 ) -> list[tuple[dict[str, str], list[Text]]]:
     """At most USED documents, each with what the encoder reads of it: its texts, long ones sentence by sentence."""
-    from model.features.long_texts import Focused
+    from model.features.long_texts import LabelAwarePooling
 
     documents = stores.projects.pool(project)
-    readers = [(control, Focused(base, control)) for control in spec.controls]
+    readers = [(control, LabelAwarePooling(base, control)) for control in spec.controls]
     return [
         (
             dict(documents[task]),

@@ -96,7 +96,7 @@ class Scheduler:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))
         behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
-        if behind and not pinned and not self.stores.trouble.waits(project, "refit"):
+        if behind and not pinned and not self.stores.failures.waits(project, "refit"):
             self.stores.jobs.enqueue_refit(project)
         self._tend_training(project, pinned)
         if self._sync_is_due(project):
@@ -107,7 +107,7 @@ class Scheduler:
     def _tend_training(self, project: int, pinned: bool) -> None:
         jobs = self.stores.jobs
         if running := jobs.running(project):
-            if jobs.is_lost(running) and not self.stores.trouble.waits(project, "train"):
+            if jobs.is_lost(running) and not self.stores.failures.waits(project, "train"):
                 self._send_again(running)
             return
         self._note_failure(project)
@@ -116,7 +116,7 @@ class Scheduler:
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
 
     def _tend_predictions(self, project: int) -> None:
-        if not self.stores.trouble.waits(project, "predict"):
+        if not self.stores.failures.waits(project, "predict"):
             for run, shard in self.stores.prediction_runs.lost(project):
                 self.stores.prediction_runs.send(project, run, shard)
 
@@ -156,7 +156,7 @@ class Scheduler:
     def _sync_is_due(self, project: int) -> bool:
         if not (self.settings.label_studio_url and self.settings.label_studio_api_key.get_secret_value()):
             return False
-        if self.stores.trouble.waits(project, "sync"):
+        if self.stores.failures.waits(project, "sync"):
             return False
         last, now = self.stores.projects.last_sync(project), time.time()
         # A clock that was set back must not put it off for hours.

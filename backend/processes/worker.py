@@ -38,7 +38,7 @@ class Worker(SimpleWorker):
     def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
         """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
         limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
-        with context().deadline.within(limit), account(context().stores.tallies, *_facts(job)) as entry:
+        with context().deadline.within(limit), account(context().stores.counters, *_facts(job)) as entry:
             done = bool(super().perform_job(job, queue, execution))
             entry.returned = job.returned if done else None
         return done

@@ -13,7 +13,7 @@ from collections.abc import Callable
 REMEMBERED = 10_000
 
 
-class Stillness:
+class Staleness:
     """Looks count from the first one: a process that has just begun to look has seen nothing stand still."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

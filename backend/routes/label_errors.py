@@ -8,7 +8,7 @@ from backend.application.label_errors import LIMIT, describe_suspects
 from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
 from backend.routes.labelstudio import services
-from backend.rules.relabel import find_doubts
+from backend.rules.relabel import list_label_errors
 from backend.web.payloads import reply
 
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
@@ -27,4 +27,4 @@ def relabel(project: int) -> Response:
     """The tasks to look at again (`?limit=N`), as predictions ready to be written into Label Studio."""
     known = require_project(services(), project)
     limit = read_id(request.args.get("limit", LIMIT), "limit")
-    return reply({"rows": find_doubts(services().stores, known, limit)})
+    return reply({"rows": list_label_errors(services().stores, known, limit)})

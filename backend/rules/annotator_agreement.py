@@ -65,7 +65,7 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
 
     Ratings always count alike: a star more or less is taste rather than error, and their spread is what is learned."""
     shared = {task: found for task, found in answers.items() if len(found) > 1}
-    steady = find_steady(shared)
+    steady = find_reliable_annotators(shared)
     if control.kind is Kind.RATING or not steady:
         return ALIKE
     from model.evidence.dawid_skene import estimate
@@ -77,7 +77,7 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
     if found is None:
         return ALIKE
     reliability = {who: value for who, value in table.read_reliability(found).items() if who in steady}
-    worth = _worth(reliability, 0.0 if table.is_set else 1 / max(2, len(table.labels)))
+    worth = _annotator_weights(reliability, 0.0 if table.is_set else 1 / max(2, len(table.labels)))
     weights = {
         task: worth[mine[0].annotator]
         for task, mine in answers.items()
@@ -86,7 +86,7 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
     return Weighing(table.read_targets(found), weights, reliability)
 
 
-def find_steady(shared: Answers) -> set[int]:
+def find_reliable_annotators(shared: Answers) -> set[int]:
     """Who has shared MIN_SHARED tasks or more (own ground truths aside); nobody when their overlap is too little."""
     judged = Counter(
         answer.annotator
@@ -99,7 +99,7 @@ def find_steady(shared: Answers) -> set[int]:
     return steady if len(steady) >= MIN_PEOPLE or proven >= MIN_SHARED else set()
 
 
-def _worth(reliability: Mapping[int, float], chance: float) -> dict[int | None, float]:
+def _annotator_weights(reliability: Mapping[int, float], chance: float) -> dict[int | None, float]:
     """Weight of a task that only this person answered: how much better than chance, relative to the best person."""
     above = {person: max(0.0, value - chance) for person, value in reliability.items()}
     best = max(above.values(), default=0.0)

@@ -32,7 +32,7 @@ LIMIT = 100
 Row = dict[str, Any]
 
 
-def find_doubts(stores: Stores, project: int, limit: int = LIMIT) -> list[Row]:
+def list_label_errors(stores: Stores, project: int, limit: int = LIMIT) -> list[Row]:
     """`{"task", "result", "score", "model_version"}` of at most `limit` tasks, the most doubtful first; empty for a
     label config that is unknown or holds nothing to learn. `score`: how likely what stands there is right."""
     config = stores.projects.config(project)
@@ -42,15 +42,15 @@ def find_doubts(stores: Stores, project: int, limit: int = LIMIT) -> list[Row]:
         return []
     suspects = {
         name: [row for row in entry["rows"] if row["flag"] in FLAGS]
-        for name, entry in stores.suspects.read(project).items()
+        for name, entry in stores.label_errors.read(project).items()
     }
     disputed = stores.projects.summary(project).get("disagreements", {})
     tasks = {row["task"] for rows in [*suspects.values(), *disputed.values()] for row in rows}
     records = {task: stores.examples.of_task(project, task) for task in tasks}
-    return weigh_doubts(spec, suspects, disputed, records)[:limit]
+    return rank_label_errors(spec, suspects, disputed, records)[:limit]
 
 
-def weigh_doubts(
+def rank_label_errors(
     spec: TaskSpec,
     suspects: Mapping[str, Sequence[Mapping[str, Any]]],
     disputed: Mapping[str, Sequence[Mapping[str, Any]]],

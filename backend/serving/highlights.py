@@ -37,7 +37,7 @@ Words = Sequence["Word"]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class HighlightRequest:
     """One answer to be explained, of the task at `index` of a request."""
 
     index: int
@@ -54,11 +54,11 @@ class Highlighter:
         self._known: OrderedDict[Any, Words] = OrderedDict()
         self._guard = threading.Lock()
 
-    def of(self, project: int | None) -> Callable[[LiveModel, Wanted], Words]:
+    def of(self, project: int | None) -> Callable[[LiveModel, HighlightRequest], Words]:
         """The explaining function of one project: versions have the same names in every project."""
         return partial(self.explain, project)
 
-    def explain(self, project: int | None, model: LiveModel, wanted: Wanted) -> Words:
+    def explain(self, project: int | None, model: LiveModel, wanted: HighlightRequest) -> Words:
         """The words that decided for the likeliest chosen label, heaviest first."""
         from model.explain.explanation import explain_answer
 
@@ -82,9 +82,9 @@ class Highlighter:
 def highlight(
     model: LiveModel,
     helper: Helper,
-    tasks: Sequence[Wanted],
+    tasks: Sequence[HighlightRequest],
     *,
-    explain: Callable[[LiveModel, Wanted], Words],
+    explain: Callable[[LiveModel, HighlightRequest], Words],
     predictors: Predictors,
     metrics: Metrics,
     seconds: float,
@@ -93,7 +93,7 @@ def highlight(
     found: dict[int, list[dict[str, Any]]] = {}
     failed: list[int] = []
 
-    def one(wanted: Wanted) -> None:
+    def one(wanted: HighlightRequest) -> None:
         try:
             segment = model.spec.control(wanted.answer.control).inputs.index(helper.to_name)
             words = [word for word in explain(model, wanted) if word.segment == segment]

@@ -17,7 +17,7 @@ from backend.labelstudio.label_config.assist_controls import (
 )
 from backend.labelstudio.results import to_prediction
 from backend.serving.answer_cache import AnswerCache, answer_key
-from backend.serving.highlights import Wanted, Words, highlight, seconds_for
+from backend.serving.highlights import HighlightRequest, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
@@ -82,7 +82,7 @@ def answer_tasks(
     left: Callable[[], float],
     cache: AnswerCache,
     helpers: Helpers = NO_HELPERS,
-    highlighter: Callable[[LiveModel, Wanted], Words] | None = None,
+    highlighter: Callable[[LiveModel, HighlightRequest], Words] | None = None,
 ) -> tuple[list[Item], dict[int, dict[str, str]]]:
     """(one item per task, task id -> document of the readable ones). What is not done when time is up is declined.
 
@@ -176,15 +176,15 @@ def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:
 
 def _wanted(
     request: _Request, helper: Helper, rows: Sequence[_Row], items: Sequence[Item], tasks: Sequence[Any]
-) -> list[Wanted]:
+) -> list[HighlightRequest]:
     """The answers whose words can be highlighted, in the order of the tasks."""
     shown = {item.name: item for item in request.spec.inputs}.get(helper.to_name)
-    wanted: list[Wanted] = []
+    wanted: list[HighlightRequest] = []
     for row in sorted(rows, key=lambda row: row.index):
         answered = request.answers.get(row.index, []) if items[row.index] else []
         answer = explained_answer(helper, request.spec, answered)
         if answer is not None and shown is not None and is_shown_as_read(shown, tasks[row.index]["data"]):
-            wanted.append(Wanted(row.index, row.document, answer, row.options.get(answer.control)))
+            wanted.append(HighlightRequest(row.index, row.document, answer, row.options.get(answer.control)))
     return wanted
 
 

@@ -10,7 +10,7 @@ from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 
 
-class SuspectStore:
+class LabelErrorStore:
     """Rows of `{"task", "annotations": {id: version}, "text", "given", "suggested", "p_given", "p_suggested", "flag"}`.
 
     All methods raise StoreUnavailable when Redis does not answer or refuses."""

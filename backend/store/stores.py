@@ -11,15 +11,15 @@ from backend.settings.settings import Settings
 from backend.store.audit import AuditStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
-from backend.store.label_errors import SuspectStore
+from backend.store.label_errors import LabelErrorStore
 from backend.store.label_stream import LabelStreamStore
 from backend.store.migrations import migrate
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
-from backend.store.task_queue import SteeringStore
+from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
-from backend.store.work.failures import TroubleStore
-from backend.store.work.job_counters import TallyStore
+from backend.store.work.failures import FailureStore
+from backend.store.work.job_counters import JobCounterStore
 from backend.store.work.prediction_runs import PredictionRunStore
 from backend.store.work.trainings import JobStore
 
@@ -37,14 +37,14 @@ class Stores:
         self.projects = ProjectStore(self._redis)
         self.versions = VersionStore(self._redis)
         self.evidence = EvidenceStore(self._redis)
-        self.suspects = SuspectStore(self._redis)
+        self.label_errors = LabelErrorStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
-        self.steering = SteeringStore(self._redis, self.queue)
+        self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)
-        self.trouble = TroubleStore(self._redis)
+        self.failures = FailureStore(self._redis)
         self.rejects = RejectStore(self._redis)
-        self.tallies = TallyStore(self._redis)
+        self.counters = JobCounterStore(self._redis)
         self.audit = AuditStore(self._redis)
 
     def verify(self) -> list[str]:

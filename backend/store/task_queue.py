@@ -27,7 +27,7 @@ return last + 1
 """
 
 
-class SteeringStore:
+class TaskQueueStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
     def __init__(self, client: Client, queue: JobQueue) -> None:
@@ -94,7 +94,7 @@ class SteeringStore:
             self._redis.hdel(key, "planned_at", "at")
 
     @guarded
-    def pass_over(self, project: int, tasks: Iterable[int]) -> None:
+    def skip(self, project: int, tasks: Iterable[int]) -> None:
         """Tasks that somebody skipped or is working on."""
         names = {str(task): time.time() for task in tasks}
         if names:

@@ -35,7 +35,7 @@ def wait_for_room(settings: Settings, pause: float = 1.0) -> None:
         time.sleep(pause)
 
 
-def explain_outage(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
+def explain_disk_full(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
     """The same error; when the embedded Redis's disk is full it says so, and what to do."""
     free = None if settings.redis_url else room_left(settings)  # REDIS_URL: another machine's disk
     if free is None or free >= FULL:

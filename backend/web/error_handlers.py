@@ -11,7 +11,7 @@ from backend.application.services import Services
 from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.rejects.refused_requests import Refusal
-from backend.supervision.disk_full import explain_outage
+from backend.supervision.disk_full import explain_disk_full
 from backend.web.payloads import error_reply, reply
 from model.errors import ModelError
 
@@ -43,7 +43,7 @@ def _handle_ours(app: Flask, services: Services) -> None:
     def ours(error: BackendError) -> Response:
         if isinstance(error, StoreUnavailable):
             services.metrics.store_errors.inc()
-            error = explain_outage(services.settings, error)
+            error = explain_disk_full(services.settings, error)
         if error.status >= 500:
             log.error("%s: %s", request.endpoint, error.message)  # no path: it may hold the webhook secret
         return _refuse(error)

@@ -17,7 +17,7 @@ from backend.errors import StoreUnavailable
 from backend.health.overview import Overview, OverviewReader, ProjectState
 from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
-from backend.store.work.job_counters import BUCKETS, Tally
+from backend.store.work.job_counters import BUCKETS, JobCounters
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("understudy_redis_up", "1 when Redis answers.", value=1)
         yield from redis_metrics(overview)
         yield from worker_metrics(overview.workers)
-        yield from tally_metrics(overview.tally)
+        yield from job_metrics(overview.tally)
         yield from project_metrics(overview.projects)
 
     def _disk(self) -> Iterator[Metric]:
@@ -86,7 +86,7 @@ def worker_metrics(workers: Workers) -> Iterator[Metric]:
     yield GaugeMetricFamily("understudy_scheduler_up", "1 when a scheduler is active.", value=bool(workers.scheduler))
 
 
-def tally_metrics(tally: Tally) -> Iterator[Metric]:
+def job_metrics(tally: JobCounters) -> Iterator[Metric]:
     """Jobs by kind: outcomes and durations; and what reconciliations changed."""
     jobs = CounterMetricFamily("understudy_jobs", "Jobs that ended, by outcome.", labels=["kind", "outcome"])
     for (kind, outcome), count in sorted(tally.jobs.items()):

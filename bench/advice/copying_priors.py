@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logit
 
-from bench.advice.replays import judge_copying, open_rows
+from bench.advice.replays import judge_anchoring, open_rows
 from bench.advice.trajectories import Trajectory
 
 Groups = Mapping[tuple[str, str], Sequence[Trajectory]]
@@ -63,5 +63,5 @@ def judge_misses(
         level, slope, shift = np.sqrt(np.mean(others, axis=0))
         for share in blind:
             about = {"set": name, "prior": f"({level:.2f}, {slope:.2f}, {shift:.2f})"}
-            for row in judge_copying(group, replays, counts, share, (level, slope, shift)):
+            for row in judge_anchoring(group, replays, counts, share, (level, slope, shift)):
                 yield {**about, **row, "what": "copying, prior of the other sets"}

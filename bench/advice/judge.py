@@ -21,7 +21,7 @@ from typing import Any
 from bench.advice import trajectories
 from bench.advice.copying_priors import judge_misses
 from bench.advice.forecast_priors import judge_priors
-from bench.advice.replays import judge_acceptance, judge_copying, judge_forecast
+from bench.advice.replays import judge_acceptance, judge_anchoring, judge_forecast
 from bench.advice.trajectories import Trajectory, follow
 from bench.learning.curves import find_sets
 from bench.support.report import show
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[dict[
         if order != "random":
             counts = [int(count) for count in args.copying_labels.split(",")]
             for blind in (float(share) for share in args.blind.split(",")):
-                yield from ({**about, **row} for row in judge_copying(group, args.replays, counts, blind))
+                yield from ({**about, **row} for row in judge_anchoring(group, args.replays, counts, blind))
 
 
 def main() -> None:

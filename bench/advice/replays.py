@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from bench.advice.trajectories import BLIND, EXPLORED, Trajectory
 from bench.support.report import judge
-from model.evidence.anchoring_bias import PRIORS, estimate_copying
+from model.evidence.anchoring_bias import PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold
 from model.evidence.forecast import PRIOR, Stage, fit_forecast
 
@@ -157,7 +157,7 @@ def _best_share(confidences: NDArray[Any], right: NDArray[Any], target: float) -
     return float(reached[-1] + 1) / len(ordered) if len(reached) else 0.0
 
 
-def judge_copying(
+def judge_anchoring(
     group: Sequence[Trajectory],
     replays: int,
     counts: Sequence[int],
@@ -174,7 +174,7 @@ def judge_copying(
                     rows = draw_rows(trajectory, until, random, (blind, EXPLORED), rate)[:count]
                     while len(rows) < count:  # the model learns no more: its last stages go on
                         rows += draw_rows(trajectory, until, random, (blind, EXPLORED), rate, since=until - LAST)
-                    found = estimate_copying(rows[:count], priors)
+                    found = estimate_anchoring(rows[:count], priors)
                     if found is None:
                         continue
                     low, high = found["interval"]

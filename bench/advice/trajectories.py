@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from model.acquisition.strategies import Pool, choose
 from model.decoding.answers import decide
-from model.features.long_texts import Focused
+from model.features.long_texts import LabelAwarePooling
 from model.head.fit import Embedder, fit_head
 from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
@@ -69,7 +69,7 @@ def follow(
     counts = [count for count in stages if count <= len(rows) * 3 // 4]
     everything = [*rows, *data.test]
     texts = [sample.text for sample in everything]
-    reader = Focused(base, data.control)
+    reader = LabelAwarePooling(base, data.control)
     encode_ahead(base, [part for text in texts for part in reader.parts_of(text)], tell, "all rows")
     features = reader.embed(texts)
     documents = [dict(zip(data.control.inputs, text, strict=True)) for text in texts[: min(len(rows), POOL_USED)]]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.chaos.check.history import History
-from bench.chaos.reference_model import SKIPPED, Change, Task, Truth
+from bench.chaos.reference_model import SKIPPED, Change, ReferenceModel, Task
 
 PATIENCE = 1.0
 """WEBHOOK_TIMEOUT of Label Studio."""
@@ -35,7 +35,7 @@ class Annotators:
 
     def __init__(
         self,
-        truth: Truth,
+        truth: ReferenceModel,
         rows: Iterator[tuple[str, str]],
         history: History,
         port: int,

@@ -15,16 +15,16 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bench.chaos.reference_model import Task, Truth
+from bench.chaos.reference_model import ReferenceModel, Task
 
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
 MODES = ("whole", "down", "error", "unauthorized", "short page", "cut page", "no annotations", "slow")
 
 
-class StandIn:
-    """Serves a Truth on `port`. Use as a context manager. `requests` counts what was asked."""
+class LabelStudioStub:
+    """Serves a ReferenceModel on `port`. Use as a context manager. `requests` counts what was asked."""
 
-    def __init__(self, truth: Truth) -> None:
+    def __init__(self, truth: ReferenceModel) -> None:
         self.truth, self.mode, self.requests = truth, "whole", 0
         handler = type("Handler", (_Handler,), {"stand_in": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -32,7 +32,7 @@ class StandIn:
         self.port = int(self._server.server_address[1])
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
 
-    def __enter__(self) -> StandIn:
+    def __enter__(self) -> LabelStudioStub:
         self._thread.start()
         return self
 
@@ -84,7 +84,7 @@ def _matches(task: Task, answered: bool, above: int) -> bool:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    stand_in: StandIn
+    stand_in: LabelStudioStub
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
 

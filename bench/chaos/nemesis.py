@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.chaos.check.history import History
-from bench.chaos.label_studio_stub import StandIn
+from bench.chaos.label_studio_stub import LabelStudioStub
 from bench.chaos.product import ROLES, Product
 from bench.chaos.schedule import Fault
 from bench.chaos.tcp_proxy import Proxy
@@ -22,7 +22,7 @@ class Nemesis:
     """One thread kills; each other fault has a thread that also ends it."""
 
     def __init__(
-        self, product: Product, stand_in: StandIn, roads: Mapping[str, Proxy], history: History, seed: int
+        self, product: Product, stand_in: LabelStudioStub, roads: Mapping[str, Proxy], history: History, seed: int
     ) -> None:
         self._product, self._stand_in, self._roads, self._history = product, stand_in, roads, history
         self._random = random.Random(seed)

@@ -23,7 +23,7 @@ LARGE = 8 << 20
 Json = dict[str, Any]
 
 
-class Witness:
+class Observer:
     """Two threads until `stop`: one reads store and versions every second, one looks which processes there are."""
 
     def __init__(self, product: Product, projects: list[int], history: History) -> None:

@@ -11,18 +11,24 @@ import time
 from collections.abc import Iterator
 
 from bench.chaos.check.history import History
-from bench.chaos.reference_model import Truth
+from bench.chaos.reference_model import ReferenceModel
 
 TIMEOUT = 30.0
 TASKS = 4
 """Tasks a request: more than one, so that a reply could mix versions if the code allowed it."""
 
 
-class Askers:
+class PredictClients:
     """`clients` threads on /predict, each `rate` times a second, and one on /ready."""
 
     def __init__(
-        self, truth: Truth, rows: Iterator[tuple[str, str]], history: History, port: int, rate: float, clients: int
+        self,
+        truth: ReferenceModel,
+        rows: Iterator[tuple[str, str]],
+        history: History,
+        port: int,
+        rate: float,
+        clients: int,
     ) -> None:
         self._truth, self._history, self._port, self._rate = truth, history, port, rate
         self._texts = [text for text, _ in itertools.islice(rows, 400)]

@@ -10,14 +10,14 @@ from typing import Any
 import requests
 
 from bench.chaos.check.history import History
-from bench.chaos.observer import Witness
+from bench.chaos.observer import Observer
 from bench.chaos.product import Product
-from bench.chaos.reference_model import Truth
+from bench.chaos.reference_model import ReferenceModel
 
 PATIENCE = 240.0
 
 
-def settle(product: Product, truth: Truth, witness: Witness, history: History) -> None:
+def settle(product: Product, truth: ReferenceModel, witness: Observer, history: History) -> None:
     """Notes an `end` of every project, or what is `broken`."""
     history.note("calm")
     wait_for(product.rig.is_ready, "/ready says yes after all faults", history)
@@ -33,7 +33,7 @@ def settle(product: Product, truth: Truth, witness: Witness, history: History) -
 
 
 def _note_end(
-    product: Product, truth: Truth, project: int, witness: Witness, history: History, before: dict[int, Any]
+    product: Product, truth: ReferenceModel, project: int, witness: Observer, history: History, before: dict[int, Any]
 ) -> None:
     found = witness.read(project)
     if found is None:

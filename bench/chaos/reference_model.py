@@ -51,7 +51,7 @@ class Change:
     gone: tuple[int, ...] = ()
 
 
-class Truth:
+class ReferenceModel:
     """Thread-safe; every change is one step. Ids are never given twice, time stamps neither."""
 
     def __init__(self, projects: Sequence[int], labels: Sequence[str]) -> None:

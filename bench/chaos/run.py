@@ -30,13 +30,13 @@ from bench.chaos.annotators import Annotators
 from bench.chaos.check.checker import find_violations
 from bench.chaos.check.history import History, read_history
 from bench.chaos.check.report import Leg, show_legs, write_page
-from bench.chaos.label_studio_stub import TOKEN, StandIn
+from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
 from bench.chaos.nemesis import Nemesis
-from bench.chaos.observer import Witness
-from bench.chaos.predict_clients import Askers
+from bench.chaos.observer import Observer
+from bench.chaos.predict_clients import PredictClients
 from bench.chaos.product import Product
 from bench.chaos.recovery import settle
-from bench.chaos.reference_model import Truth
+from bench.chaos.reference_model import ReferenceModel
 from bench.chaos.schedule import make_schedule
 from bench.chaos.tcp_proxy import Proxy
 from bench.support.rig import Rig, endless_rows, read_rows
@@ -56,11 +56,11 @@ SHORT = {
 def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, seed: int) -> dict[str, Any]:
     """One life of the product under fire; facts of the run. The history is in `path`."""
     rows = endless_rows(read_rows())
-    truth = Truth(PROJECTS, sorted({label for _, label in read_rows()}))
+    truth = ReferenceModel(PROJECTS, sorted({label for _, label in read_rows()}))
     with contextlib.ExitStack() as stack:
         history = History(path)
         stack.callback(history.close)
-        stand_in = stack.enter_context(StandIn(truth))
+        stand_in = stack.enter_context(LabelStudioStub(truth))
         api = stack.enter_context(Proxy(stand_in.port, seed))
         product = stack.enter_context(Product(redis, small_disk=args.disk == "full", api=api, token=TOKEN, **SHORT))
         rig = product.rig
@@ -68,9 +68,9 @@ def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, se
         roads = {"webhook": webhook, "api": api}
         if product.redis_road:
             roads["redis"] = product.redis_road
-        askers = Askers(truth, rows, history, rig.port, args.predicts / 2, 2)
+        askers = PredictClients(truth, rows, history, rig.port, args.predicts / 2, 2)
         annotators = Annotators(truth, rows, history, webhook.port, rig.secret, args.rate, seed)
-        witness = Witness(product, PROJECTS, history)
+        witness = Observer(product, PROJECTS, history)
         nemesis = Nemesis(product, stand_in, roads, history, seed)
         faults = make_schedule(seed, seconds, redis_road="redis" in roads, disk=product.disk.exists)
         for part in (witness, annotators, askers):

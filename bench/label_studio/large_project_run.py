@@ -44,8 +44,8 @@ def use_product(server: LabelStudioServer, project: int, labels: Mapping[str, st
 def _label(
     server: LabelStudioServer, rig: Rig, stores: Stores, project: int, labels: Mapping[str, str], began: float
 ) -> Iterator[dict[str, Any]]:
-    first = _wait(lambda: stores.steering.state(project).get("version"))
-    state = stores.steering.state(project)
+    first = _wait(lambda: stores.task_queue.state(project).get("version"))
+    state = stores.task_queue.state(project)
     yield {"step": "first queue, since connecting", "s": _since(began), "open": state["open"], "of": state["rows"]}
     session = requests.Session()
     session.headers["Authorization"] = f"Token {server.legacy_token}"
@@ -66,7 +66,7 @@ def _label(
     row = {"step": f"{LABELS} labels, next task (median)", "s": round(statistics.median(asked), 2)}
     yield {**row, "most s": round(max(asked), 2), "chosen": chosen, "of": LABELS}
     began = time.monotonic()
-    _wait(lambda: stores.steering.state(project)["version"] != first)
+    _wait(lambda: stores.task_queue.state(project)["version"] != first)
     yield {"step": "another queue, since the last label", "s": _since(began)}
     began, before = time.monotonic(), rig.admin("GET", f"/projects/{project}")["last_sync"].get("ok_at")
     rig.admin("POST", f"/projects/{project}/resync", {})
@@ -81,7 +81,7 @@ def _connect(rig: Rig, project: int) -> None:
 
 
 def _batch(stores: Stores, project: int) -> set[int]:
-    return {entry["task"] for entry in stores.steering.plan(project).get("entries", ())}
+    return {entry["task"] for entry in stores.task_queue.plan(project).get("entries", ())}
 
 
 def _wait(condition: Callable[[], Any]) -> Any:

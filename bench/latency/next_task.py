@@ -39,7 +39,7 @@ def measure(rig: Rig, stores: Stores, number: int, labels: int, pool: int, repea
     for turn, (text, label) in enumerate(itertools.islice(stream, repeats)):
         time.sleep(max(0.0, began + turn * PACE_SECONDS - time.monotonic()))
         if turn % PLANNED_EVERY == 0:
-            plans += stores.steering.ask_plan(number)
+            plans += stores.task_queue.ask_plan(number)
         seconds.append(one_task(project, text, label))
     found = milliseconds(seconds)
     return {"labels": labels, "pool": pool, "plans": plans, **found, **judge(found["p99_ms"], "<=", BAR_MS, "ms")}
@@ -48,8 +48,8 @@ def measure(rig: Rig, stores: Stores, number: int, labels: int, pool: int, repea
 def read_all(stores: Stores, number: int, pool: int, limit: float = 600.0) -> None:
     """Plans until every text has been read: from then on a plan is a matrix product."""
     until = time.monotonic() + limit
-    while stores.steering.plan(number).get("rows") != pool:
-        stores.steering.ask_plan(number)
+    while stores.task_queue.plan(number).get("rows") != pool:
+        stores.task_queue.ask_plan(number)
         if time.monotonic() > until:
             raise TimeoutError(f"the pool was not read in {limit:.0f} s")
         time.sleep(0.5)

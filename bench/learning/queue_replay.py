@@ -19,7 +19,7 @@ import numpy as np
 
 from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
-from model.acquisition.batch import Place, next_place, plan_batch
+from model.acquisition.batch import QueueEntry, next_place, plan_batch
 from model.acquisition.strategies import confidences
 from model.decoding.evaluate_answers import measure
 from model.head.fit import Embedder, fit_head
@@ -94,7 +94,7 @@ class QueueReplay(Replay):
         kept = ("strategy", "n", "seed", "macro_f1", "ece", "classes_seen")
         return {**{key: found[key] for key in kept}, "accuracy": self._accuracy(found), "roles": dict(self.roles)}
 
-    def _plan_queue(self) -> list[Place]:
+    def _plan_queue(self) -> list[QueueEntry]:
         self.tell(f"planning with {len(self.chosen)} labels")
         pool = self._view()
         tasks = np.array([sample.task for sample in self.candidates], dtype=np.int64)
@@ -110,7 +110,7 @@ class QueueReplay(Replay):
             seed=self.course.seed * 1_000_003 + len(self.chosen),
         )
 
-    def _annotate(self, places: list[Place], left: int) -> None:
+    def _annotate(self, places: list[QueueEntry], left: int) -> None:
         """Labels of what Label Studio hands out, until the queue is planned anew."""
         before, taken, solved = len(self.chosen), set[int](), Counter[int | None]({None: len(self.chosen)})
         anyhow = self.course.annotators > 1 or self.course.strategy == WITHOUT_QUEUE

@@ -23,7 +23,7 @@ from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
-from model.pretrained.classifier_head import Taught
+from model.pretrained.classifier_head import PretrainedHead
 from model.spec import Control, Kind, Label, Sample
 
 ENOUGH = 300
@@ -40,7 +40,7 @@ def first_token_encoder(scratch: Path) -> CachedEncoder:
     return CachedEncoder(Encoder(directory), FeatureCache(scratch / "features", 64))
 
 
-def teach(base: CachedEncoder, rows: Rows, names: Sequence[str]) -> Taught:
+def teach(base: CachedEncoder, rows: Rows, names: Sequence[str]) -> PretrainedHead:
     """A head in the form of BERT's, trained on `rows`."""
     from sklearn.linear_model import LogisticRegression
 
@@ -48,7 +48,7 @@ def teach(base: CachedEncoder, rows: Rows, names: Sequence[str]) -> Taught:
     fitted = LogisticRegression(C=3, max_iter=2000).fit(hidden, [names.index(label) for _, label in rows])
     dense = np.eye(hidden.shape[1]) / 2
     output = {"output.weight": fitted.coef_, "output.bias": fitted.intercept_}
-    return Taught(tuple(names), False, "tanh", 1e-5, {"dense.weight": dense, **output})
+    return PretrainedHead(tuple(names), False, "tanh", 1e-5, {"dense.weight": dense, **output})
 
 
 def main() -> None:

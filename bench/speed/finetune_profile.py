@@ -95,14 +95,14 @@ def before() -> Iterator[None]:
 def _trainer(args: argparse.Namespace) -> Callable[[], Any]:
     """A function that trains for a few steps on the bench's rows; the head starts from nothing."""
     from model.pretrained.base_model import find_base_model
-    from model.training.tuner import Lesson, Tuning
+    from model.training.tuner import FineTuner, TrainingSet
 
     rows = read_split(args.data, "train", args.seed, args.examples)
     names = sorted({label for _, label in rows})
     targets = np.eye(len(names))[[names.index(label) for _, label in rows]]
     start = np.random.default_rng(0).standard_normal((len(names), 384))
-    lesson = Lesson("label", tuple(names), False, [(t,) for t, _ in rows], targets, np.ones(len(rows)), start)
-    tuning = Tuning(find_base_model(args.base_model), [lesson], seed=args.seed, threads=1)
+    lesson = TrainingSet("label", tuple(names), False, [(t,) for t, _ in rows], targets, np.ones(len(rows)), start)
+    tuning = FineTuner(find_base_model(args.base_model), [lesson], seed=args.seed, threads=1)
     return lambda: tuning.run(STEPS, lambda step, loss: None)
 
 

@@ -135,7 +135,7 @@ def run_own(
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder.encoder import Encoder
-    from model.training.tuner import Lesson, Tuning, prototype_head
+    from model.training.tuner import FineTuner, TrainingSet, prototype_head
 
     texts = [(text,) for text, _ in train]
     targets = np.eye(len(names))[[names.index(label) for _, label in train]]
@@ -146,8 +146,8 @@ def run_own(
     steps = math.ceil(args.epochs * len(train) / BATCH)
     began = time.process_time()
     head = prototype_head(words, features, targets)
-    lesson = Lesson("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
-    tuning = Tuning(base, [lesson], seed=args.seed, threads=1, frozen_share=frozen_share, precision=precision)
+    lesson = TrainingSet("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
+    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, frozen_share=frozen_share, precision=precision)
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began

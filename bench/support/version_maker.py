@@ -82,7 +82,7 @@ class VersionMaker:
 
     def _train(self, path: Path) -> dict[str, object]:
         """One step of the product's own training, so that the file has the shape that training gives it."""
-        from model.training.tuner import Lesson, Tuning
+        from model.training.tuner import FineTuner, TrainingSet
 
         path.parent.mkdir(parents=True, exist_ok=True)
         control = self._spec.controls[0]
@@ -91,8 +91,8 @@ class VersionMaker:
         targets = np.eye(len(labels))[[labels.index(label) for _, label in rows]]
         start = np.random.default_rng(0).standard_normal((len(labels), self.encoders.base.width))
         texts = [(text,) for text, _ in rows]
-        lesson = Lesson(control.name, labels, False, texts, targets, np.ones(len(rows)), start)
-        tuning = Tuning(find_base_model(self.settings.base_model), [lesson], seed=0, threads=1)
+        lesson = TrainingSet(control.name, labels, False, texts, targets, np.ones(len(rows)), start)
+        tuning = FineTuner(find_base_model(self.settings.base_model), [lesson], seed=0, threads=1)
         tuning.run(1, lambda step, loss: None)
         tuning.save_encoder(path)
         return dict(tuning.heads({control.name: WEIGHT}, {control.name: 1.0}))

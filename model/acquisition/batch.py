@@ -41,7 +41,7 @@ _WORD = (1 << 64) - 1
 
 
 @dataclass(frozen=True)
-class Place:
+class QueueEntry:
     """One task of the queue. `row` is that of the pools; `confidence` goes to Label Studio as the score; `cluster` is
     None for chosen tasks, and counts the others from 0."""
 
@@ -90,7 +90,7 @@ def plan_batch(
     explore_share: float = 0.0,
     avoid: Collection[int] = frozenset(),
     seed: int = 0,
-) -> list[Place]:
+) -> list[QueueEntry]:
     """`size` places, or all tasks that are left: blind, explored, then chosen ones in the order of their choice.
 
     `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to them.
@@ -118,11 +118,11 @@ def plan_batch(
 
 
 def next_place(
-    places: Iterable[Place],
+    places: Iterable[QueueEntry],
     solved: Mapping[int | None, int],
     taken: Collection[int],
     generator: np.random.Generator | None = None,
-) -> Place | None:
+) -> QueueEntry | None:
     """What Label Studio would hand out: `solved`: cluster -> how many of its tasks the annotator has labelled; those of
     earlier batches count as None's. `taken`: tasks that are labelled or locked. With a generator: any of them.
 
@@ -202,11 +202,11 @@ def _in_turn(picks: Sequence[Rows]) -> Iterator[int]:
     return (row for row in chain.from_iterable(zip_longest(*picks)) if row is not None)
 
 
-def _list(rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats) -> list[Place]:
+def _list(rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats) -> list[QueueEntry]:
     """The places, blind ones first."""
-    found: list[Place] = []
+    found: list[QueueEntry] = []
     for role, members in rows.items():
         for row in members:
             cluster = None if role == "chosen" else len(found)
-            found.append(Place(int(tasks[row]), row, float(confidence[row]), cluster, role))
+            found.append(QueueEntry(int(tasks[row]), row, float(confidence[row]), cluster, role))
     return found

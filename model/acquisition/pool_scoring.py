@@ -23,7 +23,7 @@ from model.batching import characters_of, portions
 from model.errors import RescoringError
 from model.features.cache import BATCH, KEPT
 from model.features.hashed_tfidf import HashedVocabulary, pack_terms
-from model.features.long_texts import Embedder, Focused, has_own_reading, reading_of
+from model.features.long_texts import Embedder, LabelAwarePooling, has_own_reading, reading_of
 from model.features.matrix import FeatureMatrix, Halves
 from model.head.linear_head import LinearHead
 from model.numerics.arrays import Floats, normalise
@@ -109,7 +109,7 @@ def member_probabilities(
 def fill(matrix: FeatureMatrix, control: Control, embedder: Embedder, texts: Sequence[Text]) -> int:
     """Add the texts that the matrix lacks, as `control` reads them; how many. Takes as long as the encoder for texts
     that its cache does not hold."""
-    return _fill(matrix, control, Focused(embedder, control), texts)
+    return _fill(matrix, control, LabelAwarePooling(embedder, control), texts)
 
 
 def fill_tuned(matrix: FeatureMatrix, control: Control, embedder: Embedder, texts: Sequence[Text]) -> int:

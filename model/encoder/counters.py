@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass
-class Tally:
+class EncoderCounters:
     """Shared by the encoders of a process. Seconds are wall-clock, summed over threads."""
 
     texts: int = 0

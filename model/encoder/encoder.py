@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from model.encoder.counters import Tally
+from model.encoder.counters import EncoderCounters
 from model.encoder.pairs import interact, two_segments
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
@@ -55,14 +55,14 @@ class Encoder:
         base: Encoder | None = None,
         precision: str = "fp32",
         timings: Path | None = None,
-        tally: Tally | None = None,
+        tally: EncoderCounters | None = None,
     ) -> None:
         base = base if base is not None and base.directory == directory and base.weights is None else None
         config: dict[str, Any] = base.config if base else read_config(directory)
         self.directory: Path = directory
         self.config: dict[str, Any] = config
         self.weights: Path | None = weights
-        self.tally = tally or Tally()
+        self.tally = tally or EncoderCounters()
         self.pooling: str = base.pooling if base else read_pooling(directory)
         self.depth = min(KEPT_LAYERS, int(config.get("num_hidden_layers", config.get("n_layers", KEPT_LAYERS))))
         window = read_window(directory, config)

@@ -42,7 +42,7 @@ def kind_of(row: Mapping[str, Any]) -> int:
     return BLIND if row.get("blind") else EXPLORED if row.get("explore") else CHOSEN
 
 
-def estimate_copying(
+def estimate_anchoring(
     rows: Sequence[Mapping[str, Any]], priors: tuple[float, float, float] = PRIORS
 ) -> dict[str, Any] | None:
     """rate, and a 95 % interval that doubts the confidences more than the rate does; the counts blind, shown, and of

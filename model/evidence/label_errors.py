@@ -29,7 +29,7 @@ KEPT = 1000
 
 
 @dataclass(frozen=True)
-class Suspect:
+class LabelError:
     """A label that the model would have given differently. `flag` is LIKELY_WRONG, TO_CHECK or "".
 
     Sets: a label that is given but unlikely has no `suggested`; one that is missing has no `given`; the probabilities
@@ -50,7 +50,7 @@ def find_suspects(
     multilabel: bool,
     sure: Collection[int] = (),
     limit: int = KEPT,
-) -> list[Suspect]:
+) -> list[LabelError]:
     """The rows for which another answer is likelier than the given one, most suspicious first.
 
     `sure` are the tasks with a ground truth: never suspected. A label without any other example is not, either: out of
@@ -74,7 +74,7 @@ def flag_of(p_given: float, p_suggested: float) -> str:
     return TO_CHECK if p_given < CHECK and p_suggested > SURE else ""
 
 
-def _find_in_rows(labels: Sequence[str], answers: OutOfFold) -> Iterator[Suspect]:
+def _find_in_rows(labels: Sequence[str], answers: OutOfFold) -> Iterator[LabelError]:
     probabilities, targets = answers.probabilities, answers.targets
     if len(targets) == 0 or len(labels) < 2:
         return
@@ -85,12 +85,12 @@ def _find_in_rows(labels: Sequence[str], answers: OutOfFold) -> Iterator[Suspect
     best = others.argmax(1)
     for row in np.flatnonzero((others.max(1) > confidence) & ~alone[given]):
         p_given, p_best = float(confidence[row]), float(probabilities[row, best[row]])
-        yield Suspect(
+        yield LabelError(
             answers.tasks[row], labels[given[row]], labels[best[row]], p_given, p_best, flag_of(p_given, p_best)
         )
 
 
-def _find_in_sets(labels: Sequence[str], answers: OutOfFold) -> Iterator[Suspect]:
+def _find_in_sets(labels: Sequence[str], answers: OutOfFold) -> Iterator[LabelError]:
     probabilities, targets = answers.probabilities, answers.targets
     if len(targets) == 0:
         return
@@ -103,4 +103,4 @@ def _find_in_sets(labels: Sequence[str], answers: OutOfFold) -> Iterator[Suspect
     for row, column in zip(*np.nonzero((confidence < 0.5) & informed & ~disputed), strict=True):
         p_given = float(confidence[row, column])
         given, suggested = (labels[column], "") if said[row, column] else ("", labels[column])
-        yield Suspect(answers.tasks[row], given, suggested, p_given, 1 - p_given, flag_of(p_given, 1 - p_given))
+        yield LabelError(answers.tasks[row], given, suggested, p_given, 1 - p_given, flag_of(p_given, 1 - p_given))

@@ -58,7 +58,7 @@ class Embedder(Protocol):
         ...
 
 
-class Focused:
+class LabelAwarePooling:
     """An encoder that reads for one control: long texts by sentences, the two texts of a Pairwise each alone. Other
     short texts and pairs are what the encoder says."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.decoding.ratings import choose_smoothing
 from model.decoding.taxonomy import has_parents
-from model.features.long_texts import Focused
+from model.features.long_texts import LabelAwarePooling
 from model.features.tfidf import Terms
 from model.head.calibration import calibrate_head
 from model.head.ensemble import member_shares, nested_answers
@@ -19,7 +19,7 @@ from model.head.feature_space import DIMENSIONS, choose_landmarks
 from model.head.linear_head import Choice, LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, search
 from model.head.search_plan import Plan, plan_search
-from model.head.zero_shot import HUMILITY, PAIR_HUMILITY, refine_prototypes, with_none
+from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
 from model.label_names import names_of
 from model.numerics.arrays import Floats, normalise
 from model.numerics.holdout import stratified_folds
@@ -122,7 +122,7 @@ def fit_head(
     per_label: bool = False,
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
-    embedder = Focused(embedder, control)
+    embedder = LabelAwarePooling(embedder, control)
     labels = labels_of(control, samples)
     multilabel = control.multilabel
     usable, targets = target_matrix(labels, samples, multilabel)
@@ -282,5 +282,5 @@ def _reference(
     prototypes = with_none(refine_prototypes(names[:, -1], background[:, -1]), labels)
     similarity = normalise(everything[:, -1]).mean(0) @ prototypes.T
     taught = match_labels(getattr(embedder, "taught", None), control, labels)
-    humility = PAIR_HUMILITY if len(control.inputs) > 1 else HUMILITY
-    return Reference(everything.mean(0), prototypes, similarity, taught, humility)
+    uniform_share = PAIR_UNIFORM_SHARE if len(control.inputs) > 1 else UNIFORM_SHARE
+    return Reference(everything.mean(0), prototypes, similarity, taught, uniform_share)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.features.tfidf import Terms, dense_features
-from model.head.zero_shot import CLEAR, HUMILITY, SCALE, humble_answer
+from model.head.zero_shot import CLEAR, SCALE, UNIFORM_SHARE, mix_uniform
 from model.numerics.arrays import Floats, normalise, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
@@ -59,7 +59,7 @@ class Reference:
     prototypes: Floats
     similarity: Floats
     taught: TaughtLabels | None = None
-    humility: float = HUMILITY
+    uniform_share: float = UNIFORM_SHARE
 
     @cached_property
     def _nameless(self) -> NDArray[np.int64]:
@@ -91,7 +91,7 @@ class Reference:
         if len(self._nameless):
             similarity = similarity.copy()
             similarity[:, self._nameless] = CLEAR
-        names = humble_answer(similarity, self.humility)
+        names = mix_uniform(similarity, self.uniform_share)
         return names if self.taught is None else self.taught.probabilities(last, names)
 
 
@@ -193,7 +193,7 @@ class LinearHead:
             "multilabel": self.multilabel,
             "temperature": self.temperature,
             "zero_share": self.zero_share,
-            "humility": self.reference.humility,
+            "uniform_share": self.reference.uniform_share,
             "threshold": self.threshold,
             "members": [
                 {**asdict(m.choice), "weight": m.weight, "has_words": m.word_coefficients is not None}
@@ -243,13 +243,13 @@ def restore_head(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> Li
         for index, item in enumerate(config["members"])
     )
     known = {"kind", "labels", "multilabel", "temperature", "zero_share", "threshold", "members", "vocabulary"}
-    known |= {"taught", "humility"}
-    humility = float(config.get("humility", HUMILITY))
+    known |= {"taught", "uniform_share"}
+    uniform_share = float(config.get("uniform_share", UNIFORM_SHARE))
     taught = restore_taught(config.get("taught"), tensors, config["multilabel"])
     return LinearHead(
         labels=tuple(config["labels"]),
         multilabel=config["multilabel"],
-        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught, humility),
+        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught, uniform_share),
         members=members,
         terms=Terms(tuple(config["vocabulary"]), tensors["idf"]),
         temperature=config["temperature"],

@@ -22,7 +22,7 @@ MOST_CELLS = 4_000_000
 """Texts x classes that are looked at: a second on one core. The texts of 1,000 classes are those of a whole pool."""
 SCALE = 20.0  # cosine similarity -> logits
 
-HUMILITY = 0.1
+UNIFORM_SHARE = 0.1
 """Share of a uniform guess in an answer from names alone, which are never sure: lowers the calibration error of
 banking77, AG News and SMS spam (.12 -> .09), and costs sst2 .01."""
 
@@ -30,7 +30,7 @@ banking77, AG News and SMS spam (.12 -> .09), and costs sst2 .01."""
 CLEAR = 0.4
 """Similarity to its name from which a label is likelier than none of these."""
 
-PAIR_HUMILITY = 0.5
+PAIR_UNIFORM_SHARE = 0.5
 """For controls that read several inputs: names such as "same topic" say next to nothing about two texts read as one
 (.87 confidence at .60 accuracy before any label)."""
 
@@ -63,14 +63,14 @@ def with_none(prototypes: Floats, labels: Sequence[str]) -> Floats:
     return whole
 
 
-def zero_shot(texts: Floats, prototypes: Floats, humility: float = HUMILITY) -> Floats:
+def zero_shot(texts: Floats, prototypes: Floats, uniform_share: float = UNIFORM_SHARE) -> Floats:
     """Class probabilities [n, K] by cosine similarity to the prototypes; humble ones."""
-    return humble_answer(normalise(texts) @ prototypes.T, humility)
+    return mix_uniform(normalise(texts) @ prototypes.T, uniform_share)
 
 
-def humble_answer(similarity: Floats, humility: float = HUMILITY) -> Floats:
+def mix_uniform(similarity: Floats, uniform_share: float = UNIFORM_SHARE) -> Floats:
     """Class probabilities [n, K] from cosine similarities [n, K]; humble ones."""
     if similarity.shape[1] == 1:  # a set of one label: there or not
         similarity = np.concatenate([similarity, np.full_like(similarity, CLEAR)], axis=1)
-        return humble_answer(similarity, humility)[:, :1]
-    return (1 - humility) * softmax_rows(SCALE * similarity) + humility / max(1, similarity.shape[1])
+        return mix_uniform(similarity, uniform_share)[:, :1]
+    return (1 - uniform_share) * softmax_rows(SCALE * similarity) + uniform_share / max(1, similarity.shape[1])

@@ -39,7 +39,7 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
 
 
 @dataclass(frozen=True)
-class Taught:
+class PretrainedHead:
     """A trained head: output(norm(activation(dense(x)))), `norm` and biases where they are.
 
     `labels` name the L outputs; `arrays` are `dense.weight` [h, width], `output.weight` [L, h], and `dense.bias`,
@@ -69,7 +69,7 @@ class Taught:
 class TaughtLabels:
     """A trained head in the columns of one control: `columns` [K] are places in `taught.labels`, or -1."""
 
-    taught: Taught
+    taught: PretrainedHead
     columns: tuple[int, ...]
     multilabel: bool
 
@@ -127,13 +127,13 @@ def restore_taught(
         return None
     prefix = "taught."
     arrays = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    taught = Taught(
+    taught = PretrainedHead(
         tuple(config["labels"]), config["multilabel"], config["activation"], float(config["epsilon"]), arrays
     )
     return TaughtLabels(taught, tuple(config["columns"]), multilabel)
 
 
-def match_labels(taught: Taught | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:
+def match_labels(taught: PretrainedHead | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:
     """The trained head for these labels of `control`; None without one, or when it knows too few of them.
 
     Names are compared to the letter, then as words where that leaves no doubt: a label's text (alias or value), the

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.pretrained.classifier_head import ACTIVATIONS, Taught
+from model.pretrained.classifier_head import ACTIVATIONS, PretrainedHead
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def pooling_of(config: Mapping[str, Any]) -> str:
     return str(config.get("classifier_pooling", "cls")) if config["model_type"] == "modernbert" else "cls"
 
 
-def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> Taught | None:
+def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> PretrainedHead | None:
     """The trained head of a base model; None without one, or when it reads other features than `pooling` gives."""
     layout = LAYOUTS.get(str(config.get("model_type")))
     if layout is None or not has_head(config) or pooling != pooling_of(config):
@@ -69,7 +69,7 @@ def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> Tau
         return None
     multilabel = config.get("problem_type") == "multi_label_classification"
     epsilon = float(config.get("norm_eps", 1e-5))
-    return Taught(labels, multilabel, activation, epsilon, arrays)
+    return PretrainedHead(labels, multilabel, activation, epsilon, arrays)
 
 
 def _read_arrays(path: Path, layout: Layout) -> dict[str, Any]:

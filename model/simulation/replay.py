@@ -15,7 +15,7 @@ import numpy as np
 
 from model.acquisition import strategies as acquisition
 from model.decoding.evaluate_answers import measure
-from model.features.long_texts import Focused
+from model.features.long_texts import LabelAwarePooling
 from model.head.fit import Embedder, fit_head
 from model.head.linear_head import LinearHead
 from model.numerics.arrays import Floats
@@ -124,7 +124,7 @@ class Replay:
         read = [tuple(document[name] for name in self.control.inputs) for document in self.pool]
         last = self.plan.counts[-1]
         texts = [s.text for s in (self.candidates[:last] if self.plan.strategy == "random" else self.candidates)]
-        reader = Focused(self.base, self.control)
+        reader = LabelAwarePooling(self.base, self.control)
         tests = [sample.text for sample in self.data.test]
         for what, whole in (("the pool", [*read, *texts]), ("the test rows", tests)):
             encode_ahead(self.base, [part for text in whole for part in reader.parts_of(text)], self.tell, what)
@@ -147,7 +147,7 @@ class Replay:
         assert self.model is not None
         texts = [sample.text for sample in self.candidates]
         if self._features is None:
-            self._features = Focused(self.base, self.control).embed(texts)
+            self._features = LabelAwarePooling(self.base, self.control).embed(texts)
         head = self.model.heads[self.control.name]
         threshold = float(head.config().get("threshold", 0.5))
         several = self.control.multilabel

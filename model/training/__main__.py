@@ -26,14 +26,14 @@ def main(arguments: Sequence[str]) -> int:
     from safetensors import SafetensorError
 
     from model.training.distributed import join, leave
-    from model.training.follower import follow, give
+    from model.training.follower import broadcast, follow
     from model.training.run import Training
 
     try:
         team = join(launcher)
         if team.leads:
             Training(Path(arguments[0]), team).run()
-            give(team, None)
+            broadcast(team, None)
         else:
             follow(team)
     except (ModelError, OSError, SafetensorError) as error:

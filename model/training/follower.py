@@ -12,15 +12,15 @@ from typing import Any
 
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
-from model.training.tuner import Lesson, Tuning
+from model.training.tuner import FineTuner, TrainingSet
 
 
 @dataclass(frozen=True)
-class Order:
-    """One training: the arguments of `Tuning` and `Tuning.run` that all processes must share."""
+class RunConfig:
+    """One training: the arguments of `FineTuner` and `FineTuner.run` that all processes must share."""
 
     base_model: str
-    lessons: tuple[Lesson, ...]
+    lessons: tuple[TrainingSet, ...]
     seed: int
     threads: int
     precision: str
@@ -33,12 +33,12 @@ class Order:
         return {**vars(self), "lessons": [lesson.to_json() for lesson in self.lessons]}
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> Order:
+    def from_json(raw: dict[str, Any]) -> RunConfig:
         """What `to_json` gave."""
-        return Order(**{**raw, "lessons": tuple(Lesson.from_json(lesson) for lesson in raw["lessons"])})
+        return RunConfig(**{**raw, "lessons": tuple(TrainingSet.from_json(lesson) for lesson in raw["lessons"])})
 
 
-def give(team: Team, order: Order | None) -> None:
+def broadcast(team: Team, order: RunConfig | None) -> None:
     """The leader says what is trained next; None: it is over."""
     if team.size > 1:
         team.tell(order.to_json() if order else None)
@@ -47,8 +47,8 @@ def give(team: Team, order: Order | None) -> None:
 def follow(team: Team) -> None:
     """Train along until it is over. Raises EncoderError without the base model."""
     while (raw := team.tell()) is not None:
-        order = Order.from_json(raw)
-        tuning = Tuning(
+        order = RunConfig.from_json(raw)
+        tuning = FineTuner(
             find_base_model(order.base_model),
             order.lessons,
             seed=order.seed,

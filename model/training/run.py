@@ -15,7 +15,7 @@ from model.encoder.engine import training_precision
 from model.errors import TrainingError
 from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.long_texts import Focused
+from model.features.long_texts import LabelAwarePooling
 from model.head.fit import Embedder, fit_head
 from model.head.zero_shot import refine_prototypes, with_none
 from model.label_names import names_of
@@ -24,11 +24,11 @@ from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text
 from model.training.distributed import Team
-from model.training.follower import Order, give, threads_each
+from model.training.follower import RunConfig, broadcast, threads_each
 from model.training.holdout_evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.schedule import should_stop
-from model.training.tuner import Lesson, Tuning, prototype_head, steps_for
+from model.training.tuner import FineTuner, TrainingSet, prototype_head, steps_for
 from model.versions.directory import ENCODER, version_path, write_version
 from model.versions.finetuned import FineTuned, blend, blend_weight
 from model.versions.manifest import Manifest
@@ -77,7 +77,7 @@ class Training:
         verdicts = {name: item.judge(*limits) for name, item in evidence.items()}
         return self._write(final or self._tuning(part=None, stage="training"), evidence, verdicts)
 
-    def _held_out(self, part: int, stage: str, keep: bool) -> tuple[dict[str, tuple[Floats, Floats]], Tuning | None]:
+    def _held_out(self, part: int, stage: str, keep: bool) -> tuple[dict[str, tuple[Floats, Floats]], FineTuner | None]:
         """Per control (head alone, blend) on the rows of `part`; none of them saw these rows in training."""
         stored = self.directory / f"part{part}.json"
         if stored.is_file() and not keep:
@@ -95,14 +95,14 @@ class Training:
                 texts = [lesson.samples[row].text for row in rows]
                 rest = [s for s, p in zip(lesson.samples, lesson.parts, strict=True) if p != part]
                 head = fit_head(lesson.control, rest, self.request.pool, self.base, seed=self.request.seed)
-                own = head.scores(texts, Focused(self.base, lesson.control).embed(texts))
+                own = head.scores(texts, LabelAwarePooling(self.base, lesson.control).embed(texts))
                 tuned = heads[lesson.control.name].scores(encoder.embed(texts)[:, -1])
                 weight = blend_weight(len(rest))
                 answers[lesson.control.name] = own, blend(own, tuned, weight, multilabel=lesson.multilabel)
         write_json(stored, {name: [a.tolist(), b.tolist()] for name, (a, b) in answers.items()})
         return answers, tuning
 
-    def _tuning(self, part: int | None, stage: str) -> Tuning:
+    def _tuning(self, part: int | None, stage: str) -> FineTuner:
         """An encoder trained on all rows but those of `part`."""
         lessons = [x for lesson in self.lessons if (x := self._lesson(lesson, part)) is not None]
         if not lessons:
@@ -111,9 +111,9 @@ class Training:
         seed, threads, base = self.request.seed, self.request.threads, self.request.base_model
         wanted, timings = self.request.precision, self.request.timings_folder  # one precision for all of a team
         precision = training_precision(wanted, self.encoder.config, self.team.device, timings)
-        give(self.team, Order(base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch))
+        broadcast(self.team, RunConfig(base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch))
         each = threads_each(threads, self.team)
-        tuning = Tuning(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
+        tuning = FineTuner(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
         per_epoch = 16 / max(1, sum(len(lesson.texts) for lesson in lessons))
         ended = tuning.run(
@@ -128,7 +128,7 @@ class Training:
         checkpoint.unlink(missing_ok=True)
         return tuning
 
-    def _watch(self, tuning: Tuning, part: int) -> Callable[[], bool]:
+    def _watch(self, tuning: FineTuner, part: int) -> Callable[[], bool]:
         """Looks at the rows of `part` while the others are learned; true when learning on makes it worse."""
         held: list[tuple[int, list[Text], Floats]] = []
         for index, lesson in enumerate(tuning.lessons):
@@ -148,13 +148,13 @@ class Training:
 
         return look
 
-    def _lesson(self, lesson: HeldOut, part: int | None) -> Lesson | None:
+    def _lesson(self, lesson: HeldOut, part: int | None) -> TrainingSet | None:
         rows = np.flatnonzero(lesson.parts != part) if part is not None else np.arange(len(lesson.samples))
         if len(rows) == 0:
             return None
         texts = [lesson.samples[row].text for row in rows]
         targets = lesson.targets[rows]
-        base = Focused(self.base, lesson.control)
+        base = LabelAwarePooling(self.base, lesson.control)
         named = [key for key in lesson.labels if key != NONE]
         names = base.embed([(name,) for name in names_of(lesson.control, named)])[:, -1]
         pool = [d for d in self.request.pool if all(name in d for name in lesson.control.inputs)]
@@ -162,12 +162,12 @@ class Training:
         prototypes = with_none(refine_prototypes(names, background), lesson.labels)
         start = prototype_head(prototypes, base.embed(texts)[:, -1], targets)
         weights = np.array([lesson.samples[row].weight for row in rows])
-        return Lesson(lesson.control.name, lesson.labels, lesson.multilabel, texts, targets, weights, start)
+        return TrainingSet(lesson.control.name, lesson.labels, lesson.multilabel, texts, targets, weights, start)
 
     def _names(self) -> list[str]:
         return [lesson.control.name for lesson in self.lessons]
 
-    def _write(self, tuning: Tuning, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]) -> Result:
+    def _write(self, tuning: FineTuner, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]) -> Result:
         """The version: heads on all labels, the tuned encoder, and for each control the share that it earned."""
         self.progress.tell("writing", self.steps, None, None)
         request, spec = self.request, self.request.task_spec
@@ -224,7 +224,7 @@ class Training:
 class _Scratch:
     """The tuned encoder as the packed engine serves it: evidence must come from what will answer."""
 
-    def __init__(self, directory: Path, base: Encoder, tuning: Tuning) -> None:
+    def __init__(self, directory: Path, base: Encoder, tuning: FineTuner) -> None:
         self.path, self.base, self.tuning = directory / "held-out.safetensors", base, tuning
 
     def __enter__(self) -> Encoder:

@@ -20,7 +20,7 @@ SCALE = 20.0
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingSet:
     """One control's training rows: texts [n], targets [n, K], weights [n], and the head it starts from [K, width]."""
 
     name: str
@@ -38,11 +38,11 @@ class Lesson:
         return {**plain, "texts": [list(text) for text in self.texts], **{k: v.tolist() for k, v in arrays.items()}}
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> Lesson:
+    def from_json(raw: dict[str, Any]) -> TrainingSet:
         """What `to_json` gave, to the last bit: JSON's decimals are exact for a double."""
         arrays = {name: np.array(raw[name], dtype=float) for name in ("targets", "weights", "prototypes")}
         texts = [tuple(text) for text in raw["texts"]]
-        return Lesson(raw["name"], tuple(raw["labels"]), raw["multilabel"], texts, **arrays)
+        return TrainingSet(raw["name"], tuple(raw["labels"]), raw["multilabel"], texts, **arrays)
 
 
 def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:

@@ -32,10 +32,10 @@ from model.training.distributed import Team, alone
 from model.training.frozen_encoder import FROZEN_SHARE, TopLayers
 from model.training.packed_layer import Noise
 from model.training.schedule import BATCH, looks_at, rate_at, steps_for
-from model.training.training_set import Lesson, draw_batch, prototype_head
+from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
 
-__all__ = ["Lesson", "Tuning", "draw_batch", "prototype_head", "steps_for"]
+__all__ = ["FineTuner", "TrainingSet", "draw_batch", "prototype_head", "steps_for"]
 
 Report = Callable[[int, float], None]
 Draw = tuple[int, NDArray[np.int64], list[Window]]
@@ -51,13 +51,13 @@ HEAD_NOISE = 1 << 20
 """Its place among the processes' seeds: all of them draw the same dropout for the head."""
 
 
-class Tuning:
-    """One training run. Use: `Tuning(...)`, `run(...)`, then `heads`, `save_encoder`. Raises EncoderError."""
+class FineTuner:
+    """One training run. Use: `FineTuner(...)`, `run(...)`, then `heads`, `save_encoder`. Raises EncoderError."""
 
     def __init__(
         self,
         directory: Path,
-        lessons: Sequence[Lesson],
+        lessons: Sequence[TrainingSet],
         *,
         seed: int,
         threads: int = 0,

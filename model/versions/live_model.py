@@ -12,7 +12,7 @@ import numpy as np
 from model.decoding.answers import decide
 from model.errors import VersionError
 from model.features.cache import peeking
-from model.features.long_texts import Focused, has_own_reading
+from model.features.long_texts import LabelAwarePooling, has_own_reading
 from model.head.fit import Embedder, Head, fit_heads
 from model.label_key import path_of, plain_text
 from model.numerics.arrays import Floats
@@ -78,7 +78,7 @@ class LiveModel:
         """As `scores`, for texts that nobody will ask for again: the feature cache is passed by.
 
         `listed`: the choices that a task offers, then the columns are these."""
-        pooled = Focused(peeking(self.base), self.spec.control(control)).embed(texts)
+        pooled = LabelAwarePooling(peeking(self.base), self.spec.control(control)).embed(texts)
         tuned = peeking(self.tuned).embed(texts)[:, -1] if self.tuned is not None else None
         rows = self._scores(control, texts, pooled, tuned)
         if listed is None:
@@ -117,7 +117,7 @@ class LiveModel:
 
     def _embed(self, control: str, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
         tuned = self.tuned.embed(texts)[:, -1] if self.tuned is not None else None
-        return Focused(self.base, self.spec.control(control)).embed(texts), tuned
+        return LabelAwarePooling(self.base, self.spec.control(control)).embed(texts), tuned
 
     def _scores(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
         own, mixed = self._parts(control, texts, pooled, tuned)

@@ -148,9 +148,9 @@ def test_what_is_stored_of_a_failure_holds_no_secret(context: Any, secret: str) 
     def fail(work: Any, project: int) -> str:
         raise ValueError(f"Illegal header value {secret.encode()!r}")
 
-    stores.trouble.release(7, "plan")
+    stores.failures.release(7, "plan")
     assert attempt(context, 7, "plan", fail) == "failed"
-    stores.trouble.fail(7, "sync", "x" * 480 + secret)
+    stores.failures.fail(7, "sync", "x" * 480 + secret)
     stores.projects.note_sync(7, {"error": f"{secret!r}", "hint": quote(secret)})
     stores.jobs.update("train-7-x", {"status": "queued", "project": 7, "message": f"failed: {secret}"})
     stores.prediction_runs.finish(7, "run", "failed", secret)

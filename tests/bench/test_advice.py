@@ -12,7 +12,7 @@ from scipy.special import expit, logit
 from bench.advice import forecast_priors as advice_priors
 from bench.advice.copying_priors import judge_misses, measure_misses
 from bench.advice.forecast_priors import judge_priors
-from bench.advice.replays import draw_rows, judge_acceptance, judge_copying, judge_forecast
+from bench.advice.replays import draw_rows, judge_acceptance, judge_anchoring, judge_forecast
 from bench.advice.trajectories import BLIND, EXPLORED, STAGES, Trajectory
 
 ROWS, POOL = 3000, 2048
@@ -68,7 +68,7 @@ def test_what_is_accepted_is_as_good_as_was_asked_for() -> None:
 
 @pytest.mark.parametrize("labels", [1000, 6000])
 def test_copiers_are_counted_and_more_labels_than_were_followed_can_be_asked_for(labels: int) -> None:
-    rows = {row["of"]: row for row in judge_copying([known()], 3, [labels], blind=0.2)}
+    rows = {row["of"]: row for row in judge_anchoring([known()], 3, [labels], blind=0.2)}
     row = rows[f"30%, {labels} labels, blind 20%"]
     assert row["replays"] == 3 and row["in 95 %"] >= 0.6
     assert row["blind wrong"] == pytest.approx(0.2 * labels * 0.17, rel=0.5)

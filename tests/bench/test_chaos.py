@@ -19,8 +19,8 @@ from bench.chaos.check.checker import find_violations
 from bench.chaos.check.counts import count_events, count_kills
 from bench.chaos.check.history import Entry, History, read_history
 from bench.chaos.check.report import Leg, write_page
-from bench.chaos.label_studio_stub import TOKEN, StandIn
-from bench.chaos.reference_model import Truth
+from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
+from bench.chaos.reference_model import ReferenceModel
 from bench.chaos.schedule import make_schedule
 from bench.chaos.tcp_proxy import Proxy
 
@@ -201,19 +201,19 @@ def test_a_history_is_read_back_in_order(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def stand_in() -> Iterator[StandIn]:
-    truth = Truth([7], ["a", "b"])
-    with StandIn(truth) as running:
+def stand_in() -> Iterator[LabelStudioStub]:
+    truth = ReferenceModel([7], ["a", "b"])
+    with LabelStudioStub(truth) as running:
         yield running
 
 
-def listing(stand_in: StandIn) -> dict[int, str]:
+def listing(stand_in: LabelStudioStub) -> dict[int, str]:
     """annotation -> updated_at, as the product's own client lists them."""
     with LabelStudioClient(f"http://127.0.0.1:{stand_in.port}", TOKEN) as client:
         return {item["id"]: item["updated_at"] for _, listed in client.iter_annotations(7, page=3) for item in listed}
 
 
-def test_the_product_reads_the_stand_in_as_label_studio(stand_in: StandIn) -> None:
+def test_the_product_reads_the_stand_in_as_label_studio(stand_in: LabelStudioStub) -> None:
     made = stand_in.truth.create(7, [(f"text {number}", "a") for number in range(8)])
     tasks = stand_in.truth.annotated(7)
     stand_in.truth.delete(tasks[:1])
@@ -226,7 +226,7 @@ def test_the_product_reads_the_stand_in_as_label_studio(stand_in: StandIn) -> No
 
 
 @pytest.mark.parametrize("mode", ["short page", "no annotations", "unauthorized"])
-def test_the_product_refuses_what_the_stand_in_spoils(stand_in: StandIn, mode: str) -> None:
+def test_the_product_refuses_what_the_stand_in_spoils(stand_in: LabelStudioStub, mode: str) -> None:
     stand_in.truth.create(7, [(f"text {number}", "a") for number in range(8)])
     stand_in.mode = mode
     with pytest.raises(LabelStudioError):
@@ -234,7 +234,7 @@ def test_the_product_refuses_what_the_stand_in_spoils(stand_in: StandIn, mode: s
 
 
 @pytest.mark.parametrize("mode", ["down", "error", "cut page"])
-def test_a_stand_in_that_is_away_gives_no_listing(stand_in: StandIn, mode: str) -> None:
+def test_a_stand_in_that_is_away_gives_no_listing(stand_in: LabelStudioStub, mode: str) -> None:
     stand_in.mode = mode
     transport = Transport(f"http://127.0.0.1:{stand_in.port}", TOKEN, attempts=1)
     with pytest.raises(LabelStudioError):

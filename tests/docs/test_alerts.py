@@ -38,8 +38,8 @@ def series(client: Any, services: Any) -> dict[str, set[str]]:
     services.stores.projects.mark_dirty(7, "test")
     services.stores.versions.publish(7, "v0.1", expected=None, seq=0, by="test")
     services.stores.projects.note_sync(7, {"drift": 0})
-    services.stores.trouble.fail(7, "refit", "test")
-    services.stores.tallies.count_job("refit", "published", 1)
+    services.stores.failures.fail(7, "refit", "test")
+    services.stores.counters.count_job("refit", "published", 1)
     record, _ = services.stores.jobs.request_training(7, by="test")
     services.stores.jobs.update(record["id"], {"status": "running", "started_at": 1})
     text = client.get("/metrics").text

@@ -24,7 +24,7 @@ class Queue:
     """What understudy plans, and has put into the queue, which may be replaced while a task is asked."""
 
     def __init__(self, stores: Stores, project: int) -> None:
-        self._steering, self.project = stores.steering, project
+        self._steering, self.project = stores.task_queue, project
         self._batches: dict[float, set[int]] = {}
         self._guard = threading.Lock()
 

@@ -88,13 +88,13 @@ def test_row_39_no_lease_or_flag_outlives_its_time_when_redis_clock_goes_back(co
     letters.add(3)
     stores, dead, heir = context.stores, Scheduler(context), Scheduler(context)
     assert dead.tick()
-    assert stores.trouble.fail(PROJECT, "refit", "it failed") > 0
+    assert stores.failures.fail(PROJECT, "refit", "it failed") > 0
     set_back(stores)
     assert not heir.tick()
     assert stores._redis.pttl(SCHEDULER_LEASE) <= 10_000, "or nobody would be active for an hour"
     assert not stores.jobs.enqueue_refit(PROJECT), "one is asked for"
     assert stores._redis.pttl(project_key(PROJECT, "refit")) <= 30_000, "or a lost refit would stay lost for an hour"
-    assert stores.trouble.waits(PROJECT, "refit") <= 600
+    assert stores.failures.waits(PROJECT, "refit") <= 600
     assert stores._redis.pttl(project_key(PROJECT, "hold:refit")) <= 600_000
 
 

@@ -69,13 +69,13 @@ def test_row_25_a_refit_on_a_full_disk_fails_with_the_reason_and_is_tried_again(
     assert refit(PROJECT) == "failed"
     assert live(context) == before
     assert sorted(path.name for path in full_disk.iterdir()) == sorted(["ballast", before]), "nothing half made"
-    trouble = context.stores.trouble.describe(PROJECT)["refit"]
+    trouble = context.stores.failures.describe(PROJECT)["refit"]
     assert trouble["failures"] == 1 and "No space left" in trouble["error"]
     assert "waits" in refit(PROJECT)
     (full_disk / "ballast").unlink()
-    context.stores.trouble.release(PROJECT, "refit")
+    context.stores.failures.release(PROJECT, "refit")
     assert refit(PROJECT) == "published" and context.stores.examples.pending(PROJECT) == 0
-    assert context.stores.trouble.describe(PROJECT) == {}
+    assert context.stores.failures.describe(PROJECT) == {}
 
 
 def learn_on_a_full_disk(settings: Settings, run: Path) -> None:

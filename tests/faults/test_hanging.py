@@ -56,7 +56,7 @@ def test_row_38_a_job_that_hangs_in_c_is_ended_at_its_deadline(
     assert run_apart(work_off, given, queue) == 1
     assert "_hang" in log_of(given).read_text(), "the log says where"
     kind = "refit" if queue == "learn" else "sync"
-    assert stores.trouble.begin(PROJECT, kind) == 0 and stores.trouble.describe(PROJECT)[kind]["failures"] == 1
+    assert stores.failures.begin(PROJECT, kind) == 0 and stores.failures.describe(PROJECT)[kind]["failures"] == 1
     stores.close()
 
 

@@ -53,7 +53,7 @@ def test_row_21_killed_at_each_step_of_a_publication_a_whole_version_is_live(con
         assert (live(context) != before) == moved, step
         assert stores.versions.trained(PROJECT) == (stores.examples.seq(PROJECT) if moved else trained), step
         assert stores.examples.count(PROJECT) == letters.count, "nothing that was acknowledged is lost"
-        stores.trouble.release(PROJECT, "refit")
+        stores.failures.release(PROJECT, "refit")
     letters.add(1)
     assert refit(PROJECT) == "published" and context.stores.examples.pending(PROJECT) == 0
     kept = {live(context)}

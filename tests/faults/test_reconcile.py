@@ -15,8 +15,8 @@ from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
 from backend.store.work.failures import LONGEST_SECONDS
-from bench.chaos.label_studio_stub import TOKEN, StandIn
-from bench.chaos.reference_model import Truth
+from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
+from bench.chaos.reference_model import ReferenceModel
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 ROWS = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]
@@ -32,12 +32,12 @@ FAILURES = {
 
 
 @pytest.fixture
-def studio(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def studio(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelStudioStub]:
     """A Label Studio with four annotations, which the store has."""
     monkeypatch.setattr(transport, "WAIT_SECONDS", (0.01, 0.01, 0.01))
-    truth = Truth([PROJECT], ["a", "e"])
+    truth = ReferenceModel([PROJECT], ["a", "e"])
     truth.create(PROJECT, ROWS)
-    with StandIn(truth) as running:
+    with LabelStudioStub(truth) as running:
         given = {"label_studio_url": f"http://127.0.0.1:{running.port}", "label_studio_api_key": SecretStr(TOKEN)}
         context.settings = context.settings.model_copy(update=given)
         assert resync(PROJECT) == "done"
@@ -50,12 +50,12 @@ def stored(context: Any) -> dict[int, str]:
     return {record.annotation: record.targets["label"][0][0] for record in records}
 
 
-def real(studio: StandIn) -> dict[int, str]:
+def real(studio: LabelStudioStub) -> dict[int, str]:
     return {number: facts[1] for number, facts in studio.truth.annotations(PROJECT).items()}
 
 
 def test_after_any_outage_of_ours_one_listing_makes_the_store_equal_to_label_studio(
-    context: Any, studio: StandIn
+    context: Any, studio: LabelStudioStub
 ) -> None:
     assert stored(context) == real(studio), "imported annotations, of which no event told"
     truth = studio.truth
@@ -72,7 +72,7 @@ def test_after_any_outage_of_ours_one_listing_makes_the_store_equal_to_label_stu
 
 @pytest.mark.parametrize("mode", FAILURES)
 def test_row_29_a_listing_that_is_not_whole_deletes_nothing_is_told_and_tried_again_later_each_time(
-    context: Any, studio: StandIn, mode: str
+    context: Any, studio: LabelStudioStub, mode: str
 ) -> None:
     before, stores = stored(context), context.stores
     good = stores.projects.last_sync(PROJECT)
@@ -83,21 +83,21 @@ def test_row_29_a_listing_that_is_not_whole_deletes_nothing_is_told_and_tried_ag
     for _ in range(3):
         error = resync(PROJECT)
         assert FAILURES[mode] in error and stored(context) == before
-        waits.append(stores.trouble.waits(PROJECT, "sync"))
+        waits.append(stores.failures.waits(PROJECT, "sync"))
         assert "waits" in resync(PROJECT)
-        stores.trouble.release(PROJECT, "sync")
+        stores.failures.release(PROJECT, "sync")
     assert waits[0] < waits[1] < waits[2] <= LONGEST_SECONDS
     last = stores.projects.last_sync(PROJECT)
     assert last["error"] == error and last["ok_at"] == good["ok_at"], "when it last went well is still known"
     assert stores.projects.dirty(PROJECT) == "a test"
-    assert stores.trouble.describe(PROJECT)["sync"]["failures"] == 3
+    assert stores.failures.describe(PROJECT)["sync"]["failures"] == 3
     studio.mode = "whole"
     breaker_of.cache_clear()  # in real life its rest is over before the next attempt
     assert resync(PROJECT) == "done" and stored(context) == real(studio)
-    assert stores.trouble.describe(PROJECT) == {} and not stores.projects.dirty(PROJECT)
+    assert stores.failures.describe(PROJECT) == {} and not stores.projects.dirty(PROJECT)
 
 
-def test_what_was_missed_while_a_listing_ran_is_not_forgotten(context: Any, studio: StandIn) -> None:
+def test_what_was_missed_while_a_listing_ran_is_not_forgotten(context: Any, studio: LabelStudioStub) -> None:
     projects = context.stores.projects
     projects.mark_dirty(PROJECT, "before")
     marks = projects.dirty_marks(PROJECT)
@@ -109,7 +109,7 @@ def test_what_was_missed_while_a_listing_ran_is_not_forgotten(context: Any, stud
 
 
 def test_it_is_asked_for_at_the_start_when_dirty_and_when_it_is_time_but_not_while_it_waits(
-    context: Any, studio: StandIn
+    context: Any, studio: LabelStudioStub
 ) -> None:
     stores, scheduler = context.stores, Scheduler(context)
 
@@ -125,16 +125,16 @@ def test_it_is_asked_for_at_the_start_when_dirty_and_when_it_is_time_but_not_whi
     assert resync(PROJECT) == "done" and asked() == 0
     stores.projects.mark_dirty(PROJECT, "a refused webhook")
     assert asked() == 1
-    stores.trouble.fail(PROJECT, "sync", "away")
+    stores.failures.fail(PROJECT, "sync", "away")
     assert asked() == 0
-    stores.trouble.clear(PROJECT, "sync")
+    stores.failures.clear(PROJECT, "sync")
     stores.projects.note_sync(PROJECT, {"next": time.time() + 60})
     assert asked() == 0
     stores.projects.note_sync(PROJECT, {"next": time.time() - 1})
     assert asked() == 1
 
 
-def test_projects_are_not_all_due_at_once(context: Any, studio: StandIn) -> None:
+def test_projects_are_not_all_due_at_once(context: Any, studio: LabelStudioStub) -> None:
     minutes = context.settings.resync_minutes
     seen = set()
     for _ in range(4):

@@ -28,8 +28,8 @@ from backend.jobs.sync.reconcile import resync
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.chaos.label_studio_stub import TOKEN, StandIn
-from bench.chaos.reference_model import Truth
+from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
+from bench.chaos.reference_model import ReferenceModel
 from tests.conftest import RedisServer
 from tests.support.events import ask, create, send
 from tests.support.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401
@@ -44,14 +44,14 @@ def road(own_redis: RedisServer) -> Path:
 
 
 @pytest.fixture
-def truth() -> Truth:
+def truth() -> ReferenceModel:
     """What Label Studio knows of the project."""
-    return Truth([PROJECT], ["a", "e"])
+    return ReferenceModel([PROJECT], ["a", "e"])
 
 
 @pytest.fixture
-def settings(road: Path, truth: Truth, tmp_path: Path, tiny_base: Path) -> Iterator[Settings]:
-    with StandIn(truth) as studio:
+def settings(road: Path, truth: ReferenceModel, tmp_path: Path, tiny_base: Path) -> Iterator[Settings]:
+    with LabelStudioStub(truth) as studio:
         api = {"label_studio_url": f"http://127.0.0.1:{studio.port}", "label_studio_api_key": TOKEN}
         yield tiny_settings(tmp_path / "data", f"unix://{road}?db=0", tiny_base, **api)
 
@@ -70,7 +70,7 @@ def stored(stores: Stores) -> set[int]:
 
 
 def test_row_09_redis_away_or_hanging_is_a_503_at_once_and_a_resync_brings_what_was_missed(
-    client: Any, services: Any, own_redis: RedisServer, truth: Truth
+    client: Any, services: Any, own_redis: RedisServer, truth: ReferenceModel
 ) -> None:
     bodies = [truth.create(PROJECT, [(text, "a")]).body for text in ("a b", "b c", "c d")]
     assert client.post("/webhook", json=bodies[0]).status_code == 200
@@ -286,7 +286,7 @@ class TestRow13:
 
 
 def test_a_log_damaged_in_the_middle_is_cut_predictions_go_on_and_a_resync_brings_the_rest(
-    client: Any, services: Any, context: Any, own_redis: RedisServer, truth: Truth
+    client: Any, services: Any, context: Any, own_redis: RedisServer, truth: ReferenceModel
 ) -> None:
     for text in ("a b", "b c", "c d", "d a"):
         client.post("/webhook", json=truth.create(PROJECT, [(text, "a")]).body)
@@ -311,7 +311,7 @@ def test_a_log_damaged_in_the_middle_is_cut_predictions_go_on_and_a_resync_bring
 
 
 def test_row_14_everything_is_flushed_predictions_go_on_and_all_of_it_is_rebuilt(
-    client: Any, services: Any, context: Any, truth: Truth
+    client: Any, services: Any, context: Any, truth: ReferenceModel
 ) -> None:
     rows = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]
     client.post("/webhook", json=truth.create(PROJECT, rows).body)

@@ -67,12 +67,12 @@ def test_row_15_a_killed_training_goes_on_from_there_and_nothing_else_has_change
     assert (record["status"], stores.versions.live(PROJECT), stores.versions.trained(PROJECT)) == ("queued", None, 0)
     assert "status -9" in record["message"] and (context.settings.runs_dir / job / "part0.safetensors").is_file()
     assert "waits" in train(job), "not at once"
-    stores.trouble.release(PROJECT, "train")
+    stores.failures.release(PROJECT, "train")
     context.settings = context.settings.model_copy(update={"failpoint": ""})
     assert train(job) in ("done", "rejected")
     assert stores.jobs.get(job)["attempts"] == 2
     assert [m.version for m in list_versions(context.settings.models_dir, PROJECT)] == ["v1"], "one version only"
-    assert stores.trouble.describe(PROJECT) == {}
+    assert stores.failures.describe(PROJECT) == {}
 
 
 @pytest.fixture(scope="module")

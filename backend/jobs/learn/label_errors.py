@@ -12,7 +12,7 @@ from backend.store.examples import Snapshot
 from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
-    from model.evidence.label_errors import Suspect
+    from model.evidence.label_errors import LabelError
     from model.head.linear_head import LinearHead
 
 CHECKED_SIZE = 100_000
@@ -31,7 +31,7 @@ def is_checkable(rows: int, classes: int) -> bool:
 
 def is_covered(work: Context, project: int, configs: Mapping[str, Mapping[str, Any]]) -> bool:
     """Whether the kept lists come from about as many labels as the heads of `configs` were fitted on."""
-    entries = work.stores.suspects.read(project)
+    entries = work.stores.label_errors.read(project)
     for name, config in configs.items():
         rows, classes = int(config.get("n", 0)), len(config.get("labels", ()))
         searched = entries.get(name, {}).get("searched", 0)
@@ -63,10 +63,10 @@ def keep_suspects(
         suspects = find_suspects(head.labels, answers, multilabel=multilabel, sure=sure)
         rows = [_row(suspect, samples[suspect.task], versions) for suspect in suspects]
         found[name] = {"searched": len(answers.tasks), "at": round(time.time(), 3), "rows": rows}
-    work.stores.suspects.replace(project, found, [control.name for control in spec.controls], snapshot.seq)
+    work.stores.label_errors.replace(project, found, [control.name for control in spec.controls], snapshot.seq)
 
 
-def _row(suspect: Suspect, sample: Sample, versions: Mapping[int, str]) -> dict[str, Any]:
+def _row(suspect: LabelError, sample: Sample, versions: Mapping[int, str]) -> dict[str, Any]:
     return {
         "task": suspect.task,
         "annotations": {str(id_): versions[id_] for id_ in sample.annotations},

@@ -11,7 +11,7 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.learn.label_errors import is_checkable, is_covered, keep_suspects
 from backend.jobs.learn.pool_survey import survey_pool
-from backend.jobs.learn.retrospect import RECENT, Hindsight, look_back
+from backend.jobs.learn.retrospect import RECENT, Hindsight, retrospect
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead
 from backend.labelstudio.label_config.config import parse_label_config
@@ -142,7 +142,7 @@ def _publish(
         per_label=work.settings.multilabel_thresholds == "per_label",
         cross_fit=search and all(is_checkable(len(consensus.samples[c.name]), len(c.labels)) for c in spec.controls),
     )
-    hindsight = _look_back(work, project, spec, consensus, champion)
+    hindsight = _retrospect(work, project, spec, consensus, champion)
     heads = hindsight.correct(heads)
     finetuned = hindsight.withdraw(champion.finetuned) if champion else None
     tuned = version_order(live)[0] if live and finetuned is not None else 0
@@ -166,12 +166,12 @@ def _publish(
     return outcome
 
 
-def _look_back(
+def _retrospect(
     work: Context, project: int, spec: TaskSpec, consensus: Consensus, champion: LiveModel | None
 ) -> Hindsight:
     rows = work.stores.evidence.rows(project, RECENT)
     labels = {name: len(samples) for name, samples in consensus.samples.items()}
-    return look_back(spec, rows, champion, labels, work.settings.seed, work.stores.versions.evaluated(project))
+    return retrospect(spec, rows, champion, labels, work.settings.seed, work.stores.versions.evaluated(project))
 
 
 def _manifest_facts(

@@ -55,7 +55,7 @@ class Hindsight:
         return replace(finetuned, heads=parts) if any(part.weight > 0 for part in parts.values()) else None
 
 
-def look_back(
+def retrospect(
     spec: TaskSpec,
     rows: Sequence[Mapping[str, Any]],
     champion: LiveModel | None,

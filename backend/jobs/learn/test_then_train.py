@@ -57,7 +57,7 @@ class _Roles:
     def __init__(self, work: Context, project: int) -> None:
         self._project, settings = project, work.settings
         self._shares = settings.queue_blind_share, settings.queue_explore_share
-        self._steered = settings.queue_enabled and project in work.stores.steering.steered()
+        self._steered = settings.queue_enabled and project in work.stores.task_queue.steered()
 
     def of(self, task: int) -> dict[str, bool]:
         """{"blind": True}, {"explore": True} or {}."""

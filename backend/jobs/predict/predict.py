@@ -18,7 +18,7 @@ from typing import Any
 from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.predict.shard import Interrupted, Walk
+from backend.jobs.predict.shard import Interrupted, ShardRunner
 from backend.labelstudio.rest.data_manager import DataManagerClient
 from backend.redaction import hide_secrets
 from backend.store.work.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
@@ -39,7 +39,7 @@ FINAL = frozenset({401, 403, 404})
 def predict(project: int, run: str, number: int) -> str:
     """One stretch; how it ended. (RQ calls this.)"""
     work, project, number = context(), int(project), int(number)
-    runs, trouble = work.stores.prediction_runs, work.stores.trouble
+    runs, trouble = work.stores.prediction_runs, work.stores.failures
     record = runs.find(project)
     if record is None or record["id"] != run or record["status"] in OVER:
         return "over"
@@ -58,7 +58,7 @@ def predict(project: int, run: str, number: int) -> str:
         return _note_failure(work, project, run, error)
     finally:
         with suppress(StoreUnavailable):  # it runs out by itself
-            runs.let_go(project, number, owner)
+            runs.release(project, number, owner)
     trouble.clear(project, "predict")
     if ended == "goes on":
         runs.send(project, run, number)
@@ -77,7 +77,7 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
         if shard is None or is_over(shard):
             return "over"
         with PredictClient(settings, pause=lambda seconds: _pause(work, seconds)) as asker:
-            return _stretch(work, Walk(work, studio, asker, project, record, number, shard, owner))
+            return _stretch(work, ShardRunner(work, studio, asker, project, record, number, shard, owner))
 
 
 def _plan(work: Context, studio: DataManagerClient, project: int, record: Mapping[str, Any]) -> str:
@@ -98,7 +98,7 @@ def cut_range(first: int, last: int, tasks: int) -> list[tuple[int, int | None]]
     return [(start, after - 1) for start, after in pairwise(starts)] + [(starts[-1], None)]
 
 
-def _stretch(work: Context, walk: Walk) -> str:
+def _stretch(work: Context, walk: ShardRunner) -> str:
     """Portions until the shard or the time is over."""
     began = time.monotonic()
     if walk.begin() > ATTEMPTS:
@@ -144,7 +144,7 @@ def _note_failure(work: Context, project: int, run: str, error: Exception) -> st
     if _is_final(error):
         work.stores.prediction_runs.finish(project, run, "failed", said)
         return f"failed: {said}"
-    wait = work.stores.trouble.fail(project, "predict", said)
+    wait = work.stores.failures.fail(project, "predict", said)
     log.warning("predict failed project=%s, again in %.0f s: %s", project, wait, said)
     return f"failed: {said}"
 

@@ -31,7 +31,7 @@ class Interrupted(Exception):
     """The walk must end here; the message says why, in the words of what the job returns."""
 
 
-class Walk:
+class ShardRunner:
     """`shard` is where it is; `begin`, then `portion` until it is done."""
 
     def __init__(

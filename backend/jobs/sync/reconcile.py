@@ -36,7 +36,7 @@ def resync(project: int) -> str:
     work, project = context(), int(project)
     stores = work.stores
     stores.jobs.begin_sync(project)
-    if (wait := stores.trouble.begin(project, "sync")) > 0:
+    if (wait := stores.failures.begin(project, "sync")) > 0:
         return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
     began, marks = time.monotonic(), stores.projects.dirty_marks(project)
     try:
@@ -46,13 +46,13 @@ def resync(project: int) -> str:
         raise
     except Exception as error:  # whatever one project's Label Studio sends, the others are reconciled
         outcome = _describe_failure(error)
-        wait = stores.trouble.fail(project, "sync", outcome["error"])
+        wait = stores.failures.fail(project, "sync", outcome["error"])
         log.warning("resync failed project=%s, again in %.0f s: %s", project, wait, outcome["error"])
     else:
-        stores.trouble.clear(project, "sync")
+        stores.failures.clear(project, "sync")
     outcome["seconds"] = round(time.monotonic() - began, 2)
     stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
-    stores.tallies.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGED, "removed")})
+    stores.counters.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGED, "removed")})
     log.info("resync project=%s %s", project, outcome)
     return str(outcome.get("error", "done"))
 
@@ -83,7 +83,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         since, clock = stores.examples.seq(project), stores.examples.clock(project)
         fields = client.project(project)
         config = str(fields.get("label_config") or "")
-        stores.steering.compare(project, str(fields.get("model_version") or ""))
+        stores.task_queue.compare(project, str(fields.get("model_version") or ""))
         spec = parse_label_config(config)
         note_questions(stores.projects, project, stores.projects.config(project), config)
         changed_config = stores.projects.save_config(project, config)

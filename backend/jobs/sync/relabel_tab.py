@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import FIRST_TAB
 from backend.labelstudio.rest.data_manager import DataManagerClient
-from backend.rules.relabel import PREFIX, VERSIONS, Row, find_doubts
+from backend.rules.relabel import PREFIX, VERSIONS, Row, list_label_errors
 from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str
         return {}
     try:
         with DataManagerClient.of(settings) as client:
-            return {"relabels": push_relabels(client, project, find_doubts(stores, project)).tasks}
+            return {"relabels": push_relabels(client, project, list_label_errors(stores, project)).tasks}
     except LabelStudioError as error:
         log.warning("tasks to look at again cannot be listed project=%s: %s", project, error.message)
         return {"relabel_error": error.message[:300]}

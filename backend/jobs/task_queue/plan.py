@@ -15,7 +15,7 @@ from backend.labelstudio.results import to_prediction
 
 if TYPE_CHECKING:
     from backend.jobs.task_queue.pool_view import PoolView
-    from model.acquisition.batch import Place
+    from model.acquisition.batch import QueueEntry
     from model.versions.live_model import LiveModel
 
 AGREEMENTS = 10
@@ -28,11 +28,11 @@ def plan(project: int) -> str:
     try:
         return attempt(work, project, "plan", _plan)
     finally:
-        work.stores.steering.end(project, "plan")
+        work.stores.task_queue.end(project, "plan")
 
 
 def _plan(work: Context, project: int) -> str:
-    from backend.jobs.task_queue.pool_view import PoolEye
+    from backend.jobs.task_queue.pool_view import PoolScorer
     from model.acquisition.batch import plan_batch
 
     settings, stores = work.settings, work.stores
@@ -40,7 +40,7 @@ def _plan(work: Context, project: int) -> str:
     if live is None:
         return "no version"
     model, answers = work.live_model(project, live), stores.examples.answers(project)
-    eye = PoolEye(work, project, model)
+    eye = PoolScorer(work, project, model)
     view = eye.look(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
         return "nothing to choose"
@@ -53,18 +53,20 @@ def _plan(work: Context, project: int) -> str:
         size=settings.queue_size,
         blind_share=settings.queue_blind_share,
         explore_share=settings.queue_explore_share,
-        avoid=stores.steering.passed(project),
+        avoid=stores.task_queue.passed(project),
         seed=settings.seed + answers,
     )
     facts = {"at": time.time(), "live": live, "answers": answers, "rows": len(view.tasks), "unread": view.unread}
     facts["open"] = len(view.tasks) - len(view.pools[0].labelled)
     facts["agreements"] = _agree(work, project, view)
-    stores.steering.save_plan(project, {**facts, "entries": _entries(model, view, places, _told(work, project))})
-    stores.steering.ask_steer(project)
+    stores.task_queue.save_plan(project, {**facts, "entries": _entries(model, view, places, _told(work, project))})
+    stores.task_queue.ask_steer(project)
     return "planned"
 
 
-def _entries(model: LiveModel, view: PoolView, places: list[Place], told: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _entries(
+    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
 
     A blind task says nothing, so that there is no confidence to show. A link to the label stream goes by the score
@@ -100,7 +102,7 @@ def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:
     }
     before = _read_answers(path)
     shared = [task for task in now if task in before]
-    earlier = list(work.stores.steering.state(project).get("agreements") or [])
+    earlier = list(work.stores.task_queue.state(project).get("agreements") or [])
     if shared:
         found = compare_answers([before[task] for task in shared], [now[task] for task in shared])
         earlier.append({**found, "at": round(time.time(), 1)})

@@ -51,7 +51,7 @@ class PoolView:
     unread: int
 
 
-class PoolEye:
+class PoolScorer:
     """Looks at one project's pool with one version."""
 
     def __init__(self, work: Context, project: int, model: LiveModel) -> None:

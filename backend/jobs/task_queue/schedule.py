@@ -26,7 +26,7 @@ class QueueTending:
         """Raises StoreUnavailable."""
         if not (self._can and self._settings.queue_enabled):
             return
-        steering, trouble = self._stores.steering, self._stores.trouble
+        steering, trouble = self._stores.task_queue, self._stores.failures
         state = steering.state(project)
         planned = float(state.get("planned_at", 0))
         if planned > float(state.get("at", 0)) and "off_at" not in state:

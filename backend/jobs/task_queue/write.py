@@ -35,12 +35,12 @@ def steer(project: int) -> str:
     try:
         return attempt(work, project, "steer", _steer)
     finally:
-        work.stores.steering.end(project, "steer")
+        work.stores.task_queue.end(project, "steer")
 
 
 def _steer(work: Context, project: int) -> str:
     settings, stores = work.settings, work.stores
-    plan = stores.steering.plan(project)
+    plan = stores.task_queue.plan(project)
     if not plan:
         return "nothing planned"
     key = settings.label_studio_api_key.get_secret_value()
@@ -49,7 +49,7 @@ def _steer(work: Context, project: int) -> str:
     with QueueClient.of(settings) as client:
         fields = client.project(project)
         backend, off = find_steered(client, fields, settings.url)
-        stores.steering.switch(project, off)
+        stores.task_queue.switch(project, off)
         keep_following(client, stores, project, steered=not off)
         if off or backend is None:
             return f"off: {off}"
@@ -69,9 +69,9 @@ def find_steered(client: QueueClient, fields: Mapping[str, Any], url: str) -> tu
 def _hand_over(
     work: Context, client: QueueClient, fields: Mapping[str, Any], plan: Mapping[str, Any], backend: Mapping[str, Any]
 ) -> str:
-    project, steering, entries = int(fields["id"]), work.stores.steering, list(plan["entries"])
+    project, steering, entries = int(fields["id"]), work.stores.task_queue, list(plan["entries"])
     free = set(client.free_tasks(project, [entry["task"] for entry in entries]))
-    steering.pass_over(project, [entry["task"] for entry in entries if entry["task"] not in free])
+    steering.skip(project, [entry["task"] for entry in entries if entry["task"] not in free])
     entries = [entry for entry in entries if entry["task"] in free]
     title = str(backend.get("title") or "")
     done = {"at": plan["at"], "live": plan["live"], "answers": plan["answers"], "known": plan["rows"] + plan["unread"]}

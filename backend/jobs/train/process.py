@@ -31,7 +31,7 @@ KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_
 
 
 @dataclass(frozen=True)
-class Ending:
+class ProcessOutcome:
     """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better."""
 
     error: str = ""
@@ -39,7 +39,7 @@ class Ending:
 
 
 @dataclass
-class _Said:
+class _LastProgress:
     """The last progress that the process told, and when."""
 
     last: dict[str, Any]
@@ -48,11 +48,11 @@ class _Said:
 
 def run_process(
     settings: Settings, directory: Path, look: Callable[[Mapping[str, Any]], None], lock: int | None = None
-) -> Ending:
+) -> ProcessOutcome:
     """Runs the training in `directory` to its end. `look`, called with its progress every POLL seconds, may raise to
     stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""
     process = _start(settings, directory, lock)
-    said = _Said({}, time.monotonic())
+    said = _LastProgress({}, time.monotonic())
     reader = threading.Thread(target=_read_progress, args=(process, said), daemon=True)
     reader.start()
     began, overdue = time.monotonic(), None
@@ -69,18 +69,20 @@ def run_process(
     if overdue is not None:
         return overdue
     if process.returncode == 0:
-        return Ending()
+        return ProcessOutcome()
     if "error" in said.last:
-        return Ending(str(said.last["error"]))
-    return Ending(f"the training process ended with status {process.returncode}", crashed=True)
+        return ProcessOutcome(str(said.last["error"]))
+    return ProcessOutcome(f"the training process ended with status {process.returncode}", crashed=True)
 
 
-def _find_overdue(settings: Settings, ran: float, silent: float) -> Ending | None:
+def _find_overdue(settings: Settings, ran: float, silent: float) -> ProcessOutcome | None:
     """Why it must be killed now, after seconds in all and seconds without a word; None to go on."""
     if ran > 60 * settings.finetune_timeout_minutes:
-        return Ending(f"it took longer than FINETUNE_TIMEOUT_MINUTES={settings.finetune_timeout_minutes:g}")
+        return ProcessOutcome(f"it took longer than FINETUNE_TIMEOUT_MINUTES={settings.finetune_timeout_minutes:g}")
     if silent > 60 * settings.finetune_stall_minutes:
-        return Ending(f"it hung for FINETUNE_STALL_MINUTES={settings.finetune_stall_minutes:g} and was killed", True)
+        return ProcessOutcome(
+            f"it hung for FINETUNE_STALL_MINUTES={settings.finetune_stall_minutes:g} and was killed", True
+        )
     return None
 
 
@@ -153,7 +155,7 @@ def _settle_in(parent: int) -> None:
     die_with(parent)
 
 
-def _read_progress(process: subprocess.Popen[bytes], said: _Said) -> None:
+def _read_progress(process: subprocess.Popen[bytes], said: _LastProgress) -> None:
     for line in process.stdout or ():
         said.at = time.monotonic()
         try:

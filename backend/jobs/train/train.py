@@ -18,7 +18,7 @@ from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
-from backend.jobs.train.process import Ending, run_process, trainer_threads
+from backend.jobs.train.process import ProcessOutcome, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.rules.consensus import reach_consensus
@@ -91,7 +91,7 @@ def train(job: str) -> str:
     work = context()
     record = work.stores.jobs.get(job)
     project = int(record["project"])
-    if (wait := work.stores.trouble.waits(project, "train")) > 0:
+    if (wait := work.stores.failures.waits(project, "train")) > 0:
         return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
     try:
         with hold_run((work.settings.runs_dir / job).absolute()) as lock:
@@ -104,7 +104,7 @@ def train(job: str) -> str:
     except Stopped as stop:
         return stop.why
     except Conflict as error:
-        work.stores.trouble.fail(project, "train", error.message)
+        work.stores.failures.fail(project, "train", error.message)
         return error.message
     except OSError as error:  # the directory could not be made
         work.stores.jobs.update(job, {"status": "failed", "ended_at": time.time(), "message": str(error)})
@@ -134,7 +134,7 @@ def _train(attempt: Attempt, lock: int) -> str:
     if not (directory / REQUEST).is_file():
         write_json(directory / REQUEST, make_request(work, attempt.project))
     if missing := fetch_base_model(work.settings, attempt.look):
-        return _after_crash(attempt, Ending(missing, crashed=True))  # the network may be there again later
+        return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
     ending = run_process(work.settings, directory, attempt.look, lock)
     work.keep_alive(LAST_STEPS_SECONDS)
     if ending.crashed:
@@ -142,19 +142,19 @@ def _train(attempt: Attempt, lock: int) -> str:
     return patiently(work, lambda: _conclude(attempt, ending))
 
 
-def _after_crash(attempt: Attempt, ending: Ending) -> str:
+def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     """The training process was killed or hung: it goes on from its checkpoint, later each time, unless it was the last
     attempt. Raises Stopped: the run's directory stays."""
     work = attempt.work
     if attempt.number >= ATTEMPTS:
         return attempt.end("failed", message=f"{ending.error}, {ATTEMPTS} times")
-    wait = patiently(work, lambda: work.stores.trouble.fail(attempt.project, "train", ending.error))
+    wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
     raise Stopped("crashed")
 
 
-def _conclude(attempt: Attempt, ending: Ending) -> str:
+def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     """Publishes what was proven, and says so. May be run again from the start. Raises StoreUnavailable."""
     work, project = attempt.work, attempt.project
     result = read_result(attempt.directory)
@@ -169,7 +169,7 @@ def _conclude(attempt: Attempt, ending: Ending) -> str:
     if outcome == FENCED:
         raise Stopped("fenced")
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
-    work.stores.trouble.clear(project, "train")
+    work.stores.failures.clear(project, "train")
     if result is None:
         return attempt.end("failed", message=outcome)
     if outcome == "published":

@@ -63,7 +63,7 @@ def longest(kind: str) -> int:
     return LONGEST_REFIT_SECONDS if kind == "refit" else LONGEST_SECONDS
 
 
-class TroubleStore:
+class FailureStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is one of KINDS."""
 
     def __init__(self, client: Client) -> None:

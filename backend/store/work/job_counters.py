@@ -13,7 +13,7 @@ BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 
 
 @dataclass(frozen=True)
-class Tally:
+class JobCounters:
     """Everything counted since the store began."""
 
     jobs: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Tally:
     """outcome -> annotations that a reconciliation changed."""
 
 
-class TallyStore:
+class JobCounterStore:
     """One hash; its fields are bounded by the kinds and outcomes in the code, whatever the number of projects."""
 
     def __init__(self, client: Client) -> None:
@@ -53,14 +53,14 @@ class TallyStore:
             pipeline.execute()
 
     @guarded
-    def read(self) -> Tally:
+    def read(self) -> JobCounters:
         """All of it."""
-        return parse_tally(self._redis.hgetall(TALLIES))
+        return parse_counters(self._redis.hgetall(TALLIES))
 
 
-def parse_tally(fields: Mapping[str, str]) -> Tally:
-    """The hash as a Tally; fields of other releases are passed over."""
-    tally = Tally()
+def parse_counters(fields: Mapping[str, str]) -> JobCounters:
+    """The hash as a JobCounters; fields of other releases are passed over."""
+    tally = JobCounters()
     for name, text in fields.items():
         kind, *parts = name.split("|")
         value = float(text)

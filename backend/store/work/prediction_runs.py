@@ -19,7 +19,7 @@ from backend.redis_access.job_queue import PREDICT, JobQueue
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.scripts import Script
-from backend.redis_access.staleness import Stillness
+from backend.redis_access.staleness import Staleness
 
 OVER = frozenset({"done", "failed", "cancelled"})
 """States a run does not leave."""
@@ -84,7 +84,7 @@ class PredictionRunStore:
 
     def __init__(self, client: Client, queue: JobQueue) -> None:
         self._redis, self._queue = client, queue
-        self._leases, self.still = Leases(client), Stillness()
+        self._leases, self.still = Leases(client), Staleness()
         self._save, self._change = Script(client, _SAVE), Script(client, _CHANGE)
         self._create = Script(client, _CREATE)
 
@@ -155,7 +155,7 @@ class PredictionRunStore:
         return self._leases.hold(self._lease(project, number), owner, LEASE_SECONDS)
 
     @guarded
-    def let_go(self, project: int, number: int, owner: str) -> None:
+    def release(self, project: int, number: int, owner: str) -> None:
         """Somebody else may work on it."""
         if self._redis.get(self._lease(project, number)) == owner:
             self._redis.delete(self._lease(project, number))

@@ -17,7 +17,7 @@ from backend.redis_access.job_queue import REFIT, SYNC, TRAIN, JobQueue
 from backend.redis_access.keys import job_key, project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.scripts import Script
-from backend.redis_access.staleness import Stillness
+from backend.redis_access.staleness import Staleness
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
@@ -84,7 +84,7 @@ class JobStore:
         self._redis, self._queue = client, queue
         self._request = Script(client, _REQUEST)
         self._release = Script(client, _RELEASE)
-        self._leases, self.still = Leases(client), Stillness()
+        self._leases, self.still = Leases(client), Staleness()
         self._begin, self._write = Script(client, _BEGIN), Script(client, _WRITE)
 
     @guarded

@@ -66,7 +66,7 @@ def test_new_evidence_makes_new_advice_and_nothing_new_makes_none(services: Any,
     assert services.advisor.advise(services.stores, project) is first
     services.stores.evidence.append(project, rows_of(130, 50, seed=1))
     assert services.advisor.advise(services.stores, project)["controls"]["label"]["copying"]["blind"] == 284
-    services.stores.steering.update(project, {"agreements": [{"kappa": 0.97, "n": 800, "changed": 20, "at": 1.0}]})
+    services.stores.task_queue.update(project, {"agreements": [{"kappa": 0.97, "n": 800, "changed": 20, "at": 1.0}]})
     stability = services.advisor.advise(services.stores, project)["stability"]
     assert stability == {"kappas": [0.97], "changed": 20, "n": 800, "settled": False}
 

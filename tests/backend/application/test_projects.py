@@ -27,7 +27,7 @@ def test_status_says_that_redis_could_lose_labels_and_why_a_reconciliation_is_du
         stores._redis.config_set("appendfsync", "always")
     stores.projects.note_sync(7, {"drift": 4})
     stores.projects.mark_dirty(7, "a webhook was refused")
-    stores.trouble.fail(7, "refit", "MemoryError")
+    stores.failures.fail(7, "refit", "MemoryError")
     shown = described(client)
     assert shown["last_sync"]["drift"] == 4 and shown["dirty"] == "a webhook was refused"
     assert shown["trouble"]["refit"]["failures"] == 1 and shown["trouble"]["refit"]["retry_in"] > 0

@@ -12,7 +12,7 @@ from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
-from backend.rules.relabel import CHECK, DISAGREE, WRONG, find_doubts, weigh_doubts
+from backend.rules.relabel import CHECK, DISAGREE, WRONG, list_label_errors, rank_label_errors
 from bench.support.rig import choices_config
 from tests.backend.cli.test_admin import Admin, admin, understudy
 from tests.conftest import serving
@@ -46,7 +46,7 @@ def answers(spec: Any, rows: list[dict[str, Any]]) -> list[tuple[int, Any, float
 def test_the_suggested_answer_comes_with_the_probability_of_the_given_one_most_doubtful_first() -> None:
     suspects = {"label": [suspect(1, "a", "b", 0.2, "check"), suspect(2, "a", "c", 0.01)]}
     records = {1: [record(1, 1, "a")], 2: [record(2, 2, "a")]}
-    found = answers(SINGLE, weigh_doubts(SINGLE, suspects, {}, records))
+    found = answers(SINGLE, rank_label_errors(SINGLE, suspects, {}, records))
     assert found == [(2, {"label": ["c"]}, 0.01, WRONG), (1, {"label": ["b"]}, 0.2, CHECK)]
 
 
@@ -59,7 +59,7 @@ def test_where_annotators_disagree_the_majority_is_suggested_and_a_suspect_is_li
     disputed = {
         "label": [{"task": task, "score": score} for task, score in ((1, 0.6667), (2, 1.0), (3, 1.0), (9, 1.0))]
     }
-    found = answers(SINGLE, weigh_doubts(SINGLE, {"label": [suspect(3, "a", "b", 0.05)]}, disputed, records))
+    found = answers(SINGLE, rank_label_errors(SINGLE, {"label": [suspect(3, "a", "b", 0.05)]}, disputed, records))
     assert found == [
         (2, {"label": ["c"]}, 0.0, DISAGREE),
         (3, {"label": ["b"]}, 0.05, WRONG),
@@ -69,14 +69,14 @@ def test_where_annotators_disagree_the_majority_is_suggested_and_a_suspect_is_li
 
 def test_of_a_set_the_suspicious_labels_are_turned_over_and_the_rest_stays() -> None:
     suspects = {"label": [suspect(1, "a", "", 0.02), suspect(1, "", "c", 0.1)]}
-    found = answers(SETS, weigh_doubts(SETS, suspects, {}, {1: [record(1, 1, "a", "b")]}))
+    found = answers(SETS, rank_label_errors(SETS, suspects, {}, {1: [record(1, 1, "a", "b")]}))
     assert found == [(1, {"label": ["b", "c"]}, 0.02, WRONG)]
 
 
 def test_paths_and_stars_of_several_controls_make_one_prediction() -> None:
     spec = parse_label_config(TREE)
     suspects = {"label": [suspect(1, "x", "x/y", 0.1, "check")], "stars": [suspect(1, "1", "5", 0.3)]}
-    [(task, found, score, version)] = answers(spec, weigh_doubts(spec, suspects, {}, {}))
+    [(task, found, score, version)] = answers(spec, rank_label_errors(spec, suspects, {}, {}))
     assert (task, found, score, version) == (1, {"label": ["x/y"], "stars": ["5"]}, 0.1, WRONG)
 
 
@@ -87,12 +87,12 @@ def test_only_flagged_suspects_whose_annotations_are_unchanged_are_found(stores:
     rows = [suspect(1, "a", "b", 0.01), suspect(2, "a", "b", 0.2, ""), suspect(3, "a", "b", 0.03)]
     for row, known in zip(rows, records, strict=True):
         row["annotations"] = {str(known.annotation): known.version}
-    stores.suspects.replace(7, {"label": {"searched": 3, "at": 1.0, "rows": rows}}, ["label"], 3)
-    assert [row["task"] for row in find_doubts(stores, 7)] == [1, 3]
+    stores.label_errors.replace(7, {"label": {"searched": 3, "at": 1.0, "rows": rows}}, ["label"], 3)
+    assert [row["task"] for row in list_label_errors(stores, 7)] == [1, 3]
     changed = ExampleRecord(1, 1, {"text": "t"}, {"label": [["b"]]}, "2026-01-01T00:01:00Z")
     stores.examples.upsert_many(7, [changed])
-    assert [row["task"] for row in find_doubts(stores, 7)] == [3] and find_doubts(stores, 7, 0) == []
-    assert find_doubts(stores, 8) == []
+    assert [row["task"] for row in list_label_errors(stores, 7)] == [3] and list_label_errors(stores, 7, 0) == []
+    assert list_label_errors(stores, 8) == []
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ def studio() -> Iterator[Studio]:
 
 
 def rows_of(*tasks: int, score: float = 0.01) -> Any:
-    found = weigh_doubts(SINGLE, {"label": [suspect(task, "a", "b", score) for task in tasks]}, {}, {})
+    found = rank_label_errors(SINGLE, {"label": [suspect(task, "a", "b", score) for task in tasks]}, {}, {})
     return 200, {"rows": found}
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.serving import highlights
-from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, Wanted, seconds_for
+from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, HighlightRequest, seconds_for
 from bench.support.rig import choices_config
 from model.head.fit import fit_heads
 from model.spec import Prediction
@@ -121,7 +121,7 @@ def test_explanations_are_remembered_per_project_and_version_and_the_oldest_go()
 
     def calls(project: int, text: str, live: LiveModel = model) -> int:
         before = encoder.calls
-        wanted = Wanted(0, {"text": text}, Prediction("label", ("A",), 0.9), None)
+        wanted = HighlightRequest(0, {"text": text}, Prediction("label", ("A",), 0.9), None)
         highlighter.of(project)(live, wanted)
         return encoder.calls - before
 

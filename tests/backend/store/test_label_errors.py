@@ -22,24 +22,24 @@ def keep(stores: Stores, make_record: Callable[..., Any]) -> Callable[..., None]
         records = [make_record(annotation, at=annotation) for annotation in annotations]
         stores.examples.upsert_many(PROJECT, records)
         rows = [{"task": record.task, "annotations": {str(record.annotation): record.version}} for record in records]
-        stores.suspects.replace(PROJECT, {"label": {"searched": 9, "at": 1.0, "rows": rows}}, ["label"], 3)
+        stores.label_errors.replace(PROJECT, {"label": {"searched": 9, "at": 1.0, "rows": rows}}, ["label"], 3)
 
     return store
 
 
 def tasks(stores: Stores, control: str = "label") -> list[int]:
-    return [row["task"] for row in stores.suspects.read(PROJECT)[control]["rows"]]
+    return [row["task"] for row in stores.label_errors.read(PROJECT)[control]["rows"]]
 
 
 def test_nothing_is_known_before_the_first_search(stores: Stores) -> None:
-    assert stores.suspects.read(PROJECT) == {}
+    assert stores.label_errors.read(PROJECT) == {}
 
 
 def test_a_search_replaces_what_was_there(stores: Stores, keep: Callable[..., None]) -> None:
     keep(1, 2)
     keep(3)
     assert tasks(stores) == [3]
-    entry = stores.suspects.read(PROJECT)["label"]
+    entry = stores.label_errors.read(PROJECT)["label"]
     assert (entry["searched"], entry["seq"]) == (9, 3)
 
 
@@ -48,10 +48,10 @@ def test_a_control_that_was_not_searched_keeps_its_list_and_a_removed_one_loses_
 ) -> None:
     keep(1)
     other = {"other": {"searched": 1, "at": 1.0, "rows": []}}
-    stores.suspects.replace(PROJECT, other, ["label", "other"], 4)
+    stores.label_errors.replace(PROJECT, other, ["label", "other"], 4)
     assert tasks(stores) == [1] and tasks(stores, "other") == []
-    stores.suspects.replace(PROJECT, {}, ["other"], 5)
-    assert list(stores.suspects.read(PROJECT)) == ["other"]
+    stores.label_errors.replace(PROJECT, {}, ["other"], 5)
+    assert list(stores.label_errors.read(PROJECT)) == ["other"]
 
 
 def test_a_changed_or_deleted_annotation_is_no_suspect_any_more(

@@ -135,7 +135,7 @@ def test_a_job_that_fails_or_is_forged_is_counted_as_failed(context: Any, settin
     queue.enqueue_call(REFIT, args=["not a project"])
     Worker([queue], connection=redis, serializer=JSONSerializer, job_class=AllowedJob).work(burst=True)
     redis.close()
-    assert context.stores.tallies.read().jobs == {("unknown", "failed"): 1, ("refit", "failed"): 1}
+    assert context.stores.counters.read().jobs == {("unknown", "failed"): 1, ("refit", "failed"): 1}
 
 
 def test_gunicorn_has_no_handlers_of_its_own(lines: Lines) -> None:

@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.work.job_counters import TallyStore
+from backend.store.work.job_counters import JobCounterStore
 from backend.web.store_collector import SHOWN, StoreCollector
 from bench.support.rig import choices_config
 from tests.conftest import RedisServer
@@ -33,7 +33,7 @@ def parse(text: str) -> dict[tuple[str, ...], float]:
 
 
 def test_jobs_of_other_processes_are_counted(settings: Settings, stores: Stores) -> None:
-    tallies = TallyStore(stores._redis)
+    tallies = JobCounterStore(stores._redis)
     for seconds in (0.05, 0.3, 0.4, 9000):
         tallies.count_job("refit", "published", seconds)
     tallies.count_job("refit", "failed", 1)

@@ -17,7 +17,7 @@ from model.acquisition.batch import (
     AHEAD,
     ONE_SIDED,
     TRIED,
-    Place,
+    QueueEntry,
     is_blind,
     is_explored,
     labelled_prefix,
@@ -39,7 +39,7 @@ def pools(rows: int, labelled: list[int], controls: int = 1) -> list[Pool]:
     return found
 
 
-def plan(given: list[Pool], tasks: list[int], **options: Any) -> list[Place]:
+def plan(given: list[Pool], tasks: list[int], **options: Any) -> list[QueueEntry]:
     confidence = given[0].probabilities.max(1)
     settings = {"strategy": "margin", "size": 16, "blind_share": 0.1, "explore_share": 0.1, **options}
     return plan_batch(given, np.array(tasks, dtype=np.int64), confidence, project=PROJECT, **settings)
@@ -161,7 +161,11 @@ def test_labelled_blind_tasks_are_a_sample_without_bias(several: bool) -> None:
 
 
 def test_next_place_is_label_studios() -> None:
-    places = [Place(1, 0, 0.9, 0, "blind"), Place(2, 1, 0.3, None, "chosen"), Place(3, 2, 0.2, None, "chosen")]
+    places = [
+        QueueEntry(1, 0, 0.9, 0, "blind"),
+        QueueEntry(2, 1, 0.3, None, "chosen"),
+        QueueEntry(3, 2, 0.2, None, "chosen"),
+    ]
     for before, expected in ((0, [3, 1, 2]), (5, [1, 3, 2])):
         order, solved, taken = [], Counter[int | None]({None: before}), set[int]()
         while (place := next_place(places, solved, taken)) is not None:

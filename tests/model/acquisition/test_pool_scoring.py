@@ -15,12 +15,12 @@ from model.acquisition.strategies import Pool, confidences, entropies, margins
 from model.errors import RescoringError
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_terms
-from model.features.long_texts import LONG, Focused
+from model.features.long_texts import LONG, LabelAwarePooling
 from model.features.matrix import FeatureMatrix
 from model.features.tfidf import Terms
 from model.head.fit import fit_head
 from model.head.linear_head import Choice, LinearHead, Member
-from model.pretrained.classifier_head import Taught, TaughtLabels
+from model.pretrained.classifier_head import PretrainedHead, TaughtLabels
 from model.spec import Control, Kind, Sample, Text
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
@@ -62,7 +62,7 @@ def taught(head: LinearHead, known: Sequence[int]) -> LinearHead:
     """The head of a base model that has been taught some of the labels."""
     generator, width = np.random.default_rng(2), WIDTH
     arrays = {"dense.weight": generator.normal(size=(8, width)) / 20, "output.weight": generator.normal(size=(3, 8))}
-    own = TaughtLabels(Taught(KEYS, head.multilabel, "tanh", 1e-5, arrays), tuple(known), head.multilabel)
+    own = TaughtLabels(PretrainedHead(KEYS, head.multilabel, "tanh", 1e-5, arrays), tuple(known), head.multilabel)
     return replace(head, reference=replace(head.reference, taught=own))
 
 
@@ -193,7 +193,7 @@ def test_members_answer_each_for_itself(tmp_path: Path, kind: Kind) -> None:
     head = with_members(project.head, words=True)
     project.use(head)
     found, shares = member_probabilities(project.live, project.control.name, project.matrix)
-    features = Focused(project.encoder, project.control).embed(POOL)
+    features = LabelAwarePooling(project.encoder, project.control).embed(POOL)
     places = project.matrix.find(row_keys(project.control, POOL))
     assert found[:, places] == pytest.approx(head.member_scores(POOL, features), abs=1e-5)
     assert shares.tolist() == [member.weight for member in head.members]

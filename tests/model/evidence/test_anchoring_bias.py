@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.evidence.anchoring_bias import estimate_copying
+from model.evidence.anchoring_bias import estimate_anchoring
 
 pytestmark = pytest.mark.slow
 
@@ -31,7 +31,7 @@ def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -
 def test_with_tests_enough_the_rate_is_within_five_points(rate: float) -> None:
     errors = []
     for seed in range(10):
-        found = estimate_copying(draw(rate, 8000, 0.2, seed))
+        found = estimate_anchoring(draw(rate, 8000, 0.2, seed))
         assert found is not None
         errors.append(abs(found["rate"] - rate))
     assert np.mean(np.array(errors) <= 0.05) >= 0.9
@@ -40,7 +40,7 @@ def test_with_tests_enough_the_rate_is_within_five_points(rate: float) -> None:
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
 def test_with_few_tests_the_interval_says_so(rate: float) -> None:
     """And it holds the truth, whatever the confidence is worth."""
-    found = [estimate_copying(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(40)]
+    found = [estimate_anchoring(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(40)]
     intervals = [item["interval"] for item in found if item is not None]
     assert len(intervals) == 40
     assert np.mean([low <= rate <= high for low, high in intervals]) >= 0.9
@@ -51,24 +51,24 @@ def test_with_few_tests_the_interval_says_so(rate: float) -> None:
 def test_as_many_labels_more_as_it_lacks_make_the_rate_ten_points_sure() -> None:
     halves = []
     for seed in range(10):
-        few = estimate_copying(draw(0.3, 350, 0.12, seed))
+        few = estimate_anchoring(draw(0.3, 350, 0.12, seed))
         assert few is not None and few["lacking"] > 0
-        enough = estimate_copying(draw(0.3, 350 + few["lacking"], 0.12, seed))
+        enough = estimate_anchoring(draw(0.3, 350 + few["lacking"], 0.12, seed))
         assert enough is not None
         halves.append((enough["interval"][1] - enough["interval"][0]) / 2)
     assert 0.07 <= np.median(halves) <= 0.13
-    most = estimate_copying(draw(0.3, 20_000, 0.2, 0))
+    most = estimate_anchoring(draw(0.3, 20_000, 0.2, 0))
     assert most is not None and most["lacking"] == 0
 
 
 def test_nobody_copies_what_nobody_was_shown() -> None:
-    assert estimate_copying(draw(0.3, 15, 1.0, 0)) is None
-    assert estimate_copying(draw(0.3, 400, 1.0, 0)) is None, "nothing was shown"
-    assert estimate_copying(draw(0.3, 400, 0.0, 0)) is None, "nothing was blind"
-    assert estimate_copying([]) is None
+    assert estimate_anchoring(draw(0.3, 15, 1.0, 0)) is None
+    assert estimate_anchoring(draw(0.3, 400, 1.0, 0)) is None, "nothing was shown"
+    assert estimate_anchoring(draw(0.3, 400, 0.0, 0)) is None, "nothing was blind"
+    assert estimate_anchoring([]) is None
 
 
 def test_a_model_that_is_never_wrong_tells_nothing() -> None:
     rows = [{"confidence": 0.99, "correct": True, "blind": number % 5 == 0} for number in range(500)]
-    found = estimate_copying(rows)
+    found = estimate_anchoring(rows)
     assert found is not None and found["interval"][1] - found["interval"][0] > 0.7

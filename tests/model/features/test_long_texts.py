@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.long_texts import LONG, LONGEST, Focused, is_long, pool_sentences, split_sentences
+from model.features.long_texts import LONG, LONGEST, LabelAwarePooling, is_long, pool_sentences, split_sentences
 from model.head.fit import fit_head
 from model.spec import Sample, Text
 from tests.model.conftest import SAMPLE_DATA
@@ -69,13 +69,13 @@ def test_short_texts_and_pairs_are_what_the_encoder_says() -> None:
     encoder = WordsEncoder()
     texts: list[Text] = [("a b",), ("",), ("a", "b " * LONG), ("x" * (LONG - 1),)]
     assert not any(map(is_long, texts))
-    found = Focused(encoder, choices("a", "b")).embed(texts)
+    found = LabelAwarePooling(encoder, choices("a", "b")).embed(texts)
     np.testing.assert_array_equal(found, WordsEncoder().embed(texts))
     assert encoder.calls == 1
 
 
 def test_long_and_short_texts_come_back_in_their_order() -> None:
-    focused = Focused(WordsEncoder(), choices("a", "b"))
+    focused = LabelAwarePooling(WordsEncoder(), choices("a", "b"))
     texts: list[Text] = [("one sentence more. " * 100,), ("a",), ("another sentence here. " * 100,), ("b",)]
     together = focused.embed(texts)
     np.testing.assert_allclose(together, np.concatenate([focused.embed([text]) for text in texts]), rtol=1e-5)
@@ -83,7 +83,7 @@ def test_long_and_short_texts_come_back_in_their_order() -> None:
 
 def test_every_sentence_is_read_once() -> None:
     encoder = WordsEncoder()
-    Focused(encoder, choices("a", "b")).embed([("the same sentence again. " * 200,)])
+    LabelAwarePooling(encoder, choices("a", "b")).embed([("the same sentence again. " * 200,)])
     assert len(encoder.seen) == 1 + 2
 
 
@@ -117,7 +117,7 @@ def test_a_fact_at_token_1500_decides(minilm: Encoder) -> None:
     control = choices(*LABELS)
     texts, truth = long_texts(90)
     assert all(is_long(text) for text in texts)
-    embedder = Focused(Remembering(minilm), control)
+    embedder = LabelAwarePooling(Remembering(minilm), control)
     samples = [Sample(i, text, {label: 1.0}) for i, (text, label) in enumerate(zip(texts[:60], truth, strict=False))]
     right = {}
     for count in (0, 60):
@@ -151,13 +151,13 @@ def test_long_texts_are_pooled_once_for_the_same_label_names(tmp_path: Path) -> 
     base = WordsEncoder()
     with closing(FeatureCache(tmp_path, 4)) as cache:
         cached = CachedEncoder(base, cache)
-        first = Focused(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
+        first = LabelAwarePooling(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
         read, cached.misses, cached.hits = len(base.seen), 0, 0
-        again = Focused(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
+        again = LabelAwarePooling(cached, choices(*LABELS)).embed([*texts, ("a short one",)])
         assert np.array_equal(first, again)
         assert (len(base.seen), cached.hits, cached.misses) == (read, 1, 0), "no sentence was looked at again"
-        other = Focused(cached, choices(*LABELS[:2])).embed(texts)
-    plain = Focused(base, choices(*LABELS)).embed(texts)
+        other = LabelAwarePooling(cached, choices(*LABELS[:2])).embed(texts)
+    plain = LabelAwarePooling(base, choices(*LABELS)).embed(texts)
     np.testing.assert_allclose(first[:-1], plain, rtol=2e-3, atol=2e-3)
-    np.testing.assert_allclose(other, Focused(base, choices(*LABELS[:2])).embed(texts), rtol=2e-3, atol=2e-3)
+    np.testing.assert_allclose(other, LabelAwarePooling(base, choices(*LABELS[:2])).embed(texts), rtol=2e-3, atol=2e-3)
     assert not np.allclose(other, plain, rtol=2e-3, atol=2e-3), "other queries, other features"

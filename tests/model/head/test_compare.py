@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model.acquisition.pool_scoring import row_keys
-from model.features.long_texts import Focused
+from model.features.long_texts import LabelAwarePooling
 from model.head.fit import fit_heads
 from model.spec import Control, Kind, Label, Sample, Text
 from model.versions.live_model import LiveModel
@@ -24,7 +24,7 @@ def pairs(count: int) -> list[tuple[Text, str]]:
 
 
 def test_features_change_their_sign_with_the_order() -> None:
-    reader = Focused(WordsEncoder(), PAIRWISE)
+    reader = LabelAwarePooling(WordsEncoder(), PAIRWISE)
     there, back, same = reader.embed([("cats sleep", "dogs"), ("dogs", "cats sleep"), ("dogs", "dogs")])
     assert np.abs(there).max() > 0.1
     assert there == pytest.approx(-back) and not same.any()

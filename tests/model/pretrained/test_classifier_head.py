@@ -19,10 +19,10 @@ from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.head.linear_head import restore_head
 from model.pretrained.base_model import read_pooling
-from model.pretrained.classifier_head import Taught, match_labels
+from model.pretrained.classifier_head import PretrainedHead, match_labels
 from model.pretrained.head_layouts import LAYOUTS
 from model.spec import Control, Kind, Label, Sample
-from model.training.tuner import Lesson, Tuning, prototype_head
+from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from model.versions.live_model import cold_start
 from tests.model.conftest import TinyModel
 from tests.support.classifier_base import NAMES, build_classifier, letter_texts, logits_of, write_pooling
@@ -209,7 +209,9 @@ def test_a_fine_tune_goes_on_from_its_weights(family: str, tmp_path: Path) -> No
     targets = np.eye(3)[truth]
     names = base.embed([(name,) for name in NAMES])[:, -1]
     start = prototype_head(names, base.embed(texts)[:, -1], targets)
-    tuning = Tuning(directory, [Lesson("label", NAMES, False, texts, targets, np.ones(36), start)], seed=1, threads=1)
+    tuning = FineTuner(
+        directory, [TrainingSet("label", NAMES, False, texts, targets, np.ones(36), start)], seed=1, threads=1
+    )
     assert accuracy(tuning.answers(0, TEXTS), NAMES, NAMES) > 0.9, "before the first step"
     tuning.run(10, lambda step, loss: None)
     tuning.save_encoder(tmp_path / "tuned.safetensors")
@@ -250,11 +252,13 @@ def test_an_incomplete_head_is_told_and_not_used(tmp_path: Path, caplog: pytest.
     assert "is not used" in caplog.text
 
 
-def head_of(*names: str) -> Taught:
-    return Taught(names, False, "tanh", 1e-5, {"dense.weight": np.eye(4), "output.weight": np.eye(len(names), 4)})
+def head_of(*names: str) -> PretrainedHead:
+    return PretrainedHead(
+        names, False, "tanh", 1e-5, {"dense.weight": np.eye(4), "output.weight": np.eye(len(names), 4)}
+    )
 
 
-def columns(taught: Taught, control: Control) -> tuple[int, ...] | None:
+def columns(taught: PretrainedHead, control: Control) -> tuple[int, ...] | None:
     found = match_labels(taught, control, control.keys())
     return found.columns if found else None
 

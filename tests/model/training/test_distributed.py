@@ -18,9 +18,9 @@ from safetensors.torch import load_file
 
 from model.errors import TrainingError
 from model.training.distributed import Team, alone
-from model.training.follower import Order, follow, give, threads_each
+from model.training.follower import RunConfig, broadcast, follow, threads_each
 from model.training.request import REQUEST, Request, read_result, write_json
-from model.training.training_set import Lesson
+from model.training.training_set import TrainingSet
 from model.versions.directory import version_path
 from tests.model.conftest import TinyModel
 from tests.support.classifier_base import STEADY, letter_texts
@@ -139,9 +139,11 @@ def test_no_process_outlives_another_and_a_killed_training_goes_on(tiny_model: T
 
 def test_an_order_survives_the_way_to_another_process() -> None:
     values = np.random.default_rng(0).standard_normal((3, 4))
-    lesson = Lesson("label", ("a", "b"), True, [("x", "y"), ("z",)], values, values[:, 0], values.astype(np.float32))
-    order = Order("base", (lesson,), 1, 2, "bf16", 60, None, True)
-    again = Order.from_json(json.loads(json.dumps(order.to_json())))
+    lesson = TrainingSet(
+        "label", ("a", "b"), True, [("x", "y"), ("z",)], values, values[:, 0], values.astype(np.float32)
+    )
+    order = RunConfig("base", (lesson,), 1, 2, "bf16", 60, None, True)
+    again = RunConfig.from_json(json.loads(json.dumps(order.to_json())))
     (found,) = again.lessons
     assert (again.seed, again.steps, again.last, again.watched) == (1, 60, None, True)
     assert found.texts == lesson.texts and found.labels == lesson.labels and found.multilabel
@@ -154,7 +156,7 @@ def test_alone_nothing_is_sent() -> None:
     rows = torch.arange(6.0).view(3, 2).requires_grad_()
     assert team.leads and team.tell({"a": 1}) == {"a": 1} and team.share([2, 0, 1]) == [2, 0, 1]
     assert team.gather(rows, [2, 0, 1]).tolist() == [[2.0, 3.0], [4.0, 5.0], [0.0, 1.0]]
-    give(team, None)
+    broadcast(team, None)
 
 
 def test_threads_of_a_machine_are_shared_out() -> None:

@@ -15,7 +15,7 @@ from model.encoder.windows import Windows
 from model.head.fit import fit_head
 from model.pretrained.base_model import read_config, read_window
 from model.spec import Text
-from model.training.tuner import Lesson, Tuning, prototype_head
+from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.support.classifier_base import letter_texts
 from tests.support.encoders import choices, forward, samples_of
@@ -24,11 +24,11 @@ NAMES = ("one", "two", "three")
 LONG: Text = (" ".join("abcdefghijkl"[i * i % 12] for i in range(100)),)
 
 
-def lesson_of(encoder: Encoder, texts: list[Text], truth: list[int]) -> Lesson:
+def lesson_of(encoder: Encoder, texts: list[Text], truth: list[int]) -> TrainingSet:
     targets = np.eye(3)[truth]
     features = encoder.embed(texts)[:, -1]
     start = prototype_head(np.eye(3, features.shape[1]), features, targets)
-    return Lesson("label", NAMES, False, texts, targets, np.ones(len(texts)), start)
+    return TrainingSet("label", NAMES, False, texts, targets, np.ones(len(texts)), start)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -50,7 +50,7 @@ def test_it_is_tuned_and_served_as_it_was_trained(
     texts, truth = letter_texts(36)
     texts[0], texts[1] = LONG, ("a b c", "d a")  # several windows, two segments
     losses: list[float] = []
-    tuning = Tuning(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1, precision="fp32")
+    tuning = FineTuner(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1, precision="fp32")
     tuning.run(12, lambda step, loss: losses.append(loss))
     assert np.isfinite(losses).all()
     tuning.save_encoder(tmp_path / "tuned.safetensors")
@@ -72,7 +72,7 @@ def test_embeddings_and_lower_layers_stay_and_the_upper_ones_learn(
 ) -> None:
     directory, model = tiny_model(family, initializer_range=0.1)
     texts, truth = letter_texts(36)
-    tuning = Tuning(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1)
+    tuning = FineTuner(directory, [lesson_of(Encoder(directory), texts, truth)], seed=1, threads=1)
     tuning.run(6, lambda step, loss: None)
     tuning.save_encoder(tmp_path / "tuned.safetensors")
     after, before = load_file(tmp_path / "tuned.safetensors"), model.state_dict()

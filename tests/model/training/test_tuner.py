@@ -10,7 +10,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
-from model.training.tuner import Lesson, Tuning, contrastive_loss, draw_batch, prototype_head, steps_for
+from model.training.tuner import FineTuner, TrainingSet, contrastive_loss, draw_batch, prototype_head, steps_for
 
 WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "light", "chair"]
 
@@ -41,17 +41,19 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def lesson(tiny: Path) -> Lesson:
+def lesson(tiny: Path) -> TrainingSet:
     generator = np.random.default_rng(0)
     texts = [(" ".join(generator.choice(WORDS[3:], 4)) + " " + WORDS[i % 3],) for i in range(36)]
     targets = np.eye(3)[[i % 3 for i in range(36)]]
     features = Encoder(tiny).embed(texts)[:, -1]
     start = prototype_head(np.eye(3, features.shape[1]), features, targets)
-    return Lesson("label", ("a", "b", "c"), False, texts, targets, np.ones(36), start)
+    return TrainingSet("label", ("a", "b", "c"), False, texts, targets, np.ones(36), start)
 
 
-def tune(tiny: Path, lesson: Lesson, steps: int, checkpoint: Path | None = None, stop: int | None = None) -> Tuning:
-    tuning = Tuning(tiny, [lesson], seed=3, threads=1)
+def tune(
+    tiny: Path, lesson: TrainingSet, steps: int, checkpoint: Path | None = None, stop: int | None = None
+) -> FineTuner:
+    tuning = FineTuner(tiny, [lesson], seed=3, threads=1)
 
     def report(step: int, loss: float) -> None:
         if step == stop:
@@ -62,7 +64,7 @@ def tune(tiny: Path, lesson: Lesson, steps: int, checkpoint: Path | None = None,
     return tuning
 
 
-def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesson: TrainingSet, tmp_path: Path) -> None:
     tuning = tune(tiny, lesson, 150)
     tuning.save_encoder(tmp_path / "encoder.safetensors")
     served = Encoder(tiny, weights=tmp_path / "encoder.safetensors")
@@ -73,9 +75,9 @@ def test_what_is_served_is_what_was_trained_and_it_has_learned(tiny: Path, lesso
     assert served.digest != Encoder(tiny).digest
 
 
-def test_in_bf16_it_learns_as_well_and_what_is_served_is_close(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_in_bf16_it_learns_as_well_and_what_is_served_is_close(tiny: Path, lesson: TrainingSet, tmp_path: Path) -> None:
     """On machines without it torch emulates it."""
-    tuning = Tuning(tiny, [lesson], seed=3, threads=1, precision="bf16")
+    tuning = FineTuner(tiny, [lesson], seed=3, threads=1, precision="bf16")
     assert tuning.run(150, lambda step, loss: None) == 150
     tuning.save_encoder(tmp_path / "encoder.safetensors")
     served = Encoder(tiny, weights=tmp_path / "encoder.safetensors").embed(lesson.texts)[:, -1]
@@ -85,12 +87,12 @@ def test_in_bf16_it_learns_as_well_and_what_is_served_is_close(tiny: Path, lesso
     assert 0 < np.abs(own - scores).max() < 0.05, "rounded, and not the same numbers"
 
 
-def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: TrainingSet, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.safetensors"
     tune(tiny, lesson, 60, checkpoint, stop=40)
     assert checkpoint.is_file()
     steps: list[int] = []
-    resumed = Tuning(tiny, [lesson], seed=3, threads=1)
+    resumed = FineTuner(tiny, [lesson], seed=3, threads=1)
     resumed.run(60, lambda step, loss: steps.append(step), checkpoint)
     assert steps[0] == 26, "the checkpoint of step 25"
     whole = tune(tiny, lesson, 60)
@@ -100,7 +102,9 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tiny: Path, lesson: Les
         )
 
 
-def test_a_checkpoint_and_the_weights_hold_what_learns_and_no_more(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_a_checkpoint_and_the_weights_hold_what_learns_and_no_more(
+    tiny: Path, lesson: TrainingSet, tmp_path: Path
+) -> None:
     from safetensors import safe_open
     from safetensors.torch import load_file
 
@@ -117,7 +121,7 @@ def test_a_checkpoint_and_the_weights_hold_what_learns_and_no_more(tiny: Path, l
 
 
 def test_without_a_fused_optimiser_the_plain_one_learns_the_same(
-    tiny: Path, lesson: Lesson, monkeypatch: pytest.MonkeyPatch
+    tiny: Path, lesson: TrainingSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
 
@@ -137,7 +141,7 @@ def test_without_a_fused_optimiser_the_plain_one_learns_the_same(
         )
 
 
-def test_a_base_without_one_of_its_tensors_is_refused(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_a_base_without_one_of_its_tensors_is_refused(tiny: Path, lesson: TrainingSet, tmp_path: Path) -> None:
     import shutil
 
     from safetensors.torch import load_file, save_file
@@ -149,14 +153,14 @@ def test_a_base_without_one_of_its_tensors_is_refused(tiny: Path, lesson: Lesson
     (broken / "model.safetensors").unlink()
     save_file(tensors, broken / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(EncoderError, match=r"layer\.0\.output\.dense\.weight"):
-        Tuning(broken, [lesson], seed=0, threads=1)
+        FineTuner(broken, [lesson], seed=0, threads=1)
 
 
-def test_a_torn_checkpoint_starts_anew(tiny: Path, lesson: Lesson, tmp_path: Path) -> None:
+def test_a_torn_checkpoint_starts_anew(tiny: Path, lesson: TrainingSet, tmp_path: Path) -> None:
     checkpoint = tmp_path / "run.safetensors"
     checkpoint.write_bytes(b"torn")
     steps: list[int] = []
-    Tuning(tiny, [lesson], seed=3, threads=1).run(2, lambda step, loss: steps.append(step), checkpoint)
+    FineTuner(tiny, [lesson], seed=3, threads=1).run(2, lambda step, loss: steps.append(step), checkpoint)
     assert steps == [1, 2]
 
 

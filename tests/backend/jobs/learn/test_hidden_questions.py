@@ -8,7 +8,7 @@ import pytest
 
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.refit import refit
-from backend.jobs.task_queue.pool_view import PoolEye
+from backend.jobs.task_queue.pool_view import PoolScorer
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_prediction
 from bench.support.rig import read_rows
@@ -39,7 +39,7 @@ def pool(context: Any) -> list[str]:
 
 def test_the_least_sure_visible_question_orders_the_queue(context: Any, pool: list[str]) -> None:
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    view = PoolEye(context, PROJECT, model).look(set())
+    view = PoolScorer(context, PROJECT, model).look(set())
     assert view is not None
     hidden = {int(row) for row in view.pools[1].hidden}
     items = model.predict(view.documents)

@@ -52,14 +52,14 @@ def test_labels_that_a_thinned_refit_did_not_check_are_checked_at_once(
 ) -> None:
     monkeypatch.setattr("model.head.search_plan.FULL_ROWS", 60)
     live, searched = [], []
-    keep = context.stores.suspects.replace
+    keep = context.stores.label_errors.replace
 
     def replace(project: int, found: Any, *more: Any) -> None:
         searched.append(found["label"]["searched"])
         live.append(context.stores.versions.live(project))
         keep(project, found, *more)
 
-    monkeypatch.setattr(context.stores.suspects, "replace", replace)
+    monkeypatch.setattr(context.stores.label_errors, "replace", replace)
     refit(PROJECT)
     assert (searched, live) == ([24, 120], ["v0.1", "v0.2"]), "one fold in five, published; then all"
     assert suspects(client)["searched"]["label"]["labels"] == 120

@@ -287,18 +287,18 @@ def test_a_label_studio_that_is_away_is_waited_for(context: Any, studio: Studio,
     ask(context)
     work_off(context.settings)
     assert state(context) == "running" and not studio.predictions
-    assert f"refused with {status}" in context.stores.trouble.describe(PROJECT)["predict"]["error"]
+    assert f"refused with {status}" in context.stores.failures.describe(PROJECT)["predict"]["error"]
     tick_twice(context)
     assert context.stores.queue.length("backend.jobs.predict.predict.predict") == 0, "not while it waits"
     for number in range(ATTEMPTS + 1):
         if number == ATTEMPTS:
             studio.refuse.clear()
-        context.stores.trouble.release(PROJECT, "predict")
+        context.stores.failures.release(PROJECT, "predict")
         breaker_of.cache_clear()
         tick_twice(context)
         work_off(context.settings)
     assert state(context) == "done" and predicted(studio) == Counter(WANTED)
-    assert "predict" not in context.stores.trouble.describe(PROJECT)
+    assert "predict" not in context.stores.failures.describe(PROJECT)
 
 
 def test_a_wrong_token_ends_the_run_with_the_reason(context: Any, studio: Studio, web: Any) -> None:

@@ -50,12 +50,12 @@ def pool(context: Any, labels: Labels) -> Labels:
 
 
 def entries(context: Any) -> list[dict[str, Any]]:
-    return list(context.stores.steering.plan(PROJECT)["entries"])
+    return list(context.stores.task_queue.plan(PROJECT)["entries"])
 
 
 def test_a_plan_holds_what_predict_would_say_of_uncertain_unlabelled_tasks(context: Any, pool: Labels) -> None:
     assert plan(PROJECT) == "planned"
-    found, state = context.stores.steering.plan(PROJECT), context.stores.steering.state(PROJECT)
+    found, state = context.stores.task_queue.plan(PROJECT), context.stores.task_queue.state(PROJECT)
     assert (found["rows"], found["open"], found["unread"], found["answers"]) == (200, 140, 0, 60)
     assert state["planned_live"] == context.stores.versions.live(PROJECT)
     assert len(found["entries"]) == 64 and all(entry["task"] > 60 for entry in found["entries"])
@@ -79,7 +79,7 @@ def test_plans_of_one_version_agree_and_labels_leave_the_plan(context: Any, pool
     assert [found["kappa"] for found in state["agreements"]] == [1.0]
     first = [entry["task"] for entry in entries(context)]
     pool.add(first[0] - 1, first[0])
-    context.stores.steering.pass_over(PROJECT, [first[1]])
+    context.stores.task_queue.skip(PROJECT, [first[1]])
     plan(PROJECT)
     assert not {first[0], first[1]} & {entry["task"] for entry in entries(context)}
 
@@ -91,7 +91,7 @@ def test_without_a_version_nothing_is_planned(context: Any, labels: Labels) -> N
 def test_a_plan_that_fails_is_put_off(context: Any, pool: Labels, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("model.acquisition.strategies.STRATEGIES", {})
     assert plan(PROJECT) == "failed" and plan(PROJECT).startswith("waits")
-    assert "margin_clusters" in context.stores.trouble.describe(PROJECT)["plan"]["error"]
+    assert "margin_clusters" in context.stores.failures.describe(PROJECT)["plan"]["error"]
 
 
 def test_in_a_large_project_a_batch_is_written_one_by_one(context: Any, pool: Labels, studio: Studio) -> None:
@@ -125,8 +125,8 @@ def test_steering_replaces_the_queue_without_a_gap(context: Any, pool: Labels, s
         assert (row["score"], row["result"]) == (entry["score"], entry["result"])
     clusters = [row["cluster"] for row in studio.predictions if row["cluster"] is not None]
     assert clusters and len(clusters) == len(set(clusters)), "nobody has solved a task of these clusters"
-    assert context.stores.steering.steered() == {PROJECT}
-    state = context.stores.steering.state(PROJECT)
+    assert context.stores.task_queue.steered() == {PROJECT}
+    state = context.stores.task_queue.state(PROJECT)
     assert (state["version"], state["tasks"]) == ("understudy queue 5", 16)
 
 
@@ -134,7 +134,7 @@ def test_tasks_on_somebodys_screen_are_left_out(context: Any, pool: Labels, stud
     plan(PROJECT)
     studio.busy = {entry["task"] for entry in entries(context)[:5]}
     assert "11 tasks" in steer(PROJECT)
-    assert context.stores.steering.passed(PROJECT) == studio.busy
+    assert context.stores.task_queue.passed(PROJECT) == studio.busy
     plan(PROJECT)
     assert not studio.busy & {entry["task"] for entry in entries(context)}
     studio.busy = {entry["task"] for entry in entries(context)}
@@ -147,7 +147,7 @@ def test_a_queue_that_is_not_whole_is_never_named(context: Any, pool: Labels, st
     plan(PROJECT)
     steer(PROJECT)
     studio.refuse.add(part)
-    monkey = context.stores.trouble
+    monkey = context.stores.failures
     assert steer(PROJECT) == "failed"
     assert studio.model_version == studio.title == "understudy queue 1"
     studio.refuse.clear()
@@ -168,7 +168,7 @@ def test_steering_that_breaks_off_anywhere_leaves_a_whole_queue(
     finally:
         arm("")
     assert studio.of(studio.model_version), "the queue that is named has its predictions"
-    context.stores.trouble.release(PROJECT, "steer")
+    context.stores.failures.release(PROJECT, "steer")
     assert steer(PROJECT).startswith("steered: understudy queue 3")
     assert studio.model_version == studio.title == "understudy queue 3" and None not in studio.names
     assert len({row["model_version"] for row in studio.predictions}) <= 2, "what broke off is cleaned up"
@@ -186,7 +186,7 @@ def test_a_project_with_another_sampling_is_left_alone(context: Any, pool: Label
     plan(PROJECT)
     studio.sampling = "Sequential sampling"
     assert steer(PROJECT) == "off: the project's task sampling is not Uncertainty sampling"
-    assert not studio.predictions and context.stores.steering.steered() == set()
+    assert not studio.predictions and context.stores.task_queue.steered() == set()
     studio.sampling, studio.backend_url = "Uncertainty sampling", "http://elsewhere:9090"
     assert steer(PROJECT).startswith("off: the project is not connected to")
 
@@ -282,9 +282,9 @@ def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
     context: Any, pool: Labels, studio: Studio
 ) -> None:
     assert plan(PROJECT) == "planned", "reads the texts while nobody waits for the learner"
-    context.stores.steering.switch(PROJECT, "not connected")
-    context.stores.steering.look_again(PROJECT)
-    tending, steering = QueueTending(context.settings, context.stores), context.stores.steering
+    context.stores.task_queue.switch(PROJECT, "not connected")
+    context.stores.task_queue.look_again(PROJECT)
+    tending, steering = QueueTending(context.settings, context.stores), context.stores.task_queue
 
     def waiting() -> list[str]:
         found = []
@@ -315,7 +315,7 @@ def test_labels_of_tasks_drawn_at_random_are_known_as_such(context: Any, pool: L
     explored = next(task for task in range(61, 200) if is_explored(PROJECT, task, 0.05, 0.05))
     other = next(task for task in range(61, 200) if not is_blind(PROJECT, task, 0.1))
     for steered, tasks in ((False, [blind]), (True, [explored, other])):
-        context.stores.steering.switch(PROJECT, "" if steered else "not connected")
+        context.stores.task_queue.switch(PROJECT, "" if steered else "not connected")
         for task in tasks:
             pool.add(task - 1, task)
         refit(PROJECT)
@@ -336,16 +336,16 @@ def test_predict_declines_blind_tasks_of_a_steered_project(
         return {task["id"] for task, item in zip(tasks, results, strict=True) if item == []}
 
     assert declined() == set()
-    context.stores.steering.switch(PROJECT)
+    context.stores.task_queue.switch(PROJECT)
     wait_until_steered(services)
     assert declined() == {task for task in range(1, 101) if is_blind(PROJECT, task, 0.05)} != set()
     project = {"id": PROJECT, "sampling": "Sequential sampling"}
     assert client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project}).status_code == 200
-    assert context.stores.steering.steered() == set(), "switched off where people expect it"
-    assert "off_at" in context.stores.steering.state(PROJECT)
+    assert context.stores.task_queue.steered() == set(), "switched off where people expect it"
+    assert "off_at" in context.stores.task_queue.state(PROJECT)
     project["sampling"] = "Uncertainty sampling"
     client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project})
-    assert not {"off_at", "planned_at"} & set(context.stores.steering.state(PROJECT)), "planned again at once"
+    assert not {"off_at", "planned_at"} & set(context.stores.task_queue.state(PROJECT)), "planned again at once"
     assert "declined_total" in client.get("/metrics").get_data(as_text=True)
 
 

@@ -119,7 +119,7 @@ def test_without_the_network_it_is_tried_again_and_the_reason_is_told(
     assert seen and record["status"] == "queued" and "planted" not in record["message"]
     assert NAME in record["message"] and record["message"].endswith("tried again")
     assert not (context.settings.runs_dir / asked / "training.log").exists(), "no process was started"
-    assert context.stores.trouble.waits(PROJECT, "train") > 0
+    assert context.stores.failures.waits(PROJECT, "train") > 0
 
 
 def test_a_proxy_that_cannot_be_used_is_named(context: Any, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ def test_a_refit_that_was_killed_often_is_tried_again_within_a_minute(stores: St
     """The longest wait is the deadline by which a project learns again that others' kills have hit."""
     assert longest(kind) == most
     for _ in range(12):
-        stores.trouble.release(7, kind)
-        assert stores.trouble.begin(7, kind) == 0
-    assert most / 2 < stores.trouble.waits(7, kind) <= most
-    assert stores.trouble.describe(7)[kind]["failures"] == 11
+        stores.failures.release(7, kind)
+        assert stores.failures.begin(7, kind) == 0
+    assert most / 2 < stores.failures.waits(7, kind) <= most
+    assert stores.failures.describe(7)[kind]["failures"] == 11
