@@ -33,6 +33,7 @@ PROGRAMS = {
     "socket": "listen on a port",
     "socketserver": "listen on a port",
     "tests.support.studio": "listen on a port",
+    "tests.support.certificate_authority": "listen on a port",
     "tests.support.redis_servers": "start a Redis",
     "bench": "run a benchmark",
     "torch": "use torch",
