@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
-from backend.jobs.learn.label_errors import is_checkable, is_covered, keep_suspects
+from backend.jobs.learn.head_version import Refit, correct, fit, publish, write
+from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
-from backend.jobs.learn.retrospect import RECENT, Hindsight, retrospect
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.labelstudio.label_display import rename_counts
-from backend.rules.consensus import Consensus, reach_consensus
+from backend.rules.consensus import reach_consensus
 from backend.store.examples import Snapshot
 from model.errors import ModelError
 from model.failpoints import failpoint
@@ -84,7 +82,9 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     spec = consensus.spec
     if tested := champion or (_cold_start(work, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
-    return _publish(work, project, spec, snapshot, consensus, champion, live, pool, search)
+    run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, search)
+    corrected = correct(run, fit(run))
+    return publish(run, corrected, write(run, corrected))
 
 
 def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int) -> bool:
@@ -113,104 +113,3 @@ def _cold_start(work: Context, spec: TaskSpec) -> LiveModel:
     from model.versions.live_model import cold_start
 
     return cold_start(spec, work.encoders.base)
-
-
-def _publish(
-    work: Context,
-    project: int,
-    spec: TaskSpec,
-    snapshot: Snapshot,
-    consensus: Consensus,
-    champion: LiveModel | None,
-    live: str | None,
-    pool: list[dict[str, str]],
-    search: bool,
-) -> str:
-    from model.head.fit import fit_heads
-    from model.versions.directory import version_order, write_version
-    from model.versions.live_model import LiveModel
-
-    base, stores, root = work.encoders.base, work.stores, work.settings.models_dir
-    heads = fit_heads(
-        spec,
-        consensus.samples,
-        pool,
-        base,
-        seed=work.settings.seed,
-        previous=champion.configs if champion else None,
-        repeat=not search,
-        per_label=work.settings.multilabel_thresholds == "per_label",
-        cross_fit=search and all(is_checkable(len(consensus.samples[c.name]), len(c.labels)) for c in spec.controls),
-    )
-    hindsight = _retrospect(work, project, spec, consensus, champion)
-    heads = hindsight.correct(heads)
-    finetuned = hindsight.withdraw(champion.finetuned) if champion else None
-    tuned = version_order(live)[0] if live and finetuned is not None else 0
-    version = stores.versions.allocate(project, tuned=tuned)
-    configs = {name: head.config() for name, head in heads.items()}
-    facts = _manifest_facts(spec, snapshot, consensus, configs, len(pool))
-    owner = champion.manifest.finetuned if champion and champion.manifest and finetuned is not None else None
-    manifest = _manifest(work, project, version, live, owner, {**facts, "reason": hindsight.reason})
-    write_version(root, manifest, heads, finetuned)
-    tuned_encoder = champion.tuned if champion and finetuned is not None else None
-    work.keep_model(project, LiveModel(version, spec, heads, base, finetuned, tuned_encoder, manifest, configs))
-    stores.projects.save_summary(project, {**_summary(spec, consensus), "seq": snapshot.seq})
-    outcome = stores.versions.publish(project, version, expected=live, seq=snapshot.seq, by="learner")
-    if outcome == "superseded":
-        stores.jobs.enqueue_refit(project)
-    elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):
-        log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
-        stores.versions.note_evaluated(project, last, accepted=False)
-    if outcome == "published":
-        keep_suspects(work, project, spec, heads, consensus, snapshot)
-    return outcome
-
-
-def _retrospect(
-    work: Context, project: int, spec: TaskSpec, consensus: Consensus, champion: LiveModel | None
-) -> Hindsight:
-    rows = work.stores.evidence.rows(project, RECENT)
-    labels = {name: len(samples) for name, samples in consensus.samples.items()}
-    return retrospect(spec, rows, champion, labels, work.settings.seed, work.stores.versions.evaluated(project))
-
-
-def _manifest_facts(
-    spec: TaskSpec, snapshot: Snapshot, consensus: Consensus, configs: Mapping[str, Any], pool: int
-) -> dict[str, Any]:
-    held_out = {name: config["oof"] for name, config in configs.items() if "oof" in config}
-    return {
-        "snapshot_seq": snapshot.seq,
-        "spec": spec.to_json(),
-        "spec_digest": spec.digest,
-        "labels_seen": {name: len(samples) for name, samples in consensus.samples.items()},
-        "metrics": {**held_out, "pool": pool},
-    }
-
-
-def _manifest(
-    work: Context, project: int, version: str, live: str | None, owner: str | None, facts: dict[str, Any]
-) -> Manifest:
-    """`owner`: the version that holds the fine-tuned encoder."""
-    from model.versions.manifest import Manifest
-
-    return Manifest(
-        version=version,
-        project=project,
-        parent=live,
-        kind="head",
-        encoder_digest=work.encoders.base.digest,
-        finetuned=owner,
-        seed=work.settings.seed,
-        **facts,
-    )
-
-
-def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
-    """What the scheduler and the admin API want to know without reading all examples."""
-    return {
-        "labels": rename_counts(spec, consensus.counts()),
-        "quarantined": rename_counts(spec, consensus.quarantined),
-        "samples": {name: len(samples) for name, samples in consensus.samples.items()},
-        "classes": {control.name: len(control.labels) for control in spec.controls},
-        **consensus.describe_annotators(),
-    }

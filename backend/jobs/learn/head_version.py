@@ -1,0 +1,150 @@
+"""A new version of a project's heads, in four steps: fit, correct, write, publish. Runs in the learner.
+
+What is durable after each: nothing after `fit` and `correct`; the version's files, which nothing refers to yet, after
+`write`; after `publish` the version is the live one, or was superseded and another refit is queued.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from backend.jobs.context import Context
+from backend.jobs.learn.label_errors import is_checkable, keep_suspects
+from backend.jobs.learn.retrospect import RECENT, Hindsight, retrospect
+from backend.labelstudio.label_display import rename_counts
+from backend.rules.consensus import Consensus
+from backend.store.examples import Snapshot
+from model.spec import Document, TaskSpec
+
+if TYPE_CHECKING:
+    from model.head.linear_head import LinearHead
+    from model.versions.finetuned import FineTuned
+    from model.versions.live_model import LiveModel
+    from model.versions.manifest import Manifest
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Refit:
+    """What one refit has read: everything that its steps depend on.
+
+    `champion` is the version `live`, loaded; None when there is none or its files are gone. `search`: the choices of
+    the heads are searched for anew, however many rows there are."""
+
+    work: Context
+    project: int
+    spec: TaskSpec
+    snapshot: Snapshot
+    consensus: Consensus
+    champion: LiveModel | None
+    live: str | None
+    pool: Sequence[Document]
+    search: bool = False
+
+
+@dataclass(frozen=True)
+class Corrected:
+    """What the next version consists of: the heads with their corrections, and what is left of the fine-tune."""
+
+    heads: Mapping[str, LinearHead]
+    finetuned: FineTuned | None
+    hindsight: Hindsight
+
+
+def fit(run: Refit) -> dict[str, LinearHead]:
+    """One head per control, fitted on all labels of the snapshot."""
+    from model.head.fit import fit_heads
+
+    samples, controls, settings = run.consensus.samples, run.spec.controls, run.work.settings
+    return fit_heads(
+        run.spec,
+        samples,
+        run.pool,
+        run.work.encoders.base,
+        seed=settings.seed,
+        previous=run.champion.configs if run.champion else None,
+        repeat=not run.search,
+        per_label=settings.multilabel_thresholds == "per_label",
+        cross_fit=run.search and all(is_checkable(len(samples[c.name]), len(c.labels)) for c in controls),
+    )
+
+
+def correct(run: Refit, heads: Mapping[str, LinearHead]) -> Corrected:
+    """What test-then-train evidence says about the champion, carried over to its successor."""
+    stores, champion = run.work.stores, run.champion
+    rows = stores.evidence.rows(run.project, RECENT)
+    labels = {name: len(samples) for name, samples in run.consensus.samples.items()}
+    evaluated = stores.versions.evaluated(run.project)
+    hindsight = retrospect(run.spec, rows, champion, labels, run.work.settings.seed, evaluated)
+    finetuned = hindsight.withdraw(champion.finetuned) if champion else None
+    return Corrected(hindsight.correct(heads), finetuned, hindsight)
+
+
+def write(run: Refit, corrected: Corrected) -> str:
+    """Write the version's files; its name. This process remembers the model, so that it need not load it."""
+    from model.versions.directory import version_order, write_version
+    from model.versions.live_model import LiveModel
+
+    work, heads, finetuned = run.work, corrected.heads, corrected.finetuned
+    tuned = version_order(run.live)[0] if run.live and finetuned is not None else 0
+    version = work.stores.versions.allocate(run.project, tuned=tuned)
+    configs = {name: head.config() for name, head in heads.items()}
+    manifest = _manifest(run, corrected, version, configs)
+    write_version(work.settings.models_dir, manifest, heads, finetuned)
+    encoder = run.champion.tuned if run.champion and finetuned is not None else None
+    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, configs)
+    work.keep_model(run.project, model)
+    return version
+
+
+def publish(run: Refit, corrected: Corrected, version: str) -> str:
+    """Make `version` the live one, unless another came first: then the refit is repeated. The outcome."""
+    project, stores, hindsight = run.project, run.work.stores, corrected.hindsight
+    stores.projects.save_summary(project, {**_summary(run.spec, run.consensus), "seq": run.snapshot.seq})
+    outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
+    if outcome == "superseded":
+        stores.jobs.enqueue_refit(project)
+    elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):
+        log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
+        stores.versions.note_evaluated(project, last, accepted=False)
+    if outcome == "published":
+        keep_suspects(run.work, project, run.spec, corrected.heads, run.consensus, run.snapshot)
+    return outcome
+
+
+def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[str, Mapping[str, Any]]) -> Manifest:
+    from model.versions.manifest import Manifest
+
+    parent = run.champion.manifest if run.champion else None
+    held_out = {name: config["oof"] for name, config in configs.items() if "oof" in config}
+    return Manifest(
+        version=version,
+        project=run.project,
+        parent=run.live,
+        kind="head",
+        encoder_digest=run.work.encoders.base.digest,
+        # the version that holds the fine-tuned encoder
+        finetuned=parent.finetuned if parent and corrected.finetuned is not None else None,
+        seed=run.work.settings.seed,
+        snapshot_seq=run.snapshot.seq,
+        spec=run.spec.to_json(),
+        spec_digest=run.spec.digest,
+        labels_seen={name: len(samples) for name, samples in run.consensus.samples.items()},
+        metrics={**held_out, "pool": len(run.pool)},
+        reason=corrected.hindsight.reason,
+    )
+
+
+def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
+    """What the scheduler and the admin API want to know without reading all examples."""
+    return {
+        "labels": rename_counts(spec, consensus.counts()),
+        "quarantined": rename_counts(spec, consensus.quarantined),
+        "samples": {name: len(samples) for name, samples in consensus.samples.items()},
+        "classes": {control.name: len(control.labels) for control in spec.controls},
+        **consensus.describe_annotators(),
+    }
