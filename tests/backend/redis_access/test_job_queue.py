@@ -54,7 +54,7 @@ def test_what_was_queued_before_an_upgrade_is_done_after_it(worker: Any, context
     for former, job in jobs.items():
         done = after(worker, job)
         assert done.get_status() == "finished", f"{former}: {done.latest_result()}"
-    assert {kind for kind, _ in context.stores.tallies.read().jobs} == set(KINDS.values()), "each as what it is"
+    assert {kind for kind, _ in context.stores.counters.read().jobs} == set(KINDS.values()), "each as what it is"
 
 
 def test_labels_that_wait_for_a_refit_are_learned(worker: Any, context: Any, letters: Letters) -> None:  # noqa: F811
