@@ -135,7 +135,7 @@ ALLOWED: dict[str, str] = {
         "model model/acquisition model/simulation backend backend/settings backend/labelstudio/label_config "
         "backend/labelstudio backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client "
         "backend/rejects backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection "
-        "backend/application backend/doctor backend/processes"
+        "backend/doctor backend/processes"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

@@ -22,9 +22,6 @@ MOST_CLASSES = 10
 MOST_TASKS = 5_000_000
 """Of one dial: 40 MB."""
 
-COPYING_PER_CENT = 50
-"""Width of the copying rate's interval, in points, above which the rate is not told."""
-
 
 class Advisor:
     """Keeps each project's last advice, for as long as evidence, survey and counts stay as they are."""
@@ -130,62 +127,3 @@ def _dials(name: str, rows: Sequence[Row], pool: Row, labels: int) -> list[dict[
 
     confidences = pool_confidences(pool).tolist()
     return [turn_dial(rows, name, labels, confidences, target) for target in TARGETS]
-
-
-def tell_advice(advice: Mapping[str, Any]) -> list[str]:
-    """For a terminal: a line per thing that can be said."""
-    lines = []
-    for control, found in (advice.get("controls") or {}).items():
-        told = [_tell_forecast(found.get("forecast")), _tell_classes(found), *map(_tell_dial, found.get("dial") or ())]
-        lines += [f"{control}: {line}" for line in [*told, _tell_copying(found.get("copying"))] if line]
-    if stability := advice.get("stability"):
-        settled = "; the answers have settled" if stability["settled"] else ""
-        lines.append(
-            f"since the plan before, {stability['changed']} of {stability['n']} answers changed "
-            f"(kappa {stability['kappas'][-1]:.3f}){settled}"
-        )
-    return lines
-
-
-def _tell_forecast(forecast: Row | None) -> str:
-    if not forecast:
-        return ""
-    now, parts = int(forecast["labels"]), []
-    for gain in forecast["gains"]:
-        low, high = gain["low"], gain["high"]
-        if gain["median"] is None:
-            parts.append(f"more than {gain['beyond'] - now} for +{gain['gain'] * 100:.0f}")
-            continue
-        upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
-        parts.append(f"about {gain['median'] - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
-    return f"{forecast['accuracy']:.2f} on unlabelled tasks now; more labels needed: {', '.join(parts)} points"
-
-
-def _tell_classes(found: Row) -> str:
-    if not found.get("classes"):
-        return ""
-    named = ", ".join(f"{label} needs {count}" for label, count in found["classes"].items())
-    rest = int(found.get("scarce", 0)) - len(found["classes"])
-    return f"scarce classes: {named}{f' and {rest} more classes' if rest > 0 else ''}"
-
-
-def _tell_dial(dial: Row) -> str:
-    if dial["threshold"] is None:
-        return f"accept at {dial['target']:.0%}: not yet ({dial['reason']})"
-    return (
-        f"accept at {dial['target']:.0%}: confidence {dial['threshold']:.2f} and up, {dial['share']:.0%} of the tasks, "
-        f"at least {dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)"
-    )
-
-
-def _tell_copying(copying: Row | None) -> str:
-    if not copying:
-        return ""
-    low, high = copying["interval"]
-    if 100 * (high - low) > COPYING_PER_CENT:
-        told = f"copying of wrong pre-labels: not known yet ({copying['blind_wrong']} wrong answers on blind tasks)"
-    else:
-        told = f"{copying['rate']:.0%} ({low:.0%} to {high:.0%}) of wrong pre-labels are accepted by annotators"
-    if copying["lacking"]:
-        told += f"; 10 points more or less take about {copying['lacking']} labels more, or a larger QUEUE_BLIND_SHARE"
-    return told

@@ -52,35 +52,3 @@ def describe_curve(store: EvidenceStore, project: int) -> dict[str, Any]:
         "curve": learning_curve(store.tallies(project) or tally(rows)),  # rows of an earlier release were not added up
         "recent": summarise_evidence(rows, store.survey(project)),
     }
-
-
-def tell_record(
-    metrics: Mapping[str, Mapping[str, Any]], curve: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> list[str]:
-    """For a terminal: each control's learning curve, its latest answers, and what to expect of the unlabelled tasks."""
-    lines = []
-    for control, points in curve.items():
-        lines.append(f"{control}: {_tell_points(points)} (each before it was learned)")
-    for control, found in metrics.items():
-        lines.append(
-            f"{control}: {found['accuracy']:.2f} of the last {found['n']} new labels, with confidence "
-            f"{found['confidence']:.2f} and log-loss {found['log_loss']:.2f}"
-        )
-        if pool := found.get("pool"):
-            low, high = pool["interval"]
-            seem = "better" if pool["bias"] > 0 else "worse"
-            lines.append(
-                f"{control}: {pool['accuracy']:.2f} ({low:.2f} to {high:.2f}) to be expected on {pool['unlabelled']} "
-                f"unlabelled tasks; the labelled ones look {abs(pool['bias']):.2f} {seem}"
-            )
-    return lines
-
-
-def _tell_points(points: Sequence[Mapping[str, Any]]) -> str:
-    """The first point, then about one a fourfold, and the last: "0.71 at 16, 0.79 at 64, 0.84 at 200 labels"."""
-    shown, least = [], -1
-    for point in points:
-        if point is points[-1] or point["labels"] >= least:
-            shown.append(f"{point['accuracy']:.2f} at {point['labels']}")
-            least = max(8, 3 * point["labels"])
-    return ", ".join(shown) + " labels"

@@ -53,20 +53,5 @@ def request_plan(services: Services, project: int) -> dict[str, Any]:
     return {"status": "queued", "message": "asked for" if created else "already asked for"}
 
 
-def tell_queue(queue: Mapping[str, Any]) -> str:
-    """One line for a terminal; "" when there is nothing to say."""
-    if off := queue.get("off"):
-        return f"queue: not steered, since {off}"
-    if not queue.get("version"):
-        return ""
-    line = f"queue: '{queue['version']}', {queue['tasks']} tasks chosen by {queue['live']} out of {queue['open']}"
-    line += f", {queue['used']} answers since" if queue.get("used") else ""
-    line += f"; {queue['unread']} texts are not read yet" if queue.get("unread") else ""
-    if agreements := queue.get("agreements"):
-        last = agreements[-1]
-        line += f"; {last['changed']} of {last['n']} answers changed since the plan before"
-    return line
-
-
 def _used(services: Services, project: int, state: Mapping[str, Any]) -> int:
     return max(0, services.stores.examples.answers(project) - int(state.get("answers", 0)))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.admin import project_argument, with_api
+from backend.cli.options import project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import say
 from backend.settings.settings import Settings, current_settings

@@ -1,44 +1,25 @@
-"""The orders to a running understudy: status, retrain, cancel, versions, rollback, examples, resync."""
+"""The orders to a running understudy: status, retrain, cancel, versions, rollback, examples, resync, audit."""
 
 from __future__ import annotations
 
 import json
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.background_work import tell_upkeep
+from backend.cli.options import json_option, project_argument, with_api
+from backend.cli.render import render_advice, render_background_work, render_learning_curve, render_task_queue
 from backend.screen import plain, say, say_json, say_table
-from backend.settings.home_path import HomePath
-from backend.settings.settings import current_settings, load_settings
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-project_argument = click.argument("project", type=click.IntRange(1))
-
-
-def with_api(command: Command) -> Command:
-    """Gives the command the admin API as its first argument, found by --url and --data-dir or the settings."""
-
-    @click.option("--url", default="", help="Where understudy runs; default http://HOST:PORT.")
-    @click.option("--data-dir", type=HomePath(file_okay=False), help="Its DATA_DIR (holds the token).")
-    @wraps(command)
-    def with_client(url: str, data_dir: Path | None, **others: Any) -> Any:
-        from backend.client.admin import AdminClient
-
-        settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
-        return command(AdminClient(settings, url), **others)
-
-    return cast("Command", with_client)
+AUDIT_COLUMNS = ("by", "address", "action", "project", "job", "status")
 
 
 @click.command()
@@ -169,6 +150,21 @@ def resync(api: AdminClient, project: int) -> None:
 ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync)
 
 
+@click.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True, help="Most rows.")
+@json_option
+@with_api
+def audit(api: AdminClient, limit: int, as_json: bool) -> None:
+    """List what admins did, newest first: when, from where, and how it ended (HTTP status)."""
+    actions = api.audit(limit)
+    if as_json:
+        say_json(actions)
+    elif actions:
+        say_table([_audit_row(action) for action in actions])
+    else:
+        say("Nothing yet.")
+
+
 def _example_parts(example: Mapping[str, Any]) -> Iterable[Any]:
     labels = json.dumps(example.get("labels"), ensure_ascii=False)
     return example["id"], example["task"], labels, example.get("updated_at")
@@ -200,22 +196,17 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
 def _print_details(entry: Mapping[str, Any]) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         say(f"{control}: " + ", ".join(f"{label or '(none of these)'} {count}" for label, count in counts.items()))
-    from backend.application.advice import tell_advice
-    from backend.application.learning_curve import (
-        tell_record,  # here: its store brings redis, which most commands do without
-    )
-    from backend.application.task_queue import tell_queue
     from backend.rules.queue_share import hint_handed
 
-    for line in tell_record(entry.get("metrics") or {}, entry.get("curve") or {}):
+    for line in render_learning_curve(entry.get("metrics") or {}, entry.get("curve") or {}):
         say(line)
-    for line in tell_advice(entry.get("advice") or {}):
+    for line in render_advice(entry.get("advice") or {}):
         say(line)
     for control, people in (entry.get("annotators") or {}).items():
         say(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
-    for line in tell_upkeep(entry, time.time()):
+    for line in render_background_work(entry, time.time()):
         say(line)
-    if line := tell_queue(entry.get("queue") or {}):
+    if line := render_task_queue(entry.get("queue") or {}):
         say(line)
     if line := hint_handed(int(entry["id"]), entry.get("queue") or {}):
         say(line)
@@ -232,3 +223,8 @@ def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Map
         parts.append(f"{person} {'' if known is None else f'{known:.0%} '}({entry.get('labels', 0)} labels)")
     tasks = f"; most disputed tasks {', '.join(str(item['task']) for item in disputed[:5])}" if disputed else ""
     return ", ".join(parts) + tasks
+
+
+def _audit_row(action: Mapping[str, Any]) -> dict[str, Any]:
+    moment = datetime.fromtimestamp(action["at"], timezone.utc).isoformat(sep=" ", timespec="seconds")
+    return {"at": moment, **{name: action.get(name, "") for name in AUDIT_COLUMNS}}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.admin import json_option, project_argument, with_api
+from backend.cli.options import json_option, project_argument, with_api
 from backend.screen import Styled, plain, say, say_json
 
 if TYPE_CHECKING:

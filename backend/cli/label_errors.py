@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.admin import json_option, project_argument, with_api
+from backend.cli.options import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import plain, say, say_json, say_lines, say_table
 from backend.settings.settings import current_settings

@@ -16,8 +16,7 @@ from typing import Any, TypeVar, cast
 import click
 
 from backend.cli.accept import accept
-from backend.cli.admin import ADMIN_COMMANDS
-from backend.cli.audit import audit
+from backend.cli.admin import ADMIN_COMMANDS, audit
 from backend.cli.backup import BACKUP_COMMANDS
 from backend.cli.doctor import doctor
 from backend.cli.explain import EXPLAIN_COMMANDS

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from backend.cli.admin import json_option, with_api
+from backend.cli.options import json_option, with_api
 from backend.errors import BadRequest
 from backend.screen import plain, say, say_json, say_lines
 from backend.settings.home_path import HomePath

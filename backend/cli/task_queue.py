@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from backend.cli.admin import json_option, project_argument, with_api
+from backend.cli.options import json_option, project_argument, with_api
 from backend.screen import say, say_json
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 @with_api
 def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
     """Show what steers the labelling queue of a project."""
-    from backend.application.task_queue import tell_queue
+    from backend.cli.render import render_task_queue
     from backend.rules.queue_share import hint_handed
 
     if plan_now:
@@ -30,7 +30,7 @@ def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None
     if as_json:
         say_json(found)
         return
-    say(tell_queue(found) or "queue: nothing is planned yet")
+    say(render_task_queue(found) or "queue: nothing is planned yet")
     if hint := hint_handed(project, found):
         say(hint)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.application.advice import tell_advice
+from backend.cli.render import render_advice
 from model.evidence.pool_accuracy import summarise_pool
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -101,7 +101,7 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
         "copying": copying,
     }
     stability = {"kappas": [0.9, 0.991], "changed": 3, "n": 700, "settled": True}
-    assert tell_advice({"controls": {"label": control}, "stability": stability}) == [
+    assert render_advice({"controls": {"label": control}, "stability": stability}) == [
         "label: 0.82 on unlabelled tasks now; more labels needed: about 140 (40 to 700) for +1, more than 1400 for +5 "
         "points",
         "label: scarce classes: refund needs 15 and 2 more classes",
@@ -112,8 +112,8 @@ def test_the_terminal_says_it_in_a_line_each() -> None:
         "since the plan before, 3 of 700 answers changed (kappa 0.991); the answers have settled",
     ]
     wide = {"copying": {**copying, "interval": [0.0, 0.8], "lacking": 2100}}
-    assert tell_advice({"controls": {"label": wide}}) == [
+    assert render_advice({"controls": {"label": wide}}) == [
         "label: copying of wrong pre-labels: not known yet (30 wrong answers on blind tasks); 10 points more or less "
         "take about 2100 labels more, or a larger QUEUE_BLIND_SHARE"
     ]
-    assert tell_advice({}) == []
+    assert render_advice({}) == []

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.application.learning_curve import summarise_evidence, tell_record
+from backend.application.learning_curve import summarise_evidence
+from backend.cli.render import render_learning_curve
 from model.evidence.learning_curve import tally
 from model.evidence.pool_accuracy import summarise_pool
 
@@ -70,11 +71,11 @@ def test_the_terminal_says_it_in_two_or_three_lines() -> None:
     points = [{"labels": n, "accuracy": n / 1000} for n in (2, 5, 11, 20, 45, 90, 180, 260)]
     metrics = {"label": {"n": 200, "accuracy": 0.84, "confidence": 0.8, "log_loss": 0.41}}
     pool = {"accuracy": 0.91, "interval": [0.87, 0.94], "bias": -0.07, "unlabelled": 900}
-    assert tell_record(metrics, {"label": points}) == [
+    assert render_learning_curve(metrics, {"label": points}) == [
         "label: 0.00 at 2, 0.01 at 11, 0.04 at 45, 0.18 at 180, 0.26 at 260 labels (each before it was learned)",
         "label: 0.84 of the last 200 new labels, with confidence 0.80 and log-loss 0.41",
     ]
-    [_, line] = tell_record({"label": {**metrics["label"], "pool": pool}}, {})
+    [_, line] = render_learning_curve({"label": {**metrics["label"], "pool": pool}}, {})
     assert line == (
         "label: 0.91 (0.87 to 0.94) to be expected on 900 unlabelled tasks; the labelled ones look 0.07 worse"
     )

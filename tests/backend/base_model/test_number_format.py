@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.base_model.number_format import describe_timing
-from backend.cli.background_work import tell_upkeep
+from backend.cli.render import render_background_work
 from backend.doctor.machine import check_number_format
 from backend.settings.settings import Settings
 from model.kernels.choice import EngineChoice, FormatTiming
@@ -31,7 +31,9 @@ def test_what_was_timed_is_told(tmp_path: Path) -> None:
     told = describe_timing(settings)
     assert told == "serving fp32 (GFLOP/s a core: fp32 153, bf16 83), training fp32, matrix product plain"
     assert check_number_format(settings).state == "ok" and told in check_number_format(settings).evidence
-    assert list(tell_upkeep({"number_format": told}, 0.0)) == [f"number format, as timed on this machine: {told}"]
+    assert list(render_background_work({"number_format": told}, 0.0)) == [
+        f"number format, as timed on this machine: {told}"
+    ]
 
 
 def test_before_the_first_start_nothing_is_claimed(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.cli.background_work import tell_upkeep
+from backend.cli.render import render_background_work
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
@@ -33,7 +33,7 @@ def annotate(client: Any, number: int, config: str = RENAMED, data: Any = None, 
 def told(client: Any, services: Any) -> list[str]:
     services.background.rejects.store(services.stores)
     entry = client.get("/admin/projects/7", headers=ADMIN).get_json()
-    return list(tell_upkeep(entry, time.time()))
+    return list(render_background_work(entry, time.time()))
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_no_line_says_that_nothing_was_missing_while_labels_fall_away() -> None:
         "last_sync": {"ok_at": 0.0, "drift": 0, "unread": 2},
         "rejects": [{"where": "labels", "words": "have no field `a`", "tasks": 2, "times": 2, "last": 0.0}],
     }
-    line = next(iter(tell_upkeep(entry, 60.0)))
+    line = next(iter(render_background_work(entry, 60.0)))
     assert "nothing was missing of what can be read, see below, 2 cannot be read" in line
 
 

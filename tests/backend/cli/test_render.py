@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from backend.cli.background_work import tell_upkeep
+from backend.cli.render import render_background_work
 
 
 def test_a_healthy_project_has_one_line() -> None:
     entry = {"trouble": {}, "dirty": "", "last_sync": {"at": 400.0, "ok_at": 400.0, "drift": 3}}
-    assert list(tell_upkeep(entry, 1000.0)) == [
+    assert list(render_background_work(entry, 1000.0)) == [
         "reconciled with Label Studio: 10 minutes ago, 3 annotations were mended"
     ]
-    assert list(tell_upkeep({}, 1000.0)) == []
+    assert list(render_background_work({}, 1000.0)) == []
 
 
 def test_what_fails_is_told_with_the_reason_and_when_it_is_tried_again() -> None:
@@ -19,10 +19,12 @@ def test_what_fails_is_told_with_the_reason_and_when_it_is_tried_again() -> None
         "sync": {"failures": 1, "error": "401", "retry_in": 0},
     }
     last = {"at": 990.0, "ok_at": 940.0, "drift": 0, "error": "401"}
-    assert list(tell_upkeep({"trouble": trouble, "last_sync": last, "dirty": "a refused webhook"}, 1000.0)) == [
+    assert list(
+        render_background_work({"trouble": trouble, "last_sync": last, "dirty": "a refused webhook"}, 1000.0)
+    ) == [
         "learning failed 3 times in a row; again in 40 s: MemoryError: ",
         "reconciling failed once: 401",
         "reconciled with Label Studio: 1 minutes ago, nothing was missing; failed since: 401",
         "to be reconciled, since a refused webhook",
     ]
-    assert "never; 401" in " ".join(tell_upkeep({"last_sync": {"at": 1.0, "error": "401"}}, 1000.0))
+    assert "never; 401" in " ".join(render_background_work({"last_sync": {"at": 1.0, "error": "401"}}, 1000.0))

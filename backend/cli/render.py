@@ -1,0 +1,164 @@
+"""What the admin API says of a project, in lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from backend.rejects.report import tell_rejects
+
+QUARANTINED = 10
+"""Labels that are listed."""
+
+Row = Mapping[str, Any]
+
+COPYING_PER_CENT = 50
+"""Width of the copying rate's interval, in points, above which the rate is not told."""
+
+NAMES = {"refit": "learning", "train": "fine-tuning", "sync": "reconciling", "predict": "predicting"}
+
+
+def render_background_work(entry: Mapping[str, Any], now: float) -> Iterator[str]:
+    """Lines about a project as the admin API describes it; `now` in epoch seconds."""
+    for kind, trouble in (entry.get("trouble") or {}).items():
+        times = "once" if trouble["failures"] == 1 else f"{trouble['failures']} times in a row"
+        later = f"; again in {trouble['retry_in']} s" if trouble.get("retry_in") else ""
+        yield f"{NAMES.get(kind, kind)} failed {times}{later}: {trouble['error']}"
+    if timed := entry.get("number_format"):
+        yield f"number format, as timed on this machine: {timed}"
+    if last := entry.get("last_sync") or {}:
+        yield f"reconciled with Label Studio: {_render_last_sync(last, now, _are_lost(entry))}"
+    if why := entry.get("dirty"):
+        yield f"to be reconciled, since {why}"
+    yield from tell_rejects(entry.get("rejects") or (), now)
+    yield from tell_rejects(entry.get("refused") or (), now)
+    for control, counts in (entry.get("quarantined") or {}).items():
+        listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:QUARANTINED])
+        yield f"{control}: kept apart, since the label config does not have them: {listed}"
+
+
+def _are_lost(entry: Mapping[str, Any]) -> bool:
+    """Whether labels come to nothing, so that no line may say that all is well."""
+    return any(reject["where"] == "labels" for reject in entry.get("rejects") or ())
+
+
+def _render_last_sync(last: Mapping[str, Any], now: float, lost: bool) -> str:
+    if "ok_at" not in last:
+        return f"never; {last.get('error', '')}"
+    minutes = max(0.0, now - float(last["ok_at"])) / 60
+    drift = int(last.get("drift", 0))
+    whole = "nothing was missing" if not lost else "nothing was missing of what can be read, see below"
+    mended = f"{drift} annotations were mended" if drift else whole
+    mended += f", {last['unread']} cannot be read" if last.get("unread") else ""
+    failed = f"; failed since: {last['error']}" if last.get("error") else ""
+    return f"{minutes:.0f} minutes ago, {mended}{failed}"
+
+
+def render_advice(advice: Mapping[str, Any]) -> list[str]:
+    """For a terminal: a line per thing that can be said."""
+    lines = []
+    for control, found in (advice.get("controls") or {}).items():
+        told = [
+            _render_forecast(found.get("forecast")),
+            _render_classes(found),
+            *map(_render_threshold, found.get("dial") or ()),
+        ]
+        lines += [f"{control}: {line}" for line in [*told, _render_anchoring(found.get("copying"))] if line]
+    if stability := advice.get("stability"):
+        settled = "; the answers have settled" if stability["settled"] else ""
+        lines.append(
+            f"since the plan before, {stability['changed']} of {stability['n']} answers changed "
+            f"(kappa {stability['kappas'][-1]:.3f}){settled}"
+        )
+    return lines
+
+
+def _render_forecast(forecast: Row | None) -> str:
+    if not forecast:
+        return ""
+    now, parts = int(forecast["labels"]), []
+    for gain in forecast["gains"]:
+        low, high = gain["low"], gain["high"]
+        if gain["median"] is None:
+            parts.append(f"more than {gain['beyond'] - now} for +{gain['gain'] * 100:.0f}")
+            continue
+        upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
+        parts.append(f"about {gain['median'] - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
+    return f"{forecast['accuracy']:.2f} on unlabelled tasks now; more labels needed: {', '.join(parts)} points"
+
+
+def _render_classes(found: Row) -> str:
+    if not found.get("classes"):
+        return ""
+    named = ", ".join(f"{label} needs {count}" for label, count in found["classes"].items())
+    rest = int(found.get("scarce", 0)) - len(found["classes"])
+    return f"scarce classes: {named}{f' and {rest} more classes' if rest > 0 else ''}"
+
+
+def _render_threshold(dial: Row) -> str:
+    if dial["threshold"] is None:
+        return f"accept at {dial['target']:.0%}: not yet ({dial['reason']})"
+    return (
+        f"accept at {dial['target']:.0%}: confidence {dial['threshold']:.2f} and up, {dial['share']:.0%} of the tasks, "
+        f"at least {dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)"
+    )
+
+
+def _render_anchoring(copying: Row | None) -> str:
+    if not copying:
+        return ""
+    low, high = copying["interval"]
+    if 100 * (high - low) > COPYING_PER_CENT:
+        told = f"copying of wrong pre-labels: not known yet ({copying['blind_wrong']} wrong answers on blind tasks)"
+    else:
+        told = f"{copying['rate']:.0%} ({low:.0%} to {high:.0%}) of wrong pre-labels are accepted by annotators"
+    if copying["lacking"]:
+        told += f"; 10 points more or less take about {copying['lacking']} labels more, or a larger QUEUE_BLIND_SHARE"
+    return told
+
+
+def render_learning_curve(
+    metrics: Mapping[str, Mapping[str, Any]], curve: Mapping[str, Sequence[Mapping[str, Any]]]
+) -> list[str]:
+    """For a terminal: each control's learning curve, its latest answers, and what to expect of the unlabelled tasks."""
+    lines = []
+    for control, points in curve.items():
+        lines.append(f"{control}: {_render_points(points)} (each before it was learned)")
+    for control, found in metrics.items():
+        lines.append(
+            f"{control}: {found['accuracy']:.2f} of the last {found['n']} new labels, with confidence "
+            f"{found['confidence']:.2f} and log-loss {found['log_loss']:.2f}"
+        )
+        if pool := found.get("pool"):
+            low, high = pool["interval"]
+            seem = "better" if pool["bias"] > 0 else "worse"
+            lines.append(
+                f"{control}: {pool['accuracy']:.2f} ({low:.2f} to {high:.2f}) to be expected on {pool['unlabelled']} "
+                f"unlabelled tasks; the labelled ones look {abs(pool['bias']):.2f} {seem}"
+            )
+    return lines
+
+
+def _render_points(points: Sequence[Mapping[str, Any]]) -> str:
+    """The first point, then about one a fourfold, and the last: "0.71 at 16, 0.79 at 64, 0.84 at 200 labels"."""
+    shown, least = [], -1
+    for point in points:
+        if point is points[-1] or point["labels"] >= least:
+            shown.append(f"{point['accuracy']:.2f} at {point['labels']}")
+            least = max(8, 3 * point["labels"])
+    return ", ".join(shown) + " labels"
+
+
+def render_task_queue(queue: Mapping[str, Any]) -> str:
+    """One line for a terminal; "" when there is nothing to say."""
+    if off := queue.get("off"):
+        return f"queue: not steered, since {off}"
+    if not queue.get("version"):
+        return ""
+    line = f"queue: '{queue['version']}', {queue['tasks']} tasks chosen by {queue['live']} out of {queue['open']}"
+    line += f", {queue['used']} answers since" if queue.get("used") else ""
+    line += f"; {queue['unread']} texts are not read yet" if queue.get("unread") else ""
+    if agreements := queue.get("agreements"):
+        last = agreements[-1]
+        line += f"; {last['changed']} of {last['n']} answers changed since the plan before"
+    return line
