@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
+from model.interfaces import USUAL_COST, Embedder
+
 T = TypeVar("T")
 
 TEXTS = 16
 """Large enough for the matrix products, small enough for others to come in between."""
 
 CHARACTERS = 8_000
-"""About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten."""
-
-USUAL_COST = 21_000_000
-"""Operations of MiniLM's linear layers for one token, for which the two bounds above are made."""
+"""About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten.
+Both bounds are those of an encoder of the usual cost."""
 
 LEAST_SHARE = 0.25
 """Of both bounds, for encoders that cost more: below, a matrix product spends its time on fetching the weights."""
@@ -26,13 +26,11 @@ Bounds = tuple[int, int]
 """(texts, characters) of a portion."""
 
 
-def bounds_for(encoder: object) -> Bounds:
-    """How much of an encoder's work nobody minds waiting for. Reads `cost` (operations a token) and `device`."""
-    source = getattr(encoder, "encoder", encoder)  # behind a cache
-    if str(getattr(source, "device", "cpu")).startswith("cuda"):
+def bounds_for(encoder: Embedder) -> Bounds:
+    """How much of an encoder's work nobody minds waiting for."""
+    if encoder.device.startswith("cuda"):
         return TEXTS * ON_GPU, CHARACTERS * ON_GPU
-    share = USUAL_COST / max(1, getattr(source, "cost", USUAL_COST))
-    share = min(1.0, max(LEAST_SHARE, share))
+    share = min(1.0, max(LEAST_SHARE, USUAL_COST / max(1, encoder.cost)))
     return round(TEXTS * share), round(CHARACTERS * share)
 
 

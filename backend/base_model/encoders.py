@@ -12,7 +12,7 @@ from model.encoder.counters import EncoderCounters
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
     from model.features.cache import CachedEncoder, FeatureCache
-    from model.head.fit import Embedder
+    from model.interfaces import Embedder
 
 
 class Encoders:

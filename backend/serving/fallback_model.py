@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from model.spec import Control, Kind, TaskSpec
 
 if TYPE_CHECKING:
-    from model.head.fit import Embedder, Head
+    from model.head.linear_head import LinearHead
+    from model.interfaces import Embedder
     from model.versions.live_model import LiveModel
 
 
@@ -22,7 +23,7 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
     cold = cold_start(spec, base)
     if live is None:
         return cold
-    heads: dict[str, Head] = {
+    heads: dict[str, LinearHead] = {
         control.name: live.heads[control.name] if _fits(live, control) else cold.heads[control.name]
         for control in spec.controls
     }
@@ -32,7 +33,7 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
     return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, configs)
 
 
-def _as_answered(control: Control, head: Head) -> Control:
+def _as_answered(control: Control, head: LinearHead) -> Control:
     """The control with what its head has been taught: whether a taxonomy is answered with sets of paths."""
     several = control.kind is Kind.TAXONOMY and control.most != 1 and bool(head.config()["multilabel"])
     return replace(control, several=several)

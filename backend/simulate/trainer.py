@@ -22,7 +22,7 @@ from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
     from model.features.cache import CachedEncoder, FeatureCache
-    from model.head.fit import Embedder
+    from model.interfaces import Embedder
     from model.versions.live_model import LiveModel
 
 PROJECT = 1

@@ -27,7 +27,7 @@ from bench.learning.curves import find_sets
 from bench.support.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
-from model.head.fit import Embedder
+from model.interfaces import Embedder
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 ORDERS = ("random", "margin_clusters")

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from model.acquisition.strategies import Pool, choose
 from model.decoding.answers import decide
 from model.features.long_texts import LabelAwarePooling
-from model.head.fit import Embedder, fit_head
+from model.head.fit import fit_head
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.simulation.replay import encode_ahead, shuffled

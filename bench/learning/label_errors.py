@@ -22,7 +22,8 @@ from bench.support.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.evidence.label_errors import LIKELY_WRONG, find_suspects
 from model.features.cache import CachedEncoder, FeatureCache
-from model.head.fit import Embedder, fit_head
+from model.head.fit import fit_head
+from model.interfaces import Embedder
 from model.spec import Control, Kind, Label, Sample
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -22,7 +22,8 @@ from backend.settings.settings import Settings
 from model.acquisition.batch import QueueEntry, next_place, plan_batch
 from model.acquisition.strategies import confidences
 from model.decoding.evaluate_answers import measure
-from model.head.fit import Embedder, fit_head
+from model.head.fit import fit_head
+from model.interfaces import Embedder
 from model.simulation.dataset import Dataset
 from model.simulation.replay import Plan, Replay, Tell
 from model.versions.live_model import LiveModel

@@ -23,7 +23,7 @@ from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
-from model.pretrained.classifier_head import PretrainedHead
+from model.pretrained_head import PretrainedHead
 from model.spec import Control, Kind, Label, Sample
 
 ENOUGH = 300

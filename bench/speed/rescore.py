@@ -29,6 +29,7 @@ from model.acquisition.pool_scoring import rescore
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.hashed_tfidf import pack_terms
 from model.features.matrix import FeatureMatrix
+from model.interfaces import Embedder
 from model.spec import Text
 from model.texts import text_key
 from model.versions.live_model import LiveModel
@@ -39,7 +40,7 @@ BASELINE = 2_000
 """Texts answered without the matrix."""
 
 
-class Drawn:
+class Drawn(Embedder):
     """An encoder of made-up features, for the feature cache."""
 
     digest, depth, width = "ab" * 8, DEPTH, WIDTH

@@ -25,6 +25,7 @@ from bench.speed.rescore import numbers
 from bench.support.report import show
 from bench.support.site import Site
 from bench.support.synthetic import DEPTH, WIDTH, make_features, make_texts
+from model.interfaces import Embedder
 
 Row = dict[str, Any]
 
@@ -177,7 +178,7 @@ def more_classes(site: Site, sizes: Sequence[int], repeats: int) -> Iterator[Row
         yield from ask_all(site, Requests(site, project, config), "classes", size, repeats)
 
 
-class Drawn:
+class Drawn(Embedder):
     """An encoder of made-up features, as fast as a cache."""
 
     digest, depth, width = "cd" * 8, DEPTH, WIDTH

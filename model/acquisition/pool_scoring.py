@@ -23,9 +23,10 @@ from model.batching import characters_of, portions
 from model.errors import RescoringError
 from model.features.cache import BATCH, KEPT
 from model.features.hashed_tfidf import HashedVocabulary, pack_terms
-from model.features.long_texts import Embedder, LabelAwarePooling, has_own_reading, reading_of
+from model.features.long_texts import LabelAwarePooling, has_own_reading, reading_of
 from model.features.matrix import FeatureMatrix, Halves
 from model.head.linear_head import LinearHead
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats, normalise
 from model.numerics.float16 import widen
 from model.spec import Control, Text
@@ -95,15 +96,14 @@ def member_probabilities(
     """What each member of the head says to every text of the matrix [m, n, K], and the members' shares [m]; for
     `acquisition.bald`. Without the fine-tuned encoder. m times the memory of `probabilities`."""
     head = model.heads[control]
-    members = head.members if isinstance(head, LinearHead) else ()
-    result = np.zeros((len(members), len(matrix), len(model.labels(control))), np.float32)
+    result = np.zeros((len(head.members), len(matrix), len(model.labels(control))), np.float32)
 
     def work(scorer: _Scorer, rows: slice, halves: Halves, words: Any) -> None:
         for index, logits in enumerate(scorer.parts(halves, words)[0]):
             result[index, rows] = scorer.head.squash(logits)
 
     _for_blocks(model, control, matrix, work, threads)
-    return result, np.array([member.weight for member in members])
+    return result, np.array([member.weight for member in head.members])
 
 
 def fill(matrix: FeatureMatrix, control: Control, embedder: Embedder, texts: Sequence[Text]) -> int:
@@ -224,8 +224,6 @@ def _run(
 def _for_blocks(model: LiveModel, control: str, matrix: FeatureMatrix, work: Work, threads: int) -> None:
     """`work` on every block of rows, as many at a time as there are threads."""
     head = model.heads[control]
-    if not isinstance(head, LinearHead):
-        raise RescoringError(f"{control}: only linear heads can be answered by matrix products", control=control)
     if not len(matrix) or not head.labels:
         return
     scorer = _Scorer(head)

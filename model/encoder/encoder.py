@@ -15,6 +15,7 @@ from model.encoder.counters import EncoderCounters
 from model.encoder.pairs import interact, two_segments
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
+from model.interfaces import Embedder
 from model.pretrained.architectures import linear_cost
 from model.pretrained.base_model import (
     find_base_model,
@@ -36,7 +37,7 @@ FEATURES = 2
 """Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
 
 
-class Encoder:
+class Encoder(Embedder):
     """A BERT-family encoder. Immutable after construction and safe to call from several threads.
 
     `directory` holds config, tokenizer and weights; `weights` replaces the weights (a fine-tuned copy, or a delta: the

@@ -11,13 +11,14 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import lmdb
 import numpy as np
 import xxhash
 
 from model.batching import characters_of, portions
+from model.interfaces import Embedder
 from model.spec import Text
 from model.texts import text_key
 
@@ -181,33 +182,22 @@ class FeatureCache:
         self._environment.close()
 
 
-class Encoding(Protocol):
-    """What is cached: an encoder."""
-
-    digest: str
-    width: int
-    depth: int
-
-    def embed(self, texts: Sequence[Text]) -> np.ndarray:
-        """Pooled outputs [n, depth, width]."""
-        ...
-
-
 Build = Callable[[Sequence[Text]], np.ndarray]
 """Texts -> features [n, depth, width]."""
 
 
-class CachedEncoder:
+class CachedEncoder(Embedder):
     """An encoder that looks into the cache first. Thread-safe; counts its hits and misses."""
 
-    def __init__(self, encoder: Encoding, cache: FeatureCache) -> None:
+    def __init__(self, encoder: Embedder, cache: FeatureCache) -> None:
         self.encoder, self.cache = encoder, cache
         self.digest, self.width, self.depth = encoder.digest, encoder.width, encoder.depth
-        self.taught = getattr(encoder, "taught", None)
+        self.taught, self.precision = encoder.taught, encoder.precision
+        self.cost, self.device = encoder.cost, encoder.device
         self.hits = self.misses = 0
         # Versions are tied to the digest, whatever the precision; but one machine's features are of one precision.
-        precision = getattr(encoder, "precision", "fp32")
-        self._prefix = bytes.fromhex(encoder.digest) + (b"" if precision == "fp32" else precision.encode())
+        own = b"" if encoder.precision == "fp32" else encoder.precision.encode()
+        self._prefix = bytes.fromhex(encoder.digest) + own
         self._counting = threading.Lock()
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
@@ -246,7 +236,7 @@ class CachedEncoder:
         return flat.reshape(len(values), self.depth, self.width).astype(np.float32)
 
 
-class _Peeking:
+class _Peeking(Embedder):
     """Reads what the cache holds and leaves nothing there."""
 
     def __init__(self, cached: CachedEncoder) -> None:
@@ -263,6 +253,6 @@ class _Peeking:
         return result
 
 
-def peeking(embedder: Encoding) -> Encoding:
+def peeking(embedder: Embedder) -> Embedder:
     """The encoder with its cache to read from, if there is one: for variants of texts that are in it."""
     return _Peeking(embedder) if isinstance(embedder, CachedEncoder) else embedder

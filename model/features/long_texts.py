@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,8 @@ from scipy.special import expit
 
 from model.batching import characters_of, portions
 from model.encoder.pairs import two_segments
+from model.features.cache import CachedEncoder
+from model.interfaces import Embedder
 from model.label_names import names_of
 from model.numerics.arrays import Floats, normalise
 from model.spec import Control, Text
@@ -46,25 +47,13 @@ AT_ONCE = 64_000
 _END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
 
 
-class Embedder(Protocol):
-    """An encoder, cached or not; see `model/head/fit.py`."""
-
-    digest: str
-    width: int
-    depth: int
-
-    def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
-        """Pooled outputs [n, depth, width]."""
-        ...
-
-
-class LabelAwarePooling:
+class LabelAwarePooling(Embedder):
     """An encoder that reads for one control: long texts by sentences, the two texts of a Pairwise each alone. Other
     short texts and pairs are what the encoder says."""
 
     def __init__(self, embedder: Embedder, control: Control) -> None:
         self.digest, self.width, self.depth = embedder.digest, embedder.width, embedder.depth
-        self.taught = getattr(embedder, "taught", None)
+        self.taught = embedder.taught
         self._embedder = embedder
         self._names: list[Text] = [(name,) for name in _names_of(control)]
         self._reading = reading_of(control)
@@ -95,9 +84,8 @@ class LabelAwarePooling:
 
     def _read_long(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """From the cache where there is one: a hundred sentences a text, at every refit, are too many to pool again."""
-        derive = getattr(self._embedder, "derive", None)
-        if derive is not None:
-            return derive(self._reading, texts, self._read_sentences)
+        if isinstance(self._embedder, CachedEncoder):
+            return self._embedder.derive(self._reading, texts, self._read_sentences)
         # Few at a time: a thousand texts have a gigabyte of sentences.
         parts = portions(texts, characters_of, characters=AT_ONCE)
         return np.concatenate([self._read_sentences(part) for part in parts])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,13 +20,14 @@ from model.head.linear_head import Choice, LinearHead, Member, Reference, restor
 from model.head.search import Data, Search, search
 from model.head.search_plan import Plan, plan_search
 from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
+from model.interfaces import Embedder
 from model.label_names import names_of
 from model.numerics.arrays import Floats, normalise
 from model.numerics.holdout import stratified_folds
 from model.pretrained.classifier_head import match_labels
 from model.spec import NONE, Control, Document, Kind, Sample, Samples, TaskSpec, Text
 
-__all__ = ["Embedder", "Head", "fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
+__all__ = ["fit_head", "fit_heads", "labels_of", "restore_head", "target_matrix"]
 
 
 REPEAT_SIZE = 300_000
@@ -40,37 +41,6 @@ SEARCH_GROWTH = 1.1
 
 KEPT_RULES = ("nonempty", "thresholds", "set_confidence", "smoothing", "ancestors")
 """What a refit that repeats takes over besides the choices."""
-
-
-class Embedder(Protocol):
-    """An encoder, cached or not."""
-
-    digest: str
-    width: int
-    depth: int
-
-    def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
-        """Pooled outputs [n, depth, width]."""
-        ...
-
-
-class Head(Protocol):
-    """What answers for one control."""
-
-    @property
-    def labels(self) -> tuple[str, ...]: ...
-
-    def scores(self, texts: Sequence[Text], features: Floats) -> Floats:
-        """Probabilities [n, K]."""
-        ...
-
-    def config(self) -> dict[str, Any]:
-        """JSON state."""
-        ...
-
-    def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Array state."""
-        ...
 
 
 def fit_heads(
@@ -281,6 +251,6 @@ def _reference(
         everything = names if len(names) else np.zeros((1, embedder.depth, embedder.width), np.float32)
     prototypes = with_none(refine_prototypes(names[:, -1], background[:, -1]), labels)
     similarity = normalise(everything[:, -1]).mean(0) @ prototypes.T
-    taught = match_labels(getattr(embedder, "taught", None), control, labels)
+    taught = match_labels(embedder.taught, control, labels)
     uniform_share = PAIR_UNIFORM_SHARE if len(control.inputs) > 1 else UNIFORM_SHARE
     return Reference(everything.mean(0), prototypes, similarity, taught, uniform_share)

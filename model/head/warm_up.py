@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from model.features.tfidf import Terms
-from model.head.fit import Embedder, fit_heads
+from model.head.fit import fit_heads
+from model.interfaces import Embedder
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
 WARM_UP = (("a good day", "a"), ("a bad day", "b"), ("good food", "a"), ("bad food", "b"))

@@ -8,17 +8,18 @@ a longer one the head's answer to the mean of its windows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import erf, expit, log_softmax, logit
+from scipy.special import expit, log_softmax, logit
 
 from model.label_key import plain_text
 from model.label_matching import match_names
 from model.numerics.arrays import Floats
+from model.pretrained_head import PretrainedHead
 from model.spec import NONE, Control, Kind, Label
 
 COVERED = 2 / 3
@@ -29,40 +30,6 @@ UNKNOWN_SHARE = 0.5
 
 LARGEST = 12.0
 """Bound of the log-odds of one label: an over-confident head is still outvoted by a few labels."""
-
-ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
-    "gelu": lambda x: x * 0.5 * (1 + erf(x / np.sqrt(2))),
-    "relu": lambda x: np.maximum(x, 0),
-    "silu": lambda x: x * expit(x),
-    "tanh": np.tanh,
-}
-
-
-@dataclass(frozen=True)
-class PretrainedHead:
-    """A trained head: output(norm(activation(dense(x)))), `norm` and biases where they are.
-
-    `labels` name the L outputs; `arrays` are `dense.weight` [h, width], `output.weight` [L, h], and `dense.bias`,
-    `output.bias`, `norm.weight`, `norm.bias` as far as there are.
-    """
-
-    labels: tuple[str, ...]
-    multilabel: bool
-    activation: str
-    epsilon: float
-    arrays: Mapping[str, Floats]
-
-    def logits(self, features: Floats) -> Floats:
-        """[n, L] from pooled last-layer features [n, width]."""
-        hidden = ACTIVATIONS[self.activation](self._linear(np.asarray(features, dtype=np.float64), "dense"))
-        if "norm.weight" in self.arrays:
-            centred = hidden - hidden.mean(-1, keepdims=True)
-            hidden = centred / np.sqrt((centred**2).mean(-1, keepdims=True) + self.epsilon)
-            hidden = hidden * self.arrays["norm.weight"] + self.arrays.get("norm.bias", 0.0)
-        return self._linear(hidden, "output")
-
-    def _linear(self, features: Floats, name: str) -> Floats:
-        return features @ self.arrays[f"{name}.weight"].T + self.arrays.get(f"{name}.bias", 0.0)
 
 
 @dataclass(frozen=True)

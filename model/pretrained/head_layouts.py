@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from model.pretrained.classifier_head import ACTIVATIONS, PretrainedHead
+from model.pretrained_head import ACTIVATIONS, PretrainedHead
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from model.head.fit import Embedder
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats, normalise
 from model.simulation.replay import Tell
 from model.spec import Sample

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from model.decoding.evaluate_answers import measure
-from model.head.fit import Embedder, labels_of, target_matrix
+from model.head.fit import labels_of, target_matrix
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.simulation.baseline_task import Task, fit_logistic
 from model.simulation.dataset import Dataset

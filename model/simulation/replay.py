@@ -15,9 +15,10 @@ import numpy as np
 
 from model.acquisition import strategies as acquisition
 from model.decoding.evaluate_answers import measure
+from model.features.cache import CachedEncoder
 from model.features.long_texts import LabelAwarePooling
-from model.head.fit import Embedder, fit_head
-from model.head.linear_head import LinearHead
+from model.head.fit import fit_head
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.spec import Sample, TaskSpec, Text
@@ -82,8 +83,8 @@ def reachable(data: Dataset, counts: Sequence[int]) -> tuple[int, ...]:
 def encode_ahead(embedder: Embedder, texts: Sequence[Text], tell: Tell, what: str) -> None:
     """Have the features of these texts in the cache, with signs of life."""
     unique = list(dict.fromkeys(texts))
-    holds = getattr(embedder, "holds", None)
-    missing = [text for text, held in zip(unique, holds(unique), strict=True) if not held] if holds else []
+    held = embedder.holds(unique) if isinstance(embedder, CachedEncoder) else [True] * len(unique)
+    missing = [text for text, has in zip(unique, held, strict=True) if not has]
     for start in range(0, len(missing), CHUNK):
         tell(f"encoding {what}: {start}/{len(missing)}")
         embedder.embed(missing[start : start + CHUNK])
@@ -153,7 +154,7 @@ class Replay:
         several = self.control.multilabel
         scores, last = head.scores(texts, self._features), self._features[:, -1]
         pool = acquisition.Pool(scores, last, np.array(self.chosen, dtype=int), several, threshold)
-        if self.plan.strategy != "bald" or not isinstance(head, LinearHead):
+        if self.plan.strategy != "bald":
             return pool
         shares = np.array([member.weight for member in head.members])
         return replace(pool, members=head.member_scores(texts, self._features), shares=shares)

@@ -16,8 +16,9 @@ from model.errors import TrainingError
 from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import LabelAwarePooling
-from model.head.fit import Embedder, fit_head
+from model.head.fit import fit_head
 from model.head.zero_shot import refine_prototypes, with_none
+from model.interfaces import Embedder
 from model.label_names import names_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from model.errors import VersionError
 from model.failpoints import failpoint
-from model.head.fit import Head, restore_head
+from model.head.linear_head import LinearHead, restore_head
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, restore_finetuned
 from model.versions.manifest import Manifest, library_versions, now, read_manifest
@@ -53,7 +53,7 @@ def version_order(version: str) -> tuple[int, int]:
 
 
 def write_version(
-    root: Path, manifest: Manifest, heads: Mapping[str, Head], finetuned: FineTuned | None = None
+    root: Path, manifest: Manifest, heads: Mapping[str, LinearHead], finetuned: FineTuned | None = None
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
@@ -93,7 +93,7 @@ def write_version(
     return target
 
 
-def _collect(heads: Mapping[str, Head], finetuned: FineTuned | None) -> tuple[Arrays, dict[str, Any]]:
+def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tuple[Arrays, dict[str, Any]]:
     arrays: Arrays = {}
     names = list(heads)
     for index, name in enumerate(names):
@@ -105,14 +105,14 @@ def _collect(heads: Mapping[str, Head], finetuned: FineTuned | None) -> tuple[Ar
     return arrays, state
 
 
-def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, Head], FineTuned | None]:
+def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearHead], FineTuned | None]:
     """The heads of a verified version, and its fine-tuned part over the weights in `encoder`."""
     from safetensors.numpy import load_file
 
     try:
         arrays = load_file(directory / WEIGHTS)
         state = json.loads((directory / HEADS).read_text(encoding="utf-8"))
-        heads: dict[str, Head] = {
+        heads: dict[str, LinearHead] = {
             name: restore_head(state["heads"][name], _under(arrays, f"head.{index}."))
             for index, name in enumerate(state["order"])
         }

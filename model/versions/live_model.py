@@ -13,7 +13,9 @@ from model.decoding.answers import decide
 from model.errors import VersionError
 from model.features.cache import peeking
 from model.features.long_texts import LabelAwarePooling, has_own_reading
-from model.head.fit import Embedder, Head, fit_heads
+from model.head.fit import fit_heads
+from model.head.linear_head import LinearHead
+from model.interfaces import Embedder
 from model.label_key import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
@@ -35,7 +37,7 @@ class LiveModel:
 
     version: str
     spec: TaskSpec
-    heads: Mapping[str, Head]
+    heads: Mapping[str, LinearHead]
     base: Embedder
     finetuned: FineTuned | None = None
     tuned: Embedder | None = None
@@ -228,7 +230,7 @@ def load_version(
     return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, configs)
 
 
-def _require_fit(version: str, control: Control, head: Head) -> None:
+def _require_fit(version: str, control: Control, head: LinearHead) -> None:
     """Raises VersionError for a head with other labels than its control's, or arrays of another number of labels."""
     if control.options_field is None and head.labels not in (control.keys(), (*control.keys(), NONE)):
         raise VersionError(f"{version}: the head of {control.name} has other labels than its control", version=version)

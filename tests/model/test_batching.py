@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import itertools
-from types import SimpleNamespace
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from model.batching import CHARACTERS, TEXTS, bounds_for, portions
+from model.features.cache import CachedEncoder, FeatureCache
+from tests.support.encoders import WordsEncoder
+
+
+class Costly(WordsEncoder):
+    """An encoder of this cost a token, on this device."""
+
+    def __init__(self, cost: int, device: str = "cpu") -> None:
+        super().__init__()
+        self.cost, self.device = cost, device
 
 
 @given(st.lists(st.integers(0, 2 * CHARACTERS), max_size=80))
@@ -27,10 +37,15 @@ def test_short_texts_share_a_portion_and_long_ones_stand_alone() -> None:
 
 
 def test_a_portion_is_as_large_as_its_encoder_is_fast() -> None:
-    assert bounds_for(SimpleNamespace(cost=21_233_664, device="cpu")) == (16, round(8000 * 21_000_000 / 21_233_664))
-    assert bounds_for(SimpleNamespace(cost=170_000_000, device="cpu")) == (4, 2000), "but never less than a quarter"
-    assert bounds_for(SimpleNamespace(cost=1_000, device="cpu")) == (TEXTS, CHARACTERS)
-    assert bounds_for(SimpleNamespace(cost=170_000_000, device="cuda:0"))[0] > 10 * TEXTS
-    behind_a_cache = SimpleNamespace(encoder=SimpleNamespace(cost=170_000_000, device="cpu"))
-    assert bounds_for(behind_a_cache) == (4, 2000)
-    assert bounds_for(object()) == (TEXTS, CHARACTERS)
+    assert bounds_for(Costly(21_233_664)) == (16, round(8000 * 21_000_000 / 21_233_664))
+    assert bounds_for(Costly(170_000_000)) == (4, 2000), "but never less than a quarter"
+    assert bounds_for(Costly(1_000)) == (TEXTS, CHARACTERS)
+    assert bounds_for(Costly(170_000_000, "cuda:0"))[0] > 10 * TEXTS
+    assert bounds_for(WordsEncoder()) == (TEXTS, CHARACTERS), "one that says nothing of its cost is a usual one"
+
+
+def test_an_encoder_behind_a_cache_costs_what_it_costs(tmp_path: Path) -> None:
+    cache = FeatureCache(tmp_path, 4)
+    assert bounds_for(CachedEncoder(Costly(170_000_000), cache)) == (4, 2000)
+    assert bounds_for(CachedEncoder(Costly(170_000_000, "cuda:0"), cache))[0] > 10 * TEXTS
+    cache.close()

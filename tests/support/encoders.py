@@ -15,12 +15,13 @@ from safetensors.torch import save_file
 
 from model.encoder.packed import PackedBert
 from model.encoder.weights import Weights
+from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.pretrained.architectures import read_shape
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
 
 
-class WordsEncoder:
+class WordsEncoder(Embedder):
     """Every word has a random direction; a text is the sum of its words. Remembers what it was asked."""
 
     width, depth = 48, 2
@@ -42,7 +43,7 @@ class WordsEncoder:
         return self.scale * np.sum(vectors, axis=0)
 
 
-class Remembering:
+class Remembering(Embedder):
     """An encoder that reads each text once in a session."""
 
     def __init__(self, encoder: Any) -> None:

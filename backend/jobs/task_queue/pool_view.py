@@ -59,7 +59,7 @@ class PoolScorer:
         self._controls = [control for control in model.spec.controls if model.labels(control.name)]
         place = work.settings.pools_dir / str(project)
         base, limit = work.encoders.base, work.settings.feature_cache_mb
-        precision = getattr(base.encoder, "precision", "fp32")
+        precision = base.precision
         self._matrix = FeatureMatrix(place / "base", f"{base.digest} {precision}", base.depth, base.width, limit)
         self._tuned: FeatureMatrix | None = None
         if model.tuned is not None:
@@ -141,7 +141,7 @@ class PoolScorer:
             if members:
                 several, shares = member_probabilities(self._model, name, self._matrix)
                 several = several[:, rows]
-        except RescoringError:  # a trained head, or a fine-tuned encoder that has not read all: by the feature cache
+        except RescoringError:  # a fine-tuned encoder that has not read all: by the feature cache
             answers = self._model.scores(name, texts)
         threshold = thresholds_of(self._model.rules(name), self._model.labels(name))
         multilabel = control.multilabel

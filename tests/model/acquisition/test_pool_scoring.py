@@ -20,7 +20,8 @@ from model.features.matrix import FeatureMatrix
 from model.features.tfidf import Terms
 from model.head.fit import fit_head
 from model.head.linear_head import Choice, LinearHead, Member
-from model.pretrained.classifier_head import PretrainedHead, TaughtLabels
+from model.pretrained.classifier_head import TaughtLabels
+from model.pretrained_head import PretrainedHead
 from model.spec import Control, Kind, Sample, Text
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel

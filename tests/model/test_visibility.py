@@ -1,9 +1,11 @@
+"""The order in which questions are asked: each after those that it depends on."""
+
 from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.dependence import in_dependence_order
+from model.visibility import in_dependence_order
 
 NAMES = st.sampled_from("abcdefgh")
 

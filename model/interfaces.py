@@ -1,0 +1,37 @@
+"""An encoder as the rooms of the model know it: a base model's, fine-tuned, behind a cache, or for one control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.spec import Text
+
+if TYPE_CHECKING:
+    from model.pretrained_head import PretrainedHead
+
+USUAL_COST = 21_000_000
+"""Operations of MiniLM's linear layers for one token."""
+
+
+class Embedder(Protocol):
+    """Texts in, pooled outputs of the last layers out. Its classes name it as their base, for what is usual."""
+
+    digest: str
+    """Of all that features depend on but precision, in hex: features and heads of another digest do not fit."""
+    width: int
+    depth: int
+    """Layers whose pooled outputs are given."""
+    taught: PretrainedHead | None = None
+    """The head that the base model was trained with, if it has one."""
+    precision: str = "fp32"
+    cost: int = USUAL_COST
+    """Operations of the linear layers for one token."""
+    device: str = "cpu"
+
+    def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
+        """Pooled outputs [n, depth, width], not normalised; the last layer is `[:, -1]`."""
+        ...
