@@ -11,6 +11,7 @@ from typing import Any
 
 from backend.errors import BadRequest
 from backend.store.stores import Stores
+from model.evidence.row import EvidenceRow
 
 Row = Mapping[str, Any]
 
@@ -36,12 +37,12 @@ class Advisor:
         rows, surveys = stores.evidence.rows(project), stores.evidence.surveys(project)
         survey, counts = stores.evidence.survey(project), stores.projects.summary(project).get("labels", {})
         agreements = stores.task_queue.state(project).get("agreements") or []
-        state = (len(rows), rows[-1].get("at") if rows else None, len(surveys), survey, counts, agreements)
+        state = (len(rows), rows[-1].at if rows else None, len(surveys), survey, counts, agreements)
         with self._lock:
             known = self._kept.get(project)
         if known is not None and known[0] == state:
             return known[1]
-        names = sorted({*(str(row["control"]) for row in rows), *counts})
+        names = sorted({*(row.control for row in rows), *counts})
         controls = {name: advise_control(name, rows, surveys, survey, counts.get(name, {})) for name in names}
         advice = {"controls": controls, "stability": describe_stability(agreements)}
         with self._lock:
@@ -50,7 +51,7 @@ class Advisor:
 
 
 def advise_control(
-    name: str, rows: Sequence[Row], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
+    name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
 ) -> dict[str, Any]:
     """What can be said of one control."""
     from model.evidence.anchoring_bias import estimate_anchoring
@@ -63,16 +64,18 @@ def advise_control(
         "classes": dict(needs[:MOST_CLASSES]),
         "scarce": len(needs),
         "dial": _dials(name, rows, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
-        "copying": estimate_anchoring([row for row in rows if row["control"] == name]),
+        "copying": estimate_anchoring([row for row in rows if row.control == name]),
     }
 
 
-def turn_dial(rows: Sequence[Row], name: str, labels: int, pool: Sequence[float], target: float) -> dict[str, Any]:
+def turn_dial(
+    rows: Sequence[EvidenceRow], name: str, labels: int, pool: Sequence[float], target: float
+) -> dict[str, Any]:
     """The auto-accept dial of one control, for confidences of the live version."""
     from model.evidence.auto_accept import choose_rows, find_threshold
 
     tests = choose_rows(rows, name, labels)
-    told, right = [float(row["confidence"]) for row in tests], [bool(row["correct"]) for row in tests]
+    told, right = [row.confidence for row in tests], [row.correct for row in tests]
     return find_threshold(told, right, pool, target).to_json()
 
 
@@ -107,7 +110,7 @@ def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
     return {"kappas": kappas, "changed": last["changed"], "n": last["n"], "settled": are_settled(kappas)}
 
 
-def _forecast(name: str, rows: Sequence[Row], surveys: Sequence[Row]) -> dict[str, Any] | None:
+def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row]) -> dict[str, Any] | None:
     from model.evidence.forecast import fit_forecast, stages_of
 
     means = [
@@ -122,7 +125,7 @@ def _forecast(name: str, rows: Sequence[Row], surveys: Sequence[Row]) -> dict[st
     return {**facts, "gains": [found.labels_to(gain) for gain in GAINS]}
 
 
-def _dials(name: str, rows: Sequence[Row], pool: Row, labels: int) -> list[dict[str, Any]]:
+def _dials(name: str, rows: Sequence[EvidenceRow], pool: Row, labels: int) -> list[dict[str, Any]]:
     from model.evidence.pool_accuracy import pool_confidences
 
     confidences = pool_confidences(pool).tolist()

@@ -8,13 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.store.evidence import EvidenceStore
+from model.evidence.row import EvidenceRow
 
 RECENT = 200
 """Latest test-then-train rows of a control that the metrics are taken over."""
 
 
 def summarise_evidence(
-    rows: Sequence[Mapping[str, Any]], survey: Mapping[str, Any] | None = None
+    rows: Sequence[EvidenceRow], survey: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
     """Control -> how the versions that served answered its RECENT last new labels before they learned them.
 
@@ -24,17 +25,17 @@ def summarise_evidence(
 
     pools, labels = (survey or {}).get("controls", {}), int((survey or {}).get("labels", 0))
     found: dict[str, dict[str, Any]] = {}
-    for control in sorted({str(row["control"]) for row in rows}):
-        mine = [row for row in rows if row["control"] == control][-RECENT:]
+    for control in sorted({row.control for row in rows}):
+        mine = [row for row in rows if row.control == control][-RECENT:]
         count = len(mine)
-        confidences, hits = [float(row["confidence"]) for row in mine], [bool(row["correct"]) for row in mine]
+        confidences, hits = [row.confidence for row in mine], [row.correct for row in mine]
         found[control] = {
             "n": count,
             "accuracy": round(sum(hits) / count, 4),
             "confidence": round(sum(confidences) / count, 4),
-            "log_loss": round(sum(float(row["log_loss"]) for row in mine) / count, 4),
+            "log_loss": round(sum(row.log_loss for row in mine) / count, 4),
         }
-        alike = [index for index, row in enumerate(mine) if 2 * int(row.get("labels", 0)) >= labels]
+        alike = [index for index, row in enumerate(mine) if 2 * row.labels >= labels]
         estimate = estimate_accuracy(
             [confidences[index] for index in alike], [hits[index] for index in alike], dict(pools.get(control) or {})
         )

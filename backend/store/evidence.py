@@ -8,6 +8,7 @@ from typing import Any
 
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
+from model.evidence.row import EvidenceRow
 
 KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""
@@ -21,8 +22,7 @@ BATCH = 500
 
 
 class EvidenceStore:
-    """Rows of `{"version", "tuned", "control", "annotation", "labels", "confidence", "correct", "log_loss", "served",
-    "alone", "at"}`, oldest first. Rows of earlier releases lack `tuned`, `served` and `alone`."""
+    """Rows of evidence, oldest first, their sums for the learning curve, and surveys of the unlabelled pool."""
 
     def __init__(self, client: Client) -> None:
         self._redis = client
@@ -31,7 +31,7 @@ class EvidenceStore:
     def append(
         self,
         project: int,
-        rows: Sequence[Mapping[str, Any]],
+        rows: Sequence[EvidenceRow],
         tallies: Mapping[str, float] | None = None,
         tested: tuple[str, int] | None = None,
     ) -> None:
@@ -41,7 +41,7 @@ class EvidenceStore:
         key = project_key(project, "evidence")
         pipeline = self._redis.pipeline(transaction=True)
         if rows:
-            pipeline.rpush(key, *(json.dumps(row, separators=(",", ":")) for row in rows))
+            pipeline.rpush(key, *(json.dumps(row.to_json(), separators=(",", ":")) for row in rows))
             pipeline.ltrim(key, -KEPT, -1)
         for field, value in (tallies or {}).items():
             pipeline.hincrbyfloat(project_key(project, "curve"), field, value)
@@ -51,9 +51,10 @@ class EvidenceStore:
             pipeline.execute()
 
     @guarded
-    def rows(self, project: int, last: int = KEPT) -> list[dict[str, Any]]:
+    def rows(self, project: int, last: int = KEPT) -> list[EvidenceRow]:
         """The last rows."""
-        return [json.loads(row) for row in self._redis.lrange(project_key(project, "evidence"), -last, -1)]
+        texts = self._redis.lrange(project_key(project, "evidence"), -last, -1)
+        return [EvidenceRow.from_json(json.loads(text)) for text in texts]
 
     @guarded
     def count(self, project: int) -> int:

@@ -62,8 +62,9 @@ def _complete_sync_and_rows(client: Client, project: int) -> None:
             pipeline.lset(evidence, place, json.dumps(complete, separators=(",", ":")))
     if rows and not client.exists(curve):
         from model.evidence.learning_curve import tally
+        from model.evidence.row import EvidenceRow
 
-        for name, value in tally(rows).items():
+        for name, value in tally(map(EvidenceRow.from_json, rows)).items():
             pipeline.hincrbyfloat(curve, name, value)
     if len(pipeline):
         pipeline.execute()

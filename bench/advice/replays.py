@@ -13,6 +13,7 @@ from bench.support.report import judge
 from model.evidence.anchoring_bias import PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold
 from model.evidence.forecast import PRIOR, Stage, fit_forecast
+from model.evidence.row import EvidenceRow, Judgement
 
 Row = dict[str, Any]
 
@@ -41,11 +42,11 @@ def draw_rows(
     shares: tuple[float, float] = (BLIND, EXPLORED),
     copying: float = 0.0,
     since: int = 0,
-) -> list[Row]:
+) -> list[EvidenceRow]:
     """Test-then-train rows from stage `since` up to stage `until`. Chosen tasks are those that were chosen; the shares
     of blind and explored ones are drawn anew, and so is everything in a random order. Copiers accept a wrong pre-label.
     """
-    found: list[Row] = []
+    found: list[EvidenceRow] = []
     for stage in range(since, until):
         span = slice(trajectory.counts[stage], trajectory.counts[stage + 1])
         rows, free = trajectory.order[span].copy(), open_rows(trajectory, stage)
@@ -54,14 +55,13 @@ def draw_rows(
         rows[anew] = random.choice(free, anew.sum(), replace=False)
         agreed = trajectory.correct[stage, rows] | ((kind > 0) & (random.random(len(rows)) < copying))
         found += [
-            {
-                "control": "label",
-                "labels": int(trajectory.counts[stage]),
-                "confidence": float(confidence),
-                "correct": bool(right),
-                "blind": kind == 0,
-                "explore": kind == 1,
-            }
+            EvidenceRow(
+                "label",
+                Judgement(float(confidence), bool(right), 0.0),
+                labels=int(trajectory.counts[stage]),
+                blind=bool(kind == 0),
+                explore=bool(kind == 1),
+            )
             for confidence, right, kind in zip(trajectory.confidences[stage, rows], agreed, kind, strict=True)
         ]
     return found
@@ -118,7 +118,7 @@ def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, pr
     stages = []
     for number in range(stage + 1):
         labels = int(trajectory.counts[number])
-        gap = [row["confidence"] - row["correct"] for row in rows if row["labels"] == labels]
+        gap = [row.confidence - row.correct for row in rows if row.labels == labels]
         mean = float(trajectory.confidences[number, open_rows(trajectory, number)].mean())
         stages.append(Stage(labels, mean, len(gap), *((np.mean(gap), np.var(gap)) if gap else ())))
     return fit_forecast(stages, prior)
@@ -137,8 +137,8 @@ def judge_acceptance(group: Sequence[Trajectory], replays: int) -> Iterator[Row]
                     rows = draw_rows(trajectory, int(stage), random)
                     tests = choose_rows(rows, "label", int(trajectory.counts[stage]))
                     dial = find_threshold(
-                        [row["confidence"] for row in tests],
-                        [row["correct"] for row in tests],
+                        [row.confidence for row in tests],
+                        [row.correct for row in tests],
                         list(confidences),
                         target,
                     )

@@ -6,12 +6,14 @@ confidence they are answered alike, but for a shift that the explored ones tell.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
+
+from model.evidence.row import EvidenceRow
 
 Floats = NDArray[Any]
 
@@ -37,13 +39,13 @@ CLOSE = 0.1
 STEPS = 12
 
 
-def kind_of(row: Mapping[str, Any]) -> int:
+def kind_of(row: EvidenceRow) -> int:
     """What a test-then-train row was: blind, explored or chosen."""
-    return BLIND if row.get("blind") else EXPLORED if row.get("explore") else CHOSEN
+    return BLIND if row.blind else EXPLORED if row.explore else CHOSEN
 
 
 def estimate_anchoring(
-    rows: Sequence[Mapping[str, Any]], priors: tuple[float, float, float] = PRIORS
+    rows: Sequence[EvidenceRow], priors: tuple[float, float, float] = PRIORS
 ) -> dict[str, Any] | None:
     """rate, and a 95 % interval that doubts the confidences more than the rate does; the counts blind, shown, and of
     disagreements blind_wrong, shown_wrong; `lacking`: labels more, at the same share of blind tasks, until the interval
@@ -55,8 +57,8 @@ def estimate_anchoring(
     blind = int((kinds == BLIND).sum())
     if blind < LEAST_BLIND or len(rows) - blind < LEAST_SHOWN:
         return None
-    confidences = np.array([float(row["confidence"]) for row in rows])
-    wrong = np.array([not row["correct"] for row in rows])
+    confidences = np.array([row.confidence for row in rows])
+    wrong = np.array([not row.correct for row in rows])
     cells = _bin(confidences, wrong, kinds)
     posterior = _posterior(*cells, np.array(priors))
     ends = [_interval(posterior), _interval(_posterior(*cells, np.array(DOUBT)))]

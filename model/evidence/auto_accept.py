@@ -6,13 +6,15 @@ Test-then-train rows are honest tests of earlier versions; the pool's confidence
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
+
+from model.evidence.row import EvidenceRow
 
 Floats = NDArray[Any]
 
@@ -58,14 +60,14 @@ class Dial:
         return asdict(self)
 
 
-def choose_rows(rows: Sequence[Mapping[str, Any]], control: str, labels: int) -> list[Mapping[str, Any]]:
+def choose_rows(rows: Sequence[EvidenceRow], control: str, labels: int) -> list[EvidenceRow]:
     """The tests of `control`: rows by versions that knew half of its `labels` or more; of these the ones drawn at
     random where they are enough for any proof at all.
 
     Rows that a strategy chose are no easier at equal confidence, and less confident among those over a threshold: with
     them the dial promises less than it could, not more."""
-    alike = [row for row in rows if row["control"] == control and row.get("labels", 0) >= LEAST_LABELS * labels]
-    drawn = [row for row in alike if row.get("blind") or row.get("explore")]
+    alike = [row for row in rows if row.control == control and row.labels >= LEAST_LABELS * labels]
+    drawn = [row for row in alike if row.blind or row.explore]
     return drawn if len(drawn) >= ENOUGH_DRAWN else alike
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from model.evidence.row import EvidenceRow
 from model.numerics.arrays import Floats
 
 CALIBRATION = 0.025
@@ -120,15 +121,15 @@ def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) ->
     return Forecast(now, mean, spread**0.5, posterior.sum(0))
 
 
-def stages_of(surveys: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, Any]], control: str) -> list[Stage]:
+def stages_of(surveys: Sequence[Mapping[str, Any]], rows: Sequence[EvidenceRow], control: str) -> list[Stage]:
     """A stage per survey, oldest first (`labels` known then, the pool's mean `confidence`), with the test-then-train
     rows that were answered from then on until the next."""
     counts = [float(survey["labels"]) for survey in surveys]
     gaps: list[list[float]] = [[] for _ in surveys]
     for row in rows:
-        place = int(np.searchsorted(counts, float(row.get("labels", 0)), side="right")) - 1
-        if row["control"] == control and place >= 0:
-            gaps[place].append(float(row["confidence"]) - float(bool(row["correct"])))
+        place = int(np.searchsorted(counts, float(row.labels), side="right")) - 1
+        if row.control == control and place >= 0:
+            gaps[place].append(row.confidence - float(row.correct))
     return [
         Stage(
             labels,

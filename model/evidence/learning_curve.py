@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from model.evidence.row import EvidenceRow
+
 BINS = 15
 """Of the calibration error, as everywhere here."""
 
@@ -18,24 +20,24 @@ LEAST = 10
 """Rows of a point; stages with fewer join their neighbour."""
 
 
-def tally(rows: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+def tally(rows: Iterable[EvidenceRow]) -> dict[str, float]:
     """Sums of evidence rows, keyed by JSON `[control, stage, what]`: to be added to those of earlier rows."""
     sums: Counter[str] = Counter()
     for row in rows:
-        labels, confidence, correct = int(row["labels"]), float(row["confidence"]), float(bool(row["correct"]))
+        labels, confidence, correct = row.labels, row.confidence, float(row.correct)
         box = min(int(confidence * BINS), BINS - 1)
         facts = {
             "n": 1.0,
             "labels": labels,
             "correct": correct,
             "confidence": confidence,
-            "log_loss": float(row["log_loss"]),
+            "log_loss": row.log_loss,
             f"gap{box}": confidence - correct,
         }
         stage = round(2 * math.log2(labels + 1))
         for what, value in facts.items():
             if value:
-                sums[json.dumps([row["control"], stage, what])] += value  # type: ignore[assignment]
+                sums[json.dumps([row.control, stage, what])] += value  # type: ignore[assignment]
     return dict(sums)
 
 

@@ -6,7 +6,7 @@ that corrections do not pile up. docs/decisions/0008 gives the measurements behi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
+from model.evidence.row import EvidenceRow, KeptAnswer
 from model.numerics.arrays import Floats
 
 KEPT_ANSWERS = 10
@@ -73,38 +74,38 @@ class Correction:
     reason: str
 
 
-def keep_answers(probabilities: Floats, targets: Floats) -> dict[str, Any]:
-    """What a row keeps of one answer [K] to one target [K]: JSON, at most KEPT_ANSWERS labels and as many of the
+def keep_answers(probabilities: Floats, targets: Floats) -> KeptAnswer:
+    """What a row keeps of one answer [K] to one target [K]: at most KEPT_ANSWERS labels and as many of the
     target's. `logs` of the probabilities: near 0 and near 1 they keep what rounding would take."""
     order = np.argsort(-probabilities, kind="stable")[:KEPT_ANSWERS]
     kept = np.unique(np.concatenate([order, np.flatnonzero(targets > 0)[:KEPT_ANSWERS]]))
     logs = np.log(np.clip(probabilities[kept], 1e-12, 1))
-    return {
-        "logs": [round(float(x), 3) for x in logs],
-        "targets": [round(float(x), 3) for x in targets[kept]],
-        "rest": int(len(probabilities) - len(kept)),
-    }
+    return KeptAnswer(
+        logs=tuple(round(float(x), 3) for x in logs),
+        targets=tuple(round(float(x), 3) for x in targets[kept]),
+        rest=int(len(probabilities) - len(kept)),
+    )
 
 
-def choose_rows(rows: Sequence[Mapping[str, Any]], control: str, labels: int, blended: bool) -> list[Mapping[str, Any]]:
+def choose_rows(rows: Sequence[EvidenceRow], control: str, labels: int, blended: bool) -> list[KeptAnswer]:
     """The answers (as kept) that resemble those of the next version of `control`, oldest first: of a blend if it is one
     and else of the head alone, by models that had at least half its `labels`; the RECENT last."""
-    mine = [row for row in rows if row["control"] == control and 2 * int(row.get("labels", 0)) >= labels]
+    mine = [row for row in rows if row.control == control and 2 * row.labels >= labels]
     if blended:
-        found = [row["served"] for row in mine if "alone" in row and "served" in row]
+        found = [row.served for row in mine if row.alone is not None and row.served is not None]
     else:
-        found = [row.get("alone") or row["served"] for row in mine if "served" in row]
+        found = [row.alone.kept if row.alone is not None else row.served for row in mine if row.served is not None]
     return found[-RECENT:]
 
 
-def read_rows(answers: Sequence[Mapping[str, Any]]) -> Rows:
+def read_rows(answers: Sequence[KeptAnswer]) -> Rows:
     """What `keep_answers` kept of n rows."""
-    width = max((len(answer["logs"]) for answer in answers), default=1)
+    width = max((len(answer.logs) for answer in answers), default=1)
     logs, targets = np.full((len(answers), width), -np.inf), np.full((len(answers), width), -1.0)
     for index, answer in enumerate(answers):
-        size = len(answer["logs"])
-        logs[index, :size], targets[index, :size] = answer["logs"], answer["targets"]
-    return Rows(logs, targets, np.array([float(answer["rest"]) for answer in answers]))
+        size = len(answer.logs)
+        logs[index, :size], targets[index, :size] = answer.logs, answer.targets
+    return Rows(logs, targets, np.array([float(answer.rest) for answer in answers]))
 
 
 def fit_correction(rows: Rows) -> float:

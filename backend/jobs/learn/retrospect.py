@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
+    from model.evidence.row import EvidenceRow
     from model.head.linear_head import LinearHead
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
@@ -57,7 +58,7 @@ class Hindsight:
 
 def retrospect(
     spec: TaskSpec,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[EvidenceRow],
     champion: LiveModel | None,
     labels: Mapping[str, int],
     seed: int = 0,
@@ -84,15 +85,15 @@ def retrospect(
     return Hindsight(temperatures, withdrawn)
 
 
-def _withdrawn(rows: Sequence[Mapping[str, Any]], champion: LiveModel, seed: int) -> dict[str, str]:
+def _withdrawn(rows: Sequence[EvidenceRow], champion: LiveModel, seed: int) -> dict[str, str]:
     from model.evidence.gate import decide_withdrawal
 
     owner = champion.manifest.finetuned if champion.manifest else None
     found = {}
     for name in _shares(champion):
-        mine = [row for row in rows if row["control"] == name and row.get("tuned") == owner and "alone" in row]
-        served, alone = [row["log_loss"] for row in mine], [row["alone"]["log_loss"] for row in mine]
-        verdict = decide_withdrawal(served, alone, seed=seed)
+        mine = [row for row in rows if row.control == name and row.tuned == owner]
+        pairs = [(row.log_loss, row.alone.judged.log_loss) for row in mine if row.alone is not None]
+        verdict = decide_withdrawal([served for served, _ in pairs], [alone for _, alone in pairs], seed=seed)
         if not verdict.accepted:
             found[name] = f"{owner} is {verdict.reason}"
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers
+from model.evidence.row import EvidenceRow, HeadAnswer, Judgement
 from model.label_key import path_of
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.spec import NONE, Control, Kind, Sample
@@ -37,7 +39,7 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
     touched = {s.task for samples in consensus.samples.values() for s in samples if changed & set(s.annotations)}
     first = store.first_seen(project, touched, seq)
     new = {task for task in touched if first[task] > learned}
-    rows: list[dict[str, Any]] = []
+    rows: list[EvidenceRow] = []
     roles = _Roles(work, project)
     for name, samples in consensus.samples.items():
         known = {sample.text for sample in samples if sample.task not in new}
@@ -59,14 +61,11 @@ class _Roles:
         self._shares = settings.queue_blind_share, settings.queue_explore_share
         self._steered = settings.queue_enabled and project in work.stores.task_queue.steered()
 
-    def of(self, task: int) -> dict[str, bool]:
-        """{"blind": True}, {"explore": True} or {}."""
-        blind, explore = self._shares
-        if not self._steered:
-            return {}
-        if is_blind(self._project, task, blind):
-            return {"blind": True}
-        return {"explore": True} if is_explored(self._project, task, blind, explore) else {}
+    def of(self, task: int) -> tuple[bool, bool]:
+        """Whether the task was blind, and whether it was an explored one."""
+        shares = self._shares
+        blind = self._steered and is_blind(self._project, task, shares[0])
+        return blind, self._steered and not blind and is_explored(self._project, task, *shares)
 
 
 def _answers_alike(champion: LiveModel, consensus: Consensus, name: str) -> bool:
@@ -74,7 +73,7 @@ def _answers_alike(champion: LiveModel, consensus: Consensus, name: str) -> bool
     return champion.spec.control(name).multilabel == consensus.spec.control(name).multilabel
 
 
-def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) -> list[dict[str, Any]]:
+def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) -> list[EvidenceRow]:
     labels, control, manifest = champion.labels(name), champion.spec.control(name), champion.manifest
     config = {**champion.rules(name), "labels": list(labels)}
     samples = [sample for sample in samples if set(sample.target) <= set(labels)]  # a new label tells nothing about it
@@ -88,34 +87,36 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
     rows = []
     for index, sample in enumerate(samples):
         target = np.array([sample.target.get(label, 0.0) for label in labels])
-        row = {
-            "version": champion.version,
-            "tuned": manifest.finetuned if manifest else None,
-            "control": name,
-            "annotation": sample.annotations[-1] if sample.annotations else 0,
-            "labels": manifest.labels_seen.get(name, 0) if manifest else 0,
-            **_judge(control, config, shown[index], sample, target),
-            "served": keep_answers(served[index], target),
-            "at": round(time.time(), 3),
-            **roles.of(sample.task),
-        }
+        blind, explore = roles.of(sample.task)
+        row = EvidenceRow(
+            control=name,
+            judged=_judge(control, config, shown[index], sample, target),
+            version=champion.version,
+            tuned=manifest.finetuned if manifest else None,
+            annotation=sample.annotations[-1] if sample.annotations else 0,
+            labels=manifest.labels_seen.get(name, 0) if manifest else 0,
+            served=keep_answers(served[index], target),
+            at=round(time.time(), 3),
+            blind=blind,
+            explore=explore,
+        )
         if alone is not None:
-            kept = keep_answers(alone[index], target)
-            row["alone"] = {**_judge(control, config, alone[index], sample, target), **kept}
+            judged = _judge(control, config, alone[index], sample, target)
+            row = replace(row, alone=HeadAnswer(judged, keep_answers(alone[index], target)))
         rows.append(row)
     return rows
 
 
-def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, target: Any) -> dict[str, Any]:
-    """confidence, correct and log_loss of the answer that these probabilities lead to."""
+def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, target: Any) -> Judgement:
+    """Of the answer that these probabilities lead to."""
     answer = decide(control, config, row, options=config["labels"])
     several = control.multilabel
     losses = (log_losses_binary if several else log_losses)(row[None], target[None])
-    return {
-        "confidence": round(answer.score, 4) if answer else 0.0,
-        "correct": answer is not None and _is_right(control, answer.chosen, sample),
-        "log_loss": round(float(losses[0]), 4),
-    }
+    return Judgement(
+        confidence=round(answer.score, 4) if answer else 0.0,
+        correct=answer is not None and _is_right(control, answer.chosen, sample),
+        log_loss=round(float(losses[0]), 4),
+    )
 
 
 def _is_right(control: Control, chosen: Sequence[str], sample: Sample) -> bool:

@@ -10,26 +10,25 @@ import pytest
 
 from backend.cli.render import render_advice
 from model.evidence.pool_accuracy import summarise_pool
+from model.evidence.row import EvidenceRow, Judgement
 
 ADMIN = {"Authorization": "Bearer admin"}
 POOL = np.concatenate([np.full(600, 0.97), np.full(400, 0.5)])
 
 
-def rows_of(labels: int, count: int, seed: int = 0) -> list[dict[str, Any]]:
+def rows_of(labels: int, count: int, seed: int = 0) -> list[EvidenceRow]:
     """Right as often as sure; a third blind, of which nobody copied."""
     random = np.random.default_rng(seed)
     confidence = random.choice([0.5, 0.97], count)
     return [
-        {
-            "control": "label",
-            "version": "v0.1",
-            "labels": labels,
-            "confidence": float(sure),
-            "correct": bool(random.random() < sure),
-            "log_loss": 0.5,
-            "at": number,
-            **({"blind": True} if number % 3 == 0 else {}),
-        }
+        EvidenceRow(
+            "label",
+            Judgement(float(sure), bool(random.random() < sure), 0.5),
+            "v0.1",
+            labels=labels,
+            at=number,
+            blind=number % 3 == 0,
+        )
         for number, sure in enumerate(confidence)
     ]
 

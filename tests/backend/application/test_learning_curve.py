@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,14 @@ from backend.application.learning_curve import summarise_evidence
 from backend.cli.render import render_learning_curve
 from model.evidence.learning_curve import tally
 from model.evidence.pool_accuracy import summarise_pool
+from model.evidence.row import EvidenceRow, Judgement
 
 ADMIN = {"Authorization": "Bearer admin"}
 
 
-def rows_at(labels: int, count: int, right: int, confidence: float = 0.6) -> list[dict[str, Any]]:
-    row = {"control": "label", "version": "v0.1", "labels": labels, "confidence": confidence, "log_loss": 0.5}
-    return [{**row, "correct": number < right} for number in range(count)]
+def rows_at(labels: int, count: int, right: int, confidence: float = 0.6) -> list[EvidenceRow]:
+    judged = [Judgement(confidence, number < right, 0.5) for number in range(count)]
+    return [EvidenceRow("label", judgement, "v0.1", labels=labels) for judgement in judged]
 
 
 @pytest.fixture
@@ -52,7 +54,7 @@ def test_rows_of_an_earlier_release_make_a_curve(client: Any, services: Any, pro
 
 
 def test_the_metrics_are_those_of_the_last_rows_of_each_control() -> None:
-    rows = rows_at(1, 300, 0) + rows_at(100, 200, 150) + [{**rows_at(5, 1, 1)[0], "control": "stars"}]
+    rows = rows_at(1, 300, 0) + rows_at(100, 200, 150) + [replace(rows_at(5, 1, 1)[0], control="stars")]
     found = summarise_evidence(rows)
     assert found["label"] == {"n": 200, "accuracy": 0.75, "confidence": 0.6, "log_loss": 0.5}
     assert found["stars"]["n"] == 1

@@ -298,7 +298,7 @@ def test_a_backup_of_schema_1_is_migrated(target: Settings, there: Stores) -> No
     assert restore_backup(target, OLD) == {"projects": 1, "examples": 3, "versions": 0}
     last = there.projects.last_sync(7)
     assert (last["ok_at"], last["drift"]) == (last["at"], 2)
-    assert [row["tuned"] for row in there.evidence.rows(7)] == [None, "v2"]
+    assert [row.tuned for row in there.evidence.rows(7)] == [None, "v2"]
     assert there.evidence.tallies(7), "the learning curve of rows that were not added up then"
     assert Dump(there.client).schema() == Dump(there.client).newest_schema
     assert {record.annotation for record in there.examples.snapshot(7).records} == {1, 2, 3}

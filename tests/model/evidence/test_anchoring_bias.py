@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
 from model.evidence.anchoring_bias import estimate_anchoring
+from model.evidence.row import EvidenceRow, Judgement
 
 pytestmark = pytest.mark.slow
 
-Rows = list[dict[str, Any]]
+Rows = list[EvidenceRow]
 
 
 def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -> Rows:
@@ -22,7 +21,7 @@ def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -
     is_blind = kind < blind
     agreed = right | (~is_blind & (random.random(count) < rate))
     return [
-        {"confidence": float(c), "correct": bool(a), "blind": bool(b), "explore": bool(blind <= k < 2 * blind)}
+        EvidenceRow("label", Judgement(float(c), bool(a), 0.0), blind=bool(b), explore=bool(blind <= k < 2 * blind))
         for c, a, b, k in zip(confidence, agreed, is_blind, kind, strict=True)
     ]
 
@@ -69,6 +68,6 @@ def test_nobody_copies_what_nobody_was_shown() -> None:
 
 
 def test_a_model_that_is_never_wrong_tells_nothing() -> None:
-    rows = [{"confidence": 0.99, "correct": True, "blind": number % 5 == 0} for number in range(500)]
+    rows = [EvidenceRow("label", Judgement(0.99, True, 0.0), blind=number % 5 == 0) for number in range(500)]
     found = estimate_anchoring(rows)
     assert found is not None and found["interval"][1] - found["interval"][0] > 0.7

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
@@ -16,6 +17,7 @@ from model.evidence.auto_accept import (
     finite_p_value,
     tests_needed,
 )
+from model.evidence.row import EvidenceRow, Judgement
 
 tests_needed.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
@@ -80,8 +82,8 @@ def test_everything_is_accepted_where_all_tests_are_right() -> None:
 
 
 def test_rows_of_early_versions_do_not_count_and_random_ones_go_first() -> None:
-    rows = [{"control": "label", "labels": n, "confidence": 0.9, "correct": True} for n in (10, 50, 99)]
+    rows = [EvidenceRow("label", Judgement(0.9, True, 0.1), labels=n) for n in (10, 50, 99)]
     assert choose_rows(rows, "label", 100) == rows[1:]
-    drawn = [{**rows[1], "blind": True}] * 120
+    drawn = [replace(rows[1], blind=True)] * 120
     assert choose_rows([*rows, *drawn], "label", 100) == drawn
     assert choose_rows(rows, "stars", 0) == []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from model.evidence.forecast import Forecast, Stage, fit_forecast, needs_of_classes, stages_of
+from model.evidence.row import EvidenceRow, Judgement
 
 COUNTS = [16 * 2 ** (half / 2) for half in range(12)]
 
@@ -59,8 +62,8 @@ def test_the_gap_of_many_tests_corrects_the_confidence_and_that_of_few_hardly() 
 
 def test_stages_are_surveys_with_the_tests_of_their_time() -> None:
     surveys = [{"labels": n, "confidence": 0.5 + n / 1000} for n in (16, 32, 64)]
-    rows = [{"control": "label", "labels": n, "confidence": 0.6, "correct": n % 2} for n in range(16, 64)]
-    found = stages_of(surveys, [*rows, {**rows[0], "control": "other"}], "label")
+    rows = [EvidenceRow("label", Judgement(0.6, bool(n % 2), 0.0), labels=n) for n in range(16, 64)]
+    found = stages_of(surveys, [*rows, replace(rows[0], control="other")], "label")
     assert [(stage.labels, stage.tests) for stage in found] == [(16, 16), (32, 32), (64, 0)]
     assert found[0].gap == pytest.approx(0.1) and found[1].confidence == 0.532
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pytest
@@ -11,24 +10,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.evidence.learning_curve import LEAST, learning_curve, tally, wilson_interval
+from model.evidence.row import EvidenceRow, Judgement
 from model.numerics.metrics import expected_calibration_error
 
 RNG = np.random.default_rng(0)
 
 
-def rows_at(labels: list[int], accuracy: float = 0.8, control: str = "label") -> list[dict[str, Any]]:
+def rows_at(labels: list[int], accuracy: float = 0.8, control: str = "label") -> list[EvidenceRow]:
     scores = RNG.uniform(0, 1, len(labels))
     hits = RNG.random(len(labels)) < accuracy
     facts = zip(labels, scores, hits, strict=True)
-    return [
-        {"control": control, "labels": n, "confidence": s, "correct": bool(h), "log_loss": 1 - s} for n, s, h in facts
-    ]
+    return [EvidenceRow(control, Judgement(float(s), bool(h), float(1 - s)), labels=n) for n, s, h in facts]
 
 
 def test_a_point_is_what_the_measures_say_of_its_rows() -> None:
     rows = rows_at([100] * 60)
     [point] = learning_curve(tally(rows))["label"]
-    scores, hits = np.array([r["confidence"] for r in rows]), np.array([r["correct"] for r in rows])
+    scores, hits = np.array([r.confidence for r in rows]), np.array([r.correct for r in rows])
     assert point["labels"] == 100 and point["n"] == 60
     assert point["accuracy"] == pytest.approx(hits.mean(), abs=1e-4)
     assert point["confidence"] == pytest.approx(scores.mean(), abs=1e-4)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +19,7 @@ from model.evidence.recalibration import (
     keep_answers,
     read_rows,
 )
+from model.evidence.row import EvidenceRow, HeadAnswer, Judgement, KeptAnswer
 from model.numerics.metrics import log_losses, one_hot
 from model.numerics.temperature import apply_temperature, fit_temperature
 
@@ -33,7 +33,7 @@ def stream(count: int, classes: int, temperature: float, seed: int = 0) -> tuple
     return softmax(logits * temperature, axis=1), one_hot(classes_drawn, classes)
 
 
-def kept(probabilities: np.ndarray, targets: np.ndarray) -> list[dict[str, Any]]:
+def kept(probabilities: np.ndarray, targets: np.ndarray) -> list[KeptAnswer]:
     return [keep_answers(p, t) for p, t in zip(probabilities, targets, strict=True)]
 
 
@@ -57,7 +57,7 @@ def test_a_row_stays_small_with_a_thousand_classes_and_keeps_the_given_label() -
     probabilities, targets = stream(1, 1000, 1.0)
     targets = one_hot(np.array([int(probabilities[0].argmin())]), 1000)
     row = keep_answers(probabilities[0], targets[0])
-    assert len(json.dumps(row)) < 250 and sum(row["targets"]) == 1 and row["rest"] == 989
+    assert len(json.dumps(row.to_json())) < 250 and sum(row.targets) == 1 and row.rest == 989
 
 
 def test_over_confidence_that_lasts_is_corrected() -> None:
@@ -104,10 +104,12 @@ def test_any_rows_give_a_temperature_within_bounds(count: int, classes: int, see
 
 
 def test_rows_of_like_models_are_chosen() -> None:
-    row = {"control": "label", "served": "blend", "alone": "head"}
-    plain = {"control": "label", "served": "plain"}
-    rows = [{**plain, "labels": 10}, {**plain, "labels": 30}, {**row, "labels": 40}, {"control": "other", "labels": 40}]
-    rows.append({"control": "label", "labels": 40})  # of an earlier release: nothing kept
-    assert choose_rows(rows, "label", 60, blended=True) == ["blend"]
-    assert choose_rows(rows, "label", 60, blended=False) == ["plain", "head"]
-    assert choose_rows(rows, "label", 20, blended=False) == ["plain", "plain", "head"]
+    judged = Judgement(0.9, True, 0.1)
+    blend, head, plain = (KeptAnswer((-0.1,), (1.0,), rest) for rest in (1, 2, 3))
+    rows = [EvidenceRow("label", judged, labels=labels, served=plain) for labels in (10, 30)]
+    rows.append(EvidenceRow("label", judged, labels=40, served=blend, alone=HeadAnswer(judged, head)))
+    rows.append(EvidenceRow("other", judged, labels=40, served=plain))
+    rows.append(EvidenceRow("label", judged, labels=40))  # of an earlier release: nothing kept
+    assert choose_rows(rows, "label", 60, blended=True) == [blend]
+    assert choose_rows(rows, "label", 60, blended=False) == [plain, head]
+    assert choose_rows(rows, "label", 20, blended=False) == [plain, plain, head]

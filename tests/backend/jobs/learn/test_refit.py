@@ -32,8 +32,8 @@ def test_new_labels_are_tested_before_they_are_learned(context: Any, labels: Lab
     labels.add(24, 30)
     refit(PROJECT)
     rows = context.stores.evidence.rows(PROJECT)[24:]
-    assert len(rows) == 6 and {row["version"] for row in rows} == {"v0.1"}
-    assert all(0 <= row["confidence"] <= 1 and row["log_loss"] >= 0 for row in rows)
+    assert len(rows) == 6 and {row.version for row in rows} == {"v0.1"}
+    assert all(0 <= row.confidence <= 1 and row.log_loss >= 0 for row in rows)
 
 
 def test_a_pinned_project_learns_nothing_until_it_is_released(context: Any, labels: Labels) -> None:

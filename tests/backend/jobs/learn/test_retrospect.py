@@ -11,6 +11,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.retrospect import Hindsight
+from model.evidence.row import EvidenceRow, Judgement, KeptAnswer
 from model.numerics.arrays import normalise
 from model.versions.directory import read_manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
@@ -65,7 +66,7 @@ def test_a_fine_tune_that_answers_new_labels_worse_is_withdrawn(context: Any, la
     labels.add(40, 70)
     refit(PROJECT)
     rows = context.stores.evidence.rows(PROJECT)
-    assert {row["tuned"] for row in rows[40:]} == {"v1"} and all("alone" in row for row in rows[40:])
+    assert {row.tuned for row in rows[40:]} == {"v1"} and all(row.alone is not None for row in rows[40:])
     assert manifest_of(context).finetuned == "v1" and manifest_of(context).reason == "", "30 labels prove nothing"
     labels.add(70, 90)
     refit(PROJECT)
@@ -124,10 +125,9 @@ def test_only_the_losing_control_is_withdrawn() -> None:
 def test_confidence_that_new_labels_contradict_is_corrected_in_the_next_version(context: Any, labels: Labels) -> None:
     labels.add(0, 40)
     refit(PROJECT)
-    row = {"control": "label", "labels": 40, "version": "v0.1", "annotation": 1, "at": 0.0}
-    sure = {"logs": [-0.01, -4.6], "targets": [1.0, 0.0], "rest": 6}
-    wrong = {**sure, "targets": [0.0, 1.0]}
-    rows = [{**row, "served": wrong if number % 3 == 0 else sure} for number in range(120)]
+    row = EvidenceRow("label", Judgement(0.99, True, 0.01), "v0.1", annotation=1, labels=40, at=0.0)
+    sure, wrong = (KeptAnswer((-0.01, -4.6), targets, 6) for targets in ((1.0, 0.0), (0.0, 1.0)))
+    rows = [replace(row, served=wrong if number % 3 == 0 else sure) for number in range(120)]
     context.stores.evidence.append(PROJECT, rows)
     labels.add(40, 42)
     refit(PROJECT)

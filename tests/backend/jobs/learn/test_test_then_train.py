@@ -14,6 +14,7 @@ from backend.jobs.learn.test_then_train import _judge
 from backend.store.evidence import KEPT
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows
+from model.evidence.row import EvidenceRow, Judgement
 from model.spec import Control, Kind, Label, Sample
 from tests.backend.conftest import PROJECT, Labels
 
@@ -26,7 +27,7 @@ def test_the_first_labels_test_the_cold_start(context: Any, labels: Labels) -> N
     labels.add(0, 24)
     refit(PROJECT)
     rows = rows_of(context)
-    assert len(rows) == 24 and {(row["version"], row["labels"]) for row in rows} == {("v0", 0)}
+    assert len(rows) == 24 and {(row.version, row.labels) for row in rows} == {("v0", 0)}
 
 
 def test_a_row_holds_enough_to_calibrate_again(context: Any, labels: Labels) -> None:
@@ -35,13 +36,13 @@ def test_a_row_holds_enough_to_calibrate_again(context: Any, labels: Labels) -> 
     labels.add(24, 34)
     refit(PROJECT)
     rows = rows_of(context)[24:]
-    assert len(rows) == 10 and {(row["version"], row["labels"]) for row in rows} == {("v0.1", 24)}
-    assert max(len(json.dumps(row)) for row in rows) < 500
-    losses = read_rows([row["served"] for row in rows]).log_losses()
-    assert losses == pytest.approx([row["log_loss"] for row in rows], abs=2e-3)
+    assert len(rows) == 10 and {(row.version, row.labels) for row in rows} == {("v0.1", 24)}
+    assert max(len(json.dumps(row.to_json())) for row in rows) < 500
+    losses = read_rows([row.served for row in rows]).log_losses()
+    assert losses == pytest.approx([row.log_loss for row in rows], abs=2e-3)
     model = context.live_model(PROJECT, "v0.1")
     served = model.scores("label", [(labels.rows[24][0],)])[0]
-    assert rows[0]["confidence"] == pytest.approx(served.max(), abs=1e-3)
+    assert rows[0].confidence == pytest.approx(served.max(), abs=1e-3)
 
 
 def test_a_changed_answer_and_a_second_annotator_are_no_honest_tests(context: Any, labels: Labels) -> None:
@@ -74,12 +75,12 @@ def test_an_import_tests_its_last_labels_only(context: Any, labels: Labels) -> N
     labels.add(24, 100)
     refit(PROJECT)
     rows = rows_of(context)[24:]
-    assert len(rows) == 50 and rows[-1]["annotation"] == 100
+    assert len(rows) == 50 and rows[-1].annotation == 100
 
 
 def test_the_curve_outlives_the_rows(context: Any) -> None:
     store = context.stores.evidence
-    row = {"control": "label", "labels": 100, "confidence": 0.9, "correct": True, "log_loss": 0.1}
+    row = EvidenceRow("label", Judgement(0.9, True, 0.1), labels=100)
     from model.evidence.learning_curve import tally
 
     for _ in range(3):
@@ -123,10 +124,10 @@ def test_an_inner_node_of_a_taxonomy_is_right_about_everything_below_it() -> Non
     config = {"labels": [label.key for label in tree.labels]}
     unsure = np.array([0.1, 0.4, 0.35, 0.05, 0.05, 0.05])  # answers A, with .85: which of the two below is not sure
 
-    def judged(key: str) -> dict[str, Any]:
+    def judged(key: str) -> Judgement:
         target = np.array([float(label.key == key) for label in tree.labels])
         return _judge(tree, config, unsure, Sample(1, ("x",), {key: 1.0}), target)
 
-    assert judged("A/A1")["confidence"] == pytest.approx(0.85)
-    right = {label.key for label in tree.labels if judged(label.key)["correct"]}
+    assert judged("A/A1").confidence == pytest.approx(0.85)
+    right = {label.key for label in tree.labels if judged(label.key).correct}
     assert right == {"A", "A/A1", "A/A2"}

@@ -319,10 +319,10 @@ def test_labels_of_tasks_drawn_at_random_are_known_as_such(context: Any, pool: L
         for task in tasks:
             pool.add(task - 1, task)
         refit(PROJECT)
-    kept = {row["annotation"]: row for row in context.stores.evidence.rows(PROJECT, 10)}
-    assert "blind" not in kept[blind], "it had its pre-label while nothing was steered"
-    assert kept[explored]["explore"] is True and "blind" not in kept[explored]
-    assert not {"blind", "explore"} & set(kept[other])
+    kept = {row.annotation: row for row in context.stores.evidence.rows(PROJECT, 10)}
+    assert not kept[blind].blind, "it had its pre-label while nothing was steered"
+    assert kept[explored].explore and not kept[explored].blind
+    assert not kept[other].blind and not kept[other].explore
 
 
 def test_predict_declines_blind_tasks_of_a_steered_project(

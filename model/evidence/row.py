@@ -1,0 +1,134 @@
+"""A row of test-then-train evidence: how a label was answered before it was learned (decision 0001)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class KeptAnswer:
+    """What is kept of an answer's probabilities and of the label [M] each, to calibrate again: `logs` of those kept,
+    `targets`, and `rest`, how many classes were not kept."""
+
+    logs: tuple[float, ...]
+    targets: tuple[float, ...]
+    rest: int
+
+    def to_json(self) -> dict[str, object]:
+        """Plain types."""
+        return {"logs": list(self.logs), "targets": list(self.targets), "rest": self.rest}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> KeptAnswer:
+        """The other way round."""
+        return cls(tuple(map(float, data["logs"])), tuple(map(float, data["targets"])), int(data["rest"]))
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How sure an answer was, whether it was right, and its log-loss."""
+
+    confidence: float
+    correct: bool
+    log_loss: float
+
+    def to_json(self) -> dict[str, object]:
+        """Plain types."""
+        return {"confidence": self.confidence, "correct": self.correct, "log_loss": self.log_loss}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Judgement:
+        """The other way round."""
+        return cls(float(data["confidence"]), bool(data["correct"]), float(data["log_loss"]))
+
+
+@dataclass(frozen=True)
+class HeadAnswer:
+    """What the head alone said where a fine-tuned encoder has a share in the answer that was served."""
+
+    judged: Judgement
+    kept: KeptAnswer
+
+    def to_json(self) -> dict[str, object]:
+        """Plain types, in one object."""
+        return {**self.judged.to_json(), **self.kept.to_json()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> HeadAnswer:
+        """The other way round."""
+        return cls(Judgement.from_json(data), KeptAnswer.from_json(data))
+
+
+@dataclass(frozen=True)
+class EvidenceRow:
+    """How `version`, which had learned `labels` labels of `control`, answered a task before it learned its label.
+
+    `judged` is the answer as it was shown; `served` the one before any correction. `tuned`: the version that holds the
+    fine-tuned encoder, if one had a share in it. `blind`: the queue drew the task at random, and it was shown without a
+    pre-label; `explore`: drawn at random, and shown with one."""
+
+    control: str
+    judged: Judgement
+    version: str = ""
+    tuned: str | None = None
+    annotation: int = 0
+    labels: int = 0
+    served: KeptAnswer | None = None  # rows of earlier releases have none
+    alone: HeadAnswer | None = None
+    at: float | None = None
+    blind: bool = False
+    explore: bool = False
+
+    @property
+    def confidence(self) -> float:
+        """Of the answer that was shown."""
+        return self.judged.confidence
+
+    @property
+    def correct(self) -> bool:
+        """Whether the answer that was shown is what the annotator said."""
+        return self.judged.correct
+
+    @property
+    def log_loss(self) -> float:
+        """Of the answer that was shown."""
+        return self.judged.log_loss
+
+    def to_json(self) -> dict[str, object]:
+        """Plain types; what a row does not have is left out."""
+        optional = {
+            "served": self.served.to_json() if self.served is not None else None,
+            "at": self.at,
+            "blind": self.blind or None,
+            "explore": self.explore or None,
+            "alone": self.alone.to_json() if self.alone is not None else None,
+        }
+        return {
+            "version": self.version,
+            "tuned": self.tuned,
+            "control": self.control,
+            "annotation": self.annotation,
+            "labels": self.labels,
+            **self.judged.to_json(),
+            **{name: value for name, value in optional.items() if value is not None},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EvidenceRow:
+        """The other way round; of rows of earlier releases, too, which lack `tuned`, `served` and `alone`."""
+        served, alone, at = data.get("served"), data.get("alone"), data.get("at")
+        return cls(
+            control=str(data["control"]),
+            judged=Judgement.from_json(data),
+            version=str(data.get("version", "")),
+            tuned=data.get("tuned"),
+            annotation=int(data.get("annotation", 0)),
+            labels=int(data.get("labels", 0)),
+            served=KeptAnswer.from_json(served) if served else None,
+            alone=HeadAnswer.from_json(alone) if alone else None,
+            at=float(at) if at is not None else None,
+            blind=bool(data.get("blind")),
+            explore=bool(data.get("explore")),
+        )
