@@ -45,9 +45,11 @@ class Guard:
         Label Studio and the command line are no browsers and send neither header."""
         site = request.headers.get("Sec-Fetch-Site", "none")
         origin = request.headers.get("Origin")
-        ours = {request.host, urlsplit(self._services.settings.url).netloc}
-        if site not in ("none", "same-origin") or (origin is not None and _host_of(origin) not in ours):
+        if site not in ("none", "same-origin") or (origin is not None and not self._is_ours(request, origin)):
             raise Forbidden("a web page of another site may not do this")
+
+    def _is_ours(self, request: Request, origin: str) -> bool:
+        return _host_of(origin) in {request.host, urlsplit(self._services.settings.url).netloc}
 
     def _limit(self, request: Request, rule: str | None, per_minute: int) -> None:
         named = (request.view_args or {}).get("project") or (request.view_args or {}).get("job")
