@@ -8,16 +8,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.labelstudio.records import Targets
+from backend.labelstudio.score import shown_score, task_score
 from model.label_key import path_of
 from model.spec import Control, Kind, Prediction, TaskSpec
 
 
 def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: str) -> dict[str, Any]:
-    """One task's item of a /predict reply. No value in it is ever null: Label Studio would drop the whole batch.
-
-    `score` in [0, 1] is that of the least sure control, so that low first means uncertain first."""
-    scores = [_confidence(prediction.score) for prediction in predictions]
-    return {"model_version": version, "score": min(scores, default=0.0), "result": to_results(spec, predictions)}
+    """One task's item of a /predict reply. No value in it is ever null: Label Studio would drop the whole batch."""
+    return {"model_version": version, "score": task_score(predictions), "result": to_results(spec, predictions)}
 
 
 def to_results(
@@ -32,7 +30,7 @@ def to_results(
         if not prediction.chosen:
             continue  # an empty set has nothing to select
         kind = control.tag.lower()
-        levels = [{"label": control.show(key), "score": _confidence(score)} for key, score in prediction.levels]
+        levels = [{"label": control.show(key), "score": shown_score(score)} for key, score in prediction.levels]
         results.append(
             {
                 "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
@@ -40,7 +38,7 @@ def to_results(
                 "to_name": (to_name or {}).get(control.name, _shown_on(control)),
                 "type": kind,
                 "value": {_value_key(control): _value(control, prediction.chosen)},
-                "score": _confidence(prediction.score),
+                "score": shown_score(prediction.score),
                 # The page keeps `meta` and shows of it only `text`.
                 **({"meta": {"levels": levels}} if levels else {}),
             }
@@ -110,10 +108,6 @@ def _plain_paths(value: Any) -> list[tuple[str, ...]]:
     entries = value if isinstance(value, list) else [] if value is None else [value]
     paths = [entry if isinstance(entry, list) else [entry] for entry in entries]
     return [tuple(str(part) for part in path) for path in paths if path]
-
-
-def _confidence(score: float) -> float:
-    return round(min(max(float(score), 0.0), 1.0), 6) if math.isfinite(score) else 0.0
 
 
 def _value_key(control: Control) -> str:

@@ -1,4 +1,4 @@
-"""For load balancers and Prometheus."""
+"""For Prometheus, and for whoever generates clients."""
 
 from __future__ import annotations
 
@@ -10,16 +10,6 @@ from backend.web.openapi import openapi
 from backend.web.payloads import reply
 
 blueprint = Blueprint("operations", __name__)
-
-
-@blueprint.get("/ready")
-def ready() -> Response:
-    """503 with a reason until models serve; then 200, with what could not be loaded and how Redis could lose labels."""
-    registry = services().registry
-    if registry.not_ready:
-        return reply({"ready": False, "reason": registry.not_ready}, 503)
-    problems = services().background.watch.problems
-    return reply({"ready": True, "stale": registry.stale(), "redis": problems})
 
 
 @blueprint.get("/openapi.json")
