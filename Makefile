@@ -117,7 +117,7 @@ curves: dev  ## Measure the learning curves of the heads and draw them into docs
 	$(BIN)/python -m bench.learning.curves --no-finetune --results artifacts/learning.jsonl --out docs/learning
 	$(BIN)/python -m bench.learning.picture
 
-docs: install  ## Write what is made of code and tables: settings, commands, routes, error codes, Redis keys, the README's picture.
+docs: install  ## Write what is made of code and tables: settings, rooms, commands, routes, error codes, Redis keys, the README's picture.
 	$(BIN)/python -m backend.reference
 	$(BIN)/python -m bench.learning.picture
 

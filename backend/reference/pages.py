@@ -9,6 +9,7 @@ from pathlib import Path
 from backend.reference.commands import command_page
 from backend.reference.errors import error_table
 from backend.reference.redis_keys import key_table
+from backend.reference.rooms import room_table
 from backend.reference.routes import route_table
 from backend.settings.docs import settings_table
 
@@ -16,6 +17,7 @@ WHOLE: Mapping[str, Callable[[], str]] = {"settings.md": settings_table, "cli.md
 """Page -> what it holds."""
 
 SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
+    "architecture.md": {"rooms": room_table},
     "http.md": {"routes": route_table, "errors": error_table},
     "store.md": {"keys": key_table},
 }
