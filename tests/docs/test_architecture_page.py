@@ -1,4 +1,4 @@
-"""The page on the architecture: its drawing is of rooms that are there, its ways are of files and functions that are."""
+"""The page on the architecture: its drawing is of rooms that are there, its ways of files and functions that are."""
 
 from __future__ import annotations
 
