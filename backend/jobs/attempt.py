@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int], str]) -> str:
     """What came of it: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
 
-    Raises StoreUnavailable. `kind` is one of `backend.store.work.failures.KINDS`."""
+    Raises StoreUnavailable. `kind` is the name of a JobKind."""
     trouble = work.stores.failures
     if (wait := trouble.begin(project, kind)) > 0:
         return f"waits {wait:.0f} s after a failure"

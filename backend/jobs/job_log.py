@@ -11,23 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from backend.errors import StoreUnavailable
-from backend.redis_access.job_queue import PLAN, PREDICT, REFIT, STEER, SYNC, TRAIN
+from backend.redis_access.job_kinds import KIND_OF_FUNCTION, KIND_OF_NAME
 from backend.store.work.job_counters import JobCounterStore
 from backend.telemetry.log_context import about, sane_id
 
 log = logging.getLogger(__name__)
-
-KINDS = {REFIT: "refit", SYNC: "sync", TRAIN: "train", PLAN: "plan", STEER: "steer", PREDICT: "predict"}
-
-OUTCOMES = {
-    "refit": ("published", "unchanged", "pinned", "superseded", "no config", "unusable config", "waits", "failed"),
-    "sync": ("done", "waits"),
-    "plan": ("planned", "no version", "nothing to choose", "waits", "failed"),
-    "steer": ("steered", "off", "nothing planned", "nothing left to queue", "waits", "failed"),
-    "predict": ("done", "goes on", "planned", "over", "held", "stopped", "waits", "failed"),
-    "train": ("done", "rejected", "failed", "cancelled", "stopped", "crashed", "fenced", "waits"),
-}
-"""First words of what the job functions return; a reconciliation returns what went wrong."""
 
 
 @dataclass
@@ -41,7 +29,8 @@ class Account:
 @contextmanager
 def account(tallies: JobCounterStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
     """Within, log lines carry the job's ids; afterwards it is counted. `request`: the id of who asked for it."""
-    opened, began = Account(KINDS.get(function, "unknown")), time.monotonic()
+    known = KIND_OF_FUNCTION.get(function)
+    opened, began = Account(known.name if known else "unknown"), time.monotonic()
     with about(**ids_of(opened.kind, args, job), request=sane_id(request)):
         try:
             yield opened
@@ -64,5 +53,6 @@ def outcome_of(kind: str, returned: Any) -> str:
     """One of a few words, so that series stay few."""
     if not isinstance(returned, str):
         return "failed"
-    found = next((word for word in OUTCOMES.get(kind, ()) if returned.startswith(word)), None)
+    outcomes = KIND_OF_NAME[kind].outcomes if kind in KIND_OF_NAME else ()
+    found = next((word for word in outcomes if returned.startswith(word)), None)
     return found.replace(" ", "_") if found else "failed"

@@ -16,43 +16,20 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 
 from backend.redis_access.connection import Client, guarded
+from backend.redis_access.job_kinds import JOB_KINDS
 from backend.settings.settings import Settings
 from backend.telemetry.log_context import current_request
 
-REFIT, TRAIN, SYNC = (
-    "backend.jobs.learn.refit.refit",
-    "backend.jobs.train.train.train",
-    "backend.jobs.sync.reconcile.resync",
-)
-PREDICT = "backend.jobs.predict.predict.predict"
-PLAN, STEER = "backend.jobs.task_queue.plan.plan", "backend.jobs.task_queue.write.steer"
-
-FUNCTIONS = {REFIT: "learn", PLAN: "learn", TRAIN: "train", SYNC: "sync", STEER: "sync", PREDICT: "predict"}
+FUNCTIONS = {kind.function: kind.queue for kind in JOB_KINDS}
 """Function -> its queue."""
 
-FORMER_NAMES = {
-    "backend.jobs.refit.refit": REFIT,
-    "backend.jobs.train.train": TRAIN,
-    "backend.jobs.sync.resync": SYNC,
-    "backend.jobs.predict.predict": PREDICT,
-    "backend.jobs.plan.plan": PLAN,
-    "backend.jobs.steer.steer": STEER,
-}
+FORMER_NAMES = {kind.former_function: kind.function for kind in JOB_KINDS}
 """What they were called before they moved into rooms -> now: what was queued before an upgrade runs after it."""
 
 
 def time_limits(settings: Settings) -> dict[str, int]:
-    """Function -> seconds it may take. The worker is told to stop then, and killed JOB_GRACE_SECONDS later."""
-    limits = {
-        REFIT: settings.refit_timeout_seconds,
-        # The trainer ends a training in order by itself; this is for a trainer that does not.
-        TRAIN: 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds,
-        SYNC: 60 * settings.sync_timeout_minutes,
-        PREDICT: 60 * settings.sync_timeout_minutes,
-        PLAN: settings.refit_timeout_seconds,
-        STEER: 60 * settings.sync_timeout_minutes,
-    }
-    return {function: max(1, math.ceil(seconds)) for function, seconds in limits.items()}
+    """Function -> seconds it may take."""
+    return {kind.function: max(1, math.ceil(kind.seconds(settings))) for kind in JOB_KINDS}
 
 
 WAITING = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})

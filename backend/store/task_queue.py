@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.redis_access.connection import Client, guarded
-from backend.redis_access.job_queue import PLAN, STEER, JobQueue
+from backend.redis_access.job_kinds import PLAN, STEER
+from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import STEERED, project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.scripts import Script

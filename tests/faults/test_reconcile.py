@@ -14,7 +14,7 @@ from backend.jobs.sync.reconcile import resync
 from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
-from backend.store.work.failures import LONGEST_SECONDS
+from backend.redis_access.job_kinds import KIND_OF_NAME
 from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
 from bench.chaos.reference_model import ReferenceModel
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
@@ -86,7 +86,7 @@ def test_row_29_a_listing_that_is_not_whole_deletes_nothing_is_told_and_tried_ag
         waits.append(stores.failures.waits(PROJECT, "sync"))
         assert "waits" in resync(PROJECT)
         stores.failures.release(PROJECT, "sync")
-    assert waits[0] < waits[1] < waits[2] <= LONGEST_SECONDS
+    assert waits[0] < waits[1] < waits[2] <= KIND_OF_NAME["sync"].longest_wait_seconds
     last = stores.projects.last_sync(PROJECT)
     assert last["error"] == error and last["ok_at"] == good["ok_at"], "when it last went well is still known"
     assert stores.projects.dirty(PROJECT) == "a test"

@@ -12,18 +12,13 @@ from typing import Any
 
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, guarded
+from backend.redis_access.job_kinds import KIND_OF_NAME
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.scripts import Script
 
-KINDS = ("refit", "sync", "train", "plan", "steer", "predict")
-
-WAIT_SECONDS, LONGEST_SECONDS = 10, 600
-"""The wait after a second failure in a row (a killed worker alone is no reason to wait), and the longest."""
-
-LONGEST_REFIT_SECONDS = 60
-"""A refit takes seconds, so one that kills its worker every minute leaves the others most of it. And whoever kills
-workers from outside always hits some project: that one must learn again within two minutes."""
+WAIT_SECONDS = 10
+"""The wait after a second failure in a row: a killed worker alone is no reason to wait."""
 
 DIED = "the process died or was killed while it worked on this project"
 
@@ -58,13 +53,8 @@ return wait
 """
 
 
-def longest(kind: str) -> int:
-    """Seconds that work of this kind waits at most."""
-    return LONGEST_REFIT_SECONDS if kind == "refit" else LONGEST_SECONDS
-
-
 class FailureStore:
-    """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is one of KINDS."""
+    """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is the name of a JobKind."""
 
     def __init__(self, client: Client) -> None:
         self._redis, self._leases = client, Leases(client)
@@ -73,13 +63,20 @@ class FailureStore:
     @guarded
     def begin(self, project: int, kind: str) -> float:
         """An attempt begins; seconds for which it must not yet, 0 to go on. Follow up with `fail` or `clear`."""
-        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, longest(kind) * 1000]
+        longest = KIND_OF_NAME[kind].longest_wait_seconds
+        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, longest * 1000]
         return int(self._begin(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded
     def fail(self, project: int, kind: str, error: str) -> float:
         """It came to nothing; seconds to wait before the next attempt."""
-        arguments = [kind, time.time(), hide_secrets(error)[:500], WAIT_SECONDS * 1000, longest(kind) * 1000]
+        arguments = [
+            kind,
+            time.time(),
+            hide_secrets(error)[:500],
+            WAIT_SECONDS * 1000,
+            KIND_OF_NAME[kind].longest_wait_seconds * 1000,
+        ]
         return int(self._fail(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded
@@ -99,14 +96,14 @@ class FailureStore:
     @guarded
     def waits(self, project: int, kind: str) -> float:
         """Seconds until the next attempt may begin; 0 when it may now."""
-        return self._leases.left(self._keys(project, kind)[1], longest(kind))
+        return self._leases.left(self._keys(project, kind)[1], KIND_OF_NAME[kind].longest_wait_seconds)
 
     @guarded
     def describe(self, project: int) -> dict[str, dict[str, Any]]:
         """What keeps failing: kind -> failures in a row, the last error, seconds until the next attempt."""
         fields = self._redis.hgetall(project_key(project, "trouble"))
         found = {}
-        for kind in KINDS:
+        for kind in KIND_OF_NAME:
             if failures := int(fields.get(f"{kind}:failures", 0)):
                 error = str(fields.get(f"{kind}:error", ""))
                 found[kind] = {"failures": failures, "error": error, "retry_in": round(self.waits(project, kind))}

@@ -9,9 +9,9 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from backend.jobs.job_log import KINDS
 from backend.processes import worker as module
-from backend.redis_access.job_queue import FORMER_NAMES, FUNCTIONS, PREDICT, REFIT, TRAIN, AllowedJob
+from backend.redis_access.job_kinds import KIND_OF_NAME, PREDICT, REFIT, TRAIN
+from backend.redis_access.job_queue import FORMER_NAMES, FUNCTIONS, AllowedJob
 from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
 ARGUMENTS = {PREDICT: [PROJECT, "gone", 0]}
@@ -54,7 +54,7 @@ def test_what_was_queued_before_an_upgrade_is_done_after_it(worker: Any, context
     for former, job in jobs.items():
         done = after(worker, job)
         assert done.get_status() == "finished", f"{former}: {done.latest_result()}"
-    assert {kind for kind, _ in context.stores.counters.read().jobs} == set(KINDS.values()), "each as what it is"
+    assert {kind for kind, _ in context.stores.counters.read().jobs} == set(KIND_OF_NAME), "each as what it is"
 
 
 def test_labels_that_wait_for_a_refit_are_learned(worker: Any, context: Any, letters: Letters) -> None:  # noqa: F811

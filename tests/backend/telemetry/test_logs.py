@@ -16,7 +16,8 @@ from rq.serializers import JSONSerializer
 
 from backend.jobs.job_log import outcome_of
 from backend.redis_access.connection import connect
-from backend.redis_access.job_queue import REFIT, AllowedJob
+from backend.redis_access.job_kinds import REFIT
+from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
 from backend.telemetry.logs import configure_logs
 from bench.support.rig import choices_config

@@ -1,0 +1,108 @@
+"""The kinds of background work, in one table: what each is called, which function does it, in which queue, how it may
+end, and for how long it may run and wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from backend.settings.settings import Settings
+
+
+@dataclass(frozen=True)
+class JobKind:
+    """One kind of work. `name` is what logs, metrics and the keys of failures call it."""
+
+    name: str
+    function: str
+    former_function: str  # of the release before the modules moved: what was queued before an upgrade runs after it
+    queue: str
+    outcomes: tuple[str, ...]
+    """First words of what the function returns; a reconciliation returns what went wrong."""
+    seconds: Callable[[Settings], float]
+    """How long it may take. The worker is told to stop then, and killed JOB_GRACE_SECONDS later."""
+    longest_wait_seconds: int = 600
+    """Most that it waits after failures in a row."""
+
+
+def _refit_seconds(settings: Settings) -> float:
+    return settings.refit_timeout_seconds
+
+
+def _sync_seconds(settings: Settings) -> float:
+    return 60 * settings.sync_timeout_minutes
+
+
+def _train_seconds(settings: Settings) -> float:
+    """The trainer ends a training in order by itself; this is for a trainer that does not."""
+    return 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds
+
+
+JOB_KINDS = (
+    JobKind(
+        name="refit",
+        function="backend.jobs.learn.refit.refit",
+        former_function="backend.jobs.refit.refit",
+        queue="learn",
+        outcomes=(
+            "published",
+            "unchanged",
+            "pinned",
+            "superseded",
+            "no config",
+            "unusable config",
+            "waits",
+            "failed",
+        ),
+        seconds=_refit_seconds,
+        # A refit takes seconds, so one that kills its worker every minute leaves the others most of it. And whoever
+        # kills workers from outside always hits some project: that one must learn again within two minutes.
+        longest_wait_seconds=60,
+    ),
+    JobKind(
+        name="sync",
+        function="backend.jobs.sync.reconcile.resync",
+        former_function="backend.jobs.sync.resync",
+        queue="sync",
+        outcomes=("done", "waits"),
+        seconds=_sync_seconds,
+    ),
+    JobKind(
+        name="train",
+        function="backend.jobs.train.train.train",
+        former_function="backend.jobs.train.train",
+        queue="train",
+        outcomes=("done", "rejected", "failed", "cancelled", "stopped", "crashed", "fenced", "waits"),
+        seconds=_train_seconds,
+    ),
+    JobKind(
+        name="plan",
+        function="backend.jobs.task_queue.plan.plan",
+        former_function="backend.jobs.plan.plan",
+        queue="learn",
+        outcomes=("planned", "no version", "nothing to choose", "waits", "failed"),
+        seconds=_refit_seconds,
+    ),
+    JobKind(
+        name="steer",
+        function="backend.jobs.task_queue.write.steer",
+        former_function="backend.jobs.steer.steer",
+        queue="sync",
+        outcomes=("steered", "off", "nothing planned", "nothing left to queue", "waits", "failed"),
+        seconds=_sync_seconds,
+    ),
+    JobKind(
+        name="predict",
+        function="backend.jobs.predict.predict.predict",
+        former_function="backend.jobs.predict.predict",
+        queue="predict",
+        outcomes=("done", "goes on", "planned", "over", "held", "stopped", "waits", "failed"),
+        seconds=_sync_seconds,
+    ),
+)
+
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT = (kind.function for kind in JOB_KINDS)
+
+KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
+
+KIND_OF_NAME = {kind.name: kind for kind in JOB_KINDS}
