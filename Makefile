@@ -49,9 +49,10 @@ test-redis: dev redis-servers  ## Run the tests that hang on Redis with every se
 
 redis-servers: .redis-servers/.installed  ## Get a current Redis and a current Valkey, for test-redis alone.
 
-lint: dev  ## Check style, format and the Dockerfile.
+lint: dev  ## Check style, format, spelling and the Dockerfile.
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
+	git ls-files -z '*.py' '*.lua' '*.md' '*.toml' '*.yml' '*.sh' '*.txt' Makefile | xargs -0 $(BIN)/python -m codespell_lib
 	git diff --check $$(git hash-object -t tree /dev/null)
 	bash -n .ci/run
 	@if [ -x $(BIN)/hadolint ]; then echo $(BIN)/hadolint docker/Dockerfile; $(BIN)/hadolint docker/Dockerfile; \

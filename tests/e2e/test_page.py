@@ -1,4 +1,4 @@
-"""An annotator opens a task in Label Studio's own page and sees the choice pre-selected (headless Chromium)."""
+"""An annotator opens a task in Label Studio's own page and sees the choice preselected (headless Chromium)."""
 
 from __future__ import annotations
 
