@@ -24,9 +24,9 @@ def to_record(
     asked: Asked = ALWAYS,
 ) -> ExampleRecord:
     """The record of one annotation. A question that was `asked` by then and may be left blank, and was, is answered
-    with nothing, save in a prediction that was made an annotation as it was (accepted.py). No targets when it was
-    skipped, was accepted unseen (accepted.py), or its text cannot be read. Raises BadRequest naming an unusable id or
-    time stamp."""
+    with nothing, save in a prediction that was made an annotation as it was (acceptance_mark.py). No targets when it
+    was skipped, was accepted unseen, or its text cannot be read. Raises BadRequest naming an unusable id or time
+    stamp."""
     number = annotation.get("task")
     if number is None and task is not None:
         number = task.get("id")

@@ -116,7 +116,7 @@ def wait_for_redis(work: Context, pause: float = 0.2) -> None:
 
 
 def _work(settings: Settings, *queues: str) -> None:
-    # RQ tells four times of each job what accounting.py counts.
+    # RQ tells four times of each job what job_log.py counts.
     chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
     build_worker(settings, *queues).work(with_scheduler=False, logging_level=chatter)
 

@@ -1,5 +1,5 @@
 """Which labelled tasks an admin should look at again, each with the answer that is suggested instead: labels that are
-probably wrong, and tasks whose annotators disagree. Ready to be written into Label Studio (relabel_push.py)."""
+probably wrong, and tasks whose annotators disagree. Ready to be written into Label Studio (relabel_tab.py)."""
 
 from __future__ import annotations
 

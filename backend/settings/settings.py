@@ -1,8 +1,8 @@
 """Every setting, once: default, type, allowed range and help. The only file that reads the environment.
 
 Source order: environment, then `.env` in the working directory, then the default. `<NAME>_FILE` reads the
-value from a file (container secrets): settings_sources.py. Values are taken as people write them:
-settings_values.py. `docs/settings.md` is generated from this table.
+value from a file (container secrets): sources.py. Values are taken as people write them:
+values.py. `docs/settings.md` is generated from this table.
 """
 
 from __future__ import annotations
@@ -288,5 +288,5 @@ def environment_of(settings: Settings) -> dict[str, str]:
     if key := settings.label_studio_api_key.get_secret_value():
         given["LABEL_STUDIO_API_KEY"] = key
     if tempfile.tempdir:
-        given["TMPDIR"] = tempfile.tempdir  # where it is, once somebody has looked (limits.py)
+        given["TMPDIR"] = tempfile.tempdir  # where it is, once somebody has looked (process_limits.py)
     return child_environment(**given)

@@ -3,7 +3,7 @@
 supervisord (the PyPI package) does the work, from a config file written into the data directory: it restarts what
 dies, slower each time a start fails, and never gives up. On top of it: what hangs is killed (`watchdog.py`), losing
 the terminal stops everything instead of restarting it, and at the end no descendant is left, not even one whose own
-parent was killed. The workers start late (`late_start.py`).
+parent was killed. The workers start late (`delayed_start.py`).
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def config_text(children: Sequence[Program]) -> str:
     blocks = [
         "[supervisord]\nnodaemon=true\nsilent=true\nlogfile=%(here)s/logs/supervisord.log\nlogfile_maxbytes=1MB\n"
         "logfile_backups=1\npidfile=%(here)s/supervisord.pid\nchildlogdir=%(here)s/logs\nnocleanup=true\n"
-        # What a machine grants has been looked at (limits.py).
+        # What a machine grants has been looked at (process_limits.py).
         "minfds=1\nminprocs=1"
     ]
     for priority in sorted({child.priority for child in children}):

@@ -1,4 +1,4 @@
-"""Kills the supervisor's children that have let their deadline pass (deadline.py); it then starts them again.
+"""Kills the supervisor's children that have let their deadline pass (heartbeat.py); it then starts them again.
 
 Loads nothing heavy: it lives in the supervisor, which must outlast everything.
 """
