@@ -33,7 +33,7 @@ class Counts(click.ParamType):
 
     name = "n,n,…"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         try:
             numbers = tuple(int(part) for part in str(value).split(",") if part.strip())
         except ValueError:
@@ -51,7 +51,7 @@ class Names(click.ParamType):
     def __init__(self, what: str, find: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> None:
         self.what, self.find, self.words = what, find, words
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
         parts = (part.strip().lower().replace("-", "_") for part in str(value).split(","))
         names = tuple(dict.fromkeys(part for part in parts if part))
         known = self.find()

@@ -42,10 +42,10 @@ class ForbiddenJob(Exception):
 class AllowedJob(Job):
     """A job that only ever runs a function of FUNCTIONS, with no callback."""
 
-    returned: Any = None
+    returned: object = None
     """What the function returned; None when it has not, or an exception came."""
 
-    def perform(self) -> Any:
+    def perform(self) -> object:
         """Runs the function."""
         self.returned = super().perform()
         return self.returned
@@ -61,7 +61,7 @@ class AllowedJob(Job):
         self._func_name = name
 
     @property
-    def func(self) -> Any:
+    def func(self) -> object:
         if self.func_name not in FUNCTIONS or self.instance is not None:
             raise ForbiddenJob(f"{str(self.func_name)[:80]!r} is not a function that may be queued")
         return super().func

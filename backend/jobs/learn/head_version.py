@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
@@ -116,7 +116,7 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
     return outcome
 
 
-def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[str, Mapping[str, Any]]) -> Manifest:
+def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[str, Mapping[str, object]]) -> Manifest:
     from model.versions.manifest import Manifest
 
     parent = run.champion.manifest if run.champion else None
@@ -139,7 +139,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[s
     )
 
 
-def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
+def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, object]:
     """What the scheduler and the admin API want to know without reading all examples."""
     return {
         "labels": rename_counts(spec, consensus.counts()),

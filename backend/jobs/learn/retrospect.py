@@ -62,7 +62,7 @@ def retrospect(
     champion: LiveModel | None,
     labels: Mapping[str, int],
     seed: int = 0,
-    evaluated: Mapping[str, Any] | None = None,
+    evaluated: Mapping[str, object] | None = None,
 ) -> Hindsight:
     """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`.
 
