@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import re
 import time
 from collections.abc import Iterator
@@ -15,6 +12,7 @@ from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
 from backend.labelstudio.local.installation import VERSION
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.token import read_claims, seconds_of
 from backend.settings.settings import Settings
 
 OLDEST = (1, 18)
@@ -63,15 +61,10 @@ def read_token(key: str) -> Token:
     """What kind of token it is, by its form: a personal access token is a JWT, a legacy one 40 hex digits."""
     if re.fullmatch(r"[0-9a-f]{40}", key):
         return "legacy token", None
-    if key.count(".") != 2:
-        return "token of unknown kind", None
-    try:
-        part = key.split(".")[1]
-        claims = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    except (binascii.Error, ValueError):
-        return "token of unknown kind", None
-    expires = claims.get("exp") if isinstance(claims, dict) else None
-    return "personal access token", float(expires) if isinstance(expires, int | float) else None
+    claims = read_claims(key)
+    return (
+        ("token of unknown kind", None) if claims is None else ("personal access token", seconds_of(claims.get("exp")))
+    )
 
 
 def judge_token(token: Token, user: str, now: float) -> Verdict:

@@ -15,7 +15,7 @@ from backend.outbound.proxies import Proxy, proxy_for
 from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
-    import httpx
+    import httpx2
     import requests
 
 OTHER_CA = "SSL_CERT_FILE"
@@ -44,16 +44,16 @@ def open_session(settings: Settings, url: str, ca_file: str = "") -> requests.Se
     return session
 
 
-def open_httpx(url: str, ca_file: str = "", **options: Any) -> httpx.Client:
-    """The same for httpx, which Label Studio's SDK takes."""
-    import httpx
+def open_httpx(url: str, ca_file: str = "", **options: Any) -> httpx2.Client:
+    """The same for the calls of Label Studio's API."""
+    import httpx2
 
     proxy = proxy_for(url)
     tls_to_proxy = proxy is not None and proxy.url.lower().startswith("https:")
     secure = tls_to_proxy or url.lower().startswith("https:")
     context = context_of(read_trust(ca_file)) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    through = None if proxy is None else httpx.Proxy(proxy.url, ssl_context=context if tls_to_proxy else None)
-    return httpx.Client(trust_env=False, verify=context, proxy=through, **options)
+    through = None if proxy is None else httpx2.Proxy(proxy.url, ssl_context=context if tls_to_proxy else None)
+    return httpx2.Client(trust_env=False, verify=context, proxy=through, **options)
 
 
 def failure(error: BaseException, url: str, proxy: Proxy | None, ca_file: str = "", setting: str = OTHER_CA) -> str:

@@ -53,7 +53,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     threading.excepthook = _log_uncaught
-    for name in ("httpx", "httpcore", "rq.worker", "urllib3"):
+    for name in ("httpx2", "httpcore2", "rq.worker", "urllib3"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     rq_logger = logging.getLogger("rq.worker")
     rq_logger.handlers[:] = [logging.NullHandler()]  # else RQ adds a handler of its own

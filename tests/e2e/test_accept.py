@@ -11,7 +11,6 @@ from tests.e2e.conftest import Studio, choices_result
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore:The `parse_obj` method:DeprecationWarning"),  # Label Studio's SDK
 ]
 
 

@@ -16,7 +16,6 @@ from bench.support.rig import ROOT, Rig, choices_config
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(600),
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),  # of the SDK's token exchange
 ]
 
 CACHE = Path(os.environ.get("UNDERSTUDY_LS_CACHE", str(ROOT / ".label-studio"))).expanduser()

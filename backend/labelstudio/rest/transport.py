@@ -1,7 +1,6 @@
 """Calls to Label Studio's REST API: authentication with either kind of token, time-outs, retries, readable errors.
 
-The SDK's HTTP client does the authentication (a personal access token is exchanged for short-lived ones). Retries are
-our own, because the SDK also repeats a POST that Label Studio may already have carried out.
+A GET is repeated when it comes to nothing, a POST only when Label Studio cannot have carried it out.
 """
 
 from __future__ import annotations
@@ -9,15 +8,18 @@ from __future__ import annotations
 import re
 import weakref
 from collections.abc import Callable, Mapping
-from json import JSONDecodeError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from backend.errors import LabelStudioError, SettingsError
 from backend.labelstudio.rest.circuit_breaker import breaker_of
+from backend.labelstudio.rest.token import EXCHANGE_PATH, Token
 from backend.outbound.clients import open_httpx, refusal
 from backend.outbound.proxies import proxy_for
 from backend.redaction import process_redactor
+
+if TYPE_CHECKING:
+    import httpx2
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
@@ -59,12 +61,11 @@ class Transport:
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.url = url.rstrip("/")
-        self._api_key, self._ca_file = api_key, ca_file
+        self._token, self._ca_file = Token(api_key), ca_file
         process_redactor().learn(api_key)
         self._attempts, self._read_seconds = attempts, read_seconds
         self._breaker = breaker_of(self.url)
-        self._http: Any = None
-        self._client: Any = None
+        self._client: httpx2.Client | None = None
 
     def call(self, method: str, path: str, body: Any = None, params: Mapping[str, Any] | None = None) -> Any:
         """The JSON of one API call, None when the reply is empty.
@@ -88,7 +89,7 @@ class Transport:
         """Give back the connections."""
         if self._client is not None:
             self._client.close()
-            self._client = self._http = None
+            self._client = None
 
     def _watched(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
         """One attempt, of which the breaker hears whether there was any answer."""
@@ -101,13 +102,7 @@ class Transport:
         return found
 
     def _once(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> Any:
-        options = {"max_retries": 0}
-        reply = self._guarded(
-            path,
-            lambda: self._connected().request(
-                path, method=method, json=body, params=dict(params or {}), request_options=options
-            ),
-        )
+        reply = self._guarded(path, lambda: self._send(method, path, body, params))
         if not 200 <= reply.status_code < 300:
             raise self._refusal(reply, path)
         if not reply.content:
@@ -117,50 +112,68 @@ class Transport:
         except ValueError as error:
             raise self._error(f"{self.url} does not answer in JSON: is it a Label Studio?", path, reply) from error
 
-    def _connected(self) -> Any:
-        """The SDK's HTTP client: adds the token, renewed when due. Not its `LabelStudio`, which is made of one of these
-        and brings pandas and a label config reader along: 1.4 s of CPU and 129 MB (decision 0015). Made late all the
-        same: most processes never call Label Studio."""
-        if self._http is None:
-            import httpx
-            from label_studio_sdk.core.client_wrapper import SyncClientWrapper
+    def _send(self, method: str, path: str, body: Any, params: Mapping[str, Any] | None) -> httpx2.Response:
+        """The reply. An access token of before that is refused is renewed once: nothing was carried out with it."""
+
+        def send() -> httpx2.Response:
+            headers = {"Authorization": self._token.header(self._exchange)}
+            url = f"{self.url}/{path.lstrip('/')}"
+            return self._connected().request(method, url, json=body, params=params or None, headers=headers)
+
+        held = self._token.is_held
+        reply = send()
+        if held and reply.status_code == 401:
+            self._token.forget()
+            reply = send()
+        return reply
+
+    def _exchange(self, key: str) -> str:
+        """An access token for the personal one. Raises LabelStudioError."""
+        reply = self._connected().post(f"{self.url}{EXCHANGE_PATH}", json={"refresh": key})
+        if reply.status_code != 200:
+            raise self._refusal(reply, EXCHANGE_PATH)
+        try:
+            found = reply.json()
+        except ValueError:
+            found = None
+        access = found.get("access") if isinstance(found, dict) else None
+        if not isinstance(access, str) or not access:
+            said = f"{self.url} gives no access token for LABEL_STUDIO_API_KEY: is it a Label Studio?"
+            raise self._error(said + self._by_way_of(), EXCHANGE_PATH)
+        return access
+
+    def _connected(self) -> httpx2.Client:
+        """Made late: most processes never call Label Studio."""
+        if self._client is None:
+            import httpx2
 
             # A redirect would turn a POST into a GET; the refusal names the address to set instead.
-            timeout = httpx.Timeout(self._read_seconds, connect=CONNECT_SECONDS)
-            self._client = open_httpx(self.url, self._ca_file, timeout=timeout, follow_redirects=False)
+            timeout = httpx2.Timeout(self._read_seconds, connect=CONNECT_SECONDS)
+            headers = {"User-Agent": "understudy"}
+            self._client = open_httpx(self.url, self._ca_file, timeout=timeout, headers=headers, follow_redirects=False)
             weakref.finalize(self, self._client.close)  # for those who forget to close
-            # The slash keeps a path in the URL when the SDK joins the address of the token exchange.
-            sdk = SyncClientWrapper(base_url=f"{self.url}/", api_key=self._api_key, httpx_client=self._client)
-            self._http = sdk.httpx_client
-        return self._http
+        return self._client
 
-    def _guarded(self, path: str, call: Callable[[], Any]) -> Any:
-        """`call()` with the SDK's and the connection's errors as LabelStudioError."""
-        import httpx
-        from label_studio_sdk.core.api_error import ApiError
+    def _guarded(self, path: str, call: Callable[[], httpx2.Response]) -> httpx2.Response:
+        """`call()` with the connection's errors as LabelStudioError."""
+        import httpx2
 
         try:
             return call()
-        except ApiError as error:  # the token exchange
-            said = _said(error.body)
-            raise self._error(f"Label Studio ({error.status_code}): {said}", path, error, said) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        except (httpx2.InvalidURL, httpx2.UnsupportedProtocol) as error:
             raise self._error(f"LABEL_STUDIO_URL {self.url!r} is not a URL: {error}", path) from error
         except SettingsError as error:  # a proxy or a file of authorities
             hint = error.evidence.get("hint", "")
             raise LabelStudioError(error.message, status=None, path=path, hint=hint, answered=True) from error
-        except JSONDecodeError as error:  # a reply to the token exchange that is not JSON
-            said = f"{self.url} does not answer in JSON: is it a Label Studio?"
-            raise self._error(said + self._by_way_of(), path) from error
-        except httpx.ProxyError as error:
+        except httpx2.ProxyError as error:
             raise self._error(f"{self.url} is not reached{self._by_way_of()}: {error}", path, sent=False) from error
-        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+        except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
             if told := refusal(error, self.url, self._ca_file, "LABEL_STUDIO_CA_FILE"):
                 raise self._distrust(path, *told) from error
             raise self._error(f"{self.url} does not answer{self._by_way_of()}: {error}", path, sent=False) from error
-        except (httpx.LocalProtocolError, UnicodeError):
+        except (httpx2.LocalProtocolError, UnicodeError):
             raise self._error("LABEL_STUDIO_API_KEY cannot be sent in a header: make a new token", path) from None
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             said = f"{self.url} broke off{self._by_way_of()}: {type(error).__name__} {error}"
             raise self._error(said, path, sent=True) from error
 
@@ -198,11 +211,11 @@ class Transport:
 
 def _is_silence(error: LabelStudioError) -> bool:
     """Whether nothing came in time, as from a machine that is away; a reply that breaks off is none of these."""
-    import httpx
+    import httpx2
 
     if error.evidence.get("answered"):
         return False
-    return isinstance(error.__cause__, httpx.ConnectError | httpx.TimeoutException)
+    return isinstance(error.__cause__, httpx2.ConnectError | httpx2.TimeoutException)
 
 
 def _is_passing(error: BaseException, repeatable: bool) -> bool:

@@ -155,7 +155,7 @@ def test_an_open_port_is_a_warning_only_where_others_can_reach_it() -> None:
 
 def jwt(**claims: Any) -> str:
     part = base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=")
-    return f"eyJh.{part}.c2ln"
+    return f"eyJhbGciOiJIUzI1NiJ9.{part}.c2ln"
 
 
 def test_both_kinds_of_token_are_told_apart() -> None:
