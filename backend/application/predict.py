@@ -10,7 +10,7 @@ from backend.errors import Overloaded
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
-from backend.serving.prediction import Item, answer_tasks
+from backend.serving.prediction import AnswerTools, Item, Question, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing
 from model.spec import TaskSpec
@@ -31,18 +31,7 @@ def answer_request(
     try:
         with services.admission.enter():
             model = services.registry.model_for(project, spec, left())
-            items, documents = answer_tasks(
-                model,
-                spec,
-                tasks,
-                settings=services.settings,
-                predictors=services.predictors,
-                metrics=services.metrics,
-                left=left,
-                cache=services.answers,
-                helpers=helpers,
-                highlighter=services.highlighter.of(project),
-            )
+            items, documents = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left)
     except Preparing:
         # Soon there is an answer: Label Studio asks again for declined tasks, and shows a refusal as an error.
         services.metrics.declined.labels("preparing").inc(len(tasks))
@@ -58,6 +47,16 @@ def answer_request(
             instead: Item = {"model_version": model.version, "score": 0.0, "result": told} if told else []
             items = _hide_blind(services, project, tasks, items, instead)
     return items, model.version
+
+
+def _tools(services: Services, project: int | None) -> AnswerTools:
+    return AnswerTools(
+        services.settings,
+        services.predictors,
+        services.metrics,
+        services.answers,
+        services.highlighter.of(project),
+    )
 
 
 def _note_rejects(

@@ -33,6 +33,25 @@ Item = dict[str, Any] | list[Any]
 
 
 @dataclass(frozen=True, eq=False)
+class AnswerTools:
+    """What this process answers with. `highlighter` explains answers; None where nothing is explained."""
+
+    settings: Settings
+    predictors: Predictors
+    metrics: Metrics
+    cache: AnswerCache
+    highlighter: Callable[[LiveModel, HighlightRequest], Words] | None = None
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a label config asks, and the controls it has for what is said along with the answers."""
+
+    spec: TaskSpec
+    helpers: Helpers = NO_HELPERS
+
+
+@dataclass(frozen=True, eq=False)
 class _Request:
     """What the rows of one request share; threads write `items` and `answers`, each at its own tasks."""
 
@@ -72,23 +91,14 @@ class _Row:
 
 
 def answer_tasks(
-    model: LiveModel,
-    spec: TaskSpec,
-    tasks: Sequence[Any],
-    *,
-    settings: Settings,
-    predictors: Predictors,
-    metrics: Metrics,
-    left: Callable[[], float],
-    cache: AnswerCache,
-    helpers: Helpers = NO_HELPERS,
-    highlighter: Callable[[LiveModel, HighlightRequest], Words] | None = None,
+    tools: AnswerTools, model: LiveModel, question: Question, tasks: Sequence[Any], left: Callable[[], float]
 ) -> tuple[list[Item], dict[int, dict[str, str]]]:
     """(one item per task, task id -> document of the readable ones). What is not done when time is up is declined.
 
-    With an `evidence` control in the config, `highlighter` explains answers in what time is left after all of them.
+    With an `evidence` control in the config, the highlighter explains answers in what time is left after all of them.
     Raises Overloaded when so much waits that none of it would be done in time."""
-    request = _Request(model, spec, helpers, settings, metrics, [[] for _ in tasks])
+    helpers, metrics, predictors, cache = question.helpers, tools.metrics, tools.predictors, tools.cache
+    request = _Request(model, question.spec, helpers, tools.settings, metrics, [[] for _ in tasks])
     with metrics.stage.labels("read").time():
         rows, documents = _read(request, tasks)
         unknown = _recall(rows, cache)
@@ -104,14 +114,14 @@ def answer_tasks(
         late = sum(not items[row.index] for row in unknown)
         metrics.declined.labels("deadline").inc(late)
         log.warning("deadline: %s of %s tasks declined", late, len(tasks))
-    if helpers.evidence and highlighter:
+    if helpers.evidence and tools.highlighter:
         wanted = _wanted(request, helpers.evidence, rows, items, tasks)
         seconds = seconds_for(len(tasks), left())
         regions = highlight(
             model,
             helpers.evidence,
             wanted,
-            explain=highlighter,
+            explain=tools.highlighter,
             predictors=predictors,
             metrics=metrics,
             seconds=seconds,

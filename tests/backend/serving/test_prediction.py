@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.serving.answer_cache import AnswerCache
-from backend.serving.prediction import answer_tasks
+from backend.serving.prediction import AnswerTools, Question, answer_tasks
 from backend.serving.predictors import Predictors, deadline
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
@@ -32,16 +32,8 @@ class Stuck(LiveModel):
 
 def answer(model: LiveModel, tasks: list[Any], cache: AnswerCache, metrics: Metrics, seconds: float = 30.0) -> Any:
     predictors = Predictors(1, metrics)
-    items, _ = answer_tasks(
-        model,
-        model.spec,
-        tasks,
-        settings=Settings(),
-        predictors=predictors,
-        metrics=metrics,
-        left=deadline(seconds),
-        cache=cache,
-    )
+    tools = AnswerTools(Settings(), predictors, metrics, cache)
+    items, _ = answer_tasks(tools, model, Question(model.spec), tasks, deadline(seconds))
     predictors.stop()
     return items
 
