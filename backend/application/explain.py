@@ -24,7 +24,7 @@ SECONDS = 20.0
 Options = dict[str, list[str]]
 
 
-def explain_task(services: Services, project: int, task: int, control: str = "") -> dict[str, object]:
+def explain_task(services: Services, project: int, task: int, control: str = "") -> dict[str, Any]:
     """What the version that serves now answers for a task, and the words that decided.
 
     `control`: default is the first that answers. Raises NotFound for a task or an answer that is not there, BadRequest
@@ -35,7 +35,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
     document, options = find_task(services, spec, project, task)
     model = services.registry.model_for(project, spec, SECONDS)
-    found: list[dict[str, object]] = []
+    found: list[dict[str, Any]] = []
     failed: list[Exception] = []
 
     def compute() -> None:
@@ -111,7 +111,7 @@ def _stored(services: Services, project: int, task: int) -> Document:
 
 def _describe(
     model: LiveModel, document: Document, answer: Prediction, explained: Sequence[Explained]
-) -> dict[str, object]:
+) -> dict[str, Any]:
     control = model.spec.control(answer.control)
     inputs = control.inputs
     second = runner_up(answer)

@@ -44,7 +44,7 @@ def summarise_evidence(
     return found
 
 
-def describe_curve(store: EvidenceStore, project: int) -> dict[str, object]:
+def describe_curve(store: EvidenceStore, project: int) -> dict[str, Any]:
     """The learning curve of each control, and its latest metrics with the estimate for the pool."""
     from model.evidence.learning_curve import learning_curve, tally
 

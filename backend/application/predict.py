@@ -17,7 +17,7 @@ from model.spec import TaskSpec
 
 
 def answer_request(
-    services: Services, project: int | None, config: object, tasks: Sequence[object], *, say_blind: bool = True
+    services: Services, project: int | None, config: Any, tasks: Sequence[Any], *, say_blind: bool = True
 ) -> tuple[list[Item], str]:
     """(one item per task in order, the version that answered all of them); remembers the tasks as unlabelled texts.
 
@@ -81,9 +81,7 @@ def _note_rejects(
     services.background.rejects.note(project, "tasks", found)
 
 
-def _hide_blind(
-    services: Services, project: int, tasks: Sequence[object], items: list[Item], instead: Item
-) -> list[Item]:
+def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item], instead: Item) -> list[Item]:
     """The items with `instead` for those of blind tasks, which people are to label without a pre-label."""
     from model.acquisition.batch import is_blind
 

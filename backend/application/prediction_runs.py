@@ -12,7 +12,7 @@ from backend.rejects.report import tell_rejects
 from backend.store.work.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
 
 
-def request_prediction(services: Services, project: int, labelled: object) -> dict[str, object]:
+def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:
     """Ask for a run: the one that is there when it is not over. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
     if not isinstance(labelled, bool):

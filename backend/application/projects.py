@@ -28,7 +28,7 @@ def require_project(services: Services, project: int) -> int:
     return project
 
 
-def describe_project(services: Services, project: int) -> dict[str, object]:
+def describe_project(services: Services, project: int) -> dict[str, Any]:
     """One project as shown by status."""
     stores = services.stores
     summary = stores.projects.summary(project)
@@ -74,7 +74,7 @@ def _not_learned(config: str | None) -> list[str]:
         return []
 
 
-def describe_examples(services: Services, project: int) -> list[dict[str, object]]:
+def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
     """One entry per stored annotation."""
     snapshot = services.stores.examples.snapshot(project)
     answers = [{name: label_keys(target) for name, target in record.targets.items()} for record in snapshot.records]
@@ -97,7 +97,7 @@ def describe_examples(services: Services, project: int) -> list[dict[str, object
     ]
 
 
-def describe_versions(services: Services, project: int) -> dict[str, object]:
+def describe_versions(services: Services, project: int) -> dict[str, Any]:
     """Kept versions, newest first."""
     from model.versions.directory import list_versions
 
@@ -113,7 +113,7 @@ def describe_versions(services: Services, project: int) -> dict[str, object]:
     }
 
 
-def rollback_to(services: Services, project: int, version: str) -> dict[str, object]:
+def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
     kept, Conflict for a damaged one."""
     from model.versions.directory import verify_version, version_path
@@ -143,7 +143,7 @@ def unpin(services: Services, project: int) -> dict[str, Any]:
     return {"live": services.stores.versions.live(project) or FIRST, "pinned": None, "message": "learning goes on"}
 
 
-def request_resync(services: Services, project: int) -> dict[str, object]:
+def request_resync(services: Services, project: int) -> dict[str, Any]:
     """Ask for a reconciliation. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
     if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):

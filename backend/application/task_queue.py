@@ -23,7 +23,7 @@ SHOWN = (
 )
 
 
-def describe_queue(services: Services, project: int) -> dict[str, object]:
+def describe_queue(services: Services, project: int) -> dict[str, Any]:
     """The queue that Label Studio has: its version, how many `tasks`, the `live` version and the number of `answers`
     that they were chosen with, out of how many `open` ones; `agreements` of consecutive plans; `handed`: of the last
     `labels`, how many are of tasks that the queue had handed out; `off`: why it is not steered. {} before the first
@@ -39,7 +39,7 @@ def describe_queue(services: Services, project: int) -> dict[str, object]:
     return {**found, "used": _used(services, project, state), "handed": shown}
 
 
-def request_plan(services: Services, project: int) -> dict[str, object]:
+def request_plan(services: Services, project: int) -> dict[str, Any]:
     """Ask for a new plan now, whatever the policy says. Raises Conflict when nothing can be steered."""
     settings = services.settings
     if not settings.queue_enabled:

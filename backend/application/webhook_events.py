@@ -88,7 +88,7 @@ def remember_config(services: Services, project: int, config: str | None, moment
     services.configs.note(project, config)
 
 
-def remember_first_config(services: Services, project: int, config: object) -> None:
+def remember_first_config(services: Services, project: int, config: Any) -> None:
     """Keep the label config of a project that has none: some tools predict without /setup.
 
     Asks once for each project: predictions do not wait for Redis."""

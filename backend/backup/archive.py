@@ -50,7 +50,7 @@ class ArchiveWriter:
             self._file.close()
             self._scratch.unlink(missing_ok=True)
 
-    def add_lines(self, name: str, lines: Iterable[dict[str, object]]) -> None:
+    def add_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
         """A member of one JSON object a line. Spooled to disk, however long."""
         spool = self._scratch.with_suffix(".lines")
         try:

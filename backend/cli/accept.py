@@ -119,7 +119,7 @@ def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) ->
     return found, blank
 
 
-def _is_taken(task: Mapping[str, object]) -> bool:
+def _is_taken(task: Mapping[str, Any]) -> bool:
     return bool(task.get("drafts") or task.get("cancelled_annotations") or task.get("total_annotations"))
 
 

@@ -216,7 +216,7 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         say(f"off: {what}: {why}")
 
 
-def _people_line(people: Mapping[str, Mapping[str, object]], disputed: Sequence[Mapping[str, object]] | None) -> str:
+def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Mapping[str, Any]] | None) -> str:
     parts = []
     for person, entry in people.items():
         known = entry.get("reliability")

@@ -24,7 +24,7 @@ def with_api(command: Command) -> Command:
     @click.option("--url", default="", help="Where understudy runs; default http://HOST:PORT.")
     @click.option("--data-dir", type=HomePath(file_okay=False), help="Its DATA_DIR (holds the token).")
     @wraps(command)
-    def with_client(url: str, data_dir: Path | None, **others: object) -> object:
+    def with_client(url: str, data_dir: Path | None, **others: Any) -> Any:
         from backend.client.admin import AdminClient
 
         settings = load_settings(data_dir=data_dir) if data_dir else current_settings()

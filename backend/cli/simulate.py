@@ -20,7 +20,7 @@ from model.errors import DataError, ModelError
 if TYPE_CHECKING:
     from backend.simulate.trainer import Workplace
     from model.simulation.dataset import Dataset
-    from model.simulation.replay import Plan, Row
+    from model.simulation.replay import ReplayPlan, Row
 
 CHEAP_PEERS = "tfidf,lr"
 PICTURES = (".png", ".svg", ".pdf")
@@ -33,7 +33,7 @@ class Counts(click.ParamType):
 
     name = "n,n,…"
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             numbers = tuple(int(part) for part in str(value).split(",") if part.strip())
         except ValueError:
@@ -51,7 +51,7 @@ class Names(click.ParamType):
     def __init__(self, what: str, find: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> None:
         self.what, self.find, self.words = what, find, words
 
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> object:
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         parts = (part.strip().lower().replace("-", "_") for part in str(value).split(","))
         names = tuple(dict.fromkeys(part for part in parts if part))
         known = self.find()
@@ -205,8 +205,8 @@ def _read(settings: Settings, train: Path | None, test: Path | None, project: in
     return replace(data, test=data.test[:limit]) if limit else data
 
 
-def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[Plan]:
-    from model.simulation.replay import Plan, reachable
+def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[ReplayPlan]:
+    from model.simulation.replay import ReplayPlan, reachable
 
     counts = reachable(data, options["counts"])
     if above := [count for count in options["counts"] if count > counts[-1]]:
@@ -216,7 +216,7 @@ def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[Plan]:
     if not seeds:
         raise click.BadParameter("at least one seed is needed", param_hint="--seeds")
     return [
-        Plan(counts, strategy, seed, options["pool"], options["batch"])
+        ReplayPlan(counts, strategy, seed, options["pool"], options["batch"])
         for seed in seeds
         for strategy in options["strategies"]
     ]
@@ -236,7 +236,7 @@ def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator
 
 
 def _rows(
-    place: Workplace, data: Dataset, plans: Sequence[Plan], peers: Sequence[str], finetune: bool, speaker: Speaker
+    place: Workplace, data: Dataset, plans: Sequence[ReplayPlan], peers: Sequence[str], finetune: bool, speaker: Speaker
 ) -> Iterator[Row]:
     from backend.simulate.trainer import PolicyTrainer
     from model.simulation.replay import Replay

@@ -63,7 +63,7 @@ class AdminClient:
         """The kept versions, newest first, and which one is live."""
         return self._call("GET", f"/admin/projects/{project}/versions")
 
-    def explain(self, project: int, task: int, control: str = "") -> dict[str, object]:
+    def explain(self, project: int, task: int, control: str = "") -> dict[str, Any]:
         """What a task would be answered, and the words that decided."""
         from urllib.parse import urlencode
 
@@ -163,7 +163,7 @@ class AdminClient:
         return parsed
 
 
-def _parse(reply: requests.Response) -> dict[str, object] | None:
+def _parse(reply: requests.Response) -> dict[str, Any] | None:
     try:
         body = reply.json()
     except ValueError:
@@ -171,5 +171,5 @@ def _parse(reply: requests.Response) -> dict[str, object] | None:
     return body if isinstance(body, dict) else None
 
 
-def _message(body: dict[str, object] | None) -> str:
+def _message(body: dict[str, Any] | None) -> str:
     return plain((body or {}).get("message") or (body or {}).get("error") or "")

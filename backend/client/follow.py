@@ -47,13 +47,13 @@ def describe(record: Mapping[str, Any]) -> str:
     return ", ".join(parts)
 
 
-def _numbers(metric: object) -> list[str]:
+def _numbers(metric: Any) -> list[str]:
     if not isinstance(metric, Mapping):
         return [] if metric is None else [str(metric)]
     return [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in metric.items()]
 
 
-def _follow_plainly(client: Jobs, job: str) -> dict[str, object]:
+def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
     shown = ""
     while True:
         record = client.job(job)

@@ -78,7 +78,7 @@ class PredictClient:
                 return items, version
             self._pause(_seconds_of(reply))
 
-    def _in_halves(self, project: int, tasks: Sequence[Mapping[str, object]]) -> tuple[list[object], str]:
+    def _in_halves(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
         """Mails with pictures inside are megabytes each: fewer of them are asked for at a time."""
         middle = len(tasks) // 2
         first, before = self.predict(project, tasks[:middle])
@@ -87,7 +87,7 @@ class PredictClient:
             first, _ = self.predict(project, tasks[:middle])
         return [*first, *second], version
 
-    def _post(self, body: Mapping[str, object]) -> requests.Response:
+    def _post(self, body: Mapping[str, Any]) -> requests.Response:
         """The first address that is there wins, and is kept."""
         import requests
 

@@ -91,9 +91,9 @@ def to_json(value: Any) -> bytes:
         return json.dumps(value).encode()
 
 
-def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome: Outcome) -> list[object]:
+def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome: Outcome) -> list[Any]:
     """One item each; what the web process would refuse together with all the others is not asked for."""
-    items: list[object] = [[] for _ in portion]
+    items: list[Any] = [[] for _ in portion]
     sound = []
     for index, task in enumerate(portion):
         if _is_deeper(task, DEEPEST):
@@ -105,7 +105,7 @@ def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome
     return items
 
 
-def _is_deeper(value: object, depth: int) -> bool:
+def _is_deeper(value: Any, depth: int) -> bool:
     """Level by level: the stack stays flat."""
     level = [value]
     for _ in range(depth):
@@ -132,7 +132,7 @@ def _ask(client: PredictClient, project: int, portion: list[Task]) -> list[Any]:
     return _ask(client, project, portion[:half]) + _ask(client, project, portion[half:])
 
 
-def _data_of(task: Task) -> object:
+def _data_of(task: Task) -> Any:
     return task["data"] if isinstance(task, Mapping) and isinstance(task.get("data"), Mapping) else task
 
 
@@ -149,7 +149,7 @@ def _with_prediction(task: Task, item: Any) -> Task:
     return {**whole, "predictions": [*others, own]}
 
 
-def _version_of(prediction: object) -> object:
+def _version_of(prediction: Any) -> Any:
     return prediction.get("model_version") if isinstance(prediction, Mapping) else None
 
 

@@ -59,7 +59,7 @@ def _read_json(chunks: Iterator[str], name: str, note: Note) -> Iterator[Task]:
     yield from values
 
 
-def _holds_rows(value: object, key: str) -> bool:
+def _holds_rows(value: Any, key: str) -> bool:
     rows = value.get(key) if isinstance(value, dict) else None
     return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
 

@@ -46,7 +46,7 @@ def judge_sync(project: int, last: Mapping[str, Any], dirty: str, now: float, mi
     return ok(name, seen)
 
 
-def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, object]]) -> Iterator[Verdict]:
+def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Iterator[Verdict]:
     """`trouble`: kind -> failures in a row, error, seconds until the next attempt."""
     for kind, entry in trouble.items():
         evidence = f"failed {entry['failures']} times in a row, again in {entry['retry_in']} s: {entry['error']}"
@@ -55,7 +55,7 @@ def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, object]]) -> 
         yield ok(f"project {project}: work", "nothing keeps failing")
 
 
-def judge_rejects(project: int, rejects: Sequence[Mapping[str, object]], now: float) -> Iterator[Verdict]:
+def judge_rejects(project: int, rejects: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
     """Whether tasks and labels can be read. `now`: epoch seconds."""
     name = f"project {project}: tasks and labels"
     told = list(tell_rejects(rejects, now))
@@ -66,7 +66,7 @@ def judge_rejects(project: int, rejects: Sequence[Mapping[str, object]], now: fl
         yield ok(name, "all that came lately could be read")
 
 
-def judge_refusals(refused: Sequence[Mapping[str, object]], now: float) -> Iterator[Verdict]:
+def judge_refusals(refused: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
     """Requests that were refused before it was known which project they are about."""
     remedy = "the log of `web` has them too; for a wrong webhook secret run `understudy connect --project ID`"
     for line in tell_rejects(refused, now):

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.redis_access.job_kinds import KIND_OF_FUNCTION, KIND_OF_NAME
@@ -22,13 +23,11 @@ class Account:
     """One job. `returned`: what its function did, None for an exception."""
 
     kind: str
-    returned: object = None
+    returned: Any = None
 
 
 @contextmanager
-def account(
-    tallies: JobCounterStore, function: str, args: Sequence[object], job: str, request: object
-) -> Iterator[Account]:
+def account(tallies: JobCounterStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
     """Within, log lines carry the job's ids; afterwards it is counted. `request`: the id of who asked for it."""
     known = KIND_OF_FUNCTION.get(function)
     opened, began = Account(known.name if known else "unknown"), time.monotonic()
@@ -41,7 +40,7 @@ def account(
                 tallies.count_job(opened.kind, outcome, time.monotonic() - began)
 
 
-def ids_of(kind: str, args: Sequence[object], job: str) -> dict[str, int | str]:
+def ids_of(kind: str, args: Sequence[Any], job: str) -> dict[str, int | str]:
     """`job` and `project`. A training has an id of its own, `train-<project>-…`, which people see."""
     first = args[0] if args else ""
     if kind == "train":
@@ -50,7 +49,7 @@ def ids_of(kind: str, args: Sequence[object], job: str) -> dict[str, int | str]:
     return {"job": sane_id(job), "project": first if isinstance(first, int) else 0}
 
 
-def outcome_of(kind: str, returned: object) -> str:
+def outcome_of(kind: str, returned: Any) -> str:
     """One of a few words, so that series stay few."""
     if not isinstance(returned, str):
         return "failed"

@@ -14,10 +14,10 @@ from typing import Any
 
 MARK = "understudy"
 
-Regions = Sequence[Mapping[str, object]]
+Regions = Sequence[Mapping[str, Any]]
 
 
-def mark_result(result: Regions, run: str) -> list[dict[str, object]]:
+def mark_result(result: Regions, run: str) -> list[dict[str, Any]]:
     """The regions of a prediction, each with the mark of this run in its meta."""
     digest = _digest(result)
     return [{**region, "meta": {**_meta(region), MARK: {"accepted": run, "digest": digest}}} for region in result]
@@ -38,18 +38,18 @@ def accepted_by(annotation: Mapping[str, Any]) -> str:
     return str(first.get("accepted") or "")
 
 
-def is_copied_prediction(annotation: Mapping[str, object]) -> bool:
+def is_copied_prediction(annotation: Mapping[str, Any]) -> bool:
     """Whether Label Studio made this annotation from a prediction (in the Data Manager, many at a time) and no person
     has saved it since: nobody left a question blank in it. A blind task's prediction chooses nothing on purpose."""
     return bool(annotation.get("parent_prediction")) and not _is_of_person(annotation)
 
 
-def _is_of_person(annotation: Mapping[str, object]) -> bool:
+def _is_of_person(annotation: Mapping[str, Any]) -> bool:
     """Whether a person saved it, copied it or made it a ground truth."""
     return bool(annotation.get("lead_time") or annotation.get("ground_truth") or annotation.get("parent_annotation"))
 
 
-def _meta(region: Mapping[str, object]) -> Mapping[str, object]:
+def _meta(region: Mapping[str, Any]) -> Mapping[str, Any]:
     meta = region.get("meta")
     return meta if isinstance(meta, Mapping) else {}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from typing import Any
 
 from backend.labelstudio.acceptance_mark import accepted_by, is_copied_prediction
 from backend.labelstudio.asked_since import ALWAYS, Asked
@@ -17,8 +18,8 @@ from model.visibility import is_conditional, visible_controls
 
 def to_record(
     spec: TaskSpec,
-    annotation: Mapping[str, object],
-    task: Mapping[str, object] | None,
+    annotation: Mapping[str, Any],
+    task: Mapping[str, Any] | None,
     max_chars: int = 100_000,
     asked: Asked = ALWAYS,
 ) -> ExampleRecord:
@@ -44,7 +45,7 @@ def to_record(
     )
 
 
-def _read_answers(spec: TaskSpec, annotation: Mapping[str, object], asked: Asked, moment: int) -> Targets:
+def _read_answers(spec: TaskSpec, annotation: Mapping[str, Any], asked: Asked, moment: int) -> Targets:
     """The answers to questions that the page asks beside them, also by leaving them blank: what a hidden one still
     holds is nobody's answer, and nothing is not either."""
     result = annotation.get("result")
@@ -57,7 +58,7 @@ def _read_answers(spec: TaskSpec, annotation: Mapping[str, object], asked: Asked
     return {name: target for name, target in {**blank, **answers}.items() if name in shown}
 
 
-def _readable(spec: TaskSpec, answers: Targets, data: object, max_chars: int) -> tuple[dict[str, str], Targets]:
+def _readable(spec: TaskSpec, answers: Targets, data: Any, max_chars: int) -> tuple[dict[str, str], Targets]:
     """The texts that answered controls read, and the answers whose texts are all there."""
     if not answers:
         return {}, {}
@@ -68,7 +69,7 @@ def _readable(spec: TaskSpec, answers: Targets, data: object, max_chars: int) ->
     return {name: text for name, text in texts.items() if name in needed}, targets
 
 
-def _stamp(annotation: Mapping[str, object]) -> str:
+def _stamp(annotation: Mapping[str, Any]) -> str:
     """`updated_at` as sent. Without one (never seen from Label Studio) the order of arrival has to do."""
     stamp = annotation.get("updated_at") or annotation.get("created_at")
     if stamp is None:
@@ -78,7 +79,7 @@ def _stamp(annotation: Mapping[str, object]) -> str:
     return str(stamp)
 
 
-def _annotator(completed_by: object) -> int | None:
+def _annotator(completed_by: Any) -> int | None:
     """The user's id: a number in webhooks, an object with `id` in some API replies."""
     if isinstance(completed_by, Mapping):
         completed_by = completed_by.get("id")

@@ -52,7 +52,7 @@ def read_document(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[
     return document, options
 
 
-def read_texts(spec: TaskSpec, data: object, max_chars: int = 100_000) -> tuple[dict[str, str], list[str]]:
+def read_texts(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dict[str, str], list[str]]:
     """(input name -> text, for those inputs that the task holds; why the others cannot be read)."""
     document: dict[str, str] = {}
     reasons: list[str] = []
@@ -80,7 +80,7 @@ def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
     return clean(drop_binary(text)[:max_chars])
 
 
-def is_shown_as_read(item: Input, data: object) -> bool:
+def is_shown_as_read(item: Input, data: Any) -> bool:
     """Whether the page shows exactly the characters that `read_text` gives, so that offsets mean the same in both."""
     variable = VARIABLE.fullmatch(item.value.strip())
     if item.tag != "Text" or not isinstance(data, Mapping):
@@ -111,7 +111,7 @@ def read_options(control: Control, data: Any) -> list[str]:
     return list(found)
 
 
-def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, object]) -> list[tuple[str, ...]]:
+def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """The paths of `<Choice value="$field"/>` with this task's data, without those that the task leaves empty.
 
     Where it has none of the fields, they stay as they are written, `$AAPL` say: the page shows nothing there."""
@@ -120,7 +120,7 @@ def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, object]) -
     return [template if path is None else path for template, path in paths if (path and all(path)) or not some]
 
 
-def _with_data(template: tuple[str, ...], data: Mapping[str, object]) -> tuple[str, ...] | None:
+def _with_data(template: tuple[str, ...], data: Mapping[str, Any]) -> tuple[str, ...] | None:
     """One path; None where the task lacks a field."""
 
     def value_of(match: re.Match[str]) -> str:
@@ -133,7 +133,7 @@ def _with_data(template: tuple[str, ...], data: Mapping[str, object]) -> tuple[s
         return None
 
 
-def _option_paths(value: object, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
+def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
     """Paths in `[{"value": "A", "alias": "a", "children": [...]}, "B", ...]`; what has no value is passed over."""
     paths: list[tuple[str, ...]] = []
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) and len(above) < 32 else ()
@@ -149,11 +149,11 @@ def _option_paths(value: object, above: tuple[str, ...], control: Control) -> li
     return paths
 
 
-def _lookup(data: Mapping[str, object], field: str, *, undefined: bool = True) -> object:
+def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> Any:
     """The value of `field`: a key of `data`, or a path like `message.body` or `turns[0].text`. Raises Undecidable."""
     if field in data:
         return data[field]
-    value: object = data
+    value: Any = data
     for part in re.findall(r"[^.\[\]{}]+", field):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
@@ -166,7 +166,7 @@ def _lookup(data: Mapping[str, object], field: str, *, undefined: bool = True) -
     return value
 
 
-def _plain(data: Mapping[str, object], field: str) -> str:
+def _plain(data: Mapping[str, Any], field: str) -> str:
     """What a template shows of `field`. Raises Undecidable."""
     try:
         return plain(_lookup(data, field))

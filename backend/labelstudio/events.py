@@ -82,7 +82,7 @@ class Ignored(Event):
     incomplete: bool = False
 
 
-def parse_webhook(body: object) -> Event:
+def parse_webhook(body: Any) -> Event:
     """The event in this webhook body. Unknown actions are Ignored; so is a known one that lacks its payload (what a
     webhook with `send_payload` off sends), as `incomplete`. Raises BadRequest naming the field it cannot use."""
     if not isinstance(body, Mapping):

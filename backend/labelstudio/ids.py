@@ -37,5 +37,5 @@ def bad_field(name: str, what: str) -> BadRequest:
     return BadRequest(f"{name}: {what}", field=name)
 
 
-def _is_id(value: object) -> bool:
+def _is_id(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= LARGEST_ID

@@ -54,7 +54,7 @@ def microseconds(stamp: Any) -> int:
     return max(0, (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)
 
 
-def read_time(stamp: object) -> datetime | None:
+def read_time(stamp: Any) -> datetime | None:
     """An ISO 8601 time, with its zone; None for anything else."""
     if not isinstance(stamp, str):
         return None

@@ -50,7 +50,7 @@ def rejects_of_task(spec: TaskSpec, data: Any, max_chars: int) -> Iterator[Rejec
                 yield Reject("no_options", _cut(f"offer no choices for {quoted(control.name)}: {_said(error)}"))
 
 
-def count_rejects(spec: TaskSpec, tasks: Sequence[object], items: Sequence[object], max_chars: int) -> dict[str, int]:
+def count_rejects(spec: TaskSpec, tasks: Sequence[Any], items: Sequence[Any], max_chars: int) -> dict[str, int]:
     """Words -> how many of the tasks without an item (`[]`) they are true of."""
     counts: Counter[str] = Counter()
     for task, item in zip(tasks, items, strict=True):
@@ -95,7 +95,7 @@ def rejects_of_annotation(
         yield from _of_no_control(spec, result)
 
 
-def _of_inputs(spec: TaskSpec, names: set[str], data: object, max_chars: int) -> Iterator[Reject]:
+def _of_inputs(spec: TaskSpec, names: set[str], data: Any, max_chars: int) -> Iterator[Reject]:
     """Why the texts of these inputs cannot be read."""
     for item in spec.inputs:
         try:
@@ -111,7 +111,7 @@ def _of_answers(odd: set[str]) -> Reject:
     return Reject("malformed", _cut(f"have an answer to {listed} that cannot be read"))
 
 
-def _answered(spec: TaskSpec, result: list[object]) -> set[str]:
+def _answered(spec: TaskSpec, result: list[Any]) -> set[str]:
     """Names of the learned controls that a result answers as a whole."""
     names = {control.name for control in spec.controls}
     return {
@@ -125,7 +125,7 @@ def _answered(spec: TaskSpec, result: list[object]) -> set[str]:
     }
 
 
-def _holds_answer(control: Control, value: Mapping[str, object]) -> bool:
+def _holds_answer(control: Control, value: Mapping[str, Any]) -> bool:
     return "start" not in value and bool(value.get(control.tag.lower()) or value.get("selected"))
 
 

@@ -20,7 +20,7 @@ def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: st
 
 def to_results(
     spec: TaskSpec, predictions: Sequence[Prediction], to_name: Mapping[str, str] | None = None
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """One result per control that answers. `to_name` says which input a control's result names (default: its first).
 
     Raises KeyError for a control that the spec has not."""
@@ -46,7 +46,7 @@ def to_results(
     return results
 
 
-def read_targets(spec: TaskSpec, result: object) -> Targets:
+def read_targets(spec: TaskSpec, result: Any) -> Targets:
     """Control name -> paths of the chosen labels, or stars; an empty list where an answer says that nothing is chosen.
     Controls that were not answered are missing.
 
@@ -69,7 +69,7 @@ def read_targets(spec: TaskSpec, result: object) -> Targets:
     return {name: target for name, target in targets.items() if target != [] or not controls[name].required}
 
 
-def blank_controls(spec: TaskSpec, result: object) -> tuple[str, ...]:
+def blank_controls(spec: TaskSpec, result: Any) -> tuple[str, ...]:
     """The questions that an annotation with this result leaves blank: those that may be, and of which it says nothing
     at all. None where the result is not to be understood, or answers questions that the config does not have: it was
     given on another page, and what it does not mention is not known to have been asked."""
@@ -81,7 +81,7 @@ def blank_controls(spec: TaskSpec, result: object) -> tuple[str, ...]:
     return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
 
 
-def _is_relation(item: object) -> bool:
+def _is_relation(item: Any) -> bool:
     """Between regions: of no control."""
     return isinstance(item, Mapping) and item.get("type") == "relation"
 
@@ -149,7 +149,7 @@ def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
     return _without_parents(control, paths) or None
 
 
-def _read_path(control: Control, entry: object) -> list[str]:
+def _read_path(control: Control, entry: Any) -> list[str]:
     """A label as the path from its root. A bare name of one inner choice (old exports) finds its path."""
     if isinstance(entry, list):
         return [str(part) for part in entry if isinstance(part, str | int | float)]

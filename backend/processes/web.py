@@ -33,7 +33,7 @@ def run_web(settings: Settings) -> None:
             for name, value in _options(settings, listener).items():
                 self.cfg.set(name, value)
 
-        def load(self) -> object:
+        def load(self) -> Any:
             # In the worker, after the fork: torch must not have run before.
             configure_logs(settings, "web")
             services = build_services(settings)
@@ -49,7 +49,7 @@ def run_web(settings: Settings) -> None:
     Server().run()
 
 
-def _options(settings: Settings, listener: int) -> dict[str, object]:
+def _options(settings: Settings, listener: int) -> dict[str, Any]:
     from backend.web.slow_client_worker import PatientWorker
 
     return {

@@ -56,7 +56,7 @@ class Worker(SimpleWorker):
         """RQ keeps the traceback in Redis: without secrets."""
         super().handle_job_failure(job, queue, started_job_registry, hide_secrets(exc_string), execution)
 
-    def request_stop(self, signum: object, frame: object) -> None:
+    def request_stop(self, signum: Any, frame: Any) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""
         context().stopping = True
         super().request_stop(signum, frame)

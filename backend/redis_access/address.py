@@ -66,13 +66,13 @@ def shown_address(url: str) -> str:
 class UnixConnection(redis.UnixDomainSocketConnection):
     """To a socket whose path may be longer than the kernel's address of one."""
 
-    def _connect(self) -> object:
+    def _connect(self) -> Any:
         connection = open_unix_socket(self.path, self.socket_connect_timeout)
         connection.settimeout(self.socket_timeout)
         return connection
 
 
-def _open_behind_sentinel(url: str, options: dict[str, object]) -> object:
+def _open_behind_sentinel(url: str, options: dict[str, Any]) -> Any:
     parts = urlsplit(url)
     if parts.scheme.removesuffix("+sentinel") not in SCHEMES[:2]:
         raise ValueError(parts.scheme)

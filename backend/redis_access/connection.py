@@ -87,7 +87,7 @@ def find_problems(client: Client) -> list[str]:
     """What in this server's settings could lose an acknowledged label; empty when nothing."""
     wanted = {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
     client.ping()  # what a user may not do at all, such as naming the connection, is no matter of CONFIG GET
-    seen: dict[str, object] = {}
+    seen: dict[str, Any] = {}
     try:
         for name in wanted:
             seen.update(client.config_get(name))

@@ -42,10 +42,10 @@ class ForbiddenJob(Exception):
 class AllowedJob(Job):
     """A job that only ever runs a function of FUNCTIONS, with no callback."""
 
-    returned: object = None
+    returned: Any = None
     """What the function returned; None when it has not, or an exception came."""
 
-    def perform(self) -> object:
+    def perform(self) -> Any:
         """Runs the function."""
         self.returned = super().perform()
         return self.returned
@@ -61,7 +61,7 @@ class AllowedJob(Job):
         self._func_name = name
 
     @property
-    def func(self) -> object:
+    def func(self) -> Any:
         if self.func_name not in FUNCTIONS or self.instance is not None:
             raise ForbiddenJob(f"{str(self.func_name)[:80]!r} is not a function that may be queued")
         return super().func

@@ -85,8 +85,8 @@ def predict() -> Response:
 
 
 def _reasons(
-    wired: Services, body: dict[str, object], config: object, tasks: list[object], items: Sequence[object]
-) -> dict[str, object]:
+    wired: Services, body: dict[str, Any], config: Any, tasks: list[Any], items: Sequence[Any]
+) -> dict[str, Any]:
     """`declined`: why tasks cannot be read -> how many, for `understudy predict`, which asks for it."""
     params = body.get("params")
     if not isinstance(params, Mapping) or params.get("reasons") is not True or all(items):

@@ -52,7 +52,7 @@ class Consensus:
             counted[name] = dict(sorted(labels.items()))
         return counted
 
-    def describe_annotators(self) -> dict[str, object]:
+    def describe_annotators(self) -> dict[str, Any]:
         """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap."""
         overlapping = [name for name, scores in self.disagreement.items() if scores]
         return {
@@ -179,7 +179,7 @@ def _shares(multilabel: bool, answers: Sequence[Sequence[str]]) -> Mapping[str, 
     return dict(sorted(shares.items()))
 
 
-def _most_disputed(scores: Mapping[int, float]) -> list[dict[str, object]]:
+def _most_disputed(scores: Mapping[int, float]) -> list[dict[str, Any]]:
     disputed = sorted((task for task, score in scores.items() if score > 0), key=lambda task: (-scores[task], task))
     return [{"task": task, "score": scores[task]} for task in disputed[:MOST_DISPUTED]]
 

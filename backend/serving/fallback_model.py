@@ -27,15 +27,14 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
         control.name: live.heads[control.name] if _fits(live, control) else cold.heads[control.name]
         for control in spec.controls
     }
-    configs = {name: head.config() for name, head in heads.items()}
     controls = tuple(_as_answered(control, heads[control.name]) for control in spec.controls)
     spec = replace(spec, controls=controls)
-    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, configs)
+    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest)
 
 
 def _as_answered(control: Control, head: LinearHead) -> Control:
     """The control with what its head has been taught: whether a taxonomy is answered with sets of paths."""
-    several = control.kind is Kind.TAXONOMY and control.most != 1 and bool(head.config()["multilabel"])
+    several = control.kind is Kind.TAXONOMY and control.most != 1 and head.multilabel
     return replace(control, several=several)
 
 

@@ -88,9 +88,9 @@ def highlight(
     predictors: Predictors,
     metrics: Metrics,
     seconds: float,
-) -> dict[int, list[dict[str, object]]]:
+) -> dict[int, list[dict[str, Any]]]:
     """Task index -> the regions of its deciding words, of as many tasks as `seconds` suffice for."""
-    found: dict[int, list[dict[str, object]]] = {}
+    found: dict[int, list[dict[str, Any]]] = {}
     failed: list[int] = []
 
     def one(wanted: HighlightRequest) -> None:

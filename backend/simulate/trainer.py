@@ -155,7 +155,7 @@ class PolicyTrainer:
         return str(last.get("error") or (words[-1] if words else f"exit status {process.returncode}"))
 
 
-def _parsed(line: bytes) -> dict[str, object]:
+def _parsed(line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except ValueError:

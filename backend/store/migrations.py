@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.redis_access.connection import Client, guarded
@@ -34,14 +35,14 @@ class Step:
     run: Callable[[Client, int], None]
 
 
-def migrate_sync(entry: dict[str, object]) -> dict[str, object]:
+def migrate_sync(entry: dict[str, Any]) -> dict[str, Any]:
     """The last reconciliation, as releases before schema 2 kept it: only whether it failed, and what it changed."""
     if not entry or entry.get("error") or "ok_at" in entry:
         return entry
     return {**entry, "ok_at": entry.get("at", 0), "drift": entry.get("changed", 0)}
 
 
-def migrate_row(row: dict[str, object]) -> dict[str, object]:
+def migrate_row(row: dict[str, Any]) -> dict[str, Any]:
     """A test-then-train row without the fine-tune that answered: its version's name tells (`v3.17`: v3)."""
     if "tuned" in row:
         return row

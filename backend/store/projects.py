@@ -169,7 +169,7 @@ class ProjectStore:
         return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")
 
     @guarded
-    def save_summary(self, project: int, summary: Mapping[str, object]) -> None:
+    def save_summary(self, project: int, summary: Mapping[str, Any]) -> None:
         """What the last refit saw: label counts, quarantine, samples and classes per control."""
         self._redis.hset(project_key(project, "meta"), "summary", json.dumps(dict(summary)))
 

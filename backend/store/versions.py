@@ -123,7 +123,7 @@ class VersionStore:
         pipeline.execute()
 
     @guarded
-    def history(self, project: int) -> list[dict[str, object]]:
+    def history(self, project: int) -> list[dict[str, Any]]:
         """Moves of the live pointer, newest first: version, from, by, at."""
         return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, -1)]
 

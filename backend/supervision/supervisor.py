@@ -196,14 +196,14 @@ def supervise(config: Path, host: str, port: int) -> None:
         release(held, lambda: http_answers(host, port))
     received, poll = options.get_signal, options.poller.poll
 
-    def hangup_means_stop() -> object:
+    def hangup_means_stop() -> Any:
         signum = received()
         return signal.SIGTERM if signum == signal.SIGHUP else signum
 
     options.get_signal = hangup_means_stop
     watchdog = Watchdog(config.parent / FOLDER, lambda: list(options.pidhistory))
 
-    def watch_and_poll(timeout: float) -> object:
+    def watch_and_poll(timeout: float) -> Any:
         watchdog.look()
         # Its own second between two looks is felt at every start, restart and stop.
         return poll(min(timeout, 0.2))
@@ -231,7 +231,7 @@ def drop_unwritable_lines() -> None:
                 handler.reopen()
             emit(handler, record)
 
-    def close_all_the_same(handler: object) -> None:
+    def close_all_the_same(handler: Any) -> None:
         with suppress(OSError):  # what was not written until now
             close(handler)
 

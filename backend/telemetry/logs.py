@@ -24,11 +24,11 @@ def configure_logs(settings: Settings, process: str) -> None:
 
     process_redactor().learn(*secret_values(settings))
 
-    def name_process(logger: object, method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    def name_process(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         event["process"] = process
         return event
 
-    def redact(logger: object, method: str, event: MutableMapping[str, object]) -> MutableMapping[str, object]:
+    def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
         return {name: hide(name, value) for name, value in event.items()}
 
     shared: list[Any] = [

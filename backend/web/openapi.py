@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import version
+from typing import Any
 
 from backend.web.openapi_bodies import OPERATIONS, SCHEMAS, Operation
 from backend.web.policy import POLICIES, Caller, Policy
@@ -42,9 +43,9 @@ SCHEMES = {
 
 
 @lru_cache(maxsize=1)
-def openapi() -> dict[str, object]:
+def openapi() -> dict[str, Any]:
     """The document."""
-    paths: dict[str, dict[str, object]] = {}
+    paths: dict[str, dict[str, Any]] = {}
     for route, policy in POLICIES.items():
         method, rule = route.split(" ")
         operation = _describe(rule, method, policy, OPERATIONS[route])
@@ -62,9 +63,9 @@ def path_of(rule: str) -> str:
     return re.sub(r"<(\w+)>", r"{\1}", rule)
 
 
-def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> dict[str, object]:
+def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> dict[str, Any]:
     named = [_parameter(name, "path") for name in re.findall(r"<(\w+)>", rule)]
-    described: dict[str, object] = {
+    described: dict[str, Any] = {
         "summary": operation.summary,
         "operationId": re.sub(r"\W+", "_", f"{method.lower()}{rule}").strip("_") or method.lower(),
         "parameters": named + [_parameter(name, "query") for name in operation.query],
@@ -90,12 +91,12 @@ def _statuses(method: str, policy: Policy, operation: Operation) -> list[int]:
     return sorted(found)
 
 
-def _parameter(name: str, place: str) -> Mapping[str, object]:
+def _parameter(name: str, place: str) -> Mapping[str, Any]:
     schema = {"project": "PathId", "task": "PathId", "limit": "PathId", "job": "JobId"}.get(name, "Text")
     return {"name": name, "in": place, "required": place == "path" or name == "task", "schema": _reference(schema)}
 
 
-def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[str, object]:
+def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[str, Any]:
     return {"description": why, "content": {media: {"schema": _reference(schema)}}}
 
 

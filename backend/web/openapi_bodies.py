@@ -38,10 +38,10 @@ def _named(name: str) -> dict[str, str]:
 
 
 TEXT, NUMBER, BOOL, ANY = {"type": "string"}, {"type": "number"}, {"type": "boolean"}, {"type": "object"}
-MAYBE: dict[str, object] = {"type": "string", "nullable": True}
+MAYBE: dict[str, Any] = {"type": "string", "nullable": True}
 PROJECT = _named("ProjectId")
 
-SCHEMAS: dict[str, dict[str, object]] = {
+SCHEMAS: dict[str, dict[str, Any]] = {
     "Text": {"type": "string"},
     "PathId": {"type": "integer", "minimum": 1, "maximum": LARGEST},
     "JobId": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"},

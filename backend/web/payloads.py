@@ -21,7 +21,7 @@ def read_body() -> dict[str, Any]:
     return parse_object(request.get_data(cache=False))
 
 
-def parse_object(data: bytes) -> dict[str, object]:
+def parse_object(data: bytes) -> dict[str, Any]:
     """A JSON object from bytes, `{}` for no bytes. Raises BadRequest for anything else."""
     if not data.strip():
         return {}
@@ -33,7 +33,7 @@ def parse_object(data: bytes) -> dict[str, object]:
     return body
 
 
-def is_deeper(value: object, depth: int) -> bool:
+def is_deeper(value: Any, depth: int) -> bool:
     """Whether objects and lists are nested more than `depth` deep. Level by level: the stack stays flat."""
     level = [value]
     for _ in range(depth):
@@ -47,7 +47,7 @@ def _inside(value: Any) -> Iterable[Any]:
     return value.values() if isinstance(value, dict) else value
 
 
-def _parse(data: bytes) -> object:
+def _parse(data: bytes) -> Any:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -84,7 +84,7 @@ def reply(body: Mapping[str, Any], status: int = 200) -> Response:
 def error_reply(error: BackendError) -> Response:
     """An error: its stable code, what went wrong, and the field; what a label config or a body lacks also in the status
     line, which is all that Label Studio's users see of it."""
-    body: dict[str, object] = {"error": error.code, "message": error.message}
+    body: dict[str, Any] = {"error": error.code, "message": error.message}
     for name in ("field", "hint", "job", "version", "setting"):
         if error.evidence.get(name):
             body[name] = str(error.evidence[name])

@@ -14,9 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.acquisition.strategies import Pool, choose
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.features.long_texts import LabelAwarePooling
 from model.head.fit import fit_head
+from model.head.head_config import HeadConfig
 from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
@@ -75,16 +77,16 @@ def follow(
     features = reader.embed(texts)
     documents = [dict(zip(data.control.inputs, text, strict=True)) for text in texts[: min(len(rows), POOL_USED)]]
     queue, kept = _Queue(len(rows), strategy, seed), []
-    config: dict[str, Any] | None = None
+    config: HeadConfig | None = None
     for count in counts:
         head = fit_head(
             data.control, [rows[i] for i in queue.order[:count]], documents, base, seed=seed, previous=config
         )
-        config = {**head.config(), "labels": list(head.labels)}
+        config = head.config()
         scores = head.scores(texts, features)
-        kept.append(_answers(data, config, scores, everything))
+        kept.append(_answers(data, head.rules, scores, everything))
         following = next((other for other in counts if other > count), count + BATCH)
-        queue.grow(following, scores[: len(rows)], features[: len(rows), -1], config, data.multilabel)
+        queue.grow(following, scores[: len(rows)], features[: len(rows), -1], head.threshold, data.multilabel)
         tell(f"{strategy} seed {seed}: {count} labels, {kept[-1][1][len(rows) :].mean():.3f} right")
     return Trajectory(
         np.array(counts),
@@ -113,12 +115,11 @@ class _Queue:
         self.order: list[int] = first  # before the first head nobody can choose
         self.blind, self.explored = [False] * len(first), [False] * len(first)
 
-    def grow(self, count: int, scores: Floats, features: Floats, config: dict[str, Any], several: bool) -> None:
+    def grow(self, count: int, scores: Floats, features: Floats, threshold: float, several: bool) -> None:
         """Choose until there are `count`, or nothing is left."""
         while len(self.order) < count:
             wanted = min(BATCH, count - len(self.order))
             gone = np.array(sorted({*self.order, *self._kept_out}), dtype=np.int64)
-            threshold = float(config.get("threshold", 0.5))
             chosen = choose(self.strategy, Pool(scores, features, gone, several, threshold), wanted, len(self.order))
             if not len(chosen):
                 return
@@ -137,12 +138,12 @@ class _Queue:
         self.explored.append(explored)
 
 
-def _answers(data: Dataset, config: dict[str, Any], scores: Floats, samples: Sequence[Any]) -> tuple[Any, Any, Any]:
+def _answers(data: Dataset, rules: AnswerRules, scores: Floats, samples: Sequence[Any]) -> tuple[Any, Any, Any]:
     """Confidence, correctness and the answer (a number for each distinct one) of every sample."""
     confidences, correct, answers = [], [], []
-    numbers = {label: index for index, label in enumerate(config["labels"])}
+    numbers = {label: index for index, label in enumerate(rules.labels)}
     for row, sample in zip(scores, samples, strict=True):
-        answer = decide(data.control, config, row)
+        answer = decide(data.control, rules, row)
         chosen = answer.chosen if answer else ()
         confidences.append(answer.score if answer else 0.0)
         truth = {key for key, share in sample.target.items() if share >= 0.5}

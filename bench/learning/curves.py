@@ -30,7 +30,7 @@ from bench.support.report import show
 from bench.support.rig import ROOT
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
-from model.simulation.replay import Plan, Replay, reachable
+from model.simulation.replay import Replay, ReplayPlan, reachable
 
 COUNTS = "0,8,16,32,64,128,256,512,1000"
 SEEDS = "11,12,13"
@@ -71,7 +71,7 @@ def measure(
     """The rows of one set and seed that are not done: ours first, then the peers'."""
     speaker = Speaker()
     speaker.about(f"{name}, seed {seed}")
-    plan = Plan(reachable(data, counts), seed=seed)
+    plan = ReplayPlan(reachable(data, counts), seed=seed)
     trainer = PolicyTrainer(place, speaker.tell) if args.finetune else None
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
         yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()

@@ -25,7 +25,7 @@ from model.decoding.evaluate_answers import measure
 from model.head.fit import fit_head
 from model.interfaces import Embedder
 from model.simulation.dataset import Dataset
-from model.simulation.replay import Plan, Replay, Tell
+from model.simulation.replay import Replay, ReplayPlan, Tell
 from model.versions.live_model import LiveModel
 
 Row = dict[str, Any]
@@ -55,7 +55,7 @@ class QueueReplay(Replay):
     def __init__(
         self, data: Dataset, course: Course, base: Embedder, policy: Settings, tell: Tell = lambda _: None
     ) -> None:
-        super().__init__(data, Plan((course.pool,), course.strategy, course.seed, course.pool), base, tell=tell)
+        super().__init__(data, ReplayPlan((course.pool,), course.strategy, course.seed, course.pool), base, tell=tell)
         self.course, self.policy = course, policy
         self.roles: Counter[str] = Counter()
         self._generator = np.random.default_rng(course.seed)
@@ -78,7 +78,7 @@ class QueueReplay(Replay):
         texts = [sample.text for sample in self.data.test]
         live = LiveModel("v0", self.spec, {self.control.name: head}, self.base)
         scores = live.scores(self.control.name, texts)
-        return self._accuracy(measure(self.control, head.config(), scores, self.data.test))
+        return self._accuracy(measure(self.control, head.rules, scores, self.data.test))
 
     @staticmethod
     def _accuracy(found: Row) -> float:
@@ -86,8 +86,7 @@ class QueueReplay(Replay):
         return float(found.get("micro_f1", found["accuracy"]))
 
     def _learn(self) -> None:
-        config = self.model.configs.get(self.control.name, {}) if self.model else {}
-        searched = int(str(config.get("searched", config.get("n", 0))))
+        searched = self.model.configs[self.control.name].searched if self.model else 0
         self._refit(repeat=0 < len(self.chosen) <= SEARCH_GROWTH * searched)
 
     def _point(self) -> Row:

@@ -209,6 +209,7 @@ def refits(site: Site, sizes: Sequence[int], seconds: float) -> Iterator[Row]:
 def class_refits(sizes: Sequence[int], labels: Sequence[int]) -> Iterator[Row]:
     """Searches and repeated refits of more and more classes on cached features, with a pool of 4,000 texts."""
     from model.head.fit import fit_heads
+    from model.head.head_config import HeadConfig
     from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
     pool = [{"text": f"an unlabelled text {number}"} for number in range(4_000)]
@@ -219,7 +220,7 @@ def class_refits(sizes: Sequence[int], labels: Sequence[int]) -> Iterator[Row]:
         for count in labels:
             places = np.random.default_rng(0).integers(size, size=count)
             rows = [Sample(i, text, {keys[places[i]]: 1.0}) for i, text in enumerate(make_texts(count))]
-            previous: dict[str, Any] | None = None
+            previous: dict[str, HeadConfig] | None = None
             for path in (f"search, {count} labels", f"refit, {count} labels"):
                 cpu, wall = time.process_time(), time.perf_counter()
                 head = fit_heads(spec, {"label": rows}, pool, Drawn(), previous=previous, repeat=previous is not None)

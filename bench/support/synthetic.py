@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from bench.support.rig import read_rows
 from model.features.tfidf import Terms
-from model.head.linear_head import Choice, LinearHead, Member, Reference
+from model.head.head_config import Choice
+from model.head.linear_head import LinearHead, Member, Reference
 from model.numerics.arrays import normalise
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 from model.versions.live_model import LiveModel
@@ -78,4 +79,4 @@ def make_live(head: LinearHead, base: Any = None) -> LiveModel:
     kind = Kind.MULTIPLE if head.multilabel else Kind.SINGLE
     control = Control("label", kind, ("text",), tuple(Label((key,), key) for key in head.labels))
     spec = TaskSpec((Input("text", "Text", "$text"),), (control,))
-    return LiveModel("v1", spec, {"label": head}, base, configs={"label": head.config()})
+    return LiveModel("v1", spec, {"label": head}, base)

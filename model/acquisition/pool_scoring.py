@@ -65,7 +65,7 @@ def rescore(
     `tuned`: the same texts read by the model's fine-tuned encoder. Raises RescoringError without it when that has a
     share in the answer, or when it lacks one of the texts. `threads`: 0 for as many as cores."""
     count, multilabel = len(matrix), model.spec.control(control).multilabel
-    threshold = float(str(model.rules(control).get("threshold", 0.5)))
+    threshold = model.rules(control).threshold
     top = np.zeros(count, np.int32)
     confidence, margin, entropy = (np.zeros(count, np.float32) for _ in range(3))
 

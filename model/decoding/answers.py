@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.ratings import median_star, smooth_ratings, smoothing_for
 from model.decoding.set_confidence import set_confidence
-from model.decoding.taxonomy import SURE, Tree, keep_apart
+from model.decoding.taxonomy import Tree, keep_apart
 from model.decoding.thresholds import choose_labels, thresholds_of
 from model.label_key import key_of, path_of
 from model.numerics.arrays import Floats
@@ -25,33 +25,32 @@ RANKED = 10
 
 
 def decide(
-    control: Control, head_config: Mapping[str, Any], probabilities: Floats, options: Sequence[str] | None = None
+    control: Control, rules: AnswerRules, probabilities: Floats, options: Sequence[str] | None = None
 ) -> Prediction | None:
-    """The answer for one task from its probabilities [K] in the column order of `head_config["labels"]`.
+    """The answer for one task from its probabilities [K] in the column order of `rules.labels`.
 
     Labels outside the control (or outside `options`, for choices that the task itself lists) are never
     chosen; None when nothing remains. Where NONE is one of the labels, nothing may be chosen: when it is likelier than
     any label, or than any whole branch of a tree, or than all stars together.
     Single: the likeliest. Taxonomy: the deepest node that is sure
-    (`head_config["sure"]`); of sets as many as the control takes, none along with its own parent unless people do so
-    (`head_config["ancestors"]`). Rating: the median, since its error is a distance, smoothed over the neighbours while
-    labels are few (`head_config["n"]`). Multiple: every label over its
-    threshold (`head_config["thresholds"]` by label, else `["threshold"]`; the likeliest at least with `["nonempty"]`),
-    with the confidence in the whole set (mapped by `["set_confidence"]`).
+    (`rules.sure`); of sets as many as the control takes, none along with its own parent unless people do so
+    (`rules.ancestors`). Rating: the median, since its error is a distance, smoothed over the neighbours while
+    labels are few (`rules.count`). Multiple: every label over its
+    threshold (of `rules.thresholds`, else `rules.threshold`; the likeliest at least with `rules.nonempty`),
+    with the confidence in the whole set (mapped by `rules.set_confidence`).
     """
-    labels = head_config["labels"]
     allowed = (*(options if options is not None else control.keys()), *(() if control.required else (NONE,)))
-    columns, keys = _columns(tuple(labels), allowed)
+    columns, keys = _columns(rules.labels, allowed)
     if not keys:
         return None
     row = np.asarray(probabilities, dtype=float)[columns]
     if control.multilabel:
-        return _decide_set(control, keys, row, head_config)
+        return _decide_set(control, keys, row, rules)
     row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
     if control.kind is Kind.TAXONOMY:
-        return _decide_node(control, keys, row, float(head_config.get("sure", SURE)))
+        return _decide_node(control, keys, row, rules.sure)
     if control.kind is Kind.RATING:
-        return _decide_stars(control, keys, row, head_config)
+        return _decide_stars(control, keys, row, rules)
     best = int(row.argmax())
     chosen = () if keys[best] == NONE else (keys[best],)
     return Prediction(control.name, chosen, _clip(row[best]), _rank(keys, row))
@@ -80,25 +79,24 @@ def _decide_node(control: Control, keys: Sequence[str], row: Floats, sure: float
     return Prediction(control.name, (shown[-1][0],), shown[-1][1], _rank(keys, row), shown)
 
 
-def _decide_set(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
-    nonempty = bool(head_config.get("nonempty"))
-    chosen = choose_labels(row[None], thresholds_of(head_config, keys), nonempty)[0]
+def _decide_set(control: Control, keys: Sequence[str], row: Floats, rules: AnswerRules) -> Prediction:
+    chosen = choose_labels(row[None], thresholds_of(rules, keys), rules.nonempty)[0]
     if control.kind is Kind.TAXONOMY:
         paths = _tree(tuple(keys)).paths
-        chosen = keep_apart(paths, row, chosen, control.most, bool(head_config.get("ancestors")))
+        chosen = keep_apart(paths, row, chosen, control.most, rules.ancestors)
     names = tuple(key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen)
-    confidence = set_confidence(row, chosen, head_config.get("set_confidence"))
+    confidence = set_confidence(row, chosen, rules.set_confidence)
     return Prediction(control.name, names, _clip(confidence), _rank(keys, row))
 
 
-def _decide_stars(control: Control, keys: Sequence[str], row: Floats, head_config: Mapping[str, Any]) -> Prediction:
+def _decide_stars(control: Control, keys: Sequence[str], row: Floats, rules: AnswerRules) -> Prediction:
     order = sorted((index for index, key in enumerate(keys) if key != NONE), key=lambda index: int(keys[index]))
     stars = [keys[index] for index in order]
     blank = max(0.0, 1 - float(row[order].sum())) if len(order) < len(keys) else 0.0
     if not stars or blank > LEFT_BLANK:
         return Prediction(control.name, (), _clip(blank), _rank(keys, row))
-    usual = smoothing_for(int(head_config["n"])) if "n" in head_config else 0.0
-    smooth = smooth_ratings(row[order], float(head_config.get("smoothing", usual)))
+    usual = smoothing_for(rules.count) if rules.count is not None else 0.0
+    smooth = smooth_ratings(row[order], usual if rules.smoothing is None else rules.smoothing)
     best = median_star(smooth)
     ranked = _rank([*stars, NONE], np.append(smooth, blank)) if len(order) < len(keys) else _rank(stars, smooth)
     return Prediction(control.name, (stars[best],), _clip(smooth[best]), ranked)

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.numerics.arrays import Floats
 from model.numerics.metrics import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
 from model.spec import NONE, Control, Sample
 
 
-def measure(
-    control: Control, config: Mapping[str, Any], probabilities: Floats, samples: Sequence[Sample]
-) -> dict[str, float]:
+def measure(control: Control, rules: AnswerRules, probabilities: Floats, samples: Sequence[Sample]) -> dict[str, float]:
     """accuracy (sets: exact match), macro_f1, ece (15 bins, of the score that is served with the answer), log_loss,
-    and micro_f1 for sets, of probabilities [n, K] in the order of `config["labels"]`.
+    and micro_f1 for sets, of probabilities [n, K] in the order of `rules.labels`.
 
     A label that the columns lack counts as never answered."""
-    labels = list(dict.fromkeys([*config["labels"], *(key for sample in samples for key in sample.target)]))
+    labels = list(dict.fromkeys([*rules.labels, *(key for sample in samples for key in sample.target)]))
     column = {label: index for index, label in enumerate(labels)}
     several = control.multilabel
     shape = (len(samples), len(labels))
@@ -28,7 +26,7 @@ def measure(
     for row, sample in enumerate(samples):
         for key, share in sample.target.items():
             targets[row, column[key]] = share
-        answer = decide(control, config, probabilities[row])
+        answer = decide(control, rules, probabilities[row])
         if answer is not None:
             said = answer.chosen or (() if several or NONE not in column else (NONE,))
             chosen[row, [column[key] for key in said]] = True

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.answer_rules import AnswerRules
 from model.numerics.arrays import Floats
 
 GRID = np.round(np.arange(0.1, 0.71, 0.02), 2)
@@ -50,11 +51,9 @@ def fit_label_thresholds(probabilities: Floats, targets: Floats, shared: float, 
     return np.asarray((positives * best + PSEUDO_POSITIVES * shared) / (positives + PSEUDO_POSITIVES))
 
 
-def thresholds_of(config: Mapping[str, object], keys: Sequence[str]) -> Floats:
-    """The threshold of each label in `keys` [K], from a head's config: `thresholds` by label, else `threshold`."""
-    shared, own = config.get("threshold", 0.5), config.get("thresholds") or {}
-    assert isinstance(shared, int | float) and isinstance(own, Mapping)
-    return np.array([float(own.get(key, shared)) for key in keys])
+def thresholds_of(rules: AnswerRules, keys: Sequence[str]) -> Floats:
+    """The threshold of each label in `keys` [K]."""
+    return np.array([rules.thresholds.get(key, rules.threshold) for key in keys], dtype=float)
 
 
 def _f1_counts(probabilities: Floats, true: NDArray[np.bool_], nonempty: bool) -> Floats:

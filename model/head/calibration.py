@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.answer_rules import SetRules
 from model.decoding.set_confidence import SET_CONFIDENCE_FROM, fit_set_confidence
 from model.decoding.thresholds import choose_labels, fit_label_thresholds, fit_threshold
 from model.head.ensemble import zero_shot_share
+from model.head.head_config import HeadDetails
 from model.head.linear_head import LinearHead, OutOfFold, blend_zero_shot
 from model.head.search import Data
 from model.numerics.arrays import Floats
@@ -41,34 +42,36 @@ def calibrate_head(
         strength, centre = (2.0, 0.0) if multilabel else (HUMBLE_STRENGTH, HUMBLE)
         temperature = fit_temperature(held_out, targets, prior_strength=strength, centre=centre, multilabel=multilabel)
         held_out = apply_temperature(held_out, temperature, multilabel=multilabel)
-    rules = set_rules(held_out, targets, head.labels if per_label else ()) if multilabel else {}
-    threshold = float(rules.pop("threshold", 0.5))
+    rules = set_rules(held_out, targets, head.labels if per_label else ()) if multilabel else SetRules()
+    threshold = 0.5 if rules.threshold is None else rules.threshold
     measures = evaluate_multilabel(held_out, targets, threshold) if multilabel else evaluate(held_out, targets)
     return replace(
         head,
         temperature=temperature,
         zero_share=share,
         threshold=threshold,
-        details={
-            "n": count,
-            "searched": count,
-            "oof": {key: round(float(value), 4) for key, value in measures.items()},
-            **rules,
-        },
+        details=HeadDetails(
+            count,
+            searched=count,
+            held_out={key: round(float(value), 4) for key, value in measures.items()},
+            sets=replace(rules, threshold=None),
+        ),
         out_of_fold=OutOfFold(tuple(tasks[row] for row in rows), held_out, targets),
     )
 
 
-def set_rules(held_out: Floats, targets: Floats, per_label: Sequence[str]) -> dict[str, Any]:
+def set_rules(held_out: Floats, targets: Floats, per_label: Sequence[str]) -> SetRules:
     """How sets are chosen and believed, from answers held out [m, K] and their targets; `per_label`: the labels when
     each gets a threshold of its own."""
     nonempty = bool((targets >= 0.5).any(1).all())
     threshold = fit_threshold(held_out, targets, nonempty)
-    rules: dict[str, Any] = {"threshold": threshold, "nonempty": nonempty}
+    rules = SetRules(threshold, nonempty)
     cuts: Floats | float = threshold
     if per_label:
         cuts = fit_label_thresholds(held_out, targets, threshold, nonempty)
-        rules["thresholds"] = {key: round(float(cut), 3) for key, cut in zip(per_label, cuts, strict=True)}
+        own = {key: round(float(cut), 3) for key, cut in zip(per_label, cuts, strict=True)}
+        rules = replace(rules, thresholds=own)
     if len(targets) >= SET_CONFIDENCE_FROM:
-        rules["set_confidence"] = fit_set_confidence(held_out, targets, choose_labels(held_out, cuts, nonempty))
+        believed = fit_set_confidence(held_out, targets, choose_labels(held_out, cuts, nonempty))
+        rules = replace(rules, set_confidence=tuple(believed))
     return rules

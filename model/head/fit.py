@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.answer_rules import SetRules
 from model.decoding.ratings import choose_smoothing
 from model.decoding.taxonomy import has_parents
 from model.features.long_texts import LabelAwarePooling
@@ -16,9 +17,10 @@ from model.features.tfidf import Terms
 from model.head.calibration import calibrate_head
 from model.head.ensemble import member_shares, nested_answers
 from model.head.feature_space import DIMENSIONS, choose_landmarks
-from model.head.linear_head import Choice, LinearHead, Member, Reference, restore_head
+from model.head.head_config import HeadConfig, HeadDetails
+from model.head.linear_head import LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, search
-from model.head.search_plan import Plan, plan_search
+from model.head.search_plan import SearchPlan, plan_search
 from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
 from model.interfaces import Embedder
 from model.label_names import names_of
@@ -39,9 +41,6 @@ MANY_CELLS = 10_000_000
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
-KEPT_RULES = ("nonempty", "thresholds", "set_confidence", "smoothing", "ancestors")
-"""What a refit that repeats takes over besides the choices."""
-
 
 def fit_heads(
     spec: TaskSpec,
@@ -50,7 +49,7 @@ def fit_heads(
     embedder: Embedder,
     *,
     seed: int = 0,
-    previous: Mapping[str, Mapping[str, Any]] | None = None,
+    previous: Mapping[str, HeadConfig] | None = None,
     repeat: bool = False,
     cross_fit: bool = False,
     per_label: bool = False,
@@ -86,7 +85,7 @@ def fit_head(
     embedder: Embedder,
     *,
     seed: int = 0,
-    previous: Mapping[str, Any] | None = None,
+    previous: HeadConfig | None = None,
     repeat: bool = False,
     cross_fit: bool = False,
     per_label: bool = False,
@@ -99,75 +98,76 @@ def fit_head(
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
     reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
-    details = {"n": len(usable)} | ({"nonempty": control.required or len(labels) > 1} if multilabel else {})
-    empty = LinearHead(labels, multilabel, reference, details=details)
+    sets = SetRules(nonempty=control.required or len(labels) > 1) if multilabel else SetRules()
+    empty = LinearHead(labels, multilabel, reference, details=HeadDetails(len(usable), sets=sets))
     if not usable or len(labels) < (1 if multilabel else 2):  # one label of a set may be there or not
         return empty
     weights = np.array([sample.weight for sample in usable])
-    plan = plan_search(len(texts), len(labels), previous)
+    plan = plan_search(len(texts), len(labels), previous.members if previous is not None else ())
     folds = stratified_folds(texts, targets, plan.folds, seed)
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
-    if repeat and previous and _can_repeat(data, labels, previous):
+    if repeat and previous is not None and _can_repeat(data, labels, previous):
         return _fit_again(empty, data, previous)
     tasks = [sample.task for sample in usable]
     head = _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
-    return replace(head, details={**head.details, **_rules_of_kind(control, head, usable)})
+    return replace(head, details=_rules_of_kind(control, head, usable))
 
 
-def _rules_of_kind(control: Control, head: LinearHead, samples: Sequence[Sample]) -> dict[str, Any]:
-    """How far stars are spread, from answers held out; whether people give a node along with one above it."""
-    held_out, rules = head.out_of_fold, dict[str, Any]()
+def _rules_of_kind(control: Control, head: LinearHead, samples: Sequence[Sample]) -> HeadDetails:
+    """The head's, with how far stars are spread, from answers held out; whether people give a node along with one above
+    it."""
+    held_out, details = head.out_of_fold, head.details
     if control.kind is Kind.RATING and held_out is not None:
         stars = [index for index, label in enumerate(head.labels) if label != NONE]
-        rules["smoothing"] = choose_smoothing(held_out.probabilities[:, stars], held_out.targets[:, stars])
+        smoothing = choose_smoothing(held_out.probabilities[:, stars], held_out.targets[:, stars])
+        details = replace(details, smoothing=smoothing)
     if control.several:
         paths = {label.key: label.path for label in control.labels}
         found = [[paths[key] for key, share in s.target.items() if share >= 0.5 and key in paths] for s in samples]
-        rules["ancestors"] = any(map(has_parents, found))
-    return rules
+        details = replace(details, ancestors=any(map(has_parents, found)))
+    return details
 
 
-def is_settled(config: Mapping[str, Any]) -> bool:
+def is_settled(config: HeadConfig) -> bool:
     """Whether a head's choices were searched for on about as many rows as it was fitted on."""
-    count = int(config.get("n", 0))
-    return count <= SEARCH_GROWTH * int(config.get("searched", count))
+    return (config.details.count or 0) <= SEARCH_GROWTH * config.searched
 
 
-def _can_repeat(data: Data, labels: Sequence[str], previous: Mapping[str, Any]) -> bool:
+def _can_repeat(data: Data, labels: Sequence[str], previous: HeadConfig) -> bool:
     rows, classes = data.targets.shape
-    same = list(labels) == list(previous.get("labels", ())) and previous.get("multilabel") == data.multilabel
-    return same and bool(previous.get("members")) and rows * min(rows, DIMENSIONS) * classes > REPEAT_SIZE
+    same = tuple(labels) == previous.labels and previous.multilabel == data.multilabel
+    return same and bool(previous.members) and rows * min(rows, DIMENSIONS) * classes > REPEAT_SIZE
 
 
-def _fit_again(empty: LinearHead, data: Data, previous: Mapping[str, Any]) -> LinearHead:
+def _fit_again(empty: LinearHead, data: Data, previous: HeadConfig) -> LinearHead:
     """The previous choices, shares, temperature and threshold on the present rows; nothing is scored."""
-    plan = plan_search(len(data.texts), len(empty.labels), previous)
-    items = previous["members"][: plan.members]
-    whole = sum(float(item["weight"]) for item in items)
-    choices = [Choice(item["view"], item["words"], item["prior"], item["strength"]) for item in items]
-    shares = [float(item["weight"]) / whole for item in items]
+    plan = plan_search(len(data.texts), len(empty.labels), previous.members)
+    kept = previous.members[: plan.members]
+    whole = sum(member.weight for member in kept)
+    choices = [member.choice for member in kept]
+    shares = [member.weight / whole for member in kept]
     members = Search(data, plan.iterations).fit(choices, shares)
-    searched = previous.get("searched", previous.get("n", 0))
     return replace(
         empty,
         members=members,
         terms=_terms_of(members, data, empty),
-        temperature=float(previous["temperature"]),
-        zero_share=float(previous["zero_share"]),
-        threshold=previous["threshold"],
-        details={
-            **{name: previous[name] for name in KEPT_RULES if name in previous},
-            "n": len(data.texts),
-            "searched": searched,
-            "oof": previous.get("oof", {}),
-        },
+        temperature=previous.temperature,
+        zero_share=previous.zero_share,
+        threshold=previous.threshold,
+        details=replace(
+            previous.details,
+            count=len(data.texts),
+            searched=previous.searched,
+            held_out=previous.details.held_out or {},
+            served_temperature=None,
+        ),
     )
 
 
 def _search_and_fit(
     empty: LinearHead,
     data: Data,
-    plan: Plan,
+    plan: SearchPlan,
     tasks: Sequence[int],
     *,
     seed: int,

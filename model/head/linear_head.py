@@ -6,7 +6,7 @@ Everything a reply needs is a matrix product. `config()` and `tensors()` are all
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -14,22 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from model.decoding.answer_rules import AnswerRules
 from model.features.tfidf import Terms, dense_features
+from model.head.head_config import Choice, HeadConfig, HeadDetails, MemberConfig
 from model.head.zero_shot import CLEAR, SCALE, UNIFORM_SHARE, mix_uniform
 from model.numerics.arrays import Floats, normalise, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
 from model.spec import Text
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What one member uses: the encoder view, words or not, the share of the label-name prior, the regularisation."""
-
-    view: str  # last | layers
-    words: bool
-    prior: float
-    strength: float
 
 
 @dataclass(frozen=True)
@@ -118,7 +110,7 @@ class LinearHead:
     temperature: float = 1.0
     zero_share: float = 1.0  # of the zero-shot answer in the geometric mean
     threshold: float = 0.5
-    details: Mapping[str, Any] = field(default_factory=dict)
+    details: HeadDetails = field(default_factory=HeadDetails)
     out_of_fold: OutOfFold | None = field(default=None, compare=False)  # not written to disk; None after a repeat
 
     def scores(self, texts: Sequence[Text], features: Floats) -> Floats:
@@ -185,24 +177,33 @@ class LinearHead:
         """The encoder views that members use."""
         return {member.choice.view for member in self.members}
 
-    def config(self) -> dict[str, Any]:
-        """JSON: everything but the arrays, and `oof`: the out-of-fold measures."""
-        return {
-            "kind": "linear",
-            "labels": list(self.labels),
-            "multilabel": self.multilabel,
-            "temperature": self.temperature,
-            "zero_share": self.zero_share,
-            "uniform_share": self.reference.uniform_share,
-            "threshold": self.threshold,
-            "members": [
-                {**asdict(m.choice), "weight": m.weight, "has_words": m.word_coefficients is not None}
-                for m in self.members
-            ],
-            "vocabulary": list(self.terms.vocabulary),
-            **({"taught": self.reference.taught.config()} if self.reference.taught else {}),
-            **self.details,
-        }
+    def config(self) -> HeadConfig:
+        """Everything but the arrays."""
+        return HeadConfig(
+            self.labels,
+            self.multilabel,
+            self.temperature,
+            self.zero_share,
+            self.threshold,
+            tuple(MemberConfig(m.choice, m.weight, m.word_coefficients is not None) for m in self.members),
+            self.terms.vocabulary,
+            self.reference.uniform_share,
+            self.reference.taught.config() if self.reference.taught is not None else None,
+            self.details,
+        )
+
+    @property
+    def rules(self) -> AnswerRules:
+        """How rows of `scores` become answers."""
+        found = self.details
+        rules = AnswerRules(
+            self.labels,
+            found.count,
+            self.threshold,
+            smoothing=found.smoothing,
+            ancestors=bool(found.ancestors),
+        )
+        return rules.with_sets(found.sets)
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
         """Arrays by name, float32."""
@@ -230,30 +231,28 @@ def blend_zero_shot(fitted: Floats, base: Floats, share: float, temperature: flo
     return softmax_rows(logs)
 
 
-def restore_head(config: Mapping[str, Any], tensors: Mapping[str, Floats]) -> LinearHead:
-    """The head that `config()` and `tensors()` describe. Raises KeyError on foreign data."""
+def restore_head(config: HeadConfig, tensors: Mapping[str, Floats]) -> LinearHead:
+    """The head that `config()` and `tensors()` describe. Raises KeyError for a lack of arrays."""
     members = tuple(
         Member(
-            Choice(item["view"], item["words"], item["prior"], item["strength"]),
-            item["weight"],
+            member.choice,
+            member.weight,
             tensors[f"members.{index}.coefficients"],
             tensors[f"members.{index}.intercept"],
-            tensors[f"members.{index}.words"] if item["has_words"] else None,
+            tensors[f"members.{index}.words"] if member.has_words else None,
         )
-        for index, item in enumerate(config["members"])
+        for index, member in enumerate(config.members)
     )
-    known = {"kind", "labels", "multilabel", "temperature", "zero_share", "threshold", "members", "vocabulary"}
-    known |= {"taught", "uniform_share"}
-    uniform_share = float(config.get("uniform_share", UNIFORM_SHARE))
-    taught = restore_taught(config.get("taught"), tensors, config["multilabel"])
+    taught = restore_taught(config.taught, tensors, config.multilabel)
+    means = tensors["mean"], tensors["prototypes"], tensors["similarity"]
     return LinearHead(
-        labels=tuple(config["labels"]),
-        multilabel=config["multilabel"],
-        reference=Reference(tensors["mean"], tensors["prototypes"], tensors["similarity"], taught, uniform_share),
+        labels=config.labels,
+        multilabel=config.multilabel,
+        reference=Reference(*means, taught, config.uniform_share),
         members=members,
-        terms=Terms(tuple(config["vocabulary"]), tensors["idf"]),
-        temperature=config["temperature"],
-        zero_share=config["zero_share"],
-        threshold=config["threshold"],
-        details={key: value for key, value in config.items() if key not in known},
+        terms=Terms(config.vocabulary, tensors["idf"]),
+        temperature=config.temperature,
+        zero_share=config.zero_share,
+        threshold=config.threshold,
+        details=config.details,
     )

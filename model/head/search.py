@@ -17,8 +17,9 @@ from scipy.special import expit
 
 from model.features.tfidf import Terms
 from model.head.feature_space import Space, choose_landmarks
-from model.head.linear_head import Choice, Member, Reference
-from model.head.search_plan import Plan
+from model.head.head_config import Choice
+from model.head.linear_head import Member, Reference
+from model.head.search_plan import SearchPlan
 from model.numerics.arrays import Floats, softmax_rows
 from model.numerics.logistic import fit_blocks
 from model.numerics.metrics import log_losses, log_losses_binary
@@ -154,7 +155,7 @@ class Search:
         return Candidate(choice, probabilities, losses, float(np.average(losses, weights=self.data.weights[rows])))
 
 
-def search(runner: Search, plan: Plan) -> list[Candidate]:
+def search(runner: Search, plan: SearchPlan) -> list[Candidate]:
     """All scored candidates of the plan."""
     first, *others = plan.strengths
     candidates = [c for view, words in plan.spaces for c in runner.score(view, words, plan.priors, first, plan.scored)]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from model.head.feature_space import DIMENSIONS
+from model.head.head_config import MemberConfig
 from model.numerics.logistic import VERY_MANY
 
 SEARCH_ROWS = 1000
@@ -41,7 +41,7 @@ SPACES = tuple((view, words) for view in ("last", "layers") for words in (False,
 
 
 @dataclass(frozen=True)
-class Plan:
+class SearchPlan:
     """`spaces` (view, words), `priors` and `strengths` to try; the first strength goes to every space, the others only
     to the best `deep` of them. `folds`: how many parts the rows are dealt to, `scored`: how many of these are held
     out in turn. `rows`: how many rows the choices are made on. `members`: how many candidates are averaged."""
@@ -67,33 +67,33 @@ class Plan:
         return self.scored * len(self.priors) * (len(self.spaces) + self.deep * (len(self.strengths) - 1))
 
 
-def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = None) -> Plan:
+def plan_search(rows: int, classes: int, previous: Sequence[MemberConfig] = ()) -> SearchPlan:
     """Up to FULL_ROWS and FULL_SIZE every row is answered out-of-fold, in 5 folds, 3 above 128 rows; all spaces and
-    priors are tried, and all strengths unless `previous` had one that can be started from, above 128 rows; with many
-    classes only as much of this as SEARCH_WORK allows (see `_lighten`).
+    priors are tried, and all strengths unless `previous`, the members of the last head, had one that can be started
+    from, above 128 rows; with many classes only as much of this as SEARCH_WORK allows (see `_lighten`).
 
     Thinned above that: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
     the last winner's two spaces are tried, two strengths beside its own, two priors; two members are averaged, one
     above HUGE_SIZE. Above VERY_MANY classes only strength and prior are chosen."""
     strengths = MANY_STRENGTHS if classes > MANY else FEW_STRENGTHS + ((0.3,) if rows <= 32 else ())
     priors = PRIORS[1:] if classes > 50 and rows >= 256 else PRIORS
-    members = list((previous or {}).get("members", ())) if rows > 128 else []
-    if members:
-        own = float(members[0]["strength"])
+    choices = [member.choice for member in previous] if rows > 128 else []
+    if choices:
+        own = choices[0].strength
         strengths = (own, *_neighbours(own))
     if classes > VERY_MANY:
         # All layers would be a head of 46 MB at 6,000 classes, words another 97: one member on the last layer.
         folds = min(5, max(2, rows))
-        return Plan(
+        return SearchPlan(
             (("last", False),), priors[-2:], strengths[:2], folds, 1, min(rows, 300), 1, 1, 30 if rows <= 1000 else 12
         )
     size = rows * min(rows, DIMENSIONS) * classes
     if size <= FULL_SIZE and rows <= FULL_ROWS:
         folds = 3 if rows > 128 else 5
-        return _lighten(Plan(SPACES, priors, strengths, folds, folds, rows, deep=1 if members else 2), size)
-    best = tuple(dict.fromkeys((str(m["view"]), bool(m["words"])) for m in members))[:2]
+        return _lighten(SearchPlan(SPACES, priors, strengths, folds, folds, rows, deep=1 if choices else 2), size)
+    best = tuple(dict.fromkeys((choice.view, choice.words) for choice in choices))[:2]
     limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (DIMENSIONS * classes)))
-    return Plan(
+    return SearchPlan(
         best or SPACES,
         priors[-2:],
         strengths[:3],
@@ -106,20 +106,20 @@ def plan_search(rows: int, classes: int, previous: Mapping[str, Any] | None = No
     )
 
 
-def _lighten(plan: Plan, size: int) -> Plan:
+def _lighten(plan: SearchPlan, size: int) -> SearchPlan:
     """Less of what matters least, one thing after the other, while all fits together are too much work: strengths in
     the second-best space, folds, strengths, the middle prior. The spaces stay: leaving one out costs a point
     (banking77, 256 labels); so does the prior of 0, where there is one: the names may mislead."""
-    less: tuple[dict[str, Any], ...] = (
-        {"deep": 1},
-        {"folds": 3, "scored": 3},
-        {"strengths": plan.strengths[:2]},
-        {"priors": (plan.priors[0], plan.priors[-1])},
+    less: tuple[Callable[[SearchPlan], SearchPlan], ...] = (
+        lambda plan: replace(plan, deep=1),
+        lambda plan: replace(plan, folds=3, scored=3),
+        lambda plan: replace(plan, strengths=plan.strengths[:2]),
+        lambda plan: replace(plan, priors=(plan.priors[0], plan.priors[-1])),
     )
-    for change in less:
+    for lighten in less:
         if plan.fits * size <= SEARCH_WORK:
             break
-        plan = replace(plan, **change)
+        plan = lighten(plan)
     return plan
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,32 @@ UNKNOWN_SHARE = 0.5
 
 LARGEST = 12.0
 """Bound of the log-odds of one label: an over-confident head is still outvoted by a few labels."""
+
+
+@dataclass(frozen=True)
+class TaughtConfig:
+    """A trained head in the columns of one control, without its arrays: what a version keeps of it."""
+
+    labels: tuple[str, ...]
+    multilabel: bool
+    activation: str
+    epsilon: float
+    columns: tuple[int, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """As `from_json` reads it."""
+        return {**asdict(self), "labels": list(self.labels), "columns": list(self.columns)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TaughtConfig:
+        """Raises KeyError on foreign data."""
+        return cls(
+            tuple(data["labels"]),
+            bool(data["multilabel"]),
+            str(data["activation"]),
+            float(data["epsilon"]),
+            tuple(map(int, data["columns"])),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,34 +96,24 @@ class TaughtLabels:
         logs = np.log(np.maximum(probabilities, np.exp(-LARGEST)))
         return logs - logs.mean(1, keepdims=True)
 
-    def config(self) -> dict[str, Any]:
-        """JSON state."""
+    def config(self) -> TaughtConfig:
+        """All but the arrays."""
         taught = self.taught
-        return {
-            "labels": list(taught.labels),
-            "multilabel": taught.multilabel,
-            "activation": taught.activation,
-            "epsilon": taught.epsilon,
-            "columns": list(self.columns),
-        }
+        return TaughtConfig(taught.labels, taught.multilabel, taught.activation, taught.epsilon, self.columns)
 
     def tensors(self) -> dict[str, Floats]:
         """Array state; names begin with `taught.`."""
         return {f"taught.{name}": value for name, value in self.taught.arrays.items()}
 
 
-def restore_taught(
-    config: Mapping[str, Any] | None, tensors: Mapping[str, Floats], multilabel: bool
-) -> TaughtLabels | None:
-    """Inverse of `config()` and `tensors()`; None for no config. Raises KeyError on foreign data."""
+def restore_taught(config: TaughtConfig | None, tensors: Mapping[str, Floats], multilabel: bool) -> TaughtLabels | None:
+    """Inverse of `config()` and `tensors()`; None for no config."""
     if config is None:
         return None
     prefix = "taught."
     arrays = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-    taught = PretrainedHead(
-        tuple(config["labels"]), config["multilabel"], config["activation"], float(config["epsilon"]), arrays
-    )
-    return TaughtLabels(taught, tuple(config["columns"]), multilabel)
+    taught = PretrainedHead(config.labels, config.multilabel, config.activation, config.epsilon, arrays)
+    return TaughtLabels(taught, config.columns, multilabel)
 
 
 def match_labels(taught: PretrainedHead | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:

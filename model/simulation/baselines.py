@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.evaluate_answers import measure
 from model.head.fit import labels_of, target_matrix
 from model.interfaces import Embedder
@@ -57,7 +58,7 @@ class Rival:
         began = time.perf_counter()
         scores = self.peer.answer(task) if seen > 1 else np.tile(task.targets[:1], (len(task.test), 1))
         seconds = time.perf_counter() - began
-        found = measure(control, {"labels": list(self.labels), "threshold": 0.5}, scores, task.test)
+        found = measure(control, AnswerRules(tuple(self.labels)), scores, task.test)
         return {
             "strategy": "random",
             "n": count,

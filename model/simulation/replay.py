@@ -37,7 +37,7 @@ ZERO_SHOT, HEAD, TUNED = "zero-shot", "prior-LR", "prior-LR + fine-tune"
 
 
 @dataclass(frozen=True)
-class Plan:
+class ReplayPlan:
     """One curve: label counts (ascending), strategy, seed; `pool` rows may be chosen, `batch` at a time."""
 
     counts: tuple[int, ...]
@@ -94,7 +94,12 @@ class Replay:
     """One curve, row by row."""
 
     def __init__(
-        self, data: Dataset, plan: Plan, base: Embedder, trainer: Trainer | None = None, tell: Tell = lambda _: None
+        self,
+        data: Dataset,
+        plan: ReplayPlan,
+        base: Embedder,
+        trainer: Trainer | None = None,
+        tell: Tell = lambda _: None,
     ) -> None:
         self.data, self.plan, self.base, self.trainer, self.tell = data, plan, base, trainer, tell
         self.control = data.control
@@ -150,10 +155,9 @@ class Replay:
         if self._features is None:
             self._features = LabelAwarePooling(self.base, self.control).embed(texts)
         head = self.model.heads[self.control.name]
-        threshold = float(head.config().get("threshold", 0.5))
         several = self.control.multilabel
         scores, last = head.scores(texts, self._features), self._features[:, -1]
-        pool = acquisition.Pool(scores, last, np.array(self.chosen, dtype=int), several, threshold)
+        pool = acquisition.Pool(scores, last, np.array(self.chosen, dtype=int), several, head.threshold)
         if self.plan.strategy != "bald":
             return pool
         shares = np.array([member.weight for member in head.members])
@@ -165,17 +169,17 @@ class Replay:
     def _refit(self, *, repeat: bool) -> None:
         """The head on all labels, as the learner does it; a fine-tuned encoder stays."""
         name = self.control.name
-        previous = self.model.configs.get(name) if self.model else None
+        previous = self.model.heads[name].config() if self.model else None
         seed = self.plan.seed
         head = fit_head(
             self.control, self._samples(), self.pool, self.base, seed=seed, previous=previous, repeat=repeat
         )
         self._fitted = len(self.chosen)
-        heads, configs = {name: head}, {name: head.config()}
+        heads = {name: head}
         if self.model is None:
-            self.model = LiveModel("v0", self.spec, heads, self.base, configs=configs)
+            self.model = LiveModel("v0", self.spec, heads, self.base)
         else:
-            self.model = replace(self.model, heads=heads, configs=configs)
+            self.model = replace(self.model, heads=heads)
 
     def _tune(self, count: int) -> Row:
         """A training, if it is due; what is to be told of it."""

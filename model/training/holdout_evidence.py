@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from model.decoding.answer_rules import SetRules
 from model.decoding.thresholds import fit_threshold
 from model.evidence.gate import Verdict, compare_losses, decide_promotion
 from model.head.calibration import set_rules
@@ -104,10 +104,10 @@ class Evidence:
         )
 
     @property
-    def rules(self) -> dict[str, Any]:
+    def rules(self) -> SetRules:
         """How the blend's sets are chosen and believed; nothing for single answers."""
         if not self.lesson.multilabel or not self.rows.any():
-            return {}
+            return SetRules()
         return set_rules(self._calibrated()[1], self.lesson.targets[self.rows], ())
 
     def _threshold(self, answers: Floats) -> float:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from model.errors import VersionError
 from model.failpoints import failpoint
+from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead, restore_head
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, restore_finetuned
@@ -98,7 +99,7 @@ def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tu
     names = list(heads)
     for index, name in enumerate(names):
         arrays.update({f"head.{index}.{key}": value for key, value in heads[name].tensors().items()})
-    state: dict[str, Any] = {"heads": {name: heads[name].config() for name in names}, "order": names}
+    state: dict[str, Any] = {"heads": {name: heads[name].config().to_json() for name in names}, "order": names}
     if finetuned is not None:
         arrays.update({f"tuned.{key}": value for key, value in finetuned.tensors().items()})
         state["finetuned"] = finetuned.config()
@@ -113,12 +114,12 @@ def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearH
         arrays = load_file(directory / WEIGHTS)
         state = json.loads((directory / HEADS).read_text(encoding="utf-8"))
         heads: dict[str, LinearHead] = {
-            name: restore_head(state["heads"][name], _under(arrays, f"head.{index}."))
+            name: restore_head(HeadConfig.from_json(state["heads"][name]), _under(arrays, f"head.{index}."))
             for index, name in enumerate(state["order"])
         }
         tuned = state.get("finetuned")
         finetuned = restore_finetuned(tuned, _under(arrays, "tuned."), encoder) if tuned and encoder else None
-    except (OSError, KeyError, ValueError, TypeError) as error:
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise VersionError(f"{directory.name} cannot be read: {error!r}", version=directory.name) from error
     return heads, finetuned
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from model.decoding.answer_rules import SetRules
 from model.numerics.arrays import Floats, normalise, softmax_rows
 
 
@@ -24,7 +25,7 @@ class TunedHead:
     bias: Floats  # [K]
     weight: float  # share in the blend as trained
     temperature: float = 1.0  # of the blend as trained
-    rules: Mapping[str, Any] = field(default_factory=dict)  # how the blend's sets are chosen: replaces the head's
+    rules: SetRules = field(default_factory=SetRules)  # how the blend's sets are chosen: replaces the head's
     trained_on: int = 0  # labels; 0: not known
 
     def aged(self, count: int) -> TunedHead:
@@ -58,7 +59,7 @@ class FineTuned:
                 "multilabel": head.multilabel,
                 "weight": head.weight,
                 "temperature": head.temperature,
-                "rules": dict(head.rules),
+                "rules": head.rules.to_json(),
                 "trained_on": head.trained_on,
             }
             for name, head in self.heads.items()
@@ -83,7 +84,7 @@ def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], 
             tensors[f"{name}.bias"],
             item["weight"],
             item["temperature"],
-            item.get("rules", {}),
+            SetRules.from_json(item.get("rules", {})),
             int(item.get("trained_on", 0)),
         )
         for name, item in config.items()

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.errors import VersionError
 from model.features.cache import peeking
 from model.features.long_texts import LabelAwarePooling, has_own_reading
 from model.head.fit import fit_heads
+from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead
 from model.interfaces import Embedder
 from model.label_key import path_of, plain_text
@@ -27,9 +29,6 @@ from model.visibility import drop_hidden
 
 Options = Sequence[Mapping[str, Sequence[str]]]
 
-SERVED_TEMPERATURE = "served_temperature"
-"""Of a head's config: the temperature of the served answer, set by the learner; never for sets."""
-
 
 @dataclass(frozen=True)
 class LiveModel:
@@ -42,9 +41,13 @@ class LiveModel:
     finetuned: FineTuned | None = None
     tuned: Embedder | None = None
     manifest: Manifest | None = None
-    configs: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
     """Of this object in this process: names of versions come again, after a restored backup say."""
+
+    @property
+    def configs(self) -> dict[str, HeadConfig]:
+        """Control -> its head's config."""
+        return {name: head.config() for name, head in self.heads.items()}
 
     def predict(self, documents: Sequence[Document], options: Options | None = None) -> list[list[Prediction]]:
         """Per document, the answers of the controls whose inputs it holds and which the page asks.
@@ -97,17 +100,16 @@ class LiveModel:
 
     def correct(self, control: str, probabilities: Floats) -> Floats:
         """The correction that test-then-train evidence has earned (decision 0008), last of all; rows sum to 1."""
-        config = self.configs.get(control) or self.heads[control].config()
-        return apply_temperature(probabilities, float(str(config.get(SERVED_TEMPERATURE, 1.0))))
+        served = self.heads[control].details.served_temperature
+        return apply_temperature(probabilities, 1.0 if served is None else served)
 
-    def rules(self, control: str) -> Mapping[str, object]:
-        """How rows of `scores` become answers: the head's config, with the blend's own rules for sets."""
-        own = self.spec.control(control)
-        config = self.configs.get(control) or self.heads[control].config()
+    def rules(self, control: str) -> AnswerRules:
+        """How rows of `scores` become answers: the head's rules, with the blend's own for sets."""
+        own, rules = self.spec.control(control), self.heads[control].rules
         part = self.finetuned.heads.get(control) if self.finetuned is not None else None
         if part is None or self.tuned is None or part.weight <= 0 or part.multilabel != own.multilabel:
-            return config
-        return {**config, **part.rules}
+            return rules
+        return rules.with_sets(part.rules)
 
     def labels(self, control: str) -> tuple[str, ...]:
         """Column order of `scores`."""
@@ -141,20 +143,19 @@ class LiveModel:
             return None
         if part.multilabel != self.spec.control(control).multilabel:
             return None  # it gave one path, and people give sets by now, or the other way round
-        config = self.configs.get(control) or head.config()
-        part = part.aged(int(str(config.get("n", 0))))
+        part = part.aged(head.details.count or 0)
         other = align_columns(part.scores(tuned), part.labels, head.labels, own, multilabel=part.multilabel)
         mixed = blend(own, other, part.weight, multilabel=part.multilabel)
         return apply_temperature(mixed, part.temperature, multilabel=part.multilabel)
 
     def _decide(self, control: Control, row: Floats, pooled: Floats, listed: Sequence[str] | None) -> Prediction | None:
-        config = self.rules(control.name)
+        rules = self.rules(control.name)
         if listed is None:
-            return decide(control, config, row)
+            return decide(control, rules, row)
         keys = self._with_blank(control, listed)
         exclusive = not control.multilabel
         filled = _fill_unknown(row, self.labels(control.name), keys, self._zero_shot(pooled[None], keys)[0], exclusive)
-        return decide(control, {**config, "labels": list(keys)}, filled, options=keys)
+        return decide(control, replace(rules, labels=keys), filled, options=keys)
 
     def _with_blank(self, control: Control, listed: Sequence[str]) -> tuple[str, ...]:
         """The choices that a task lists, each once, and NONE where that can be answered."""
@@ -197,7 +198,7 @@ def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallbac
 def cold_start(spec: TaskSpec, base: Embedder, version: str = "v0") -> LiveModel:
     """The model of a project without any version: label names only, the same wherever it is built."""
     heads = fit_heads(spec, {}, [], base)
-    return LiveModel(version, spec, heads, base, configs={name: head.config() for name, head in heads.items()})
+    return LiveModel(version, spec, heads, base)
 
 
 def load_version(
@@ -225,9 +226,8 @@ def load_version(
         raise VersionError(f"{version} has no head for {', '.join(sorted(missing))}", version=version)
     for control in spec.controls:
         _require_fit(version, control, heads[control.name])
-    configs = {name: head.config() for name, head in heads.items()}
     tuned = open_encoder(weights) if finetuned is not None and weights is not None else None
-    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, configs)
+    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest)
 
 
 def _require_fit(version: str, control: Control, head: LinearHead) -> None:

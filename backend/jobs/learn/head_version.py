@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
@@ -92,11 +92,10 @@ def write(run: Refit, corrected: Corrected) -> str:
     work, heads, finetuned = run.work, corrected.heads, corrected.finetuned
     tuned = version_order(run.live)[0] if run.live and finetuned is not None else 0
     version = work.stores.versions.allocate(run.project, tuned=tuned)
-    configs = {name: head.config() for name, head in heads.items()}
-    manifest = _manifest(run, corrected, version, configs)
+    manifest = _manifest(run, corrected, version)
     write_version(work.settings.models_dir, manifest, heads, finetuned)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
-    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, configs)
+    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest)
     work.keep_model(run.project, model)
     return version
 
@@ -116,11 +115,13 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
     return outcome
 
 
-def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[str, Mapping[str, object]]) -> Manifest:
+def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     from model.versions.manifest import Manifest
 
     parent = run.champion.manifest if run.champion else None
-    held_out = {name: config["oof"] for name, config in configs.items() if "oof" in config}
+    held_out = {
+        name: head.details.held_out for name, head in corrected.heads.items() if head.details.held_out is not None
+    }
     return Manifest(
         version=version,
         project=run.project,
@@ -139,7 +140,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str, configs: Mapping[s
     )
 
 
-def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, object]:
+def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
     """What the scheduler and the admin API want to know without reading all examples."""
     return {
         "labels": rename_counts(spec, consensus.counts()),

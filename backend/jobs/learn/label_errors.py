@@ -13,6 +13,7 @@ from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
     from model.evidence.label_errors import LabelError
+    from model.head.head_config import HeadConfig
     from model.head.linear_head import LinearHead
 
 CHECKED_SIZE = 100_000
@@ -29,13 +30,13 @@ def is_checkable(rows: int, classes: int) -> bool:
     return rows * classes <= CHECKED_SIZE
 
 
-def is_covered(work: Context, project: int, configs: Mapping[str, Mapping[str, Any]]) -> bool:
+def is_covered(work: Context, project: int, configs: Mapping[str, HeadConfig]) -> bool:
     """Whether the kept lists come from about as many labels as the heads of `configs` were fitted on."""
     entries = work.stores.label_errors.read(project)
     for name, config in configs.items():
-        rows, classes = int(config.get("n", 0)), len(config.get("labels", ()))
+        rows, classes = config.details.count or 0, len(config.labels)
         searched = entries.get(name, {}).get("searched", 0)
-        if config.get("members") and is_checkable(rows, classes) and GROWTH * searched < rows:
+        if config.members and is_checkable(rows, classes) and GROWTH * searched < rows:
             return False
     return True
 

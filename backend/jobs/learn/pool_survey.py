@@ -104,6 +104,6 @@ def _asked_of(work: Context, model: LiveModel, documents: Sequence[Document]) ->
 
 
 def _confidence(model: LiveModel, control: Control, row: Any) -> float:
-    config = model.rules(control.name)
-    answer = decide(control, config, row, options=config["labels"])  # type: ignore[arg-type]
+    rules = model.rules(control.name)
+    answer = decide(control, rules, row, options=rules.labels)
     return answer.score if answer is not None else 0.0

@@ -39,10 +39,8 @@ class Hindsight:
 
     def correct(self, heads: Mapping[str, LinearHead]) -> dict[str, LinearHead]:
         """The heads with the corrections in their configs."""
-        from model.versions.live_model import SERVED_TEMPERATURE
-
         return {
-            name: replace(head, details={**head.details, SERVED_TEMPERATURE: self.temperatures[name]})
+            name: replace(head, details=replace(head.details, served_temperature=self.temperatures[name]))
             if name in self.temperatures
             else head
             for name, head in heads.items()
@@ -62,7 +60,7 @@ def retrospect(
     champion: LiveModel | None,
     labels: Mapping[str, int],
     seed: int = 0,
-    evaluated: Mapping[str, object] | None = None,
+    evaluated: Mapping[str, Any] | None = None,
 ) -> Hindsight:
     """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`.
 

@@ -12,6 +12,7 @@ import numpy as np
 from backend.jobs.context import Context
 from backend.rules.consensus import Consensus
 from model.acquisition.batch import is_blind, is_explored
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally
@@ -75,7 +76,7 @@ def _answers_alike(champion: LiveModel, consensus: Consensus, name: str) -> bool
 
 def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) -> list[EvidenceRow]:
     labels, control, manifest = champion.labels(name), champion.spec.control(name), champion.manifest
-    config = {**champion.rules(name), "labels": list(labels)}
+    rules = replace(champion.rules(name), labels=labels)
     samples = [sample for sample in samples if set(sample.target) <= set(labels)]  # a new label tells nothing about it
     if not samples or not labels:
         return []
@@ -90,7 +91,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
         blind, explore = roles.of(sample.task)
         row = EvidenceRow(
             control=name,
-            judged=_judge(control, config, shown[index], sample, target),
+            judged=_judge(control, rules, shown[index], sample, target),
             version=champion.version,
             tuned=manifest.finetuned if manifest else None,
             annotation=sample.annotations[-1] if sample.annotations else 0,
@@ -101,15 +102,15 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
             explore=explore,
         )
         if alone is not None:
-            judged = _judge(control, config, alone[index], sample, target)
+            judged = _judge(control, rules, alone[index], sample, target)
             row = replace(row, alone=HeadAnswer(judged, keep_answers(alone[index], target)))
         rows.append(row)
     return rows
 
 
-def _judge(control: Control, config: dict[str, Any], row: Any, sample: Sample, target: Any) -> Judgement:
+def _judge(control: Control, rules: AnswerRules, row: Any, sample: Sample, target: Any) -> Judgement:
     """Of the answer that these probabilities lead to."""
-    answer = decide(control, config, row, options=config["labels"])
+    answer = decide(control, rules, row, options=rules.labels)
     several = control.multilabel
     losses = (log_losses_binary if several else log_losses)(row[None], target[None])
     return Judgement(

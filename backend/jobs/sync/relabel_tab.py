@@ -46,7 +46,7 @@ class Pushed:
     changed: bool
 
 
-def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str, object]:
+def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
     """After a reconciliation, with RELABEL_PUSH: how many tasks are listed, or what went wrong, which is no reason to
     reconcile again."""
     if not settings.relabel_push:

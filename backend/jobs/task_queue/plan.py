@@ -65,8 +65,8 @@ def _plan(work: Context, project: int) -> str:
 
 
 def _entries(
-    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, object]]
-) -> list[dict[str, object]]:
+    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
     """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
 
     A blind task says nothing, so that there is no confidence to show. A link to the label stream goes by the score
@@ -77,13 +77,13 @@ def _entries(
         item = to_prediction(model.spec, predictions, model.version)
         is_blind = place.role == "blind"
         score = item["score"] if predictions else place.confidence
-        entry: dict[str, object] = {"task": place.task, "role": place.role, "cluster": place.cluster}
+        entry: dict[str, Any] = {"task": place.task, "role": place.role, "cluster": place.cluster}
         entry |= {"result": told if is_blind else item["result"], "score": 0.0 if is_blind else score}
         entries.append(entry)
     return entries
 
 
-def _told(work: Context, project: int) -> list[dict[str, object]]:
+def _told(work: Context, project: int) -> list[dict[str, Any]]:
     """What the annotator of a blind task reads, where the label config has the control for it."""
     helper = read_helpers(work.stores.projects.config(project) or "<View/>").summary
     return blind_results(helper) if helper else []

@@ -149,13 +149,12 @@ class PoolScorer:
 
     def _say(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
         """Per row the labels of the answer, and its confidence."""
-        config = self._model.rules(control.name)
+        rules = self._model.rules(control.name)
         labels = self._model.labels(control.name)
         if control.kind is Kind.SINGLE:  # as `decide`, for a hundred thousand rows at once
             answers: list[tuple[str, ...]] = [() if label == NONE else (label,) for label in labels]
             return [answers[best] for best in probabilities.argmax(1)], probabilities.max(1)
-        options = config["labels"]
-        found = [decide(control, config, row, options=options) for row in probabilities]  # type: ignore[arg-type]
+        found = [decide(control, rules, row, options=rules.labels) for row in probabilities]
         said = [answer.chosen if answer else () for answer in found]
         return said, np.array([answer.score if answer else 0.0 for answer in found])
 

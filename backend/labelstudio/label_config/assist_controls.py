@@ -83,7 +83,7 @@ def explained_answer(helper: Helper, spec: TaskSpec, predictions: Sequence[Predi
     return None
 
 
-def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, object]]:
+def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, Any]]:
     """One region per word of the text that the helper names; `score` is the word's weight."""
     return [
         {
@@ -112,12 +112,12 @@ def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Predic
     return _text_results(helper, lines)
 
 
-def blind_results(helper: Helper) -> list[dict[str, object]]:
+def blind_results(helper: Helper) -> list[dict[str, Any]]:
     """What the annotator of a blind task reads: nothing is broken."""
     return _text_results(helper, [BLIND_LINE])
 
 
-def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, object]]:
+def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Any]]:
     value = {"text": lines}
     base = {"from_name": helper.name, "to_name": helper.to_name, "type": "textarea", "value": value}
     return [{"id": _id(helper, ""), **base}]

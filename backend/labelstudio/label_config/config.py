@@ -58,7 +58,7 @@ def parse_label_config(xml: Any) -> TaskSpec:
     raise UnsupportedConfig(reason, skipped=list(skipped))
 
 
-def skipped_controls(xml: object) -> tuple[str, ...]:
+def skipped_controls(xml: Any) -> tuple[str, ...]:
     """One reason for each control of a supported kind that is left out. Raises BadRequest as above."""
     return _read(_checked(xml))[1]
 
@@ -68,12 +68,12 @@ def cached_configs() -> Any:
     return _read_small.cache_info()
 
 
-def elements_of(xml: object) -> Iterator[Element]:
+def elements_of(xml: Any) -> Iterator[Element]:
     """Every tag of a label config in document order. Raises BadRequest as above."""
     return (place.element for place in _walk(_parse(_checked(xml))))
 
 
-def _checked(xml: object) -> str:
+def _checked(xml: Any) -> str:
     if not isinstance(xml, str) or not xml.strip():
         raise BadRequest("label_config is empty", field="label_config")
     if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:

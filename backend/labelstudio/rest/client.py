@@ -225,7 +225,7 @@ class LabelStudioClient:
                 return
 
     def _page(
-        self, project: int, query: str, size: int, more: Mapping[str, object] | None = None
+        self, project: int, query: str, size: int, more: Mapping[str, Any] | None = None
     ) -> tuple[list[Json], int]:
         """(The first `size` tasks of a Data Manager query, how many it has.)"""
         params = {
@@ -281,7 +281,7 @@ def number_filter(column: str, operator: str, value: int) -> Json:
     return {"filter": f"filter:tasks:{column}", "operator": operator, "type": "Number", "value": value}
 
 
-def _annotations_of(task: Mapping[str, object]) -> list[Json]:
+def _annotations_of(task: Mapping[str, Any]) -> list[Json]:
     """The task's annotations. Raises LabelStudioError when they were not sent: no annotations is not an empty list."""
     annotations = task.get("annotations")
     if not isinstance(annotations, list) or not all(isinstance(item, dict) for item in annotations):

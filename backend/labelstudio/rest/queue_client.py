@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from backend.labelstudio.rest.client import Json
 from backend.labelstudio.rest.tabs import TabsClient
@@ -27,7 +28,7 @@ class QueueClient(TabsClient):
             free |= {int(task["id"]) for task in found if not task.get("unresolved_comment_count")}
         return [task for task in tasks if task in free]
 
-    def create_prediction(self, task: int, result: object, score: float, version: str, cluster: int | None) -> Json:
+    def create_prediction(self, task: int, result: Any, score: float, version: str, cluster: int | None) -> Json:
         """One prediction; its cluster the bulk import would not store."""
         body = {"task": task, "result": result, "score": score, "model_version": version}
         return self._object("POST", "api/predictions/", body if cluster is None else {**body, "cluster": cluster})

@@ -240,7 +240,7 @@ def _said(body: Any) -> str:
     return " ".join(text.split())[:1000]
 
 
-def _strings(value: object) -> list[str]:
+def _strings(value: Any) -> list[str]:
     if isinstance(value, Mapping):
         named = [(name, _strings(item)) for name, item in value.items()]
         return [text if name == "non_field_errors" else f"{name}: {text}" for name, texts in named for text in texts]

@@ -38,7 +38,7 @@ class NoText(Exception):
     """This value holds nothing that can be read; the message says what it is instead, and the remedy."""
 
 
-def text_of(item: Input, value: object, max_chars: int) -> str:
+def text_of(item: Input, value: Any, max_chars: int) -> str:
     """`value` as one text, by the input's tag. Raises NoText."""
     if item.tag in ("Chat", "List", "Table"):
         value = _loaded(value)
@@ -67,7 +67,7 @@ def plain(value: Any) -> str:
     raise NoText(f"is {'null' if value is None else 'an object'}, not a text")
 
 
-def _loaded(value: object) -> object:
+def _loaded(value: Any) -> Any:
     """What comes from a CSV file is JSON in a string, as the page knows for tables."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
@@ -79,7 +79,7 @@ def _loaded(value: object) -> object:
         return value
 
 
-def _dialogue(item: Input, turns: list[object]) -> str:
+def _dialogue(item: Input, turns: list[Any]) -> str:
     """`author: text` lines; turns without a text are passed over. Raises NoText when no turn has any."""
     lines = []
     for turn in turns:
@@ -93,7 +93,7 @@ def _dialogue(item: Input, turns: list[object]) -> str:
     return "\n".join(lines)
 
 
-def _chat(value: object) -> str:
+def _chat(value: Any) -> str:
     """`role: content` lines, tools called with their arguments. Raises NoText when there is no message at all."""
     if isinstance(value, Mapping):
         value = value["messages"] if isinstance(value.get("messages"), list) else [value]
@@ -115,7 +115,7 @@ def _chat(value: object) -> str:
     return "\n".join(lines)
 
 
-def _content(content: object) -> list[str]:
+def _content(content: Any) -> list[str]:
     """The texts of a message: one, or parts among pictures and files; what a tool found has parts again."""
     texts, open_parts = [], [content]
     while open_parts:
@@ -129,7 +129,7 @@ def _content(content: object) -> list[str]:
     return texts
 
 
-def _calls(calls: object) -> list[str]:
+def _calls(calls: Any) -> list[str]:
     found = []
     for call in calls if isinstance(calls, list) else ():
         tool = call.get("function") if isinstance(call, Mapping) else None
@@ -157,7 +157,7 @@ def _list(value: Any, max_chars: int) -> str:
     return "\n".join(lines)
 
 
-def _table(value: object) -> str:
+def _table(value: Any) -> str:
     """A line for each cell of one object, sorted as the page sorts them, and for each row of a list of objects."""
     if isinstance(value, Mapping):
         names = sorted(value, key=lambda name: (str(name).lower(), str(name)))
@@ -173,7 +173,7 @@ def _row(row: Any) -> str:
     return "; ".join(f"{name}: {', '.join(_leaves(cell))}" for name, cell in row.items())
 
 
-def _leaves(value: object) -> Iterator[str]:
+def _leaves(value: Any) -> Iterator[str]:
     """The strings and numbers in a value, however deep, in order."""
     open_values = [value]
     while open_values:

@@ -200,5 +200,5 @@ def is_over(shard: Shard) -> bool:
     return bool(shard["done"] or shard["failed"])
 
 
-def _pairs(fields: Mapping[str, object]) -> list[str]:
+def _pairs(fields: Mapping[str, Any]) -> list[str]:
     return [part for name, value in fields.items() for part in (name, json.dumps(value, ensure_ascii=True))]

@@ -116,7 +116,7 @@ def test_explanations_are_remembered_per_project_and_version_and_the_oldest_go()
     encoder = WordsEncoder()
     spec = spec_of(choices("A", "B"))
     heads = fit_heads(spec, {"label": samples_of(("good", "A"), ("bad", "B"))}, [], encoder)
-    model = LiveModel("v1", spec, heads, encoder, configs={name: head.config() for name, head in heads.items()})
+    model = LiveModel("v1", spec, heads, encoder)
     highlighter = Highlighter(kept=2)
 
     def calls(project: int, text: str, live: LiveModel = model) -> int:
@@ -127,6 +127,6 @@ def test_explanations_are_remembered_per_project_and_version_and_the_oldest_go()
 
     assert calls(1, "good day") > 0 and calls(1, "good day") == 0
     assert calls(2, "good day") > 0, "another project's v1 is another model"
-    newer = LiveModel("v2", spec, heads, encoder, configs=model.configs)
+    newer = LiveModel("v2", spec, heads, encoder)
     assert calls(1, "good day", newer) > 0
     assert calls(1, "good day") > 0, "only two are kept"

@@ -41,7 +41,7 @@ def answer(model: LiveModel, tasks: list[Any], cache: AnswerCache, metrics: Metr
 def test_one_long_text_that_takes_too_long_costs_no_other_its_answer() -> None:
     spec = parse_label_config(CONFIG)
     usual = cold_start(spec, WordsEncoder())
-    model = Stuck(usual.version, spec, usual.heads, usual.base, configs=usual.configs)
+    model = Stuck(usual.version, spec, usual.heads, usual.base)
     tasks = [{"id": 1, "data": {"text": LONG}}, {"id": 2, "data": {"text": LONG + "STUCK"}}]
     metrics = Metrics()
     items = answer(model, tasks, AnswerCache(1 << 20), metrics, 2)
@@ -65,7 +65,7 @@ class Counting(LiveModel):
 def counting() -> Counting:
     usual = cold_start(parse_label_config(CONFIG), WordsEncoder())
     Counting.asked.clear()
-    return Counting(usual.version, usual.spec, usual.heads, usual.base, configs=usual.configs)
+    return Counting(usual.version, usual.spec, usual.heads, usual.base)
 
 
 def test_a_task_that_was_answered_is_answered_again_without_the_model() -> None:

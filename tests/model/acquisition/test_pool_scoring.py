@@ -19,7 +19,8 @@ from model.features.long_texts import LONG, LabelAwarePooling
 from model.features.matrix import FeatureMatrix
 from model.features.tfidf import Terms
 from model.head.fit import fit_head
-from model.head.linear_head import Choice, LinearHead, Member
+from model.head.head_config import Choice
+from model.head.linear_head import LinearHead, Member
 from model.pretrained.classifier_head import TaughtLabels
 from model.pretrained_head import PretrainedHead
 from model.spec import Control, Kind, Sample, Text
@@ -79,15 +80,13 @@ class Rescored:
         assert fill(self.matrix, control, self.encoder, POOL) == len(POOL)
 
     def use(self, head: LinearHead, tuned: FineTuned | None = None, encoder: Any = None) -> None:
-        configs = {self.control.name: {**head.config(), "served_temperature": 1.3}}
+        head = replace(head, details=replace(head.details, served_temperature=1.3))
         spec = spec_of(self.control)
-        self.live = LiveModel("v1", spec, {self.control.name: head}, self.encoder, tuned, encoder, None, configs)
+        self.live = LiveModel("v1", spec, {self.control.name: head}, self.encoder, tuned, encoder)
 
     @property
     def head(self) -> LinearHead:
-        found = self.live.heads[self.control.name]
-        assert isinstance(found, LinearHead)
-        return found
+        return self.live.heads[self.control.name]
 
     def check(self, tuned: FeatureMatrix | None = None) -> None:
         expected = self.live.scores(self.control.name, POOL)
@@ -135,7 +134,7 @@ def blended(project: Rescored, labels: tuple[str, ...] = KEYS, weight: float = 0
     other = CachedEncoder(WordsEncoder("22" * 8, scale=-1.0), project.encoder.cache)
     multilabel = project.head.multilabel
     coefficients = np.random.default_rng(5).normal(size=(len(labels), WIDTH)).astype(np.float32)
-    part = TunedHead(labels, multilabel, coefficients, np.zeros(len(labels), np.float32), weight, 1.4, {}, 16)
+    part = TunedHead(labels, multilabel, coefficients, np.zeros(len(labels), np.float32), weight, 1.4, trained_on=16)
     (project.folder / "weights").write_bytes(b"")
     tuned = FineTuned(project.folder / "weights", {project.control.name: part})
     project.use(with_members(project.head, words=True), tuned, other)
@@ -176,7 +175,7 @@ def test_summaries_are_those_of_acquisition(tmp_path: Path, kind: Kind) -> None:
     project.use(with_members(project.head, words=True))
     found = rescore(project.live, "label", project.matrix)
     expected = project.live.scores("label", POOL)
-    threshold = float(str(project.live.rules("label")["threshold"]))
+    threshold = project.live.rules("label").threshold
     pool = Pool(expected, np.zeros((len(POOL), 1)), np.zeros(0, np.int64), kind is Kind.MULTIPLE, threshold)
     assert found.labels == KEYS
     assert np.array_equal(found.top, expected.argmax(1))

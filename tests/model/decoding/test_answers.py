@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import RANKED, decide
 from model.spec import Kind, Prediction
 from tests.support.encoders import choices
@@ -22,7 +23,7 @@ SHARE = st.floats(0, 1)
 def answer(
     control: object, row: Sequence[float], labels: str = "abc", options: Sequence[str] | None = None, **more: float
 ) -> Prediction | None:
-    return decide(control, {"labels": list(labels), **more}, np.array(row), options)  # type: ignore[arg-type]
+    return decide(control, AnswerRules(tuple(labels), **more), np.array(row), options)  # type: ignore[arg-type]
 
 
 def sure(found: Prediction | None) -> Prediction:
@@ -60,7 +61,7 @@ def test_a_rating_is_the_median_not_the_likeliest() -> None:
 
 def test_the_median_goes_by_number_whatever_the_order_of_the_columns() -> None:
     stars = choices(*[str(number) for number in range(1, 11)], kind=Kind.RATING)
-    found = sure(decide(stars, {"labels": ["10", "9", "1", "2"]}, np.array([0.4, 0.2, 0.3, 0.1])))
+    found = sure(decide(stars, AnswerRules(("10", "9", "1", "2")), np.array([0.4, 0.2, 0.3, 0.1])))
     assert found.chosen == ("9",)
 
 
@@ -89,7 +90,7 @@ def test_when_no_remaining_label_has_any_share_they_are_equal() -> None:
 
 def test_the_ranking_is_bounded() -> None:
     names = [f"n{number}" for number in range(30)]
-    found = sure(decide(choices(*names), {"labels": names}, np.full(30, 1 / 30)))
+    found = sure(decide(choices(*names), AnswerRules(tuple(names)), np.full(30, 1 / 30)))
     assert len(found.ranking) == RANKED
 
 

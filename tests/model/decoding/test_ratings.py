@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.decoding.ratings import SMOOTHING, choose_smoothing, median_star, smooth_ratings, smoothing_for
 from model.spec import Kind
@@ -51,7 +52,7 @@ def test_smoothing_fades_as_labels_come() -> None:
 
 def test_a_head_with_few_labels_answers_with_smoothed_stars_in_any_column_order() -> None:
     control = choices(*"12345", kind=Kind.RATING)
-    found = decide(control, {"labels": list("54321"), "n": 8}, np.array([0.0, 0.0, 1.0, 0.0, 0.0]))
+    found = decide(control, AnswerRules(tuple("54321"), count=8), np.array([0.0, 0.0, 1.0, 0.0, 0.0]))
     assert found is not None
     assert found.chosen == ("3",)
     assert found.score < 1

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.decoding.set_confidence import fit_set_confidence, set_confidence, set_product
 from model.numerics.metrics import expected_calibration_error
@@ -72,6 +73,6 @@ def test_the_order_of_the_answers_stays_and_a_confidence_is_a_share(seed: int, c
 
 def test_an_answer_is_scored_by_the_map_of_its_head() -> None:
     control = choices("a", "b", kind=Kind.MULTIPLE)
-    found = decide(control, {"labels": ["a", "b"], "set_confidence": [1.0, 0.5]}, np.array([0.9, 0.2]))
+    found = decide(control, AnswerRules(("a", "b"), set_confidence=(1.0, 0.5)), np.array([0.9, 0.2]))
     assert found is not None
     assert found.score == pytest.approx(1 / (1 + np.exp(-(1 + 0.5 * np.log(0.72 / 0.28)))), abs=1e-6)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.decoding.taxonomy import Path, Tree, descend
 from model.spec import Control, Kind, Label
@@ -70,7 +71,7 @@ def test_a_tree_without_labels_has_no_answer() -> None:
 def test_a_prediction_tells_the_confidence_of_every_level() -> None:
     paths: list[Path] = [("A",), ("A", "w/o"), ("B",)]
     control = Control("t", Kind.TAXONOMY, ("text",), tuple(Label(path, path[-1]) for path in paths), "Taxonomy")
-    found = decide(control, {"labels": list(control.keys())}, np.array([0.1, 0.7, 0.2]))
+    found = decide(control, AnswerRules(control.keys()), np.array([0.1, 0.7, 0.2]))
     assert found is not None
     assert (found.chosen, found.score) == ((r"A/w\/o",), 0.7)
     assert found.levels == (("A", 0.8), (r"A/w\/o", 0.7))
@@ -79,7 +80,7 @@ def test_a_prediction_tells_the_confidence_of_every_level() -> None:
 def test_choices_of_the_task_are_a_tree_too() -> None:
     control = Control("t", Kind.TAXONOMY, ("text",), (), "Taxonomy", "options")
     keys = ["A", "A/A1", "A/A2"]
-    found = decide(control, {"labels": keys, "sure": 0.6}, np.array([0.2, 0.5, 0.3]), keys)
+    found = decide(control, AnswerRules(tuple(keys), sure=0.6), np.array([0.2, 0.5, 0.3]), keys)
     assert found is not None
     assert (found.chosen, found.levels) == (("A",), (("A", 1.0),))
 

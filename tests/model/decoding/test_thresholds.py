@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
+from model.decoding.answer_rules import AnswerRules
 from model.decoding.answers import decide
 from model.decoding.thresholds import (
     GRID,
@@ -79,9 +80,9 @@ def test_thresholds_by_label_are_better_for_labels_of_different_scale() -> None:
 
 
 def test_a_threshold_belongs_to_its_label_whatever_the_columns() -> None:
-    config = {"threshold": 0.5, "thresholds": {"b": 0.1}}
-    assert thresholds_of(config, ["c", "b"]).tolist() == [0.5, 0.1]
-    found = decide(choices("c", "b", kind=Kind.MULTIPLE), {"labels": ["b", "c"], **config}, np.array([0.2, 0.4]))
+    rules = AnswerRules(("b", "c"), thresholds={"b": 0.1})
+    assert thresholds_of(rules, ["c", "b"]).tolist() == [0.5, 0.1]
+    found = decide(choices("c", "b", kind=Kind.MULTIPLE), rules, np.array([0.2, 0.4]))
     assert found is not None
     assert found.chosen == ("b",)
 

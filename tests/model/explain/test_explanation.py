@@ -20,7 +20,7 @@ from tests.support.encoders import WordsEncoder, choices, samples_of, spec_of
 
 def live(spec: Any, samples: Any, embedder: Any) -> LiveModel:
     heads = fit_heads(spec, samples, [], embedder)
-    return LiveModel("v0.1", spec, heads, embedder, configs={name: head.config() for name, head in heads.items()})
+    return LiveModel("v0.1", spec, heads, embedder)
 
 
 def test_removing_the_named_words_costs_more_than_removing_as_many_others(messages: Messages) -> None:

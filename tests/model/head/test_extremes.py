@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from model.head import search
 from model.head.fit import fit_head, is_settled, restore_head
+from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead
 from model.spec import Control, Kind, Label, Sample, Text
 from tests.support.encoders import Floats, Remembering, WordsEncoder, choices, samples_of
@@ -51,9 +52,9 @@ def assert_sound(head: LinearHead, texts: Sequence[Text]) -> None:
     if head.out_of_fold is not None:
         assert np.isfinite(head.out_of_fold.probabilities).all()
         assert len(head.out_of_fold.tasks) == len(head.out_of_fold.probabilities) == len(head.out_of_fold.targets)
-    text = json.dumps(head.config(), allow_nan=False)
-    restored = restore_head(json.loads(text), head.tensors())
-    again = restore_head(json.loads(json.dumps(restored.config())), restored.tensors())
+    text = json.dumps(head.config().to_json(), allow_nan=False)
+    restored = restore_head(HeadConfig.from_json(json.loads(text)), head.tensors())
+    again = restore_head(HeadConfig.from_json(json.loads(json.dumps(restored.config().to_json()))), restored.tensors())
     np.testing.assert_allclose(scores(restored, texts), found, atol=1e-4)
     assert np.array_equal(scores(again, texts), scores(restored, texts))
     assert all(np.isfinite(value).all() for value in head.tensors().values())
@@ -112,8 +113,8 @@ def test_copies_of_a_text_are_no_evidence_for_each_other() -> None:
     rows = [(f"u{i} v{i} w{i}", label) for i, label in enumerate(truth)]
     head = fit(choices("alpha", "beta"), samples_of(*rows * 8))
     assert answers(head, [(text,) for text, _ in rows]) == truth
-    assert head.config()["oof"]["accuracy"] < 0.8
-    assert head.config()["oof"]["log_loss"] > 0.6
+    assert head.details.held_out["accuracy"] < 0.8
+    assert head.details.held_out["log_loss"] > 0.6
     assert head.out_of_fold is not None
     found = head.out_of_fold.probabilities.reshape(8, 24, 2)
     np.testing.assert_allclose(found, np.broadcast_to(found[0], found.shape), atol=1e-6)
@@ -177,7 +178,7 @@ FIRST = [(f"{NAMES[i % 2]} n{i} m{i % 7}", NAMES[i % 2]) for i in range(499)]
 
 
 @pytest.fixture(scope="module")
-def long_project() -> Mapping[str, Any]:
+def long_project() -> HeadConfig:
     """The config of a head that has never seen the third class."""
     return fit(TOPICS, samples_of(*FIRST)).config()
 
@@ -185,11 +186,11 @@ def long_project() -> Mapping[str, Any]:
 @pytest.mark.parametrize("words", ["birds fly", "strange things"])
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_class_that_comes_first_at_label_500_is_learned_at_once(
-    words: str, count: int, long_project: Mapping[str, Any]
+    words: str, count: int, long_project: HeadConfig
 ) -> None:
     fresh = [(f"{words} q{i}", "birds") for i in range(count)]
     head = fit(TOPICS, samples_of(*FIRST, *fresh), previous=long_project, repeat=True)
-    assert head.config()["searched"] == 499, "the choices are repeated, not searched for"
+    assert head.config().searched == 499, "the choices are repeated, not searched for"
     assert answers(head, [(text,) for text, _ in fresh]) == ["birds"] * count
     assert answers(head, [(f"{words} again",)]) == ["birds"]
     assert answers(head, [("cats n1 m1",), ("dogs n2 m2",)]) == ["cats", "dogs"]
@@ -203,29 +204,29 @@ def test_a_listed_choice_that_comes_first_at_label_500_is_learned_at_once() -> N
     assert answers(head, [("strange things",), ("cats n1 m1",)]) == ["birds", "cats"]
 
 
-def test_labels_that_left_the_config_are_forgotten(long_project: Mapping[str, Any]) -> None:
+def test_labels_that_left_the_config_are_forgotten(long_project: HeadConfig) -> None:
     """Their samples do not count, and what was chosen with them is not taken over."""
     left = choices("cats", "birds")
     samples = samples_of(*FIRST, *[(f"birds b{i % 50}", "birds") for i in range(150)])
     head = fit(left, samples, previous=long_project, repeat=True)
     assert head.labels == ("cats", "birds")
-    assert head.config()["n"] == head.config()["searched"] == 250 + 150
+    assert head.details.count == head.config().searched == 250 + 150
     assert is_settled(head.config())
     assert_sound(head, PROBES)
     assert answers(head, [("cats n1",), ("birds sing",)]) == ["cats", "birds"]
 
 
-def test_labels_in_another_order_are_not_mixed_up(long_project: Mapping[str, Any]) -> None:
+def test_labels_in_another_order_are_not_mixed_up(long_project: HeadConfig) -> None:
     turned = choices(*NAMES[::-1])
     head = fit(turned, samples_of(*FIRST, ("cats n500", "cats")), previous=long_project, repeat=True)
-    assert head.config()["searched"] == 500
+    assert head.config().searched == 500
     assert answers(head, [("cats n1",), ("dogs n2",)]) == ["cats", "dogs"]
 
 
-def test_a_single_choice_is_not_repeated_for_sets(long_project: Mapping[str, Any]) -> None:
+def test_a_single_choice_is_not_repeated_for_sets(long_project: HeadConfig) -> None:
     rows = [(text, [label]) for text, label in [*FIRST, ("cats n500", "cats")]]
     head = fit(TAGS, sets_of(*rows), previous=long_project, repeat=True)
-    assert head.config()["searched"] == 500
+    assert head.config().searched == 500
     assert_sound(head, PROBES)
     assert (scores(head, [("cats n1",)])[0] > 0.5).tolist() == [True, False, False]
 
@@ -242,7 +243,7 @@ def test_sets_with_a_label_always_on_and_one_never() -> None:
 def test_nothing_but_empty_sets(count: int) -> None:
     head = fit(TAGS, sets_of(*[(f"text t{i}", []) for i in range(count)]))
     assert_sound(head, PROBES)
-    assert head.config()["n"] == count
+    assert head.details.count == count
     if count > 1:
         assert scores(head, [("text t1",)]).max() < head.threshold
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.head.fit import fit_head, fit_heads, labels_of, restore_head
+from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead
 from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import evaluate, one_hot
@@ -62,14 +63,14 @@ def test_64_labels_beat_the_cold_start(messages: Messages, learned: LinearHead) 
 
 
 def test_a_head_says_how_good_it_is(messages: Messages, learned: LinearHead) -> None:
-    config = learned.config()
-    assert config["n"] == 64
-    assert config["oof"]["accuracy"] == pytest.approx(messages.accuracy(learned), abs=0.15)
+    found = learned.details
+    assert found.count == 64 and found.held_out is not None
+    assert found.held_out["accuracy"] == pytest.approx(messages.accuracy(learned), abs=0.15)
 
 
 def test_a_restored_head_gives_the_same_scores(messages: Messages, learned: LinearHead) -> None:
-    restored = restore_head(json.loads(json.dumps(learned.config())), learned.tensors())
-    again = restore_head(json.loads(json.dumps(restored.config())), restored.tensors())
+    restored = restore_head(HeadConfig.from_json(json.loads(json.dumps(learned.config().to_json()))), learned.tensors())
+    again = restore_head(HeadConfig.from_json(json.loads(json.dumps(restored.config().to_json()))), restored.tensors())
     found = [head.scores(messages.texts, messages.features()) for head in (learned, restored, again)]
     np.testing.assert_allclose(found[1], found[0], atol=1e-6)
     assert np.array_equal(found[2], found[1])
@@ -80,7 +81,7 @@ def test_a_restored_head_gives_the_same_scores(messages: Messages, learned: Line
 @pytest.mark.parametrize("control", [TOPICS, TAGS])
 def test_any_head_is_restored(control: Control, count: int) -> None:
     head = fit(control, (tag_samples if control is TAGS else topic_samples)(count))
-    restored = restore_head(json.loads(json.dumps(head.config())), head.tensors())
+    restored = restore_head(HeadConfig.from_json(json.loads(json.dumps(head.config().to_json()))), head.tensors())
     np.testing.assert_allclose(scores(restored), scores(head), atol=1e-5)
 
 
@@ -98,7 +99,7 @@ def test_the_head_knows_what_it_was_shown(topics: LinearHead) -> None:
 def test_a_sample_with_an_unknown_label_is_ignored(topics: LinearHead) -> None:
     odd = [*topic_samples(30), Sample(99, ("fish swim",), {"fish": 1.0})]
     head = fit(TOPICS, odd)
-    assert head.config()["n"] == 30
+    assert head.details.count == 30
     assert np.array_equal(scores(head), scores(topics))
 
 
@@ -118,7 +119,7 @@ def test_labels_of_a_set_are_independent() -> None:
     assert (both > 0.8).all()
     assert (neither < 0.2).all()
     assert one[0] > 0.8 > 0.2 > one[1]
-    assert 0 < head.config()["threshold"] < 1
+    assert 0 < head.threshold < 1
 
 
 def test_soft_targets_are_learned_as_shares() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.head.feature_space import DIMENSIONS
+from model.head.head_config import Choice, MemberConfig
 from model.head.search_plan import (
     FEW_STRENGTHS,
     FULL_ROWS,
@@ -19,28 +21,38 @@ from model.head.search_plan import (
     SEARCH_SIZE,
     SEARCH_WORK,
     SPACES,
-    Plan,
+    SearchPlan,
     plan_search,
 )
 
 ROWS, CLASSES = st.integers(1, 30_000), st.integers(2, 2000)
-OWN: dict[str, Any] = {"view": "last", "words": True, "strength": 10.0}
-PREVIOUS = st.none() | st.lists(
-    st.fixed_dictionaries(
-        {"view": st.sampled_from(["last", "layers"]), "words": st.booleans(), "strength": st.sampled_from(LADDER)}
+OWN = MemberConfig(Choice("last", True, 10.0, 10.0), 1.0, True)
+PREVIOUS = st.lists(
+    st.builds(
+        MemberConfig,
+        st.builds(
+            Choice, st.sampled_from(["last", "layers"]), st.booleans(), st.sampled_from(PRIORS), st.sampled_from(LADDER)
+        ),
+        st.floats(0.1, 1),
+        st.booleans(),
     ),
     max_size=4,
-).map(lambda members: {"members": members})
+)
 
 
-def search_work(plan: Plan, rows: int, classes: int) -> int:
+def member(**changes: Any) -> MemberConfig:
+    """OWN with another choice."""
+    return replace(OWN, choice=replace(OWN.choice, **changes))
+
+
+def search_work(plan: SearchPlan, rows: int, classes: int) -> int:
     """Multiply-adds of the search, but for a constant: fits x rows x dimensions x classes x iterations."""
     assert plan.fits == plan.scored * len(plan.priors) * (len(plan.spaces) + plan.deep * (len(plan.strengths) - 1))
     kept = min(rows, plan.rows)
     return plan.fits * kept * min(kept, DIMENSIONS) * classes * plan.iterations
 
 
-def final_work(plan: Plan, rows: int, classes: int) -> int:
+def final_work(plan: SearchPlan, rows: int, classes: int) -> int:
     """Of the members on all rows, and of their answers out-of-fold where the search did not give them."""
     fits = plan.members * (1 if plan.whole else 1 + plan.scored)
     return fits * rows * min(rows, DIMENSIONS) * classes * plan.iterations
@@ -87,7 +99,7 @@ def test_with_many_classes_and_rows_the_names_always_count() -> None:
 
 @pytest.mark.parametrize("strength", LADDER)
 def test_a_later_search_starts_from_the_last_winner(strength: float) -> None:
-    previous = {"members": [{**OWN, "strength": strength}, {**OWN, "strength": 3.0}]}
+    previous = [member(strength=strength), member(strength=3.0)]
     first, *others = plan_search(300, 3, previous).strengths
     assert first == strength
     place = LADDER.index(strength)
@@ -95,18 +107,18 @@ def test_a_later_search_starts_from_the_last_winner(strength: float) -> None:
 
 
 def test_few_rows_search_anew() -> None:
-    assert plan_search(128, 3, {"members": [OWN]}) == plan_search(128, 3)
+    assert plan_search(128, 3, [OWN]) == plan_search(128, 3)
 
 
 def test_a_thinned_search_stays_in_the_last_winners_spaces() -> None:
-    members = [OWN, OWN, {**OWN, "view": "layers"}, {**OWN, "words": False}]
-    assert plan_search(5000, 8, {"members": members}).spaces == (("last", True), ("layers", True))
-    assert plan_search(5000, 8, {"members": []}).spaces == plan_search(5000, 8).spaces
+    members = [OWN, OWN, member(view="layers"), member(words=False)]
+    assert plan_search(5000, 8, members).spaces == (("last", True), ("layers", True))
+    assert plan_search(5000, 8, []).spaces == plan_search(5000, 8).spaces
 
 
 @settings(deadline=None)
 @given(ROWS, CLASSES, PREVIOUS)
-def test_every_plan_can_be_carried_out(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
+def test_every_plan_can_be_carried_out(rows: int, classes: int, previous: list[MemberConfig]) -> None:
     plan = plan_search(rows, classes, previous)
     assert plan.spaces and plan.priors and plan.strengths
     assert set(plan.spaces) <= set(SPACES)
@@ -119,7 +131,7 @@ def test_every_plan_can_be_carried_out(rows: int, classes: int, previous: dict[s
 
 @settings(deadline=None)
 @given(ROWS, CLASSES, PREVIOUS)
-def test_the_work_of_a_search_is_bounded(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
+def test_the_work_of_a_search_is_bounded(rows: int, classes: int, previous: list[MemberConfig]) -> None:
     """Whatever the rows; it grows with the classes alone, when these are more than can be helped."""
     plan = plan_search(rows, classes, previous)
     work = search_work(plan, rows, classes) / plan.iterations
@@ -132,7 +144,7 @@ def test_the_work_of_a_search_is_bounded(rows: int, classes: int, previous: dict
 
 @settings(deadline=None)
 @given(ROWS, CLASSES, PREVIOUS)
-def test_the_work_of_the_last_fits_is_linear(rows: int, classes: int, previous: dict[str, Any] | None) -> None:
+def test_the_work_of_the_last_fits_is_linear(rows: int, classes: int, previous: list[MemberConfig]) -> None:
     plan = plan_search(rows, classes, previous)
     assert final_work(plan, rows, classes) <= 4 * rows * DIMENSIONS * classes * 60
 

@@ -78,7 +78,7 @@ def test_a_checkbox_is_not_ticked_before_any_label(kind: Kind) -> None:
     features = encoder.embed([("the train leaves",)])
     heads = {one: fit_head(one, [], [], encoder) for one in (box, replace(box, required=True))}
     answers = [
-        decide(one, head.config(), head.scores([("the train leaves",)], features)[0]) for one, head in heads.items()
+        decide(one, head.rules, head.scores([("the train leaves",)], features)[0]) for one, head in heads.items()
     ]
     assert [answer and answer.chosen for answer in answers] == [(), ("1",)]
     assert answers[0] is not None and 0.5 < answers[0].score < 1

@@ -14,7 +14,7 @@ from model.simulation.baseline_task import fit_logistic
 from model.simulation.baselines import PEERS, STRENGTHS, Rival, best_strength
 from model.simulation.dataset import Dataset
 from model.simulation.finetuned_baselines import make_pairs
-from model.simulation.replay import Plan, Replay
+from model.simulation.replay import Replay, ReplayPlan
 from model.spec import Sample
 from tests.model.conftest import Messages
 
@@ -29,7 +29,7 @@ def rival(messages: Messages, name: str) -> Rival:
 
 
 def test_peers_get_the_rows_that_the_learner_gets(messages: Messages) -> None:
-    replay = Replay(dataset(messages), Plan((0, 24), seed=3), messages.embedder)
+    replay = Replay(dataset(messages), ReplayPlan((0, 24), seed=3), messages.embedder)
     list(replay.rows())
     task = rival(messages, "lr").task(24, 3)
     assert [sample.task for sample in task.train] == [sample.task for sample in replay._samples()]

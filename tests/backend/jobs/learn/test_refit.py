@@ -91,4 +91,4 @@ def test_every_label_of_a_set_has_a_threshold_of_its_own_where_that_is_set(
     labels.add(0, 40)
     assert refit(PROJECT) == "published"
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    assert set(model.configs["label"].get("thresholds", {})) == own
+    assert set(model.rules("label").thresholds) == own

@@ -15,7 +15,7 @@ from model.evidence.row import EvidenceRow, Judgement, KeptAnswer
 from model.numerics.arrays import normalise
 from model.versions.directory import read_manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
-from model.versions.live_model import SERVED_TEMPERATURE, LiveModel
+from model.versions.live_model import LiveModel
 from tests.backend.conftest import PROJECT, Labels
 
 
@@ -45,9 +45,8 @@ def publish_blend(context: Any, coefficients: np.ndarray) -> str:
     manifest = replace(model.manifest, version=version, kind="finetune", finetuned=version, files={}, created_at="")
     heads = dict(model.heads)
     write_version(context.settings.models_dir, manifest, heads, finetuned)
-    configs = {name: head.config() for name, head in heads.items()}
     base = context.encoders.base
-    blend = LiveModel(version, model.spec, heads, base, finetuned, base, manifest, configs)
+    blend = LiveModel(version, model.spec, heads, base, finetuned, base, manifest)
     context.keep_model(PROJECT, blend)
     facts = {"labels": 40, "seq": manifest.snapshot_seq, "job": "train-x"}
     context.stores.versions.note_evaluated(PROJECT, facts, accepted=True)
@@ -132,8 +131,8 @@ def test_confidence_that_new_labels_contradict_is_corrected_in_the_next_version(
     labels.add(40, 42)
     refit(PROJECT)
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    temperature = model.configs["label"][SERVED_TEMPERATURE]
-    assert temperature > 1.3
+    temperature = model.heads["label"].details.served_temperature
+    assert temperature is not None and temperature > 1.3
     texts = [(text,) for text, _ in labels.rows[50:60]]
     before, alone = model.parts("label", texts)
     after = model.scores("label", texts)

@@ -12,6 +12,7 @@ import pytest
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.test_then_train import _judge
 from backend.store.evidence import KEPT
+from model.decoding.answer_rules import AnswerRules
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows
 from model.evidence.row import EvidenceRow, Judgement
@@ -121,12 +122,12 @@ def test_the_unlabelled_pool_is_surveyed_and_shows_the_bias_of_the_choice(contex
 def test_an_inner_node_of_a_taxonomy_is_right_about_everything_below_it() -> None:
     paths = [("A",), ("A", "A1"), ("A", "A2"), ("AA",), ("B",), ("B", "A1")]
     tree = Control("where", Kind.TAXONOMY, ("text",), tuple(Label(path, path[-1]) for path in paths), "Taxonomy")
-    config = {"labels": [label.key for label in tree.labels]}
+    rules = AnswerRules(tree.keys())
     unsure = np.array([0.1, 0.4, 0.35, 0.05, 0.05, 0.05])  # answers A, with .85: which of the two below is not sure
 
     def judged(key: str) -> Judgement:
         target = np.array([float(label.key == key) for label in tree.labels])
-        return _judge(tree, config, unsure, Sample(1, ("x",), {key: 1.0}), target)
+        return _judge(tree, rules, unsure, Sample(1, ("x",), {key: 1.0}), target)
 
     assert judged("A/A1").confidence == pytest.approx(0.85)
     right = {label.key for label in tree.labels if judged(label.key).correct}
