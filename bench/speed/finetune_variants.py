@@ -135,6 +135,7 @@ def run_own(
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder.encoder import Encoder
+    from model.training.recipe import TrainingRecipe
     from model.training.tuner import FineTuner, TrainingSet, prototype_head
 
     texts = [(text,) for text, _ in train]
@@ -147,7 +148,8 @@ def run_own(
     began = time.process_time()
     head = prototype_head(words, features, targets)
     lesson = TrainingSet("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
-    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, frozen_share=frozen_share, precision=precision)
+    recipe = TrainingRecipe(frozen_share=frozen_share)
+    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, recipe=recipe, precision=precision)
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began

@@ -21,7 +21,7 @@ import torch.distributed as group
 from torch import Tensor
 
 from model.errors import TrainingError
-from model.training.schedule import BATCH
+from model.training.recipe import RECIPE
 
 PATIENCE = timedelta(hours=2)
 """Longest wait for another process: the leader fits heads while the others have nothing to do."""
@@ -98,9 +98,10 @@ def join(launcher: int) -> Team:
     on_cpu = not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
     state = PartialState(cpu=on_cpu, timeout=PATIENCE)
     team = Team(state.process_index, state.num_processes, get_int_from_env(["LOCAL_WORLD_SIZE"], 1), state.device)
-    if team.size > BATCH:
+    if team.size > RECIPE.batch:
         raise TrainingError(
-            f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {BATCH} is split over at most {BATCH}"
+            f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {RECIPE.batch} is split over at "
+            f"most {RECIPE.batch}"
         )
     return team
 

@@ -15,9 +15,7 @@ from torch import Tensor, nn
 
 from model.encoder.windows import Window
 from model.training.packed_layer import Noise, apply_layer, spans_of
-
-FROZEN_SHARE = 0.5
-"""Of the layers, from below."""
+from model.training.recipe import RECIPE
 
 REMEMBERED_BYTES = 512 << 20
 """Most memory for the lower layers' outputs; what does not fit is computed anew at each step."""
@@ -43,7 +41,7 @@ class TopLayers:
         *,
         pooling: str,
         typed: bool,
-        frozen_share: float = FROZEN_SHARE,
+        frozen_share: float = RECIPE.frozen_share,
         keep: torch.dtype = torch.float32,
     ) -> None:
         self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep

@@ -18,15 +18,7 @@ from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.spec import Control, Sample
-
-FOLDS = 3
-"""Parts of the cross-fit while labels are few: each part is answered by a model trained on the two others."""
-
-HOPELESS = 0.05
-"""Share of resamples with the lower loss, under which a challenger gets no further parts."""
-
-HOLD_OUT_FROM = 300
-"""Labels from which one fifth is held out instead: 60 rows are evidence enough, and one training instead of four."""
+from model.training.recipe import RECIPE
 
 
 @dataclass(frozen=True)
@@ -51,8 +43,8 @@ def split_rows(control: Control, samples: Sequence[Sample], seed: int) -> HeldOu
     usable, targets = target_matrix(labels, samples, control.multilabel)
     if len(usable) < 2 or (targets.sum(0) > 0).sum() < 2:
         return None
-    if len(usable) < HOLD_OUT_FROM:
-        parts = stratified_folds([sample.text for sample in usable], targets, FOLDS, seed)
+    if len(usable) < RECIPE.hold_out_from:
+        parts = stratified_folds([sample.text for sample in usable], targets, RECIPE.folds, seed)
     else:
         # A ground truth is the surest evidence there is.
         parts = np.array([0 if s.ground_truth or is_held_out(s.text) else -1 for s in usable])
@@ -86,7 +78,7 @@ class Evidence:
         champion, challenger = self._calibrated()
         losses = log_losses_binary if self.lesson.multilabel else log_losses
         targets = self.lesson.targets[self.rows]
-        return compare_losses(losses(champion, targets), losses(challenger, targets), seed)[0] <= HOPELESS
+        return compare_losses(losses(champion, targets), losses(challenger, targets), seed)[0] <= RECIPE.hopeless
 
     def judge(self, min_examples: int, seed: int) -> Verdict:
         """The gate's verdict; both sides calibrated on the same rows, so that neither has the advantage."""

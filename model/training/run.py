@@ -26,10 +26,10 @@ from model.pretrained.base_model import find_base_model
 from model.spec import NONE, Text
 from model.training.distributed import Team
 from model.training.follower import RunConfig, broadcast, threads_each
-from model.training.holdout_evidence import HOLD_OUT_FROM, Evidence, HeldOut, split_rows
+from model.training.holdout_evidence import Evidence, HeldOut, split_rows
+from model.training.recipe import RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
-from model.training.schedule import should_stop
-from model.training.tuner import FineTuner, TrainingSet, prototype_head, steps_for
+from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from model.versions.directory import ENCODER, version_path, write_version
 from model.versions.finetuned import FineTuned, blend, blend_weight
 from model.versions.manifest import Manifest
@@ -52,18 +52,18 @@ class Training:
         if not self.lessons:
             raise TrainingError("there are too few labels to train on: at least two classes are needed")
         self.count = max(len(x.samples) for x in self.lessons)
-        self.steps = self.request.steps or steps_for(self.count)
+        self.steps = self.request.steps or RECIPE.steps_for(self.count)
         self.last: int | None = None  # the step after which the first part's held-out answers got worse
         self.parts = sorted({int(p) for x in self.lessons for p in x.parts if p >= 0})
-        runs = len(self.parts) if self.count < HOLD_OUT_FROM else 1
-        self.progress = Progress(self.steps * (runs + (1 if self.count < HOLD_OUT_FROM else 0)))
+        runs = len(self.parts) if self.count < RECIPE.hold_out_from else 1
+        self.progress = Progress(self.steps * (runs + (1 if self.count < RECIPE.hold_out_from else 0)))
 
     def run(self) -> Result:
         """Train, judge and write the version. Raises ModelError."""
         found = read_result(self.directory)
         if found is not None:
             return found
-        few = self.count < HOLD_OUT_FROM
+        few = self.count < RECIPE.hold_out_from
         evidence = {x.control.name: Evidence(x) for x in self.lessons}
         final = None
         limits = self.request.min_examples, self.request.seed
@@ -116,7 +116,7 @@ class Training:
         each = threads_each(threads, self.team)
         tuning = FineTuner(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
-        per_epoch = 16 / max(1, sum(len(lesson.texts) for lesson in lessons))
+        per_epoch = RECIPE.batch / max(1, sum(len(lesson.texts) for lesson in lessons))
         ended = tuning.run(
             self.steps,
             lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch),
@@ -145,7 +145,7 @@ class Training:
                 loss = log_losses_binary if tuning.lessons[index].multilabel else log_losses
                 losses.append(float(loss(tuning.answers(index, texts), targets).mean()))
             seen.append(sum(losses))
-            return should_stop(seen)
+            return RECIPE.should_stop(seen)
 
         return look
 

@@ -11,10 +11,7 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats, normalise
 from model.spec import Text
-from model.training.schedule import BATCH
-
-BALANCED_CLASSES = 16
-"""Up to this many classes batches are balanced; beyond, a batch cannot hold them all."""
+from model.training.recipe import RECIPE
 
 SCALE = 20.0
 
@@ -53,12 +50,12 @@ def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> F
 
 def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
     """Rows of one batch: evenly over the classes, or over all rows when classes are many or not exclusive."""
-    count = len(targets)
-    if multilabel or targets.shape[1] > BALANCED_CLASSES:
-        return generator.permutation(count)[:BATCH] if count >= BATCH else generator.integers(0, count, BATCH)
+    count, size = len(targets), RECIPE.batch
+    if multilabel or targets.shape[1] > RECIPE.balanced_classes:
+        return generator.permutation(count)[:size] if count >= size else generator.integers(0, count, size)
     members = targets.argmax(1)
     classes = generator.permutation(np.unique(members))
-    wanted = np.resize(classes, BATCH)
+    wanted = np.resize(classes, size)
     rows: list[int] = []
     for label in classes:
         pool = np.flatnonzero(members == label)

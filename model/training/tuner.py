@@ -29,24 +29,18 @@ from model.pretrained.base_model import has_token_types, read_config, read_pooli
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
-from model.training.frozen_encoder import FROZEN_SHARE, TopLayers
+from model.training.frozen_encoder import TopLayers
 from model.training.packed_layer import Noise
-from model.training.schedule import BATCH, looks_at, rate_at, steps_for
+from model.training.recipe import RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
 
-__all__ = ["FineTuner", "TrainingSet", "draw_batch", "prototype_head", "steps_for"]
+__all__ = ["FineTuner", "TrainingSet", "draw_batch", "prototype_head"]
 
 Report = Callable[[int, float], None]
 Draw = tuple[int, NDArray[np.int64], list[Window]]
 """One batch: lesson, its rows, and a window of each."""
 
-CONTRAST, CONTRAST_TEMPERATURE = 0.5, 0.1
-ENCODER_RATE, HEAD_RATE = 5e-5, 5e-3
-TRAIN_TOKENS = 128
-"""Longest window that training reads; longer texts give a random one of theirs at each step."""
-
-CHECKPOINT_STEPS = 25
 HEAD_NOISE = 1 << 20
 """Its place among the processes' seeds: all of them draw the same dropout for the head."""
 
@@ -62,24 +56,24 @@ class FineTuner:
         seed: int,
         threads: int = 0,
         team: Team | None = None,
-        frozen_share: float = FROZEN_SHARE,
+        recipe: TrainingRecipe = RECIPE,
         precision: str = FP32,
     ) -> None:
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
         self.seed, self.lessons, self.team = seed, list(lessons), team or alone()
-        self.device = self.team.device
+        self.device, self.recipe = self.team.device, recipe
         half = precision == BF16
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
         self.encoder: Any = _load(directory).float().to(self.device)
-        self.windows = Windows(directory, min(TRAIN_TOKENS, read_window(directory, read_config(directory))))
+        self.windows = Windows(directory, min(recipe.tokens, read_window(directory, read_config(directory))))
         self.top = TopLayers(
             self.encoder,
             pooling=read_pooling(directory),
             typed=has_token_types(self.encoder.config.to_dict()),
-            frozen_share=frozen_share,
+            frozen_share=recipe.frozen_share,
             keep=torch.bfloat16 if half else torch.float32,
         )
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
@@ -106,23 +100,26 @@ class FineTuner:
         writes the checkpoint and looks; the others need a `watch` where it has one."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
         head = [*self.weight.values(), *self.bias.values()]
-        optimizer = _optimizer([{"params": encoder, "lr": ENCODER_RATE}, {"params": head, "lr": HEAD_RATE}])
-        named, looks, end = self._trainable(), looks_at(steps), last or steps
+        recipe = self.recipe
+        rates = (recipe.encoder_rate, recipe.head_rate)
+        groups = [{"params": part, "lr": rate} for part, rate in zip((encoder, head), rates, strict=True)]
+        optimizer = _optimizer(groups, recipe.weight_decay)
+        named, looks, end = self._trainable(), recipe.looks_at(steps), last or steps
         start = self._begin(checkpoint, named, optimizer)
         with self._autocast:
             self.top.remember([window for step in range(start, end) for window in self._draw(step)[2]])
         self.encoder.train()
         for step in range(start, end):
-            for group, rate in zip(optimizer.param_groups, (ENCODER_RATE, HEAD_RATE), strict=True):
-                group["lr"] = rate * rate_at(step, steps)
+            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+                group["lr"] = rate * recipe.rate_at(step, steps)
             loss = self._step(step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             self.team.add_gradients(encoder)
             self.team.add_gradients(head, 1 / self.team.size)
-            nn.utils.clip_grad_norm_([*encoder, *head], 1.0, foreach=True)
+            nn.utils.clip_grad_norm_([*encoder, *head], recipe.largest_gradient, foreach=True)
             optimizer.step()
-            if checkpoint and self.team.leads and (step + 1) % CHECKPOINT_STEPS == 0 and step + 1 < steps:
+            if checkpoint and self.team.leads and (step + 1) % recipe.checkpoint_steps == 0 and step + 1 < steps:
                 save_checkpoint(checkpoint, step + 1, named, optimizer)
             report(step + 1, float(loss.detach()))
             if watch is not None and step + 1 in looks and self.team.tell(self.team.leads and watch()):
@@ -139,8 +136,8 @@ class FineTuner:
         windows = sorted((found[0] for found in _by_text(self.windows, texts)), key=lambda window: len(window.ids))
         result = np.zeros((len(texts), len(self.lessons[lesson].labels)))
         head = self.heads({x.name: 1.0 for x in self.lessons}, {x.name: 1.0 for x in self.lessons})
-        for start in range(0, len(windows), BATCH):
-            batch = windows[start : start + BATCH]
+        for start in range(0, len(windows), self.recipe.batch):
+            batch = windows[start : start + self.recipe.batch]
             with self._autocast:
                 pooled = self.top.embed(batch)
             result[[window.text for window in batch]] = head[self.lessons[lesson].name].scores(
@@ -207,7 +204,7 @@ class FineTuner:
         index, rows, windows = self._draw(step)
         lesson = self.lessons[index]
         embeddings = F.normalize(self._pooled(windows), dim=-1)
-        dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", 0.1))
+        dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", self.recipe.dropout))
         logits = self._head_noise.drop(embeddings, dropout) @ self.weight[str(index)].T + self.bias[str(index)]
         targets = torch.tensor(lesson.targets[rows], dtype=torch.float32, device=self.device)
         importance = torch.tensor(lesson.weights[rows], dtype=torch.float32, device=self.device)
@@ -216,12 +213,14 @@ class FineTuner:
             return (losses * importance).sum() / importance.sum()
         losses = -(targets * logits.log_softmax(-1)).sum(-1)
         loss = (losses * importance).sum() / importance.sum()
-        return loss + CONTRAST * contrastive_loss(embeddings, targets.argmax(-1))
+        return loss + self.recipe.contrast * contrastive_loss(
+            embeddings, targets.argmax(-1), self.recipe.contrast_temperature
+        )
 
 
-def contrastive_loss(embeddings: Tensor, labels: Tensor) -> Tensor:
+def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = RECIPE.contrast_temperature) -> Tensor:
     """Supervised contrastive loss (Khosla et al. 2020) over unit vectors [n, width]; 0 when no label occurs twice."""
-    similarity = embeddings @ embeddings.T / CONTRAST_TEMPERATURE
+    similarity = embeddings @ embeddings.T / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
     same = (labels[:, None] == labels[None]) & ~itself
     anchors = same.any(1)
@@ -238,12 +237,12 @@ def _load(directory: Path) -> Any:
         raise EncoderError(f"the encoder in {directory} cannot be trained: {error}", path=str(directory)) from error
 
 
-def _optimizer(groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+def _optimizer(groups: list[dict[str, Any]], decay: float) -> torch.optim.Optimizer:
     """AdamW in one pass over the parameters where this torch has it for the device."""
     try:
-        return torch.optim.AdamW(groups, weight_decay=0.01, fused=True)
+        return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
     except (RuntimeError, TypeError, ValueError):
-        return torch.optim.AdamW(groups, weight_decay=0.01)
+        return torch.optim.AdamW(groups, weight_decay=decay)
 
 
 def _by_text(windows: Windows, texts: Sequence[Text]) -> list[list[Window]]:
