@@ -136,7 +136,7 @@ class PolicyTrainer:
         last: dict[str, Any] = {}
         log = directory / "training.log"
         with log.open("wb") as errors:
-            command = [sys.executable, "-m", "model.training.__main__", str(directory.absolute())]
+            command = [sys.executable, "-m", "model.training", str(directory.absolute())]
             # Elsewhere than in the user's directory, where a model.py of theirs would be found first.
             process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, env=environment)
             try:

@@ -77,10 +77,10 @@ def test_copiers_are_counted_and_more_labels_than_were_followed_can_be_asked_for
 def test_blind_ones_are_drawn_anew_and_copied_by_nobody() -> None:
     trajectory, until = known(), len(STAGES) - 1
     rows = draw_rows(trajectory, until, np.random.default_rng(0), (0.3, 0.1), copying=1.0)
-    blind = [row for row in rows if row["blind"]]
+    blind = [row for row in rows if row.blind]
     assert len(blind) == pytest.approx(0.3 * len(rows), rel=0.15)
-    assert 0.1 < np.mean([not row["correct"] for row in blind]) < 0.4
-    assert all(row["correct"] for row in rows if not row["blind"])
+    assert 0.1 < np.mean([not row.correct for row in blind]) < 0.4
+    assert all(row.correct for row in rows if not row.blind)
 
 
 def test_a_trajectory_is_kept_and_read(tmp_path: Path) -> None:

@@ -113,7 +113,7 @@ def training_command(settings: Settings, directory: Path, path: str) -> list[str
     """The command line of a training: this Python, or FINETUNE_LAUNCH, looked for beside this Python and in `path`."""
     training = [
         "-m",
-        "model.training.__main__",
+        "model.training",
         str(directory),
         *([settings.failpoint] if settings.failpoint else []),
     ]
