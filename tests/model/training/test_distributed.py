@@ -61,7 +61,7 @@ def write_run(folder: Path, base: Path, steps: int) -> Path:
 
 
 def start(launch: tuple[str, ...], run: Path) -> subprocess.Popen[str]:
-    command = [*launch, "-m", "model.training.__main__", str(run)]
+    command = [*launch, "-m", "model.training", str(run)]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 

@@ -191,7 +191,7 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
         settings = context.settings.model_copy(update={"finetune_launch": launch})
         return training_command(settings, Path("run"), "/nowhere")
 
-    assert command("") == [sys.executable, "-m", "model.training.__main__", "run"]
+    assert command("") == [sys.executable, "-m", "model.training", "run"]
     found = command("accelerate launch --config_file 'two machines.yaml'")
     # Not the script itself: the path of this Python may not fit in its first line.
     assert found[:2] == [sys.executable, str(Path(sys.executable).parent / "accelerate")]
@@ -200,7 +200,7 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
         "--config_file",
         "two machines.yaml",
         "-m",
-        "model.training.__main__",
+        "model.training",
         "run",
     ]
     with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
