@@ -235,7 +235,9 @@ def test_row_19_everything_of_rq_is_deleted_and_asked_for_again_within_one_tick(
     for key in context.stores._redis.keys("rq:*"):
         context.stores._redis.delete(key)
     tick_later(Scheduler(context))
-    lengths = [context.stores.queue.length(f"backend.jobs.{name}") for name in ("learn.refit.refit", "train.train.train")]
+    lengths = [
+        context.stores.queue.length(f"backend.jobs.{name}") for name in ("learn.refit.refit", "train.train.train")
+    ]
     assert lengths == [1, 1]
 
 
