@@ -67,9 +67,9 @@ def test_row_38_a_training_that_hangs_is_killed_by_its_trainer(context: Any, tmp
 
 
 IMPATIENT = """
-import backend.web
+import backend.processes.web
 from backend.settings.settings import load_settings
-backend.web.HANGS_AFTER = 2
+backend.processes.web.HANGS_AFTER = 2
 backend.processes.web.run_web(load_settings())
 """
 
