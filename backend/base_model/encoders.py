@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Encoders:
-    """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few."""
+    """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. Thread-safe."""
 
     def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2) -> None:
         self._settings, self._threads, self._kept = settings, threads, tuned
@@ -25,25 +26,30 @@ class Encoders:
         self._base: CachedEncoder | None = None
         self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers
         self._cache: FeatureCache | None = None
+        self._loading = threading.RLock()
 
     @property
     def base(self) -> CachedEncoder:
         """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
+        if self._base is None:  # asked without the lock: no request waits while a fine-tuned one is loaded
+            with self._loading:
+                if self._base is None:
+                    self._base = self._load_base()
+        return self._base
+
+    def _load_base(self) -> CachedEncoder:
         from backend.base_model.hub import find_encoder_files
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder
 
-        if self._base is None:
-            encoder = Encoder(
-                find_encoder_files(self._settings),
-                threads=self._threads,
-                precision=self._settings.precision,
-                timings=self._settings.data_dir,
-                tally=self.tally,
-            )
-            self._lender = encoder
-            self._base = CachedEncoder(encoder, self.cache)
-        return self._base
+        self._lender = Encoder(
+            find_encoder_files(self._settings),
+            threads=self._threads,
+            precision=self._settings.precision,
+            timings=self._settings.data_dir,
+            tally=self.tally,
+        )
+        return CachedEncoder(self._lender, self.cache)
 
     @property
     def loaded(self) -> CachedEncoder | None:
@@ -56,7 +62,9 @@ class Encoders:
         from model.features.cache import FeatureCache
 
         if self._cache is None:
-            self._cache = FeatureCache(self._settings.features_dir, self._settings.feature_cache_mb)
+            with self._loading:
+                if self._cache is None:
+                    self._cache = FeatureCache(self._settings.features_dir, self._settings.feature_cache_mb)
         return self._cache
 
     def open(self, weights: Path) -> Embedder:
@@ -65,12 +73,13 @@ class Encoders:
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder
 
-        if weights not in self._tuned:
-            cache, base = self.base.cache, self._lender
-            assert base is not None  # loaded with `base`
-            encoder = Encoder(base.directory, threads=self._threads, weights=weights, base=base, tally=self.tally)
-            self._tuned[weights] = CachedEncoder(encoder, cache)
-        self._tuned.move_to_end(weights)
-        while len(self._tuned) > self._kept:
-            self._tuned.popitem(last=False)
-        return self._tuned[weights]
+        with self._loading:
+            if weights not in self._tuned:
+                cache, base = self.base.cache, self._lender
+                assert base is not None  # loaded with `base`
+                encoder = Encoder(base.directory, threads=self._threads, weights=weights, base=base, tally=self.tally)
+                self._tuned[weights] = CachedEncoder(encoder, cache)
+            self._tuned.move_to_end(weights)
+            while len(self._tuned) > self._kept:
+                self._tuned.popitem(last=False)
+            return self._tuned[weights]

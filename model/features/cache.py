@@ -10,8 +10,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from weakref import WeakValueDictionary
 
 import lmdb
 import numpy as np
@@ -35,6 +37,9 @@ LOCK_BYTES = 1 << 16
 BATCH = 256
 """Entries of one transaction."""
 
+DAMAGED = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError, lmdb.PanicError)
+"""What a damaged file raises. Anything else says nothing against the file, which is then left as it is."""
+
 KEPT = 64_000
 """Characters after which what was encoded is kept: some seconds. Who is stopped in the midst of many long texts goes on
 from there; a refit that ran out of its time would else begin anew, and never get done."""
@@ -57,53 +62,81 @@ class _Absent:
     def info(self) -> dict[str, int]:
         return {"last_pgno": -1}
 
-    def close(self) -> None:
-        """Nothing is open."""
+
+@dataclass(slots=True, weakref_slot=True)
+class _Store:
+    """An open LMDB environment with its two tables: entries by key, and keys by age."""
+
+    environment: Any = field(default_factory=_Absent)
+    values: Any = None
+    order: Any = None
+
+
+_open_stores: WeakValueDictionary[tuple[int, str], _Store] = WeakValueDictionary()
+"""Of this process (a fork must not use its parent's), by folder: LMDB forbids to open one twice, and closes with the
+last cache that uses it."""
+
+_opening = threading.Lock()
+"""Two threads that open environments at once wait for each other for ever in py-lmdb 3.0."""
+
+
+def _open_store(path: Path, map_bytes: int) -> _Store:
+    """The store in the folder, begun anew if it is damaged. Raises OSError and lmdb.Error."""
+    path.mkdir(parents=True, exist_ok=True)
+    place = (os.getpid(), os.path.realpath(path))
+    with _opening:
+        store = _open_stores.get(place)
+        if store is None:
+            store = _open_stores[place] = _open_anew(path, map_bytes)
+    return store
+
+
+def _open_anew(path: Path, map_bytes: int) -> _Store:
+    try:
+        return _open_files(path, map_bytes)
+    except DAMAGED as error:
+        log.warning("feature cache damaged, begun anew: %s", error)
+        for file in path.glob("*.mdb"):
+            file.unlink()
+        return _open_files(path, map_bytes)
+
+
+def _open_files(path: Path, map_bytes: int) -> _Store:
+    _reserve_lock(path / "lock.mdb")
+    environment = lmdb.open(
+        str(path),
+        map_size=map_bytes,
+        max_dbs=2,
+        sync=False,
+        metasync=False,
+        readahead=False,
+        max_readers=512,
+    )
+    if (path / "data.mdb").stat().st_size < (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]:
+        environment.close()  # reading through the map past the end would kill the process (SIGBUS)
+        raise lmdb.CorruptedError(f"{path}: cut short")
+    return _Store(environment, environment.open_db(b"values"), environment.open_db(b"order", integerkey=False))
 
 
 class FeatureCache:
     """An LMDB file. Every method survives a full or damaged store: it then behaves like an empty one. So does a cache
-    whose file cannot be made at all, as on a full disk: every text is then encoded again, and nothing else is lost."""
+    whose file cannot be made at all, as on a full disk: every text is then encoded again, and nothing else is lost.
+    Caches of one folder in one process share what is open."""
 
     def __init__(self, path: Path, max_mb: int) -> None:
         self._bytes = max_mb << 20
-        self._environment: Any = _Absent()
-        self._values: Any = None
-        self._order: Any = None
+        self._store = _Store()
+        # More address space than is ever filled: deleting needs free pages, too.
+        map_bytes = int(self._bytes * ROOM) + (64 << 20)
         try:
-            path.mkdir(parents=True, exist_ok=True)
-            self._open_anew(path)
+            self._store = _open_store(path, map_bytes)
         except (OSError, lmdb.Error) as error:
             log.error("no feature cache, every text is encoded again: %s", error)
-
-    def _open_anew(self, path: Path) -> None:
-        try:
-            self._open(path)
-        except lmdb.Error as error:
-            log.warning("feature cache damaged, begun anew: %s", error)
-            for file in path.glob("*.mdb"):
-                file.unlink()
-            self._open(path)
-
-    def _open(self, path: Path) -> None:
-        _reserve_lock(path / "lock.mdb")
-        # More address space than is ever filled: deleting needs free pages, too.
-        environment = lmdb.open(
-            str(path),
-            map_size=int(self._bytes * ROOM) + (64 << 20),
-            max_dbs=2,
-            sync=False,
-            metasync=False,
-            readahead=False,
-            max_readers=512,
-        )
-        values, order = environment.open_db(b"values"), environment.open_db(b"order", integerkey=False)
-        self._environment, self._values, self._order = environment, values, order
 
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The stored bytes of each key, None where there are none."""
         try:
-            with self._environment.begin(db=self._values, buffers=False) as transaction:
+            with self._store.environment.begin(db=self._store.values, buffers=False) as transaction:
                 return [transaction.get(key) for key in keys]
         except lmdb.Error as error:
             log.warning("feature cache unreadable: %s", error)
@@ -112,7 +145,7 @@ class FeatureCache:
     def has_many(self, keys: Sequence[bytes]) -> list[bool]:
         """Whether each key is stored; reads no value."""
         try:
-            with self._environment.begin(db=self._values) as transaction, transaction.cursor() as cursor:
+            with self._store.environment.begin(db=self._store.values) as transaction, transaction.cursor() as cursor:
                 return [bool(cursor.set_key(key)) for key in keys]
         except lmdb.Error as error:
             log.warning("feature cache unreadable: %s", error)
@@ -131,13 +164,13 @@ class FeatureCache:
                 return
 
     def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        with self._environment.begin(write=True) as transaction:
-            number = int.from_bytes(transaction.get(_COUNTER, b"\0", db=self._order), "big")
+        with self._store.environment.begin(write=True) as transaction:
+            number = int.from_bytes(transaction.get(_COUNTER, b"\0", db=self._store.order), "big")
             for key, value in items:
-                if transaction.put(key, value, db=self._values, overwrite=False):
+                if transaction.put(key, value, db=self._store.values, overwrite=False):
                     number += 1
-                    transaction.put(b"\x01" + number.to_bytes(8, "big"), key, db=self._order)
-            transaction.put(_COUNTER, number.to_bytes(8, "big"), db=self._order)
+                    transaction.put(b"\x01" + number.to_bytes(8, "big"), key, db=self._store.order)
+            transaction.put(_COUNTER, number.to_bytes(8, "big"), db=self._store.order)
 
     def _make_room(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Drop the oldest tenth, or as many as come, when the store would outgrow its bound."""
@@ -145,41 +178,42 @@ class FeatureCache:
             return
         pages = -(-(len(items[0][1]) + _HEADER) // _PAGE)
         limit = max(BATCH, self._bytes // (pages * _PAGE + _INDEX))
-        with self._environment.begin(write=True) as transaction:
-            entries = transaction.stat(self._values)["entries"]
+        with self._store.environment.begin(write=True) as transaction:
+            entries = transaction.stat(self._store.values)["entries"]
             if entries + len(items) <= limit:
                 return
-            cursor = transaction.cursor(self._order)
+            cursor = transaction.cursor(self._store.order)
             cursor.set_range(b"\x01")
             for _ in range(max(limit // 10, entries + len(items) - limit)):
                 if not cursor.value():
                     break
-                transaction.delete(cursor.value(), db=self._values)
+                transaction.delete(cursor.value(), db=self._store.values)
                 cursor.delete()
 
     def _empty(self) -> None:
         try:
-            with self._environment.begin(write=True) as transaction:
-                transaction.drop(self._values, delete=False)
-                transaction.drop(self._order, delete=False)
+            with self._store.environment.begin(write=True) as transaction:
+                transaction.drop(self._store.values, delete=False)
+                transaction.drop(self._store.order, delete=False)
         except lmdb.Error as error:
             log.warning("feature cache stays full: %s", error)
 
     def __len__(self) -> int:
         try:
-            with self._environment.begin() as transaction:
-                return int(transaction.stat(self._values)["entries"])
+            with self._store.environment.begin() as transaction:
+                return int(transaction.stat(self._store.values)["entries"])
         except lmdb.Error:
             return 0
 
     def bytes(self) -> int:
         """Of the file that are in use."""
-        info = self._environment.info()
+        info = self._store.environment.info()
         return int(info["last_pgno"] + 1) * _PAGE
 
     def close(self) -> None:
-        """Release the file."""
-        self._environment.close()
+        """Release the file, which the last user in this process closes."""
+        with _opening:
+            self._store = _Store()
 
 
 Build = Callable[[Sequence[Text]], np.ndarray]

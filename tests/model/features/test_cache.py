@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -165,3 +167,47 @@ def test_who_is_stopped_in_the_midst_of_long_texts_goes_on_from_there(open_cache
             CachedEncoder(encoder, cache).embed(texts)
     assert rounds == 3
     assert sorted(encoder.seen) == sorted(texts), "none was read twice"
+
+
+def test_threads_that_open_one_folder_at_once_share_it(tmp_path: Path) -> None:
+    """py-lmdb lets two threads that open at once wait for ever, and refuses to open a file twice."""
+    caches: list[FeatureCache] = []
+    start = threading.Barrier(4)
+
+    def open_one(folder: Path) -> None:
+        start.wait()
+        caches.append(FeatureCache(folder, 4))
+
+    for round_ in range(25):
+        folders = [tmp_path / str(round_), tmp_path / str(round_), tmp_path / str(round_ + 100), tmp_path / "common"]
+        threads = [threading.Thread(target=open_one, args=(folder,), daemon=True) for folder in folders]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(20)
+            assert not thread.is_alive(), "it hangs"
+    for number, cache in enumerate(caches):
+        cache.put_many([(b"key%d" % number, b"value")])
+        assert cache.get_many([b"key%d" % number]) == [b"value"]
+
+
+def test_a_second_cache_of_a_folder_sees_what_the_first_wrote_and_outlives_it(open_cache: OPEN) -> None:
+    first, second = open_cache(4), open_cache(4)
+    first.put_many([(b"key", b"value")])
+    first.close()
+    assert second.get_many([b"key"]) == [b"value"]
+    assert first.get_many([b"key"]) == [None]
+    assert len(open_cache(4)) == 1, "nothing was begun anew"
+
+
+@pytest.mark.parametrize("kept", [0, 3, 8192, 8192 + 4096])
+def test_a_file_cut_short_is_begun_anew(open_cache: OPEN, tmp_path: Path, kept: int) -> None:
+    """As a copy that did not end leaves it; reading it through LMDB's map would kill the process."""
+    cache = open_cache(4)
+    cache.put_many([(b"key%d" % number, bytes(3000)) for number in range(300)])
+    cache.close()
+    os.truncate(tmp_path / "features" / "data.mdb", kept)
+    again = open_cache(4)
+    assert len(again) == 0
+    again.put_many([(b"key", b"value")])
+    assert again.get_many([b"key"]) == [b"value"]
