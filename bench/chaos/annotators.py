@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from bench.chaos.check.history import History
-from bench.chaos.reference_model import SKIPPED, Change, ReferenceModel, Task
+from tests.support.label_studio_stub import SKIPPED, Change, ReferenceModel, Task
 
 PATIENCE = 1.0
 """WEBHOOK_TIMEOUT of Label Studio."""

@@ -9,10 +9,10 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.chaos.check.history import History
-from bench.chaos.label_studio_stub import LabelStudioStub
 from bench.chaos.product import ROLES, Product
 from bench.chaos.schedule import Fault
 from bench.chaos.tcp_proxy import Proxy
+from tests.support.label_studio_stub import LabelStudioStub
 
 PATIENCE = 2.0
 """Seconds that a kill waits for its victim to be there at all, then takes another one."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 
 from bench.chaos.check.history import History
-from bench.chaos.reference_model import ReferenceModel
+from tests.support.label_studio_stub import ReferenceModel
 
 TIMEOUT = 30.0
 TASKS = 4

@@ -19,7 +19,7 @@ import psutil
 from backend.embedded_redis.binary import find_redis_server
 from backend.settings.settings import Settings
 from bench.chaos.tcp_proxy import Proxy
-from bench.support.rig import Rig, free_port, name_of
+from tests.support.rig import Rig, free_port, name_of
 
 ROLES = ("web", "learner", "trainer", "sync", "scheduler", "redis")
 DISK_MIB = 6000

@@ -12,7 +12,7 @@ import requests
 from bench.chaos.check.history import History
 from bench.chaos.observer import Observer
 from bench.chaos.product import Product
-from bench.chaos.reference_model import ReferenceModel
+from tests.support.label_studio_stub import ReferenceModel
 
 PATIENCE = 240.0
 

@@ -30,16 +30,15 @@ from bench.chaos.annotators import Annotators
 from bench.chaos.check.checker import find_violations
 from bench.chaos.check.history import History, read_history
 from bench.chaos.check.report import Leg, show_legs, write_page
-from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
 from bench.chaos.nemesis import Nemesis
 from bench.chaos.observer import Observer
 from bench.chaos.predict_clients import PredictClients
 from bench.chaos.product import Product
 from bench.chaos.recovery import settle
-from bench.chaos.reference_model import ReferenceModel
 from bench.chaos.schedule import make_schedule
 from bench.chaos.tcp_proxy import Proxy
-from bench.support.rig import Rig, endless_rows, read_rows
+from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
+from tests.support.rig import Rig, endless_rows, read_rows
 
 PROJECTS = [7, 8, 9]
 SHORT = {

@@ -31,7 +31,7 @@ from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.labelstudio.rest.queue_client import QueueClient
 from bench.label_studio.large_project_run import use_product
 from bench.support.report import show
-from bench.support.rig import ROOT, choices_config, endless_rows, read_rows
+from tests.support.rig import ROOT, choices_config, endless_rows, read_rows
 
 IMPORTED = 5000
 """Tasks that are imported by one call."""

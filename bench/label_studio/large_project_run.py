@@ -15,7 +15,7 @@ import requests
 from backend.labelstudio.local.server import LabelStudioServer
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.support.rig import ROOT, Rig
+from tests.support.rig import ROOT, Rig
 
 LABELS = 24
 """Labels that are given, to whatever Label Studio hands out next."""

@@ -20,7 +20,7 @@ from backend.labelstudio.local.server import LabelStudioServer
 from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.rest.data_manager import DataManagerClient
 from bench.support.report import show
-from bench.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
+from tests.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
 IMPORTED = 5000
 """Tasks that are imported by one call."""

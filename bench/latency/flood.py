@@ -26,7 +26,7 @@ from backend.redis_access.connection import connect
 from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from bench.support.report import judge, milliseconds, show
-from bench.support.rig import Project, Rig, choices_config, endless_rows, read_rows
+from tests.support.rig import Project, Rig, choices_config, endless_rows, read_rows
 
 PROJECT = 7
 CLIENTS = 48

@@ -22,7 +22,7 @@ from typing import Any
 import requests
 
 from bench.support.report import judge, milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 TASKS = 4
 """Tasks a request: more than one, so that a reply could mix versions if the code allowed it."""

@@ -14,7 +14,7 @@ import time
 from typing import Any
 
 from bench.support.report import milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 
 def measure(rig: Rig, number: int, labels: int, repeats: int) -> dict[str, Any]:

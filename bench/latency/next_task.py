@@ -17,7 +17,7 @@ from typing import Any
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.report import judge, milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 BAR_MS = 300
 PLANNED_EVERY = 8

@@ -27,8 +27,8 @@ from backend.redis_access.connection import connect
 from backend.settings.settings import Settings
 from bench.support.probes import Probe, probe_while
 from bench.support.report import judge, milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
 from bench.support.version_maker import VersionMaker
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}
 """Milliseconds that the p99 may take."""

@@ -23,8 +23,8 @@ from backend.settings.settings import Settings
 from bench.latency.hot_swap import Load, publish_often, under_load
 from bench.support.checkpoints import write_bert_base
 from bench.support.report import judge, milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
 from bench.support.version_maker import VersionMaker
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 BARS = {"MiniLM": 50.0, "BERT-base": 250.0}
 """CPU milliseconds from files to warm, for a machine with AVX-512."""

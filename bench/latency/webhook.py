@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from bench.support.report import milliseconds, show
-from bench.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 
 def timed_annotation(project: Project, row: tuple[str, str]) -> float:

@@ -30,10 +30,10 @@ from backend.simulate.trainer import Workplace
 from bench.learning.curves import find_sets, read_results
 from bench.learning.queue_replay import QUEUED, Course, QueueReplay
 from bench.support.report import judge, show
-from bench.support.rig import ROOT
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.simulation.dataset import Dataset
 from model.spec import Label
+from tests.support.rig import ROOT
 
 SHARES = (0.9, 0.95)
 HARD_SET = "banking77"

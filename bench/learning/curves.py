@@ -27,10 +27,10 @@ from backend.simulate.curves import curve_name, draw
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.learning.goals import shortfalls
 from bench.support.report import show
-from bench.support.rig import ROOT
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
+from tests.support.rig import ROOT
 
 COUNTS = "0,8,16,32,64,128,256,512,1000"
 SEEDS = "11,12,13"

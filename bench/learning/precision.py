@@ -18,8 +18,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import normalize
 
 from bench.support.report import show
-from bench.support.rig import ROOT, read_rows
 from model.encoder.encoder import Encoder, find_base_model
+from tests.support.rig import ROOT, read_rows
 
 DATA = ROOT.parent / "shared" / "data"
 

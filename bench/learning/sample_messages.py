@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 
 from bench.support.report import show
-from bench.support.rig import SAMPLE
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
 from model.spec import Control, Kind, Label, Sample
+from tests.support.rig import SAMPLE
 
 POOL = 300
 

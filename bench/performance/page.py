@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.support.rig import ROOT
+from tests.support.rig import ROOT
 
 Record = Mapping[str, Any]
 Row = Mapping[str, Any]

@@ -27,7 +27,7 @@ from typing import Any
 
 from bench.performance.page import write_page
 from bench.support.machine import describe_commit, describe_machine
-from bench.support.rig import ROOT
+from tests.support.rig import ROOT
 
 ARTIFACTS = ROOT / "artifacts"
 LIMIT = 1800.0

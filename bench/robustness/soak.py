@@ -33,7 +33,7 @@ from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from bench.support.probes import Probe, probe_while
 from bench.support.report import milliseconds, show
-from bench.support.rig import Project, Rig, choices_config, endless_rows, name_of, read_rows
+from tests.support.rig import Project, Rig, choices_config, endless_rows, name_of, read_rows
 
 PROJECT = 7
 TURNS = 12

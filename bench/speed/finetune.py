@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from bench.support.report import judge, judge_auto, show
-from bench.support.rig import ROOT, SAMPLE
+from tests.support.rig import ROOT, SAMPLE
 
 DATA = ROOT.parent / "shared" / "data" / "agnews"
 VARIANTS = {

@@ -27,10 +27,10 @@ from backend.settings.settings import load_settings
 from bench.support.checkpoints import write_bert_base, write_classifier
 from bench.support.load import Load, Reading, body, busy_with_others, middle, send
 from bench.support.report import judge, judge_auto, milliseconds, show
-from bench.support.rig import Project
 from bench.support.served import Parts, Server, cores, pinned, start_peer
 from bench.support.texts import labelled_news, mixed_texts
 from model.encoder.encoder import find_base_model
+from tests.support.rig import Project
 
 ENGINES = ("peer", "resident", "ours")
 FORMATS = ("ours", "ours-fp32", "ours-bf16")

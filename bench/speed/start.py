@@ -33,7 +33,7 @@ from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
 from backend.settings.settings import Settings
 from bench.support.report import show
-from bench.support.rig import ROOT, Project, Rig, endless_rows, read_rows
+from tests.support.rig import ROOT, Project, Rig, endless_rows, read_rows
 
 CLIENTS = (1, 8, 32)
 REQUESTS = 384

@@ -14,8 +14,8 @@ import orjson
 import psutil
 import requests
 
-from bench.support.rig import choices_config
 from bench.support.served import Server
+from tests.support.rig import choices_config
 
 _ids = itertools.count(1)
 

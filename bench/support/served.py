@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import requests
 
-from bench.support.rig import ROOT, Project, Rig, free_port
 from bench.support.texts import labelled_news
+from tests.support.rig import ROOT, Project, Rig, free_port
 
 LEARNED = 64
 """Labels that our project has learned before anything is measured."""

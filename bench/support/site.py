@@ -21,10 +21,10 @@ from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
-from bench.support.rig import choices_config
 from bench.support.synthetic import make_head
 from model.versions.directory import write_version
 from model.versions.manifest import Manifest
+from tests.support.rig import choices_config
 
 CHUNK = 5_000
 """Records made at a time."""

@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.support.rig import read_rows
 from model.features.tfidf import Terms
 from model.head.head_config import Choice
 from model.head.linear_head import LinearHead, Member, Reference
 from model.numerics.arrays import normalise
 from model.spec import Control, Input, Kind, Label, TaskSpec, Text
 from model.versions.live_model import LiveModel
+from tests.support.rig import read_rows
 
 DEPTH, WIDTH = 4, 384
 """Of the default encoder's features."""

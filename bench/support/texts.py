@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.support.rig import ROOT, endless_rows, read_rows
+from tests.support.rig import ROOT, endless_rows, read_rows
 
 DATA = ROOT.parent / "shared" / "data"
 

@@ -12,13 +12,13 @@ import numpy as np
 from backend.base_model.encoders import Encoders
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.settings.settings import Settings
-from bench.support.rig import choices_config
 from model.head.fit import fit_heads
 from model.pretrained.base_model import find_base_model
 from model.spec import Sample
 from model.versions.directory import version_path, write_version
 from model.versions.finetuned import FineTuned
 from model.versions.manifest import Manifest
+from tests.support.rig import choices_config
 
 BATCH = 16
 """Rows that the one step reads."""

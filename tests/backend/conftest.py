@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.records import ExampleRecord
-from bench.support.rig import choices_config, read_rows
+from tests.support.rig import choices_config, read_rows
 
 PROJECT = 7
 

@@ -19,10 +19,9 @@ from bench.chaos.check.checker import find_violations
 from bench.chaos.check.counts import count_events, count_kills
 from bench.chaos.check.history import Entry, History, read_history
 from bench.chaos.check.report import Leg, write_page
-from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
-from bench.chaos.reference_model import ReferenceModel
 from bench.chaos.schedule import make_schedule
 from bench.chaos.tcp_proxy import Proxy
+from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 
 
 def change(n: int, t: float, sets: dict[str, Any] | None = None, gone: list[int] | None = None) -> Entry:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.chaos.reference_model import microseconds
 from bench.latency.flood import Events
 from bench.robustness.soak import Sample, fits, plot, write_csv
+from tests.support.label_studio_stub import microseconds
 
 
 def hour(per_1000_examples: float, per_hour: float, filling: float = 0.0) -> list[Sample]:

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from bench.support.rig import free_port
 from tests.conftest import running_redis
+from tests.support.rig import free_port
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 FOLDERS = sorted(path.parent.name for path in EXAMPLES.glob("*/config.xml"))

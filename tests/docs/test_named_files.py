@@ -63,7 +63,7 @@ def test_what_is_not_there_is_found(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["backend/errors.py", "`python -m bench.support.walk --json`", "decisions/0021", "errors.py"]
+    "text", ["backend/errors.py", "`python -m tests.support.walk --json`", "decisions/0021", "errors.py"]
 )
 def test_what_is_there_is_not(text: str) -> None:
     assert missing(text) == []

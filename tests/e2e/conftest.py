@@ -20,7 +20,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from backend.labelstudio.local.server import LabelStudioServer
-from bench.support.rig import ROOT, Rig, choices_config, read_rows
+from tests.support.rig import ROOT, Rig, choices_config, read_rows
 
 ARTIFACTS = ROOT / "artifacts"
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from backend.doctor.verdict import Verdict, exit_status
-from bench.support.rig import ROOT
 from tests.e2e.conftest import Backend, Studio, wait_until
+from tests.support.rig import ROOT
 
 pytestmark = [
     pytest.mark.e2e,

@@ -11,8 +11,8 @@ import psutil
 import pytest
 import requests
 
-from bench.support.rig import Project, Rig, endless_rows, read_rows
 from tests.e2e.conftest import wait_until
+from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

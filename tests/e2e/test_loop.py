@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.support.rig import choices_config
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
+from tests.support.rig import choices_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

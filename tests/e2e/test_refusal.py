@@ -11,7 +11,7 @@ import pytest
 
 from backend.labelstudio.local.server import LabelStudioServer
 from backend.labelstudio.rest.client import LabelStudioClient
-from bench.support.rig import ROOT, Rig, choices_config
+from tests.support.rig import ROOT, Rig, choices_config
 
 pytestmark = [
     pytest.mark.e2e,

@@ -19,8 +19,8 @@ from backend.settings.settings import Settings, environment_of
 from backend.supervision.delayed_start import http_answers
 from backend.supervision.heartbeat import FOLDER
 from backend.supervision.watchdog import Watchdog
-from bench.support.rig import Project, Rig, free_port
 from tests.faults.test_trainings import wait_until
+from tests.support.rig import Project, Rig, free_port
 from tests.support.tiny import PROJECT, Letters, armed, letters, log_of, run_apart, settings, tiny_base  # noqa: F401
 
 PATIENCE = 120.0

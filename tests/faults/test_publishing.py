@@ -18,8 +18,8 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
-from bench.support.rig import Project, Rig, choices_config
 from model.versions.directory import collect_garbage, verify_version, version_path
+from tests.support.rig import Project, Rig, choices_config
 from tests.support.tiny import KILLED, PROJECT, Letters, armed, letter_record, letters, run_apart, settings, tiny_base  # noqa: F401
 
 AFTER_THE_MOVE = {"publish.after"}

@@ -15,8 +15,7 @@ from backend.labelstudio.rest import transport
 from backend.labelstudio.rest.circuit_breaker import breaker_of
 from backend.processes.scheduler import Scheduler
 from backend.redis_access.job_kinds import KIND_OF_NAME
-from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
-from bench.chaos.reference_model import ReferenceModel
+from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 ROWS = [("a b c", "a"), ("e f g", "e"), ("b c d", "a"), ("f g h", "e")]

@@ -28,10 +28,9 @@ from backend.jobs.sync.reconcile import resync
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.chaos.label_studio_stub import TOKEN, LabelStudioStub
-from bench.chaos.reference_model import ReferenceModel
 from tests.conftest import RedisServer
 from tests.support.events import ask, create, send
+from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 from tests.support.tiny import PROJECT, letters, tiny_base, tiny_settings  # noqa: F401
 
 pytestmark = pytest.mark.redis

@@ -12,9 +12,9 @@ import psutil
 import pytest
 import requests
 
-from bench.support.rig import Rig, free_port
 from tests.faults.test_trainings import wait_until
 from tests.support.events import CONFIG, annotation
+from tests.support.rig import Rig, free_port
 from tests.support.tiny import PROJECT, tiny_base  # noqa: F401
 
 NAMES = (

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from bench.support.rig import Rig
 from tests.conftest import QUIET
 from tests.support.labelling import Labelling
+from tests.support.rig import Rig
 from tests.support.six_projects import LABELLED, Made, six_projects
 
 PATIENCE = 600.0

@@ -21,10 +21,10 @@ import pytest
 import requests
 
 from backend.store.stores import Stores
-from bench.support.rig import free_port
 from tests.conftest import running_redis
 from tests.faults.test_trainings import wait_until
 from tests.support.events import CONFIG, annotation
+from tests.support.rig import free_port
 from tests.support.tiny import PROJECT, tiny_base, tiny_settings  # noqa: F401
 
 SLOW = 3

@@ -1,1 +1,1 @@
-"""What the tests share: real servers, stand-ins and tiny models."""
+"""What tests and benches share: the running product, real servers, stand-ins and tiny models."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 from tests.support.tiny import PROJECT
 
 CONFIG = choices_config(["a", "e"])

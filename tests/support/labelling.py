@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from bench.support.rig import Project, Rig
+from tests.support.rig import Project, Rig
 from tests.support.six_projects import Made
 
 

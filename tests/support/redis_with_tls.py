@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from backend.embedded_redis.binary import find_redis_server
-from bench.support.rig import free_port
+from tests.support.rig import free_port
 
 PASSWORD = "p@ss/w:rd#1"
 QUOTED = "p%40ss%2Fw%3Ard%231"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.support.rig import SAMPLE
+from tests.support.rig import SAMPLE
 
 LABELLED, HELD_OUT = 60, 40
 LONG_HELD_OUT = 16

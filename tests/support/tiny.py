@@ -73,7 +73,7 @@ class Letters:
     """Adds labelled texts of letters to a project of two labels, a and e."""
 
     def __init__(self, stores: Any, project: int = PROJECT) -> None:
-        from bench.support.rig import choices_config
+        from tests.support.rig import choices_config
 
         self.stores, self.project, self.count = stores, project, 0
         stores.projects.save_config(project, choices_config(["a", "e"]))

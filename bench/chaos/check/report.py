@@ -74,7 +74,7 @@ The checker is pure and finds planted violations: `tests/bench/test_chaos.py`.
 FOOT = """
 ## What is not covered
 
-- Label Studio is a stand-in (`bench/chaos/label_studio_stub.py`) that answers the calls of a reconciliation and sends
+- Label Studio is a stand-in (`tests/support/label_studio_stub.py`) that answers the calls of a reconciliation and sends
   its webhooks: the real one is too slow for so many changes. The real one is driven by `make e2e`.
 - Loss of power: SIGKILL leaves the page cache as it is. That `appendfsync always` is on is verified at every start.
 - Redis losing all its data, clocks that jump, several machines, Sentinel, GPUs. The first two are rows

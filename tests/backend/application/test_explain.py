@@ -9,9 +9,9 @@ import pytest
 
 from backend.cli.explain import mark
 from backend.screen import Styled
-from bench.support.rig import choices_config
 from tests.backend.cli.test_admin import Admin, admin, understudy  # noqa: F401
 from tests.backend.routes.test_routes import ADMIN, annotation, post, predict
+from tests.support.rig import choices_config
 
 TEXT = "please refund me, the parcel is late"
 CONFIG = choices_config(["refund", "praise"])

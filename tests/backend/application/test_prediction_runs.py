@@ -10,7 +10,7 @@ from pydantic import SecretStr
 from backend.application.prediction_runs import sum_up
 from backend.routes.app import create_app
 from backend.store.work.prediction_runs import new_shard
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 ADMIN = {"Authorization": "Bearer admin"}

@@ -17,9 +17,9 @@ from backend.client import predict as predict_client
 from backend.client import predict_file
 from backend.routes.app import create_app
 from backend.settings.settings import current_settings
-from bench.support.rig import choices_config, free_port
 from tests.backend.cli.test_admin import Admin, admin, understudy
 from tests.conftest import serving
+from tests.support.rig import choices_config, free_port
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
 __all__ = ["admin", "understudy"]

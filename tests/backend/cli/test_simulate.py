@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from backend.cli.main import main
 from backend.settings.settings import current_settings
-from bench.support.rig import SAMPLE, read_rows
 from tests.model.conftest import tiny_model  # noqa: F401
+from tests.support.rig import SAMPLE, read_rows
 
 KEYS = ("strategy", "n", "seed", "accuracy", "macro_f1", "ece", "refit_seconds", "method")
 
@@ -161,7 +161,7 @@ def test_a_labelled_project_is_replayed(
     encoder: None, stores: Any, settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from backend.labelstudio.records import ExampleRecord
-    from bench.support.rig import choices_config
+    from tests.support.rig import choices_config
 
     stores.projects.save_config(7, choices_config(["A", "B"]))
     records = [

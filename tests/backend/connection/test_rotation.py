@@ -15,11 +15,11 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.web.store_collector import StoreCollector
-from bench.support.rig import choices_config
 from tests.backend.connection.test_connect import Studio
 from tests.backend.doctor.test_all_checks import studio  # noqa: F401
 from tests.conftest import RedisServer
 from tests.support.redis_with_tls import documented_rights
+from tests.support.rig import choices_config
 
 pytestmark = pytest.mark.redis
 

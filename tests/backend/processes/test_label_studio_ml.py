@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from bench.support.rig import choices_config
 from tests.backend.routes.test_routes import annotation
+from tests.support.rig import choices_config
 
 CONFIG = choices_config(["A", "B"])
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import requests
 
-from bench.support.rig import choices_config, free_port
+from tests.support.rig import choices_config, free_port
 
 
 def test_a_worker_dies_with_its_master(tmp_path: Path) -> None:

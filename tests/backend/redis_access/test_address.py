@@ -17,8 +17,8 @@ from backend.processes.worker import build_worker
 from backend.redis_access.address import check_address, shown_address
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.support.rig import choices_config
 from tests.support.redis_with_tls import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
+from tests.support.rig import choices_config
 
 pytestmark = pytest.mark.redis
 

@@ -15,8 +15,8 @@ from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of
 from backend.rejects.pending import RejectNotes
 from backend.rejects.report import tell_reject, tell_rejects
 from backend.store.rejects import FADES, KINDS, OF_NO_PROJECT, RejectRow
-from bench.support.rig import choices_config
 from tests.backend.routes.test_routes import ADMIN
+from tests.support.rig import choices_config
 
 CONFIG = choices_config(["A", "B"])
 RENAMED = CONFIG.replace("$text", "$txt")

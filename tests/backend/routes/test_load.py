@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 
 CONFIG = choices_config(["refund", "delivery"])
 

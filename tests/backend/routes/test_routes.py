@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 
 CONFIG = choices_config(["A", "B"])
 PROJECT = {"id": 7, "label_config": CONFIG}

@@ -11,7 +11,7 @@ import pytest
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.rules.consensus import reach_consensus
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 
 
 def record(annotation: int, target: Any, task: int = 1, **fields: Any) -> ExampleRecord:

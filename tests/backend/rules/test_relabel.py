@@ -13,10 +13,10 @@ from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
 from backend.rules.relabel import CHECK, DISAGREE, WRONG, list_label_errors, rank_label_errors
-from bench.support.rig import choices_config
 from tests.backend.cli.test_admin import Admin, admin, understudy
 from tests.conftest import serving
 from tests.support.label_configs import keys_of
+from tests.support.rig import choices_config
 from tests.support.studio import TOKEN, Studio
 
 __all__ = ["admin", "understudy"]

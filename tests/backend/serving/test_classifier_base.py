@@ -11,9 +11,9 @@ from scipy.special import softmax
 
 from backend.jobs.learn.refit import refit
 from backend.settings.settings import Settings
-from bench.support.rig import choices_config
 from tests.conftest import RedisServer
 from tests.support.classifier_base import build_classifier, letter_texts, logits_of
+from tests.support.rig import choices_config
 
 PROJECT = 7
 LABELS = ["lost parcel", "card payment", "refund request"]

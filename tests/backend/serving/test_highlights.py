@@ -11,13 +11,13 @@ import pytest
 from backend.jobs.learn.refit import refit
 from backend.serving import highlights
 from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, HighlightRequest, seconds_for
-from bench.support.rig import choices_config
 from model.head.fit import fit_heads
 from model.spec import Prediction
 from model.versions.live_model import LiveModel
 from tests.backend.conftest import PROJECT, Labels
 from tests.backend.serving.test_registry import version, wait_for
 from tests.support.encoders import WordsEncoder, choices, samples_of, spec_of
+from tests.support.rig import choices_config
 
 EVIDENCE = '<Labels name="evidence" toName="text"><Label value="decided"/></Labels>'
 SUMMARY = '<TextArea name="understudy" toName="text"/>'

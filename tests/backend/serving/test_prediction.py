@@ -12,10 +12,10 @@ from backend.serving.prediction import AnswerTools, Question, answer_tasks
 from backend.serving.predictors import Predictors, deadline
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
-from bench.support.rig import choices_config
 from model.spec import Document
 from model.versions.live_model import LiveModel, cold_start
 from tests.support.encoders import WordsEncoder
+from tests.support.rig import choices_config
 
 CONFIG = choices_config(["refund", "delivery"])
 LONG = "please send my refund back to me now " * 300

@@ -10,8 +10,8 @@ import pytest
 
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.serving.preparations import Preparations, Preparing
-from bench.support.rig import choices_config
 from tests.backend.serving.test_registry import wait_for
+from tests.support.rig import choices_config
 
 LARGE = choices_config([f"Category number {number:05d} of the shop" for number in range(1_200)])
 

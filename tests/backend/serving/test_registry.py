@@ -10,8 +10,8 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.labelstudio.label_config.config import parse_label_config
-from bench.support.rig import choices_config
 from tests.backend.conftest import PROJECT, Labels
+from tests.support.rig import choices_config
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from backend.redis_access.job_kinds import REFIT
 from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
 from backend.telemetry.logs import configure_logs
-from bench.support.rig import choices_config
+from tests.support.rig import choices_config
 
 Lines = Callable[[], list[dict[str, Any]]]
 

@@ -13,8 +13,8 @@ from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.job_counters import JobCounterStore
 from backend.web.store_collector import SHOWN, StoreCollector
-from bench.support.rig import choices_config
 from tests.conftest import RedisServer
+from tests.support.rig import choices_config
 
 
 def scrape(settings: Settings) -> dict[tuple[str, ...], float]:

@@ -11,8 +11,8 @@ from backend.jobs.learn.refit import refit
 from backend.jobs.task_queue.pool_view import PoolScorer
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_prediction
-from bench.support.rig import read_rows
 from tests.backend.conftest import PROJECT
+from tests.support.rig import read_rows
 
 CONFIG = (
     '<View><Text name="text" value="$text"/><Choices name="sort" toName="text"><Choice value="short"/>'

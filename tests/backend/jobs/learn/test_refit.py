@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from backend.jobs.learn.refit import refit
-from bench.support.rig import choices_config
 from model.versions.directory import list_versions
 from tests.backend.conftest import PROJECT, Labels
+from tests.support.rig import choices_config
 
 
 def test_labels_become_a_published_version(context: Any, labels: Labels) -> None:

@@ -23,9 +23,9 @@ from backend.processes.scheduler import Scheduler
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.work.prediction_runs import ATTEMPTS, COUNTS, PLANNING
-from bench.support.rig import choices_config, free_port
 from model.versions.directory import version_order
 from tests.conftest import serving
+from tests.support.rig import choices_config, free_port
 from tests.support.studio import TOKEN, Studio
 from tests.support.tiny import (  # noqa: F401
     KILLED,

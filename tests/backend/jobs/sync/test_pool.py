@@ -11,8 +11,8 @@ import pytest
 from backend.jobs.sync.pool import fill_pool
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rest.client import NEIGHBOURS, LabelStudioClient
-from bench.support.rig import choices_config
 from tests.conftest import serving
+from tests.support.rig import choices_config
 from tests.support.studio import TOKEN, Studio
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 

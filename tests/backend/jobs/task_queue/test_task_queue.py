@@ -20,12 +20,12 @@ from backend.jobs.task_queue.plan import plan
 from backend.jobs.task_queue.schedule import QueueTending
 from backend.jobs.task_queue.write import steer
 from backend.labelstudio.label_config.assist_controls import BLIND_LINE
-from bench.support.rig import choices_config
 from model.acquisition.batch import is_blind, is_explored
 from model.failpoints import arm
 from tests.backend.conftest import PROJECT, Labels
 from tests.support import studio as studio_stub
 from tests.support.queue_studio import Studio
+from tests.support.rig import choices_config
 
 
 @pytest.fixture

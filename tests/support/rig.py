@@ -247,7 +247,7 @@ class Rig:
         """One keep-alive session a thread."""
         if not hasattr(self._session, "value"):
             self._session.value = requests.Session()
-        return self._session.value  # type: ignore[no-any-return]
+        return self._session.value
 
     def post(self, path: str, body: Any, *, session: requests.Session | None = None, **options: Any) -> dict[str, Any]:
         """POST JSON; the JSON reply. Raises requests.HTTPError on 4xx and 5xx."""

@@ -1,6 +1,6 @@
 """Which modules one text and one label enter: how much a reader has to open who follows them. Prints both lists.
 
-`python -m bench.support.walk [--json]`: the real web application answers, the real worker refits and the real registry
+`python -m tests.support.walk [--json]`: the real web application answers, the real worker refits and the real registry
 swaps, on the embedded Redis and the default encoder, all in one process, with every thread watched. A module counts
 when one of its functions ran between the request and the answer, or the moment of the swap. Not counted: starts and
 first imports (one label and one text go ahead), the socket in front of the application, and the web process's
@@ -24,7 +24,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from bench.support.rig import ROOT, choices_config
+from tests.support.rig import ROOT, choices_config
 
 PROJECT = 7
 LABELS = ("complaint", "praise")
