@@ -98,7 +98,7 @@ audit: dev  ## Known vulnerabilities of the pins (needs the network), and an SBO
 label-studio: install  ## Install the Label Studio of its own that e2e drives (they do so by themselves).
 	$(BIN)/python -c "from pathlib import Path; from backend.labelstudio.local.installation import Installation as I; I(Path('.label-studio'), tell=print).ensure()"
 
-# The other benches (peak, serving, finetune, rescore, scale) run for a moment in tests/bench/.
+# The other benches (peak, serving, finetune, scale) run for a moment in tests/bench/.
 bench-smoke: bench-smoke-learning bench-smoke-speed bench-smoke-starts  ## Run the benchmarks that start the whole product for a moment, to see that they work.
 
 bench-smoke-learning: dev

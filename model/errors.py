@@ -4,8 +4,7 @@ ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
 ├── VersionError          a version directory is missing, torn or does not fit
 ├── TrainingError         training cannot start or did not finish
-├── DataError             a labelled file cannot be used
-└── RescoringError        the features at hand do not fit the model
+└── DataError             a labelled file cannot be used
 """
 
 from __future__ import annotations
@@ -46,9 +45,3 @@ class DataError(ModelError):
     """A labelled file cannot be used; the message names what is wrong and the remedy."""
 
     code = "data_unusable"
-
-
-class RescoringError(ModelError):
-    """A feature matrix lacks what the model reads; the message names the remedy."""
-
-    code = "rescoring_failed"

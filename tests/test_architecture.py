@@ -28,7 +28,7 @@ ALLOWED: dict[str, str] = {
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
         "model/head model/versions model/evidence"
     ),
-    "model/acquisition": "model model/numerics model/features model/head model/versions",
+    "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",
     "model/simulation": (
         "model model/numerics model/features model/decoding model/head model/versions model/acquisition"

@@ -240,7 +240,7 @@ class Settings(GivenModel):
 
     @property
     def pools_dir(self) -> Path:
-        """What the texts of each project's pool look like to its encoders: `<pools_dir>/<project>/`."""
+        """What the last plan answered to each project's pool: `<pools_dir>/<project>/answers.json`."""
         return self.data_dir / "pools"
 
     @property

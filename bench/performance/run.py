@@ -68,7 +68,6 @@ RUNS = (
     Run("swap", "latency.swap", (), ("--rounds", "1", "--swaps", "4", "--clients", "2", "--no-bert")),
     Run("hot_swap", "latency.hot_swap", (), ("--clients", "2", "--swaps", "4")),
     Run("finetune", "speed.finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
-    Run("rescore", "speed.rescore", (), ("--texts", "2000", "--classes", "8", "--members", "2")),
     Run(
         "scale",
         "speed.scale",

@@ -21,7 +21,6 @@ from typing import Any
 
 import numpy as np
 
-from bench.speed.rescore import numbers
 from bench.support.report import show
 from bench.support.site import Site
 from bench.support.synthetic import DEPTH, WIDTH, make_features, make_texts
@@ -278,6 +277,11 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def numbers(text: str) -> list[int]:
+    """Comma-separated numbers; none in an empty text."""
+    return [int(part) for part in text.split(",") if part]
 
 
 def main() -> None:

@@ -290,3 +290,8 @@ class _Peeking(Embedder):
 def peeking(embedder: Embedder) -> Embedder:
     """The encoder with its cache to read from, if there is one: for variants of texts that are in it."""
     return _Peeking(embedder) if isinstance(embedder, CachedEncoder) else embedder
+
+
+def held_by(embedder: Embedder, texts: Sequence[Text]) -> list[bool]:
+    """Whether each text can be had without encoding it; none without a cache."""
+    return embedder.holds(texts) if isinstance(embedder, CachedEncoder) else [False] * len(texts)

@@ -67,7 +67,7 @@ class LiveModel:
             if key not in features:
                 features[key] = self._embed(control.name, texts)
             pooled, tuned = features[key]
-            probabilities = self._scores(control.name, texts, pooled, tuned)
+            probabilities = self.scores_of(control.name, texts, pooled, tuned)
             for index, row in enumerate(rows):
                 listed = options[row].get(control.name) if options else None
                 answer = self._decide(control, probabilities[index], pooled[index], listed)
@@ -77,7 +77,13 @@ class LiveModel:
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
-        return self._scores(control, texts, *self._embed(control, texts))
+        return self.scores_of(control, texts, *self._embed(control, texts))
+
+    def scores_of(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
+        """As `scores`, of texts whose features are known: the base encoder's [n, depth, width] as the control reads
+        them, and the fine-tuned one's last layer [n, width] where there is one."""
+        own, mixed = self._parts(control, texts, pooled, tuned)
+        return self.correct(control, own if mixed is None else mixed)
 
     def probe(self, control: str, texts: Sequence[Text], listed: Sequence[str] | None = None) -> Floats:
         """As `scores`, for texts that nobody will ask for again: the feature cache is passed by.
@@ -85,7 +91,7 @@ class LiveModel:
         `listed`: the choices that a task offers, then the columns are these."""
         pooled = LabelAwarePooling(peeking(self.base), self.spec.control(control)).embed(texts)
         tuned = peeking(self.tuned).embed(texts)[:, -1] if self.tuned is not None else None
-        rows = self._scores(control, texts, pooled, tuned)
+        rows = self.scores_of(control, texts, pooled, tuned)
         if listed is None:
             return rows
         exclusive = not self.spec.control(control).multilabel
@@ -122,10 +128,6 @@ class LiveModel:
     def _embed(self, control: str, texts: Sequence[Text]) -> tuple[Floats, Floats | None]:
         tuned = self.tuned.embed(texts)[:, -1] if self.tuned is not None else None
         return LabelAwarePooling(self.base, self.spec.control(control)).embed(texts), tuned
-
-    def _scores(self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None) -> Floats:
-        own, mixed = self._parts(control, texts, pooled, tuned)
-        return self.correct(control, own if mixed is None else mixed)
 
     def _parts(
         self, control: str, texts: Sequence[Text], pooled: Floats, tuned: Floats | None

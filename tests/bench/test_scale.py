@@ -6,9 +6,11 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bench.speed import scale
+from bench.support.synthetic import make_features, make_head, make_texts
 
 
 def test_exponents_are_those_of_known_costs() -> None:
@@ -36,3 +38,12 @@ def test_a_tiny_run_asks_every_path(
     assert len(paths) == 9
     assert {(row["axis"], row["n"]) for row in points} >= {("examples", 20), ("tasks", 20), ("projects", 2)}
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_what_is_made_up_is_the_same_every_time() -> None:
+    assert make_texts(20, 3) == make_texts(20, 3) != make_texts(20, 4)
+    assert len(set(make_texts(200))) == 200
+    head = make_head(5)
+    scores = head.scores(make_texts(4), make_features(4))
+    assert np.array_equal(scores, make_head(5).scores(make_texts(4), make_features(4)))
+    assert scores.std(0).min() > 0.01, "answers that differ"

@@ -123,6 +123,7 @@ def _read_answers(path: Path) -> Mapping[str, str]:
 def _write_answers(path: Path, answers: Mapping[str, str]) -> None:
     import orjson
 
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".new")
     temporary.write_bytes(orjson.dumps(dict(answers)))
     temporary.replace(path)

@@ -7,7 +7,7 @@ is left for the next plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from backend.jobs.context import Context
 from model.acquisition import strategies as acquisition
-from model.acquisition.pool_scoring import fill, fill_tuned, member_probabilities, probabilities, row_keys
+from model.acquisition.pool_scoring import answer_pool
 from model.batching import characters_of, portions
 from model.decoding.answers import decide
 from model.decoding.thresholds import thresholds_of
-from model.errors import RescoringError
-from model.features.matrix import FeatureMatrix
+from model.features.cache import held_by
+from model.features.long_texts import LabelAwarePooling
 from model.numerics.arrays import Floats
-from model.numerics.float16 import widen
 from model.spec import NONE, Control, Document, Kind, Text
 from model.texts import text_key
 from model.visibility import hidden_rows, is_conditional
@@ -57,14 +56,6 @@ class PoolScorer:
     def __init__(self, work: Context, project: int, model: LiveModel) -> None:
         self._work, self._project, self._model = work, project, model
         self._controls = [control for control in model.spec.controls if model.labels(control.name)]
-        place = work.settings.pools_dir / str(project)
-        base, limit = work.encoders.base, work.settings.feature_cache_mb
-        precision = base.precision
-        self._matrix = FeatureMatrix(place / "base", f"{base.digest} {precision}", base.depth, base.width, limit)
-        self._tuned: FeatureMatrix | None = None
-        if model.tuned is not None:
-            width = model.tuned.width
-            self._tuned = FeatureMatrix(place / "tuned", f"{model.tuned.digest} {precision}", 1, width, limit)
 
     def look(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
         """None for a project whose controls have no labels or whose tasks cannot be read. `members`: also what each
@@ -86,26 +77,30 @@ class PoolScorer:
         return self._view(tasks, [documents[task] for task in tasks], labelled, members, int((~held).sum()))
 
     def _read(self, control: Control, texts: Sequence[Text]) -> NDArray[np.bool_]:
-        """Reads what is missing; which of the texts are there now."""
-        readers: list[tuple[FeatureMatrix, Callable[[Sequence[Text]], int]]] = [
-            (self._matrix, lambda part: fill(self._matrix, control, self._work.encoders.base, part))
-        ]
-        if self._tuned is not None and self._model.tuned is not None:
-            tuned, encoder = self._tuned, self._model.tuned
-            readers.append((tuned, lambda part: fill_tuned(tuned, control, encoder, part)))
-        until = time.monotonic() + READ_SECONDS
-        for matrix, read in readers:
-            missing = [text for text, row in zip(texts, self._find(matrix, control, texts), strict=True) if row < 0]
-            for part in portions(missing, characters_of):
-                read(part)  # one at least, or a busy learner would never come to it
-                if time.monotonic() > until or self._work.stores.jobs.is_learner_wanted():
-                    break
-        held = [self._find(matrix, control, texts) >= 0 for matrix, _ in readers]
-        return np.logical_and.reduce(held)
+        """Reads what is missing; which of the texts can be had from the feature cache now."""
+        known, until = set(self._known(control, texts)), time.monotonic() + READ_SECONDS
+        reader, read = LabelAwarePooling(self._model.base, control), set[Text]()
+        for part in portions([text for text in dict.fromkeys(texts) if text not in known], characters_of):
+            reader.embed(part)  # one at least, or a busy learner would never come to it
+            if self._model.tuned is not None:
+                self._model.tuned.embed(part)
+            read.update(part)
+            if time.monotonic() > until or self._work.stores.jobs.is_learner_wanted():
+                break
+        if read:  # a full cache has dropped others for them
+            known = set(self._known(control, texts)) | read
+        return np.array([text in known for text in texts], dtype=bool)
 
-    @staticmethod
-    def _find(matrix: FeatureMatrix, control: Control, texts: Sequence[Text]) -> Rows:
-        return matrix.find(row_keys(control, texts))
+    def _known(self, control: Control, texts: Sequence[Text]) -> list[Text]:
+        """Those of which both encoders have read all parts."""
+        parts = LabelAwarePooling(self._model.base, control).parts_of
+        found = [(text, parts(text)) for text in dict.fromkeys(texts)]
+        flat = [part for _, own in found for part in own]
+        base = iter(held_by(self._model.base, flat))
+        known = [text for text, own in found if all([next(base) for _ in own])]
+        if self._model.tuned is None:
+            return known
+        return [text for text, held in zip(known, held_by(self._model.tuned, known), strict=True) if held]
 
     def _view(
         self, tasks: list[int], documents: list[Document], labelled: set[int], members: bool, unread: int
@@ -132,20 +127,19 @@ class PoolScorer:
         return PoolView(np.array(tasks, dtype=np.int64), documents, pools, confidence, joined, unread)
 
     def _pool(self, control: Control, texts: Sequence[Text], done: Rows, members: bool) -> acquisition.Pool:
-        rows, name = self._find(self._matrix, control, texts), control.name
-        features = widen(self._matrix.gather(rows)[:, -1:])[:, -1]
-        several: Floats | None = None
-        shares: Floats | None = None
-        try:
-            answers = probabilities(self._model, name, self._matrix, self._tuned)[rows]
-            if members:
-                several, shares = member_probabilities(self._model, name, self._matrix)
-                several = several[:, rows]
-        except RescoringError:  # a fine-tuned encoder that has not read all: by the feature cache
-            answers = self._model.scores(name, texts)
+        name = control.name
+        found = answer_pool(self._model, name, texts, members=members)
         threshold = thresholds_of(self._model.rules(name), self._model.labels(name))
         multilabel = control.multilabel
-        return acquisition.Pool(answers, features, done, multilabel, threshold, members=several, shares=shares)
+        return acquisition.Pool(
+            found.probabilities,
+            found.features,
+            done,
+            multilabel,
+            threshold,
+            members=found.members if members else None,
+            shares=found.shares if members else None,
+        )
 
     def _say(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
         """Per row the labels of the answer, and its confidence."""

@@ -1,4 +1,4 @@
-"""A pool answered by matrix products equals the live model's own answers, text by text."""
+"""A pool answered in blocks equals the live model's own answers, text by text, and reads no text a second time."""
 
 from __future__ import annotations
 
@@ -10,13 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.acquisition.pool_scoring import fill, fill_tuned, member_probabilities, probabilities, rescore, row_keys
-from model.acquisition.strategies import Pool, confidences, entropies, margins
-from model.errors import RescoringError
+from model.acquisition.pool_scoring import answer_pool
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.hashed_tfidf import MOST, HashedVocabulary, hash_term, pack_terms
 from model.features.long_texts import LONG, LabelAwarePooling
-from model.features.matrix import FeatureMatrix
 from model.features.tfidf import Terms
 from model.head.fit import fit_head
 from model.head.head_config import Choice
@@ -69,15 +65,13 @@ def taught(head: LinearHead, known: Sequence[int]) -> LinearHead:
 
 
 class Rescored:
-    """A project: its model, and the matrix of its pool."""
+    """A project with its model."""
 
     def __init__(self, folder: Path, control: Control, **changes: Any) -> None:
         self.encoder = CachedEncoder(WordsEncoder(), FeatureCache(folder / "cache", 64))
         self.control, self.folder = control, folder
         head = fit_head(control, samples(control.kind), [], self.encoder)
         self.use(replace(head, **changes))
-        self.matrix = FeatureMatrix(folder / "pool", self.encoder.digest, WordsEncoder.depth, WIDTH, 64)
-        assert fill(self.matrix, control, self.encoder, POOL) == len(POOL)
 
     def use(self, head: LinearHead, tuned: FineTuned | None = None, encoder: Any = None) -> None:
         head = replace(head, details=replace(head.details, served_temperature=1.3))
@@ -88,11 +82,13 @@ class Rescored:
     def head(self) -> LinearHead:
         return self.live.heads[self.control.name]
 
-    def check(self, tuned: FeatureMatrix | None = None) -> None:
+    def check(self) -> None:
         expected = self.live.scores(self.control.name, POOL)
-        for threads in (1, 2):
-            found = probabilities(self.live, self.control.name, self.matrix, tuned, threads=threads)
-            np.testing.assert_allclose(found, expected, atol=1e-5)
+        misses = self.encoder.misses
+        found = answer_pool(self.live, self.control.name, POOL)
+        np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
+        np.testing.assert_array_equal(found.features, LabelAwarePooling(self.encoder, self.control).embed(POOL)[:, -1])
+        assert self.encoder.misses == misses and not len(found.members)
 
 
 KINDS = [Kind.SINGLE, Kind.MULTIPLE, Kind.RATING]
@@ -129,8 +125,8 @@ def test_label_names_alone(tmp_path: Path, names: tuple[str, ...]) -> None:
         project.check()
 
 
-def blended(project: Rescored, labels: tuple[str, ...] = KEYS, weight: float = 0.6) -> FeatureMatrix:
-    """Gives the project a fine-tuned encoder; its matrix, still empty."""
+def blended(project: Rescored, labels: tuple[str, ...] = KEYS, weight: float = 0.6) -> None:
+    """Gives the project a fine-tuned encoder."""
     other = CachedEncoder(WordsEncoder("22" * 8, scale=-1.0), project.encoder.cache)
     multilabel = project.head.multilabel
     coefficients = np.random.default_rng(5).normal(size=(len(labels), WIDTH)).astype(np.float32)
@@ -138,29 +134,14 @@ def blended(project: Rescored, labels: tuple[str, ...] = KEYS, weight: float = 0
     (project.folder / "weights").write_bytes(b"")
     tuned = FineTuned(project.folder / "weights", {project.control.name: part})
     project.use(with_members(project.head, words=True), tuned, other)
-    return FeatureMatrix(project.folder / "tuned", other.digest, 1, WIDTH, 64)
 
 
 @pytest.mark.parametrize("labels", [KEYS, KEYS[:2]], ids=["all labels", "one new label"])
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_blend_with_a_fine_tuned_encoder(tmp_path: Path, kind: Kind, labels: tuple[str, ...]) -> None:
     project = Rescored(tmp_path, choices(*KEYS, kind=kind))
-    tuned = blended(project, labels)
-    assert project.live.tuned is not None
-    order = [*POOL[::2], *POOL[1::2]]  # the two matrices need not be in one order
-    fill_tuned(tuned, project.control, project.live.tuned, order)
-    project.check(tuned)
-
-
-def test_a_blend_is_refused_without_what_the_fine_tuned_encoder_says(tmp_path: Path) -> None:
-    project = Rescored(tmp_path, choices(*KEYS))
-    tuned = blended(project)
-    with pytest.raises(RescoringError, match="blend"):
-        rescore(project.live, "label", project.matrix)
-    assert project.live.tuned is not None
-    fill_tuned(tuned, project.control, project.live.tuned, POOL[3:])
-    with pytest.raises(RescoringError, match="3 texts"):
-        rescore(project.live, "label", project.matrix, tuned)
+    blended(project, labels)
+    project.check()
 
 
 def test_a_fine_tuned_encoder_without_a_share_is_not_asked_for(tmp_path: Path) -> None:
@@ -170,71 +151,18 @@ def test_a_fine_tuned_encoder_without_a_share_is_not_asked_for(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
-def test_summaries_are_those_of_acquisition(tmp_path: Path, kind: Kind) -> None:
-    project = Rescored(tmp_path, choices(*KEYS, kind=kind))
-    project.use(with_members(project.head, words=True))
-    found = rescore(project.live, "label", project.matrix)
-    expected = project.live.scores("label", POOL)
-    threshold = project.live.rules("label").threshold
-    pool = Pool(expected, np.zeros((len(POOL), 1)), np.zeros(0, np.int64), kind is Kind.MULTIPLE, threshold)
-    assert found.labels == KEYS
-    assert np.array_equal(found.top, expected.argmax(1))
-    for values, wanted in (
-        (found.confidence, confidences(pool)),
-        (found.margin, margins(pool)),
-        (found.entropy, entropies(pool)),
-    ):
-        np.testing.assert_allclose(values, wanted, atol=2e-5)
-
-
-@pytest.mark.parametrize("kind", [Kind.SINGLE, Kind.MULTIPLE])
 def test_members_answer_each_for_itself(tmp_path: Path, kind: Kind) -> None:
     project = Rescored(tmp_path, choices(*KEYS, kind=kind))
     head = with_members(project.head, words=True)
     project.use(head)
-    found, shares = member_probabilities(project.live, project.control.name, project.matrix)
+    found = answer_pool(project.live, project.control.name, POOL, members=True)
     features = LabelAwarePooling(project.encoder, project.control).embed(POOL)
-    places = project.matrix.find(row_keys(project.control, POOL))
-    assert found[:, places] == pytest.approx(head.member_scores(POOL, features), abs=1e-5)
-    assert shares.tolist() == [member.weight for member in head.members]
-    plain = replace(head, temperature=1.0, zero_share=0.0)
-    assert np.tensordot(shares, found[:, places], 1) == pytest.approx(plain.scores(POOL, features), abs=1e-5)
+    assert found.members == pytest.approx(head.member_scores(POOL, features), abs=1e-5)
+    assert found.shares.tolist() == [member.weight for member in head.members]
     project.use(replace(head, members=()))
-    assert member_probabilities(project.live, project.control.name, project.matrix)[0].shape == (0, len(POOL), 3)
+    assert answer_pool(project.live, project.control.name, POOL, members=True).members.shape == (0, len(POOL), 3)
 
 
 def test_an_empty_pool_has_no_answers(tmp_path: Path) -> None:
     project = Rescored(tmp_path, choices(*KEYS))
-    empty = FeatureMatrix(tmp_path / "empty", "e", WordsEncoder.depth, WIDTH, 1)
-    assert probabilities(project.live, "label", empty).shape == (0, 3)
-    assert len(rescore(project.live, "label", empty).top) == 0
-
-
-def test_only_texts_that_are_missing_are_read(tmp_path: Path) -> None:
-    project = Rescored(tmp_path, choices(*KEYS))
-    assert fill(project.matrix, project.control, project.encoder, [*POOL, ("a new text",), POOL[0]]) == 1
-
-
-def test_long_texts_are_kept_once_for_every_set_of_labels(tmp_path: Path) -> None:
-    project = Rescored(tmp_path, choices(*KEYS))
-    other = choices("fish", "horses")
-    assert fill(project.matrix, other, project.encoder, POOL) == 1  # the long one
-
-
-def test_hashed_terms_equal_the_terms_themselves() -> None:
-    for fitted in (POOL[:50], POOL):
-        terms = Terms.fit(fitted)
-        packed = [pack_terms(text) for text in POOL]
-        ends = np.cumsum([0, *map(len, packed)])
-        found = HashedVocabulary(terms).matrix(np.concatenate(packed), ends)
-        assert abs(found - terms.transform(POOL)).max() < 1e-6
-
-
-def test_terms_that_share_a_slot_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("model.features.hashed_tfidf.SLOTS", 64)
-    test_hashed_terms_equal_the_terms_themselves()
-
-
-def test_counts_stop_at_their_most() -> None:
-    packed = pack_terms(("word " * (MOST + 10),))
-    assert packed[0] == hash_term("word") | MOST
+    assert answer_pool(project.live, "label", []).probabilities.shape == (0, 3)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model.acquisition.pool_scoring import row_keys
 from model.features.long_texts import LabelAwarePooling
 from model.head.fit import fit_heads
 from model.spec import Control, Kind, Label, Sample, Text
@@ -40,9 +39,3 @@ def test_which_of_two_texts_is_chosen_is_learned() -> None:
     answers = model.predict([{"one": text[0], "two": text[1]} for text, _ in shown])
     assert [row[0].chosen for row in answers] == [(side,) for _, side in shown]
     assert all([one.control for one in row] == ["pw", "topic"] for row in answers)
-
-
-def test_a_pool_keeps_the_readings_of_both_questions_apart() -> None:
-    text: Text = ("cats", "dogs")
-    assert row_keys(PAIRWISE, [text]) != row_keys(TOPIC, [text])
-    assert row_keys(PAIRWISE, [text]) == row_keys(PAIRWISE, [text]) != row_keys(PAIRWISE, [text[::-1]])

@@ -84,6 +84,26 @@ def test_plans_of_one_version_agree_and_labels_leave_the_plan(context: Any, pool
     assert not {first[0], first[1]} & {entry["task"] for entry in entries(context)}
 
 
+def test_a_plan_reads_a_text_once_long_ones_as_well(context: Any, pool: Labels) -> None:
+    long = " ".join(f"Sentence number {number} asks where my parcel is." for number in range(60))
+    context.stores.projects.add_pool(PROJECT, {5_000: {"text": long}, 5_001: {"text": long}}, 4000)
+    assert plan(PROJECT) == "planned"
+    base, found = context.encoders.base, context.stores.task_queue.plan(PROJECT)
+    assert (found["rows"], found["unread"]) == (202, 0)
+    read = base.misses
+    assert plan(PROJECT) == "planned" and base.misses == read
+
+
+def test_texts_that_the_cache_has_no_room_for_are_left_to_the_next_plan(context: Any, pool: Labels) -> None:
+    base = context.encoders.base
+    base.cache._bytes = 0  # room for 256 texts, the least there is
+    more = {6_000 + number: {"text": f"another text {number}"} for number in range(400)}
+    context.stores.projects.add_pool(PROJECT, more, 4000)
+    assert plan(PROJECT) == "planned"
+    found = context.stores.task_queue.plan(PROJECT)
+    assert found["rows"] > 0 and found["rows"] + found["unread"] == 600 and found["unread"] > 0
+
+
 def test_without_a_version_nothing_is_planned(context: Any, labels: Labels) -> None:
     assert plan(PROJECT) == "no version"
 
