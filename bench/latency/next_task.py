@@ -46,7 +46,7 @@ def measure(rig: Rig, stores: Stores, number: int, labels: int, pool: int, repea
 
 
 def read_all(stores: Stores, number: int, pool: int, limit: float = 600.0) -> None:
-    """Plans until every text has been read: from then on a plan is a matrix product."""
+    """Plans until every text has been read: from then on a plan reads the feature cache alone."""
     until = time.monotonic() + limit
     while stores.task_queue.plan(number).get("rows") != pool:
         stores.task_queue.ask_plan(number)
