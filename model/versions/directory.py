@@ -24,7 +24,7 @@ from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead, restore_head
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, restore_finetuned
-from model.versions.manifest import Manifest, library_versions, now, read_manifest
+from model.versions.manifest import FileFacts, Manifest, library_versions, now, read_manifest
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -208,7 +208,7 @@ def _copy(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _digests(directory: Path) -> dict[str, dict[str, Any]]:
+def _digests(directory: Path) -> dict[str, FileFacts]:
     return {path.name: {"sha256": sha256_of(path), "size": path.stat().st_size} for path in sorted(directory.iterdir())}
 
 
