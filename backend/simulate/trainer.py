@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-import subprocess
-import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cpu import cores
+from backend.jobs.train.process import LOG, run_process
 from backend.rules.finetune_due import Facts, why_due
-from backend.settings.settings import Settings, child_environment
+from backend.settings.settings import Settings
 from model.errors import ModelError
 from model.evidence.gate import find_outdone
 from model.simulation.replay import Tuned
@@ -130,40 +128,17 @@ class PolicyTrainer:
 
     def _run(self, directory: Path, count: int) -> str:
         """What went wrong, "" when nothing did."""
-        threads = str(self.place.threads)
-        limits = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false"}
-        environment = child_environment(**limits)
-        last: dict[str, Any] = {}
-        log = directory / "training.log"
-        with log.open("wb") as errors:
-            command = [sys.executable, "-m", "model.training", str(directory.absolute())]
-            # Elsewhere than in the user's directory, where a model.py of theirs would be found first.
-            process = subprocess.Popen(command, cwd=directory, stdout=subprocess.PIPE, stderr=errors, env=environment)
-            try:
-                for line in process.stdout or ():
-                    last.update(_parsed(line))
-                    self.tell(f"fine-tuning on {count} labels: {describe(last)}")
-                process.wait()
-            finally:
-                process.kill()
-                process.wait()
-                if process.stdout is not None:
-                    process.stdout.close()
-        if process.returncode == 0:
-            return ""
-        words = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return str(last.get("error") or (words[-1] if words else f"exit status {process.returncode}"))
+        settings = self.place.settings.model_copy(update={"finetune_threads": self.place.threads})
+        outcome = run_process(
+            settings, directory, lambda said: self.tell(f"fine-tuning on {count} labels: {describe(said)}")
+        )
+        if not outcome.crashed:
+            return outcome.error
+        words = (directory / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return f"{outcome.error}: {words[-1]}" if words else outcome.error
 
 
-def _parsed(line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return {}  # a library that prints
-    return value if isinstance(value, dict) else {}
-
-
-def describe(last: dict[str, Any]) -> str:
+def describe(last: Mapping[str, Any]) -> str:
     """How far a training is, in words."""
     parts = [str(last.get("stage") or "starting")]
     if last.get("of"):

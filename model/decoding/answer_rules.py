@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TypedDict
+from typing import Any
 
 from model.decoding.taxonomy import SURE
-
-
-class SetRulesJson(TypedDict, total=False):
-    """What was fitted of `SetRules`."""
-
-    threshold: float
-    nonempty: bool
-    thresholds: Mapping[str, float]
-    set_confidence: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -27,25 +18,18 @@ class SetRules:
     thresholds: Mapping[str, float] | None = None
     set_confidence: tuple[float, ...] | None = None
 
-    def to_json(self) -> SetRulesJson:
+    def to_json(self) -> dict[str, Any]:
         """What was fitted."""
-        found: SetRulesJson = {}
-        self.add_to(found)
-        return found
-
-    def add_to(self, data: SetRulesJson) -> None:
-        """Write what was fitted among the entries of an object."""
-        if self.threshold is not None:
-            data["threshold"] = self.threshold
-        if self.nonempty is not None:
-            data["nonempty"] = self.nonempty
-        if self.thresholds is not None:
-            data["thresholds"] = dict(self.thresholds)
-        if self.set_confidence is not None:
-            data["set_confidence"] = list(self.set_confidence)
+        found = {
+            "threshold": self.threshold,
+            "nonempty": self.nonempty,
+            "thresholds": None if self.thresholds is None else dict(self.thresholds),
+            "set_confidence": None if self.set_confidence is None else list(self.set_confidence),
+        }
+        return {name: value for name, value in found.items() if value is not None}
 
     @classmethod
-    def from_json(cls, data: SetRulesJson) -> SetRules:
+    def from_json(cls, data: Mapping[str, Any]) -> SetRules:
         """Inverse of `to_json`; other entries are passed over."""
         threshold, nonempty, thresholds = data.get("threshold"), data.get("nonempty"), data.get("thresholds")
         confidence = data.get("set_confidence")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from model.errors import TrainingError
-from model.evidence.gate import VerdictJson
-from model.spec import Sample, SampleJson, SpecJson, TaskSpec
+from model.spec import Sample, TaskSpec
 
 REQUEST, RESULT = "run.json", "result.json"
 
@@ -29,8 +28,8 @@ class Request:
     version: str
     parent: str | None
     snapshot_seq: int
-    spec: SpecJson
-    samples: Mapping[str, Sequence[SampleJson]]
+    spec: Mapping[str, Any]
+    samples: Mapping[str, list[dict[str, Any]]]
     pool: list[dict[str, str]]
     base_model: str
     models: str
@@ -65,8 +64,8 @@ class Result:
     version: str
     accepted: bool
     reason: str
-    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    gate: Mapping[str, VerdictJson] = field(default_factory=dict)
+    metrics: dict[str, Any] = field(default_factory=dict)
+    gate: dict[str, Any] = field(default_factory=dict)
 
 
 def write_json(path: Path, value: Any) -> None:

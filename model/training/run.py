@@ -196,8 +196,7 @@ class Training:
         }
         write_version(root, manifest, heads, FineTuned(path, tuned))
         path.unlink()
-        metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
-        result = Result(request.version, accepted, reason, metrics, manifest.gate or {})
+        result = Result(request.version, accepted, reason, dict(manifest.metrics), dict(manifest.gate or {}))
         write_json(self.directory / RESULT, result)
         return result
 

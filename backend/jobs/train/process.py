@@ -23,8 +23,14 @@ from backend.errors import SettingsError
 from backend.settings.settings import Settings, child_environment
 from backend.supervision.parent_death import die_with
 
+ROOT = Path(__file__).resolve().parents[3]
+"""Where the training process finds `model`."""
+
 POLL = 0.5
 """Seconds between two looks at the process."""
+
+LOG = "training.log"
+"""What the process and its libraries write on stderr, in the run's directory."""
 
 KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL")
 """Secrets that it does not need."""
@@ -59,7 +65,8 @@ def run_process(
     try:
         while process.poll() is None and overdue is None:
             look(said.last)
-            time.sleep(POLL)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(POLL)
             overdue = _find_overdue(settings, time.monotonic() - began, time.monotonic() - said.at)
     finally:
         end_with_children(process)
@@ -90,10 +97,13 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
     parent = os.getpid()
     threads = str(trainer_threads(settings))
     environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
+    # The worker may run in a directory of the user's, where a model.py of theirs would be found first.
+    environment["PYTHONSAFEPATH"] = "1"
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     environment["HF_HUB_OFFLINE"] = "1"  # base_model_files.py has fetched it, by our proxies and certificates
     for name in KEPT_FROM_IT:
         environment.pop(name, None)
-    with (directory / "training.log").open("ab") as errors:
+    with (directory / LOG).open("ab") as errors:
         return subprocess.Popen(
             training_command(settings, directory, environment.get("PATH", "")),
             stdout=subprocess.PIPE,
@@ -160,5 +170,5 @@ def _read_progress(process: subprocess.Popen[bytes], said: _LastProgress) -> Non
         said.at = time.monotonic()
         try:
             said.last.update(json.loads(line))
-        except ValueError:
+        except (ValueError, TypeError):
             continue  # a library that prints

@@ -18,7 +18,7 @@ import pytest
 
 from backend.errors import SettingsError
 from backend.jobs.learn.refit import refit
-from backend.jobs.train.process import training_command
+from backend.jobs.train.process import run_process, training_command
 from backend.jobs.train.train import publish, train
 from model.spec import NONE
 from model.training.request import Result
@@ -205,3 +205,14 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
     ]
     with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
         command("nothing-like-it --now")
+
+
+def test_a_file_of_the_users_is_not_taken_for_a_module_of_ours(
+    context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `understudy` is called, a model.py may lie: every example of a Label Studio ML backend has one."""
+    (tmp_path / "model.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "run").mkdir()
+    outcome = run_process(context.settings, tmp_path / "run", lambda said: None)
+    assert "the run cannot be read" in outcome.error and not outcome.crashed
