@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from model.label_key import key_of, shown_labels
+
+Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
+"""What JSON can hold."""
 
 Text = tuple[str, ...]
 """One encoder input: the segments a control reads (one text, or several for a pair)."""
@@ -136,6 +139,62 @@ class Control:
         return tuple(label.key for label in self.labels)
 
 
+class LabelJson(TypedDict):
+    """A `Label`."""
+
+    path: Sequence[str]
+    words: str
+
+
+class InputJson(TypedDict):
+    """An `Input`."""
+
+    name: str
+    tag: str
+    value: str
+    name_key: str
+    text_key: str
+
+
+class ChosenJson(TypedDict):
+    """A `Chosen`."""
+
+    control: str
+    paths: Sequence[Sequence[str]] | None
+    by_name: bool
+
+
+class ConditionJson(TypedDict):
+    """A `Condition`."""
+
+    chosen: ChosenJson
+    unless: bool
+
+
+class ControlJson(TypedDict):
+    """A `Control`. What came later is left out where it says nothing: a spec keeps its digest."""
+
+    name: str
+    kind: str
+    inputs: Sequence[str]
+    labels: Sequence[LabelJson]
+    tag: str
+    options_field: str | None
+    nested: NotRequired[bool]
+    conditions: NotRequired[Sequence[ConditionJson]]
+    required: NotRequired[bool]
+    most: NotRequired[int | None]
+    several: NotRequired[bool]
+    templates: NotRequired[Sequence[Sequence[str]]]
+
+
+class SpecJson(TypedDict):
+    """A `TaskSpec`."""
+
+    inputs: Sequence[InputJson]
+    controls: Sequence[ControlJson]
+
+
 @dataclass(frozen=True)
 class TaskSpec:
     """Everything that is learned for one project.
@@ -171,15 +230,15 @@ class TaskSpec:
             return []
         return sorted(set(names) - self.unlearned - {control.name for control in self.controls})
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SpecJson:
         """Plain JSON types, readable by `from_json`."""
         return {
-            "inputs": [asdict(item) for item in self.inputs],
+            "inputs": [_input_json(item) for item in self.inputs],
             "controls": [_control_json(item) for item in self.controls],
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TaskSpec:
+    def from_json(cls, data: SpecJson) -> TaskSpec:
         """Inverse of `to_json`. Raises KeyError or ValueError on foreign data."""
         controls = tuple(
             Control(
@@ -201,18 +260,62 @@ class TaskSpec:
         return cls(inputs=tuple(Input(**item) for item in data["inputs"]), controls=controls)
 
 
-def _control_json(control: Control) -> dict[str, Any]:
-    data = {**asdict(control), "kind": control.kind.value}
-    for name in ("conditions", "required", "most", "several", "templates"):
-        if not data[name]:  # as before there were any: a spec keeps its digest
-            del data[name]
+def _input_json(item: Input) -> InputJson:
+    return {
+        "name": item.name,
+        "tag": item.tag,
+        "value": item.value,
+        "name_key": item.name_key,
+        "text_key": item.text_key,
+    }
+
+
+def _control_json(control: Control) -> ControlJson:
+    data: ControlJson = {
+        "name": control.name,
+        "kind": control.kind.value,
+        "inputs": control.inputs,
+        "labels": [{"path": label.path, "words": label.words} for label in control.labels],
+        "tag": control.tag,
+        "options_field": control.options_field,
+        "nested": control.nested,
+    }
+    if control.conditions:
+        data["conditions"] = [_condition_json(condition) for condition in control.conditions]
+    if control.required:
+        data["required"] = True
+    if control.most:
+        data["most"] = control.most
+    if control.several:
+        data["several"] = True
+    if control.templates:
+        data["templates"] = control.templates
     return data
 
 
-def _condition(data: Mapping[str, Any]) -> Condition:
+def _condition_json(condition: Condition) -> ConditionJson:
+    chosen = condition.chosen
+    return {
+        "chosen": {"control": chosen.control, "paths": chosen.paths, "by_name": chosen.by_name},
+        "unless": condition.unless,
+    }
+
+
+def _condition(data: ConditionJson) -> Condition:
     chosen = data["chosen"]
     paths = None if chosen["paths"] is None else tuple(tuple(path) for path in chosen["paths"])
     return Condition(Chosen(chosen["control"], paths, bool(chosen["by_name"])), bool(data["unless"]))
+
+
+class SampleJson(TypedDict):
+    """A `Sample`."""
+
+    task: int
+    text: Sequence[str]
+    target: Mapping[str, float]
+    weight: float
+    ground_truth: bool
+    annotations: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -241,12 +344,19 @@ class Sample:
         """The heaviest label (ties: alphabetical). Raises ValueError when there is none."""
         return min(self.target, key=lambda key: (-self.target[key], key))
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SampleJson:
         """Plain JSON types."""
-        return asdict(self)
+        return {
+            "task": self.task,
+            "text": self.text,
+            "target": self.target,
+            "weight": self.weight,
+            "ground_truth": self.ground_truth,
+            "annotations": self.annotations,
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Sample:
+    def from_json(cls, data: SampleJson) -> Sample:
         """Inverse of `to_json`."""
         return cls(
             task=int(data["task"]),

@@ -22,11 +22,11 @@ ALLOWED: dict[str, str] = {
     "model/features": "model model/numerics model/encoder",
     "model/decoding": "model model/numerics",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
-    "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head",
     "model/evidence": "model/numerics model/head",
+    "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
-        "model/head model/versions model/evidence"
+        "model/head model/evidence model/versions"
     ),
     "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",
@@ -71,7 +71,7 @@ ALLOWED: dict[str, str] = {
         "backend/store"
     ),
     "backend/jobs/learn": (
-        "model model/numerics model/decoding model/head model/versions model/evidence model/acquisition backend "
+        "model model/numerics model/decoding model/head model/evidence model/versions model/acquisition backend "
         "backend/labelstudio/label_config backend/labelstudio backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
@@ -79,7 +79,7 @@ ALLOWED: dict[str, str] = {
         "backend/supervision backend/base_model backend/store/work backend/rules backend/jobs"
     ),
     "backend/jobs/task_queue": (
-        "model model/numerics model/features model/decoding model/versions model/evidence model/acquisition "
+        "model model/numerics model/features model/decoding model/evidence model/versions model/acquisition "
         "backend backend/settings backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest "
         "backend/store backend/rules backend/jobs"
     ),
@@ -95,7 +95,7 @@ ALLOWED: dict[str, str] = {
         "backend/store/work backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/head model/versions model/evidence model/training "
+        "model model/encoder model/features model/head model/evidence model/versions model/training "
         "model/simulation backend backend/settings backend/labelstudio/label_config backend/base_model "
         "backend/store backend/rules backend/jobs/train"
     ),
@@ -104,7 +104,7 @@ ALLOWED: dict[str, str] = {
         "backend/jobs/sync"
     ),
     "backend/application": (
-        "model model/versions model/evidence model/acquisition model/explain backend backend/settings "
+        "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/telemetry "
         "backend/base_model backend/redis_access backend/store/work backend/store backend/rejects backend/rules "
         "backend/serving"

@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.errors import BadRequest
 from backend.store.stores import Stores
 from model.evidence.row import EvidenceRow
+
+if TYPE_CHECKING:
+    from model.evidence.auto_accept import DialJson
+    from model.evidence.forecast import SurveyMean
+    from model.evidence.pool_accuracy import PoolSummary
 
 Row = Mapping[str, Any]
 
@@ -57,7 +62,8 @@ def advise_control(
     from model.evidence.anchoring_bias import estimate_anchoring
     from model.evidence.forecast import needs_of_classes
 
-    pool = dict((survey.get("controls") or {}).get(name) or {})
+    pools: Mapping[str, PoolSummary] = survey.get("controls") or {}
+    pool = pools.get(name) or {}
     needs = list(needs_of_classes(counts).items())
     return {
         "forecast": _forecast(name, rows, surveys),
@@ -68,9 +74,7 @@ def advise_control(
     }
 
 
-def turn_dial(
-    rows: Sequence[EvidenceRow], name: str, labels: int, pool: Sequence[float], target: float
-) -> dict[str, Any]:
+def turn_dial(rows: Sequence[EvidenceRow], name: str, labels: int, pool: Sequence[float], target: float) -> DialJson:
     """The auto-accept dial of one control, for confidences of the live version."""
     from model.evidence.auto_accept import choose_rows, find_threshold
 
@@ -79,7 +83,7 @@ def turn_dial(
     return find_threshold(told, right, pool, target).to_json()
 
 
-def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> dict[str, Any]:
+def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> DialJson:
     """The dial for `accuracy` and the pool given as `confidences` (confidence -> how many). Raises BadRequest."""
     import numpy as np
 
@@ -113,19 +117,19 @@ def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
 def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row]) -> dict[str, Any] | None:
     from model.evidence.forecast import fit_forecast, stages_of
 
-    means = [
+    means: list[SurveyMean] = [
         {"labels": survey["labels"], "confidence": survey["controls"][name]["mean"]}
         for survey in surveys
         if survey["controls"].get(name, {}).get("n")
     ]
-    found = fit_forecast(stages_of(sorted(means, key=lambda item: float(item["labels"])), rows, name))
+    found = fit_forecast(stages_of(sorted(means, key=lambda item: item["labels"]), rows, name))
     if found is None:
         return None
     facts = {"labels": round(found.labels), "accuracy": round(found.level, 4), "sd": round(found.level_sd, 4)}
     return {**facts, "gains": [found.labels_to(gain) for gain in GAINS]}
 
 
-def _dials(name: str, rows: Sequence[EvidenceRow], pool: Row, labels: int) -> list[dict[str, Any]]:
+def _dials(name: str, rows: Sequence[EvidenceRow], pool: PoolSummary, labels: int) -> list[DialJson]:
     from model.evidence.pool_accuracy import pool_confidences
 
     confidences = pool_confidences(pool).tolist()

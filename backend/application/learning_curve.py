@@ -5,10 +5,13 @@ Only numpy is needed, so that the web process can say it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from backend.store.evidence import EvidenceStore
 from model.evidence.row import EvidenceRow
+
+if TYPE_CHECKING:
+    from model.evidence.pool_accuracy import PoolSummary
 
 RECENT = 200
 """Latest test-then-train rows of a control that the metrics are taken over."""
@@ -23,7 +26,8 @@ def summarise_evidence(
     rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
     from model.evidence.pool_accuracy import estimate_accuracy
 
-    pools, labels = (survey or {}).get("controls", {}), int((survey or {}).get("labels", 0))
+    pools: Mapping[str, PoolSummary] = (survey or {}).get("controls", {})
+    labels = int((survey or {}).get("labels", 0))
     found: dict[str, dict[str, Any]] = {}
     for control in sorted({row.control for row in rows}):
         mine = [row for row in rows if row.control == control][-RECENT:]
@@ -37,7 +41,7 @@ def summarise_evidence(
         }
         alike = [index for index, row in enumerate(mine) if 2 * row.labels >= labels]
         estimate = estimate_accuracy(
-            [confidences[index] for index in alike], [hits[index] for index in alike], dict(pools.get(control) or {})
+            [confidences[index] for index in alike], [hits[index] for index in alike], pools.get(control) or {}
         )
         if estimate is not None:
             found[control]["pool"] = estimate

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypedDict
 
 from model.decoding.taxonomy import SURE
+
+
+class SetRulesJson(TypedDict, total=False):
+    """What was fitted of `SetRules`."""
+
+    threshold: float
+    nonempty: bool
+    thresholds: Mapping[str, float]
+    set_confidence: Sequence[float]
 
 
 @dataclass(frozen=True)
@@ -18,18 +27,25 @@ class SetRules:
     thresholds: Mapping[str, float] | None = None
     set_confidence: tuple[float, ...] | None = None
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> SetRulesJson:
         """What was fitted."""
-        found = {
-            "threshold": self.threshold,
-            "nonempty": self.nonempty,
-            "thresholds": None if self.thresholds is None else dict(self.thresholds),
-            "set_confidence": None if self.set_confidence is None else list(self.set_confidence),
-        }
-        return {name: value for name, value in found.items() if value is not None}
+        found: SetRulesJson = {}
+        self.add_to(found)
+        return found
+
+    def add_to(self, data: SetRulesJson) -> None:
+        """Write what was fitted among the entries of an object."""
+        if self.threshold is not None:
+            data["threshold"] = self.threshold
+        if self.nonempty is not None:
+            data["nonempty"] = self.nonempty
+        if self.thresholds is not None:
+            data["thresholds"] = dict(self.thresholds)
+        if self.set_confidence is not None:
+            data["set_confidence"] = list(self.set_confidence)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SetRules:
+    def from_json(cls, data: SetRulesJson) -> SetRules:
         """Inverse of `to_json`; other entries are passed over."""
         threshold, nonempty, thresholds = data.get("threshold"), data.get("nonempty"), data.get("thresholds")
         confidence = data.get("set_confidence")

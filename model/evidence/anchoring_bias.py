@@ -7,15 +7,16 @@ confidence they are answered alike, but for a shift that the explored ones tell.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from model.evidence.row import EvidenceRow
+from model.numerics.arrays import Floats
 
-Floats = NDArray[Any]
+Kinds = NDArray[np.int64]
 
 BLIND, EXPLORED, CHOSEN = 0, 1, 2
 
@@ -39,14 +40,24 @@ CLOSE = 0.1
 STEPS = 12
 
 
+class Anchoring(TypedDict):
+    """The copying rate with its 95 % interval, the counts that it rests on, and the labels `lacking`."""
+
+    rate: float
+    interval: list[float]
+    blind: int
+    shown: int
+    lacking: int
+    blind_wrong: int
+    shown_wrong: int
+
+
 def kind_of(row: EvidenceRow) -> int:
     """What a test-then-train row was: blind, explored or chosen."""
     return BLIND if row.blind else EXPLORED if row.explore else CHOSEN
 
 
-def estimate_anchoring(
-    rows: Sequence[EvidenceRow], priors: tuple[float, float, float] = PRIORS
-) -> dict[str, Any] | None:
+def estimate_anchoring(rows: Sequence[EvidenceRow], priors: tuple[float, float, float] = PRIORS) -> Anchoring | None:
     """rate, and a 95 % interval that doubts the confidences more than the rate does; the counts blind, shown, and of
     disagreements blind_wrong, shown_wrong; `lacking`: labels more, at the same share of blind tasks, until the interval
     is CLOSE (it narrows with the root of the rows).
@@ -80,18 +91,18 @@ def _interval(posterior: Floats) -> tuple[float, float]:
     return float(GRID[low]), float(GRID[high])
 
 
-def _bin(confidences: Floats, wrong: Floats, kinds: NDArray[np.int64]) -> tuple[Floats, Floats, Floats, Floats]:
+def _bin(confidences: Floats, wrong: NDArray[np.bool_], kinds: Kinds) -> tuple[Floats, Floats, Floats, Kinds]:
     """Rows added up by confidence and kind: offset (log-odds of a wrong answer), wrong ones, all, and kind, a cell."""
     box = np.clip((confidences * BINS).astype(int), 0, BINS - 1) + BINS * kinds
     count = np.bincount(box, minlength=3 * BINS).astype(float)
-    hits = np.bincount(box, weights=wrong, minlength=3 * BINS)
+    hits = np.bincount(box, weights=wrong, minlength=3 * BINS).astype(float)
     mean = np.bincount(box, weights=confidences, minlength=3 * BINS)
     used = count > 0
     offset = logit(np.clip(1 - mean[used] / count[used], 0.005, 0.995))
     return offset, hits[used], count[used], np.repeat(np.arange(3), BINS)[used]
 
 
-def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Floats, priors: Floats) -> Floats:
+def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Kinds, priors: Floats) -> Floats:
     """Of each rate in GRID, the three nuisances maximised out and their curvature taken account of (Laplace)."""
     design = np.stack([np.ones_like(offset), offset, (kinds == CHOSEN).astype(float)], axis=1)
     shown, logs = kinds != BLIND, np.zeros(len(GRID))

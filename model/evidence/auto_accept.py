@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
 from model.evidence.row import EvidenceRow
-
-Floats = NDArray[Any]
+from model.numerics.arrays import Floats
 
 RISK = 0.05
 """How often the accuracy of what is accepted may miss its target."""
@@ -38,6 +37,20 @@ LEAST_LABELS = 0.5
 backend/application/learning_curve.py)."""
 
 
+class DialJson(TypedDict):
+    """A `Dial`."""
+
+    target: float
+    threshold: float | None
+    share: float
+    count: int
+    lower_bound: float
+    tests: int
+    errors: int
+    more: int
+    reason: str
+
+
 @dataclass(frozen=True)
 class Dial:
     """What a `target` accuracy allows: answers with a confidence of `threshold` or more, `count` of the pool (`share`),
@@ -55,9 +68,19 @@ class Dial:
     more: int = 0
     reason: str = ""
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> DialJson:
         """Plain types."""
-        return asdict(self)
+        return {
+            "target": self.target,
+            "threshold": self.threshold,
+            "share": self.share,
+            "count": self.count,
+            "lower_bound": self.lower_bound,
+            "tests": self.tests,
+            "errors": self.errors,
+            "more": self.more,
+            "reason": self.reason,
+        }
 
 
 def choose_rows(rows: Sequence[EvidenceRow], control: str, labels: int) -> list[EvidenceRow]:
@@ -93,14 +116,14 @@ def find_threshold(confidences: Sequence[float], correct: Sequence[bool], pool: 
     if found is None:
         return _none_found(score, hit, waiting, target)
     bound = finite_lower_bound(found.errors, found.tests, found.count)
-    return Dial(**{**asdict(found), "share": round(found.share, 4), "lower_bound": round(bound, 4)})
+    return replace(found, share=round(found.share, 4), lower_bound=round(bound, 4))
 
 
 def finite_p_value(errors: int, tests: int, count: int, target: float) -> float:
     """How likely so few errors in the tests are, were fewer than `target` of the `count` accepted answers right.
 
     Tests and accepted answers are shuffled alike, so the tests' errors are hypergeometric among all errors."""
-    return float(_p_values(errors, np.array([tests]), np.array([count]), target)[0])
+    return float(_p_values(errors, np.array([tests], dtype=float), np.array([count], dtype=float), target)[0])
 
 
 def _p_values(errors: int, tests: Floats, counts: Floats, target: float) -> Floats:
@@ -114,7 +137,7 @@ def chance_of_few(errors: int, total: Floats, wrong: Floats, tests: Floats) -> F
     """Hypergeometric P(at most `errors` wrong ones in `tests` drawn of `total`, `wrong` of which are wrong) [n].
 
     scipy.stats has it, but its import alone takes a second of whoever asks for advice."""
-    drawn = np.arange(errors + 1)[:, None]
+    drawn = np.arange(errors + 1, dtype=float)[:, None]
     with np.errstate(invalid="ignore"):
         logs = _choose(wrong, drawn) + _choose(total - wrong, tests - drawn) - _choose(total, tests)
     return np.minimum(np.exp(logs).sum(0), 1.0)
@@ -132,7 +155,8 @@ def finite_lower_bound(errors: int, tests: int, count: int) -> float:
     low, high = 0, count  # wrong ones: more than `low` are not refuted
     while low < high:
         wrong = (low + high) // 2
-        chance = chance_of_few(errors, np.array([tests + count]), np.array([errors + wrong + 1]), np.array([tests]))
+        sizes = np.array([[tests + count], [errors + wrong + 1], [tests]], dtype=float)
+        chance = chance_of_few(errors, *sizes)
         low, high = (low, wrong) if wrong < count and chance[0] <= RISK else (wrong + 1, high)
     return 1 - low / count if count else 0.0
 
@@ -156,7 +180,7 @@ def _sequence(score: Floats, pool: Floats, target: float, spare: int) -> list[in
     places = np.flatnonzero(np.append(score[1:] < score[:-1], True)) + 1 if last else np.zeros(0, dtype=int)
     counts = np.searchsorted(-pool, -score[places - 1], side="right")
     chosen: list[int] = []
-    for place in places[_p_values(spare, places, counts, target) <= RISK]:
+    for place in places[_p_values(spare, places.astype(float), counts.astype(float), target) <= RISK]:
         if not chosen or place >= STEP * chosen[-1] or place == last:
             chosen.append(int(place))
     return chosen

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -50,6 +50,23 @@ INTERVAL = (10, 90)
 """Percentiles that are told."""
 
 
+class LabelsTo(TypedDict):
+    """Labels at which a `gain` will be had; None for what lies `beyond` the horizon."""
+
+    gain: float
+    beyond: int
+    low: int | None
+    median: int | None
+    high: int | None
+
+
+class SurveyMean(TypedDict):
+    """The mean confidence over the pool with so many labels known."""
+
+    labels: int
+    confidence: float
+
+
 @dataclass(frozen=True)
 class Stage:
     """With `labels` known, the pool's mean `confidence`, and of `tests` labelled tasks then the mean of confidence
@@ -81,7 +98,7 @@ class Forecast:
     level_sd: float
     weights: Floats
 
-    def labels_to(self, gain: float) -> dict[str, Any]:
+    def labels_to(self, gain: float) -> LabelsTo:
         """Labels in all at which accuracy will be `gain` higher than today: median, and low and high of the INTERVAL;
         None for what lies beyond the horizon, `beyond`."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -91,12 +108,15 @@ class Forecast:
             factors = np.full_like(factors, np.inf)
         order = np.argsort(factors, axis=None)
         mass = np.cumsum(self.weights.ravel()[order])
-        found: dict[str, Any] = {"gain": gain, "beyond": round(self.labels * HORIZON)}
-        for name, share in (("low", INTERVAL[0] / 100), ("median", 0.5), ("high", INTERVAL[1] / 100)):
+
+        def at(share: float) -> int | None:
             place = min(int(np.searchsorted(mass, share * mass[-1])), len(order) - 1)
             factor = float(factors.ravel()[order[place]])
-            found[name] = round(self.labels * factor) if factor <= HORIZON else None
-        return found
+            return round(self.labels * factor) if factor <= HORIZON else None
+
+        low, high = (percentile / 100 for percentile in INTERVAL)
+        beyond = round(self.labels * HORIZON)
+        return {"gain": gain, "beyond": beyond, "low": at(low), "median": at(0.5), "high": at(high)}
 
 
 def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) -> Forecast | None:
@@ -121,7 +141,7 @@ def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) ->
     return Forecast(now, mean, spread**0.5, posterior.sum(0))
 
 
-def stages_of(surveys: Sequence[Mapping[str, Any]], rows: Sequence[EvidenceRow], control: str) -> list[Stage]:
+def stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], control: str) -> list[Stage]:
     """A stage per survey, oldest first (`labels` known then, the pool's mean `confidence`), with the test-then-train
     rows that were answered from then on until the next."""
     counts = [float(survey["labels"]) for survey in surveys]

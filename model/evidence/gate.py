@@ -6,8 +6,8 @@ Pure: probabilities and policy in, verdict with its evidence out. docs/decisions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -35,6 +35,28 @@ WITHDRAW_PROOF = 0.975
 """Share of the resamples in which it must be worse. It is looked at after every label, so it takes more than PROOF."""
 
 
+class GateEvidence(TypedDict, total=False):
+    """What a verdict rests on: `n` rows always, the rest as far as it was looked at."""
+
+    n: int
+    champion: dict[str, float]
+    challenger: dict[str, float]
+    log_loss_change: float
+    interval: list[float]
+    better: float
+    collapsed: list[int]
+    macro_f1_fall: float
+
+
+class VerdictJson(TypedDict):
+    """A `Verdict`."""
+
+    accepted: bool
+    decided: bool
+    reason: str
+    evidence: GateEvidence
+
+
 @dataclass(frozen=True)
 class Verdict:
     """`reason` is a sentence for people; `decided` is False when there was too little evidence for either answer."""
@@ -42,11 +64,16 @@ class Verdict:
     accepted: bool
     decided: bool
     reason: str
-    evidence: dict[str, Any] = field(default_factory=dict)
+    evidence: GateEvidence = field(default_factory=GateEvidence)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> VerdictJson:
         """Plain JSON types."""
-        return asdict(self)
+        return {
+            "accepted": self.accepted,
+            "decided": self.decided,
+            "reason": self.reason,
+            "evidence": self.evidence,
+        }
 
 
 def decide_promotion(
@@ -71,7 +98,7 @@ def decide_promotion(
     ]
     metrics = [_rounded(found) for found in measure]
     count = len(targets)
-    evidence: dict[str, Any] = {"n": count, "champion": metrics[0], "challenger": metrics[1]}
+    evidence: GateEvidence = {"n": count, "champion": metrics[0], "challenger": metrics[1]}
     if count < min_examples:
         return _refuse(f"too little evidence: {count} of {min_examples} held-out examples", evidence, decided=False)
     losses = log_losses_binary if multilabel else log_losses
@@ -102,7 +129,7 @@ def decide_withdrawal(served: ArrayLike, alone: ArrayLike, *, seed: int = 0) -> 
     and those of the head alone on the same labels: withdrawn when it is worse in WITHDRAW_PROOF of the resamples."""
     blend, head = np.asarray(served, dtype=float), np.asarray(alone, dtype=float)
     count = len(blend)
-    evidence: dict[str, Any] = {"n": count}
+    evidence: GateEvidence = {"n": count}
     if count < WITHDRAW_FROM:
         return Verdict(True, False, f"{count} of {WITHDRAW_FROM} new labels", evidence)
     better, change, interval = compare_losses(head, blend, seed)
@@ -113,7 +140,7 @@ def decide_withdrawal(served: ArrayLike, alone: ArrayLike, *, seed: int = 0) -> 
     return Verdict(True, better >= WITHDRAW_PROOF, f"not proven worse than the head alone: {shown}", evidence)
 
 
-def find_outdone(verdicts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def find_outdone(verdicts: Mapping[str, VerdictJson]) -> list[str]:
     """Controls, of the JSON verdicts of a training, whose head alone was better than the fresh fine-tune: than an older
     one of fewer labels it is all the more."""
     return [
@@ -164,7 +191,7 @@ def _f1_fall(champion: Answers, challenger: Answers, true: Answers, seed: int) -
     return fall if float(np.mean(falls)) >= PROOF else 0.0
 
 
-def _refuse(reason: str, evidence: dict[str, Any], decided: bool = True) -> Verdict:
+def _refuse(reason: str, evidence: GateEvidence, decided: bool = True) -> Verdict:
     return Verdict(False, decided, reason, evidence)
 
 

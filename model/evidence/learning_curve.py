@@ -9,7 +9,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TypedDict
 
 from model.evidence.row import EvidenceRow
 
@@ -18,6 +18,18 @@ BINS = 15
 
 LEAST = 10
 """Rows of a point; stages with fewer join their neighbour."""
+
+
+class CurvePoint(TypedDict):
+    """A stage of the curve: `n` rows that were answered with about so many `labels` known."""
+
+    labels: int
+    n: int
+    accuracy: float
+    interval: list[float]
+    confidence: float
+    log_loss: float
+    ece: float
 
 
 def tally(rows: Iterable[EvidenceRow]) -> dict[str, float]:
@@ -41,7 +53,7 @@ def tally(rows: Iterable[EvidenceRow]) -> dict[str, float]:
     return dict(sums)
 
 
-def learning_curve(tallies: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+def learning_curve(tallies: Mapping[str, float]) -> dict[str, list[CurvePoint]]:
     """Control -> points by rising `labels` (their mean at prediction): n, accuracy with its 95 % interval, confidence,
     log_loss, ece (biased upwards while n is small: 0.1 with 20 rows of a calibrated model)."""
     stages: dict[str, dict[int, Counter[str]]] = {}
@@ -68,7 +80,7 @@ def _add(sums: Counter[str], more: Counter[str]) -> None:
         sums[what] += value
 
 
-def _point(sums: Counter[str]) -> dict[str, Any]:
+def _point(sums: Counter[str]) -> CurvePoint:
     n = sums["n"]
     accuracy = sums["correct"] / n
     gaps = sum(abs(value) for what, value in sums.items() if what.startswith("gap"))

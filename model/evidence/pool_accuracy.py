@@ -9,8 +9,8 @@ backend/application/learning_curve.py).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,7 +29,27 @@ GROUPS = 10
 RESAMPLES = 1000
 
 
-def summarise_pool(confidences: Floats) -> dict[str, Any]:
+class PoolSummary(TypedDict, total=False):
+    """The confidences of a pool: number, mean, histogram of BINS, quantiles. Earlier releases kept no quantiles."""
+
+    n: int
+    mean: float
+    counts: list[int]
+    quantiles: list[float]
+
+
+class PoolEstimate(TypedDict):
+    """The accuracy to be expected on a pool, its 95 % interval, and how much better the labelled stream looks."""
+
+    accuracy: float
+    interval: list[float]
+    confidence: float
+    bias: float
+    labelled: int
+    unlabelled: int
+
+
+def summarise_pool(confidences: Floats) -> PoolSummary:
     """What is kept of the pool's confidences [n]: number, mean, histogram, and QUANTILES quantiles evenly spaced."""
     counts = np.bincount(_bin(confidences), minlength=BINS)
     mean = float(confidences.mean()) if len(confidences) else 0.0
@@ -38,7 +58,7 @@ def summarise_pool(confidences: Floats) -> dict[str, Any]:
     return {"n": len(confidences), "mean": round(mean, 5), "counts": counts.tolist(), "quantiles": spread}
 
 
-def pool_confidences(pool: Mapping[str, Any]) -> Floats:
+def pool_confidences(pool: PoolSummary) -> Floats:
     """The `n` confidences that a summary stands for, ascending; of an earlier release's, the middles of its bins."""
     count = int(pool.get("n") or 0)
     if pool.get("quantiles"):
@@ -48,8 +68,8 @@ def pool_confidences(pool: Mapping[str, Any]) -> Floats:
 
 
 def estimate_accuracy(
-    confidences: Sequence[float], correct: Sequence[bool], pool: dict[str, Any], seed: int = 0
-) -> dict[str, Any] | None:
+    confidences: Sequence[float], correct: Sequence[bool], pool: PoolSummary, seed: int = 0
+) -> PoolEstimate | None:
     """accuracy on the pool with its 95 % bootstrap interval, and bias: how much better the labelled stream looks.
 
     Post-stratified difference estimator (Särndal, Swensson, Wretman 1992): the pool's mean confidence, less what the

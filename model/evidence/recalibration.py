@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,7 +51,7 @@ class Rows:
     def __len__(self) -> int:
         return len(self.logs)
 
-    def part(self, rows: slice | NDArray[Any]) -> Rows:
+    def part(self, rows: slice | NDArray[np.integer | np.bool_]) -> Rows:
         """Some of the rows."""
         return Rows(self.logs[rows], self.targets[rows], self.rest[rows])
 

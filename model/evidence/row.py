@@ -2,9 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
+
+
+class KeptAnswerJson(TypedDict):
+    """A `KeptAnswer`."""
+
+    logs: list[float]
+    targets: list[float]
+    rest: int
+
+
+class JudgementJson(TypedDict):
+    """A `Judgement`."""
+
+    confidence: float
+    correct: bool
+    log_loss: float
+
+
+class HeadAnswerJson(JudgementJson, KeptAnswerJson):
+    """A `HeadAnswer`, in one object."""
+
+
+class EvidenceRowJson(JudgementJson):
+    """An `EvidenceRow`. Rows of earlier releases lack more than what may be left out today."""
+
+    version: NotRequired[str]
+    tuned: NotRequired[str | None]
+    control: str
+    annotation: NotRequired[int]
+    labels: NotRequired[int]
+    served: NotRequired[KeptAnswerJson]
+    at: NotRequired[float]
+    blind: NotRequired[bool]
+    explore: NotRequired[bool]
+    alone: NotRequired[HeadAnswerJson]
 
 
 @dataclass(frozen=True)
@@ -16,12 +50,12 @@ class KeptAnswer:
     targets: tuple[float, ...]
     rest: int
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> KeptAnswerJson:
         """Plain types."""
         return {"logs": list(self.logs), "targets": list(self.targets), "rest": self.rest}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> KeptAnswer:
+    def from_json(cls, data: KeptAnswerJson) -> KeptAnswer:
         """The other way round."""
         return cls(tuple(map(float, data["logs"])), tuple(map(float, data["targets"])), int(data["rest"]))
 
@@ -34,12 +68,12 @@ class Judgement:
     correct: bool
     log_loss: float
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> JudgementJson:
         """Plain types."""
         return {"confidence": self.confidence, "correct": self.correct, "log_loss": self.log_loss}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Judgement:
+    def from_json(cls, data: JudgementJson) -> Judgement:
         """The other way round."""
         return cls(float(data["confidence"]), bool(data["correct"]), float(data["log_loss"]))
 
@@ -51,12 +85,12 @@ class HeadAnswer:
     judged: Judgement
     kept: KeptAnswer
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> HeadAnswerJson:
         """Plain types, in one object."""
         return {**self.judged.to_json(), **self.kept.to_json()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> HeadAnswer:
+    def from_json(cls, data: HeadAnswerJson) -> HeadAnswer:
         """The other way round."""
         return cls(Judgement.from_json(data), KeptAnswer.from_json(data))
 
@@ -96,27 +130,32 @@ class EvidenceRow:
         """Of the answer that was shown."""
         return self.judged.log_loss
 
-    def to_json(self) -> dict[str, object]:
+    def to_json(self) -> EvidenceRowJson:
         """Plain types; what a row does not have is left out."""
-        optional = {
-            "served": self.served.to_json() if self.served is not None else None,
-            "at": self.at,
-            "blind": self.blind or None,
-            "explore": self.explore or None,
-            "alone": self.alone.to_json() if self.alone is not None else None,
-        }
-        return {
+        row: EvidenceRowJson = {
             "version": self.version,
             "tuned": self.tuned,
             "control": self.control,
             "annotation": self.annotation,
             "labels": self.labels,
-            **self.judged.to_json(),
-            **{name: value for name, value in optional.items() if value is not None},
+            "confidence": self.confidence,
+            "correct": self.correct,
+            "log_loss": self.log_loss,
         }
+        if self.served is not None:
+            row["served"] = self.served.to_json()
+        if self.at is not None:
+            row["at"] = self.at
+        if self.blind:
+            row["blind"] = True
+        if self.explore:
+            row["explore"] = True
+        if self.alone is not None:
+            row["alone"] = self.alone.to_json()
+        return row
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> EvidenceRow:
+    def from_json(cls, data: EvidenceRowJson) -> EvidenceRow:
         """The other way round; of rows of earlier releases, too, which lack `tuned`, `served` and `alone`."""
         served, alone, at = data.get("served"), data.get("alone"), data.get("at")
         return cls(

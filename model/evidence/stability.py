@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -13,11 +13,19 @@ SETTLED = 0.99
 WINDOW = 3
 
 
+class Agreement(TypedDict):
+    """Kappa of two plans' answers to `n` tasks, and how many of them changed."""
+
+    kappa: float
+    n: int
+    changed: int
+
+
 def cohen_kappa(before: Sequence[Hashable], after: Sequence[Hashable]) -> float:
     """Cohen's kappa of two answers to each of n tasks: agreement beyond what their shares of answers would give.
 
-    Any hashable answers (a set of labels as its sorted tuple or joined string). 1.0 where everything is one and the
-    same answer, and for no task at all. Raises ValueError when the lengths differ."""
+    Of any kind that hashes (a set of labels as its sorted tuple or joined string). 1.0 where everything is one and
+    the same answer, and for no task at all. Raises ValueError when the lengths differ."""
     if len(before) != len(after):
         raise ValueError(f"{len(before)} answers cannot be compared with {len(after)}")
     if not len(before):
@@ -32,7 +40,7 @@ def cohen_kappa(before: Sequence[Hashable], after: Sequence[Hashable]) -> float:
     return (observed - by_chance) / (1 - by_chance)
 
 
-def compare_answers(before: Sequence[Hashable], after: Sequence[Hashable]) -> dict[str, Any]:
+def compare_answers(before: Sequence[Hashable], after: Sequence[Hashable]) -> Agreement:
     """kappa, n, and how many answers changed."""
     changed = sum(old != new for old, new in zip(before, after, strict=True))
     return {"kappa": round(cohen_kappa(before, after), 4), "n": len(before), "changed": changed}

@@ -2,13 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import NotRequired, TypedDict
 
-from model.decoding.answer_rules import SetRules
+from model.decoding.answer_rules import SetRules, SetRulesJson
 from model.head.zero_shot import UNIFORM_SHARE
-from model.pretrained.classifier_head import TaughtConfig
+from model.pretrained.classifier_head import TaughtConfig, TaughtJson
+
+
+class MemberJson(TypedDict):
+    """A `MemberConfig`."""
+
+    view: str
+    words: bool
+    prior: float
+    strength: float
+    weight: float
+    has_words: bool
+
+
+class DetailsJson(SetRulesJson, total=False):
+    """`HeadDetails`, among the entries of a head's config; the names are those of every release."""
+
+    n: int
+    searched: int
+    oof: Mapping[str, float]
+    smoothing: float
+    ancestors: bool
+    served_temperature: float
+
+
+class HeadJson(DetailsJson):
+    """A `HeadConfig` as it lies on disk."""
+
+    kind: NotRequired[str]
+    labels: Sequence[str]
+    multilabel: bool
+    temperature: float
+    zero_share: float
+    humility: NotRequired[float]
+    members: Sequence[MemberJson]
+    vocabulary: Sequence[str]
+    taught: NotRequired[TaughtJson]
 
 
 @dataclass(frozen=True)
@@ -29,12 +65,20 @@ class MemberConfig:
     weight: float
     has_words: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MemberJson:
         """As `from_json` reads it."""
-        return {**asdict(self.choice), "weight": self.weight, "has_words": self.has_words}
+        choice = self.choice
+        return {
+            "view": choice.view,
+            "words": choice.words,
+            "prior": choice.prior,
+            "strength": choice.strength,
+            "weight": self.weight,
+            "has_words": self.has_words,
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> MemberConfig:
+    def from_json(cls, data: MemberJson) -> MemberConfig:
         """Raises KeyError on foreign data."""
         choice = Choice(str(data["view"]), bool(data["words"]), data["prior"], data["strength"])
         return cls(choice, float(data["weight"]), bool(data["has_words"]))
@@ -59,21 +103,24 @@ class HeadDetails:
     served_temperature: float | None = None
     """Of the served answer, set by the learner from answers that were corrected; never for sets (decision 0008)."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The entries of a head's config; their names are those of every release."""
-        found = {
-            "n": self.count,
-            "searched": self.searched,
-            "oof": None if self.held_out is None else dict(self.held_out),
-            **self.sets.to_json(),
-            "smoothing": self.smoothing,
-            "ancestors": self.ancestors,
-            "served_temperature": self.served_temperature,
-        }
-        return {name: value for name, value in found.items() if value is not None}
+    def add_to(self, data: DetailsJson) -> None:
+        """Write what is known among the entries of a head's config."""
+        if self.count is not None:
+            data["n"] = self.count
+        if self.searched is not None:
+            data["searched"] = self.searched
+        if self.held_out is not None:
+            data["oof"] = dict(self.held_out)
+        self.sets.add_to(data)
+        if self.smoothing is not None:
+            data["smoothing"] = self.smoothing
+        if self.ancestors is not None:
+            data["ancestors"] = self.ancestors
+        if self.served_temperature is not None:
+            data["served_temperature"] = self.served_temperature
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> HeadDetails:
+    def from_json(cls, data: DetailsJson) -> HeadDetails:
         """From a head's config."""
         count, searched, held_out = data.get("n"), data.get("searched"), data.get("oof")
         smoothing, ancestors, served = data.get("smoothing"), data.get("ancestors"), data.get("served_temperature")
@@ -81,7 +128,7 @@ class HeadDetails:
             None if count is None else int(count),
             None if searched is None else int(searched),
             None if held_out is None else {str(name): float(value) for name, value in held_out.items()},
-            SetRules.from_json({name: value for name, value in data.items() if name != "threshold"}),
+            replace(SetRules.from_json(data), threshold=None),
             None if smoothing is None else float(smoothing),
             None if ancestors is None else bool(ancestors),
             None if served is None else float(served),
@@ -108,9 +155,9 @@ class HeadConfig:
         """Labels that the choices were searched for on; for all that is known those that it was fitted on."""
         return self.details.searched if self.details.searched is not None else self.details.count or 0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> HeadJson:
         """As it lies on disk. What is called the uniform share here has always been `humility` there."""
-        return {
+        data: HeadJson = {
             "kind": "linear",
             "labels": list(self.labels),
             "multilabel": self.multilabel,
@@ -120,12 +167,14 @@ class HeadConfig:
             "threshold": self.threshold,
             "members": [member.to_json() for member in self.members],
             "vocabulary": list(self.vocabulary),
-            **({"taught": self.taught.to_json()} if self.taught is not None else {}),
-            **self.details.to_json(),
         }
+        if self.taught is not None:
+            data["taught"] = self.taught.to_json()
+        self.details.add_to(data)
+        return data
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> HeadConfig:
+    def from_json(cls, data: HeadJson) -> HeadConfig:
         """Inverse of `to_json`. Raises KeyError, TypeError, ValueError or AttributeError on foreign data."""
         taught = data.get("taught")
         return cls(

@@ -7,9 +7,9 @@ timed (model/kernels/timing.py), in under .3 s, and kept in a file by CPU model,
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypedDict
 
 FP32, BF16 = "fp32", "bf16"
 
@@ -36,6 +36,17 @@ class ProductShape:
         )
 
 
+class TimingJson(TypedDict):
+    """A `FormatTiming`."""
+
+    kernel: str
+    gflops: float
+    training_gflops: float
+    kernels: Mapping[str, float]
+    products_at: Sequence[int]
+    new_rows_ms: float
+
+
 @dataclass(frozen=True)
 class FormatTiming:
     """One number format as timed. `kernel`: the faster matrix product, `gflops` what it reaches with one thread,
@@ -49,6 +60,36 @@ class FormatTiming:
     kernels: Mapping[str, float] = field(default_factory=dict)
     products_at: tuple[int, ...] = ()
     new_rows_ms: float = 0.0
+
+    def to_json(self) -> TimingJson:
+        """Plain JSON types, readable by `from_json`."""
+        return {
+            "kernel": self.kernel,
+            "gflops": self.gflops,
+            "training_gflops": self.training_gflops,
+            "kernels": dict(self.kernels),
+            "products_at": self.products_at,
+            "new_rows_ms": self.new_rows_ms,
+        }
+
+    @classmethod
+    def from_json(cls, data: TimingJson) -> FormatTiming:
+        """Inverse of `to_json`. Raises KeyError, TypeError or ValueError on foreign data."""
+        return cls(
+            data["kernel"],
+            data["gflops"],
+            data["training_gflops"],
+            data["kernels"],
+            tuple(int(length) for length in data["products_at"]),
+            data["new_rows_ms"],
+        )
+
+
+class ChoiceJson(TypedDict):
+    """An `EngineChoice`."""
+
+    seconds: float
+    formats: dict[str, TimingJson]
 
 
 @dataclass(frozen=True)
@@ -90,16 +131,12 @@ class EngineChoice:
             parts.append(f"{task} {chosen}" + (f" (GFLOP/s a core: {', '.join(known)})" if known else ""))
         return f"{', '.join(parts)}, matrix product {self.formats[self.serving].kernel}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> ChoiceJson:
         """Plain JSON types, readable by `from_json`."""
-        return {"seconds": self.seconds, "formats": {name: asdict(timing) for name, timing in self.formats.items()}}
+        return {"seconds": self.seconds, "formats": {name: timing.to_json() for name, timing in self.formats.items()}}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> EngineChoice:
+    def from_json(cls, data: ChoiceJson) -> EngineChoice:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError on foreign data."""
-        formats = {}
-        for name in (FP32, BF16):
-            item = dict(data["formats"][name])
-            item["products_at"] = tuple(int(length) for length in item["products_at"])
-            formats[name] = FormatTiming(**item)
+        formats = {name: FormatTiming.from_json(data["formats"][name]) for name in (FP32, BF16)}
         return cls(formats, float(data["seconds"]))

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ LARGEST = 12.0
 """Bound of the log-odds of one label: an over-confident head is still outvoted by a few labels."""
 
 
+class TaughtJson(TypedDict):
+    """A `TaughtConfig`."""
+
+    labels: list[str]
+    multilabel: bool
+    activation: str
+    epsilon: float
+    columns: list[int]
+
+
 @dataclass(frozen=True)
 class TaughtConfig:
     """A trained head in the columns of one control, without its arrays: what a version keeps of it."""
@@ -42,12 +52,18 @@ class TaughtConfig:
     epsilon: float
     columns: tuple[int, ...]
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TaughtJson:
         """As `from_json` reads it."""
-        return {**asdict(self), "labels": list(self.labels), "columns": list(self.columns)}
+        return {
+            "labels": list(self.labels),
+            "multilabel": self.multilabel,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "columns": list(self.columns),
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> TaughtConfig:
+    def from_json(cls, data: TaughtJson) -> TaughtConfig:
         """Raises KeyError on foreign data."""
         return cls(
             tuple(data["labels"]),

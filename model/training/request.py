@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from model.errors import TrainingError
-from model.spec import Sample, TaskSpec
+from model.evidence.gate import VerdictJson
+from model.spec import Sample, SampleJson, SpecJson, TaskSpec
 
 REQUEST, RESULT = "run.json", "result.json"
 
@@ -28,8 +29,8 @@ class Request:
     version: str
     parent: str | None
     snapshot_seq: int
-    spec: Mapping[str, Any]
-    samples: Mapping[str, list[dict[str, Any]]]
+    spec: SpecJson
+    samples: Mapping[str, Sequence[SampleJson]]
     pool: list[dict[str, str]]
     base_model: str
     models: str
@@ -64,8 +65,8 @@ class Result:
     version: str
     accepted: bool
     reason: str
-    metrics: dict[str, Any] = field(default_factory=dict)
-    gate: dict[str, Any] = field(default_factory=dict)
+    metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gate: Mapping[str, VerdictJson] = field(default_factory=dict)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -196,7 +196,8 @@ class Training:
         }
         write_version(root, manifest, heads, FineTuned(path, tuned))
         path.unlink()
-        result = Result(request.version, accepted, reason, dict(manifest.metrics), dict(manifest.gate or {}))
+        metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
+        result = Result(request.version, accepted, reason, metrics, manifest.gate or {})
         write_json(self.directory / RESULT, result)
         return result
 

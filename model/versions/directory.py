@@ -14,19 +14,18 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
-
-from numpy.typing import NDArray
+from typing import NotRequired, TypedDict
 
 from model.errors import VersionError
 from model.failpoints import failpoint
-from model.head.head_config import HeadConfig
+from model.head.head_config import HeadConfig, HeadJson
 from model.head.linear_head import LinearHead, restore_head
+from model.numerics.arrays import Floats
 from model.pretrained.base_model import known_sha256, sha256_of
-from model.versions.finetuned import FineTuned, restore_finetuned
-from model.versions.manifest import Manifest, library_versions, now, read_manifest
+from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
+from model.versions.manifest import FileFacts, Manifest, library_versions, now, read_manifest
 
-Arrays = dict[str, NDArray[Any]]
+Arrays = dict[str, Floats]
 
 NAME = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 """`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
@@ -38,6 +37,14 @@ UNFINISHED = 6
 """Times as long, after which a version that was never finished is nobody's any more."""
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
+
+
+class HeadsJson(TypedDict):
+    """heads.json; `order` is that of the arrays' numbers."""
+
+    heads: dict[str, HeadJson]
+    order: list[str]
+    finetuned: NotRequired[dict[str, TunedJson]]
 
 
 def version_path(root: Path, project: int, version: str) -> Path:
@@ -94,12 +101,12 @@ def write_version(
     return target
 
 
-def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tuple[Arrays, dict[str, Any]]:
+def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tuple[Arrays, HeadsJson]:
     arrays: Arrays = {}
     names = list(heads)
     for index, name in enumerate(names):
         arrays.update({f"head.{index}.{key}": value for key, value in heads[name].tensors().items()})
-    state: dict[str, Any] = {"heads": {name: heads[name].config().to_json() for name in names}, "order": names}
+    state: HeadsJson = {"heads": {name: heads[name].config().to_json() for name in names}, "order": names}
     if finetuned is not None:
         arrays.update({f"tuned.{key}": value for key, value in finetuned.tensors().items()})
         state["finetuned"] = finetuned.config()
@@ -112,8 +119,8 @@ def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearH
 
     try:
         arrays = load_file(directory / WEIGHTS)
-        state = json.loads((directory / HEADS).read_text(encoding="utf-8"))
-        heads: dict[str, LinearHead] = {
+        state: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
+        heads = {
             name: restore_head(HeadConfig.from_json(state["heads"][name]), _under(arrays, f"head.{index}."))
             for index, name in enumerate(state["order"])
         }
@@ -208,7 +215,7 @@ def _copy(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _digests(directory: Path) -> dict[str, dict[str, Any]]:
+def _digests(directory: Path) -> dict[str, FileFacts]:
     return {path.name: {"sha256": sha256_of(path), "size": path.stat().st_size} for path in sorted(directory.iterdir())}
 
 

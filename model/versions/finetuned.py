@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.decoding.answer_rules import SetRules
+from model.decoding.answer_rules import SetRules, SetRulesJson
 from model.numerics.arrays import Floats, normalise, softmax_rows
+
+
+class TunedJson(TypedDict):
+    """A `TunedHead` without its arrays."""
+
+    labels: Sequence[str]
+    multilabel: bool
+    weight: float
+    temperature: float
+    rules: NotRequired[SetRulesJson]
+    trained_on: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class FineTuned:
     encoder_weights: Path
     heads: Mapping[str, TunedHead] = field(default_factory=dict)
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> dict[str, TunedJson]:
         """JSON state."""
         return {
             name: {
@@ -74,7 +85,9 @@ class FineTuned:
         return arrays
 
 
-def restore_finetuned(config: Mapping[str, Any], tensors: Mapping[str, Floats], encoder_weights: Path) -> FineTuned:
+def restore_finetuned(
+    config: Mapping[str, TunedJson], tensors: Mapping[str, Floats], encoder_weights: Path
+) -> FineTuned:
     """Inverse of `config()` and `tensors()`. Raises KeyError on foreign data."""
     heads = {
         name: TunedHead(

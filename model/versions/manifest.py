@@ -9,11 +9,22 @@ from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
 from importlib.metadata import version as installed
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from model.errors import VersionError
 
+if TYPE_CHECKING:
+    from model.evidence.gate import VerdictJson
+    from model.spec import SpecJson
+
 LIBRARIES = ("torch", "transformers", "numpy", "scikit-learn", "safetensors")
+
+
+class FileFacts(TypedDict):
+    """What a file of a version must be."""
+
+    sha256: str
+    size: int
 
 
 @dataclass(frozen=True)
@@ -25,20 +36,27 @@ class Manifest:
     parent: str | None
     kind: str  # head | finetune
     snapshot_seq: int
-    spec: Mapping[str, Any]
+    spec: SpecJson
     spec_digest: str
     encoder_digest: str
     labels_seen: Mapping[str, int] = field(default_factory=dict)
     finetuned: str | None = None  # the version whose directory holds the encoder weights
     status: str = "published"  # published | challenger
     reason: str = ""
-    metrics: Mapping[str, Any] = field(default_factory=dict)
-    incumbent_metrics: Mapping[str, Any] = field(default_factory=dict)
-    gate: Mapping[str, Any] | None = None
+    metrics: Mapping[str, Mapping[str, float] | int] = field(default_factory=dict)
+    """Of each control; and `pool`, how many unlabelled tasks a refit read."""
+    incumbent_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    gate: Mapping[str, VerdictJson] | None = None
     seed: int = 0
     created_at: str = ""
     libraries: Mapping[str, str] = field(default_factory=dict)
-    files: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    files: Mapping[str, FileFacts] = field(default_factory=dict)
+
+    @property
+    def pool(self) -> int:
+        """Unlabelled tasks that a refit read; 0 where that is not said."""
+        count = self.metrics.get("pool", 0)
+        return count if isinstance(count, int) else 0
 
     def to_json(self) -> str:
         """The text of manifest.json."""

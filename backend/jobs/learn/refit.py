@@ -94,7 +94,7 @@ def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, poo
         return bool(snapshot.records) or pool >= 2 * labels
     if manifest.snapshot_seq != snapshot.seq or manifest.spec_digest != spec.digest:
         return True
-    return not snapshot.records and pool >= 2 * int(manifest.metrics.get("pool", 0) or 1)
+    return not snapshot.records and pool >= 2 * (manifest.pool or 1)
 
 
 def _load(work: Context, project: int, live: str | None) -> LiveModel | None:
