@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from backend.redis_access.connection import Client, guarded
-from backend.redis_access.keys import MIGRATING, PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
+from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
 from backend.redis_access.scripts import Script
-from backend.store.migrations import CURRENT, find_schema, migrate
+from backend.store.schema import CURRENT, find_schema, take_on_schema
 from backend.store.work.trainings import OVER
 
 BATCH = 500
@@ -27,7 +27,7 @@ _OF_PROJECT = re.compile(r"understudy:\{p(\d+)\}:(.+)")
 _PASSING = re.compile(r"(refit|resync|job|predict|predict:.*|hold:.*|bytask:.*)")
 """`bytask` is built again from `task`."""
 
-_PASSING_KEYS = frozenset({SCHEDULER_LEASE, MIGRATING, SCHEMA})
+_PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA})
 
 EXAMPLES = ("ex", "ver", "task", "log", "seq")
 """Read together, at one moment."""
@@ -111,9 +111,9 @@ class Dump:
         """Of what is stored."""
         return find_schema(self._redis)
 
-    def migrate(self) -> None:
-        """Bring what is stored to the newest schema."""
-        migrate(self._redis)
+    def take_on_schema(self) -> None:
+        """Make what has been written this release's."""
+        take_on_schema(self._redis)
 
     @guarded
     def set_schema(self, number: int) -> None:

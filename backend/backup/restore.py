@@ -21,7 +21,7 @@ from backend.store.stores import Stores
 
 
 def restore_backup(settings: Settings, path: Path, *, force: bool = False) -> dict[str, int]:
-    """Writes what is in `path` to Redis and DATA_DIR, migrated to this release's schema; counts as `make_backup`'s.
+    """Writes what is in `path` to Redis and DATA_DIR, taken on as of this release's schema; counts as `make_backup`'s.
 
     Raises BadRequest for a backup that is damaged or newer, Conflict when understudy runs, or when there is something
     already and `force` does not say to replace it; StoreUnavailable, OSError."""
@@ -104,7 +104,7 @@ def _load(stores: Stores, source: Path, schema: int) -> dict[str, int]:
     dump.set_schema(schema)  # of what follows; a restore that is cut off here is one that needs --force
     for file in sorted(source.glob("*.jsonl")):
         dump.write(_lines(file))
-    dump.migrate()
+    dump.take_on_schema()
     projects = stores.projects.projects()
     for project in projects:
         stores.projects.mark_dirty(project, "restored from a backup")

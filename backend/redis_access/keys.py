@@ -23,10 +23,7 @@ STEERED = "understudy:steered"
 """SET of the projects whose queue in Label Studio is steered."""
 
 SCHEMA = "understudy:schema"
-"""STRING: the number of the shape that everything here has (migrations.py)."""
-
-MIGRATING = "understudy:migrating"
-"""STRING with a time to live: who is changing the shape."""
+"""STRING: the number of the shape that everything here has (schema.py)."""
 
 
 @dataclass(frozen=True)
@@ -107,8 +104,7 @@ GLOBAL_KEYS = (
     Key("steered", "SET", "projects whose queue in Label Studio is steered"),
     Key("audit", "STREAM", "what admins did"),
     Key("tallies", "HASH", "counters of processes without a port, for `/metrics`"),
-    Key("schema", "INT", "the shape of all this (`backend/store/migrations.py`)"),
-    Key("migrating", "STRING", "who is changing it (expires)"),
+    Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""
 

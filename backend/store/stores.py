@@ -13,9 +13,9 @@ from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.label_errors import LabelErrorStore
 from backend.store.label_stream import LabelStreamStore
-from backend.store.migrations import migrate
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
+from backend.store.schema import take_on_schema
 from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
 from backend.store.work.failures import FailureStore
@@ -48,10 +48,10 @@ class Stores:
         self.audit = AuditStore(self._redis)
 
     def verify(self) -> list[str]:
-        """Problems that were accepted; brings what is stored to this release's schema. Raises StoreUnavailable for a
+        """Problems that were accepted; takes on what an older release has stored. Raises StoreUnavailable for a
         Redis that is away or could lose labels, or was written by a newer release."""
         problems = verify(self._redis, self.settings)
-        migrate(self._redis)
+        take_on_schema(self._redis)
         return problems
 
     def watch(self) -> RedisWatch:
