@@ -9,7 +9,7 @@ ModelError
 
 from __future__ import annotations
 
-from typing import Any
+from model.spec import Json
 
 
 class ModelError(Exception):
@@ -17,7 +17,7 @@ class ModelError(Exception):
 
     code = "model_error"
 
-    def __init__(self, message: str, **evidence: Any) -> None:
+    def __init__(self, message: str, **evidence: Json) -> None:
         super().__init__(message)
         self.message = message
         self.evidence = evidence

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from model.encoder.pairs import interact, two_segments
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
 from model.interfaces import Embedder
-from model.pretrained.architectures import linear_cost
+from model.pretrained.architectures import BaseConfig, linear_cost
 from model.pretrained.base_model import (
     find_base_model,
     known_sha256,
@@ -28,6 +28,9 @@ from model.pretrained.base_model import (
 from model.pretrained.head_layouts import read_taught
 from model.spec import Text
 
+if TYPE_CHECKING:
+    from model.encoder.engine import Engine
+
 __all__ = ["Encoder", "find_base_model"]
 
 KEPT_LAYERS = 4
@@ -35,6 +38,15 @@ KEPT_LAYERS = 4
 
 FEATURES = 2
 """Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
+
+
+class DigestParts(NamedTuple):
+    """All that features depend on but for the weights. `shape`: the config, but for what only says who wrote it."""
+
+    shape: Mapping[str, object]
+    tokenizer: Sequence[str]
+    pooling: str
+    window: int
 
 
 class Encoder(Embedder):
@@ -59,9 +71,9 @@ class Encoder(Embedder):
         tally: EncoderCounters | None = None,
     ) -> None:
         base = base if base is not None and base.directory == directory and base.weights is None else None
-        config: dict[str, Any] = base.config if base else read_config(directory)
+        config = base.config if base else read_config(directory)
         self.directory: Path = directory
-        self.config: dict[str, Any] = config
+        self.config: BaseConfig = config
         self.weights: Path | None = weights
         self.tally = tally or EncoderCounters()
         self.pooling: str = base.pooling if base else read_pooling(directory)
@@ -69,12 +81,12 @@ class Encoder(Embedder):
         window = read_window(directory, config)
         self._windows: Windows = base._windows if base else Windows(directory, window)
         self._engine = _open_engine(self, threads, precision, base, timings)
-        self.width, self.kernel = int(self._engine.width), self._engine.kernel
+        self.width, self.kernel = self._engine.width, self._engine.kernel
         self.precision, self.device = self._engine.precision, str(self._engine.device)
         self.cost = linear_cost(config)
         # Other weights give other features than those that the trained head was trained on.
         self.taught = read_taught(directory, config, self.pooling) if weights is None else None
-        self._parts: list[Any] = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
+        self._parts: DigestParts = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
         self.digest = _digest(self._parts, weights or directory / "model.safetensors", directory)
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
@@ -131,7 +143,7 @@ class Encoder(Embedder):
 
 def _open_engine(
     encoder: Encoder, threads: int | None, precision: str, base: Encoder | None, timings: Path | None
-) -> Any:
+) -> Engine:
     import torch
 
     from model.encoder.engine import open_engine
@@ -164,17 +176,17 @@ def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _parts_of_digest(directory: Path, config: dict[str, Any], pooling: str, window: int) -> list[Any]:
-    """All that features depend on but for the weights, whose place is the second."""
+def _parts_of_digest(directory: Path, config: BaseConfig, pooling: str, window: int) -> DigestParts:
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
-    return [shape, "", [known_sha256(path) for path in tokenizer_files(directory)], pooling, window, FEATURES]
+    return DigestParts(shape, [known_sha256(path) for path in tokenizer_files(directory)], pooling, window)
 
 
-def _digest(parts: list[Any], weights: Path, directory: Path) -> str:
+def _digest(parts: DigestParts, weights: Path, directory: Path) -> str:
     from model.encoder.weights import is_delta
 
     own = known_sha256(weights)
     if is_delta(weights):  # what it lacks is the base's
         own = f"{own} over {known_sha256(directory / 'model.safetensors')}"
-    text = json.dumps([parts[0], own, *parts[2:]], sort_keys=True)
+    named = [parts.shape, own, parts.tokenizer, parts.pooling, parts.window, FEATURES]
+    text = json.dumps(named, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

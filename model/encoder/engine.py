@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from model.encoder.windows import Window
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32, EngineChoice
 from model.kernels.kept_choice import choose_engine
-from model.pretrained.architectures import product_shape, read_shape
+from model.pretrained.architectures import BaseConfig, product_shape, read_shape
 
 
 class Engine(Protocol):
@@ -36,7 +36,7 @@ class Engine(Protocol):
 
 def open_engine(
     directory: Path,
-    config: Mapping[str, Any],
+    config: BaseConfig,
     weights: Path | None,
     *,
     keep: int,
@@ -50,7 +50,6 @@ def open_engine(
     where `timings`, a folder, can keep what was found. Raises EncoderError."""
     check_precision(precision)
     place = base.device if base else choose_device()
-    options: dict[str, Any] = {"keep": keep, "pooling": pooling, "device": place}
     try:
         shape = read_shape(config)
         timed = precision == AUTO or timings is not None
@@ -58,26 +57,38 @@ def open_engine(
         chosen = base.precision if base else _serving(precision, choice, packed=shape is not None)
         if shape is None:
             padded = base if isinstance(base, PaddedEncoder) else None
-            return PaddedEncoder(directory, weights, base=padded, precision=chosen, **options)
+            return PaddedEncoder(
+                directory, weights, keep=keep, pooling=pooling, base=padded, precision=chosen, device=place
+            )
         own = directory / "model.safetensors"
         tensors = Weights(weights or own, own)
         packed = base if isinstance(base, PackedBert) else None
         timing = packed.timing if packed else choice.formats[chosen] if choice else None
         kernel = packed.kernel if packed else ""
-        return PackedBert(shape, tensors, base=packed, precision=chosen, timing=timing, kernel=kernel, **options)
+        return PackedBert(
+            shape,
+            tensors,
+            keep=keep,
+            pooling=pooling,
+            base=packed,
+            precision=chosen,
+            timing=timing,
+            kernel=kernel,
+            device=place,
+        )
     except EncoderError:
         raise
     except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
         raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
 
 
-def time_products(config: Mapping[str, Any], device: torch.device, folder: Path | None) -> EngineChoice:
+def time_products(config: BaseConfig, device: torch.device, folder: Path | None) -> EngineChoice:
     """What this machine computes an encoder of this config with, timed now or kept in `folder`."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else ""
     return choose_engine(product_shape(config), device.type, folder, name)
 
 
-def training_precision(wanted: str, config: Mapping[str, Any], device: torch.device, folder: Path | None) -> str:
+def training_precision(wanted: str, config: BaseConfig, device: torch.device, folder: Path | None) -> str:
     """`fp32` or `bf16` for a fine-tune: as wanted, for auto the faster as timed. Raises EncoderError."""
     check_precision(wanted)
     return time_products(config, device, folder).training if wanted == AUTO else wanted

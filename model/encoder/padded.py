@@ -5,10 +5,10 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
@@ -16,6 +16,9 @@ from model.encoder.windows import Window
 from model.errors import EncoderError
 from model.kernels.choice import FP32
 from model.pretrained.base_model import has_token_types
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 CPU_BATCH, CUDA_BATCH = 768, 16_384
 """Most tokens of a padded batch. CPU: larger ones waste time on padding."""
@@ -39,10 +42,10 @@ class PaddedEncoder:
     ) -> None:
         self.device, self.precision = device or torch.device("cpu"), precision
         try:
-            self._model: Any = _load(directory, weights, base._model if base else None)
+            self._model: PreTrainedModel = _load(directory, weights, base._model if base else None)
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
-        self._model.to(self.device, DTYPES[precision]).eval()
+        nn.Module.to(self._model, self.device, DTYPES[precision]).eval()  # its own `to` has no types
         self._typed = has_token_types(self._model.config.to_dict())
         self._pad = self._model.config.pad_token_id or 0
         self.width = int(self._model.config.hidden_size)
@@ -74,7 +77,7 @@ class PaddedEncoder:
         return (hidden * weight).sum(2) / weight.sum(2)
 
 
-def _load(directory: Path, weights: Path | None, base: Any) -> Any:
+def _load(directory: Path, weights: Path | None, base: PreTrainedModel | None) -> PreTrainedModel:
     if weights is None:
         return load_base(directory).float()
     changes = Weights(weights, directory / "model.safetensors", rename=None)
@@ -84,7 +87,7 @@ def _load(directory: Path, weights: Path | None, base: Any) -> Any:
     return _overlay(model, changes, changes.changed)
 
 
-def load_base(directory: Path) -> Any:
+def load_base(directory: Path) -> PreTrainedModel:
     """The encoder of a checkpoint of any task: prefixes and other heads are dropped, what is missing is not made up."""
     from transformers import AutoModel
     from transformers.utils import logging
@@ -99,7 +102,7 @@ def load_base(directory: Path) -> Any:
     return model
 
 
-def _load_whole(directory: Path, weights: Path) -> Any:
+def _load_whole(directory: Path, weights: Path) -> PreTrainedModel:
     from safetensors.torch import load_file
     from transformers import AutoConfig, AutoModel
 
@@ -108,13 +111,13 @@ def _load_whole(directory: Path, weights: Path) -> Any:
     return model
 
 
-def _copy_structure(model: Any) -> Any:
+def _copy_structure(model: PreTrainedModel) -> PreTrainedModel:
     """A copy of the modules around the same tensors."""
     tensors = [*model.parameters(), *model.buffers()]
     return copy.deepcopy(model, {id(tensor): tensor for tensor in tensors})
 
 
-def _overlay(model: Any, changes: Weights, names: frozenset[str]) -> Any:
+def _overlay(model: PreTrainedModel, changes: Weights, names: frozenset[str]) -> PreTrainedModel:
     """The model with the changed tensors in place of its own; what it shares with another model stays."""
     own, prefix = model.state_dict(), f"{model.base_model_prefix}."
     fresh = {name.removeprefix(prefix): changes[name].to(_like(own, name.removeprefix(prefix))) for name in names}

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor
 
 from model.errors import EncoderError
 from model.pretrained.architectures import canonical_name
+
+Places = dict[str, tuple[safe_open, str]]
+"""Name -> the open file that holds the tensor, and its name there."""
 
 KIND, DELTA = "understudy", "delta"
 
@@ -39,7 +41,7 @@ class Weights:
             self._require_fit(whole)
             self._places = {**whole, **self._places}
 
-    def _require_fit(self, whole: dict[str, tuple[Any, str]]) -> None:
+    def _require_fit(self, whole: Places) -> None:
         for name, (file, stored) in self._places.items():
             shape = file.get_slice(stored).get_shape()
             if name not in whole or whole[name][0].get_slice(whole[name][1]).get_shape() != shape:
@@ -69,7 +71,7 @@ def stored_names(base: Path, prefix: str) -> dict[str, str]:
         return {canonical_name(name.removeprefix(f"{prefix}.")): name for name in file.keys()}  # noqa: SIM118
 
 
-def _places(path: Path, rename: Callable[[str], str]) -> dict[str, tuple[Any, str]]:
+def _places(path: Path, rename: Callable[[str], str]) -> Places:
     """Renamed -> (open file, its name there)."""
-    file: Any = safe_open(path, framework="pt")
+    file = safe_open(path, framework="pt")
     return {rename(name): (file, name) for name in file.keys()}  # noqa: SIM118 (no mapping)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from model.encoder.pairs import two_segments
 from model.errors import EncoderError
 from model.pretrained.base_model import read_config
 from model.spec import Text
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 OVERLAP = 32
 """Tokens shared by neighbouring windows, so that a phrase at a border is whole in one of them."""
@@ -78,7 +81,7 @@ class Windows:
         return [segment[cut[0][0] : cut[-1][1]] for cut in cuts if cut] or [segment]
 
 
-def _load_tokenizer(directory: Path) -> Any:
+def _load_tokenizer(directory: Path) -> Tokenizer:
     """The fast tokenizer of tokenizer.json, or built from vocab.txt and its like. Raises EncoderError."""
     try:
         path = directory / "tokenizer.json"
@@ -91,17 +94,18 @@ def _load_tokenizer(directory: Path) -> Any:
         ) from error
 
 
-def _read_tokenizer(path: Path) -> Any:
+def _read_tokenizer(path: Path) -> Tokenizer:
     from tokenizers import Tokenizer
 
     return Tokenizer.from_file(str(path))
 
 
-def _build_tokenizer(directory: Path) -> Any:
+def _build_tokenizer(directory: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(directory, use_fast=True, trust_remote_code=False, local_files_only=True)
     found, wanted = len(tokenizer), int(read_config(directory).get("vocab_size", 0))
     if 2 * found < wanted:  # a vocabulary under another family's file name is passed over without a word
         raise ValueError(f"it knows {found} tokens, the encoder {wanted}")
-    return tokenizer.backend_tokenizer
+    built: Tokenizer = tokenizer.backend_tokenizer
+    return built

@@ -9,14 +9,13 @@ under which they are likeliest (empirical Bayes). Decision 0004 has the reasons 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.special import gammaln
 
-from model.numerics.arrays import Floats
+from model.numerics.arrays import Floats, SparseRows
 
 Ints = NDArray[np.integer]
 
@@ -123,8 +122,8 @@ class _Expectation:
     votes: Votes
     shrinkage: Shrinkage
     majority: Floats = field(init=False)
-    _by_item: Any = field(init=False)
-    _by_answer: Any = field(init=False)
+    _by_item: SparseRows = field(init=False)
+    _by_answer: SparseRows = field(init=False)
     _strength: Floats = field(init=False)
 
     def __post_init__(self) -> None:

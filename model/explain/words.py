@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import TypeVar
 
 Item = TypeVar("Item")
 
@@ -36,7 +37,8 @@ def group(items: Sequence[Item], most: int) -> list[list[Item]]:
 
 
 @lru_cache(maxsize=1)
-def _words() -> Any:
+def _words() -> re.Pattern[str]:
     import regex  # knows Unicode's scripts, marks and emoji, which `re` does not
 
-    return regex.compile(_PATTERN, regex.VERBOSE | regex.VERSION1)
+    pattern: re.Pattern[str] = regex.compile(_PATTERN, regex.VERBOSE | regex.VERSION1)  # a class of its own, as re's
+    return pattern

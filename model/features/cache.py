@@ -10,9 +10,8 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from weakref import WeakValueDictionary
 
 import lmdb
@@ -53,23 +52,23 @@ def _reserve_lock(path: Path) -> None:
             os.posix_fallocate(file.fileno(), 0, LOCK_BYTES)
 
 
-class _Absent:
-    """In place of an LMDB environment that cannot be made."""
-
-    def begin(self, **_: Any) -> Any:
-        raise lmdb.Error("the feature cache could not be made")
-
-    def info(self) -> dict[str, int]:
-        return {"last_pgno": -1}
-
-
 @dataclass(slots=True, weakref_slot=True)
 class _Store:
-    """An open LMDB environment with its two tables: entries by key, and keys by age."""
+    """An open LMDB environment with its two tables: entries by key, and keys by age. None: it cannot be made."""
 
-    environment: Any = field(default_factory=_Absent)
-    values: Any = None
-    order: Any = None
+    environment: lmdb.Environment | None = None
+    values: lmdb._Database | None = None
+    order: lmdb._Database | None = None
+
+    def begin(self, db: lmdb._Database | None = None, *, write: bool = False) -> lmdb.Transaction[bytes]:
+        """Raises lmdb.Error."""
+        if self.environment is None:
+            raise lmdb.Error("the feature cache could not be made")
+        return self.environment.begin(db=db, write=write, buffers=False)
+
+    def pages(self) -> int:
+        """That are in use."""
+        return 0 if self.environment is None else self.environment.info()["last_pgno"] + 1
 
 
 _open_stores: WeakValueDictionary[tuple[int, str], _Store] = WeakValueDictionary()
@@ -136,7 +135,7 @@ class FeatureCache:
     def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
         """The stored bytes of each key, None where there are none."""
         try:
-            with self._store.environment.begin(db=self._store.values, buffers=False) as transaction:
+            with self._store.begin(self._store.values) as transaction:
                 return [transaction.get(key) for key in keys]
         except lmdb.Error as error:
             log.warning("feature cache unreadable: %s", error)
@@ -145,7 +144,7 @@ class FeatureCache:
     def has_many(self, keys: Sequence[bytes]) -> list[bool]:
         """Whether each key is stored; reads no value."""
         try:
-            with self._store.environment.begin(db=self._store.values) as transaction, transaction.cursor() as cursor:
+            with self._store.begin(self._store.values) as transaction, transaction.cursor() as cursor:
                 return [bool(cursor.set_key(key)) for key in keys]
         except lmdb.Error as error:
             log.warning("feature cache unreadable: %s", error)
@@ -164,7 +163,7 @@ class FeatureCache:
                 return
 
     def _put(self, items: Sequence[tuple[bytes, bytes]]) -> None:
-        with self._store.environment.begin(write=True) as transaction:
+        with self._store.begin(write=True) as transaction:
             number = int.from_bytes(transaction.get(_COUNTER, b"\0", db=self._store.order), "big")
             for key, value in items:
                 if transaction.put(key, value, db=self._store.values, overwrite=False):
@@ -178,7 +177,7 @@ class FeatureCache:
             return
         pages = -(-(len(items[0][1]) + _HEADER) // _PAGE)
         limit = max(BATCH, self._bytes // (pages * _PAGE + _INDEX))
-        with self._store.environment.begin(write=True) as transaction:
+        with self._store.begin(write=True) as transaction:
             entries = transaction.stat(self._store.values)["entries"]
             if entries + len(items) <= limit:
                 return
@@ -192,23 +191,23 @@ class FeatureCache:
 
     def _empty(self) -> None:
         try:
-            with self._store.environment.begin(write=True) as transaction:
-                transaction.drop(self._store.values, delete=False)
-                transaction.drop(self._store.order, delete=False)
+            with self._store.begin(write=True) as transaction:
+                for table in (self._store.values, self._store.order):
+                    if table is not None:
+                        transaction.drop(table, delete=False)
         except lmdb.Error as error:
             log.warning("feature cache stays full: %s", error)
 
     def __len__(self) -> int:
         try:
-            with self._store.environment.begin() as transaction:
-                return int(transaction.stat(self._store.values)["entries"])
+            with self._store.begin() as transaction:
+                return transaction.stat(self._store.values)["entries"]
         except lmdb.Error:
             return 0
 
     def bytes(self) -> int:
         """Of the file that are in use."""
-        info = self._store.environment.info()
-        return int(info["last_pgno"] + 1) * _PAGE
+        return self._store.pages() * _PAGE
 
     def close(self) -> None:
         """Release the file, which the last user in this process closes."""
@@ -256,8 +255,9 @@ class CachedEncoder(Embedder):
         """The features, and how many of them had to be built."""
         keys = [prefix + text_key(text) for text in texts]
         unique = dict(zip(keys, texts, strict=True))
-        found = dict(zip(unique, self.cache.get_many(list(unique)), strict=True))
-        missing = [key for key, value in found.items() if value is None]
+        kept = zip(unique, self.cache.get_many(list(unique)), strict=True)
+        found = {key: value for key, value in kept if value is not None}
+        missing = [key for key in unique if key not in found]
         for portion in portions(missing, lambda key: characters_of(unique[key]), texts=BATCH, characters=KEPT):
             fresh = build([unique[key] for key in portion]).astype(np.float16)
             rows = [(key, row.tobytes()) for key, row in zip(portion, fresh, strict=True)]
@@ -265,7 +265,7 @@ class CachedEncoder(Embedder):
             self.cache.put_many(rows)
         return self._decode([found[key] for key in keys]), len(missing)
 
-    def _decode(self, values: Sequence[Any]) -> np.ndarray:
+    def _decode(self, values: Sequence[bytes]) -> np.ndarray:
         flat = np.frombuffer(b"".join(values), dtype=np.float16)
         return flat.reshape(len(values), self.depth, self.width).astype(np.float32)
 

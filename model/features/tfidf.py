@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.numerics.arrays import Floats, normalise
+from model.numerics.arrays import Floats, SparseRows, normalise
 from model.spec import Text
 
 MAX_TERMS = 20_000
@@ -63,7 +62,7 @@ class Terms:
         seen = np.array([rows[term] for term in vocabulary], dtype=np.float64)
         return cls(vocabulary, (np.log((1 + len(texts)) / (1 + seen)) + 1).astype(np.float32))
 
-    def transform(self, texts: Sequence[Text]) -> Any:
+    def transform(self, texts: Sequence[Text]) -> SparseRows:
         """Sparse float32 [n, terms]."""
         rows = [self._count(text) for text in joined(texts)] if self.vocabulary else [{}] * len(texts)
         ends = np.cumsum([0, *map(len, rows)])
@@ -83,7 +82,7 @@ class Terms:
         return {term: column for column, term in enumerate(self.vocabulary)}
 
 
-def weigh_terms(columns: NDArray[np.int32], counts: Floats, ends: NDArray[np.int64], idf: Floats) -> Any:
+def weigh_terms(columns: NDArray[np.int32], counts: Floats, ends: NDArray[np.int64], idf: Floats) -> SparseRows:
     """Sparse float32 [n, terms]: (1 + ln count) idf, rows at unit length.
 
     Row i has the entries ends[i] to ends[i + 1] of `columns` and `counts`."""
@@ -95,7 +94,8 @@ def weigh_terms(columns: NDArray[np.int32], counts: Floats, ends: NDArray[np.int
     squares = np.concatenate([[0.0], np.cumsum(np.square(values), dtype=np.float64)])
     lengths = np.sqrt(squares[ends[1:]] - squares[ends[:-1]])
     values /= np.repeat(lengths, np.diff(ends)).astype(np.float32)
-    return csr_matrix((values, columns, ends), shape=(len(ends) - 1, len(idf)))
+    rows: SparseRows = csr_matrix((values, columns, ends), shape=(len(ends) - 1, len(idf)))
+    return rows
 
 
 def split_terms(text: str) -> list[str]:

@@ -6,7 +6,6 @@ With more rows than LANDMARKS the directions are those of a subset of them (Nyst
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,7 +39,7 @@ class Space:
         landmarks: NDArray[np.int64] | None = None,
     ) -> None:
         dense: Floats = dense_features(pooled, mean, view)
-        sparse: Any = terms.transform(texts) if terms is not None else None
+        sparse = terms.transform(texts) if terms is not None else None
         self._dense = dense if landmarks is None else dense[landmarks]
         self._sparse = sparse if sparse is None or landmarks is None else sparse[landmarks]
         values, vectors = self._decompose()
@@ -51,14 +50,14 @@ class Space:
             self.rows: Floats = vectors * np.sqrt(values)
             return
         self.rows = dense @ (self._dense.T @ self._back).astype(np.float32)
-        if sparse is not None:
+        if sparse is not None and self._sparse is not None:
             self.rows = self.rows + np.asarray(sparse @ (self._sparse.T @ self._back))
 
     def _decompose(self) -> tuple[Floats, Floats]:
         """Eigenvalues (descending) and vectors [m, r] of the Gram matrix of the landmarks."""
         gram = self._dense @ self._dense.T
         if self._sparse is not None:
-            gram = gram + (self._sparse @ self._sparse.T).toarray()
+            gram = gram + self._sparse.dot(self._sparse.T).toarray()
         if len(gram) <= EXACT_ROWS:
             values, vectors = np.linalg.eigh(gram.astype(np.float64))
             return values[::-1], vectors[:, ::-1]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -186,7 +185,7 @@ def _search_and_fit(
     order, shares = member_shares(mean, with_prior, losses.shape[1], plan.members)
     choices = [candidates[index].choice for index in order]
     if plan.whole:
-        rows: NDArray[Any] = np.arange(count)
+        rows: NDArray[np.int64] = np.arange(count, dtype=np.int64)
         answers = np.stack([candidate.probabilities for candidate in candidates])
         held_out = nested_answers(answers, losses, with_prior, data.weights, data.folds, plan.members)
     else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from model.decoding.answer_rules import AnswerRules
 from model.features.tfidf import Terms, dense_features
 from model.head.head_config import Choice, HeadConfig, HeadDetails, MemberConfig
 from model.head.zero_shot import CLEAR, SCALE, UNIFORM_SHARE, mix_uniform
-from model.numerics.arrays import Floats, normalise, softmax_rows
+from model.numerics.arrays import Floats, SparseRows, normalise, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
 from model.spec import Text
@@ -141,12 +140,12 @@ class LinearHead:
             return (), base
         prior = reference.prior_from(similarity, base)
         views = {name: dense_features(features, reference.mean, name) for name in self.views}
-        words: Any = self.terms.transform(texts) if self.uses_words else None
+        words = self.terms.transform(texts) if self.uses_words else None
         return (self._logits(member, views, words, prior) for member in self.members), base
 
-    def _logits(self, member: Member, views: Mapping[str, Floats], words: Any, prior: Floats) -> Floats:
+    def _logits(self, member: Member, views: Mapping[str, Floats], words: SparseRows | None, prior: Floats) -> Floats:
         logits = views[member.choice.view] @ member.coefficients
-        if member.word_coefficients is not None:
+        if member.word_coefficients is not None and words is not None:
             logits = logits + words @ member.word_coefficients
         return member.complete(logits, prior)
 

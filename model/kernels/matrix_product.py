@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -103,7 +103,7 @@ def onednn_works(dtype: torch.dtype, rows: int, columns: int) -> bool:
 
 
 def _differences(one: Linear, other: Linear, hidden: Tensor, residual: Tensor) -> list[float]:
-    calls: list[Callable[[Any], Tensor]] = [
+    calls: list[Callable[[Linear], Tensor]] = [
         lambda linear: linear(hidden),
         lambda linear: linear.gelu(hidden),
         lambda linear: linear.add(hidden, residual.clone()),

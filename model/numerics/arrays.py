@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating]
+
+
+class SparseRows(Protocol):
+    """scipy's csr_matrix, which has no types of its own, as far as it is used."""
+
+    @property
+    def T(self) -> SparseRows:
+        """Transposed."""
+        ...
+
+    def __matmul__(self, dense: Floats, /) -> Floats: ...
+
+    def __getitem__(self, rows: NDArray[np.int64], /) -> SparseRows: ...
+
+    def dot(self, other: SparseRows, /) -> SparseRows:
+        """The product, sparse."""
+        ...
+
+    def toarray(self) -> Floats:
+        """With all its zeros."""
+        ...
 
 
 def normalise(vectors: Floats) -> Floats:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,7 +10,7 @@ from model.numerics.arrays import Floats
 SMALLEST = 1e-12
 
 
-def one_hot(classes: NDArray[np.integer[Any]], count: int) -> Floats:
+def one_hot(classes: NDArray[np.integer], count: int) -> Floats:
     """Targets [n, count] from class indices [n]."""
     return np.eye(count)[classes]
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from model.kernels.choice import ProductShape
 
@@ -32,6 +32,35 @@ RENAMED = (
 )
 
 
+class BaseConfig(TypedDict, total=False):
+    """What is read of a base model's config.json; the second names are DistilBERT's."""
+
+    model_type: str
+    architectures: Sequence[str] | None
+    problem_type: str | None
+    id2label: Mapping[str, str] | None
+    is_decoder: bool
+    add_cross_attention: bool
+    num_hidden_layers: int
+    n_layers: int
+    num_attention_heads: int
+    n_heads: int
+    hidden_size: int
+    dim: int
+    intermediate_size: int
+    hidden_dim: int
+    hidden_act: str
+    activation: str
+    layer_norm_eps: float
+    norm_eps: float
+    position_embedding_type: str
+    max_position_embeddings: int
+    pad_token_id: int | None
+    type_vocab_size: int
+    vocab_size: int
+    classifier_pooling: str
+
+
 @dataclass(frozen=True)
 class Shape:
     """Sizes of an encoder with BERT's layers. `first_position`: row of the position table for a text's first token."""
@@ -44,7 +73,7 @@ class Shape:
     first_position: int
 
 
-def read_shape(config: Mapping[str, Any]) -> Shape | None:
+def read_shape(config: BaseConfig) -> Shape | None:
     """The shape that a config.json describes; None for layers that are not BERT's (other attention, activation)."""
     family = config.get("model_type")
     if family not in PACKABLE or config.get("is_decoder") or config.get("add_cross_attention"):
@@ -77,14 +106,14 @@ def canonical_name(name: str) -> str:
     return name
 
 
-def product_shape(config: Mapping[str, Any]) -> ProductShape:
+def product_shape(config: BaseConfig) -> ProductShape:
     """The sizes of any encoder's matrix products, as far as its config tells; 0 for what it does not."""
     width = int(config.get("hidden_size") or config.get("dim") or 0)
     inner = int(config.get("intermediate_size") or config.get("hidden_dim") or 4 * width)
     return ProductShape(width, inner, int(config.get("num_attention_heads") or config.get("n_heads") or 1))
 
 
-def linear_cost(config: Mapping[str, Any]) -> int:
+def linear_cost(config: BaseConfig) -> int:
     """Floating-point operations of the linear layers for one token: MiniLM 21 million, BERT-base 170 million.
 
     Of any encoder; attention itself, which grows with the text, is not in it."""

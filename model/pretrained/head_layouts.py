@@ -7,11 +7,11 @@ layer with an activation (and, for ModernBERT, a norm) over the pooled last laye
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from model.numerics.arrays import Floats
+from model.pretrained.architectures import BaseConfig
 from model.pretrained_head import ACTIVATIONS, PretrainedHead
 
 log = logging.getLogger(__name__)
@@ -39,21 +39,21 @@ LAYOUTS = {
 }
 
 
-def has_head(config: Mapping[str, Any]) -> bool:
+def has_head(config: BaseConfig) -> bool:
     """Whether the config describes a classifier of at least two classes."""
     kinds = config.get("architectures") or ()
     named = any(str(kind).endswith("ForSequenceClassification") for kind in kinds)
     return named and config.get("problem_type") != "regression" and len(config.get("id2label") or ()) >= 2
 
 
-def pooling_of(config: Mapping[str, Any]) -> str:
+def pooling_of(config: BaseConfig) -> str:
     """How the trained head pools the last layer; `mean` for a model without one."""
     if not has_head(config) or config.get("model_type") not in LAYOUTS:
         return "mean"
     return str(config.get("classifier_pooling", "cls")) if config["model_type"] == "modernbert" else "cls"
 
 
-def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> PretrainedHead | None:
+def read_taught(directory: Path, config: BaseConfig, pooling: str) -> PretrainedHead | None:
     """The trained head of a base model; None without one, or when it reads other features than `pooling` gives."""
     layout = LAYOUTS.get(str(config.get("model_type")))
     if layout is None or not has_head(config) or pooling != pooling_of(config):
@@ -62,7 +62,8 @@ def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> Pre
     if activation.startswith("config:"):
         activation = str(config.get(activation.removeprefix("config:"), "gelu"))
     arrays = _read_arrays(directory / "model.safetensors", layout)
-    labels = tuple(str(config["id2label"][key]) for key in sorted(config["id2label"], key=int))
+    names = config.get("id2label") or {}
+    labels = tuple(str(names[key]) for key in sorted(names, key=int))
     whole = "dense.weight" in arrays and "output.weight" in arrays and len(arrays["output.weight"]) == len(labels)
     if not whole or activation not in ACTIVATIONS:
         log.warning("the trained head of %s is not used: incomplete, or its activation %s", directory, activation)
@@ -72,7 +73,7 @@ def read_taught(directory: Path, config: Mapping[str, Any], pooling: str) -> Pre
     return PretrainedHead(labels, multilabel, activation, epsilon, arrays)
 
 
-def _read_arrays(path: Path, layout: Layout) -> dict[str, Any]:
+def _read_arrays(path: Path, layout: Layout) -> dict[str, Floats]:
     """`dense.weight`, `dense.bias`, `norm.weight`, `norm.bias`, `output.weight`, `output.bias` as far as there are."""
     from safetensors import safe_open
 
