@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -12,6 +14,7 @@ from model.spec import Text
 
 if TYPE_CHECKING:
     from model.pretrained_head import PretrainedHead
+
 
 USUAL_COST = 21_000_000
 """Operations of MiniLM's linear layers for one token."""
@@ -35,3 +38,24 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Pooled outputs [n, depth, width], not normalised; the last layer is `[:, -1]`."""
         ...
+
+
+@dataclass
+class EncoderCounters:
+    """Shared by the encoders of a process. Seconds are wall-clock, summed over threads."""
+
+    texts: int = 0
+    tokens: int = 0
+    forwards: int = 0
+    tokenise_seconds: float = 0.0
+    forward_seconds: float = 0.0
+    _guard: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def add(self, *, texts: int, tokens: int, forwards: int, tokenise_seconds: float, forward_seconds: float) -> None:
+        """One call of an encoder."""
+        with self._guard:
+            self.texts += texts
+            self.tokens += tokens
+            self.forwards += forwards
+            self.tokenise_seconds += tokenise_seconds
+            self.forward_seconds += forward_seconds

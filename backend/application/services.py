@@ -10,10 +10,9 @@ from backend.application.recent_configs import RecentConfigs
 from backend.cpu import cores
 from backend.redis_access.connection import WEB_SECONDS
 from backend.rejects.pending import RejectNotes
-from backend.serving.admission import Admission, predict_slots
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter
-from backend.serving.predictors import Predictors
+from backend.serving.predictors import Admission, Predictors, predict_slots
 from backend.serving.registry import Registry
 from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings

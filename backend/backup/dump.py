@@ -11,9 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
-from backend.redis_access.scripts import Script
 from backend.store.schema import CURRENT, find_schema, take_on_schema
 from backend.store.work.trainings import OVER
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings.settings import Settings
-from model.encoder.counters import EncoderCounters
+from model.interfaces import EncoderCounters
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder

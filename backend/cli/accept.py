@@ -124,7 +124,7 @@ def _is_taken(task: Mapping[str, Any]) -> bool:
 
 
 def _write(studio: AcceptingClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
-    from backend.labelstudio.acceptance_mark import mark_result
+    from backend.labelstudio.annotations import mark_result
 
     rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
     return studio.annotate_from(project, rows, VERSION + run)

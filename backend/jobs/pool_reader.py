@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import BackendError
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.store.stores import Stores
-from model.batching import characters_of, portions
 from model.spec import TaskSpec, Text
-from model.texts import text_key
+from model.texts import characters_of, portions, text_key
 
 if TYPE_CHECKING:
     from model.features.cache import CachedEncoder

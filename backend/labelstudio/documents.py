@@ -8,8 +8,7 @@ from typing import Any
 
 from backend.errors import BackendError
 from backend.labelstudio.label_config.labels import CHOICE_VARIABLE, VARIABLE
-from backend.labelstudio.text.binary_text import drop_binary
-from backend.labelstudio.text.object_text import NoText, plain, shown, text_of
+from backend.labelstudio.text.object_text import NoText, drop_binary, plain, shown, text_of
 from model.label_key import key_of
 from model.spec import Control, Input, TaskSpec
 

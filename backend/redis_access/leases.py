@@ -6,8 +6,7 @@ from __future__ import annotations
 
 import math
 
-from backend.redis_access.connection import Client
-from backend.redis_access.scripts import Script
+from backend.redis_access.connection import Client, Script
 
 _HOLD = """
 -- KEYS: lease    ARGV: owner ("" for whoever comes first), milliseconds    Returns 1 when it is the owner's now.

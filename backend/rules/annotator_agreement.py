@@ -10,9 +10,165 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import TYPE_CHECKING, Any
 
-from backend.rules.votes import Answer, Answers, VoteTable
+from backend.labelstudio.records import ExampleRecord
 from model.spec import NONE, Control, Kind
+
+if TYPE_CHECKING:
+    from model.evidence.dawid_skene import Estimate, Votes
+
+
+SMALL = 0.005
+"""Shares below are dropped from a target."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one person said to one task, known labels only. Who left it blank said NONE, or of sets no label."""
+
+    record: ExampleRecord
+    keys: tuple[str, ...]
+
+    @property
+    def annotator(self) -> int | None:
+        """Who; None when Label Studio did not say."""
+        return self.record.annotator
+
+
+Answers = Mapping[int, Sequence[Answer]]
+"""Task -> its answers, one a person, by annotation id."""
+
+Row = tuple[int, int, int, float]
+"""Item, person, class, share."""
+
+
+class VoteTable:
+    """Votes over the tasks of `shared`, in their order. For sets every (task, label) is an item with the answers no and
+    yes, and a person has one confusion matrix over all labels.
+
+    Ground truths are no votes: they say what the item is. Unnamed people cannot be told apart and vote as one."""
+
+    def __init__(self, is_set: bool, shared: Answers) -> None:
+        self.is_set = is_set
+        self.answers = {task: shared[task] for task in sorted(shared)}
+        self.labels = sorted({key for found in self.answers.values() for answer in found for key in answer.keys})
+        self._column = {label: index for index, label in enumerate(self.labels)}
+        people = {answer.annotator for found in self.answers.values() for answer in found}
+        self.people = sorted(people, key=lambda who: (who is None, who or 0))
+        self._person = {who: index for index, who in enumerate(self.people)}
+        self._kind: Any = None  # sets: the kind of each (task, label)
+
+    def votes(self) -> Votes:
+        """Long form; an item a task, or a label of a task (items with the same answers once, with their number)."""
+        import numpy as np
+
+        from model.evidence.dawid_skene import Votes
+
+        if self.is_set:
+            return self._set_votes()
+        rows = [row for item, found in enumerate(self.answers.values()) for row in self._rows(item, found)]
+        items, who, given, shares = np.array(rows, dtype=float).reshape(len(rows), 4).T
+        known = np.array([self._known(found) for found in self.answers.values()])
+        whole = [column.astype(np.int64) for column in (items, who, given)]
+        once, group = np.ones(len(known)), np.zeros_like(known)
+        return Votes(whole[0], whole[1], whole[2], shares, known, group, once, len(self.people), len(self.labels))
+
+    def _rows(self, item: int, found: Sequence[Answer]) -> list[Row]:
+        return [
+            (item, self._person[answer.annotator], self._column[key], 1 / len(answer.keys))
+            for answer in found
+            if not answer.record.ground_truth
+            for key in answer.keys
+        ]
+
+    def _known(self, found: Sequence[Answer]) -> int:
+        """The class that the ground truth gives to a task, -1 without one (or with two that differ)."""
+        keys = _truth(found)
+        return self._column[keys[0]] if keys is not None and len(keys) == 1 else -1
+
+    def _set_votes(self) -> Votes:
+        """Nearly all (task, label) items are alike: nobody set that label. Each kind is given once."""
+        import numpy as np
+
+        from model.evidence.dawid_skene import Votes
+
+        said, known, person = self._matrix()
+        labels = np.broadcast_to(np.arange(len(self.labels)), known.shape)
+        table = np.concatenate([labels[..., None], known[..., None], said], axis=2).reshape(known.size, -1)
+        kinds, kind, times = np.unique(table, axis=0, return_inverse=True, return_counts=True)
+        self._kind = kind.reshape(-1)
+        items, slots = np.nonzero(kinds[:, 2:] >= 0)
+        given, group, truth = kinds[items, slots + 2], kinds[:, 0], kinds[:, 1]
+        shares, people = np.ones(len(items)), len(self.people)
+        return Votes(items, person[slots], given, shares, truth, group, times.astype(float), people, 2)
+
+    def _matrix(self) -> tuple[Any, Any, Any]:
+        """(said [tasks, labels, slots], known [tasks, labels], person of each slot): 1 yes, 0 no, -1 nothing said.
+        A person has one slot; the unnamed as many as there are in any task."""
+        import numpy as np
+
+        named = [who for who in self.people if who is not None]
+        unnamed = max(sum(answer.annotator is None for answer in found) for found in self.answers.values())
+        said = np.full((len(self.answers), len(self.labels), len(named) + unnamed), -1)
+        known = np.full(said.shape[:2], -1)
+        for item, found in enumerate(self.answers.values()):
+            spare = len(named)
+            for answer in found:
+                slot = spare if answer.annotator is None else self._person[answer.annotator]
+                spare += answer.annotator is None
+                if not answer.record.ground_truth:
+                    said[item, :, slot] = 0
+                    said[item, [self._column[key] for key in answer.keys], slot] = 1
+            if (keys := _truth(found)) is not None:
+                known[item] = 0
+                known[item, [self._column[key] for key in keys]] = 1
+        return said, known, np.array([*range(len(named)), *[len(named)] * unnamed])
+
+    def read_targets(self, found: Estimate) -> dict[int, dict[str, float]]:
+        """Task -> label -> share. Labels that nobody gave get nothing."""
+        targets = {}
+        for (task, answers), row in zip(self.answers.items(), self._posterior(found), strict=True):
+            labels = sorted({key for answer in answers for key in answer.keys})
+            shares = {label: float(row[self._column[label]]) for label in labels}
+            targets[task] = {k: v for k, v in shares.items() if v > SMALL} if self.is_set else _normalise(shares)
+        return targets
+
+    def _posterior(self, found: Estimate) -> Any:
+        """[tasks, labels]: a distribution, or for sets the probability of each label."""
+        if self.is_set:
+            return found.posterior[self._kind, 1].reshape(len(self.answers), len(self.labels))
+        return found.posterior
+
+    def read_reliability(self, found: Estimate) -> dict[int, float]:
+        """Named person -> share of right answers; for sets F1, since most labels are unset in most tasks and anybody
+        would be right about most of them."""
+        values = self._f1(found) if self.is_set else [float(value) for value in found.accuracy]
+        return {who: round(value, 4) for who, value in zip(self.people, values, strict=True) if who is not None}
+
+    def _f1(self, found: Estimate) -> list[float]:
+        hits, total = [0.0] * len(self.people), [0.0] * len(self.people)
+        for answers, truth in zip(self.answers.values(), self._posterior(found), strict=True):
+            expected = float(truth.sum())
+            for answer in (answer for answer in answers if not answer.record.ground_truth):
+                person = self._person[answer.annotator]
+                hits[person] += 2 * sum(float(truth[self._column[key]]) for key in answer.keys)
+                total[person] += len(answer.keys) + expected
+        return [hit / all_ if all_ else 0.0 for hit, all_ in zip(hits, total, strict=True)]
+
+
+def _truth(found: Sequence[Answer]) -> tuple[str, ...] | None:
+    """What the ground truth says, which may be nothing; None without one, or with two that differ."""
+    sure = {answer.keys for answer in found if answer.record.ground_truth}
+    return next(iter(sure)) if len(sure) == 1 else None
+
+
+def _normalise(shares: Mapping[str, float]) -> dict[str, float]:
+    top = max(shares.values(), default=0.0)
+    kept = {label: share for label, share in shares.items() if share > SMALL * top}
+    total = sum(kept.values())
+    return {label: share / total for label, share in kept.items()} if total else {}
+
 
 MIN_SHARED = 20
 """Tasks that somebody must share with others (or with a ground truth) before reliability is believed: with 10, single

@@ -21,8 +21,8 @@ from backend.serving.highlights import HighlightRequest, Words, highlight, secon
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
-from model.batching import bounds_for, characters_of, portions
 from model.spec import Prediction, TaskSpec
+from model.texts import bounds_for, characters_of, portions
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel

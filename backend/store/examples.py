@@ -15,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
-from backend.redis_access.scripts import Script
 from backend.store.projects import mark_dirty
 
 log = logging.getLogger(__name__)

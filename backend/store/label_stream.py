@@ -8,10 +8,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
-from backend.redis_access.scripts import Script
 
 LAST = 20
 """Labels of which the share is told: so few show a change within minutes."""

@@ -9,9 +9,8 @@ from typing import Any
 
 from backend.labelstudio.asked_since import Asked
 from backend.redaction import hide_all
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, project_key
-from backend.redis_access.scripts import Script
 from model.spec import Document
 
 BATCH = 500

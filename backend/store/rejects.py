@@ -14,9 +14,8 @@ from typing import Any
 
 from backend.labelstudio.reject_limits import TASKS
 from backend.redaction import hide_secrets
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
-from backend.redis_access.scripts import Script
 
 KINDS = 30
 """Kept for each project."""

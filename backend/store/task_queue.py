@@ -7,12 +7,11 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PLAN, STEER
 from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import STEERED, project_key
 from backend.redis_access.leases import Leases
-from backend.redis_access.scripts import Script
 
 PASSED_SECONDS = 3600
 """A task that somebody skipped or is drafting is not planned again for so long."""

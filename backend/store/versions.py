@@ -8,9 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from backend.redis_access.connection import Client, RedisError, guarded
+from backend.redis_access.connection import Client, RedisError, Script, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
-from backend.redis_access.scripts import Script
 from model.failpoints import failpoint
 
 FIRST = "v0"

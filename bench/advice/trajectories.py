@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.acquisition.strategies import Pool, choose
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.features.long_texts import LabelAwarePooling
 from model.head.fit import fit_head
 from model.head.head_config import HeadConfig

@@ -22,8 +22,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from bench.support.synthetic import make_head
-from model.versions.directory import write_version
-from model.versions.manifest import Manifest
+from model.versions.directory import Manifest, write_version
 from tests.support.rig import choices_config
 
 CHUNK = 5_000

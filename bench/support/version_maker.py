@@ -15,9 +15,8 @@ from backend.settings.settings import Settings
 from model.head.fit import fit_heads
 from model.pretrained.base_model import find_base_model
 from model.spec import Sample
-from model.versions.directory import version_path, write_version
+from model.versions.directory import Manifest, version_path, write_version
 from model.versions.finetuned import FineTuned
-from model.versions.manifest import Manifest
 from tests.support.rig import choices_config
 
 BATCH = 16

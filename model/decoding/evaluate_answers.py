@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.numerics.arrays import Floats
 from model.numerics.metrics import expected_calibration_error, log_losses, log_losses_binary, macro_f1, micro_f1
 from model.spec import NONE, Control, Sample

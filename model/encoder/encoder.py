@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from model.encoder.counters import EncoderCounters
 from model.encoder.pairs import interact, two_segments
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
-from model.interfaces import Embedder
+from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.architectures import BaseConfig, linear_cost
 from model.pretrained.base_model import (
     find_base_model,

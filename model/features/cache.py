@@ -18,10 +18,9 @@ import lmdb
 import numpy as np
 import xxhash
 
-from model.batching import characters_of, portions
 from model.interfaces import Embedder
 from model.spec import Text
-from model.texts import text_key
+from model.texts import characters_of, portions, text_key
 
 log = logging.getLogger(__name__)
 

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.batching import characters_of, portions
 from model.encoder.pairs import two_segments
 from model.features.cache import CachedEncoder
 from model.interfaces import Embedder
 from model.label_names import names_of
 from model.numerics.arrays import Floats, normalise
 from model.spec import Control, Text
+from model.texts import characters_of, portions
 
 LONG = 1600
 """Characters of one segment from which it is read by sentences: more than a window of 256 tokens usually holds."""

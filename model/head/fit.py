@@ -8,18 +8,16 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decoding.answer_rules import SetRules
+from model.decoding.answers import SetRules
 from model.decoding.ratings import choose_smoothing
 from model.decoding.taxonomy import has_parents
 from model.features.long_texts import LabelAwarePooling
 from model.features.tfidf import Terms
-from model.head.calibration import calibrate_head
-from model.head.ensemble import member_shares, nested_answers
+from model.head.calibration import calibrate_head, member_shares, nested_answers
 from model.head.feature_space import DIMENSIONS, choose_landmarks
 from model.head.head_config import HeadConfig, HeadDetails
 from model.head.linear_head import LinearHead, Member, Reference, restore_head
-from model.head.search import Data, Search, search
-from model.head.search_plan import SearchPlan, plan_search
+from model.head.search import Data, Search, SearchPlan, plan_search, search
 from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
 from model.interfaces import Embedder
 from model.label_names import names_of

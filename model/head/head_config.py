@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NotRequired, TypedDict
 
-from model.decoding.answer_rules import SetRules, SetRulesJson
+from model.decoding.answers import SetRules, SetRulesJson
 from model.head.zero_shot import UNIFORM_SHARE
 from model.pretrained.classifier_head import TaughtConfig, TaughtJson
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from model.decoding.answer_rules import AnswerRules
+from model.decoding.answers import AnswerRules
 from model.features.tfidf import Terms, dense_features
 from model.head.head_config import Choice, HeadConfig, HeadDetails, MemberConfig
 from model.head.zero_shot import CLEAR, SCALE, UNIFORM_SHARE, mix_uniform

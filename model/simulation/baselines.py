@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.decoding.answer_rules import AnswerRules
+from model.decoding.answers import AnswerRules
 from model.decoding.evaluate_answers import measure
 from model.head.fit import labels_of, target_matrix
 from model.interfaces import Embedder

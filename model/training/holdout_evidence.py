@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model.decoding.answer_rules import SetRules
-from model.decoding.thresholds import fit_threshold
+from model.decoding.answers import SetRules, fit_threshold
 from model.evidence.gate import Verdict, compare_losses, decide_promotion
 from model.head.calibration import set_rules
 from model.head.fit import labels_of, target_matrix

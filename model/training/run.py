@@ -30,9 +30,8 @@ from model.training.holdout_evidence import Evidence, HeldOut, split_rows
 from model.training.recipe import RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
-from model.versions.directory import ENCODER, version_path, write_version
+from model.versions.directory import ENCODER, Manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, blend, blend_weight
-from model.versions.manifest import Manifest
 
 
 class Training:

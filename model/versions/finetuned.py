@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from model.decoding.answer_rules import SetRules, SetRulesJson
+from model.decoding.answers import SetRules, SetRulesJson
 from model.numerics.arrays import Floats, normalise, softmax_rows
 
 

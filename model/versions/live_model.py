@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.errors import VersionError
 from model.features.cache import peeking
 from model.features.long_texts import LabelAwarePooling, has_own_reading
@@ -22,9 +21,8 @@ from model.label_key import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
-from model.versions.directory import ENCODER, read_heads, verify_version, version_path
+from model.versions.directory import ENCODER, Manifest, read_heads, verify_version, version_path
 from model.versions.finetuned import FineTuned, align_columns, blend
-from model.versions.manifest import Manifest
 from model.visibility import drop_hidden
 
 Options = Sequence[Mapping[str, Sequence[str]]]

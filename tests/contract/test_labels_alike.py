@@ -22,8 +22,7 @@ from model.head.fit import fit_heads
 from model.label_key import key_of
 from model.simulation.dataset import read_dataset
 from model.spec import Label, Prediction, TaskSpec
-from model.versions.directory import read_heads, write_version
-from model.versions.manifest import Manifest
+from model.versions.directory import Manifest, read_heads, write_version
 from tests.support.encoders import WordsEncoder, choices, samples_of, spec_of
 
 ALIKE = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.labelstudio.acceptance_mark import accepted_by, mark_result
+from backend.labelstudio.annotations import accepted_by, mark_result
 from backend.labelstudio.rest.accepting import AcceptingClient
 from tests.e2e.conftest import Studio, choices_result
 

@@ -197,7 +197,7 @@ def test_row_24_fifty_predict_while_versions_are_swapped_and_no_reply_mixes_two(
     services: Any, letters: Letters
 ) -> None:
     from backend.routes.app import create_app
-    from backend.serving.admission import Admission
+    from backend.serving.predictors import Admission
 
     letters.add(8)
     refit(PROJECT)

@@ -219,7 +219,7 @@ def test_row_18_redis_is_away_when_the_training_ends_and_what_it_made_is_publish
 
 def finish(directory: Path) -> None:
     """As the training process leaves a run that is accepted."""
-    from model.versions.manifest import Manifest
+    from model.versions.directory import Manifest
 
     request = read_request(directory)
     spec = request.task_spec

@@ -8,8 +8,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.batching import CHARACTERS, TEXTS, bounds_for, portions
 from model.features.cache import CachedEncoder, FeatureCache
+from model.texts import CHARACTERS, TEXTS, bounds_for, portions
 from tests.support.encoders import WordsEncoder
 
 

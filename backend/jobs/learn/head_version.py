@@ -21,9 +21,9 @@ from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
+    from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
-    from model.versions.manifest import Manifest
 
 log = logging.getLogger(__name__)
 
@@ -116,7 +116,7 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
 
 
 def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
-    from model.versions.manifest import Manifest
+    from model.versions.directory import Manifest
 
     parent = run.champion.manifest if run.champion else None
     held_out = {

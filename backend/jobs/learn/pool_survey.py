@@ -13,11 +13,11 @@ import numpy as np
 
 from backend.errors import BackendError
 from backend.jobs.context import Context
-from model.batching import characters_of, portions
 from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.pool_accuracy import summarise_pool
 from model.spec import Control, Document
+from model.texts import characters_of, portions
 from model.visibility import is_conditional
 
 if TYPE_CHECKING:

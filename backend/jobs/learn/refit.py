@@ -21,8 +21,8 @@ from model.failpoints import failpoint
 
 if TYPE_CHECKING:
     from model.spec import TaskSpec
+    from model.versions.directory import Manifest
     from model.versions.live_model import LiveModel
-    from model.versions.manifest import Manifest
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,7 @@ import numpy as np
 from backend.jobs.context import Context
 from backend.rules.consensus import Consensus
 from model.acquisition.batch import is_blind, is_explored
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers

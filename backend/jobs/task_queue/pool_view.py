@@ -17,14 +17,12 @@ from numpy.typing import NDArray
 from backend.jobs.context import Context
 from model.acquisition import strategies as acquisition
 from model.acquisition.pool_scoring import answer_pool
-from model.batching import characters_of, portions
-from model.decoding.answers import decide
-from model.decoding.thresholds import thresholds_of
+from model.decoding.answers import decide, thresholds_of
 from model.features.cache import held_by
 from model.features.long_texts import LabelAwarePooling
 from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Document, Kind, Text
-from model.texts import text_key
+from model.texts import characters_of, portions, text_key
 from model.visibility import hidden_rows, is_conditional
 
 if TYPE_CHECKING:

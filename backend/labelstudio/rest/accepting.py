@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from backend.labelstudio.acceptance_mark import accepted_by
+from backend.labelstudio.annotations import accepted_by
 from backend.labelstudio.rest.client import number_filter
 from backend.labelstudio.rest.data_manager import DataManagerClient
 

@@ -11,11 +11,10 @@ import time
 from typing import Any
 
 from backend.redaction import hide_secrets
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import KIND_OF_NAME
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
-from backend.redis_access.scripts import Script
 
 WAIT_SECONDS = 10
 """The wait after a second failure in a row: a killed worker alone is no reason to wait."""

@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from backend.redaction import hide_secrets
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PREDICT
 from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
-from backend.redis_access.scripts import Script
 from backend.redis_access.staleness import Staleness
 
 OVER = frozenset({"done", "failed", "cancelled"})

@@ -12,12 +12,11 @@ from typing import Any
 
 from backend.errors import Conflict, NotFound
 from backend.redaction import hide_secrets
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import REFIT, SYNC, TRAIN
 from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import job_key, project_key
 from backend.redis_access.leases import Leases
-from backend.redis_access.scripts import Script
 from backend.redis_access.staleness import Staleness
 
 OVER = frozenset({"done", "rejected", "failed", "cancelled"})

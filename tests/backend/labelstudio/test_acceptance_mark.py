@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.acceptance_mark import accepted_by, mark_result
+from backend.labelstudio.annotations import accepted_by, mark_result
 from backend.labelstudio.events import to_record
 from backend.labelstudio.label_config.config import parse_label_config
 

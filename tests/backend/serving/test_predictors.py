@@ -10,7 +10,7 @@ import pytest
 
 from backend.errors import Overloaded
 from backend.serving.predictors import SMALL_IN_A_ROW, Chunk, Predictors, alone
-from model.batching import CHARACTERS, TEXTS
+from model.texts import CHARACTERS, TEXTS
 
 
 @pytest.fixture

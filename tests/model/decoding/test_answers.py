@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import RANKED, decide
+from model.decoding.answers import RANKED, AnswerRules, decide
 from model.spec import Kind, Prediction
 from tests.support.encoders import choices
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
-from model.decoding.answer_rules import AnswerRules
+from model.decoding.answers import AnswerRules
 from model.decoding.evaluate_answers import measure
 from model.numerics.metrics import expected_calibration_error
 from model.spec import Control, Kind, Label, Sample

@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.decoding.ratings import SMOOTHING, choose_smoothing, median_star, smooth_ratings, smoothing_for
 from model.spec import Kind
 from tests.support.encoders import choices

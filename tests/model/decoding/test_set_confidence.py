@@ -8,8 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.decoding.set_confidence import fit_set_confidence, set_confidence, set_product
 from model.numerics.metrics import expected_calibration_error
 from model.spec import Kind

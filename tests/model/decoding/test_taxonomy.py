@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
+from model.decoding.answers import AnswerRules, decide
 from model.decoding.taxonomy import Path, Tree, descend
 from model.spec import Control, Kind, Label
 

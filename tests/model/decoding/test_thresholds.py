@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
-from model.decoding.answer_rules import AnswerRules
-from model.decoding.answers import decide
-from model.decoding.thresholds import (
+from model.decoding.answers import (
     GRID,
     PSEUDO_POSITIVES,
+    AnswerRules,
     choose_labels,
+    decide,
     fit_label_thresholds,
     fit_threshold,
     thresholds_of,

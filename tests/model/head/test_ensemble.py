@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.head.ensemble import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
+from model.head.calibration import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
 from model.head.linear_head import blend_zero_shot
 from model.numerics.metrics import log_losses, one_hot
 from tests.support.encoders import Floats

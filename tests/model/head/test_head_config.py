@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.decoding.answer_rules import SetRules
+from model.decoding.answers import SetRules
 from model.head.head_config import HeadConfig
 
 WRITTEN: dict[str, Any] = {

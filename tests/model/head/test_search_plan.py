@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from model.head.feature_space import DIMENSIONS
 from model.head.head_config import Choice, MemberConfig
-from model.head.search_plan import (
+from model.head.search import (
     FEW_STRENGTHS,
     FULL_ROWS,
     FULL_SIZE,

@@ -15,15 +15,16 @@ from model.errors import VersionError
 from model.head.fit import fit_heads
 from model.spec import Kind, TaskSpec, Text
 from model.versions.directory import (
+    Manifest,
     list_versions,
     read_heads,
+    read_manifest,
     verify_version,
     version_order,
     version_path,
     write_version,
 )
 from model.versions.finetuned import FineTuned, TunedHead
-from model.versions.manifest import Manifest, read_manifest
 from tests.support.encoders import WordsEncoder, choices, samples_of, spec_of
 
 SPEC = spec_of(choices("cats", "dogs", name="topic"), choices("red", "blue", kind=Kind.MULTIPLE, name="tags"))

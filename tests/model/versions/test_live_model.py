@@ -12,10 +12,9 @@ import pytest
 from model.errors import VersionError
 from model.head.fit import fit_heads
 from model.spec import Chosen, Condition, Control, Kind, TaskSpec, Text
-from model.versions.directory import write_version
+from model.versions.directory import Manifest, write_version
 from model.versions.finetuned import FineTuned, TunedHead, blend
 from model.versions.live_model import LiveModel, cold_start, load_version
-from model.versions.manifest import Manifest
 from tests.support.encoders import WordsEncoder, choices, samples_of, spec_of
 
 TOPIC = choices("cats", "dogs", name="topic")

@@ -50,7 +50,7 @@ def test_wrong_labels_are_found_and_leave_when_they_are_corrected(
 def test_labels_that_a_thinned_refit_did_not_check_are_checked_at_once(
     context: Any, mislabelled: Labels, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("model.head.search_plan.FULL_ROWS", 60)
+    monkeypatch.setattr("model.head.search.FULL_ROWS", 60)
     live, searched = [], []
     keep = context.stores.label_errors.replace
 

@@ -12,7 +12,7 @@ import pytest
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.test_then_train import _judge
 from backend.store.evidence import KEPT
-from model.decoding.answer_rules import AnswerRules
+from model.decoding.answers import AnswerRules
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows
 from model.evidence.row import EvidenceRow, Judgement
