@@ -67,10 +67,18 @@ class Team:
         return list(order[self.rank :: self.size])
 
     def gather(self, part: Tensor, order: Sequence[int]) -> Tensor:
-        """All rows [len(order), width], in row order, of every process's share; gradients flow into the own share."""
-        if self.size == 1:
-            return part[torch.tensor(order, device=part.device).argsort()]
-        return _Gather.apply(part, self, tuple(order))
+        """All rows [len(order), width], in row order, of every process's share; gradients flow into the own share: the
+        loss of all rows is computed by every process, so those of the others' are theirs to add."""
+        shares = [part]
+        if self.size > 1:
+            padded = part.new_zeros(-(-len(order) // self.size), part.shape[1])
+            padded[: len(part)] = part.detach()
+            shares = [torch.empty_like(padded) for _ in range(self.size)]
+            group.all_gather(shares, padded)
+            shares[self.rank] = part
+        rows = [row for rank in range(self.size) for row in order[rank :: self.size]]
+        whole = torch.cat([share[: len(order[rank :: self.size])] for rank, share in enumerate(shares)])
+        return whole[torch.tensor(rows, device=part.device).argsort()]
 
     def add_gradients(self, parameters: Sequence[Tensor], share: float = 1.0) -> None:
         """Replace the gradients by their sum over the processes, times `share`."""
@@ -130,25 +138,3 @@ def _launches(parent: int) -> bool:
     except OSError:
         return True
     return b"model.training" in words or not any(words)
-
-
-class _Gather(torch.autograd.Function):
-    """All-gather of unequal shares. Every process computes the loss of all rows, so the gradient is its own rows'."""
-
-    @staticmethod
-    def forward(context: Any, part: Tensor, team: Team, order: tuple[int, ...]) -> Tensor:
-        shares = [order[rank :: team.size] for rank in range(team.size)]
-        context.mine = torch.tensor(shares[team.rank], device=part.device)
-        longest = max(len(share) for share in shares)
-        padded = part.new_zeros(longest, part.shape[1])
-        padded[: len(part)] = part
-        found = [torch.empty_like(padded) for _ in shares]
-        group.all_gather(found, padded)
-        whole = part.new_zeros(len(order), part.shape[1])
-        for share, rows in zip(shares, found, strict=True):
-            whole[torch.tensor(share, device=part.device)] = rows[: len(share)]
-        return whole
-
-    @staticmethod
-    def backward(context: Any, *upstream: Tensor) -> Any:
-        return upstream[0][context.mine], None, None
