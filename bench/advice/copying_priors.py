@@ -11,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import logit
 
 from bench.advice.replays import judge_anchoring, open_rows
-from bench.advice.trajectories import Trajectory
+from bench.support.replays import Trajectory
 
 Groups = Mapping[tuple[str, str], Sequence[Trajectory]]
 Misses = tuple[float, float, float]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.advice.replays import GAINS, judge_forecast
-from bench.advice.trajectories import Trajectory
+from bench.support.replays import Trajectory
 from bench.support.report import judge
 
 Groups = Mapping[tuple[str, str], Sequence[Trajectory]]

@@ -4,7 +4,7 @@
         [--labels 1536]
                            [--copying-labels 1000,1536] [--blind .05,.2] [--priors] [--cache DIR] [--json]
 
-Of each set and seed one random and one active order are followed (bench/advice/trajectories.py); streams of
+Of each set and seed one random and one active order are followed (bench/support/replays.py); streams of
 test-then-train rows are drawn from them. `bar` is the issue's; `share` of the replays in which it was met. With
 --cache trajectories are kept for the next run.
 """
@@ -18,12 +18,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bench.advice import trajectories
 from bench.advice.copying_priors import judge_misses
 from bench.advice.forecast_priors import judge_priors
 from bench.advice.replays import judge_acceptance, judge_anchoring, judge_forecast
-from bench.advice.trajectories import Trajectory, follow
 from bench.learning.curves import find_sets
+from bench.support.replays import STAGES, Trajectory, follow
 from bench.support.report import show
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
@@ -35,7 +34,7 @@ ORDERS = ("random", "margin_clusters")
 
 def find_trajectories(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[tuple[str, str, Trajectory]]:
     """(set, order, trajectory) of every set, order and seed."""
-    stages = [count for count in trajectories.STAGES if count <= args.labels]
+    stages = [count for count in STAGES if count <= args.labels]
     for name, data in find_sets(args.data, args.sets.split(",") if args.sets else ()).items():
         for seed in range(args.seeds):
             for order in ORDERS:

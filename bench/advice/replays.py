@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.advice.trajectories import BLIND, EXPLORED, Trajectory
+from bench.support.replays import BLIND, EXPLORED, Trajectory
 from bench.support.report import judge
 from model.evidence.anchoring_bias import PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold

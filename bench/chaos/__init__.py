@@ -1,1 +1,1 @@
-"""The parts of `bench.chaos.run`: what happens, what goes wrong meanwhile, and what must hold all the same."""
+"""Chaos: what happens, what goes wrong meanwhile, and what must hold all the same."""

@@ -25,9 +25,9 @@ import requests
 
 from backend.redis_access.connection import connect
 from backend.settings.settings import Settings
-from bench.support.probes import Probe, probe_while
+from bench.support.checkpoints import VersionMaker
+from bench.support.load import Probe, probe_while
 from bench.support.report import judge, milliseconds, show
-from bench.support.version_maker import VersionMaker
 from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}

@@ -21,9 +21,8 @@ from typing import Any
 
 from backend.settings.settings import Settings
 from bench.latency.hot_swap import Load, publish_often, under_load
-from bench.support.checkpoints import write_bert_base
+from bench.support.checkpoints import VersionMaker, write_bert_base
 from bench.support.report import judge, milliseconds, show
-from bench.support.version_maker import VersionMaker
 from tests.support.rig import Project, Rig, endless_rows, read_rows
 
 BARS = {"MiniLM": 50.0, "BERT-base": 250.0}

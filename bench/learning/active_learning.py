@@ -28,7 +28,7 @@ from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning.curves import find_sets, read_results
-from bench.learning.queue_replay import QUEUED, Course, QueueReplay
+from bench.support.replays import QUEUED, Course, QueueReplay
 from bench.support.report import judge, show
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.simulation.dataset import Dataset

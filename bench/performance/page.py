@@ -1,4 +1,4 @@
-"""docs/performance.md, from the records of bench/performance/run.py: pure text, but for the pictures that it finds."""
+"""docs/performance.md, from the records of bench/performance.py: pure text, but for the pictures that it finds."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.performance.page import write_page
-from bench.support.machine import describe_commit, describe_machine
+from bench.support.report import describe_commit, describe_machine
 from tests.support.rig import ROOT
 
 ARTIFACTS = ROOT / "artifacts"

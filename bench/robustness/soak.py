@@ -31,7 +31,7 @@ import psutil
 from backend.redis_access.connection import connect
 from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
-from bench.support.probes import Probe, probe_while
+from bench.support.load import Probe, probe_while
 from bench.support.report import milliseconds, show
 from tests.support.rig import Project, Rig, choices_config, endless_rows, name_of, read_rows
 

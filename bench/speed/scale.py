@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from bench.support.report import show
-from bench.support.site import Site
-from bench.support.synthetic import DEPTH, WIDTH, make_features, make_texts
+from bench.support.site import DEPTH, WIDTH, Site, make_features, make_texts
 from model.interfaces import Embedder
 
 Row = dict[str, Any]

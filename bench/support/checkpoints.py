@@ -1,15 +1,27 @@
-"""Checkpoints for the benches of speed: an encoder of BERT-base shape with random weights, and what the peer serves.
+"""Checkpoints and versions made in seconds, for benches of speed, which does not depend on the weights' values.
 
-Speed does not depend on the weights' values.
+An encoder of BERT-base shape with random weights, what the peer serves, and versions to swap: real heads, and encoders
+trained for one step, then varied.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
+from backend.base_model.encoders import Encoders
+from backend.labelstudio.label_config.config import parse_label_config
+from backend.settings.settings import Settings
 from model.encoder.encoder import find_base_model
+from model.head.fit import fit_heads
+from model.spec import Sample
+from model.versions.directory import Manifest, version_path, write_version
+from model.versions.finetuned import FineTuned
+from tests.support.rig import choices_config
 
 
 def write_bert_base(directory: Path) -> Path:
@@ -47,3 +59,94 @@ def copy_tokenizer(directory: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json"):
         if (source / name).is_file():
             shutil.copyfile(source / name, directory / name)
+
+
+BATCH = 16
+"""Rows that the one step reads."""
+
+WEIGHT = 0.5
+"""Share of the fine-tuned part in the answers: any but 0, so that the encoder is used."""
+
+
+class VersionMaker:
+    """Writes versions of `project` into the data directory of `settings`; `close()` removes the scratch files.
+
+    `rows`: (text, label) pairs, a few of each class. Every fine-tuned version has weights of its own, so that no
+    process finds its features in a cache."""
+
+    def __init__(self, settings: Settings, project: int, rows: Sequence[tuple[str, str]]) -> None:
+        self.settings, self.project = settings, project
+        self.encoders = Encoders(settings)
+        self._spec = parse_label_config(choices_config(sorted({label for _, label in rows})))
+        self._rows = list(rows)
+        samples = [Sample(i, (text,), {label: 1.0}) for i, (text, label) in enumerate(rows)]
+        self._heads = fit_heads(self._spec, {"label": samples}, [], self.encoders.base)
+        self._scratch = settings.data_dir / "made"
+        self._made = 0
+
+    def make_head(self, version: str) -> str:
+        """A version with heads on the base encoder; its name."""
+        write_version(self.settings.models_dir, self._manifest(version, "head"), self._heads)
+        return version
+
+    def make_tuned(self, version: str) -> str:
+        """A version with an encoder of its own; its name."""
+        trained = self._scratch / "trained.safetensors"
+        if not trained.is_file():
+            self._heads_of_encoder = self._train(trained)
+        self._made += 1
+        weights = self._scratch / "varied.safetensors"
+        _vary(trained, weights, self._made)
+        manifest = replace(self._manifest(version, "finetune"), finetuned=version)
+        write_version(self.settings.models_dir, manifest, self._heads, FineTuned(weights, self._heads_of_encoder))
+        return version
+
+    def remove(self, version: str) -> None:
+        """Delete a version's directory."""
+        shutil.rmtree(version_path(self.settings.models_dir, self.project, version))
+
+    def close(self) -> None:
+        """Remove what only the making needed."""
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _manifest(self, version: str, kind: str) -> Manifest:
+        return Manifest(
+            version=version,
+            project=self.project,
+            parent=None,
+            kind=kind,
+            snapshot_seq=0,
+            spec=self._spec.to_json(),
+            spec_digest=self._spec.digest,
+            encoder_digest=self.encoders.base.digest,
+        )
+
+    def _train(self, path: Path) -> dict[str, object]:
+        """One step of the product's own training, so that the file has the shape that training gives it."""
+        from model.training.tuner import FineTuner, TrainingSet
+
+        path.parent.mkdir(parents=True, exist_ok=True)
+        control = self._spec.controls[0]
+        labels = tuple(label.key for label in control.labels)
+        rows = self._rows[:BATCH]
+        targets = np.eye(len(labels))[[labels.index(label) for _, label in rows]]
+        start = np.random.default_rng(0).standard_normal((len(labels), self.encoders.base.width))
+        texts = [(text,) for text, _ in rows]
+        lesson = TrainingSet(control.name, labels, False, texts, targets, np.ones(len(rows)), start)
+        tuning = FineTuner(find_base_model(self.settings.base_model), [lesson], seed=0, threads=1)
+        tuning.run(1, lambda step, loss: None)
+        tuning.save_encoder(path)
+        return dict(tuning.heads({control.name: WEIGHT}, {control.name: 1.0}))
+
+
+def _vary(source: Path, target: Path, number: int) -> None:
+    """A copy of a weights file that differs in its last layer norm: other digest, other features, same size."""
+    from safetensors import safe_open
+    from safetensors.numpy import load_file, save_file
+
+    arrays = load_file(source)
+    name = sorted(name for name in arrays if "LayerNorm" in name)[-1]
+    arrays[name] = arrays[name] * np.float32(1 + number / 1000)
+    with safe_open(source, framework="np") as file:
+        metadata = file.metadata()  # says that the file holds changes only
+    save_file(arrays, target, metadata)

@@ -12,7 +12,7 @@ import pytest
 from backend.settings.settings import current_settings, load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning.active_learning import bars, labels_needed, main, summarise, without_names
-from bench.learning.queue_replay import Course, QueueReplay
+from bench.support.replays import Course, QueueReplay
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
 from model.simulation.dataset import read_dataset

@@ -13,7 +13,7 @@ from bench.advice import forecast_priors as advice_priors
 from bench.advice.copying_priors import judge_misses, measure_misses
 from bench.advice.forecast_priors import judge_priors
 from bench.advice.replays import draw_rows, judge_acceptance, judge_anchoring, judge_forecast
-from bench.advice.trajectories import BLIND, EXPLORED, STAGES, Trajectory
+from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory
 
 ROWS, POOL = 3000, 2048
 

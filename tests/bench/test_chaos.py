@@ -15,12 +15,11 @@ import pytest
 from backend.errors import LabelStudioError
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.transport import Transport
-from bench.chaos.check.checker import find_violations
-from bench.chaos.check.counts import count_events, count_kills
-from bench.chaos.check.history import Entry, History, read_history
-from bench.chaos.check.report import Leg, write_page
-from bench.chaos.schedule import make_schedule
-from bench.chaos.tcp_proxy import Proxy
+from bench.chaos.checker import find_violations
+from bench.chaos.history import Entry, History, read_history
+from bench.chaos.nemesis import make_schedule
+from bench.chaos.report import Leg, count_events, count_kills, write_page
+from bench.chaos.traffic import Proxy
 from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 
 

@@ -13,8 +13,7 @@ import pytest
 from bench.performance import run as performance
 from bench.performance.page import page_of, table_of, what_of, write_page
 from bench.performance.run import RUNS, Run, chosen, last_words, newest, rows_of, run_bench
-from bench.support.machine import describe_machine
-from bench.support.report import judge, show
+from bench.support.report import describe_machine, judge, show
 
 MACHINE = {"CPU": "some CPU", "cores": "2"}
 

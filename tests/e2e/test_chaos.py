@@ -17,7 +17,7 @@ def test_half_a_minute_of_chaos_breaks_no_promise(tmp_path: Path, redis: str) ->
     command = [
         sys.executable,
         "-m",
-        "bench.chaos.run",
+        "bench.chaos",
         "--minutes",
         "0.5",
         "--redis",

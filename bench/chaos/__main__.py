@@ -1,12 +1,12 @@
 """Chaos: the whole of `understudy up` while its processes, its Redis, its disk and Label Studio fail, and a checker.
 
-    python -m bench.chaos.run --minutes 30 [--seed 1] [--redis embedded|tcp|both] [--rate 8] [--disk full|whole]
-                          [--history DIR] [--report docs/reliability.md] [--json]
+    python -m bench.chaos --minutes 30 [--seed 1] [--redis embedded|tcp|both] [--rate 8] [--disk full|whole]
+                      [--history DIR] [--report docs/reliability.md] [--json]
 
 People label, correct, skip and delete in three projects; each change is delivered as Label Studio delivers it (once,
 one second of patience, also late, twice or not at all); clients ask for predictions; fine-tunes run. A schedule that
 depends on the seed alone kills processes with SIGKILL every five seconds and spoils the rest. Everything is recorded,
-and the record is checked against the promises (bench/chaos/check/checker.py): exit status 1 when one broke.
+and the record is checked against the promises (bench/chaos/checker.py): exit status 1 when one broke.
 
 Label Studio is a stand-in that holds the truth and serves the routes that a reconciliation calls: the real one is too
 slow for so many changes. `--redis both` gives half of the time to the embedded server and half to a TCP one behind a
@@ -22,21 +22,19 @@ import json
 import signal
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bench.chaos.annotators import Annotators
-from bench.chaos.check.checker import find_violations
-from bench.chaos.check.history import History, read_history
-from bench.chaos.check.report import Leg, show_legs, write_page
-from bench.chaos.nemesis import Nemesis
-from bench.chaos.observer import Observer
-from bench.chaos.predict_clients import PredictClients
-from bench.chaos.product import Product
-from bench.chaos.recovery import settle
-from bench.chaos.schedule import make_schedule
-from bench.chaos.tcp_proxy import Proxy
+import requests
+
+from bench.chaos.checker import find_violations
+from bench.chaos.history import History, read_history
+from bench.chaos.nemesis import Nemesis, make_schedule
+from bench.chaos.product import Observer, Product
+from bench.chaos.report import Leg, show_legs, write_page
+from bench.chaos.traffic import Annotators, PredictClients, Proxy
 from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 from tests.support.rig import Rig, endless_rows, read_rows
 
@@ -50,6 +48,9 @@ SHORT = {
     "FINETUNE_MINUTES": "2",
 }
 """Settings that make things happen more often than in a normal life."""
+
+SETTLE_SECONDS = 240.0
+"""For each thing that must come right when all faults are over."""
 
 
 def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, seed: int) -> dict[str, Any]:
@@ -67,21 +68,21 @@ def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, se
         roads = {"webhook": webhook, "api": api}
         if product.redis_road:
             roads["redis"] = product.redis_road
-        askers = PredictClients(truth, rows, history, rig.port, args.predicts / 2, 2)
+        clients = PredictClients(truth, rows, history, rig.port, args.predicts / 2, 2)
         annotators = Annotators(truth, rows, history, webhook.port, rig.secret, args.rate, seed)
-        witness = Observer(product, PROJECTS, history)
+        observer = Observer(product, PROJECTS, history)
         nemesis = Nemesis(product, stand_in, roads, history, seed)
         faults = make_schedule(seed, seconds, redis_road="redis" in roads, disk=product.disk.exists)
-        for part in (witness, annotators, askers):
+        for part in (observer, annotators, clients):
             part.start()
         try:
             nemesis.run(faults)
         finally:
             annotators.stop()
             if not nemesis.failure:
-                settle(product, truth, witness, history)
-            askers.stop()
-            witness.stop()
+                settle(product, truth, observer, history)
+            clients.stop()
+            observer.stop()
             if args.history:
                 keep_logs(rig, args.history / f"logs-{redis}-{seed}")
         return {"redis": redis, "seed": seed, "seconds": round(seconds), "disk": product.disk.exists}
@@ -100,6 +101,79 @@ def plan(redis: str, seconds: float, seed: int) -> Iterator[tuple[str, float, in
     kinds = ("embedded", "tcp") if redis == "both" else (redis,)
     for number, kind in enumerate(kinds):
         yield kind, seconds / len(kinds), seed + number
+
+
+def settle(product: Product, truth: ReferenceModel, observer: Observer, history: History) -> None:
+    """All faults are over: one reconciliation of every project, then everything is to be learned. Notes an `end` of
+    every project, or what is `broken`."""
+    history.note("calm")
+    wait_for(product.rig.is_ready, "/ready says yes after all faults", history)
+    before = {
+        project: wait_for(lambda p=project: observer.read(p), "Redis answers", history) for project in truth.tasks
+    }
+    asked = time.time()
+    for project in truth.tasks:
+        wait_for(lambda p=project: product.rig.admin("POST", f"/projects/{p}/resync", {}), "resync accepted", history)
+    for project in truth.tasks:
+        wait_for(lambda p=project: _synced(observer.read(p), asked), f"project {project} reconciles", history)
+    for project in truth.tasks:
+        wait_for(lambda p=project: _learned(observer.read(p)), f"project {project} learns everything", history)
+        _note_end(product, truth, project, observer, history, (before[project] or {}).get("state", {}))
+
+
+def _note_end(
+    product: Product, truth: ReferenceModel, project: int, observer: Observer, history: History, before: dict[int, Any]
+) -> None:
+    found = observer.read(project)
+    if found is None:
+        return history.note("broken", what="Redis does not answer at the end")
+    expected = {number: facts[:2] for number, facts in truth.annotations(project).items()}
+    manifest = _manifest(product, project, found["live"])
+    # A 503 is an answer that the product may give while the disk is slow.
+    state = wait_for(lambda: product.rig.admin("GET", f"/projects/{project}"), "the admin API answers", history)
+    history.note(
+        "end",
+        project=project,
+        truth=expected,
+        store=found["state"],
+        drift=sum(expected.get(number) != before.get(number) for number in {*expected, *before}),
+        pending=(state or {}).get("pending"),
+        labels_seen=manifest.get("labels_seen", {}).get("label"),
+        snapshot_seq=manifest.get("snapshot_seq"),
+        **{name: found[name] for name in ("seq", "fitted", "trained", "live")},
+    )
+
+
+def wait_for(condition: Callable[[], Any], what: str, history: History, patience: float = SETTLE_SECONDS) -> Any:
+    """What the condition returns once it is true; notes `broken` and returns None when that takes too long."""
+    deadline, last = time.monotonic() + patience, ""
+    while time.monotonic() < deadline:
+        try:
+            if found := condition():
+                return found
+        except (requests.RequestException, OSError, ValueError) as error:
+            last = repr(error)
+        time.sleep(0.3)
+    history.note("broken", what=f"not within {patience:.0f} s: {what} {last[:300]}")
+    return None
+
+
+def _synced(found: dict[str, Any] | None, since: float) -> bool:
+    """A reconciliation that began after `since` (it notes its end and how long it took) has succeeded."""
+    sync = (found or {}).get("sync") or {}
+    return bool(sync) and not sync.get("error") and sync["at"] - sync.get("seconds", 0) > since
+
+
+def _learned(found: dict[str, Any] | None) -> bool:
+    return found is not None and found["seq"] == found["fitted"] <= found["trained"]
+
+
+def _manifest(product: Product, project: int, version: str | None) -> dict[str, Any]:
+    path = product.rig.data_dir / "models" / str(project) / str(version) / "manifest.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError:
+        return {}
 
 
 def main() -> None:

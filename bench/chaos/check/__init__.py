@@ -1,1 +1,0 @@
-"""Whether a chaos run's history breaks a promise."""

@@ -1,0 +1,297 @@
+"""Who uses the product meanwhile: people who label, clients who ask for predictions, and the roads between.
+
+Label Studio tells of each change once, with one second of patience and no retry. A road is a TCP proxy that can be told
+to misbehave: latency, resets, silence, slow closes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Awaitable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+
+from bench.chaos.history import History
+from bench.support.load import Workers, exchange
+from tests.support.label_studio_stub import SKIPPED, Change, ReferenceModel, Task
+
+PATIENCE = 1.0
+"""WEBHOOK_TIMEOUT of Label Studio."""
+
+MOST = 400
+"""Annotations a project: beyond that more are deleted than made, so that half an hour is not about size."""
+
+WRONG = 0.2
+"""Share of corrections that are none: with more of them no fine-tune would ever be accepted."""
+
+FRESH = 0.4
+"""Share of changes to one of the newest annotations."""
+
+ACTIONS = {"create": 42, "bulk": 4, "update": 26, "skip": 4, "delete": 13, "delete tasks": 7, "train": 0.4}
+SPOILT = {"lost": 0.01, "late": 0.15, "twice": 0.04}
+"""Shares of deliveries that never leave, that leave up to 1.5 s late (and so in another order), that arrive twice."""
+
+TASKS = 4
+"""Tasks a request: more than one, so that a reply could mix versions if the code allowed it."""
+
+MODES = ("pass", "latency", "reset", "silence", "slow close")
+CHUNK = 65536
+SLOW_CLOSE_SECONDS = 1.5
+
+JSON = {"Content-Type": "application/json"}
+
+
+class Annotators(Workers):
+    """Changes the truth `rate` times a second and delivers each change to `port`."""
+
+    def __init__(
+        self,
+        truth: ReferenceModel,
+        rows: Iterator[tuple[str, str]],
+        history: History,
+        port: int,
+        secret: str,
+        rate: float,
+        seed: int,
+    ) -> None:
+        super().__init__(self._run)
+        self._truth, self._rows, self._history = truth, rows, history
+        self._port, self._secret, self._rate = port, secret, rate
+        self._random = random.Random(seed)
+        self._senders = ThreadPoolExecutor(48)
+        self._number = 0
+
+    def start(self) -> None:
+        """Begin with 60 annotations in each project."""
+        for project in self._truth.tasks:
+            self._deliver(self._truth.create(project, [next(self._rows) for _ in range(60)]))
+        super().start()
+
+    def stop(self) -> None:
+        """Returns when the last event is delivered, or was refused."""
+        super().stop()
+        self._senders.shutdown(wait=True)
+
+    def _run(self) -> None:
+        due = time.monotonic()
+        while not self.stopping.is_set():
+            self._deliver(self._next_change())
+            due += self._random.expovariate(self._rate)
+            self.stopping.wait(max(0.0, due - time.monotonic()))
+
+    def _next_change(self) -> Change:
+        project = self._random.choice(list(self._truth.tasks))
+        annotated = self._truth.annotated(project)
+        action = self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
+        if len(annotated) > MOST and action in ("create", "bulk"):
+            action = "delete"
+        if action == "create" or len(annotated) < 40:
+            return self._truth.create(project, [next(self._rows)])
+        if action == "bulk":
+            return self._truth.create(project, [next(self._rows) for _ in range(self._random.randint(5, 40))])
+        if action == "train":
+            return self._truth.train(project)
+        # Some of the newest: their first event may still be under way.
+        among = annotated[-8:] if self._random.random() < FRESH else annotated
+        return self._change(action, self._random.sample(among, self._random.choice((1, 1, 1, 2, 5))))
+
+    def _change(self, action: str, tasks: list[Task]) -> Change:
+        if action == "delete":
+            return self._truth.delete(tasks)
+        if action == "delete tasks":
+            return self._truth.delete_tasks(tasks)
+        label = self._random.choice(self._truth.labels) if self._random.random() < WRONG else tasks[0].label
+        return self._truth.update(tasks[0], SKIPPED if action == "skip" else label)
+
+    def _deliver(self, change: Change) -> None:
+        """What becomes of it is decided here; the senders only carry it out."""
+        self._number += 1
+        fate = self._random.random()
+        late = self._random.uniform(0.05, 1.5)
+        facts = {"sets": change.sets, "gone": change.gone, "project": change.project, "action": change.action}
+        self._history.note("change", n=self._number, t=change.at, **facts)
+        if fate < SPOILT["lost"]:
+            return
+        delay = late if fate < SPOILT["lost"] + SPOILT["late"] else 0.0
+        self._senders.submit(self._send, self._number, change, delay)
+        if fate > 1 - SPOILT["twice"]:
+            self._senders.submit(self._send, self._number, change, late)
+
+    def _send(self, number: int, change: Change, delay: float) -> None:
+        time.sleep(delay)
+        began = time.time()
+        headers = {**JSON, "X-Webhook-Secret": self._secret}
+        status, reply = exchange(
+            self._port, "POST", "/webhook", json.dumps(change.body).encode(), headers, timeout=PATIENCE
+        )
+        said = "" if 200 <= status < 300 else reply[:300].decode(errors="replace")
+        self._history.note("event", n=number, t0=round(began, 4), status=status, said=said)
+
+
+class PredictClients(Workers):
+    """`clients` threads on /predict, each `rate` times a second, and one on /ready."""
+
+    def __init__(
+        self,
+        truth: ReferenceModel,
+        rows: Iterator[tuple[str, str]],
+        history: History,
+        port: int,
+        rate: float,
+        clients: int,
+    ) -> None:
+        super().__init__(*(partial(self._ask, number) for number in range(clients)), self._watch)
+        self._truth, self._history, self._port, self._rate = truth, history, port, rate
+        self._texts = [text for text, _ in itertools.islice(rows, 400)]
+
+    def _ask(self, seed: int) -> None:
+        chance = random.Random(seed)
+        while not self.stopping.wait(chance.expovariate(self._rate)):
+            project = chance.choice(list(self._truth.tasks))
+            texts = chance.sample(self._texts, TASKS)
+            tasks = [{"id": 10**9 + seed * 10**6 + index, "data": {"text": text}} for index, text in enumerate(texts)]
+            body = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": self._truth.config}
+            began = time.time()
+            status, reply = exchange(self._port, "POST", "/predict", json.dumps(body).encode(), JSON)
+            self._history.note("predict", t0=round(began, 4), project=project, status=status, **summary(status, reply))
+
+    def _watch(self) -> None:
+        last, noted = 0, 0.0
+        while not self.stopping.wait(0.15):
+            began = time.time()
+            status, _ = exchange(self._port, "GET", "/ready", b"", {}, timeout=2.0)
+            if status != last or began - noted > 1.0:
+                last, noted = status, began
+                self._history.note("ready", t0=round(began, 4), status=status)
+
+
+def summary(status: int, reply: bytes) -> dict[str, object]:
+    """What the checker wants to know of a reply: `top` and `versions` it names, how many tasks it answered."""
+    if status != 200:
+        return {"said": reply[:300].decode(errors="replace")}
+    found = json.loads(reply)
+    results = found["results"]
+    versions = sorted({str(item["model_version"]) for item in results if item})
+    return {
+        "top": found.get("model_version"),
+        "versions": versions,
+        "asked": TASKS,
+        "answered": sum(map(bool, results)),
+    }
+
+
+class Proxy:
+    """Listens on `port` of the loopback interface and passes on to `target`. Use as a context manager."""
+
+    def __init__(self, target: int, seed: int = 0) -> None:
+        self.target, self.port, self.mode, self.latency = target, 0, "pass", 0.0
+        self._random = random.Random(seed)
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._loop = asyncio.new_event_loop()
+        self._changed = asyncio.Event()
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        self._started.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+
+    def set(self, mode: str, latency: float = 0.0) -> None:
+        """`latency`: mean seconds that a chunk of bytes takes, each way; `reset` also breaks what is open."""
+        if mode not in MODES:
+            raise ValueError(f"mode {mode!r} is none of {MODES}")
+        asyncio.run_coroutine_threadsafe(self._set(mode, latency), self._loop).result(10)
+
+    async def _set(self, mode: str, latency: float) -> None:
+        self.mode, self.latency = mode, latency
+        self._changed.set()
+        self._changed = asyncio.Event()
+        if mode == "reset":
+            for writer in list(self._writers):
+                _reset(writer)
+        if mode == "slow close":
+            self._loop.call_later(SLOW_CLOSE_SECONDS, self._close, list(self._writers))
+
+    @staticmethod
+    def _close(writers: list[asyncio.StreamWriter]) -> None:
+        for writer in writers:
+            writer.close()
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._started.set()
+        self._loop.run_forever()
+        server.close()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
+        for writer in list(self._writers):
+            writer.transport.abort()
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.01)  # the transports close their sockets in the loop's next turns
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.mode == "reset":
+            return _reset(writer)
+        try:
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self.target)
+        except OSError:
+            return _reset(writer)
+        ours = {writer, far_writer}
+        self._writers |= ours
+        try:
+            await _first(self._pump(reader, far_writer), self._pump(far_reader, writer))
+        finally:
+            self._writers -= ours
+            for one in ours:
+                one.close()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                while self.mode == "silence":
+                    await self._changed.wait()
+                if self.mode == "latency":
+                    await asyncio.sleep(self._random.uniform(0, 2 * self.latency))
+                writer.write(data)
+                await writer.drain()
+
+
+async def _first(*pumps: Awaitable[None]) -> None:
+    """Until one of the two directions has ended."""
+    tasks = [asyncio.ensure_future(pump) for pump in pumps]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with an RST, not a FIN."""
+    own = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError, AttributeError):
+        own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
