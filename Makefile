@@ -79,15 +79,15 @@ e2e: dev  ## Drive the real Label Studio.
 	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
 
 bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
-	$(BIN)/python -m bench.performance.run
+	$(BIN)/python -m bench.performance
 
 bench-learning: dev  ## Run every benchmark of learning (hours; the learning curves go on where they stopped).
-	$(BIN)/python -m bench.learning.sample_messages
-	$(BIN)/python -m bench.learning.faithfulness
+	$(BIN)/python -m bench.accuracy
+	$(BIN)/python -m bench.faithfulness
 	mkdir -p artifacts
-	$(BIN)/python -m bench.learning.curves --results artifacts/policy.jsonl --out artifacts/learning
-	$(BIN)/python -m bench.learning.label_errors
-	$(BIN)/python -m bench.learning.trained_head
+	$(BIN)/python -m bench.learning --results artifacts/policy.jsonl --out artifacts/learning
+	$(BIN)/python -m bench.label_errors
+	$(BIN)/python -m bench.accuracy --trained-head
 
 audit: dev  ## Known vulnerabilities of the pins (needs the network), and an SBOM in artifacts.
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet -r requirements-audit.txt
@@ -102,25 +102,25 @@ label-studio: install  ## Install the Label Studio of its own that e2e drives (t
 bench-smoke: bench-smoke-learning bench-smoke-speed bench-smoke-starts  ## Run the benchmarks that start the whole product for a moment, to see that they work.
 
 bench-smoke-learning: dev
-	$(BIN)/python -m bench.learning.sample_messages --labels 16 --held-out 40
-	$(BIN)/python -m bench.learning.faithfulness --labels 16 --messages 2 --joined 1
-	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning.curves --data docs/examples/support_messages.csv --labels 0,32 --seeds 11
+	$(BIN)/python -m bench.accuracy --labels 16 --held-out 40
+	$(BIN)/python -m bench.faithfulness --labels 16 --messages 2 --joined 1
+	FINETUNE_STEPS=2 FINETUNE_MIN_PER_CLASS=1 $(BIN)/python -m bench.learning --data docs/examples/support_messages.csv --labels 0,32 --seeds 11
 
 bench-smoke-speed: dev
-	$(BIN)/python -m bench.performance.run --smoke --only hot_swap,webhook,learn_latency
+	$(BIN)/python -m bench.performance --smoke --only hot_swap,webhook,learn_latency
 
 bench-smoke-starts: dev
-	$(BIN)/python -m bench.performance.run --smoke --only setup_latency,swap,start
-	$(BIN)/python -m bench.latency.next_task --labels 16 --pool 200 --repeats 20
+	$(BIN)/python -m bench.performance --smoke --only setup_latency,start
+	$(BIN)/python -m bench.learn_latency --next-task --labels 16 --pool 200 --repeats 20
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
 	mkdir -p artifacts
-	$(BIN)/python -m bench.learning.curves --no-finetune --results artifacts/learning.jsonl --out docs/learning
-	$(BIN)/python -m bench.learning.picture
+	$(BIN)/python -m bench.learning --no-finetune --results artifacts/learning.jsonl --out docs/learning
+	$(BIN)/python -m bench.learning --picture
 
 docs: install  ## Write what is made of code and tables: settings, rooms, commands, routes, error codes, Redis keys, the README's picture.
 	$(BIN)/python -m backend.reference
-	$(BIN)/python -m bench.learning.picture
+	$(BIN)/python -m bench.learning --picture
 
 clean:  ## Remove what tests and tools leave behind.
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist artifacts *.egg-info

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import platform
@@ -14,6 +15,18 @@ from typing import Any
 import numpy as np
 
 from tests.support.rig import ROOT
+
+
+def command(description: str | None) -> argparse.ArgumentParser:
+    """The command line of a bench, whose docstring describes it: `--json` for one object a row."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    return parser
+
+
+def numbers(text: str) -> list[int]:
+    """Of an option: comma-separated numbers; none in an empty text."""
+    return [int(part) for part in text.split(",") if part]
 
 
 def milliseconds(seconds: Sequence[float]) -> dict[str, float]:

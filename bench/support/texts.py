@@ -1,18 +1,21 @@
-"""Real short texts for the benches of speed: 35 % bank questions, 55 % news, 10 % two to five news joined.
+"""Texts for the benches: real short ones of the public sets, and the sample messages by their splits.
 
-From the public sets in `../shared/data`; without that folder from the sample messages, the same shares joined. No text
-comes twice: the product keeps features and answers by text, and a bench must not meet them by chance.
+`mixed_texts` for the benches of speed: 35 % bank questions, 55 % news, 10 % two to five news joined, from the public
+sets in `../shared/data`; without that folder from the sample messages, the same shares joined. No text comes twice: the
+product keeps features and answers by text, and a bench must not meet them by chance.
 """
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tests.support.rig import ROOT, endless_rows, read_rows
+from model.spec import Control, Kind, Label
+from tests.support.rig import ROOT, SAMPLE, endless_rows, read_rows
 
 DATA = ROOT.parent / "shared" / "data"
 
@@ -33,6 +36,19 @@ def mixed_texts(count: int, *, seed: int = 0, directory: Path = DATA) -> list[st
         seen.add(text)
         texts.append(text)
     return texts
+
+
+def read_split(name: str, seed: int, directory: Path | None = None) -> list[tuple[str, str]]:
+    """Shuffled (text, label) rows of one split: of a set's folder, else of the sample messages."""
+    path = directory / f"{name}.csv" if directory is not None and directory.is_dir() else SAMPLE
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [(row["text"], row["label"]) for row in csv.DictReader(file) if row.get("split", name) == name]
+    return [rows[index] for index in np.random.default_rng(seed).permutation(len(rows))]
+
+
+def choice_control(names: Sequence[str]) -> Control:
+    """One of these labels for a text."""
+    return Control("label", Kind.SINGLE, ("text",), tuple(Label((name,), name) for name in names))
 
 
 def labelled_news(count: int, directory: Path = DATA) -> list[tuple[str, str]]:

@@ -1,6 +1,6 @@
 """Which unlabelled tasks to label next. Pure: probabilities, features and what is labelled in, rows out.
 
-Names as in the literature; which of them pays is measured with `python -m bench.learning.active_learning`, on one's
+Names as in the literature; which of them pays is measured with `python -m bench.active_learning`, on one's
 own data with `understudy simulate --strategy`.
 """
 

@@ -25,7 +25,7 @@ GRID = np.linspace(0, 0.98, 50)
 
 PRIORS = (0.2, 0.2, 0.2)
 """Standard deviations, in log-odds of a wrong answer, of what the served confidence misses: everywhere, per unit of
-its own log-odds, and for chosen tasks only. Measured on five sets: .12, .22 and .17 (`python -m bench.advice.judge
+its own log-odds, and for chosen tasks only. Measured on five sets: .12, .22 and .17 (`python -m bench.advice
 --priors`); each set is judged with those of the others there."""
 
 DOUBT = (0.7, 0.2, 0.15)

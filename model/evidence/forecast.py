@@ -18,7 +18,7 @@ from model.numerics.arrays import Floats
 
 CALIBRATION = 0.025
 """Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured,
-bench/advice/judge.py."""
+bench/advice.py."""
 
 WOBBLES = (0.003, 0.01, 0.03, 0.09)
 """Standard deviations of a refit's accuracy around the curve that are thought possible: how exact sets can be is far
@@ -37,14 +37,14 @@ SLOPES = np.geomspace(0.002, 1.0, 100)
 """Share of today's errors that an e-fold of labels would take away, today."""
 
 PRIOR = (0.17, 0.8)
-"""Median and log standard deviation of what slopes are thought likely: chosen by `bench/advice/judge.py --priors`."""
+"""Median and log standard deviation of what slopes are thought likely: chosen by `bench/advice.py --priors`."""
 
 HORIZON = 8.0
 """Nothing is forecast beyond so many times the present labels."""
 
 ENOUGH = 25
 """Labels of a class from which its recall is near its best: banking77 .76 with 2 to 3, .85 with 9 to 17, .87 with 25
-and more; SMS spam .87, .91, .96 (bench/advice/judge.py)."""
+and more; SMS spam .87, .91, .96 (bench/advice.py)."""
 
 INTERVAL = (10, 90)
 """Percentiles that are told."""

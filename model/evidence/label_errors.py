@@ -1,7 +1,7 @@
 """Labels that are probably wrong: out-of-fold answers against the labels that were given. Pure.
 
 Rows are ranked by the out-of-fold probability of the given label (cleanlab calls it self-confidence), which finds as
-many errors as confident learning does, with half its false alarms (`python -m bench.learning.label_errors`).
+many errors as confident learning does, with half its false alarms (`python -m bench.label_errors`).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from model.numerics.arrays import Floats
 WRONG, CHECK, SURE = 0.02, 0.1, 0.7
 """p(given) below WRONG: likely wrong. Below CHECK, with another label above SURE: check. With CHECK at .05 two classes
 hardly get a flag: where one label in twenty is wrong, an honest model leaves every label about that much. Measured by
-`python -m bench.learning.label_errors`; without SURE many classes raise half as many false alarms again."""
+`python -m bench.label_errors`; without SURE many classes raise half as many false alarms again."""
 
 LIKELY_WRONG, TO_CHECK = "likely wrong", "check"
 

@@ -2,7 +2,7 @@
 
 Pure: a text and a function from texts to log-odds in, weighted spans out. The weight of a word is the mean of two
 occlusions: what its label's log-odds lose when it alone goes, and what they gain when it alone is there. These are the
-first and the last term of its Shapley value; bench/learning/faithfulness.py compares them with gradients (decision
+first and the last term of its Shapley value; bench/faithfulness.py compares them with gradients (decision
 0007).
 """
 

@@ -11,7 +11,7 @@ import pytest
 
 from backend.settings.settings import current_settings, load_settings
 from backend.simulate.trainer import Workplace
-from bench.learning.active_learning import bars, labels_needed, main, summarise, without_names
+from bench.active_learning import bars, labels_needed, main, summarise, without_names
 from bench.support.replays import Course, QueueReplay
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
@@ -106,11 +106,6 @@ def test_label_names_can_be_hidden(tmp_path: Path) -> None:
     hidden = without_names(data)
     assert hidden.control.keys() == data.control.keys()
     assert [label.words for label in hidden.control.labels] == ["label 0", "label 1"]
-
-
-def test_nothing_to_measure_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit, match="nothing measured"):
-        main(["--data", str(tmp_path)])
 
 
 def test_the_setting_ships_the_measured_default() -> None:

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from bench.advice import forecast_priors as advice_priors
-from bench.advice.copying_priors import judge_misses, measure_misses
-from bench.advice.forecast_priors import judge_priors
-from bench.advice.replays import draw_rows, judge_acceptance, judge_anchoring, judge_forecast
+from bench import advice as advice_priors
+from bench.advice import (
+    draw_rows,
+    judge_acceptance,
+    judge_anchoring,
+    judge_forecast,
+    judge_misses,
+    judge_priors,
+    measure_misses,
+)
 from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory
 
 ROWS, POOL = 3000, 2048
@@ -81,10 +86,3 @@ def test_blind_ones_are_drawn_anew_and_copied_by_nobody() -> None:
     assert len(blind) == pytest.approx(0.3 * len(rows), rel=0.15)
     assert 0.1 < np.mean([not row.correct for row in blind]) < 0.4
     assert all(row.correct for row in rows if not row.blind)
-
-
-def test_a_trajectory_is_kept_and_read(tmp_path: Path) -> None:
-    trajectory = known()
-    trajectory.save(tmp_path / "x" / "one.npz")
-    again = Trajectory.load(tmp_path / "x" / "one.npz")
-    assert again.pool == POOL and np.array_equal(again.correct, trajectory.correct)

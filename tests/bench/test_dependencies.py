@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.support.dependencies import close_over, measure, read_requirements, size_of
+from bench.dependencies import close_over, measure, read_requirements, size_of
 
 ROOT = Path(__file__).parents[2]
 

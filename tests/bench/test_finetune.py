@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from bench.speed.finetune import compare, explain, main, read_split
+from bench.finetune import compare, explain, main
+from bench.support.texts import read_split
 from tests.model.conftest import tiny_model  # noqa: F401
 
 
@@ -26,9 +27,9 @@ def test_a_bar_is_met_by_less_cpu_at_no_less_accuracy() -> None:
 
 
 def test_without_the_folder_the_sample_messages_are_learned(tmp_path: Path) -> None:
-    train = read_split(tmp_path / "absent", "train", 0, 50)
-    test = read_split(tmp_path / "absent", "test", 0, 50)
-    assert len(train) == len(test) == 50 and not {text for text, _ in train} & {text for text, _ in test}
+    train = read_split("train", 0, tmp_path / "absent")
+    test = read_split("test", 0, tmp_path / "absent")
+    assert len(train) > 50 < len(test) and not {text for text, _ in train} & {text for text, _ in test}
 
 
 @pytest.mark.slow

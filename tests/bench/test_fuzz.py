@@ -1,4 +1,4 @@
-"""A moment of bench/robustness/fuzz.py: no hostile request may be a server error or hang."""
+"""A moment of bench/fuzz.py: no hostile request may be a server error or hang."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from bench.robustness import fuzz
-from bench.robustness.fuzz import Cases
-from bench.robustness.mutations import Call
+from bench import fuzz
+from bench.fuzz import Call, Cases
 
 
 def test_a_case_can_be_made_again_and_no_two_are_alike() -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from backend.settings.settings import current_settings
-from bench.learning.curves import main, summarise
-from bench.learning.goals import GOALS, shortfalls
+from bench.learning import GOALS, main, shortfalls, summarise
 from tests.backend.cli.test_simulate import letters
 from tests.model.conftest import tiny_model  # noqa: F401
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.speed import scale
-from bench.support.synthetic import make_features, make_head, make_texts
+from bench import scale
+from bench.support.site import make_features, make_head, make_texts
 
 
 def test_exponents_are_those_of_known_costs() -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 
-from bench.speed import peak, serving
-from bench.speed.profiles import split_by_stage, stage_of
+from bench import peak, serving
+from bench.profiles import split_by_stage, stage_of
 from bench.support.checkpoints import copy_tokenizer, write_classifier
 from bench.support.load import Load, Reading, body
 from bench.support.peer_server import VERSION, build_pipeline, create_app
@@ -127,7 +127,7 @@ def test_large_requests_run_in_every_fifth_round() -> None:
 @pytest.mark.slow
 def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = "--rounds 1 --requests 2 --tasks 3 --clients 2 --labels 0 --engines peer,ours --json"
-    monkeypatch.setattr("sys.argv", ["bench.speed.serving", *arguments.split()])
+    monkeypatch.setattr("sys.argv", ["bench.serving", *arguments.split()])
     serving.main()
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     measured = [row for row in rows if "cpu_ms/request" in row]
@@ -142,7 +142,7 @@ def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, caps
 @pytest.mark.slow
 def test_a_small_run_measures_the_peak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(peak, "SECONDS", 0.01)
-    monkeypatch.setattr("sys.argv", ["bench.speed.peak", "--rounds=1", "--texts=4", "--models=minilm", "--json"])
+    monkeypatch.setattr("sys.argv", ["bench.peak", "--rounds=1", "--texts=4", "--models=minilm", "--json"])
     peak.main()
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
     engines = {row["engine"]: row for row in rows if "fraction" in row}

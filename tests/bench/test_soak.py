@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 
-from bench.latency.flood import Events
-from bench.robustness.soak import Sample, fits, plot, write_csv
+from bench.soak import Sample, fits
+from bench.webhook import Events
 from tests.support.label_studio_stub import microseconds
 
 
@@ -44,15 +43,6 @@ def test_disk_is_shown_and_not_judged() -> None:
 def test_a_series_that_came_late_has_no_verdict() -> None:
     samples = [*hour(0, 0), {"seconds": 3600.0, "examples": 9, "training: descriptors": 9}]
     assert fits(samples, skip=600)[0] == {"series": "training: descriptors", "samples": 1}
-
-
-def test_samples_are_drawn_and_written(tmp_path: Path) -> None:
-    samples = hour(5, 0)
-    plot(samples, tmp_path / "soak.png")
-    write_csv(samples, tmp_path / "soak.csv")
-    assert (tmp_path / "soak.png").stat().st_size > 1000
-    lines = (tmp_path / "soak.csv").read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "seconds,examples,web: anonymous MB" and len(lines) == 361
 
 
 def test_later_events_of_an_annotation_have_later_times() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import defusedxml.ElementTree
 import pytest
 
-from bench.learning import picture
+from bench.learning import METHODS, picture_of, read_curve
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,25 +28,25 @@ def test_its_two_commands_are_the_first_block() -> None:
 
 
 def test_every_headline_number_is_one_that_was_measured_and_its_command_exists() -> None:
-    rows = re.findall(r"^\| (?!what|---)(.+) \| (.+) \| `python -m (\S+)` \|$", README, re.MULTILINE)
+    rows = re.findall(r"^\| (?!what|---)(.+) \| (.+) \| `python -m (\S+)((?: --\S+)*)` \|$", README, re.MULTILINE)
     assert len(rows) == 3
-    for _, measured, module in rows:
-        line = next(line for line in MEASURED.splitlines() if f"`python -m {module}`" in line)
+    for _, measured, module, options in rows:
+        line = next(line for line in MEASURED.splitlines() if f"`python -m {module}{options}`" in line)
         for number in re.findall(r"\.?\d[\d,.]*", measured):
             assert number.strip(",.") in line or number in line, f"{number} is not in docs/measured.md"
         assert find_spec(module), module
 
 
 def test_every_command_of_the_measured_table_exists() -> None:
-    modules = re.findall(r"`(?:python -m )?(bench\.[\w.]+)`", MEASURED)
+    modules = re.findall(r"`(?:python -m )?(bench\.[\w.]+)(?: --\S+)*`", MEASURED)
     assert len(modules) > 15
     assert [module for module in modules if not find_spec(module)] == []
 
 
 def test_the_curve_is_that_of_the_table() -> None:
-    curves = [picture.read_curve(method) for method, _, _ in picture.METHODS]
+    curves = [read_curve(method) for method, _, _ in METHODS]
     assert all(len(curve) >= 8 for curve in curves)
-    assert CURVE.read_text(encoding="utf-8") == picture.draw(curves), "run `make docs`"
+    assert CURVE.read_text(encoding="utf-8") == picture_of(curves), "run `make docs`"
     ours = dict(curves[0])
     said = re.search(r"!\[Right answers by labels given: (\d+) % with no label at all, (\d+) % with 1,000\]", README)
     assert said and [int(share) for share in said.groups()] == [round(100 * ours[0]), round(100 * ours[1000])]

@@ -80,6 +80,15 @@ class Project:
         self.config = config or choices_config(labels)
         self._ids = itertools.count(number * 1_000_000 + 1)
 
+    @classmethod
+    def learned(cls, rig: Rig, number: int, count: int, stream: Iterator[tuple[str, str]]) -> Project:
+        """One of the sample's labels that has learned the next `count` rows of `stream`."""
+        project = cls(rig, number, sorted({label for _, label in read_rows()}))
+        project.setup()
+        project.annotate_many(list(itertools.islice(stream, count)))
+        project.settle()
+        return project
+
     def setup(self) -> str:
         """POST /setup; the model version it reports."""
         body = {

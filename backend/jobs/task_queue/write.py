@@ -26,7 +26,7 @@ LOT = 500
 
 LARGE = 1500
 """Tasks of a project for each prediction of a batch from which the bulk import, which counts the whole project anew (60
-us a task), takes longer than one request a prediction (90 ms): bench/label_studio/large_project.py."""
+us a task), takes longer than one request a prediction (90 ms): bench/large_project.py."""
 
 
 def steer(project: int) -> str:

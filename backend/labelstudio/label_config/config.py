@@ -21,7 +21,7 @@ from model.spec import Control, Input, Kind, TaskSpec
 
 MAX_BYTES = 1024 * 1024
 """Largest config read: about 20,000 categories (6,000 are 300 KB, 150 are 5 KB). Label Studio has no limit; with more
-labels a refit takes minutes, since its work grows with their number (bench.speed.scale)."""
+labels a refit takes minutes, since its work grows with their number (bench.scale)."""
 
 LARGE_BYTES, LARGE_KEPT = 64 * 1024, 6
 """Configs from this size on are parsed aside: their specs take 10 MB and more, so that only the last few are kept."""

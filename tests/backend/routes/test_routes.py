@@ -123,7 +123,7 @@ def test_the_admin_api_knows_unknown_projects_and_bad_versions(client: Any) -> N
 
 @pytest.mark.parametrize("annotations", [True, 3, "many", {"id": 1}, [None, 7]])
 def test_train_passes_over_annotations_that_are_none(client: Any, annotations: Any) -> None:
-    """Found by bench/robustness/fuzz.py: `true` for a list was a 500."""
+    """Found by bench/fuzz.py: `true` for a list was a 500."""
     task = {"id": 1, "data": {"text": "hello"}, "annotations": annotations}
     body = {"project": "7.1", "label_config": CONFIG, "annotations": [task]}
     assert client.post("/train", json=body).status_code == 201

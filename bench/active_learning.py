@@ -1,0 +1,258 @@
+"""Labels needed to reach 90 and 95 % of what all labels give, by strategy, through the real queue.
+
+    python -m bench.active_learning [--data DIR|FILE.csv] [--sets banking77,agnews] [--strategies random,margin]
+                                    [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
+                                    [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
+    python -m bench.active_learning --report R.jsonl [--out DIR]
+
+DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
+all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
+are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
+continued.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from backend.cli.simulate import Speaker
+from backend.settings.settings import load_settings
+from backend.simulate.trainer import Workplace
+from bench.learning import find_sets, keep, read_results
+from bench.support.replays import QUEUED, Course, QueueReplay
+from bench.support.report import command, judge, show
+from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
+from model.simulation.dataset import Dataset
+from model.spec import Label
+from tests.support.rig import ROOT
+
+SHARES = (0.9, 0.95)
+HARD_SET = "banking77"
+"""The set on which the default must need at most half of random's labels."""
+
+Row = dict[str, Any]
+Curve = list[tuple[int, float]]
+
+
+def labels_needed(curve: Curve, goal: float) -> int | None:
+    """Labels at the first of two plans in a row that reach `goal`; None when the curve ends before."""
+    for (count, accuracy), (_, following) in pairwise(curve):
+        if accuracy >= goal and following >= goal:
+            return count
+    return None
+
+
+def replay(name: str, data: Dataset, course: Course, args: Any, place: Workplace, full: float) -> Iterator[Row]:
+    """The rows of one curve; the last one says that it is finished."""
+    speaker = Speaker()
+    speaker.about(f"{name}, {course.strategy}, seed {course.seed}")
+    curve: Curve = []
+    for row in QueueReplay(data, course, place.base, place.settings, speaker.tell).points():
+        curve.append((row["n"], row["accuracy"]))
+        yield {"set": name, **row, "annotators": course.annotators}
+        if labels_needed(curve, SHARES[-1] * full) is not None:
+            break
+    speaker.clear()
+    yield {
+        "set": name,
+        "strategy": course.strategy,
+        "seed": course.seed,
+        "n": curve[-1][0],
+        "finished": args.max_labels,
+    }
+
+
+def run(args: Any) -> list[Row]:
+    """All rows, those measured before included. One seed after the other, so that a table is whole early."""
+    rows = read_results(args.results)
+    sets = find_sets(args.data, args.sets.split(",") if args.sets else ())
+    if args.anonymous:
+        sets = {f"{name}, no names": without_names(data) for name, data in sets.items()}
+    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
+        place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
+        for seed in (int(part) for part in args.seeds.split(",")):
+            for name, data in sets.items():
+                full = _full(rows, name, data, seed, args, place)
+                for strategy in args.strategies.split(","):
+                    if any(_is_end(row, name, strategy, seed, args.max_labels) for row in rows):
+                        continue
+                    rows = [row for row in rows if not _is_of(row, name, strategy, seed)]  # of a run that was stopped
+                    course = Course(strategy, seed, args.pool, args.max_labels, args.annotators)
+                    for row in replay(name, data, course, args, place, full):
+                        rows.append(row)
+                        keep(row, args)
+        place.close()
+    return rows
+
+
+def without_names(data: Dataset) -> Dataset:
+    """The set with label names that say nothing: no cold start from them."""
+    labels = tuple(Label(label.path, f"label {place}") for place, label in enumerate(data.control.labels))
+    return replace(data, control=replace(data.control, labels=labels))
+
+
+def _full(rows: list[Row], name: str, data: Dataset, seed: int, args: Any, place: Workplace) -> float:
+    known = [row["full"] for row in rows if row["set"] == name and row["seed"] == seed and "full" in row]
+    if known:
+        return float(known[0])
+    course = Course("random", seed, args.pool)
+    full = QueueReplay(data, course, place.base, place.settings, Speaker().tell).whole()
+    rows.append({"set": name, "seed": seed, "full": round(full, 6), "pool": args.pool})
+    keep(rows[-1], args)
+    return full
+
+
+def _is_of(row: Row, name: str, strategy: str, seed: int) -> bool:
+    return bool((row["set"], row.get("strategy"), row["seed"]) == (name, strategy, seed))
+
+
+def _is_end(row: Row, name: str, strategy: str, seed: int, most: int) -> bool:
+    return _is_of(row, name, strategy, seed) and (row.get("finished", 0) >= most)
+
+
+def curves_of(rows: Sequence[Row]) -> dict[tuple[str, str, int], Curve]:
+    """(set, strategy, seed) -> the finished curve, in the order of the labels."""
+    ended = {(row["set"], row["strategy"], row["seed"]) for row in rows if "finished" in row}
+    found: dict[tuple[str, str, int], dict[int, float]] = {}
+    for row in rows:
+        key = (row["set"], row.get("strategy", ""), row["seed"])
+        if key in ended and "accuracy" in row:
+            found.setdefault(key, {})[row["n"]] = row["accuracy"]
+    return {key: sorted(curve.items()) for key, curve in found.items()}
+
+
+def summarise(rows: Sequence[Row]) -> list[Row]:
+    """One row per set and strategy: medians over the seeds of the labels needed (a curve that ends before counts as
+    more than all), each seed's, and how many times random's that is on the same seeds."""
+    full = {(row["set"], row["seed"]): row["full"] for row in rows if "full" in row}
+    needed: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for (name, strategy, seed), curve in curves_of(rows).items():
+        goals = [labels_needed(curve, share * full[name, seed]) for share in SHARES]
+        needed.setdefault((name, strategy), {})[seed] = [float("inf") if goal is None else goal for goal in goals]
+    table = []
+    for (name, strategy), by_seed in sorted(needed.items(), key=lambda item: (item[0][0], _rank(item[1]))):
+        random = needed.get((name, "random"), {})
+        row: Row = {"set": name, "strategy": strategy, "seeds": len(by_seed)}
+        row["full"] = round(statistics.median(full[name, seed] for seed in by_seed), 3)
+        for place, share in enumerate(SHARES):
+            own = _median(by_seed, list(by_seed), place)
+            both = [seed for seed in by_seed if seed in random]
+            ratio = _ratio(_median(by_seed, both, place), _median(random, both, place)) if both else None
+            row[f"to {share:.0%}"] = _shown(own)
+            row[f"each {share:.0%}"] = " ".join(_shown(goals[place]) for _, goals in sorted(by_seed.items()))
+            row[f"of random {share:.0%}"] = ratio
+        table.append(row)
+    return table
+
+
+def bars(table: Sequence[Row], default: str = DEFAULT_STRATEGY) -> list[Row]:
+    """The default's labels as a multiple of random's, against the bars: never more than random's, and at most half for
+    one of the two goals on HARD_SET."""
+    found: list[Row] = []
+    for row in table:
+        ratios = {share: row[f"of random {share:.0%}"] for share in SHARES}
+        known = {share: ratio for share, ratio in ratios.items() if ratio is not None}
+        if row["strategy"] != default or not known:
+            continue
+        for share, ratio in known.items():
+            found.append({"set": row["set"], "to": f"{share:.0%}", "of_random": ratio, **judge(ratio, "<=", 1)})
+        if row["set"] == HARD_SET:
+            best = min(known.values())
+            found.append({"set": row["set"], "to": "either", "of_random": best, **judge(best, "<=", 0.5)})
+    return found
+
+
+def _median(by_seed: dict[int, list[float]], seeds: Sequence[int], place: int) -> float:
+    return statistics.median(by_seed[seed][place] for seed in seeds)
+
+
+def _rank(by_seed: dict[int, list[float]]) -> tuple[float, float]:
+    return _median(by_seed, list(by_seed), 1), _median(by_seed, list(by_seed), 0)
+
+
+def _ratio(own: float, other: float) -> float | None:
+    if other == float("inf"):
+        return None  # random never got there
+    if own == other:
+        return 1.0
+    return round(own / other, 3) if other else float("inf")
+
+
+def _shown(count: float) -> str:
+    return "more" if count == float("inf") else f"{count:g}"
+
+
+def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
+    """`active-learning.md` with the table, and a picture of the curves."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = ["| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
+    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
+    (out / "active-learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw_curves(rows, out / "active-learning.png")
+
+
+def draw_curves(rows: Sequence[Row], path: Path) -> None:
+    """One panel per set: accuracy against labels, medians over the finished seeds; dashed: the goals."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    curves = curves_of(rows)
+    sets = list(dict.fromkeys(name for name, _, _ in curves))
+    figure = Figure(figsize=(5.5 * len(sets), 4.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for panel, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
+        for strategy in sorted({strategy for known, strategy, _ in curves if known == name}):
+            found = [dict(curve) for (known, own, _), curve in curves.items() if (known, own) == (name, strategy)]
+            counts = sorted(set.intersection(*map(set, found)))
+            middle = [statistics.median(curve[count] for curve in found) for count in counts]
+            panel.plot(counts, middle, marker="o", markersize=2, label=f"{strategy} ({len(found)})")
+        full = statistics.median(row["full"] for row in rows if row["set"] == name and "full" in row)
+        for share in SHARES:
+            panel.axhline(share * full, linestyle="--", linewidth=0.8, color="gray")
+        panel.set_title(f"{name}: accuracy by labels")
+        panel.grid(alpha=0.3)
+        panel.legend(fontsize=7)
+    figure.savefig(path, dpi=90)
+
+
+def parse(arguments: Sequence[str] | None) -> Any:
+    """The command line."""
+    parser = command(__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--sets", default="")
+    parser.add_argument("--strategies", default=",".join([*STRATEGIES, QUEUED]))
+    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--pool", type=int, default=4000)
+    parser.add_argument("--max-labels", type=int, default=1000)
+    parser.add_argument("--anonymous", action="store_true", help="with label names that say nothing")
+    parser.add_argument("--annotators", type=int, default=1)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--report", type=Path, help="measure nothing: summarise these results")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line entry."""
+    args = parse(arguments)
+    rows = read_results(args.report) if args.report else run(args)
+    if not rows:
+        raise SystemExit(f"nothing measured: no set found in {args.data}")
+    table = summarise(rows)
+    show("labels needed to reach a share of full-data accuracy, medians over the seeds", table, args.json)
+    if judged := bars(table):
+        show(f"labels of the default, {DEFAULT_STRATEGY}, as a multiple of random's", judged, args.json)
+    if args.out:
+        write_report(rows, table, args.out)
+
+
+if __name__ == "__main__":
+    main()

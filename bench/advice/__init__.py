@@ -1,1 +1,0 @@
-"""Whether the advice that the product gives is right."""

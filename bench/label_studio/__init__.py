@@ -1,1 +1,0 @@
-"""Benches with a real Label Studio."""

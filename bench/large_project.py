@@ -1,0 +1,245 @@
+"""What steering a large project costs Label Studio: sampling the pool, writing a batch in bulk and one by one.
+
+    python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--product] [--json]
+
+Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
+the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
+own answer to who asks for a task of the queue; `next by link`: in the order of the queue; `list`: the Data Manager's
+first page, without an order and by score. --flag: Label Studio counts only what is imported
+(MEMORY_EFFICIENT_IMPORT in its environment). --product: `understudy up` on the project at its largest, from connecting
+it to the second queue.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+
+from backend.errors import LabelStudioError
+from backend.jobs.task_queue.stream_order import QUEUE_ORDER
+from backend.labelstudio.local.server import LabelStudioServer
+from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.rest.project_connection import SAMPLING
+from backend.labelstudio.rest.queue_client import QueueClient
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
+from bench.support.report import command, show
+from tests.support.rig import ROOT, Rig, choices_config, endless_rows, read_rows
+
+IMPORTED = 5000
+"""Tasks that are imported by one call."""
+
+SAMPLE = 4000
+ONE_BY_ONE, ASKED = 8, 5
+
+LABELS = 24
+"""Labels that are given, to whatever Label Studio hands out next."""
+
+PAUSE = 1.0
+"""Seconds between two labels."""
+
+LEAD_SECONDS = 30.0
+PATIENCE = 1800.0
+
+NO_FILTERS = {"conjunction": "and", "items": list[Any]()}
+
+
+class Asker:
+    """An annotator who looks at the next task and never labels it."""
+
+    def __init__(self, server: LabelStudioServer, project: int) -> None:
+        self._url = f"{server.url}/api/projects/{project}/next"
+        self._stream = f"{server.url}/api/dm/actions?id=next_task&project={project}"
+        self._list = f"{server.url}/api/tasks?project={project}&page_size=30"
+        self._headers = {"Authorization": f"Token {server.legacy_token}"}
+
+    def ask(self) -> float:
+        """Seconds of Label Studio's answer. Raises requests.HTTPError."""
+        began = time.monotonic()
+        requests.get(self._url, headers=self._headers, timeout=120).raise_for_status()
+        return time.monotonic() - began
+
+    def ask_by_link(self) -> float:
+        """The same for one who has opened the label stream by a link, in the order of the queue."""
+        began = time.monotonic()
+        body = {"ordering": QUEUE_ORDER, "selectedItems": {"all": False, "included": []}, "filters": NO_FILTERS}
+        requests.post(self._stream, json=body, headers=self._headers, timeout=120).raise_for_status()
+        return time.monotonic() - began
+
+    def open_list(self, ordering: Sequence[str]) -> float:
+        """Seconds of the Data Manager's first page."""
+        began = time.monotonic()
+        query = json.dumps({"ordering": list(ordering), "filters": NO_FILTERS})
+        requests.get(f"{self._list}&query={query}", headers=self._headers, timeout=120).raise_for_status()
+        return time.monotonic() - began
+
+
+@dataclass
+class Large:
+    """What was made: the project, its tasks' ids, and text -> label."""
+
+    project: int = 0
+    ids: list[int] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def measure(server: LabelStudioServer, large: Large, sizes: list[int], batch: int) -> Iterator[dict[str, Any]]:
+    """A row per size."""
+    sample = read_rows()
+    rows, names = endless_rows(sample), sorted({label for _, label in sample})
+    ids = large.ids
+    with QueueClient(server.url, server.access_token) as client:
+        large.project = project = int(client.create_project("large", choices_config(names))["id"])
+        client.set_project(project, sampling=SAMPLING)
+        asker = Asker(server, project)
+        for size in sizes:
+            began = time.monotonic()
+            while len(ids) < size:
+                some = list(itertools.islice(rows, min(IMPORTED, size - len(ids))))
+                large.labels.update(some)
+                ids += client.import_tasks(project, [{"data": {"text": text}} for text, _ in some])
+            row: dict[str, Any] = {"tasks": size, "import s": _since(began)}
+            yield row | _sample(client, project, ids) | _write(client, asker, project, ids[-batch:], names[0])
+
+
+def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]:
+    began = time.monotonic()
+    client.count_without_annotation(project)
+    counted, began = _since(began), time.monotonic()
+    found = {int(task["id"]) for task in client.sample_without_annotation(project, min(SAMPLE, len(ids)))}
+    tenths = {10 * place // len(ids) for place, task in enumerate(ids) if task in found}
+    return {"count s": counted, "sample s": _since(began), "sampled": len(found), "deciles": len(tenths)}
+
+
+def _write(client: QueueClient, asker: Asker, project: int, batch: list[int], label: str) -> dict[str, Any]:
+    result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+    began = time.monotonic()
+    rows = [{"task": task, "result": result, "score": 0.5, "model_version": "bulk"} for task in batch]
+    bulk: float | str
+    try:
+        client.import_predictions(project, rows)
+        bulk = _since(began)
+    except LabelStudioError as error:
+        bulk = error.message
+    began = time.monotonic()
+    for task in batch[:ONE_BY_ONE]:
+        client.create_prediction(task, result, 0.5, "queue", 1)
+    single = (time.monotonic() - began) / ONE_BY_ONE
+    client.set_project(project, model_version="queue")
+    asked = statistics.median(asker.ask() for _ in range(ASKED))
+    linked = statistics.median(asker.ask_by_link() for _ in range(ASKED))
+    listed = [statistics.median(asker.open_list(order) for _ in range(ASKED)) for order in ([], QUEUE_ORDER)]
+    began = time.monotonic()
+    client.delete_predictions(project, "queue")
+    deleted = _since(began)
+    client.delete_predictions(project, "bulk")
+    return {
+        "bulk s": bulk,
+        "one by one s": round(single * len(batch), 2),
+        "delete s": deleted,
+        "next s": round(asked, 2),
+        "next by link s": round(linked, 2),
+        "list s": round(listed[0], 2),
+        "list by score s": round(listed[1], 2),
+    }
+
+
+def _since(began: float) -> float:
+    return round(time.monotonic() - began, 2)
+
+
+def use_product(server: LabelStudioServer, project: int, labels: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """A row per step. `labels`: text -> label. Raises TimeoutError, requests.HTTPError, CalledProcessError."""
+    rig = Rig(LABEL_STUDIO_URL=server.url, LABEL_STUDIO_API_KEY=server.access_token)
+    with rig:
+        began = time.monotonic()
+        _connect(rig, project)
+        yield {"step": "connect", "s": _since(began)}
+        stores = Stores(Settings(data_dir=rig.data_dir, redis_url=""))
+        try:
+            yield from _label(server, rig, stores, project, labels, began)
+        finally:
+            stores.close()
+
+
+def _label(
+    server: LabelStudioServer, rig: Rig, stores: Stores, project: int, labels: Mapping[str, str], began: float
+) -> Iterator[dict[str, Any]]:
+    first = _wait(lambda: stores.task_queue.state(project).get("version"))
+    state = stores.task_queue.state(project)
+    yield {"step": "first queue, since connecting", "s": _since(began), "open": state["open"], "of": state["rows"]}
+    session = requests.Session()
+    session.headers["Authorization"] = f"Token {server.legacy_token}"
+    asked, chosen, batch = [], 0, _batch(stores, project)
+    for _ in range(LABELS):
+        start = time.monotonic()
+        reply = session.get(f"{server.url}/api/projects/{project}/next", timeout=120)
+        reply.raise_for_status()
+        asked.append(time.monotonic() - start)
+        task = reply.json()
+        batch |= _batch(stores, project)
+        chosen += task["id"] in batch
+        choice = {"choices": [labels[task["data"]["text"]]]}
+        result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": choice}]
+        body = {"result": result, "lead_time": LEAD_SECONDS}
+        session.post(f"{server.url}/api/tasks/{task['id']}/annotations/", json=body, timeout=120).raise_for_status()
+        time.sleep(PAUSE)
+    row = {"step": f"{LABELS} labels, next task (median)", "s": round(statistics.median(asked), 2)}
+    yield {**row, "most s": round(max(asked), 2), "chosen": chosen, "of": LABELS}
+    began = time.monotonic()
+    _wait(lambda: stores.task_queue.state(project)["version"] != first)
+    yield {"step": "another queue, since the last label", "s": _since(began)}
+    began, before = time.monotonic(), rig.admin("GET", f"/projects/{project}")["last_sync"].get("ok_at")
+    rig.admin("POST", f"/projects/{project}/resync", {})
+    _wait(lambda: rig.admin("GET", f"/projects/{project}")["last_sync"].get("ok_at") != before)
+    yield {"step": "reconciliation", "s": _since(began)}
+
+
+def _connect(rig: Rig, project: int) -> None:
+    command = [sys.executable, "-m", "backend", "connect", "--project", str(project)]
+    environment = {**os.environ, **rig.environment}
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, stdout=subprocess.DEVNULL)
+
+
+def _batch(stores: Stores, project: int) -> set[int]:
+    return {entry["task"] for entry in stores.task_queue.plan(project).get("entries", ())}
+
+
+def _wait(condition: Callable[[], Any]) -> Any:
+    deadline = time.monotonic() + PATIENCE
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"nothing after {PATIENCE:.0f} s")
+        time.sleep(0.2)
+    return found
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = command(__doc__)
+    parser.add_argument("--tasks", default="1000,10000,100000")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--flag", action="store_true")
+    parser.add_argument("--product", action="store_true")
+    given = parser.parse_args()
+    environment = {MEMORY_EFFICIENT_IMPORT: "true"} if given.flag else {}
+    sizes = [int(size) for size in given.tasks.split(",")]
+    with LabelStudioServer(ROOT / ".label-studio", environment=environment) as server:
+        large = Large()
+        show("steering a large project", list(measure(server, large, sizes, given.batch)), given.json)
+        if given.product:
+            show("understudy on it", list(use_product(server, large.project, large.labels)), given.json)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,303 @@
+"""Learning curves of the real learner and policy, beside the peers' recipes on the same rows, against the goals.
+
+    python -m bench.learning [--data DIR|FILE.csv] [--sets agnews,sst2] [--labels 0,64] [--seeds 11,12,13]
+                             [--peers tfidf,lr] [--results R.jsonl] [--out DIR] [--no-finetune] [--json]
+    python -m bench.learning --report R.jsonl [--out DIR]
+    python -m bench.learning --picture
+
+DIR holds one folder per set with train.csv and test.csv. Every row is appended to --results as soon as it is measured;
+rows that are there already are not measured again, so the bench can be stopped, continued and run in pieces.
+`--picture` measures nothing: it draws the README's picture from the table in docs/learning/learning.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import resource
+import statistics
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from backend.cli.simulate import Speaker
+from backend.settings.settings import load_settings
+from backend.simulate.curves import curve_name, draw
+from backend.simulate.trainer import PolicyTrainer, Workplace
+from bench.support.report import command, show
+from model.simulation.baselines import PEERS, Rival
+from model.simulation.dataset import Dataset, read_dataset
+from model.simulation.replay import Replay, ReplayPlan, reachable
+from tests.support.rig import ROOT
+
+GOALS: dict[str, dict[int, tuple[float, float]]] = {
+    "banking77": {0: (0.640, 0.625), 16: (0.640, 0.620), 64: (0.660, 0.620), 256: (0.750, 0.720), 1000: (0.850, 0.840)},
+    "agnews": {0: (0.780, 0.770), 16: (0.760, 0.750), 64: (0.820, 0.810), 256: (0.850, 0.845), 1000: (0.860, 0.855)},
+    "sst2": {0: (0.690, 0.685), 16: (0.665, 0.655), 64: (0.790, 0.785), 256: (0.825, 0.820), 1000: (0.800, 0.795)},
+    "smsspam": {0: (0.705, 0.600), 16: (0.945, 0.870), 64: (0.975, 0.950), 256: (0.980, 0.960), 1000: (0.985, 0.970)},
+}
+"""What the learner shall reach on the development sets: (accuracy, macro-F1) by set and number of labels, from a
+measured table of methods; no goal where none was measured. The calibration goal holds everywhere."""
+
+
+def ece_goal(count: int) -> float:
+    """Largest calibration error allowed with so many labels."""
+    return 0.06 if count >= 64 else 0.08
+
+
+def shortfalls(name: str, count: int, accuracy: float, macro_f1: float, ece: float) -> list[str]:
+    """What falls short of the goals, and by how much; empty when nothing."""
+    goal = GOALS.get(name, {}).get(count)
+    missed = []
+    if goal is not None:
+        pairs = (("accuracy", accuracy, goal[0]), ("macro-F1", macro_f1, goal[1]))
+        missed = [f"{what} -{wanted - found:.3f}" for what, found, wanted in pairs if found < wanted - 5e-4]
+    if ece > ece_goal(count) + 5e-4:
+        missed.append(f"ECE +{ece - ece_goal(count):.3f}")
+    return missed
+
+
+COUNTS = "0,8,16,32,64,128,256,512,1000"
+SEEDS = "11,12,13"
+TEST_ROWS = 1000
+MEASURES = ("accuracy", "macro_f1", "ece", "refit_seconds", "finetune_seconds", "peak_mib")
+
+HEADING = """# Learning curves
+
+Written by `python -m bench.learning --out DIR` (`make curves`): medians over the seeds, on the first 1,000 test
+rows. Of sets, accuracy is exact match and ECE that of the whole set. `goals`: what falls short of the goals of
+accuracy and macro-F1 (where there are some) or of the calibration goal (.06 from 64 labels on, .08 below). Seconds are
+wall time on whatever else the machine did; MiB is the process's high-water mark so far.
+"""
+
+Row = dict[str, Any]
+Key = tuple[str, str, int, int]
+
+
+def find_sets(data: Path, names: Sequence[str]) -> dict[str, Dataset]:
+    """The sets in a folder (or the one file), test rows capped at TEST_ROWS."""
+    if data.is_file():
+        found = {data.stem: read_dataset(data)}
+    else:
+        folders = sorted(path.parent for path in data.glob("*/train.csv"))
+        wanted = [folder for folder in folders if not names or folder.name in names]
+        found = {folder.name: read_dataset(folder / "train.csv", folder / "test.csv") for folder in wanted}
+    return {name: replace(dataset, test=dataset.test[:TEST_ROWS]) for name, dataset in found.items()}
+
+
+def key_of(row: Row) -> Key:
+    """What a row measures."""
+    return row["set"], curve_name(row), row["n"], row["seed"]
+
+
+def measure(
+    name: str, data: Dataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
+) -> Iterator[Row]:
+    """The rows of one set and seed that are not done: ours first, then the peers'."""
+    speaker = Speaker()
+    speaker.about(f"{name}, seed {seed}")
+    plan = ReplayPlan(reachable(data, counts), seed=seed)
+    trainer = PolicyTrainer(place, speaker.tell) if args.finetune else None
+    if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
+        yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()
+    for peer in filter(None, args.peers.split(",")):
+        rival = Rival(data, PEERS[peer], place.base, place.base_model, place.threads, speaker.tell)
+        for count in plan.counts:
+            if count and (name, rival.peer.method, count, seed) not in done:
+                yield rival.row(count, seed)
+
+
+def peak_mib() -> int:
+    """Largest memory so far of this process or of one of its trainings."""
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) // unit
+
+
+def read_results(path: Path | None) -> list[Row]:
+    """Rows measured before."""
+    if path is None or not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def run(args: Any) -> list[Row]:
+    """All rows, those measured before included."""
+    rows = read_results(args.results)
+    done = {key_of(row) for row in rows}
+    counts, seeds = ([int(part) for part in text.split(",")] for text in (args.labels, args.seeds))
+    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
+        features = args.cache or Path(scratch) / "features"
+        place = Workplace(load_settings(), Path(scratch), features, args.threads)
+        for name, data in find_sets(args.data, args.sets.split(",") if args.sets else ()).items():
+            for seed in seeds:
+                for row in measure(name, data, counts, seed, args, place, done):
+                    complete = {"set": name, **row, "peak_mib": peak_mib()}
+                    if key_of(complete) in done:
+                        continue  # measured before; it had to be learned again to go on from it
+                    rows.append(complete)
+                    done.add(key_of(complete))
+                    keep(complete, args)
+        place.close()
+    return rows
+
+
+def keep(row: Row, args: Any) -> None:
+    """Append a row to the results, and print it with --json."""
+    line = json.dumps(row)
+    if args.results:
+        args.results.parent.mkdir(parents=True, exist_ok=True)
+        with args.results.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+    if args.json:
+        print(line, flush=True)
+
+
+def summarise(rows: Sequence[Row]) -> list[Row]:
+    """Medians over the seeds, one row per set, method and number of labels, with what falls short of the goals."""
+    cells: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        cells.setdefault((row["set"], curve_name(row), row["n"]), []).append(row)
+    table = []
+    for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
+        middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in MEASURES}
+        missed = shortfalls(name, count, middle["accuracy"], middle["macro_f1"], middle["ece"])
+        verdict = (", ".join(missed) or "reached") if method.startswith("understudy") else ""
+        table.append({"set": name, "n": count, "method": method, **middle, "seeds": len(cell), "goals": verdict})
+    return table
+
+
+def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
+    """`learning.md` with the table and one picture per set."""
+    out.mkdir(parents=True, exist_ok=True)
+    lines = [HEADING, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
+    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
+    (out / "learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    for name in dict.fromkeys(row["set"] for row in rows):
+        draw([row for row in rows if row["set"] == name], out / f"learning-{name}.png", name)
+
+
+def parse(arguments: Sequence[str] | None) -> Any:
+    """The command line."""
+    parser = command(__doc__)
+    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--sets", default="")
+    parser.add_argument("--labels", default=COUNTS)
+    parser.add_argument("--seeds", default=SEEDS)
+    parser.add_argument("--peers", default="tfidf,lr", help=f"of {', '.join(PEERS)}; '' for none")
+    parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--cache", type=Path)
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--report", type=Path, help="measure nothing: render these results")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--picture", action="store_true", help="measure nothing: draw the README's picture")
+    return parser.parse_args(arguments)
+
+
+TABLE = ROOT / "docs" / "learning" / "learning.md"
+PICTURED = "banking77"
+METHODS = (
+    ("understudy, random", "understudy", "ours"),
+    ("LR on embeddings", "LR on the same encoder", "lr"),
+    ("TF-IDF + LR", "TF-IDF + LR", "words"),
+)
+"""Of the table, as the picture calls them, and their class in the style sheet."""
+
+WIDTH, HEIGHT = 760, 330
+LEFT, RIGHT, TOP, BOTTOM = 52, 470, 48, 288
+"""Pixels of the whole, and of the axes within; right of them stand the names."""
+
+TITLE = "Right answers on new messages (banking77: 77 intents), by labels given"
+Point = tuple[int, float]
+STYLE = """
+    text { font: 14px system-ui, sans-serif; fill: #24292f } .small { font-size: 12px; fill: #57606a }
+    .paper { fill: #fff; stroke: #d0d7de } .grid { stroke: #d0d7de; stroke-width: 1 }
+    path { fill: none; stroke-width: 2.5; stroke-linejoin: round }
+    path.ours { stroke: #0969da; stroke-width: 3.5 } path.lr { stroke: #bc4c00 } path.words { stroke: #6e7781 }
+    text.ours { fill: #0969da; font-weight: 600 } text.lr { fill: #bc4c00 } text.words { fill: #57606a }
+    @media (prefers-color-scheme: dark) {
+      text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d }
+      .paper { fill: #0d1117; stroke: #3d444d }
+      path.ours { stroke: #58a6ff } path.lr { stroke: #f0883e } path.words { stroke: #9198a1 }
+      text.ours { fill: #58a6ff } text.lr { fill: #f0883e } text.words { fill: #9198a1 }
+    }
+"""
+
+
+def read_curve(method: str, table: Path = TABLE) -> list[Point]:
+    """(labels, accuracy) of a method on PICTURED."""
+    row = rf"^\| {PICTURED} \| (\d+) \| {re.escape(method)} \| ([\d.]+) \|"
+    found = re.findall(row, table.read_text(encoding="utf-8"), re.MULTILINE)
+    return [(int(labels), float(accuracy)) for labels, accuracy in found]
+
+
+def picture_of(curves: Sequence[Sequence[Point]]) -> str:
+    """Plain SVG with colours for light and dark screens, in 3 KB: a plotting library writes fifty times as much."""
+    lines = [*_axes(sorted({labels for curve in curves for labels, _ in curve}))]
+    for (_, name, style), curve in zip(METHODS, curves, strict=True):
+        places = " L".join(f"{_x(labels):.1f} {_y(accuracy):.1f}" for labels, accuracy in curve)
+        last = _y(curve[-1][1])
+        lines.append(f'<path class="{style}" d="M{places}"/>')
+        lines.append(f'<text class="{style}" x="{RIGHT + 10}" y="{last + _apart(style):.1f}">{name}</text>')
+    said = "; ".join(
+        f"{name}: {curve[0][1]:.2f} with {curve[0][0]} labels, {curve[-1][1]:.2f} with {curve[-1][0]:,}"
+        for (_, name, _), curve in zip(METHODS, curves, strict=True)
+    )
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">\n'
+        f"  <title>Accuracy by number of labels on {PICTURED}. {said}</title>\n  <style>{STYLE}  </style>\n"
+        f'  <rect class="paper" x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="6"/>\n'
+        f'  <text x="{LEFT - 36}" y="28">{TITLE}</text>\n  ' + "\n  ".join(lines) + "\n</svg>\n"
+    )
+
+
+def _axes(counts: Sequence[int]) -> list[str]:
+    lines = []
+    for percent in (0, 25, 50, 75, 100):
+        y = _y(percent / 100)
+        lines.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        lines.append(f'<text class="small" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{percent} %</text>')
+    for labels in counts:
+        x = _x(labels)
+        lines.append(f'<text class="small" x="{x:.1f}" y="{BOTTOM + 20}" text-anchor="middle">{labels:,}</text>')
+    return lines
+
+
+def _x(labels: int) -> float:
+    """Each doubling is as wide as the one before; no label at all stands where 4 would."""
+    return LEFT + 16 + (RIGHT - LEFT - 16) * (log2(max(labels, 4)) - 2) / (log2(1000) - 2)
+
+
+def _y(accuracy: float) -> float:
+    return BOTTOM - (BOTTOM - TOP) * accuracy
+
+
+def _apart(style: str) -> float:
+    """Names of lines that end close together are moved apart."""
+    return {"ours": -2.0, "lr": 14.0}.get(style, 5.0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line entry."""
+    args = parse(arguments)
+    if args.picture:
+        curves = [read_curve(method) for method, _, _ in METHODS]
+        TABLE.with_name("curve.svg").write_text(picture_of(curves), encoding="utf-8")
+        return
+    rows = read_results(args.report) if args.report else run(args)
+    if not rows:
+        raise SystemExit(f"nothing measured: no set found in {args.data}")
+    table = summarise(rows)
+    if not args.json:
+        show("learning curves, medians over the seeds", table)
+    if args.out:
+        write_report(rows, table, args.out)
+
+
+if __name__ == "__main__":
+    main()

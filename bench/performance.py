@@ -1,0 +1,334 @@
+"""Runs every bench of speed and writes docs/performance.md from what they measured.
+
+    python -m bench.performance [--only hot_swap,webhook] [--smoke]
+    python -m bench.performance --page
+
+One bench after the other, each in a process of its own. Results are kept in artifacts/performance.jsonl, the newest of
+each bench counts: one of them can be run again alone (`--only`), and the page written anew without running any
+(`--page`). `--smoke` runs all of them for a moment, and writes into artifacts only. Ends with status 1 when a bench
+failed; a bar that was missed is no failure.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from bench.support.report import describe_commit, describe_machine
+from tests.support.rig import ROOT
+
+Record = Mapping[str, Any]
+Row = Mapping[str, Any]
+
+HIDDEN = ("bench", "measured")
+"""Not in a section's table: the first is its heading, the second is in a column of its own name already."""
+
+LONG = 40
+"""Rows beyond which a table is folded."""
+
+PICTURES = ("profiles", "performance")
+"""Folders beside the page whose pictures it shows, and whose notes.md it takes in."""
+
+
+def write_page(path: Path, records: Sequence[Record]) -> None:
+    """Write the page of these records; one without rows and problem has not been run."""
+    pictures = [
+        picture.relative_to(path.parent)
+        for folder in PICTURES
+        for picture in sorted((path.parent / folder).glob("*.*"))
+        if picture.suffix in (".png", ".svg")
+    ]
+    notes = [file.read_text(encoding="utf-8") for x in PICTURES if (file := path.parent / x / "notes.md").is_file()]
+    path.write_text(page_of(records, pictures, notes), encoding="utf-8")
+
+
+def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: Sequence[str] = ()) -> str:
+    """The page's text."""
+    parts = [
+        "# Performance",
+        "Written by `make bench`, or one part anew by `python -m bench.performance --only NAME`. Each "
+        "section's own command prints its table. "
+        "CPU times are process times; wall times depend on what else the machine does.",
+        *_machine(records),
+        *_bars(records),
+    ]
+    for record in records:
+        own = [picture for picture in pictures if picture.stem.split("-")[0] == record["run"]]
+        parts += _section(record, own)
+    rest = [picture for picture in pictures if picture.stem.split("-")[0] not in {x["run"] for x in records}]
+    if rest or notes:
+        parts += ["## Where the time goes", *[note.strip() for note in notes], *map(_image, rest)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _machine(records: Sequence[Record]) -> list[str]:
+    machines = [record["machine"] for record in records if record.get("machine")]
+    if not machines:
+        return ["Nothing has been measured yet."]
+    last = max((record for record in records if record.get("machine")), key=lambda record: str(record["at"]))["machine"]
+    others = [record["run"] for record in records if record.get("machine") and record["machine"] != last]
+    lines = [table_of([{"machine": name, "": value} for name, value in last.items()])]
+    return lines + ([f"Measured on another machine or with other libraries: {', '.join(others)}."] if others else [])
+
+
+def _bars(records: Sequence[Record]) -> list[str]:
+    rows = [
+        {"bench": record["run"], "what": what_of(row), "measured": row.get("measured", ""), **_verdict(row)}
+        for record in records
+        for row in record.get("rows", ())
+        if row.get("bar")
+    ]
+    failed = [f"`{record['run']}`: {record['problem']}" for record in records if record.get("problem")]
+    missing = [f"`{record['run']}`" for record in records if "rows" not in record]
+    parts = ["## Bars"] if rows or failed or missing else []
+    if rows:
+        met = sum(row["met"] == "yes" for row in rows)
+        parts += [f"{met} of {len(rows)} are met.", table_of(rows)]
+    if failed:
+        parts.append("Benches that failed:\n\n" + "\n".join(f"- {line}" for line in failed))
+    if missing:
+        parts.append(f"Not run yet: {', '.join(missing)}.")
+    return parts
+
+
+def _verdict(row: Row) -> dict[str, str]:
+    return {"bar": str(row["bar"]), "met": {True: "yes", False: "**no**"}.get(row.get("met"), "not known")}  # type: ignore[arg-type]
+
+
+def what_of(row: Row) -> str:
+    """A row's name: its leading columns that are text; numbers with their column's name where it has no such text."""
+    names = [name for name in row if name not in HIDDEN]
+    lead = names[: next((i for i, name in enumerate(names) if not isinstance(row[name], str)), len(names))]
+    if lead:
+        return ", ".join(row[name] for name in lead if name != "bar")
+    whole = names[: next((i for i, name in enumerate(names) if not isinstance(row[name], int)), len(names))]
+    return ", ".join(f"{name} {row[name]}" for name in whole[:3])
+
+
+def _section(record: Record, pictures: Sequence[Path]) -> list[str]:
+    headline, method = _about(record["module"])
+    parts = [f"## {record['run']}", headline]
+    if "command" in record:
+        commit = f" at commit {record['commit']}" if record.get("commit") else ""
+        parts.append(f"`{record['command']}`, {record['seconds']} s on {record['at'][:10]}{commit}")
+    if method:
+        parts.append(method)
+    if record.get("problem"):
+        parts.append(f"**Failed**: {record['problem']}")
+    if "rows" not in record:
+        parts.append("Not run yet.")
+    for title, rows in groupby(record.get("rows", ()), key=lambda row: row["bench"]):
+        shown = [{name: value for name, value in row.items() if name not in HIDDEN} for row in rows]
+        parts += _folded(title, shown) if len(shown) > LONG else [f"**{title}**", table_of(shown)]
+    return parts + [_image(picture) for picture in pictures]
+
+
+def _folded(title: str, rows: Sequence[Row]) -> list[str]:
+    summary = f"<details><summary>{title} ({len(rows)} rows)</summary>"
+    return [summary, table_of(rows), "</details>"]
+
+
+def _about(module: str) -> tuple[str, str]:
+    """The first line of a bench's own docstring, and what it says after its command."""
+    path = ROOT / "bench" / f"{module.replace('.', '/')}.py"
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) if path.is_file() else None
+    paragraphs = (text or "There is no such bench yet.").split("\n\n")
+    method = [" ".join(part.split()) for part in paragraphs[1:] if not part.lstrip().startswith("python -m")]
+    return " ".join(paragraphs[0].split()), "\n\n".join(method)
+
+
+def table_of(rows: Sequence[Row]) -> str:
+    """A Markdown table with a column for every name in any row."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [names, ["---"] * len(names), *([_cell(row.get(name, "")) for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    if isinstance(value, float) and len(str(value)) > 7:
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")
+
+
+def _image(path: Path) -> str:
+    return f"![{path.stem.replace('-', ' ')}]({path.as_posix()})"
+
+
+ARTIFACTS = ROOT / "artifacts"
+LIMIT = 1800.0
+"""Seconds after which a bench is stopped, and counts as failed."""
+
+GRACE = 90.0
+"""Seconds that it has to stop what it started."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One bench with its arguments; `name` is what `--only` and the results call it."""
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    smoke: tuple[str, ...] = ()
+
+    def command(self, smoke: bool) -> list[str]:
+        """Without the interpreter."""
+        return ["-m", f"bench.{self.module}", *self.arguments, *(self.smoke if smoke else ())]
+
+
+SMALL_SCALE = (
+    *("--examples", "10,100", "--tasks", "100,1000", "--projects", "1,3", "--classes", "2,8"),
+    *("--repeats", "3", "--refit-seconds", "3"),
+)
+
+SHORT_START = (
+    *("--repeats", "1", "--uncounted", "0", "--projects", "1", "--labels", "16", "--idle", "1", "--clients", "1"),
+)
+
+RUNS = (
+    Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
+    Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
+    Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
+    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "predicts")),
+    Run("hot_swap", "hot_swap", (), ("--rounds", "1", "--clients", "2", "--swaps", "4", "--no-bert")),
+    Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
+    Run(
+        "scale",
+        "scale",
+        ("--plot", "docs/performance/scale.png"),
+        (*SMALL_SCALE, "--plot", "artifacts/scale.png"),
+    ),
+    Run("start", "start", (), SHORT_START),
+    Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
+    Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),
+)
+
+
+def run_bench(run: Run, smoke: bool = False, limit: float = LIMIT) -> dict[str, Any]:
+    """One record: the rows that the bench printed, and what went wrong ("" for nothing)."""
+    command, began = run.command(smoke), time.monotonic()
+    environment = {**os.environ, "TQDM_DISABLE": "1"}
+    process = subprocess.Popen(
+        [sys.executable, *command, "--json"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        output, errors = process.communicate(timeout=limit)
+        problem = last_words(errors) or f"ended with status {process.returncode}" if process.returncode else ""
+    except subprocess.TimeoutExpired:
+        output, errors = _stop(process)
+        problem = f"stopped after {limit:.0f} s"
+    rows = rows_of(output)
+    if not rows and not problem:
+        problem = "printed no rows"
+    return {
+        "run": run.name,
+        "module": run.module,
+        "command": " ".join(["python", *command]),
+        "rows": rows,
+        "problem": problem,
+        "seconds": round(time.monotonic() - began),
+        "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": describe_commit(),
+        "machine": describe_machine(),
+    }
+
+
+def _stop(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """Ctrl-C first: a bench then stops the product that it has started."""
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        return process.communicate(timeout=GRACE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        return process.communicate()
+
+
+def rows_of(output: str) -> list[dict[str, Any]]:
+    """The JSON rows of bench/support/report.py among whatever else was printed."""
+    rows = []
+    for line in output.splitlines():
+        if line.startswith("{"):
+            try:
+                row = json.loads(line)
+            except ValueError:
+                continue
+            if isinstance(row, dict) and "bench" in row:
+                rows.append(row)
+    return rows
+
+
+def last_words(errors: str) -> str:
+    """The last line of what a failed bench said, without this machine's paths."""
+    lines = [line.strip() for line in errors.splitlines() if line.strip()]
+    words = lines[-1].replace(str(ROOT), ".").replace(str(Path.home()), "~") if lines else ""
+    return words.replace(tempfile.gettempdir(), "TMP")[:300]
+
+
+def newest(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """The last record of each run."""
+    return {record["run"]: record for record in records}
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """All records so far."""
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def chosen(only: str) -> list[Run]:
+    """The runs named, all for "". Raises SystemExit for a name that is none."""
+    names = [name for name in only.split(",") if name]
+    unknown = sorted(set(names) - {run.name for run in RUNS})
+    if unknown:
+        raise SystemExit(f"no bench {', '.join(unknown)}: choose from {', '.join(run.name for run in RUNS)}")
+    return [run for run in RUNS if not names or run.name in names]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Command line entry."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help=",".join(run.name for run in RUNS))
+    parser.add_argument("--smoke", action="store_true")
+    parser.add_argument("--page", action="store_true", help="run nothing, write the page")
+    args = parser.parse_args(arguments)
+    results = ARTIFACTS / f"performance{'-smoke' if args.smoke else ''}.jsonl"
+    results.parent.mkdir(exist_ok=True)
+    runs = [] if args.page else chosen(args.only)
+    for run in runs:
+        print(f"{run.name}: {' '.join(run.command(args.smoke))}", flush=True)
+        record = run_bench(run, args.smoke)
+        with results.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        print(f"  {len(record['rows'])} rows, {record['seconds']} s {record['problem']}", flush=True)
+    page = ARTIFACTS / "performance-smoke.md" if args.smoke else ROOT / "docs" / "performance.md"
+    records = newest(read_records(results))
+    write_page(page, [records.get(run.name, {"run": run.name, "module": run.module}) for run in RUNS])
+    print(f"written: {page.relative_to(ROOT)}")
+    if any(records[run.name]["problem"] for run in runs):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()

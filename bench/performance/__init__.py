@@ -1,1 +1,0 @@
-"""All measured tables of the documentation, from one command."""

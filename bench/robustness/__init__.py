@@ -1,1 +1,0 @@
-"""Long runs, odd inputs and mutated code."""

@@ -1,1 +1,0 @@
-"""How much is computed a second, and with how much memory."""
