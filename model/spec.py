@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cached_property
 from typing import NotRequired, TypedDict
 
-from model.label_key import key_of, shown_labels
+from model.labels import key_of, shown_labels
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""

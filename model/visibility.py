@@ -11,7 +11,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from model.label_key import path_of
+from model.labels import path_of
 from model.spec import Chosen, Control, Prediction, TaskSpec
 
 Path = tuple[str, ...]

@@ -299,4 +299,4 @@ def test_no_file_is_too_long_for_one_idea() -> None:
 
 def test_the_seam_between_the_packages_knows_only_keys() -> None:
     names = set(imports_of(ROOT / "model/spec.py"))
-    assert {name for name in names if name.partition(".")[0] in ("model", "backend")} == {"model.label_key"}
+    assert {name for name in names if name.partition(".")[0] in ("model", "backend")} == {"model.labels"}

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from backend.application.advice import Advisor
 from backend.application.background import Background
-from backend.application.recent_configs import RecentConfigs
+from backend.application.label_configs import LabelConfigs
 from backend.cpu import cores
 from backend.redis_access.connection import WEB_SECONDS
 from backend.rejects.pending import RejectNotes
@@ -34,8 +34,8 @@ class Services:
     webhook_secret: str
     answers: AnswerCache
     admission: Admission
+    configs: LabelConfigs
     highlighter: Highlighter = field(default_factory=Highlighter)
-    configs: RecentConfigs = field(default_factory=RecentConfigs)
     advisor: Advisor = field(default_factory=Advisor)
 
     def stop(self) -> None:
@@ -63,6 +63,7 @@ def build_services(settings: Settings) -> Services:
         webhook_secret(settings),
         AnswerCache(settings.answer_cache_mb << 20),
         Admission(predict_slots(settings.web_threads)),
+        LabelConfigs(stores.projects, stores.jobs),
     )
     registry.start()
     background.start()

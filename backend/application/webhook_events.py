@@ -9,15 +9,13 @@ from contextlib import suppress
 from typing import Any
 
 from backend.application.services import Services
-from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
+from backend.errors import BadRequest, StoreUnavailable
 from backend.labelstudio import events
 from backend.labelstudio.documents import Undecidable, read_document
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.store.examples import CHANGED
-from backend.store.questions import note_questions
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 
@@ -29,7 +27,7 @@ Reply = dict[str, Any]
 def take_event(services: Services, event: events.Event) -> Reply:
     """Carry out one event; the reply's body. Raises BadRequest and StoreUnavailable."""
     if event.project:
-        remember_config(services, event.project, event.label_config, _moment_of(event))
+        services.configs.remember(event.project, event.label_config, _moment_of(event))
     if isinstance(event, events.AnnotationsUpserted):
         return _upsert(services, event)
     if isinstance(event, events.AnnotationsDeleted):
@@ -68,49 +66,6 @@ def _moment_of(event: events.Event) -> int | None:
     return min(filter(None, stamps), default=None)
 
 
-def remember_config(services: Services, project: int, config: str | None, moment: int | None = None) -> None:
-    """Keep the label config, which came at `moment` (default: now); a changed one asks for a refit and a
-    reconciliation. Raises StoreUnavailable."""
-    projects = services.stores.projects
-    if config is None:
-        return
-    if (before := projects.config(project)) == config:
-        services.configs.note(project, config)
-        return
-    if not _is_readable(config):
-        log.warning("a label config that cannot be read is passed over project=%s", project)
-        return
-    note_questions(projects, project, before, config, moment)
-    if projects.save_config(project, config):
-        log.info("label config changed project=%s", project)
-        projects.mark_dirty(project, "the label config has changed")
-        services.stores.jobs.enqueue_refit(project)
-    services.configs.note(project, config)
-
-
-def remember_first_config(services: Services, project: int, config: Any) -> None:
-    """Keep the label config of a project that has none: some tools predict without /setup.
-
-    Asks once for each project: predictions do not wait for Redis."""
-    if not isinstance(config, str) or services.configs.knows(project):
-        return
-    services.configs.note(project, "")
-    with suppress(StoreUnavailable):
-        if services.stores.projects.config(project) is None:
-            remember_config(services, project, config)
-
-
-def _is_readable(config: str) -> bool:
-    """Whether it is a label config at all, be there something to learn or not: nothing else is stored."""
-    try:
-        parse_label_config(config)
-    except UnsupportedConfig:
-        return True
-    except BadRequest:
-        return False
-    return True
-
-
 def start_training(services: Services, project: int, by: str) -> Reply:
     """Ask for a fine-tune: its job, or the one that is there already."""
     services.stores.failures.release(project, "train")
@@ -119,19 +74,8 @@ def start_training(services: Services, project: int, by: str) -> Reply:
     return {"job": record["id"], "status": record["status"], "new": created, "message": message}
 
 
-def spec_of(services: Services, project: int, config: str | None) -> TaskSpec | None:
-    """The project's task spec; None when its config is unknown or holds nothing that can be learned."""
-    config = config or services.stores.projects.config(project)
-    if config is None:
-        return None
-    try:
-        return parse_label_config(config)
-    except (UnsupportedConfig, BadRequest):
-        return None
-
-
 def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
-    spec = spec_of(services, event.project, event.label_config)
+    spec = services.configs.spec_of(event.project, event.label_config)
     if spec is None:
         services.stores.projects.mark_dirty(event.project, "annotations came before a usable label config")
         why = Reject("no_config", "came before any label config that can be learned")
@@ -208,7 +152,7 @@ def _changed(services: Services, project: int, outcomes: list[str]) -> Reply:
 
 
 def _add_tasks(services: Services, event: events.TasksCreated) -> Reply:
-    spec, longest = spec_of(services, event.project, event.label_config), services.settings.max_text_chars
+    spec, longest = services.configs.spec_of(event.project, event.label_config), services.settings.max_text_chars
     documents = {}
     found: list[tuple[int | None, Reject]] = []
     for task in event.tasks if spec else ():

@@ -9,7 +9,7 @@ from typing import Any
 from backend.errors import BackendError
 from backend.labelstudio.label_config.labels import CHOICE_VARIABLE, VARIABLE
 from backend.labelstudio.text.object_text import NoText, drop_binary, plain, shown, text_of
-from model.label_key import key_of
+from model.labels import key_of
 from model.spec import Control, Input, TaskSpec
 
 Options = dict[str, list[str]]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.label_config.config import parse_label_config
-from model.label_key import shown_labels
+from model.labels import shown_labels
 from model.spec import Control, TaskSpec
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from backend.labelstudio.documents import Undecidable, read_options, read_text
 from backend.labelstudio.records import ExampleRecord, Targets
 from backend.labelstudio.results import read_targets
-from model.label_key import key_of, shown_labels
+from model.labels import key_of, shown_labels
 from model.spec import Control, TaskSpec
 
 FIELDS, NAME, LABELS = 5, 30, 5

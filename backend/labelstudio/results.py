@@ -9,7 +9,7 @@ from typing import Any
 
 from backend.labelstudio.records import Targets
 from backend.labelstudio.score import shown_score, task_score
-from model.label_key import path_of
+from model.labels import path_of
 from model.spec import Control, Kind, Prediction, TaskSpec
 
 

@@ -13,7 +13,7 @@ from label_studio_ml.model import LabelStudioMLBase
 
 from backend.application.predict import answer_request
 from backend.application.services import Services, build_services
-from backend.application.webhook_events import remember_config, take_event
+from backend.application.webhook_events import take_event
 from backend.errors import BackendError
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
@@ -36,7 +36,7 @@ class BertClassifier(LabelStudioMLBase):  # type: ignore[misc]
         config = getattr(self, "label_config", None)
         if project is not None and config:
             parse_label_config(config)
-            remember_config(services, project, config)
+            services.configs.remember(project, config)
         self.set("model_version", services.registry.version_of(project))
 
     def predict(self, tasks: list[dict[str, Any]], context: dict[str, Any] | None = None, **kwargs: Any) -> list[Any]:

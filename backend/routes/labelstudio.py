@@ -11,8 +11,6 @@ from flask import Blueprint, Response, current_app
 from backend.application.predict import answer_request
 from backend.application.services import Services
 from backend.application.webhook_events import (
-    remember_config,
-    remember_first_config,
     start_training,
     store_task_annotations,
     take_event,
@@ -58,7 +56,7 @@ def setup() -> Response:
     services().registry.prepare(project, spec)
     if project is not None and not services().configs.holds(project, str(config)):
         with suppress(StoreUnavailable):  # predictions go on without Redis
-            remember_config(services(), project, str(config))
+            services().configs.remember(project, str(config))
     return reply({"model_version": services().registry.version_of(project)})
 
 
@@ -77,7 +75,7 @@ def predict() -> Response:
     if config is None and project is not None:
         config = wired.stores.projects.config(project)
     elif project is not None:
-        remember_first_config(wired, project, config)
+        wired.configs.remember_first(project, config)
     say_blind = body.get("say_blind") is not False  # Label Studio says nothing of it
     items, version = answer_request(wired, project, config, tasks, say_blind=say_blind)
     with stage.labels("reply").time():
@@ -120,7 +118,7 @@ def train() -> Response:
     if project is None:
         raise BadRequest("project: a project id is needed", field="project")
     if isinstance(body.get("label_config"), str):
-        remember_config(wired, project, body["label_config"])
+        wired.configs.remember(project, body["label_config"])
     tasks = body.get("annotations")
     if isinstance(tasks, list):
         store_task_annotations(wired, project, tasks)

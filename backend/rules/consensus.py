@@ -15,7 +15,7 @@ from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
 from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
-from model.label_key import key_of
+from model.labels import key_of
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from model.decoding.ratings import median_star, smooth_ratings, smoothing_for
 from model.decoding.set_confidence import set_confidence
 from model.decoding.taxonomy import SURE, Tree, keep_apart
-from model.label_key import key_of, path_of
+from model.labels import key_of, path_of
 from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Kind, Prediction
 

@@ -17,7 +17,7 @@ from scipy.special import expit
 from model.encoder.pairs import two_segments
 from model.features.cache import CachedEncoder
 from model.interfaces import Embedder
-from model.label_names import names_of
+from model.labels import names_of
 from model.numerics.arrays import Floats, normalise
 from model.spec import Control, Text
 from model.texts import characters_of, portions
@@ -114,7 +114,7 @@ def reading_of(control: Control) -> str:
 
 
 def _names_of(control: Control) -> list[str]:
-    return names_of(control, control.keys())
+    return names_of(control.words, control.keys())
 
 
 def has_own_reading(control: Control, text: Text) -> bool:

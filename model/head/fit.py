@@ -20,7 +20,7 @@ from model.head.linear_head import LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, SearchPlan, plan_search, search
 from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
 from model.interfaces import Embedder
-from model.label_names import names_of
+from model.labels import names_of
 from model.numerics.arrays import Floats, normalise
 from model.numerics.holdout import stratified_folds
 from model.pretrained.classifier_head import match_labels
@@ -240,7 +240,7 @@ def _pool_texts(control: Control, pool: Sequence[Document]) -> list[Text]:
 def _reference(
     control: Control, labels: Sequence[str], pooled: Floats, pool: Sequence[Text], embedder: Embedder
 ) -> Reference:
-    names = embedder.embed([(name,) for name in names_of(control, [label for label in labels if label != NONE])])
+    names = embedder.embed([(name,) for name in names_of(control.words, [label for label in labels if label != NONE])])
     background = embedder.embed(pool)
     # Labelled texts are part of the pool, too: with a small pool they are most of it.
     everything = np.concatenate([background, pooled]) if len(pooled) else background

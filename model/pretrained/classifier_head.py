@@ -16,8 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, log_softmax, logit
 
-from model.label_key import plain_text
-from model.label_matching import match_names
+from model.labels import match_names, plain_text
 from model.numerics.arrays import Floats
 from model.pretrained_head import PretrainedHead
 from model.spec import NONE, Control, Kind, Label

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from model.errors import DataError
 from model.file_formats import is_separator_line, name_format, named_separator
-from model.label_key import key_of, path_of, plain_text
+from model.labels import key_of, path_of, plain_text
 from model.numerics.holdout import is_held_out
 from model.spec import NONE, Control, Kind, Label, Sample
 from model.texts import text_key

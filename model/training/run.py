@@ -19,7 +19,7 @@ from model.features.long_texts import LabelAwarePooling
 from model.head.fit import fit_head
 from model.head.zero_shot import refine_prototypes, with_none
 from model.interfaces import Embedder
-from model.label_names import names_of
+from model.labels import names_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
@@ -156,7 +156,7 @@ class Training:
         targets = lesson.targets[rows]
         base = LabelAwarePooling(self.base, lesson.control)
         named = [key for key in lesson.labels if key != NONE]
-        names = base.embed([(name,) for name in names_of(lesson.control, named)])[:, -1]
+        names = base.embed([(name,) for name in names_of(lesson.control.words, named)])[:, -1]
         pool = [d for d in self.request.pool if all(name in d for name in lesson.control.inputs)]
         background = base.embed([lesson.control.text_of(document) for document in pool])[:, -1]
         prototypes = with_none(refine_prototypes(names, background), lesson.labels)

@@ -17,7 +17,7 @@ from model.head.fit import fit_heads
 from model.head.head_config import HeadConfig
 from model.head.linear_head import LinearHead
 from model.interfaces import Embedder
-from model.label_key import path_of, plain_text
+from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text

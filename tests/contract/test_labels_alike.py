@@ -19,7 +19,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
 from backend.rules.consensus import reach_consensus
 from model.head.fit import fit_heads
-from model.label_key import key_of
+from model.labels import key_of
 from model.simulation.dataset import read_dataset
 from model.spec import Label, Prediction, TaskSpec
 from model.versions.directory import Manifest, read_heads, write_version

@@ -17,7 +17,7 @@ from model.errors import ModelError
 from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers
 from model.evidence.row import EvidenceRow, HeadAnswer, Judgement
-from model.label_key import path_of
+from model.labels import path_of
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.spec import NONE, Control, Kind, Sample
 

@@ -8,7 +8,7 @@ import pytest
 
 from backend.labelstudio.documents import Undecidable, read_document, read_options
 from backend.labelstudio.label_config.config import parse_label_config
-from model.label_key import path_of
+from model.labels import path_of
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.support.label_configs import CONFIGS, TASKS, choices, control
 

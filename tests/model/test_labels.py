@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.label_key import key_of, path_of, plain_text, shown_labels
+from model.labels import key_of, path_of, plain_text, shown_labels
 
 ODD = "\\/eu0\0\ud83d\ude00\t\n |·-+#1aA\u0301é👍🏽\u200d"
 COMPONENTS = st.text(st.sampled_from(ODD) | st.characters(exclude_categories=()), max_size=6)
