@@ -78,7 +78,7 @@ def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tu
         return stored, {}
     reason = "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set"
     settings = services.settings
-    if settings.label_studio_url and settings.label_studio_api_key.get_secret_value():
+    if settings.has_label_studio:
         try:
             return _ask_label_studio(services, spec, project, task)
         except (LabelStudioError, Undecidable) as error:

@@ -17,7 +17,7 @@ def request_prediction(services: Services, project: int, labelled: Any) -> dict[
     settings = services.settings
     if not isinstance(labelled, bool):
         raise BadRequest("all: true or false", field="all")
-    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+    if not settings.has_label_studio:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write predictions into Label Studio")
     services.stores.failures.release(project, "predict")
     record, created = services.stores.prediction_runs.request(project, "admin", labelled)

@@ -146,7 +146,7 @@ def unpin(services: Services, project: int) -> dict[str, Any]:
 def request_resync(services: Services, project: int) -> dict[str, Any]:
     """Ask for a reconciliation. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
-    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+    if not settings.has_label_studio:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
     services.stores.failures.release(project, "sync")
     created = services.stores.jobs.enqueue_sync(project)

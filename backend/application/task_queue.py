@@ -44,7 +44,7 @@ def request_plan(services: Services, project: int) -> dict[str, Any]:
     settings = services.settings
     if not settings.queue_enabled:
         raise Conflict("QUEUE_ENABLED is off: set it to steer Label Studio's queue")
-    if not (settings.label_studio_url and settings.label_studio_api_key.get_secret_value()):
+    if not settings.has_label_studio:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to steer Label Studio's queue")
     for kind in ("plan", "steer"):
         services.stores.failures.release(project, kind)

@@ -35,8 +35,7 @@ def accept(api: AdminClient, project: int, accuracy: float | None, write: bool, 
     from backend.labelstudio.rest.accepting import AcceptingClient
 
     settings = current_settings()
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: tasks are read from Label Studio")
     if undo == (accuracy is not None) or (undo and write):
         raise BadRequest("give --accuracy 0.98 [--write], or --undo")

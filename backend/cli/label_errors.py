@@ -70,8 +70,7 @@ def _label_studio() -> DataManagerClient:
     from backend.labelstudio.rest.data_manager import DataManagerClient
 
     settings = current_settings()
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write into Label Studio")
     return DataManagerClient.of(settings)
 

@@ -51,8 +51,7 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
     `title` None keeps the present one. Raises SettingsError without LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY,
     LabelStudioError, with the remedy, when Label Studio refuses something.
     """
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )

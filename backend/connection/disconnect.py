@@ -31,8 +31,7 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
     """Disconnects `project`; yields a line for everything removed. `predictions`: those of live versions go as well.
 
     Raises SettingsError without LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY, and LabelStudioError."""
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )

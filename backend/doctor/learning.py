@@ -20,7 +20,7 @@ def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterat
         remedy = f"run `understudy connect --project {project}`, and open a task"
         yield warn(f"project {project}: here", "not known: Label Studio has never called for it", remedy)
         return
-    if settings.label_studio_url and settings.label_studio_api_key.get_secret_value():
+    if settings.has_label_studio:
         last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
         yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
     yield from judge_trouble(project, stores.failures.describe(project))

@@ -154,7 +154,7 @@ class Scheduler:
         self.stores.jobs.send(record["id"])
 
     def _sync_is_due(self, project: int) -> bool:
-        if not (self.settings.label_studio_url and self.settings.label_studio_api_key.get_secret_value()):
+        if not self.settings.has_label_studio:
             return False
         if self.stores.failures.waits(project, "sync"):
             return False

@@ -229,6 +229,11 @@ class Settings(GivenModel):
         return self.public_url.rstrip("/") or url_of(self.host, self.port)
 
     @property
+    def has_label_studio(self) -> bool:
+        """Whether LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are set."""
+        return bool(self.label_studio_url and self.label_studio_api_key.get_secret_value())
+
+    @property
     def models_dir(self) -> Path:
         """Root of the version directories: `<models_dir>/<project>/<version>/`."""
         return self.data_dir / "models"

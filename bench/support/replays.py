@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
-from model.acquisition.batch import QueueEntry, next_place, plan_batch
+from model.acquisition.batch import QueueEntry, plan_batch
 from model.acquisition.strategies import Pool, choose, confidences
 from model.decoding.answers import AnswerRules, decide
 from model.decoding.evaluate_answers import measure
@@ -35,6 +35,7 @@ from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.simulation.replay import Replay, ReplayPlan, Tell, encode_ahead, shuffled
 from model.versions.live_model import LiveModel
+from tests.support.next_place import next_place
 
 Row = dict[str, Any]
 

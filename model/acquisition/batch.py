@@ -9,7 +9,7 @@ first, and as many are placed as its role lacks to have its share of all labels.
 from __future__ import annotations
 
 import struct
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, zip_longest
 from typing import Literal
@@ -67,17 +67,6 @@ def is_explored(project: int, task: int, blind_share: float, explore_share: floa
     return blind_share <= share_of(project, task) < blind_share + explore_share
 
 
-def labelled_prefix(shares: Mapping[int, float], labelled: Collection[int]) -> list[int]:
-    """Of the tasks of one role (task -> its share) those labelled before the first unlabelled one, in hash order: a
-    random sample of the project whatever the queue preferred. Leave tasks out that nobody will label (skipped)."""
-    found: list[int] = []
-    for task in sorted(shares, key=lambda task: (shares[task], task)):
-        if task not in labelled:
-            break
-        found.append(task)
-    return found
-
-
 def plan_batch(
     pools: Sequence[Pool],
     tasks: Rows,
@@ -115,24 +104,6 @@ def plan_batch(
     reserved: dict[Role, NDArray[np.bool_]] = {"blind": blind & open_, "explore": explored & open_}
     _top_up(rows, reserved, shares, size)
     return _list(rows, tasks, confidence)[:size]
-
-
-def next_place(
-    places: Iterable[QueueEntry],
-    solved: Mapping[int | None, int],
-    taken: Collection[int],
-    generator: np.random.Generator | None = None,
-) -> QueueEntry | None:
-    """What Label Studio would hand out: `solved`: cluster -> how many of its tasks the annotator has labelled; those of
-    earlier batches count as None's. `taken`: tasks that are labelled or locked. With a generator: any of them.
-
-    From `_try_uncertainty_sampling` of Label Studio 1.23 (projects/functions/next_task.py)."""
-    left = [place for place in places if place.task not in taken]
-    if not left:
-        return None
-    if generator is not None:
-        return left[int(generator.integers(len(left)))]
-    return min(left, key=lambda place: (solved.get(place.cluster, 0), place.confidence, place.task))
 
 
 def _done_and_open(

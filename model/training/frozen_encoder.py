@@ -7,14 +7,16 @@ outputs are computed once a text. All tokens of a batch are one matrix; only att
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from model.encoder.encoder import in_chunks
 from model.encoder.windows import Window
-from model.training.packed_layer import Noise, apply_layer, spans_of
+from model.kernels.attention import spans_of
+from model.training.packed_layer import Noise, apply_layer
 from model.training.recipe import RECIPE
 
 REMEMBERED_BYTES = 512 << 20
@@ -80,7 +82,7 @@ class TopLayers:
             if size > REMEMBERED_BYTES:
                 break
             fresh.setdefault(key, window)
-        for chunk in _chunks(sorted(fresh.values(), key=lambda window: len(window.ids))):
+        for chunk in in_chunks(sorted(fresh.values(), key=lambda window: len(window.ids)), CHUNK_TOKENS):
             self._lower(chunk)
 
     def _bytes_of(self, tokens: int) -> int:
@@ -151,19 +153,6 @@ def _pool(hidden: Tensor, lengths: Sequence[int], pooling: str) -> Tensor:
 
 def _key(window: Window) -> Key:
     return tuple(window.ids), tuple(window.types)
-
-
-def _chunks(windows: Sequence[Window]) -> Iterator[list[Window]]:
-    chunk: list[Window] = []
-    size = 0
-    for window in windows:
-        if chunk and size + len(window.ids) > CHUNK_TOKENS:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(window)
-        size += len(window.ids)
-    if chunk:
-        yield chunk
 
 
 def _layers_of(encoder: Any) -> list[nn.Module]:

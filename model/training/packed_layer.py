@@ -8,7 +8,6 @@ sees the texts of one length at a time, with a backward pass written out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -42,16 +41,6 @@ class Noise:
     def drop(self, tokens: Tensor, rate: float) -> Tensor:
         """The tokens with dropout."""
         return tokens * self.mask(tokens, rate) if rate else tokens
-
-
-def spans_of(lengths: Sequence[int]) -> list[Span]:
-    """[5, 5, 7] -> [(0, 2, 5), (10, 1, 7)]"""
-    spans, start = [], 0
-    for length, run in groupby(lengths):
-        count = len(list(run))
-        spans.append((start, count, length))
-        start += count * length
-    return spans
 
 
 def apply_layer(layer: Any, hidden: Tensor, spans: Sequence[Span], noise: Noise | None) -> Tensor:

@@ -201,7 +201,7 @@ def browser(tmp_path: Path) -> Iterator[webdriver.Chrome]:
 
 def log_in(browser: webdriver.Chrome, studio: Studio) -> None:
     browser.get(f"{studio.server.url}/user/login/")
-    browser.find_element(By.NAME, "email").send_keys(studio.server.username)
-    browser.find_element(By.NAME, "password").send_keys(studio.server.password)
+    browser.find_element(By.NAME, "email").send_keys(studio.server.account.username)
+    browser.find_element(By.NAME, "password").send_keys(studio.server.account.password)
     browser.find_element(By.CSS_SELECTOR, "form button[type=submit], form [type=submit]").click()
     WebDriverWait(browser, PATIENCE).until(lambda page: "/login" not in page.current_url)

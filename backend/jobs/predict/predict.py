@@ -67,8 +67,7 @@ def predict(project: int, run: str, number: int) -> str:
 
 def _work(work: Context, project: int, record: Mapping[str, Any], number: int, owner: str) -> str:
     settings = work.settings
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
     with DataManagerClient.of(settings) as studio:
         if number == PLANNING:

@@ -76,8 +76,7 @@ def _next_time(work: Context) -> float:
 
 def _resync(work: Context, project: int) -> dict[str, Any]:
     settings, stores = work.settings, work.stores
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with LabelStudioClient.of(settings) as client:
         since, clock = stores.examples.seq(project), stores.examples.clock(project)

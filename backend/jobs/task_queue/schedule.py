@@ -20,7 +20,7 @@ class QueueTending:
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings, self._stores = settings, stores
-        self._can = bool(settings.label_studio_url and settings.label_studio_api_key.get_secret_value())
+        self._can = settings.has_label_studio
 
     def tend(self, project: int) -> None:
         """Raises StoreUnavailable."""

@@ -43,8 +43,7 @@ def _steer(work: Context, project: int) -> str:
     plan = stores.task_queue.plan(project)
     if not plan:
         return "nothing planned"
-    key = settings.label_studio_api_key.get_secret_value()
-    if not (settings.label_studio_url and key):
+    if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with QueueClient.of(settings) as client:
         fields = client.project(project)

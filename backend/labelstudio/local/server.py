@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from backend.errors import LabelStudioError
@@ -78,16 +77,6 @@ class LabelStudioServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
-    def username(self) -> str:
-        """The user's e-mail address."""
-        return self.account.username
-
-    @property
-    def password(self) -> str:
-        """The user's password."""
-        return self.account.password
-
-    @property
     def legacy_token(self) -> str:
         """The user's legacy token; refused when `legacy_tokens` is off."""
         return self.account.legacy_token
@@ -106,9 +95,7 @@ class LabelStudioServer:
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def start(self, timeout: float = START_SECONDS) -> float:
@@ -127,7 +114,9 @@ class LabelStudioServer:
         try:
             self._wait(began + timeout)
             if not self.access_token:
-                self._save_account(access_token=_make_access_token(self.url, self.username, self.password))
+                self._save_account(
+                    access_token=_make_access_token(self.url, self.account.username, self.account.password)
+                )
         except BaseException:
             self.kill()
             raise
@@ -168,8 +157,8 @@ class LabelStudioServer:
             "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir),
             "LABEL_STUDIO_HOST": self.url,
             "LABEL_STUDIO_PORT": str(self.port),
-            "LABEL_STUDIO_USERNAME": self.username,
-            "LABEL_STUDIO_PASSWORD": self.password,
+            "LABEL_STUDIO_USERNAME": self.account.username,
+            "LABEL_STUDIO_PASSWORD": self.account.password,
             "LABEL_STUDIO_USER_TOKEN": self.legacy_token,
             "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": str(self._legacy_tokens).lower(),
             **self._environment,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from types import TracebackType
 from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
@@ -23,6 +22,9 @@ MEMORY_EFFICIENT_IMPORT = "fflag_fix_back_4620_memory_efficient_predictions_impo
 
 TIMEOUT_SECONDS = 100.0
 """What Label Studio waits for a prediction (its own default)."""
+
+EVERYTHING = {"send_payload": True, "send_for_all_actions": True, "is_active": True}
+"""Of a webhook: what it sends."""
 
 Json = dict[str, Any]
 
@@ -54,9 +56,7 @@ class LabelStudioClient:
     def __enter__(self: Client) -> Client:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -119,25 +119,12 @@ class LabelStudioClient:
 
     def create_webhook(self, project: int, *, url: str, headers: Mapping[str, str] | None = None) -> Json:
         """A webhook for every action, with payload."""
-        body = {
-            "project": project,
-            "url": url,
-            "headers": dict(headers or {}),
-            "send_payload": True,
-            "send_for_all_actions": True,
-            "is_active": True,
-        }
+        body = {"project": project, "url": url, "headers": dict(headers or {}), **EVERYTHING}
         return self._object("POST", "api/webhooks/", body)
 
     def patch_webhook(self, webhook: int, *, url: str, headers: Mapping[str, str]) -> Json:
         """Set URL and headers, and see to it that everything is sent. Label Studio refuses headers without the URL."""
-        body = {
-            "url": url,
-            "headers": dict(headers),
-            "send_payload": True,
-            "send_for_all_actions": True,
-            "is_active": True,
-        }
+        body = {"url": url, "headers": dict(headers), **EVERYTHING}
         return self._object("PATCH", f"api/webhooks/{webhook}/", body)
 
     def would_send(self, webhook: int, *, url: str) -> None:

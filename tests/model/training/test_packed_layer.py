@@ -9,7 +9,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from model.training.packed_layer import Noise, attend, attend_padded, spans_of
+from model.kernels.attention import spans_of
+from model.training.packed_layer import Noise, attend, attend_padded
 
 LENGTHS = [3, 3, 5, 8]
 HEADS, WIDTH = 2, 16
