@@ -5,9 +5,8 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
-Row = Mapping[str, Any]
+Row = Mapping[str, str | int | float | None]
 Curve = dict[int, dict[str, float]]
 """Label count -> medians over the seeds."""
 
@@ -29,11 +28,11 @@ def medians(rows: Sequence[Row]) -> dict[str, Curve]:
     """Curve name -> its medians over the seeds, and `seeds`, how many there are."""
     grouped: dict[str, dict[int, list[Row]]] = {}
     for row in rows:
-        grouped.setdefault(curve_name(row), {}).setdefault(int(row["n"]), []).append(row)
+        grouped.setdefault(curve_name(row), {}).setdefault(int(row["n"] or 0), []).append(row)
     return {
         name: {
             count: {
-                **{key: statistics.median(float(row[key]) for row in cell) for key in PANELS},
+                **{key: statistics.median(float(row[key] or 0) for row in cell) for key in PANELS},
                 "finetune_seconds": statistics.median(float(row.get("finetune_seconds") or 0) for row in cell),
                 "seeds": len(cell),
             }
@@ -83,7 +82,7 @@ def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:
     FigureCanvasAgg(figure)
     for panel, (key, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
         for name, curve in curves.items():
-            cells = {n: [float(r[key]) for r in rows if curve_name(r) == name and r["n"] == n] for n in curve}
+            cells = {n: [float(r[key] or 0) for r in rows if curve_name(r) == name and r["n"] == n] for n in curve}
             line = panel.plot(list(curve), [cell[key] for cell in curve.values()], marker="o", markersize=3, label=name)
             low, high = [min(cell) for cell in cells.values()], [max(cell) for cell in cells.values()]
             panel.fill_between(list(cells), low, high, color=line[0].get_color(), alpha=0.12, linewidth=0)

@@ -14,6 +14,11 @@ class SparseRows(Protocol):
     """scipy's csr_matrix, which has no types of its own, as far as it is used."""
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+        ...
+
+    @property
     def T(self) -> SparseRows:
         """Transposed."""
         ...

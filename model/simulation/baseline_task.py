@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from model.interfaces import Embedder
-from model.numerics.arrays import Floats, normalise
+from model.numerics.arrays import Floats, SparseRows, normalise
 from model.simulation.replay import Tell
 from model.spec import Sample
 
@@ -40,7 +39,9 @@ class Task:
         return [" ".join(sample.text) for sample in samples]
 
 
-def fit_logistic(train: Any, targets: Floats, test: Any, strength: float, *, multilabel: bool) -> Floats:
+def fit_logistic(
+    train: Floats | SparseRows, targets: Floats, test: Floats | SparseRows, strength: float, *, multilabel: bool
+) -> Floats:
     """Probabilities [test rows, K] of scikit-learn's logistic regression; classes without a row get none."""
     from sklearn.linear_model import LogisticRegression
 

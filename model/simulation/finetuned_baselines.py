@@ -6,21 +6,27 @@ Both start from the learner's own base encoder, so that recipes are compared and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
+from torch import Tensor
 
 from model.numerics.arrays import Floats
 
 if TYPE_CHECKING:
+    from transformers import BatchEncoding, PreTrainedModel, PreTrainedTokenizerBase
+
     from model.simulation.baseline_task import Task
 
+Item = TypeVar("Item")
 
 OFFLINE = {"local_files_only": True, "trust_remote_code": False}
+Pair = tuple[int, int, float]
+"""Two rows, and 1 for equal labels else 0."""
+
 RATE, CLIP, LONGEST = 2e-5, 1.0, 256
 
 EPOCHS, BATCH = 3, 8
@@ -37,15 +43,15 @@ def train_humansignal(task: Task) -> Floats:
 
     _prepare(task)
     kind = "multi_label_classification" if task.multilabel else "single_label_classification"
-    model: Any = AutoModelForSequenceClassification.from_pretrained(
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
         task.base_model, num_labels=task.targets.shape[1], problem_type=kind, use_safetensors=True, **OFFLINE
     )
-    tokenizer: Any = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
     texts, targets = task.flat(task.train), torch.tensor(task.targets, dtype=torch.float32)
     generator = np.random.default_rng(task.seed)
-    batches = [rows for _ in range(EPOCHS) for rows in _batches(generator.permutation(len(texts)), BATCH)]
+    batches = [rows for _ in range(EPOCHS) for rows in _batches(generator.permutation(len(texts)).tolist(), BATCH)]
 
-    def loss_of(rows: NDArray[Any]) -> Any:
+    def loss_of(rows: Sequence[int]) -> Tensor:
         logits = model(**_tokens(tokenizer, [texts[row] for row in rows])).logits
         if task.multilabel:
             return F.binary_cross_entropy_with_logits(logits, targets[rows])
@@ -65,17 +71,17 @@ def train_setfit(task: Task) -> Floats:
     from model.simulation.baseline_task import fit_logistic
 
     _prepare(task)
-    body: Any = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE)
-    tokenizer: Any = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
+    body: PreTrainedModel = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
     texts = task.flat(task.train)
 
-    def embed(part: Sequence[str]) -> Any:
+    def embed(part: Sequence[str]) -> Tensor:
         tokens = _tokens(tokenizer, part)
         mask = tokens["attention_mask"].unsqueeze(-1)
         hidden = body(**tokens).last_hidden_state
         return F.normalize((hidden * mask).sum(1) / mask.sum(1).clamp(min=1), dim=1)
 
-    def loss_of(pairs: Sequence[tuple[int, int, float]]) -> Any:
+    def loss_of(pairs: Sequence[Pair]) -> Tensor:
         left, right = embed([texts[pair[0]] for pair in pairs]), embed([texts[pair[1]] for pair in pairs])
         return F.mse_loss((left * right).sum(1), torch.tensor([pair[2] for pair in pairs]))
 
@@ -88,10 +94,10 @@ def train_setfit(task: Task) -> Floats:
     return fit_logistic(train, task.targets, test, 1.0, multilabel=task.multilabel)
 
 
-def make_pairs(targets: Floats, generator: np.random.Generator, each: int = PAIRS) -> list[tuple[int, int, float]]:
+def make_pairs(targets: Floats, generator: np.random.Generator, each: int = PAIRS) -> list[Pair]:
     """(row, other row, 1 for equal labels else 0), shuffled: `each` of either kind for every row that has a partner."""
     answers = targets >= 0.5 if (targets.sum(1) > 1 + 1e-9).any() else np.eye(targets.shape[1])[targets.argmax(1)] > 0
-    pairs: list[tuple[int, int, float]] = []
+    pairs: list[Pair] = []
     for row in range(len(answers)):
         equal = (answers == answers[row]).all(1)
         for same, value in ((True, 1.0), (False, 0.0)):
@@ -111,7 +117,9 @@ def _prepare(task: Task) -> None:
     torch.manual_seed(task.seed)
 
 
-def _train(model: Any, batches: Sequence[Any], loss_of: Any, warm_up: float, task: Task) -> None:
+def _train(
+    model: PreTrainedModel, batches: Sequence[Item], loss_of: Callable[[Item], Tensor], warm_up: float, task: Task
+) -> None:
     """AdamW without weight decay, linear warm-up and decay, gradients clipped: the Trainer's defaults."""
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.0)
     total, warm = len(batches), int(warm_up * len(batches))
@@ -129,10 +137,10 @@ def _train(model: Any, batches: Sequence[Any], loss_of: Any, warm_up: float, tas
     model.eval()
 
 
-def _tokens(tokenizer: Any, texts: Sequence[str]) -> Any:
+def _tokens(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> BatchEncoding:
     return tokenizer(list(texts), padding=True, truncation=True, max_length=LONGEST, return_tensors="pt")
 
 
-def _batches(items: Any, size: int) -> Iterator[Any]:
+def _batches(items: Sequence[Item], size: int) -> Iterator[Sequence[Item]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

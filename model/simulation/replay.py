@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
@@ -24,7 +24,9 @@ from model.simulation.dataset import Dataset
 from model.spec import Sample, TaskSpec, Text
 from model.versions.live_model import LiveModel
 
-Row = dict[str, Any]
+Row = dict[str, str | int | float | None]
+"""The measures after `n` labels, as they are printed."""
+
 Tell = Callable[[str], None]
 
 POOL_USED = 1000
