@@ -10,8 +10,9 @@ import tarfile
 from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TypedDict
 
+from backend.backup.dump import Line
 from backend.errors import BadRequest
 
 LISTING = "backup.json"
@@ -19,14 +20,36 @@ LISTING = "backup.json"
 FORMAT = 1
 
 
+class BackupFacts(TypedDict):
+    """What a backup says of itself."""
+
+    schema: int
+    understudy: str
+    made_at: str
+
+
+class MemberFacts(TypedDict):
+    """What a member must be."""
+
+    size: int
+    sha256: str
+
+
+class Listing(BackupFacts):
+    """The last member; `format` is that of all members."""
+
+    format: int
+    files: dict[str, MemberFacts]
+
+
 class ArchiveWriter:
     """Writes aside and puts the file in place when all is in it. gzip for names that end in .gz or .tgz. Mode 0600: it
     holds every text. Use as a context manager; raises OSError when the disk refuses."""
 
-    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+    def __init__(self, path: Path, facts: BackupFacts) -> None:
         self.path, self._facts = path, facts
         self._scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        self._files: dict[str, dict[str, Any]] = {}
+        self._files: dict[str, MemberFacts] = {}
 
     def __enter__(self) -> ArchiveWriter:
         descriptor = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -40,7 +63,7 @@ class ArchiveWriter:
     ) -> None:
         try:
             if error is None:
-                listing = {"format": FORMAT, **self._facts, "files": self._files}
+                listing: Listing = {"format": FORMAT, **self._facts, "files": self._files}
                 self._put(LISTING, json.dumps(listing, indent=1).encode())
                 self._tar.close()
                 self._file.flush()
@@ -50,7 +73,7 @@ class ArchiveWriter:
             self._file.close()
             self._scratch.unlink(missing_ok=True)
 
-    def add_lines(self, name: str, lines: Iterable[dict[str, Any]]) -> None:
+    def add_lines(self, name: str, lines: Iterable[Line]) -> None:
         """A member of one JSON object a line. Spooled to disk, however long."""
         spool = self._scratch.with_suffix(".lines")
         try:
@@ -77,13 +100,13 @@ class ArchiveWriter:
         self._tar.addfile(_member(name, len(data)), io.BytesIO(data))
 
 
-def open_archive(path: Path, scratch: Path) -> dict[str, Any]:
+def open_archive(path: Path, scratch: Path) -> Listing:
     """Unpacks into `scratch`, checks everything, and returns the listing. Raises BadRequest with what is wrong."""
     try:
         with tarfile.open(path) as archive:
             # No absolute name, no `..`, no link out, no device, no owner: see the tarfile documentation.
             archive.extractall(scratch, filter="data")
-        listing = json.loads((scratch / LISTING).read_text(encoding="utf-8"))
+        listing: Listing = json.loads((scratch / LISTING).read_text(encoding="utf-8"))
         files = dict(listing["files"])
     except tarfile.ReadError as error:
         raise BadRequest(f"{path} is no backup of understudy's, or it is cut off", field="file") from error
@@ -97,7 +120,7 @@ def open_archive(path: Path, scratch: Path) -> dict[str, Any]:
             raise BadRequest(f"{path}: {name} is missing", field="file")
         if member.stat().st_size != facts["size"] or _sha256(member) != facts["sha256"]:
             raise BadRequest(f"{path}: {name} is damaged", field="file")
-    return dict(listing)
+    return listing
 
 
 def _member(name: str, size: int) -> tarfile.TarInfo:

@@ -7,9 +7,8 @@ import logging
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
 
-from backend.backup.archive import ArchiveWriter
+from backend.backup.archive import ArchiveWriter, BackupFacts
 from backend.backup.dump import Dump
 from backend.embedded_redis.server import redis_at_hand
 from backend.settings.settings import Settings
@@ -36,7 +35,7 @@ def make_backup(settings: Settings, path: Path) -> dict[str, int]:
 
 def _write(settings: Settings, stores: Stores, path: Path) -> dict[str, int]:
     dump, counts = Dump(stores.client), {"projects": 0, "examples": 0, "versions": 0}
-    facts: dict[str, Any] = {
+    facts: BackupFacts = {
         "schema": dump.schema(),
         "understudy": metadata.version("understudy"),
         "made_at": datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -8,8 +8,8 @@ their numbers are of one moment; versions and watermarks are of a moment just be
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
@@ -18,8 +18,56 @@ from backend.store.work.trainings import OVER
 
 BATCH = 500
 
-Line = dict[str, Any]
-"""`{"key", "type", "items"}` with some items of a hash, list, set, zset or stream; a string has `value`; `ttl`: ms."""
+Item = TypeVar("Item")
+
+
+class Ending(TypedDict):
+    """`ttl`: milliseconds; of what ends by itself."""
+
+    ttl: NotRequired[int]
+
+
+class StringLine(Ending):
+    """A string, whole."""
+
+    key: str
+    type: Literal["string"]
+    value: str
+
+
+class HashLine(Ending):
+    """Some fields of a hash with their values."""
+
+    key: str
+    type: Literal["hash"]
+    items: Sequence[tuple[str, str]]
+
+
+class MembersLine(Ending):
+    """Some members of a set or a list."""
+
+    key: str
+    type: Literal["set", "list"]
+    items: Sequence[str]
+
+
+class ScoresLine(Ending):
+    """Some members of a sorted set with their scores."""
+
+    key: str
+    type: Literal["zset"]
+    items: Sequence[tuple[str, float]]
+
+
+class StreamLine(Ending):
+    """Some entries of a stream: id and fields."""
+
+    key: str
+    type: Literal["stream"]
+    items: Sequence[tuple[str, dict[str, str]]]
+
+
+Line = StringLine | HashLine | MembersLine | ScoresLine | StreamLine
 
 _OURS = "understudy:*"
 _OF_PROJECT = re.compile(r"understudy:\{p(\d+)\}:(.+)")
@@ -94,7 +142,7 @@ class Dump:
         for line in lines:
             count += 1
             _write(pipeline, line)
-            waiting += len(line.get("items", ())) + 1
+            waiting += 1 if line["type"] == "string" else 1 + len(line["items"])
             if waiting >= 2 * BATCH:
                 pipeline.execute()
                 waiting = 0
@@ -132,32 +180,46 @@ class Dump:
         if kind == "none" or (key.startswith("understudy:job:") and self._redis.hget(key, "status") not in OVER):
             return []  # gone meanwhile; or a training that is not over, which would be taken for a lost one
         left = int(self._redis.pttl(key))
-        head: Line = {"key": key, "type": kind, **({"ttl": left} if left > 0 else {})}
-        if kind == "string":
-            return [{**head, "value": self._redis.get(key)}]
-        return _portions(head, list(self._items(key, kind)))
+        return list(self._lines(key, kind, {"ttl": left} if left > 0 else {}))
 
-    def _items(self, key: str, kind: str) -> Iterator[Any]:
+    def _lines(self, key: str, kind: str, ending: Ending) -> Iterator[Line]:
         match kind:
+            case "string":
+                yield {"key": key, "type": "string", **ending, "value": self._redis.get(key)}
             case "hash":
-                yield from dict(self._redis.hscan_iter(key, count=BATCH)).items()
+                fields: dict[str, str] = dict(self._redis.hscan_iter(key, count=BATCH))
+                for part in _portions(list(fields.items())):
+                    yield {"key": key, "type": "hash", **ending, "items": part}
             case "set":
-                yield from sorted(set(self._redis.sscan_iter(key, count=BATCH)))
+                for members in _portions(sorted(set(self._redis.sscan_iter(key, count=BATCH)))):
+                    yield {"key": key, "type": "set", **ending, "items": members}
             case "zset":
-                yield from dict(self._redis.zscan_iter(key, count=BATCH)).items()
-            case "list":
-                yield from self._redis.lrange(key, 0, -1)
-            case "stream":
-                last = "-"
-                while found := self._redis.xrange(key, min=last, count=BATCH):
-                    yield from found
-                    last = f"({found[-1][0]}"
+                scores: dict[str, float] = dict(self._redis.zscan_iter(key, count=BATCH))
+                for scored in _portions(list(scores.items())):
+                    yield {"key": key, "type": "zset", **ending, "items": scored}
+            case "list" | "stream":
+                yield from self._ordered_lines(key, kind == "stream", ending)
+
+    def _ordered_lines(self, key: str, stream: bool, ending: Ending) -> Iterator[Line]:
+        """Of a list, or a stream."""
+        if stream:
+            for entries in _portions(list(self._entries(key))):
+                yield {"key": key, "type": "stream", **ending, "items": entries}
+            return
+        for members in _portions(self._redis.lrange(key, 0, -1)):
+            yield {"key": key, "type": "list", **ending, "items": members}
+
+    def _entries(self, key: str) -> Iterator[tuple[str, dict[str, str]]]:
+        last = "-"
+        while found := self._redis.xrange(key, min=last, count=BATCH):
+            yield from found
+            last = f"({found[-1][0]}"
 
     @guarded
     def _read_examples(self, project: int) -> Iterator[Line]:
         keys = [project_key(project, name) for name in EXAMPLES]
         seq, whole = int(self._redis.get(keys[4]) or 0), False
-        tables = [dict(self._redis.hscan_iter(key, count=BATCH)) for key in keys[:3]]
+        tables: list[dict[str, str]] = [dict(self._redis.hscan_iter(key, count=BATCH)) for key in keys[:3]]
         log = {str(name): score for name, score in self._redis.zscan_iter(keys[3], count=BATCH)}
         while not whole:
             upto, rows = self._changes(keys=keys, args=[seq, BATCH])
@@ -168,36 +230,37 @@ class Dump:
                     table.update({name: value}) if value else table.pop(name, None)
         yield {"key": keys[4], "type": "string", "value": str(seq)}
         for key, table in zip(keys, tables, strict=False):
-            yield from _portions({"key": key, "type": "hash"}, list(table.items()))
-        yield from _portions({"key": keys[3], "type": "zset"}, list(log.items()))
+            for fields in _portions(list(table.items())):
+                yield {"key": key, "type": "hash", "items": fields}
+        for scores in _portions(list(log.items())):
+            yield {"key": keys[3], "type": "zset", "items": scores}
 
 
-def _portions(head: Line, items: list[Any]) -> list[Line]:
-    return [{**head, "items": items[start : start + BATCH]} for start in range(0, len(items), BATCH)]
+def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
 
 
 def _write(pipeline: Client, line: Line) -> None:
-    key, kind, items = str(line["key"]), line["type"], line.get("items", [])
-    match kind:
-        case "string":
-            pipeline.set(key, line["value"])
-        case "hash":
-            pipeline.hset(key, mapping=dict(items))
-            _write_owners(pipeline, key, items)
-        case "set":
-            pipeline.sadd(key, *items)
-        case "zset":
-            pipeline.zadd(key, dict(items))
-        case "list":
-            pipeline.rpush(key, *items)
-        case "stream":
-            for stamp, fields in items:
-                pipeline.xadd(key, fields, id=stamp)
-    if line.get("ttl"):
-        pipeline.pexpire(key, line["ttl"])
+    key = str(line["key"])
+    if line["type"] == "string":
+        pipeline.set(key, line["value"])
+    elif line["type"] == "hash":
+        pipeline.hset(key, mapping=dict(line["items"]))
+        _write_owners(pipeline, key, line["items"])
+    elif line["type"] == "zset":
+        pipeline.zadd(key, dict(line["items"]))
+    elif line["type"] == "stream":
+        for stamp, fields in line["items"]:
+            pipeline.xadd(key, fields, id=stamp)
+    elif line["type"] == "set":
+        pipeline.sadd(key, *line["items"])
+    elif line["type"] == "list":
+        pipeline.rpush(key, *line["items"])
+    if left := line.get("ttl"):
+        pipeline.pexpire(key, left)
 
 
-def _write_owners(pipeline: Client, key: str, items: Iterable[Any]) -> None:
+def _write_owners(pipeline: Client, key: str, items: Iterable[tuple[str, str]]) -> None:
     """From annotation -> task the annotations of each task."""
     match = _OF_PROJECT.fullmatch(key)
     if match and match[2] == "task":

@@ -7,13 +7,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
-from backend.backup.archive import open_archive
+from backend.backup.archive import Listing, open_archive
 from backend.backup.backup import MODELS, STORE
-from backend.backup.dump import Dump
+from backend.backup.dump import Dump, Line
 from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict
 from backend.settings.settings import Settings
@@ -42,7 +41,7 @@ def restore_backup(settings: Settings, path: Path, *, force: bool = False) -> di
             stores.close()
 
 
-def _require_room(stores: Stores, listing: dict[str, Any], force: bool) -> None:
+def _require_room(stores: Stores, listing: Listing, force: bool) -> None:
     dump, schema = Dump(stores.client), int(listing.get("schema", 0))
     if not 1 <= schema <= dump.newest_schema:
         raise BadRequest(
@@ -67,7 +66,7 @@ def _check_lines(source: Path) -> None:
             raise BadRequest(f"{file.name} holds {foreign!r}, which is not understudy's", field="file")
 
 
-def _plan_moves(source: Path, target: Path, files: dict[str, Any], force: bool) -> list[tuple[Path, Path]]:
+def _plan_moves(source: Path, target: Path, files: Iterable[str], force: bool) -> list[tuple[Path, Path]]:
     """(version directory, where it belongs) of each version, verified. Raises BadRequest, Conflict or VersionError."""
     from model.versions.directory import verify_version, version_path
 
@@ -111,7 +110,7 @@ def _load(stores: Stores, source: Path, schema: int) -> dict[str, int]:
     return {"projects": len(projects), "examples": sum(map(stores.examples.count, projects))}
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _lines(path: Path) -> Iterator[Line]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             yield json.loads(line)

@@ -11,6 +11,7 @@ from backend.rejects.report import tell_rejects
 from backend.rules.queue_share import BYPASSED, is_bypassed, tell_handed
 from backend.settings.settings import Settings
 from backend.store.label_stream import Handed
+from backend.store.rejects import RejectEntry
 from backend.store.stores import Stores
 
 
@@ -55,7 +56,7 @@ def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Ite
         yield ok(f"project {project}: work", "nothing keeps failing")
 
 
-def judge_rejects(project: int, rejects: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
+def judge_rejects(project: int, rejects: Sequence[RejectEntry], now: float) -> Iterator[Verdict]:
     """Whether tasks and labels can be read. `now`: epoch seconds."""
     name = f"project {project}: tasks and labels"
     told = list(tell_rejects(rejects, now))
@@ -66,7 +67,7 @@ def judge_rejects(project: int, rejects: Sequence[Mapping[str, Any]], now: float
         yield ok(name, "all that came lately could be read")
 
 
-def judge_refusals(refused: Sequence[Mapping[str, Any]], now: float) -> Iterator[Verdict]:
+def judge_refusals(refused: Sequence[RejectEntry], now: float) -> Iterator[Verdict]:
     """Requests that were refused before it was known which project they are about."""
     remedy = "the log of `web` has them too; for a wrong webhook secret run `understudy connect --project ID`"
     for line in tell_rejects(refused, now):

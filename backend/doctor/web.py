@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
 from backend.addresses.host import EVERYWHERE, is_loopback
@@ -13,11 +12,12 @@ from backend.client.admin import local_url
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import SettingsError
 from backend.settings.settings import Settings
+from model.spec import Json
 
 SECONDS = 3.0
 """Label Studio gives /health one second."""
 
-Answer = tuple[int, Any]
+Answer = tuple[int, Json]
 """HTTP status and JSON; status 0 and the reason when nothing answers."""
 
 UNASKED = -1
@@ -96,7 +96,7 @@ def judge_ready(answer: Answer) -> Verdict:
     if status != 200 or not isinstance(body, dict):
         reason = body.get("reason", "") if isinstance(body, dict) else ""
         return warn("models", f"do not serve yet: {reason}", "wait; if it stays so, see the log of `web`")
-    if stale := body.get("stale"):
+    if isinstance(stale := body.get("stale"), Mapping) and stale:
         why = "; ".join(f"{name}: {reason}" for name, reason in stale.items())
         return fail(
             "models", f"not loadable: {why}", "`understudy rollback PROJECT VERSION`, or label on: a refit replaces it"

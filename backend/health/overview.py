@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 from backend.redis_access.connection import Client, connect, find_problems, guarded
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
@@ -23,9 +23,6 @@ READ_SECONDS = 3.0
 """After so long no more projects are read."""
 
 BATCH = 100
-
-READ = 10
-"""Replies per project in the first round trip."""
 
 END = ":failures"
 """Of the fields in `trouble`: `<kind>:failures`."""
@@ -111,31 +108,47 @@ class OverviewReader:
             pipeline.hgetall(project_key(project, "trouble"))
             pipeline.zrange(handed_key(project), -LAST, -1)
         replies = pipeline.execute()
-        rows = [replies[start : start + READ] for start in range(0, len(replies), READ)]
+        size = len(_Read._fields)
+        rows = [_Read(*replies[start : start + size]) for start in range(0, len(replies), size)]
         for project, row in zip(projects, rows, strict=True):
-            pipeline.zcount(project_key(project, "log"), f"({int(row[2] or 0)}", "+inf")
-            pipeline.hmget(job_key(row[4] or ""), "status", "started_at")
+            pipeline.zcount(project_key(project, "log"), f"({int(row.trained or 0)}", "+inf")
+            pipeline.hmget(job_key(row.job or ""), "status", "started_at")
         late = pipeline.execute()
         for place, (project, row) in enumerate(zip(projects, rows, strict=True)):
             yield _state(project, row, *late[2 * place : 2 * place + 2])
 
 
-def _state(project: int, row: Sequence[Any], pending: int, job: Sequence[str | None]) -> ProjectState:
-    examples, seq, _, fitted, _, pinned, moved, (sync, dirty), trouble, handed = row
+class _Read(NamedTuple):
+    """What the first round trip answers of one project."""
+
+    examples: int
+    seq: str | None
+    trained: str | None
+    fitted: str | None
+    job: str | None
+    pinned: str | None
+    moved: str | None
+    flags: tuple[str | None, str | None]
+    trouble: dict[str, str]
+    handed: list[str]
+
+
+def _state(project: int, row: _Read, pending: int, job: Sequence[str | None]) -> ProjectState:
+    sync, dirty = row.flags
     last = json.loads(sync or "{}")
     status, started = job
     running = bool(status) and status not in OVER
     return ProjectState(
         project=project,
-        examples=int(examples),
+        examples=row.examples,
         pending=int(pending),
-        unlearned=0 if pinned else max(0, int(seq or 0) - int(fitted or 0)),
-        published_at=float(json.loads(moved or "{}").get("at", 0)),
+        unlearned=0 if row.pinned else max(0, int(row.seq or 0) - int(row.fitted or 0)),
+        published_at=float(json.loads(row.moved or "{}").get("at", 0)),
         synced_at=float(last.get("ok_at", 0 if last.get("error") else last.get("at", 0))),
         drift=int(last.get("drift", last.get("changed", 0))),
         sync_failed=bool(last.get("error")),
         dirty=bool(dirty),
-        failures={name.removesuffix(END): int(count) for name, count in trouble.items() if name.endswith(END)},
+        failures={name.removesuffix(END): int(count) for name, count in row.trouble.items() if name.endswith(END)},
         training_since=float(started or 0) if running else 0.0,
-        handed=count_handed(handed),
+        handed=count_handed(row.handed),
     )

@@ -6,7 +6,8 @@ bearer token by a password from ~/.netrc."""
 from __future__ import annotations
 
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from backend.addresses.host import port_of, split_url, url_of
@@ -17,6 +18,8 @@ from backend.settings.settings import Settings
 if TYPE_CHECKING:
     import httpx2
     import requests
+    from requests.adapters import HTTPAdapter
+    from urllib3 import HTTPSConnectionPool, ProxyManager
 
 OTHER_CA = "SSL_CERT_FILE"
 """The setting that trusts an authority for what is not Label Studio."""
@@ -44,8 +47,8 @@ def open_session(settings: Settings, url: str, ca_file: str = "") -> requests.Se
     return session
 
 
-def open_httpx(url: str, ca_file: str = "", **options: Any) -> httpx2.Client:
-    """The same for the calls of Label Studio's API."""
+def open_httpx(url: str, ca_file: str, *, timeout: httpx2.Timeout, headers: Mapping[str, str]) -> httpx2.Client:
+    """The same for the calls of Label Studio's API. Follows no redirect."""
     import httpx2
 
     proxy = proxy_for(url)
@@ -53,7 +56,9 @@ def open_httpx(url: str, ca_file: str = "", **options: Any) -> httpx2.Client:
     secure = tls_to_proxy or url.lower().startswith("https:")
     context = context_of(read_trust(ca_file)) if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     through = None if proxy is None else httpx2.Proxy(proxy.url, ssl_context=context if tls_to_proxy else None)
-    return httpx2.Client(trust_env=False, verify=context, proxy=through, **options)
+    return httpx2.Client(
+        trust_env=False, verify=context, proxy=through, timeout=timeout, headers=headers, follow_redirects=False
+    )
 
 
 def failure(error: BaseException, url: str, proxy: Proxy | None, ca_file: str = "", setting: str = OTHER_CA) -> str:
@@ -73,20 +78,20 @@ def refusal(error: BaseException, url: str, ca_file: str = "", setting: str = OT
     return explain(found, urlsplit(url).hostname or url, read_trust(ca_file), setting) if found else None
 
 
-def _adapter(context: ssl.SSLContext) -> Any:
+def _adapter(context: ssl.SSLContext) -> HTTPAdapter:
     """Checks certificates by `context` alone."""
     from requests.adapters import HTTPAdapter
 
     class Adapter(HTTPAdapter):
-        def init_poolmanager(self, *args: Any, **kwargs: Any) -> Any:
-            return super().init_poolmanager(*args, ssl_context=context, **kwargs)
+        def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: object) -> None:
+            super().init_poolmanager(connections, maxsize, block, ssl_context=context, **options)
 
-        def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        def proxy_manager_for(self, proxy: str, **options: object) -> ProxyManager:
             if str(proxy).lower().startswith("https:"):
-                kwargs["proxy_ssl_context"] = context
-            return super().proxy_manager_for(proxy, ssl_context=context, **kwargs)
+                options["proxy_ssl_context"] = context
+            return super().proxy_manager_for(proxy, ssl_context=context, **options)
 
-        def cert_verify(self, conn: Any, url: Any, verify: Any, cert: Any) -> None:
+        def cert_verify(self, conn: HTTPSConnectionPool, url: str, verify: object, cert: object) -> None:
             if url.lower().startswith("https"):
                 conn.cert_reqs = "CERT_REQUIRED"  # without requests' own file of authorities
 

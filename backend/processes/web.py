@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from backend.addresses.listening import open_listener
-from backend.application.services import build_services
+from backend.application.services import Services, build_services
 from backend.cpu import keep_heap_trimmed
 from backend.redis_access.address import check_address
 from backend.settings.settings import Settings
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once
 from backend.telemetry.logs import configure_logs
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +36,7 @@ def run_web(settings: Settings) -> None:
             for name, value in _options(settings, listener).items():
                 self.cfg.set(name, value)
 
-        def load(self) -> Any:
+        def load(self) -> WSGIApplication:
             # In the worker, after the fork: torch must not have run before.
             configure_logs(settings, "web")
             services = build_services(settings)
@@ -49,7 +52,7 @@ def run_web(settings: Settings) -> None:
     Server().run()
 
 
-def _options(settings: Settings, listener: int) -> dict[str, Any]:
+def _options(settings: Settings, listener: int) -> dict[str, object]:
     from backend.web.slow_client_worker import PatientWorker
 
     return {
@@ -74,7 +77,7 @@ def _options(settings: Settings, listener: int) -> dict[str, Any]:
     }
 
 
-def _verify_store(services: Any) -> None:
+def _verify_store(services: Services) -> None:
     """An unsafe Redis stops the start; one that is away does not, since predictions can go on without it."""
     from backend.errors import StoreUnavailable
 

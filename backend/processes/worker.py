@@ -6,11 +6,15 @@ import logging
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from types import FrameType
 
 import redis
 from rq import Queue, SimpleWorker
+from rq.executions import Execution
+from rq.job import Job
+from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 
 from backend.cpu import use_one_thread
@@ -35,15 +39,15 @@ DEFAULT_SECONDS = 180
 class Worker(SimpleWorker):
     """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
 
-    def perform_job(self, job: Any, queue: Any, execution: Any) -> bool:
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
         limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
         with context().deadline.within(limit), account(context().stores.counters, *_facts(job)) as entry:
             done = bool(super().perform_job(job, queue, execution))
-            entry.returned = job.returned if done else None
+            entry.returned = job.returned if done and isinstance(job, AllowedJob) else None
         return done
 
-    def _set_ip_address(self, connection: Any) -> None:
+    def _set_ip_address(self, connection: redis.Redis) -> None:
         """RQ asks Redis for it, and nobody reads it. redis-py cannot parse the answer where the address is the path of
         a unix socket with a blank or `=` in it: the worker would not start."""
         self.ip_address = "unknown"
@@ -51,18 +55,23 @@ class Worker(SimpleWorker):
             connection.client_setname(self.name)
 
     def handle_job_failure(
-        self, job: Any, queue: Any, started_job_registry: Any = None, exc_string: str = "", execution: Any = None
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: StartedJobRegistry | None = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
     ) -> None:
         """RQ keeps the traceback in Redis: without secrets."""
         super().handle_job_failure(job, queue, started_job_registry, hide_secrets(exc_string), execution)
 
-    def request_stop(self, signum: Any, frame: Any) -> None:
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
         """SIGTERM: a long job sees the flag, and ends in order."""
         context().stopping = True
         super().request_stop(signum, frame)
 
 
-def _facts(job: Any) -> tuple[str, list[Any], str, Any]:
+def _facts(job: Job) -> tuple[str, Sequence[object], str, object]:
     """Function, arguments, id and the request behind a job; whatever somebody wrote into Redis, no exception."""
     try:
         return str(job.func_name), list(job.args), str(job.id), job.meta.get("request")

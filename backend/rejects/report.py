@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from backend.labelstudio.reject_limits import TASKS
+from backend.store.rejects import RejectEntry
 
 SHOWN = 10
 
 
-def tell_rejects(entries: Sequence[Mapping[str, Any]], now: float) -> Iterator[str]:
+def tell_rejects(entries: Sequence[RejectEntry], now: float) -> Iterator[str]:
     """A line each, as the store gives them; `now` in epoch seconds."""
     for entry in entries[:SHOWN]:
         count = int(entry["tasks"] or entry["times"])

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from backend.labelstudio.reject_limits import TASKS
 from backend.redaction import hide_secrets
@@ -24,8 +24,6 @@ FADES = {"tasks": 86_400.0, "labels": 7 * 86_400.0, "requests": 86_400.0}
 """Seconds after the last of its kind."""
 
 OF_NO_PROJECT = 0
-
-SHOWN = ("where", "code", "words", "times", "first", "last")
 
 _ADD = """
 -- KEYS: rejects    ARGV: id, entry without counts (JSON), now, times, most kinds, most tasks, seconds to keep, tasks…
@@ -70,6 +68,18 @@ class RejectRow:
     tasks: Sequence[int] = ()
 
 
+class RejectEntry(TypedDict):
+    """One kind of reject as it is told: of how many `tasks`, how often, and when first and `last` (epoch seconds)."""
+
+    where: str
+    code: str
+    words: str
+    times: int
+    first: float
+    last: float
+    tasks: int
+
+
 class RejectStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
@@ -89,13 +99,20 @@ class RejectStore:
             self._add(keys=[self._key(project)], args=[*fixed, keep, *list(row.tasks)[:TASKS]])
 
     @guarded
-    def read(self, project: int) -> list[dict[str, Any]]:
-        """What is still of now: `where`, `code`, `words`, `tasks` (how many), `times`, `first`, `last`; the most
-        frequent first."""
+    def read(self, project: int) -> list[RejectEntry]:
+        """What is still of now, the most frequent first."""
         config, now = self._config(project), time.time()
         entries = [json.loads(text) for text in self._redis.hvals(self._key(project))]
-        found = [
-            {**{name: entry[name] for name in SHOWN}, "tasks": entry["count"]}
+        found: list[RejectEntry] = [
+            {
+                "where": entry["where"],
+                "code": entry["code"],
+                "words": entry["words"],
+                "times": entry["times"],
+                "first": entry["first"],
+                "last": entry["last"],
+                "tasks": entry["count"],
+            }
             for entry in entries
             if now - entry["last"] < FADES.get(entry["where"], 0.0)
             and (entry["where"] == "requests" or entry["config"] == config)

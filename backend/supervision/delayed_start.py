@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Protocol
 
 from backend.addresses.host import EVERYWHERE
 
@@ -19,6 +19,12 @@ PATIENCE = 10.0
 
 PAUSE = 0.05
 REQUEST = b"GET /health HTTP/1.0\r\n\r\n"
+
+
+class Startable(Protocol):
+    """supervisord's config of a process, as far as it is used."""
+
+    autostart: bool
 
 
 def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
@@ -35,7 +41,7 @@ def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
         return False
 
 
-def release(held: Sequence[Any], served: Callable[[], bool], patience: float = PATIENCE) -> threading.Thread:
+def release(held: Sequence[Startable], served: Callable[[], bool], patience: float = PATIENCE) -> threading.Thread:
     """Lets supervisord start these of its process configs once `served()`; returns the thread that waits for it.
 
     supervisord starts, at its next look, every process that was never started and whose `autostart` is true."""

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
 from backend.errors import SettingsError
@@ -35,6 +35,20 @@ LOCK_SECONDS = 2.0
 
 NEVER_GIVE_UP = 1_000_000
 """supervisord's startretries: each failed start waits one second longer than the one before."""
+
+
+Ready = tuple[list[int], list[int]]
+"""What supervisord's poller says: file descriptors to read, and to write."""
+
+
+class LogHandler(Protocol):
+    """supervisord's, as far as it is used."""
+
+    stream: IO[bytes]
+
+    def reopen(self) -> None:
+        """The file anew."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -196,17 +210,18 @@ def supervise(config: Path, host: str, port: int) -> None:
         release(held, lambda: http_answers(host, port))
     received, poll = options.get_signal, options.poller.poll
 
-    def hangup_means_stop() -> Any:
-        signum = received()
+    def hangup_means_stop() -> int | None:
+        signum: int | None = received()
         return signal.SIGTERM if signum == signal.SIGHUP else signum
 
     options.get_signal = hangup_means_stop
     watchdog = Watchdog(config.parent / FOLDER, lambda: list(options.pidhistory))
 
-    def watch_and_poll(timeout: float) -> Any:
+    def watch_and_poll(timeout: float) -> Ready:
         watchdog.look()
         # Its own second between two looks is felt at every start, restart and stop.
-        return poll(min(timeout, 0.2))
+        ready: Ready = poll(min(timeout, 0.2))
+        return ready
 
     options.poller.poll = watch_and_poll
     try:
@@ -225,13 +240,13 @@ def drop_unwritable_lines() -> None:
 
     emit, close = loggers.RotatingFileHandler.emit, loggers.Handler.close
 
-    def emit_if_possible(handler: Any, record: Any) -> None:
+    def emit_if_possible(handler: LogHandler, record: object) -> None:
         with suppress(OSError, ValueError):  # ValueError: a rotation has failed halfway, and closed the file
             if handler.stream.closed:
                 handler.reopen()
             emit(handler, record)
 
-    def close_all_the_same(handler: Any) -> None:
+    def close_all_the_same(handler: LogHandler) -> None:
         with suppress(OSError):  # what was not written until now
             close(handler)
 

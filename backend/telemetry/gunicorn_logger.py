@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from gunicorn.glogging import Logger
 
 
 class JsonLogger(Logger):  # type: ignore[misc]
     """Hands everything to the root logger."""
 
-    def setup(self, cfg: Any) -> None:
+    def setup(self, cfg: object) -> None:
         """Without handlers of its own."""
         super().setup(cfg)
         for logger in (self.error_log, self.access_log):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Iterable, MutableMapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from backend.redaction import HIDDEN, hide_all, process_redactor
 from backend.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from structlog.typing import EventDict, Processor, WrappedLogger
 
 SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "access_token")
 
@@ -24,14 +27,14 @@ def configure_logs(settings: Settings, process: str) -> None:
 
     process_redactor().learn(*secret_values(settings))
 
-    def name_process(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def name_process(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         event["process"] = process
         return event
 
-    def redact(logger: Any, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    def redact(logger: WrappedLogger, method: str, event: EventDict) -> EventDict:
         return {name: hide(name, value) for name, value in event.items()}
 
-    shared: list[Any] = [
+    shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -81,7 +84,7 @@ def secret_values(settings: Settings) -> Iterable[str]:
         yield read_secret(settings.data_dir / name)
 
 
-def hide(name: str, value: Any) -> Any:
+def hide(name: str, value: object) -> object:
     """`value` as it may be logged."""
     if name in OURS:
         return value

@@ -32,7 +32,7 @@ def choose(strategy: str, pool: Pool, count: int, seed: int = 0) -> Rows:
 
 
 def random(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
-    """Any rows."""
+    """Rows drawn at random."""
     return generator.choice(pool.open, count, replace=False)
 
 

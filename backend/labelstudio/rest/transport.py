@@ -150,7 +150,7 @@ class Transport:
             # A redirect would turn a POST into a GET; the refusal names the address to set instead.
             timeout = httpx2.Timeout(self._read_seconds, connect=CONNECT_SECONDS)
             headers = {"User-Agent": "understudy"}
-            self._client = open_httpx(self.url, self._ca_file, timeout=timeout, headers=headers, follow_redirects=False)
+            self._client = open_httpx(self.url, self._ca_file, timeout=timeout, headers=headers)
             weakref.finalize(self, self._client.close)  # for those who forget to close
         return self._client
 
