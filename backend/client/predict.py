@@ -114,9 +114,8 @@ class PredictClient:
         from backend.outbound.clients import open_session
 
         if url not in self._sessions:
-            session = self._sessions[url] = open_session(self._settings, url)
-            if user := self._settings.basic_auth_user:
-                session.auth = (user, self._settings.basic_auth_pass.get_secret_value())
+            self._sessions[url] = open_session(self._settings, url)
+            self._sessions[url].auth = self._settings.basic_auth
         return self._sessions[url]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.rest.client import LabelStudioClient
-from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, basic_auth_of, own_backend
+from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, own_backend
 from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.secrets_store import webhook_secret
 from backend.settings.settings import Settings
@@ -70,7 +70,7 @@ def _connect_backend(
     client: LabelStudioClient, settings: Settings, project: int, before: Mapping[str, Any] | None, title: str | None
 ) -> str:
     name = title or (str(before["title"]) if before and before.get("title") else TITLE)
-    auth = basic_auth_of(settings)
+    auth = settings.basic_auth
     try:
         client.create_or_update_backend(
             project, url=settings.url, title=name, basic_auth=auth, backend=int(before["id"]) if before else None

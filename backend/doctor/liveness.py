@@ -7,15 +7,17 @@ import socket
 from backend.errors import StoreUnavailable
 from backend.settings.settings import Settings
 
-SECONDS = 3.0
-
 QUEUE_OF = {"learner": "learn", "trainer": "train", "sync": "sync"}
 
 
 def find_silence(settings: Settings, process: str) -> str:
     """What is wrong, "" when nothing is. A worker is alive as long as Redis, which it waits for, is away."""
     if process == "web":
-        return _ask_web(settings)
+        from backend.client.admin import local_url
+        from backend.doctor.web import ask, shown
+
+        answer = ask(settings, f"{local_url(settings)}/health")
+        return "" if answer[0] == 200 else shown(answer)
     from backend.health.redis_health import examine
 
     try:
@@ -27,18 +29,3 @@ def find_silence(settings: Settings, process: str) -> str:
     mine = f"{QUEUE_OF[process]}-{socket.gethostname()}-"
     found = any(name.startswith(mine) for name in workers.names[QUEUE_OF[process]])
     return "" if found else f"no sign of life of {process} on {socket.gethostname()}"
-
-
-def _ask_web(settings: Settings) -> str:
-    import requests
-
-    from backend.client.admin import local_url
-    from backend.outbound.clients import open_session
-
-    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
-    try:
-        with open_session(settings, local_url(settings)) as session:
-            session.get(f"{local_url(settings)}/health", timeout=SECONDS, auth=auth).raise_for_status()
-    except requests.RequestException as error:
-        return str(error)
-    return ""

@@ -42,10 +42,9 @@ def ask(settings: Settings, url: str) -> Answer:
 
     from backend.outbound.clients import failure, open_session, route_of
 
-    auth = (settings.basic_auth_user, settings.basic_auth_pass.get_secret_value()) if settings.basic_auth_user else None
     try:
         with open_session(settings, url) as session:
-            reply = session.get(url, auth=auth, timeout=SECONDS)
+            reply = session.get(url, auth=settings.basic_auth, timeout=SECONDS)
     except SettingsError as error:
         return UNASKED, error.message
     except requests.RequestException as error:

@@ -229,6 +229,11 @@ class Settings(GivenModel):
         return self.public_url.rstrip("/") or url_of(self.host, self.port)
 
     @property
+    def basic_auth(self) -> tuple[str, str] | None:
+        """(user, password) that Label Studio is to send; None when basic auth is off."""
+        return (self.basic_auth_user, self.basic_auth_pass.get_secret_value()) if self.basic_auth_user else None
+
+    @property
     def has_label_studio(self) -> bool:
         """Whether LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are set."""
         return bool(self.label_studio_url and self.label_studio_api_key.get_secret_value())

@@ -16,7 +16,7 @@ from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
-from backend.labelstudio.rest.project_connection import SAMPLING, basic_auth_of, own_backend
+from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
 from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint
@@ -93,7 +93,7 @@ def _hand_over(
     # that were just written instead of live ones.
     removed = _clean(client, project, version, title)
     # Label Studio tries the connection, three times, and with the credentials of this request alone.
-    auth = basic_auth_of(work.settings)
+    auth = work.settings.basic_auth
     client.create_or_update_backend(
         project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from backend.settings.settings import Settings
-
 TITLE = "understudy"
 """Name of the backend in Label Studio unless --title says otherwise."""
 
@@ -20,9 +18,3 @@ def own_backend(backends: list[dict[str, Any]], url: str, title: str | None) -> 
     by_url = [backend for backend in backends if str(backend.get("url", "")).rstrip("/") == url]
     by_title = [backend for backend in backends if backend.get("title") == (title or TITLE)]
     return next(iter(by_url or by_title), None)
-
-
-def basic_auth_of(settings: Settings) -> tuple[str, str] | None:
-    """(user, password) that Label Studio is to send; None when basic auth is off."""
-    user = settings.basic_auth_user
-    return (user, settings.basic_auth_pass.get_secret_value()) if user else None

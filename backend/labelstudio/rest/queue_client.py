@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from backend.labelstudio.rest.client import Json
+from backend.labelstudio.rest.client import Json, number_filter
 from backend.labelstudio.rest.tabs import TabsClient
 
 AT_ONCE = 200
@@ -21,7 +21,10 @@ class QueueClient(TabsClient):
         free: set[int] = set()
         for start in range(0, len(tasks), AT_ONCE):
             chosen = {"all": False, "included": list(tasks[start : start + AT_ONCE])}
-            filters = {"conjunction": "and", "items": [_is_zero(name) for name in _COUNTS] + [_NO_DRAFT]}
+            filters = {
+                "conjunction": "and",
+                "items": _FREE,
+            }
             query = json.dumps({"ordering": ["tasks:id"], "selectedItems": chosen, "filters": filters})
             params = {"project": project, "page": 1, "page_size": AT_ONCE, "query": query, "resolve_uri": "false"}
             found = self._object("GET", "api/tasks/", params=params).get("tasks") or []
@@ -42,11 +45,8 @@ class QueueClient(TabsClient):
         self._transport.call("DELETE", f"api/webhooks/{webhook}/")
 
 
-_COUNTS = ("total_annotations", "cancelled_annotations")
-
-
-def _is_zero(column: str) -> Json:
-    return {"filter": f"filter:tasks:{column}", "operator": "equal", "type": "Number", "value": 0}
-
-
-_NO_DRAFT = {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": False}
+_FREE = [
+    number_filter("total_annotations", "equal", 0),
+    number_filter("cancelled_annotations", "equal", 0),
+    {"filter": "filter:tasks:draft_exists", "operator": "equal", "type": "Boolean", "value": False},
+]
