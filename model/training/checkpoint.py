@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -74,10 +73,10 @@ def begin_at(step: int, parameters: Parameters, optimizer: Optimizer) -> list[Te
     return [*parameters.values(), *moments]
 
 
-def _moments(optimizer: Optimizer, parameter: Tensor) -> dict[str, Any]:
+def _moments(optimizer: Optimizer, parameter: Tensor) -> dict[str, Tensor]:
     state = optimizer.state.get(parameter) or _blank(parameter)
     return {name: state[name] for name in MOMENTS}
 
 
-def _blank(parameter: Tensor) -> dict[str, Any]:
+def _blank(parameter: Tensor) -> dict[str, Tensor]:
     return {moment: torch.zeros_like(parameter, memory_format=torch.preserve_format) for moment in MOMENTS}

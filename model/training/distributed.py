@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import torch
 import torch.distributed as group
@@ -22,6 +22,8 @@ from torch import Tensor
 
 from model.errors import TrainingError
 from model.training.recipe import RECIPE
+
+Told = TypeVar("Told")
 
 PATIENCE = timedelta(hours=2)
 """Longest wait for another process: the leader fits heads while the others have nothing to do."""
@@ -44,8 +46,8 @@ class Team:
         """Whether this process decides, writes files and reports."""
         return self.rank == 0
 
-    def tell(self, value: Any = None) -> Any:
-        """The leader's `value` (JSON), in every process."""
+    def tell(self, value: Told) -> Told:
+        """The leader's `value` (JSON), in every process; what the others bring says only of which type it is."""
         if self.size == 1:
             return value
         told = json.dumps(value).encode() if self.leads else b""
@@ -55,7 +57,8 @@ class Team:
         if self.leads:
             content.copy_(torch.frombuffer(bytearray(told), dtype=torch.uint8))
         group.broadcast(content, 0)
-        return json.loads(content.cpu().numpy().tobytes())
+        received: Told = json.loads(content.cpu().numpy().tobytes())
+        return received
 
     def copy(self, tensors: Sequence[Tensor]) -> None:
         """Overwrite these tensors with the leader's."""

@@ -8,11 +8,25 @@ directory, so that they may be on other machines.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
+from model.training.training_set import TrainingSetJson
 from model.training.tuner import FineTuner, TrainingSet
+
+
+class RunConfigJson(TypedDict):
+    """A `RunConfig`."""
+
+    base_model: str
+    lessons: list[TrainingSetJson]
+    seed: int
+    threads: int
+    precision: str
+    steps: int
+    last: int | None
+    watched: bool
 
 
 @dataclass(frozen=True)
@@ -28,14 +42,32 @@ class RunConfig:
     last: int | None
     watched: bool
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RunConfigJson:
         """For another process."""
-        return {**vars(self), "lessons": [lesson.to_json() for lesson in self.lessons]}
+        return {
+            "base_model": self.base_model,
+            "lessons": [lesson.to_json() for lesson in self.lessons],
+            "seed": self.seed,
+            "threads": self.threads,
+            "precision": self.precision,
+            "steps": self.steps,
+            "last": self.last,
+            "watched": self.watched,
+        }
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> RunConfig:
+    def from_json(raw: RunConfigJson) -> RunConfig:
         """What `to_json` gave."""
-        return RunConfig(**{**raw, "lessons": tuple(TrainingSet.from_json(lesson) for lesson in raw["lessons"])})
+        return RunConfig(
+            raw["base_model"],
+            tuple(map(TrainingSet.from_json, raw["lessons"])),
+            raw["seed"],
+            raw["threads"],
+            raw["precision"],
+            raw["steps"],
+            raw["last"],
+            raw["watched"],
+        )
 
 
 def broadcast(team: Team, order: RunConfig | None) -> None:
@@ -46,7 +78,7 @@ def broadcast(team: Team, order: RunConfig | None) -> None:
 
 def follow(team: Team) -> None:
     """Train along until it is over. Raises EncoderError without the base model."""
-    while (raw := team.tell()) is not None:
+    while (raw := _hear(team)) is not None:
         order = RunConfig.from_json(raw)
         tuning = FineTuner(
             find_base_model(order.base_model),
@@ -57,6 +89,10 @@ def follow(team: Team) -> None:
             precision=order.precision,
         )
         tuning.run(order.steps, _say_nothing, last=order.last, watch=_leave_it_to_the_leader if order.watched else None)
+
+
+def _hear(team: Team) -> RunConfigJson | None:
+    return team.tell(None)
 
 
 def threads_each(threads: int, team: Team) -> int:

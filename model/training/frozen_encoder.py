@@ -8,7 +8,7 @@ outputs are computed once a text. All tokens of a batch are one matrix; only att
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +16,11 @@ from torch import Tensor, nn
 from model.encoder.encoder import in_chunks
 from model.encoder.windows import Window
 from model.kernels.attention import spans_of
-from model.training.packed_layer import Noise, apply_layer
+from model.training.packed_layer import BertLayer, Noise
 from model.training.recipe import RECIPE
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 REMEMBERED_BYTES = 512 << 20
 """Most memory for the lower layers' outputs; what does not fit is computed anew at each step."""
@@ -39,7 +42,7 @@ class TopLayers:
 
     def __init__(
         self,
-        encoder: Any,
+        encoder: PreTrainedModel,
         *,
         pooling: str,
         typed: bool,
@@ -53,6 +56,8 @@ class TopLayers:
         config = encoder.config.to_dict()
         plain = config.get("position_embedding_type", "absolute") == "absolute" and not config.get("is_decoder")
         self.packed = config.get("model_type") in PACKABLE and plain
+        layers = self.layers if self.packed else []
+        self._bert = [BertLayer.of(layer, int(encoder.config.num_attention_heads)) for layer in layers]
         self.noise = Noise()
         self._remembered: dict[Key, Tensor] = {}
         self._bytes = 0
@@ -65,8 +70,8 @@ class TopLayers:
         order = sorted(range(len(parts)), key=lambda row: len(parts[row]))  # equal lengths are one span
         lengths = [len(parts[row]) for row in order]
         hidden = torch.cat([parts[row] for row in order]).float()
-        for layer in self.layers[self.frozen :]:
-            hidden = apply_layer(layer, hidden, spans_of(lengths), self.noise if self.encoder.training else None)
+        for layer in self._bert[self.frozen :]:
+            hidden = layer.apply(hidden, spans_of(lengths), self.noise if self.encoder.training else None)
         back = torch.tensor(order, device=hidden.device).argsort()
         return _pool(hidden, lengths, self.pooling)[back]
 
@@ -107,7 +112,7 @@ class TopLayers:
         """In evaluation mode: what does not learn has no dropout."""
         lengths = [len(window.ids) for window in windows]
         device = next(self.encoder.parameters()).device
-        embeddings, was_training = self.encoder.embeddings, self.encoder.training
+        embeddings, was_training = self.encoder.get_submodule("embeddings"), self.encoder.training
         self.encoder.eval()
         parts = []
         for window in windows:
@@ -117,8 +122,8 @@ class TopLayers:
             projection = getattr(self.encoder, "embeddings_project", None)  # ELECTRA
             parts.append((part if projection is None else projection(part))[0])
         hidden = torch.cat(parts)
-        for layer in self.layers[: self.frozen]:
-            hidden = apply_layer(layer, hidden, spans_of(lengths), None)
+        for layer in self._bert[: self.frozen]:
+            hidden = layer.apply(hidden, spans_of(lengths), None)
         self.encoder.train(was_training)
         return list(hidden.to(self.keep).split(lengths))
 
@@ -155,7 +160,7 @@ def _key(window: Window) -> Key:
     return tuple(window.ids), tuple(window.types)
 
 
-def _layers_of(encoder: Any) -> list[nn.Module]:
+def _layers_of(encoder: PreTrainedModel) -> list[nn.Module]:
     """The transformer layers from below: the one list of modules that is as long as the configuration says."""
     config = encoder.config
     count = int(getattr(config, "num_hidden_layers", 0))
@@ -165,7 +170,7 @@ def _layers_of(encoder: Any) -> list[nn.Module]:
     return []
 
 
-def _freeze(encoder: Any, layers: Sequence[nn.Module]) -> None:
+def _freeze(encoder: PreTrainedModel, layers: Sequence[nn.Module]) -> None:
     """Embeddings (with their norm, when layers above are frozen as well), the lower layers, and the unused pooler."""
     for name, parameter in encoder.named_parameters():
         embedding = "embeddings" in name and (("LayerNorm" not in name and ".norm" not in name) or bool(layers))

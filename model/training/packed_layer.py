@@ -8,12 +8,13 @@ sees the texts of one length at a time, with a backward pass written out.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 Span = tuple[int, int, int]
 """First token, texts, tokens of each: one run of texts of equal length."""
@@ -43,15 +44,54 @@ class Noise:
         return tokens * self.mask(tokens, rate) if rate else tokens
 
 
-def apply_layer(layer: Any, hidden: Tensor, spans: Sequence[Span], noise: Noise | None) -> Tensor:
-    """The layer over packed tokens [n, width]; with `noise` with the dropout that its configuration names."""
-    attention, own = layer.attention, layer.attention.self
-    query, key, value = (part(hidden) for part in (own.query, own.key, own.value))
-    rate = float(own.dropout.p)
-    mixed = attend(query, key, value, spans, int(own.num_attention_heads), rate, noise)
-    hidden = attention.output.LayerNorm(_drop(attention.output, attention.output.dense(mixed), noise) + hidden)
-    grown = layer.intermediate.intermediate_act_fn(layer.intermediate.dense(hidden))
-    return layer.output.LayerNorm(_drop(layer.output, layer.output.dense(grown), noise) + hidden)
+@dataclass(frozen=True)
+class BertLayer:
+    """The parts of one of `transformers`' layers, and its dropout: of the attention, behind it, and at the end."""
+
+    inputs: tuple[nn.Module, nn.Module, nn.Module]
+    mix: nn.Module
+    mix_norm: nn.Module
+    grow: nn.Module
+    activation: nn.Module
+    shrink: nn.Module
+    norm: nn.Module
+    heads: int
+    dropout: tuple[float, float, float]
+
+    @classmethod
+    def of(cls, layer: nn.Module, heads: int) -> BertLayer:
+        """Raises AttributeError for a layer that is not BERT's."""
+        part = layer.get_submodule
+        query, key, value = (part(f"attention.self.{name}") for name in ("query", "key", "value"))
+        places = ("attention.self.dropout", "attention.output.dropout", "output.dropout")
+        attention, mixed, end = (_rate_of(part(place)) for place in places)
+        return cls(
+            (query, key, value),
+            part("attention.output.dense"),
+            part("attention.output.LayerNorm"),
+            part("intermediate.dense"),
+            part("intermediate.intermediate_act_fn"),
+            part("output.dense"),
+            part("output.LayerNorm"),
+            heads,
+            (attention, mixed, end),
+        )
+
+    def apply(self, hidden: Tensor, spans: Sequence[Span], noise: Noise | None) -> Tensor:
+        """The layer over packed tokens [n, width]; with `noise` with the dropout that its configuration names."""
+        attention, behind, end = self.dropout
+        query, key, value = (part(hidden) for part in self.inputs)
+        mixed: Tensor = self.mix(attend(query, key, value, spans, self.heads, attention, noise))
+        hidden = self.mix_norm((noise.drop(mixed, behind) if noise else mixed) + hidden)
+        shrunk: Tensor = self.shrink(self.activation(self.grow(hidden)))
+        result: Tensor = self.norm((noise.drop(shrunk, end) if noise else shrunk) + hidden)
+        return result
+
+
+def _rate_of(dropout: nn.Module) -> float:
+    if not isinstance(dropout, nn.Dropout):
+        raise AttributeError(f"{dropout} is no dropout")
+    return dropout.p
 
 
 def attend(
@@ -90,12 +130,28 @@ def attend_padded(
     return mixed.transpose(1, 2).reshape(real.numel(), -1)[places]
 
 
+class _Kept(Protocol):
+    """What torch keeps of a forward pass for the way back."""
+
+    spans: Sequence[Span]
+    heads: int
+
+    @property
+    def saved_tensors(self) -> tuple[Tensor, ...]:
+        """As saved."""
+        ...
+
+    def save_for_backward(self, *tensors: Tensor | None) -> None:
+        """Without keeping them alive in a circle."""
+        ...
+
+
 class _Attention(torch.autograd.Function):
     """Softmax attention by text length. Keeps the weights of each span (and its mask) for the way back."""
 
     @staticmethod
     def forward(
-        context: Any,
+        context: _Kept,
         query: Tensor,
         key: Tensor,
         value: Tensor,
@@ -118,7 +174,7 @@ class _Attention(torch.autograd.Function):
         return result
 
     @staticmethod
-    def backward(context: Any, *upstream: Tensor) -> Any:
+    def backward(context: _Kept, *upstream: Tensor) -> tuple[Tensor | None, ...]:
         query, key, value, *kept = context.saved_tensors
         grads = [torch.empty_like(part) for part in (query, key, value)]
         for number, span in enumerate(context.spans):
@@ -143,7 +199,3 @@ def _heads_of(tokens: Tensor, span: Span, heads: int) -> Tensor:
 
 def _scale(query: Tensor) -> float:
     return float(query.shape[-1] ** -0.5)
-
-
-def _drop(part: Any, tokens: Tensor, noise: Noise | None) -> Tensor:
-    return noise.drop(tokens, float(part.dropout.p)) if noise else tokens

@@ -8,11 +8,10 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from model.errors import TrainingError
 from model.evidence.gate import VerdictJson
-from model.spec import Sample, SampleJson, SpecJson, TaskSpec
+from model.spec import Json, Sample, SampleJson, SpecJson, TaskSpec
 
 REQUEST, RESULT = "run.json", "result.json"
 
@@ -69,10 +68,10 @@ class Result:
     gate: Mapping[str, VerdictJson] = field(default_factory=dict)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: Request | Result | Mapping[str, Json]) -> None:
     """Write aside and rename: the file is complete or absent."""
     scratch = path.with_name(f".{path.name}.tmp")
-    scratch.write_text(json.dumps(value if isinstance(value, dict | list) else asdict(value)), encoding="utf-8")
+    scratch.write_text(json.dumps(value if isinstance(value, Mapping) else asdict(value)), encoding="utf-8")
     os.replace(scratch, path)
 
 
@@ -105,7 +104,7 @@ class Progress:
         self.fresh += loss is not None
         pace = (time.monotonic() - self.began) / max(1, self.fresh)
         left = round(pace * (self.total - done), 1)
-        line: dict[str, Any] = {"stage": stage, "step": done, "of": self.total, "seconds_left": left}
+        line: dict[str, str | int | float] = {"stage": stage, "step": done, "of": self.total, "seconds_left": left}
         if loss is not None:
             line |= {"loss": round(loss, 4), "epoch": round(epoch or 0.0, 2)}
         print(json.dumps(line), flush=True)

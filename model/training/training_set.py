@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,18 @@ from model.spec import Text
 from model.training.recipe import RECIPE
 
 SCALE = 20.0
+
+
+class TrainingSetJson(TypedDict):
+    """A `TrainingSet`."""
+
+    name: str
+    labels: list[str]
+    multilabel: bool
+    texts: list[list[str]]
+    targets: list[list[float]]
+    weights: list[float]
+    prototypes: list[list[float]]
 
 
 @dataclass(frozen=True)
@@ -28,18 +40,30 @@ class TrainingSet:
     weights: Floats
     prototypes: Floats
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> TrainingSetJson:
         """For another process."""
-        arrays = {"targets": self.targets, "weights": self.weights, "prototypes": self.prototypes}
-        plain = {"name": self.name, "labels": list(self.labels), "multilabel": self.multilabel}
-        return {**plain, "texts": [list(text) for text in self.texts], **{k: v.tolist() for k, v in arrays.items()}}
+        return {
+            "name": self.name,
+            "labels": list(self.labels),
+            "multilabel": self.multilabel,
+            "texts": [list(text) for text in self.texts],
+            "targets": self.targets.tolist(),
+            "weights": self.weights.tolist(),
+            "prototypes": self.prototypes.tolist(),
+        }
 
     @staticmethod
-    def from_json(raw: dict[str, Any]) -> TrainingSet:
+    def from_json(raw: TrainingSetJson) -> TrainingSet:
         """What `to_json` gave, to the last bit: JSON's decimals are exact for a double."""
-        arrays = {name: np.array(raw[name], dtype=float) for name in ("targets", "weights", "prototypes")}
-        texts = [tuple(text) for text in raw["texts"]]
-        return TrainingSet(raw["name"], tuple(raw["labels"]), raw["multilabel"], texts, **arrays)
+        return TrainingSet(
+            raw["name"],
+            tuple(raw["labels"]),
+            raw["multilabel"],
+            [tuple(text) for text in raw["texts"]],
+            np.array(raw["targets"], dtype=float),
+            np.array(raw["weights"], dtype=float),
+            np.array(raw["prototypes"], dtype=float),
+        )
 
 
 def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ from model.training.packed_layer import Noise
 from model.training.recipe import RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
+
+if TYPE_CHECKING:
+    from torch.optim.optimizer import ParamsT
+    from transformers import PreTrainedModel
 
 __all__ = ["FineTuner", "TrainingSet", "draw_batch", "prototype_head"]
 
@@ -67,7 +71,8 @@ class FineTuner:
         half = precision == BF16
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
-        self.encoder: Any = _load(directory).float().to(self.device)
+        self.encoder = _load(directory)
+        nn.Module.to(self.encoder.float(), self.device)  # its own `to` has no types
         self.windows = Windows(directory, min(recipe.tokens, read_window(directory, read_config(directory))))
         self.top = TopLayers(
             self.encoder,
@@ -170,7 +175,7 @@ class FineTuner:
         save_file(changes, path, metadata={KIND: DELTA})
 
     def _trainable(self) -> dict[str, Tensor]:
-        named = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}
+        named: dict[str, Tensor] = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}
         named.update({f"weight.{n}": p for n, p in self.weight.items()})
         named.update({f"bias.{n}": p for n, p in self.bias.items()})
         return named
@@ -178,7 +183,7 @@ class FineTuner:
     def _begin(self, checkpoint: Path | None, named: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
         """The step to begin at, with every process's tensors as the leader has them."""
         own = load_checkpoint(checkpoint, named, optimizer) if checkpoint and self.team.leads else 0
-        start = int(self.team.tell(own))
+        start = self.team.tell(own)
         self.team.copy(begin_at(start, named, optimizer))
         return start
 
@@ -230,14 +235,14 @@ def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = RE
     return -((logs * same).sum(1)[anchors] / same.sum(1)[anchors]).mean()
 
 
-def _load(directory: Path) -> Any:
+def _load(directory: Path) -> PreTrainedModel:
     try:
         return load_base(directory)
     except (OSError, ValueError, RuntimeError) as error:
         raise EncoderError(f"the encoder in {directory} cannot be trained: {error}", path=str(directory)) from error
 
 
-def _optimizer(groups: list[dict[str, Any]], decay: float) -> torch.optim.Optimizer:
+def _optimizer(groups: ParamsT, decay: float) -> torch.optim.Optimizer:
     """AdamW in one pass over the parameters where this torch has it for the device."""
     try:
         return torch.optim.AdamW(groups, weight_decay=decay, fused=True)
