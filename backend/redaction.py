@@ -18,7 +18,7 @@ from urllib.parse import quote, quote_plus, unquote
 
 HIDDEN = "***"
 
-SHORTEST = 4
+SHORTEST_CHARACTERS = 4
 """Characters. A shorter one cannot be told from ordinary text."""
 
 WORD = re.compile(r"[a-z]{4,7}")
@@ -33,7 +33,7 @@ OUR_WORDS = frozenset(
 )
 """Short words of our own messages: hidden, they would make nonsense of the text, and tell the secret."""
 
-UNKNOWN = (
+CREDENTIAL_FORMS = (
     ("://", re.compile(r"(://)(?!\[)[^\s'\"<>/?#]*@"), rf"\1{HIDDEN}@"),
     ("token ", re.compile(r"\b(Token) (?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
     ("bearer ", re.compile(r"\b(Bearer) (?=[\w.~+/=-]*\d)[\w.~+/=-]{16,}", re.IGNORECASE), rf"\1 {HIDDEN}"),
@@ -86,7 +86,7 @@ class Redactor:
         # A regular expression of this size is slow, and nearly no text holds a secret.
         if self._pattern is not None and any(form in small for form in self._forms):
             text = self._pattern.sub(HIDDEN, text)
-        for mark, pattern, shown in UNKNOWN:
+        for mark, pattern, shown in CREDENTIAL_FORMS:
             if mark in small:
                 text = pattern.sub(shown, text)
         return text
@@ -137,7 +137,7 @@ def _bytes_of(text: str) -> list[bytes]:
 
 
 def _can_be_told(secret: str) -> bool:
-    return len(secret) >= SHORTEST and secret.lower() not in OUR_WORDS
+    return len(secret) >= SHORTEST_CHARACTERS and secret.lower() not in OUR_WORDS
 
 
 def forms_of(secret: str) -> Iterator[str]:
@@ -145,7 +145,7 @@ def forms_of(secret: str) -> Iterator[str]:
     if WORD.fullmatch(secret):
         yield secret
     else:
-        yield from (form for form in spellings(secret) if len(form) >= SHORTEST)
+        yield from (form for form in spellings(secret) if len(form) >= SHORTEST_CHARACTERS)
 
 
 def _pattern_of(forms: set[str]) -> re.Pattern[str] | None:

@@ -27,14 +27,14 @@ UNSHOWN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 JOINERS = frozenset("\u200c\u200d")
 """Without them Persian, Hindi and many emoji are written wrongly."""
 
-ENDLESS = 10_000_000
+ENDLESS_COLUMNS = 10_000_000
 """Columns."""
 
 OURS = {"→": "->", "…": "...", "–": "-", "—": "-", "≥": ">=", "≤": "<=", "±": "+-", "·": "*", "×": "x"}
 """What understudy itself writes beyond ASCII, for a terminal that knows no better."""
 
 
-NARROW = 7
+LEAST_COLUMNS = 7
 """Columns of a terminal for each of a table: with less, a letter stands above the other, or falls away."""
 
 
@@ -100,7 +100,7 @@ def say_table(rows: Sequence[Mapping[str, Any]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    if sys.stdout.isatty() and rich_console(sys.stdout).width < NARROW * len(rows[0]):
+    if sys.stdout.isatty() and rich_console(sys.stdout).width < LEAST_COLUMNS * len(rows[0]):
         say_lines(line for row in rows for line in (*(f"{name}: {value}" for name, value in row.items()), ""))
         return
     table = Table(box=None, pad_edge=False)
@@ -114,7 +114,7 @@ def say_table(rows: Sequence[Mapping[str, Any]]) -> None:
 def say_rich(shown: RenderableType) -> None:
     """What rich draws. In a file or pipe no line is wrapped or cut."""
     is_terminal, target = sys.stdout.isatty(), io.StringIO()
-    console = rich_console(target, force_terminal=is_terminal, width=ENDLESS)
+    console = rich_console(target, force_terminal=is_terminal, width=ENDLESS_COLUMNS)
     if is_terminal:
         console.width = rich_console(sys.stdout).width
     else:

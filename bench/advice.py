@@ -29,9 +29,9 @@ from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow
 from bench.support.report import command, judge, show
 from bench.support.texts import DATA
 from model.encoder.encoder import Encoder, find_base_model
-from model.evidence.anchoring_bias import PRIORS, estimate_anchoring
+from model.evidence.anchoring_bias import MISS_PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold
-from model.evidence.forecast import PRIOR, Stage, fit_forecast
+from model.evidence.forecast import SLOPE_PRIOR, Stage, fit_forecast
 from model.evidence.row import EvidenceRow, Judgement
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
@@ -97,7 +97,9 @@ def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]
     return labels, np.maximum.accumulate(fitted(np.log(labels)))
 
 
-def judge_forecast(group: Sequence[Trajectory], replays: int, prior: tuple[float, float] = PRIOR) -> Iterator[Row]:
+def judge_forecast(
+    group: Sequence[Trajectory], replays: int, prior: tuple[float, float] = SLOPE_PRIOR
+) -> Iterator[Row]:
     """Labels to a gain, foreseen at every stage up to half of what was followed. What lies beyond the last label is
     right when a number beyond it (over the factor) was told, "more than N" when it is more (over the factor)."""
     labels, curve = true_curve(group)
@@ -183,7 +185,7 @@ def judge_anchoring(
     replays: int,
     counts: Sequence[int],
     blind: float,
-    priors: tuple[float, float, float] = PRIORS,
+    priors: tuple[float, float, float] = MISS_PRIORS,
 ) -> Iterator[Row]:
     """How near the copying rate comes, and how often its interval holds the truth."""
     for count in counts:

@@ -12,7 +12,7 @@ import os
 import signal
 from typing import NamedTuple
 
-STEPS = frozenset(
+STEP_NAMES = frozenset(
     {
         *("webhook.before", "webhook.after", "refit.begin", "snapshot.after", "train.begin", "sync.begin"),
         *("training.begin", "checkpoint.before", "checkpoint.after"),
@@ -45,8 +45,8 @@ def read_failpoint(text: str) -> Failpoint | None:
         return None
     action, _, rest = text.rpartition(":")
     step, _, detail = rest.partition("@")
-    if (action or "kill") not in ACTIONS or step not in STEPS:
-        raise ValueError(f"{text!r} is none of {', '.join(sorted(ACTIONS))} : {', '.join(sorted(STEPS))}")
+    if (action or "kill") not in ACTIONS or step not in STEP_NAMES:
+        raise ValueError(f"{text!r} is none of {', '.join(sorted(ACTIONS))} : {', '.join(sorted(STEP_NAMES))}")
     return Failpoint(action or "kill", step, detail)
 
 

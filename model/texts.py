@@ -19,10 +19,10 @@ def text_key(text: Text) -> bytes:
 
 T = TypeVar("T")
 
-TEXTS = 16
+BATCH_TEXTS = 16
 """Large enough for the matrix products, small enough for others to come in between."""
 
-CHARACTERS = 8_000
+BATCH_CHARACTERS = 8_000
 """About the 2,000 tokens of one forward of the encoder: half a second on a core, where sixteen long texts take ten.
 Both bounds are those of an encoder of the usual cost."""
 
@@ -39,13 +39,13 @@ Bounds = tuple[int, int]
 def bounds_for(encoder: Embedder) -> Bounds:
     """How much of an encoder's work nobody minds waiting for."""
     if encoder.device.startswith("cuda"):
-        return TEXTS * ON_GPU, CHARACTERS * ON_GPU
+        return BATCH_TEXTS * ON_GPU, BATCH_CHARACTERS * ON_GPU
     share = min(1.0, max(LEAST_SHARE, USUAL_COST / max(1, encoder.cost)))
-    return round(TEXTS * share), round(CHARACTERS * share)
+    return round(BATCH_TEXTS * share), round(BATCH_CHARACTERS * share)
 
 
 def portions(
-    items: Sequence[T], length: Callable[[T], int], *, texts: int = TEXTS, characters: int = CHARACTERS
+    items: Sequence[T], length: Callable[[T], int], *, texts: int = BATCH_TEXTS, characters: int = BATCH_CHARACTERS
 ) -> Iterator[list[T]]:
     """The items in order, in lists of at most `texts` items and `characters` by `length`, or of one that is longer."""
     portion: list[T] = []

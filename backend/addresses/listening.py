@@ -9,18 +9,18 @@ from typing import Any
 
 from backend.errors import SettingsError
 
-PRIVILEGED = 1024
+LEAST_OPEN_PORT = 1024
 
-PATIENCE = 2.0
+PORT_WAIT_SECONDS = 2.0
 """Seconds to wait for the port: after a kill -9 the old process needs a moment to go."""
 
 
-def require_free_port(host: str, port: int, patience: float = PATIENCE) -> None:
+def require_free_port(host: str, port: int, patience: float = PORT_WAIT_SECONDS) -> None:
     """Raises SettingsError when nothing can listen on host:port, after waiting `patience` seconds for it."""
     open_listener(host, port, patience).close()
 
 
-def open_listener(host: str, port: int, patience: float = PATIENCE) -> socket.socket:
+def open_listener(host: str, port: int, patience: float = PORT_WAIT_SECONDS) -> socket.socket:
     """A socket bound to HOST and PORT. Raises SettingsError, in one line, when that cannot be."""
     deadline = time.monotonic() + patience
     while True:
@@ -61,8 +61,10 @@ def _explain(error: OSError, host: str, port: int) -> str:
     where = f"HOST={host} PORT={port} cannot be listened on"
     if error.errno == errno.EADDRINUSE:
         return f"port {port} on {host} is already in use: stop what listens there, or choose another one with --port"
-    if error.errno == errno.EACCES and port < PRIVILEGED:
-        return f"{where}: ports under {PRIVILEGED} are for the system's administrator; choose another one with --port"
+    if error.errno == errno.EACCES and port < LEAST_OPEN_PORT:
+        return (
+            f"{where}: ports under {LEAST_OPEN_PORT} are for the system's administrator; choose another one with --port"
+        )
     if isinstance(error, socket.gaierror):
         return f"{where}: {error.strerror}; write an address of this machine, 127.0.0.1, 0.0.0.0 or ::"
     if error.errno in (errno.EADDRNOTAVAIL, errno.ENODEV, errno.EINVAL):

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 Row = Mapping[str, Any]
 
-GAINS = (0.01, 0.02, 0.05)
-TARGETS = (0.9, 0.95, 0.98)
+ACCURACY_GAINS = (0.01, 0.02, 0.05)
+ACCURACY_TARGETS = (0.9, 0.95, 0.98)
 MOST_CLASSES = 10
 """Scarce classes that are named, the scarcest first."""
 
@@ -126,11 +126,11 @@ def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row]) ->
     if found is None:
         return None
     facts = {"labels": round(found.labels), "accuracy": round(found.level, 4), "sd": round(found.level_sd, 4)}
-    return {**facts, "gains": [found.labels_to(gain) for gain in GAINS]}
+    return {**facts, "gains": [found.labels_to(gain) for gain in ACCURACY_GAINS]}
 
 
 def _dials(name: str, rows: Sequence[EvidenceRow], pool: PoolSummary, labels: int) -> list[DialJson]:
     from model.evidence.pool_accuracy import pool_confidences
 
     confidences = pool_confidences(pool).tolist()
-    return [turn_dial(rows, name, labels, confidences, target) for target in TARGETS]
+    return [turn_dial(rows, name, labels, confidences, target) for target in ACCURACY_TARGETS]

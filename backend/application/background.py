@@ -14,11 +14,11 @@ from model.spec import Document
 
 log = logging.getLogger(__name__)
 
-WAITING = 100
+WAITING_BATCHES = 100
 """Batches of pool texts that may wait; more are dropped, since the next /predict brings them again."""
 
 
-REMEMBERED = 20_000
+TASKS_REMEMBERED = 20_000
 """Tasks of a project known to be in its pool, so that they are not stored again: 2 MB. Beyond that all are forgotten,
 and the next /predict stores them once more: a million tasks would take 100 MB of each web process."""
 
@@ -30,7 +30,7 @@ class Background:
         self._stores, self._limit = stores, limit
         self.rejects = rejects or RejectNotes()
         self.watch = stores.watch()
-        self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING)
+        self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING_BATCHES)
         self._missed: dict[int | None, str] = {}
         self._labels: dict[int, dict[int, int]] = {}
         self._guard = threading.Lock()
@@ -56,7 +56,7 @@ class Background:
             return
         try:
             self._batches.put_nowait((project, fresh))
-            if len(known) > REMEMBERED:
+            if len(known) > TASKS_REMEMBERED:
                 known.clear()
             known.update(fresh)
         except queue.Full:
@@ -67,7 +67,7 @@ class Background:
         if project in self.steered:
             with self._guard:
                 known = self._labels.setdefault(project, {})
-                known.update(labels if len(known) < REMEMBERED else {})
+                known.update(labels if len(known) < TASKS_REMEMBERED else {})
 
     def note_missed(self, project: int | None, why: str) -> None:
         """An event could not be stored: reconcile as soon as Redis is back. None: it is not known which project's."""

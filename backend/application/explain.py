@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model.explain.explanation import Explained
     from model.versions.live_model import LiveModel
 
-SECONDS = 20.0
+WAIT_SECONDS = 20.0
 """Longest wait for a free predictor thread and the explanation."""
 
 Options = dict[str, list[str]]
@@ -34,7 +34,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         known = ", ".join(item.name for item in spec.controls)
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
     document, options = find_task(services, spec, project, task)
-    model = services.registry.model_for(project, spec, SECONDS)
+    model = services.registry.model_for(project, spec, WAIT_SECONDS)
     found: list[dict[str, Any]] = []
     failed: list[Exception] = []
 
@@ -44,11 +44,11 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         except Exception as error:
             failed.append(error)
 
-    in_time = services.predictors.run([alone(compute)], SECONDS)
+    in_time = services.predictors.run([alone(compute)], WAIT_SECONDS)
     if failed:
         raise failed[0]
     if not in_time:
-        raise NotReady(f"no explanation within {SECONDS:.0f} s: the server is busy, ask again")
+        raise NotReady(f"no explanation within {WAIT_SECONDS:.0f} s: the server is busy, ask again")
     if not found:
         what = f"answer of {control}" if control else "answer"
         raise NotFound(
@@ -95,7 +95,7 @@ def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: in
     from backend.labelstudio.rest.client import LabelStudioClient
 
     # A thread of the web process waits for it, and so does a person.
-    with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=SECONDS)) as api:
+    with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=WAIT_SECONDS)) as api:
         found = api.task(task)
     if found.get("project") != project:
         raise LabelStudioError(f"Label Studio has no task {task} in project {project}")

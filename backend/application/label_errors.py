@@ -10,11 +10,13 @@ from backend.errors import NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from model.spec import TaskSpec
 
-LIMIT = 100
+DEFAULT_LIMIT_SUSPECTS = 100
 """Suspects given when no limit is asked for."""
 
 
-def describe_suspects(services: Services, project: int, control: str = "", limit: int = LIMIT) -> dict[str, Any]:
+def describe_suspects(
+    services: Services, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
+) -> dict[str, Any]:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
     and when, empty before the first whole search. Raises NotFound for a control that has none."""
     entries = services.stores.label_errors.read(project)

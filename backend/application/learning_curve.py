@@ -13,14 +13,14 @@ from model.evidence.row import EvidenceRow
 if TYPE_CHECKING:
     from model.evidence.pool_accuracy import PoolSummary
 
-RECENT = 200
+RECENT_ROWS = 200
 """Latest test-then-train rows of a control that the metrics are taken over."""
 
 
 def summarise_evidence(
     rows: Sequence[EvidenceRow], survey: Mapping[str, Any] | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Control -> how the versions that served answered its RECENT last new labels before they learned them.
+    """Control -> how the versions that served answered its RECENT_ROWS last new labels before they learned them.
 
     `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
     rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
@@ -30,7 +30,7 @@ def summarise_evidence(
     labels = int((survey or {}).get("labels", 0))
     found: dict[str, dict[str, Any]] = {}
     for control in sorted({row.control for row in rows}):
-        mine = [row for row in rows if row.control == control][-RECENT:]
+        mine = [row for row in rows if row.control == control][-RECENT_ROWS:]
         count = len(mine)
         confidences, hits = [row.confidence for row in mine], [row.correct for row in mine]
         found[control] = {
@@ -52,7 +52,7 @@ def describe_curve(store: EvidenceStore, project: int) -> dict[str, Any]:
     """The learning curve of each control, and its latest metrics with the estimate for the pool."""
     from model.evidence.learning_curve import learning_curve, tally
 
-    rows = store.rows(project, 3 * RECENT)
+    rows = store.rows(project, 3 * RECENT_ROWS)
     return {
         "curve": learning_curve(store.tallies(project) or tally(rows)),  # rows of an earlier release were not added up
         "recent": summarise_evidence(rows, store.survey(project)),

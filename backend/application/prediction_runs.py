@@ -9,7 +9,7 @@ from typing import Any
 from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.rejects.report import tell_rejects
-from backend.store.work.prediction_runs import COUNTS, OVER, STEPS, Shard, is_over
+from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, TIMED_STEPS, Shard, is_over
 
 
 def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:
@@ -51,8 +51,8 @@ def sum_up(
     record: Mapping[str, Any], shards: Mapping[int, Shard], trouble: Mapping[str, Any], now: float
 ) -> dict[str, Any]:
     """A run as admins see it; `step` of `of` tasks were looked at. `now`: epoch seconds."""
-    counts = {name: sum(shard[name] for shard in shards.values()) for name in COUNTS}
-    ended = record["status"] in OVER
+    counts = {name: sum(shard[name] for shard in shards.values()) for name in TASK_COUNTS}
+    ended = record["status"] in FINAL_STATES
     seen = counts["seen"]
     whole = seen if ended else max(int(record["tasks"]), seen)
     began = float(record["asked_at"])
@@ -65,7 +65,7 @@ def sum_up(
         "asked_at": began,
         "ended_at": record.get("ended_at"),
         **counts,
-        "seconds": {name: round(sum(shard["seconds"][name] for shard in shards.values()), 1) for name in STEPS},
+        "seconds": {name: round(sum(shard["seconds"][name] for shard in shards.values()), 1) for name in TIMED_STEPS},
         "step": seen,
         "of": whole,
         "seconds_left": None if left is None else round(left, 1),

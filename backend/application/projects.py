@@ -15,7 +15,7 @@ from backend.redaction import hide_all
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
 from backend.store.rejects import OF_NO_PROJECT
-from backend.store.versions import FIRST
+from backend.store.versions import FIRST_VERSION
 from backend.telemetry.log_context import bind_project
 from model.errors import VersionError
 
@@ -35,7 +35,7 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
     record = describe_curve(stores.evidence, project)
     return {
         "id": project,
-        "live": stores.versions.live(project) or FIRST,
+        "live": stores.versions.live(project) or FIRST_VERSION,
         "served": services.registry.version_of(project),
         "pinned": stores.versions.pinned(project),
         "examples": stores.examples.count(project),
@@ -106,7 +106,7 @@ def describe_versions(services: Services, project: int) -> dict[str, Any]:
     versions = [{name: getattr(manifest, name) for name in shown} for manifest in manifests]
     versions.sort(key=lambda entry: entry["created_at"], reverse=True)
     return {
-        "live": services.stores.versions.live(project) or FIRST,
+        "live": services.stores.versions.live(project) or FIRST_VERSION,
         "pinned": services.stores.versions.pinned(project),
         "versions": versions,
         "history": services.stores.versions.history(project)[:50],
@@ -133,14 +133,18 @@ def rollback_to(services: Services, project: int, version: str) -> dict[str, Any
     live = versions.live(project)
     versions.publish(project, version, expected=live, seq=manifest.snapshot_seq, by="admin", force=True)
     message = f"project {project} serves {version} and stays there until a retrain is accepted, or `understudy unpin`"
-    return {"live": version, "from": live or FIRST, "pinned": version, "message": message}
+    return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
 
 
 def unpin(services: Services, project: int) -> dict[str, Any]:
     """Let learning publish by itself again."""
     services.stores.versions.unpin(project)
     services.stores.jobs.enqueue_refit(project)
-    return {"live": services.stores.versions.live(project) or FIRST, "pinned": None, "message": "learning goes on"}
+    return {
+        "live": services.stores.versions.live(project) or FIRST_VERSION,
+        "pinned": None,
+        "message": "learning goes on",
+    }
 
 
 def request_resync(services: Services, project: int) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from backend.application.services import Services
 from backend.errors import Conflict
 
-SHOWN = (
+SHOWN_FIELDS = (
     "version",
     "tasks",
     "live",
@@ -31,7 +31,7 @@ def describe_queue(services: Services, project: int) -> dict[str, Any]:
     if not (services.settings.queue_enabled and services.settings.label_studio_url):
         return {}
     state = services.stores.task_queue.state(project)
-    found = {name: state[name] for name in SHOWN if name in state}
+    found = {name: state[name] for name in SHOWN_FIELDS if name in state}
     if not found:
         return {}
     handed = services.stores.label_stream.handed(project)

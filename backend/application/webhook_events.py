@@ -15,7 +15,7 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.labelstudio.rest.project_connection import SAMPLING
-from backend.store.examples import CHANGED
+from backend.store.examples import CHANGING_OUTCOMES
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 
@@ -144,7 +144,7 @@ def _changed(services: Services, project: int, outcomes: list[str]) -> Reply:
     counted = Counter(outcomes)
     for outcome, count in counted.items():
         services.metrics.examples.labels(outcome).inc(count)
-    if CHANGED & set(outcomes):
+    if CHANGING_OUTCOMES & set(outcomes):
         # The label is safe by now: the scheduler asks again for a refit that is lost here.
         with suppress(StoreUnavailable):
             services.stores.jobs.enqueue_refit(project)

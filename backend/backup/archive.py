@@ -15,9 +15,9 @@ from typing import TypedDict
 from backend.backup.dump import Line
 from backend.errors import BadRequest
 
-LISTING = "backup.json"
+LISTING_FILE = "backup.json"
 
-FORMAT = 1
+FORMAT_NUMBER = 1
 
 
 class BackupFacts(TypedDict):
@@ -63,8 +63,8 @@ class ArchiveWriter:
     ) -> None:
         try:
             if error is None:
-                listing: Listing = {"format": FORMAT, **self._facts, "files": self._files}
-                self._put(LISTING, json.dumps(listing, indent=1).encode())
+                listing: Listing = {"format": FORMAT_NUMBER, **self._facts, "files": self._files}
+                self._put(LISTING_FILE, json.dumps(listing, indent=1).encode())
                 self._tar.close()
                 self._file.flush()
                 os.fsync(self._file.fileno())
@@ -106,14 +106,14 @@ def open_archive(path: Path, scratch: Path) -> Listing:
         with tarfile.open(path) as archive:
             # No absolute name, no `..`, no link out, no device, no owner: see the tarfile documentation.
             archive.extractall(scratch, filter="data")
-        listing: Listing = json.loads((scratch / LISTING).read_text(encoding="utf-8"))
+        listing: Listing = json.loads((scratch / LISTING_FILE).read_text(encoding="utf-8"))
         files = dict(listing["files"])
     except tarfile.ReadError as error:
         raise BadRequest(f"{path} is no backup of understudy's, or it is cut off", field="file") from error
     except (OSError, EOFError, tarfile.TarError, ValueError, KeyError, TypeError) as error:
         raise BadRequest(f"{path} is no complete backup: {error}", field="file") from error
-    if listing.get("format") != FORMAT:
-        raise BadRequest(f"{path} has format {listing.get('format')}, this release reads {FORMAT}", field="file")
+    if listing.get("format") != FORMAT_NUMBER:
+        raise BadRequest(f"{path} has format {listing.get('format')}, this release reads {FORMAT_NUMBER}", field="file")
     for name, facts in files.items():
         member = scratch / name
         if not member.resolve().is_relative_to(scratch.resolve()) or not member.is_file():

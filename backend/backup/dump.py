@@ -13,10 +13,10 @@ from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
-from backend.store.schema import CURRENT, find_schema, take_on_schema
-from backend.store.work.trainings import OVER
+from backend.store.schema import SCHEMA_NUMBER, find_schema, take_on_schema
+from backend.store.work.trainings import FINAL_STATES
 
-BATCH = 500
+REDIS_BATCH_KEYS = 500
 
 Item = TypeVar("Item")
 
@@ -76,7 +76,7 @@ _PASSING = re.compile(r"(refit|resync|job|predict|predict:.*|hold:.*|bytask:.*)"
 
 _PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA})
 
-EXAMPLES = ("ex", "ver", "task", "log", "seq")
+EXAMPLE_KEYS = ("ex", "ver", "task", "log", "seq")
 """Read together, at one moment."""
 
 _CHANGES = """
@@ -105,7 +105,7 @@ class Dump:
     def index(self) -> dict[int | None, list[str]]:
         """Keys worth keeping by project, None for those of no project. One pass over all keys."""
         found: dict[int | None, list[str]] = {None: []}
-        for key in set(self._redis.scan_iter(_OURS, count=BATCH)):
+        for key in set(self._redis.scan_iter(_OURS, count=REDIS_BATCH_KEYS)):
             match = _OF_PROJECT.fullmatch(key)
             if match is None and key not in _PASSING_KEYS:
                 found[None].append(key)
@@ -125,7 +125,7 @@ class Dump:
 
     def read_project(self, project: int, keys: Iterable[str]) -> Iterator[Line]:
         """Everything of one project; its versions and watermarks before its examples, which are thus never older."""
-        together = {project_key(project, name) for name in EXAMPLES}
+        together = {project_key(project, name) for name in EXAMPLE_KEYS}
         yield from self.read(set(keys) - together)
         yield from self._read_examples(project)
 
@@ -143,7 +143,7 @@ class Dump:
             count += 1
             _write(pipeline, line)
             waiting += 1 if line["type"] == "string" else 1 + len(line["items"])
-            if waiting >= 2 * BATCH:
+            if waiting >= 2 * REDIS_BATCH_KEYS:
                 pipeline.execute()
                 waiting = 0
         pipeline.execute()
@@ -152,7 +152,7 @@ class Dump:
     @property
     def newest_schema(self) -> int:
         """What this release knows."""
-        return CURRENT
+        return SCHEMA_NUMBER
 
     def schema(self) -> int:
         """Of what is stored."""
@@ -171,13 +171,15 @@ class Dump:
     def clear(self) -> None:
         """Deletes everything, RQ's keys too."""
         for pattern in (_OURS, "rq:*"):
-            for key in self._redis.scan_iter(pattern, count=BATCH):
+            for key in self._redis.scan_iter(pattern, count=REDIS_BATCH_KEYS):
                 self._redis.unlink(key)
 
     @guarded
     def _read(self, key: str) -> list[Line]:
         kind = str(self._redis.type(key))
-        if kind == "none" or (key.startswith("understudy:job:") and self._redis.hget(key, "status") not in OVER):
+        if kind == "none" or (
+            key.startswith("understudy:job:") and self._redis.hget(key, "status") not in FINAL_STATES
+        ):
             return []  # gone meanwhile; or a training that is not over, which would be taken for a lost one
         left = int(self._redis.pttl(key))
         return list(self._lines(key, kind, {"ttl": left} if left > 0 else {}))
@@ -187,14 +189,14 @@ class Dump:
             case "string":
                 yield {"key": key, "type": "string", **ending, "value": self._redis.get(key)}
             case "hash":
-                fields: dict[str, str] = dict(self._redis.hscan_iter(key, count=BATCH))
+                fields: dict[str, str] = dict(self._redis.hscan_iter(key, count=REDIS_BATCH_KEYS))
                 for part in _portions(list(fields.items())):
                     yield {"key": key, "type": "hash", **ending, "items": part}
             case "set":
-                for members in _portions(sorted(set(self._redis.sscan_iter(key, count=BATCH)))):
+                for members in _portions(sorted(set(self._redis.sscan_iter(key, count=REDIS_BATCH_KEYS)))):
                     yield {"key": key, "type": "set", **ending, "items": members}
             case "zset":
-                scores: dict[str, float] = dict(self._redis.zscan_iter(key, count=BATCH))
+                scores: dict[str, float] = dict(self._redis.zscan_iter(key, count=REDIS_BATCH_KEYS))
                 for scored in _portions(list(scores.items())):
                     yield {"key": key, "type": "zset", **ending, "items": scored}
             case "list" | "stream":
@@ -211,19 +213,19 @@ class Dump:
 
     def _entries(self, key: str) -> Iterator[tuple[str, dict[str, str]]]:
         last = "-"
-        while found := self._redis.xrange(key, min=last, count=BATCH):
+        while found := self._redis.xrange(key, min=last, count=REDIS_BATCH_KEYS):
             yield from found
             last = f"({found[-1][0]}"
 
     @guarded
     def _read_examples(self, project: int) -> Iterator[Line]:
-        keys = [project_key(project, name) for name in EXAMPLES]
+        keys = [project_key(project, name) for name in EXAMPLE_KEYS]
         seq, whole = int(self._redis.get(keys[4]) or 0), False
-        tables: list[dict[str, str]] = [dict(self._redis.hscan_iter(key, count=BATCH)) for key in keys[:3]]
-        log = {str(name): score for name, score in self._redis.zscan_iter(keys[3], count=BATCH)}
+        tables: list[dict[str, str]] = [dict(self._redis.hscan_iter(key, count=REDIS_BATCH_KEYS)) for key in keys[:3]]
+        log = {str(name): score for name, score in self._redis.zscan_iter(keys[3], count=REDIS_BATCH_KEYS)}
         while not whole:
-            upto, rows = self._changes(keys=keys, args=[seq, BATCH])
-            seq, whole = int(upto), len(rows) < BATCH
+            upto, rows = self._changes(keys=keys, args=[seq, REDIS_BATCH_KEYS])
+            seq, whole = int(upto), len(rows) < REDIS_BATCH_KEYS
             for name, score, *values in rows:
                 log[name] = float(score)
                 for table, value in zip(tables, values, strict=True):
@@ -237,7 +239,7 @@ class Dump:
 
 
 def _portions(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
-    return (items[start : start + BATCH] for start in range(0, len(items), BATCH))
+    return (items[start : start + REDIS_BATCH_KEYS] for start in range(0, len(items), REDIS_BATCH_KEYS))
 
 
 def _write(pipeline: Client, line: Line) -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import httpx2
 
 
-PATIENCE = 60.0
+STEP_SECONDS = 60.0
 """Seconds for each step of a connection, so that a proxy which takes calls and says nothing is told of."""
 
 
@@ -74,7 +74,7 @@ def _open_client() -> httpx2.Client:
                 transport.close()
 
     hooks: dict[str, list[Any]] = {"request": [hf_request_event_hook]}  # HF_HUB_OFFLINE, and the id of a request
-    options: dict[str, Any] = {"follow_redirects": True, "timeout": PATIENCE}
+    options: dict[str, Any] = {"follow_redirects": True, "timeout": STEP_SECONDS}
     return httpx2.Client(transport=Routes(), trust_env=False, event_hooks=hooks, **options)
 
 

@@ -9,7 +9,7 @@ from model.errors import ModelError
 from model.kernels.choice import FP32, EngineChoice
 from model.kernels.kept_choice import kept_choice
 
-SLOWER = 1.3
+WARNING_FACTOR = 1.3
 """From so many times as slow a PRECISION that was set by hand is worth a warning."""
 
 
@@ -26,7 +26,7 @@ def slowdown(settings: Settings) -> float:
         return 0.0
     own = choice.formats[settings.precision].gflops
     best = choice.formats[choice.serving if settings.precision == FP32 else FP32].gflops
-    return best / own if own and best > SLOWER * own else 0.0
+    return best / own if own and best > WARNING_FACTOR * own else 0.0
 
 
 def _choice(settings: Settings) -> EngineChoice | None:

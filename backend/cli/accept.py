@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from backend.client.admin import AdminClient
     from backend.labelstudio.rest.accepting import AcceptingClient
 
-LOT = 200
+LOT_TASKS = 200
 """Tasks that are asked for, and annotated, at a time."""
 
-VERSION = "understudy-accept-"
+VERSION_PREFIX = "understudy-accept-"
 
 
 @click.command()
@@ -81,7 +81,9 @@ def _accept(
         say("Nothing was changed; --write annotates them.")
         return
     run = secrets.token_hex(4)
-    made = sum(_write(studio, project, sure[start : start + LOT], run) for start in range(0, len(sure), LOT))
+    made = sum(
+        _write(studio, project, sure[start : start + LOT_TASKS], run) for start in range(0, len(sure), LOT_TASKS)
+    )
     say(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
 
 
@@ -104,7 +106,7 @@ def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) ->
     found: list[dict[str, Any]] = []
     last = blank = 0
     with PredictClient(settings, url) as asker:
-        while tasks := studio.page_of_tasks(project, last, most=LOT, labelled=False):
+        while tasks := studio.page_of_tasks(project, last, most=LOT_TASKS, labelled=False):
             last = int(tasks[-1]["id"])
             free = [task for task in tasks if not _is_taken(task)]
             free = [task for task in free if not is_blind(project, int(task["id"]), settings.queue_blind_share)]
@@ -126,4 +128,4 @@ def _write(studio: AcceptingClient, project: int, answers: list[dict[str, Any]],
     from backend.labelstudio.annotations import mark_result
 
     rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
-    return studio.annotate_from(project, rows, VERSION + run)
+    return studio.annotate_from(project, rows, VERSION_PREFIX + run)

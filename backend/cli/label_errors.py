@@ -20,7 +20,7 @@ COLUMNS = ("control", "task", "annotation", "text", "given", "suggested", "p(giv
 ROWS, LIMIT = 20, 100
 """Shown, and with --push written, when no other number is asked for."""
 
-WIDTH = 48
+TEXT_COLUMNS = 48
 """Characters of the text that are shown."""
 
 
@@ -47,7 +47,7 @@ def suspects(
 
 
 def _push(api: AdminClient, project: int, limit: int) -> None:
-    from backend.jobs.sync.relabel_tab import TAB, push_relabels
+    from backend.jobs.sync.relabel_tab import TAB_TITLE, push_relabels
 
     rows = api.relabels(project, limit)
     with _label_studio() as client:
@@ -55,7 +55,9 @@ def _push(api: AdminClient, project: int, limit: int) -> None:
     if not pushed.tasks:
         say("Nothing to look at again.")
     else:
-        say(f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB}' of project {project}.")
+        say(
+            f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB_TITLE}' of project {project}."
+        )
 
 
 def _remove(project: int) -> None:
@@ -103,7 +105,7 @@ def _cells(row: Mapping[str, Any]) -> Iterator[str]:
     yield str(row["task"])
     yield ", ".join(str(id_) for id_ in row["annotations"])
     text = plain(row["text"])
-    yield text if len(text) <= WIDTH else text[: WIDTH - 1] + "…"
+    yield text if len(text) <= TEXT_COLUMNS else text[: TEXT_COLUMNS - 1] + "…"
     yield row["given"] or "(not set)"
     yield row["suggested"] or "(not set)"
     yield f"{row['p_given']:.3f}"

@@ -113,10 +113,10 @@ class _Run:
 
     def wait(self) -> dict[str, Any]:
         """The record once the run is over."""
-        from backend.client.follow import OVER, POLL
+        from backend.client.follow import FINAL_STATES, POLL_SECONDS
 
-        while (record := self.job())["status"] not in OVER:
-            time.sleep(POLL)
+        while (record := self.job())["status"] not in FINAL_STATES:
+            time.sleep(POLL_SECONDS)
         return record
 
 

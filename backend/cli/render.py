@@ -7,7 +7,7 @@ from typing import Any
 
 from backend.rejects.report import tell_rejects
 
-QUARANTINED = 10
+QUARANTINED_SHOWN = 10
 """Labels that are listed."""
 
 Row = Mapping[str, Any]
@@ -33,7 +33,7 @@ def render_background_work(entry: Mapping[str, Any], now: float) -> Iterator[str
     yield from tell_rejects(entry.get("rejects") or (), now)
     yield from tell_rejects(entry.get("refused") or (), now)
     for control, counts in (entry.get("quarantined") or {}).items():
-        listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:QUARANTINED])
+        listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:QUARANTINED_SHOWN])
         yield f"{control}: kept apart, since the label config does not have them: {listed}"
 
 

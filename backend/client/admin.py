@@ -15,7 +15,7 @@ from backend.supervision.restarts import Restarts, find_restarts
 if TYPE_CHECKING:
     import requests
 
-TIMEOUT = 30.0
+TIMEOUT_SECONDS = 30.0
 """Seconds; the slowest call (a resync request) only enqueues."""
 
 
@@ -138,7 +138,7 @@ class AdminClient:
         headers = {"Authorization": f"Bearer {self._token}"}
         try:
             with open_session(self._settings, self.url) as session:
-                reply = session.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT)
+                reply = session.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
             raise AdminError(f"{self.url} is no URL: write it as http://host:port") from error
         except requests.ConnectionError as error:

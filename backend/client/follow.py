@@ -9,10 +9,10 @@ from typing import Any, Protocol
 
 from backend.screen import plain, rich_console, say
 
-OVER = frozenset({"done", "rejected", "failed", "cancelled"})
+FINAL_STATES = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
 
-POLL = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""
 
 
@@ -33,16 +33,16 @@ def follow(client: Jobs, job: str) -> dict[str, Any]:
 def describe(record: Mapping[str, Any]) -> str:
     """One line: state, stage, steps, epoch, metric, seconds left; then the outcome."""
     parts = [str(record.get("status", "?"))]
-    if record.get("stage") and record.get("status") not in OVER:
+    if record.get("stage") and record.get("status") not in FINAL_STATES:
         parts.append(str(record["stage"]))
-    if record.get("of") and record.get("status") not in OVER:
+    if record.get("of") and record.get("status") not in FINAL_STATES:
         parts.append(f"step {record.get('step') or 0} of {record['of']}")
-    if record.get("epoch") and record.get("status") not in OVER:
+    if record.get("epoch") and record.get("status") not in FINAL_STATES:
         parts.append(f"epoch {float(record['epoch']):.1f}")
     parts += _numbers(record.get("metric"))
-    if record.get("seconds_left") is not None and record.get("status") not in OVER:
+    if record.get("seconds_left") is not None and record.get("status") not in FINAL_STATES:
         parts.append(f"{float(record['seconds_left']):.0f} s left")
-    if record.get("status") in OVER:
+    if record.get("status") in FINAL_STATES:
         parts += [str(record[key]) for key in ("version", "message") if record.get(key)]
     return ", ".join(parts)
 
@@ -61,9 +61,9 @@ def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
         if line != shown:
             say(f"{job}: {line}")
             shown = line
-        if record.get("status") in OVER:
+        if record.get("status") in FINAL_STATES:
             return record
-        time.sleep(POLL)
+        time.sleep(POLL_SECONDS)
 
 
 def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
@@ -80,6 +80,6 @@ def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
                 completed=int(record.get("step") or 0),
                 total=int(record["of"]) if record.get("of") else None,
             )
-            if record.get("status") in OVER:
+            if record.get("status") in FINAL_STATES:
                 return record
-            time.sleep(POLL)
+            time.sleep(POLL_SECONDS)

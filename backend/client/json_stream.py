@@ -14,10 +14,10 @@ from typing import Any
 
 from backend.errors import BadRequest
 
-LONGEST = 64 << 20
+LONGEST_VALUE_CHARACTERS = 64 << 20
 """Characters of one value."""
 
-ENDING = 64
+ENDING_CHARACTERS = 64
 """A mistake that is nearer to the end of what was read so far may only be the end."""
 
 BLANKS = re.compile(r"[ \t\r\n]*")
@@ -90,15 +90,15 @@ class JsonStream:
                 return value
 
     def _may_go_on(self, error: json.JSONDecodeError) -> bool:
-        if self._ended or len(self._text) - self._at > LONGEST:
+        if self._ended or len(self._text) - self._at > LONGEST_VALUE_CHARACTERS:
             return False
-        return error.msg.startswith("Unterminated") or error.pos > len(self._text) - ENDING
+        return error.msg.startswith("Unterminated") or error.pos > len(self._text) - ENDING_CHARACTERS
 
     def _explain(self, error: json.JSONDecodeError) -> str:
         if self._ended and (error.pos >= len(self._text.rstrip()) or error.msg.startswith("Unterminated")):
             return f"the file ends within row {self.row}: it is cut off"
-        if len(self._text) - self._at > LONGEST:
-            return f"row {self.row} is longer than {LONGEST >> 20} million characters, or never ends"
+        if len(self._text) - self._at > LONGEST_VALUE_CHARACTERS:
+            return f"row {self.row} is longer than {LONGEST_VALUE_CHARACTERS >> 20} million characters, or never ends"
         seen = self._text[error.pos : error.pos + 20].split("\n")[0]
         return f"row {self.row} is no JSON: {error.msg[0].lower()}{error.msg[1:]}" + (f", at {seen}" if seen else "")
 

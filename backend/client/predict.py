@@ -15,7 +15,7 @@ from backend.settings.settings import Settings
 if TYPE_CHECKING:
     import requests
 
-PORTION = 200
+REQUEST_TASKS = 200
 """Tasks of one /predict: some seconds of one core, between which others get their turn."""
 
 SPARE_SECONDS = 20.0
@@ -23,7 +23,7 @@ SPARE_SECONDS = 20.0
 
 LONGEST_PAUSE = 10.0
 
-BUSY = frozenset({429, 503})
+BUSY_STATUSES = frozenset({429, 503})
 
 TOO_LARGE = 413
 
@@ -71,7 +71,7 @@ class PredictClient:
             reply = self._post(body)
             if reply.status_code == TOO_LARGE and len(tasks) > 1:
                 return self._in_halves(project, tasks)
-            if reply.status_code not in BUSY or time.monotonic() > until:
+            if reply.status_code not in BUSY_STATUSES or time.monotonic() > until:
                 items, version, declined = _read(reply, len(tasks))
                 for words, count in declined.items():
                     self.reasons[str(words)] = self.reasons.get(str(words), 0) + int(count)
@@ -133,7 +133,7 @@ def _read(reply: requests.Response, count: int) -> tuple[list[Any], str, dict[st
     body = body if isinstance(body, dict) else {}
     if not reply.ok:
         said = body.get("message") or body.get("error") or reply.reason
-        passing = reply.status_code in BUSY or reply.status_code >= 500
+        passing = reply.status_code in BUSY_STATUSES or reply.status_code >= 500
         raise PredictError(f"/predict answers {reply.status_code}: {said}", passing=passing, status=reply.status_code)
     items, version = body.get("results"), body.get("model_version")
     if not isinstance(items, list) or len(items) != count or not isinstance(version, str):

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import orjson
 
-from backend.client.predict import PORTION, PredictClient, PredictError
+from backend.client.predict import REQUEST_TASKS, PredictClient, PredictError
 from backend.client.task_file import Task, read_tasks
 from backend.errors import BadRequest
 from backend.screen import plain, rich_console
@@ -23,7 +23,7 @@ PORTION_BYTES = 4 << 20
 
 MOST_NOTES = 20
 
-DEEPEST = 60
+DEEPEST_NESTING = 60
 """Objects and lists within each other; the web process refuses a body of more."""
 
 
@@ -76,7 +76,7 @@ def _portions(tasks: Iterable[Task]) -> Iterator[list[Task]]:
     for task in tasks:
         portion.append(task)
         size += len(to_json(task))
-        if len(portion) == PORTION or size >= PORTION_BYTES:
+        if len(portion) == REQUEST_TASKS or size >= PORTION_BYTES:
             yield portion
             portion, size = [], 0
     if portion:
@@ -96,8 +96,10 @@ def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome
     items: list[Any] = [[] for _ in portion]
     sound = []
     for index, task in enumerate(portion):
-        if _is_deeper(task, DEEPEST):
-            outcome.note(f"nested deeper than {DEEPEST} objects and lists: no prediction", outcome.tasks + index + 1)
+        if _is_deeper(task, DEEPEST_NESTING):
+            outcome.note(
+                f"nested deeper than {DEEPEST_NESTING} objects and lists: no prediction", outcome.tasks + index + 1
+            )
         else:
             sound.append(index)
     for index, item in zip(sound, _ask(client, project, [portion[index] for index in sound]), strict=True):

@@ -11,9 +11,9 @@ from backend.errors import BadRequest
 from backend.screen import plain
 from model.file_formats import name_format
 
-CHUNK = 1 << 16
+CHUNK_BYTES = 1 << 16
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF32_LE, "utf-32"),
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -24,7 +24,7 @@ MARKS = (
 
 def read_characters(file: IO[bytes], source: str) -> Iterator[str]:
     """The text by chunks. Raises BadRequest with the line of what is no text."""
-    start = file.read(CHUNK)
+    start = file.read(CHUNK_BYTES)
     if what := name_format(start):
         raise BadRequest(f"{plain(source)} is {what}", field="file")
     encoding = encoding_of(start)
@@ -43,7 +43,7 @@ def read_characters(file: IO[bytes], source: str) -> Iterator[str]:
             yield text
         if not chunk:
             return
-        chunk = file.read(CHUNK)
+        chunk = file.read(CHUNK_BYTES)
 
 
 def _ends(text: str) -> int:
@@ -53,7 +53,7 @@ def _ends(text: str) -> int:
 
 def encoding_of(start: bytes) -> str:
     """By the mark; without one by the zeros that UTF-16 has beside ASCII."""
-    for mark, encoding in MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if start.startswith(mark):
             return encoding
     if len(start) >= 4 and start[1] == 0 and start[0] != 0:

@@ -12,12 +12,12 @@ from backend.jobs.task_queue.stream_order import describe_link, filters_of, orde
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, own_backend
 from backend.labelstudio.rest.tabs import TabsClient
-from backend.labelstudio.rest.transport import SWITCHES
+from backend.labelstudio.rest.transport import PRIVATE_ADDRESS_SETTINGS
 from backend.settings.settings import Settings
 
 Row = Mapping[str, Any]
 
-NEEDED = frozenset(
+NEEDED_ACTIONS = frozenset(
     {
         *("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED"),
         *("TASKS_CREATED", "TASKS_DELETED", "PROJECT_UPDATED"),
@@ -94,7 +94,11 @@ def judge_state(name: str, backend: Row, url: str) -> Verdict:
         remedy = (
             f"Label Studio's machine must reach {url} (else set PUBLIC_URL and connect again). For a private address"
         )
-        return fail(name, f"Label Studio gets no answer from {url} {said}".strip(), f"{remedy}: {SWITCHES}, there")
+        return fail(
+            name,
+            f"Label Studio gets no answer from {url} {said}".strip(),
+            f"{remedy}: {PRIVATE_ADDRESS_SETTINGS}, there",
+        )
     return fail(
         name, f"state {state}: {said or 'no message'}", "see the log of `web`; a wrong label config is named there"
     )
@@ -145,7 +149,7 @@ def judge_webhook(project: int, hook: Row | None, url: str, secret: str) -> Verd
 
 def is_complete(hook: Row) -> bool:
     """Whether every change of an annotation is sent."""
-    return bool(hook.get("send_for_all_actions")) or set(hook.get("actions") or ()) >= NEEDED
+    return bool(hook.get("send_for_all_actions")) or set(hook.get("actions") or ()) >= NEEDED_ACTIONS
 
 
 def check_sending(client: LabelStudioClient, project: int, hook: Row) -> Verdict:
@@ -156,5 +160,7 @@ def check_sending(client: LabelStudioClient, project: int, hook: Row) -> Verdict
     try:
         client.would_send(int(hook["id"]), url=str(hook["url"]))
     except LabelStudioError as error:
-        return fail(name, error.message, f"set {SWITCHES} in the environment of Label Studio and restart it")
+        return fail(
+            name, error.message, f"set {PRIVATE_ADDRESS_SETTINGS} in the environment of Label Studio and restart it"
+        )
     return ok(name, "Label Studio's protection against private addresses lets it through")

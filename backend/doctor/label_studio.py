@@ -10,12 +10,12 @@ from email.utils import parsedate_to_datetime
 from backend.doctor.store import judge_clock
 from backend.doctor.verdict import Verdict, fail, ok, skipped, warn
 from backend.errors import LabelStudioError
-from backend.labelstudio.local.installation import VERSION
+from backend.labelstudio.local.installation import LABEL_STUDIO_VERSION
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.token import read_claims, seconds_of
 from backend.settings.settings import Settings
 
-OLDEST = (1, 18)
+OLDEST_VERSION = (1, 18)
 """Older ones have known holes (CVE-2025-47783, CVE-2025-25296)."""
 
 EXPIRES_SOON = 14 * 24 * 3600.0
@@ -85,9 +85,11 @@ def judge_release(release: str) -> Verdict:
     name, number = "release of label studio", tuple(int(part) for part in re.findall(r"\d+", release)[:2])
     if not number:
         return skipped(name, "it does not say")
-    if number < OLDEST:
-        return warn(name, f"{release}: has known security holes", f"upgrade to {VERSION}, which is what is tested")
-    return ok(name, f"{release}; tested with {VERSION}")
+    if number < OLDEST_VERSION:
+        return warn(
+            name, f"{release}: has known security holes", f"upgrade to {LABEL_STUDIO_VERSION}, which is what is tested"
+        )
+    return ok(name, f"{release}; tested with {LABEL_STUDIO_VERSION}")
 
 
 def check_clock(settings: Settings) -> Verdict:

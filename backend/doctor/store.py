@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
-from backend.embedded_redis.binary import OLDEST
+from backend.embedded_redis.binary import OLDEST_VERSION
 from backend.errors import StoreUnavailable
 from backend.health.redis_health import Health, examine
 from backend.redis_access.address import shown_address
@@ -51,7 +51,7 @@ def judge_version(settings: Settings, version: str, memory: int) -> Verdict:
     """6.2 is the oldest that works; 7 the oldest that is maintained."""
     number = tuple(int(part) for part in re.findall(r"\d+", version)[:2])
     seen = f"{version} at {shown_address(settings.effective_redis_url)}, {memory / 2**20:.0f} MiB"
-    if number < OLDEST:
+    if number < OLDEST_VERSION:
         return fail("redis", seen, "use Redis 6.2 or newer, better 7, or Valkey")
     if number < (7, 0) and settings.redis_url:
         return warn("redis", f"{seen}: no longer maintained", "use Redis 7 or newer, or Valkey")

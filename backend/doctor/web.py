@@ -14,13 +14,13 @@ from backend.errors import SettingsError
 from backend.settings.settings import Settings
 from model.spec import Json
 
-SECONDS = 3.0
+HEALTH_SECONDS = 3.0
 """Label Studio gives /health one second."""
 
 Answer = tuple[int, Json]
 """HTTP status and JSON; status 0 and the reason when nothing answers."""
 
-UNASKED = -1
+UNASKED_STATUS = -1
 """In the place of the status: a proxy or a certificate of the settings cannot be used; with what is wrong."""
 
 
@@ -44,9 +44,9 @@ def ask(settings: Settings, url: str) -> Answer:
 
     try:
         with open_session(settings, url) as session:
-            reply = session.get(url, auth=settings.basic_auth, timeout=SECONDS)
+            reply = session.get(url, auth=settings.basic_auth, timeout=HEALTH_SECONDS)
     except SettingsError as error:
-        return UNASKED, error.message
+        return UNASKED_STATUS, error.message
     except requests.RequestException as error:
         return 0, failure(error, url, route_of(settings, url)) or type(error).__name__
     try:
@@ -63,7 +63,7 @@ def judge_answers(settings: Settings, local: Answer, public: Answer) -> Iterator
     elif is_understudy(local):
         evidence = f"answers at {local_url(settings)}, but at {url}: {shown(public)}"
         remedy = "if Label Studio cannot reach it there either, set PUBLIC_URL to an address that it can"
-        if public[0] == UNASKED:
+        if public[0] == UNASKED_STATUS:
             remedy = "mend that setting, or add the host of PUBLIC_URL to no_proxy"
         yield warn("web", evidence, remedy)
     elif 401 in (local[0], public[0]):
@@ -82,7 +82,7 @@ def is_understudy(answer: Answer) -> bool:
 def shown(answer: Answer) -> str:
     """An unwanted answer in a few words."""
     status, body = answer
-    if status == UNASKED:
+    if status == UNASKED_STATUS:
         return f"not asked: {body}"
     if not status:
         return f"nothing answers ({body})"

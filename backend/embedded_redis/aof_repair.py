@@ -20,7 +20,7 @@ FOLDER, MANIFEST, SINGLE = "appendonlydir", "appendonly.aof.manifest", "appendon
 
 CHECK_LOG, CHECK_SNAPSHOT, SNAPSHOT = "redis-check-aof", "redis-check-rdb", ".rdb"
 
-KEPT = 2
+DAMAGED_LOGS_KEPT = 2
 """Damaged logs kept aside, the newest."""
 
 PATIENCE_SECONDS = 600
@@ -123,6 +123,6 @@ def _keep_aside(place: Path) -> Path:
     except OSError:
         shutil.rmtree(target, ignore_errors=True)
         raise
-    for number in sorted(earlier)[: len(earlier) + 1 - KEPT]:
+    for number in sorted(earlier)[: len(earlier) + 1 - DAMAGED_LOGS_KEPT]:
         shutil.rmtree(earlier[number], ignore_errors=True)
     return target

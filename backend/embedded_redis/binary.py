@@ -12,10 +12,10 @@ from pathlib import Path
 from backend.errors import SettingsError
 from backend.settings.settings import Settings, current_settings
 
-OLDEST = (6, 2)
+OLDEST_VERSION = (6, 2)
 """LMOVE and CLIENT INFO, which RQ needs, came with 6.2."""
 
-NAMES = ("redis-server", "valkey-server")
+SERVER_NAMES = ("redis-server", "valkey-server")
 
 
 def find_redis_server(settings: Settings | None = None) -> Path:
@@ -28,7 +28,7 @@ def find_redis_server(settings: Settings | None = None) -> Path:
     seen = []
     for candidate in _named(named) if named else _candidates():
         version = server_version(candidate)
-        if version >= OLDEST:
+        if version >= OLDEST_VERSION:
             return candidate
         seen.append(f"{candidate} ({'.'.join(map(str, version)) or 'does not run, or is no Redis'})")
     if named:
@@ -72,6 +72,6 @@ def _named(text: str) -> Iterator[Path]:
 
 
 def _candidates() -> list[Path]:
-    on_path = [Path(found).absolute() for name in NAMES if (found := shutil.which(name))]
+    on_path = [Path(found).absolute() for name in SERVER_NAMES if (found := shutil.which(name))]
     carried = carried_server()
     return [*on_path, carried] if carried else on_path

@@ -17,7 +17,7 @@ from backend.errors import SettingsError
 MAGIC = re.compile(rb"REDIS\d{4}|VALKEY\d{3}")
 """How a snapshot begins; the number is that of its format."""
 
-EMPTY = b"\xff" + b"\0" * 8
+EMPTY_REST = b"\xff" + b"\0" * 8
 """The rest of a snapshot with nothing in it, without a checksum."""
 
 PATIENCE_SECONDS = 10.0
@@ -61,7 +61,7 @@ def _loads(server: Path, directory: Path, magic: bytes, answers: Callable[[Path]
     try:
         with tempfile.TemporaryDirectory(prefix="try-", dir=directory) as scratch:
             here = Path(scratch)
-            (here / "dump.rdb").write_bytes(magic + EMPTY)
+            (here / "dump.rdb").write_bytes(magic + EMPTY_REST)
             (here / "redis.conf").write_text('port 0\nunixsocket s\nsave ""\n', encoding="utf-8")
             process = subprocess.Popen(
                 [server, "redis.conf"], cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -25,7 +25,7 @@ from backend.supervision.disk_full import wait_for_room
 
 log = logging.getLogger(__name__)
 
-SOCKET = "redis.sock"
+SOCKET_FILE = "redis.sock"
 """File name of `Settings.redis_socket`."""
 
 
@@ -53,7 +53,7 @@ def config_text(directory: Path) -> str:
     kernel takes none of more than 107 bytes."""
     lines = [
         "port 0",
-        f"unixsocket {SOCKET}",
+        f"unixsocket {SOCKET_FILE}",
         "unixsocketperm 700",
         f"dir {_quote(directory)}",
         "appendonly yes",

@@ -12,9 +12,9 @@ from backend.redis_access.connection import Client, connect, find_problems, guar
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
-from backend.store.label_stream import LAST, Handed, count_handed, handed_key
+from backend.store.label_stream import SHARE_LABELS, Handed, count_handed, handed_key
 from backend.store.work.job_counters import JobCounters, parse_counters
-from backend.store.work.trainings import OVER
+from backend.store.work.trainings import FINAL_STATES
 
 REPLY_SECONDS = 1.0
 """How long one reply may take: Prometheus gives a scrape 10 s."""
@@ -22,9 +22,9 @@ REPLY_SECONDS = 1.0
 READ_SECONDS = 3.0
 """After so long no more projects are read."""
 
-BATCH = 100
+REDIS_BATCH_PROJECTS = 100
 
-END = ":failures"
+FAILURES_SUFFIX = ":failures"
 """Of the fields in `trouble`: `<kind>:failures`."""
 
 
@@ -78,10 +78,10 @@ class OverviewReader:
         info, tallies, members, audited = pipeline.execute()
         known = sorted(int(item) for item in members)
         states: list[ProjectState] = []
-        for start in range(0, len(known), BATCH):
+        for start in range(0, len(known), REDIS_BATCH_PROJECTS):
             if time.monotonic() > deadline:
                 break
-            states += self._states(known[start : start + BATCH])
+            states += self._states(known[start : start + REDIS_BATCH_PROJECTS])
         return Overview(
             unsafe=find_problems(self._redis),
             writes_ok=info.get("aof_last_write_status", "ok") == "ok",
@@ -106,7 +106,7 @@ class OverviewReader:
             pipeline.lindex(project_key(project, "hist"), 0)
             pipeline.hmget(project_key(project, "meta"), "sync", "dirty")
             pipeline.hgetall(project_key(project, "trouble"))
-            pipeline.zrange(handed_key(project), -LAST, -1)
+            pipeline.zrange(handed_key(project), -SHARE_LABELS, -1)
         replies = pipeline.execute()
         size = len(_Read._fields)
         rows = [_Read(*replies[start : start + size]) for start in range(0, len(replies), size)]
@@ -137,7 +137,7 @@ def _state(project: int, row: _Read, pending: int, job: Sequence[str | None]) ->
     sync, dirty = row.flags
     last = json.loads(sync or "{}")
     status, started = job
-    running = bool(status) and status not in OVER
+    running = bool(status) and status not in FINAL_STATES
     return ProjectState(
         project=project,
         examples=row.examples,
@@ -148,7 +148,11 @@ def _state(project: int, row: _Read, pending: int, job: Sequence[str | None]) ->
         drift=int(last.get("drift", last.get("changed", 0))),
         sync_failed=bool(last.get("error")),
         dirty=bool(dirty),
-        failures={name.removesuffix(END): int(count) for name, count in row.trouble.items() if name.endswith(END)},
+        failures={
+            name.removesuffix(FAILURES_SUFFIX): int(count)
+            for name, count in row.trouble.items()
+            if name.endswith(FAILURES_SUFFIX)
+        },
         training_since=float(started or 0) if running else 0.0,
         handed=count_handed(row.handed),
     )

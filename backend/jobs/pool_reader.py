@@ -13,7 +13,7 @@ from model.texts import characters_of, portions, text_key
 if TYPE_CHECKING:
     from model.features.cache import CachedEncoder
 
-USED = 1000
+REFIT_POOL_TEXTS = 1000
 """Pool texts of a refit: 300 keep most of what the cold start gains from 4,000."""
 
 
@@ -24,7 +24,7 @@ class PoolReader:
         self._read: dict[int, tuple[tuple[int, str], list[tuple[dict[str, str], list[Text]]]]] = {}
 
     def read(self, stores: Stores, base: CachedEncoder, project: int) -> list[dict[str, str]]:
-        """Documents whose features are in the cache, at most USED, in the order of a hash of their task id."""
+        """Documents whose features are in the cache, at most REFIT_POOL_TEXTS, by a hash of their task id."""
         spec = _spec(stores, project)
         state = stores.projects.pool_size(project), spec.digest
         known = self._read.get(project)
@@ -61,7 +61,7 @@ def _spec(stores: Stores, project: int) -> TaskSpec:
 def _chosen(
     stores: Stores, base: CachedEncoder, project: int, spec: TaskSpec
 ) -> list[tuple[dict[str, str], list[Text]]]:
-    """At most USED documents, each with what the encoder reads of it: its texts, long ones sentence by sentence."""
+    """At most REFIT_POOL_TEXTS documents, each with what the encoder reads of it: texts, long ones by sentences."""
     from model.features.long_texts import LabelAwarePooling
 
     documents = stores.projects.pool(project)
@@ -76,7 +76,7 @@ def _chosen(
                 for part in reader.parts_of(control.text_of(documents[task]))
             ],
         )
-        for task in sorted(documents, key=_spread)[:USED]
+        for task in sorted(documents, key=_spread)[:REFIT_POOL_TEXTS]
     ]
 
 

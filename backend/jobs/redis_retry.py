@@ -18,7 +18,7 @@ Result = TypeVar("Result")
 LONGEST_WAIT, GIVE_UP = 10.0, 1800.0
 """Seconds between two attempts, at most, and in all: what then still fails is begun again by the scheduler."""
 
-ALIVE = 120.0
+KEEP_ALIVE_SECONDS = 120.0
 """Seconds until the next sign of life: more than an attempt and a wait take."""
 
 
@@ -29,7 +29,7 @@ def patiently(work: Context, call: Callable[[], Result]) -> Result:
     from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
     def tell(state: RetryCallState) -> None:
-        work.keep_alive(ALIVE)
+        work.keep_alive(KEEP_ALIVE_SECONDS)
         log.warning("waiting for Redis, attempt %s", state.attempt_number)
 
     retrying = Retrying(

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from typing import Any
 
-from backend.labelstudio.asked_since import ALWAYS, Asked
+from backend.labelstudio.asked_since import ASKED_ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time
@@ -69,7 +69,7 @@ def to_record(
     annotation: Mapping[str, Any],
     task: Mapping[str, Any] | None,
     max_chars: int = 100_000,
-    asked: Asked = ALWAYS,
+    asked: Asked = ASKED_ALWAYS,
 ) -> ExampleRecord:
     """The record of one annotation. A question that was `asked` by then and may be left blank, and was, is answered
     with nothing, save in a prediction that was made an annotation as it was. No targets when it

@@ -43,7 +43,7 @@ class Asked:
         return cls({name: tuple((int(since), until) for since, until in spans) for name, spans in data.items()})
 
 
-ALWAYS = Asked()
+ASKED_ALWAYS = Asked()
 """Every question was asked from the beginning."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.errors import BadRequest
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.asked_since import ALWAYS, Asked
+from backend.labelstudio.asked_since import ASKED_ALWAYS, Asked
 from backend.labelstudio.ids import bad_field, read_id, read_project_id
 from backend.labelstudio.records import ExampleRecord
 from model.spec import TaskSpec
@@ -97,7 +97,9 @@ def parse_webhook(body: Any) -> Event:
     return read(action, project, label_config, body) if read else Ignored(action, project, label_config)
 
 
-def to_records(event: Event, spec: TaskSpec, max_chars: int = 100_000, asked: Asked = ALWAYS) -> list[ExampleRecord]:
+def to_records(
+    event: Event, spec: TaskSpec, max_chars: int = 100_000, asked: Asked = ASKED_ALWAYS
+) -> list[ExampleRecord]:
     """The records of an event that upserts annotations, in its order; none for other events. Raises BadRequest."""
     if not isinstance(event, AnnotationsUpserted):
         return []

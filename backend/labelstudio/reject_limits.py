@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-TASKS = 1000
+TASKS_REMEMBERED = 1000
 """Tasks remembered of each kind in a project."""

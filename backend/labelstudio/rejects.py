@@ -19,7 +19,7 @@ FIELDS, NAME, LABELS = 5, 30, 5
 
 URL = re.compile(r"\s*(?:https?|s3|gs|azure-blob|ftp|file)://\S+\s*|/data/\S+", re.IGNORECASE)
 
-LONGEST = 300
+LONGEST_WORDS = 300
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Reject:
     words: str
 
 
-CODES = (
+REJECT_CODES = (
     *("field_missing", "not_a_text", "no_options", "empty_text", "too_long", "url"),
     *("label_unknown", "control_not_learned", "malformed", "no_config", "no_payload", "request"),
 )
@@ -185,4 +185,4 @@ def _said(error: Undecidable) -> str:
 
 
 def _cut(words: str) -> str:
-    return words if len(words) <= LONGEST else words[: LONGEST - 1] + "…"
+    return words if len(words) <= LONGEST_WORDS else words[: LONGEST_WORDS - 1] + "…"

@@ -11,7 +11,7 @@ from pathlib import Path
 from backend.errors import SettingsError
 from backend.settings.settings import child_environment
 
-BUNDLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
+BUNDLE_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 """In this order; the first that is set replaces the public authorities. The last two are OpenSSL's, and go together."""
 
 EXPIRED, NOT_YET, SELF_SIGNED, HOST_MISMATCH, ADDRESS_MISMATCH = 10, 9, 18, 62, 64
@@ -34,7 +34,7 @@ class Trust:
 def read_trust(ca_file: str = "", environment: Mapping[str, str] | None = None) -> Trust:
     """What the environment names, and `ca_file`, the value of LABEL_STUDIO_CA_FILE, on top of it."""
     given = child_environment() if environment is None else environment
-    found = tuple((name, given[name]) for name in BUNDLES if given.get(name, "").strip())
+    found = tuple((name, given[name]) for name in BUNDLE_VARIABLES if given.get(name, "").strip())
     base = found if found and found[0][0].startswith("SSL") else found[:1]
     return Trust(base, (("LABEL_STUDIO_CA_FILE", ca_file),) if ca_file else ())
 

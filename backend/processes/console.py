@@ -19,7 +19,7 @@ from backend.screen import say
 from backend.settings.settings import Settings
 from backend.supervision.restarts import EXITED, last_line
 
-STOPPING = "indicating exit request"
+STOPPING_MESSAGE = "indicating exit request"
 
 
 def run_console(settings: Settings, after_ready: Callable[[], None] | None = None) -> None:
@@ -82,7 +82,7 @@ class Watch:
     def news(self) -> Iterator[str]:
         """A sentence for every child that died since the last call."""
         for line in self._new_lines():
-            if STOPPING in line:
+            if STOPPING_MESSAGE in line:
                 self.stopping = True
                 yield "Stopping."
                 return

@@ -18,9 +18,9 @@ from backend.processes.up import run_up
 from backend.screen import say
 from backend.settings.settings import Settings, load_settings
 
-SAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "support_messages.csv"
-TITLE = "Support messages"
-TASKS = 300
+SAMPLE_FILE = Path(__file__).parents[2] / "docs" / "examples" / "support_messages.csv"
+PROJECT_TITLE = "Support messages"
+SAMPLE_TASKS = 300
 LABEL_STUDIO_PORT = 8080
 
 
@@ -28,8 +28,8 @@ def run_demo(settings: Settings) -> NoReturn:
     """Start Label Studio (installed on first use), then everything else; makes the project once the models serve.
 
     Ends as `understudy up` does, Label Studio included."""
-    if not SAMPLE.is_file():
-        raise SettingsError(f"the sample messages are not at {SAMPLE}: run the demo from a checkout")
+    if not SAMPLE_FILE.is_file():
+        raise SettingsError(f"the sample messages are not at {SAMPLE_FILE}: run the demo from a checkout")
     require_free_port("127.0.0.1", LABEL_STUDIO_PORT)
     server = LabelStudioServer(
         settings.data_dir / "label-studio" / "installation",
@@ -61,8 +61,8 @@ def _prepare(settings: Settings) -> Iterator[str]:
         if remembered.is_file():
             project = int(remembered.read_text(encoding="utf-8"))
         else:
-            project = int(client.create_project(TITLE, label_config())["id"])
-            client.import_tasks(project, [{"data": {"text": text}} for text, _ in sample_rows()[:TASKS]])
+            project = int(client.create_project(PROJECT_TITLE, label_config())["id"])
+            client.import_tasks(project, [{"data": {"text": text}} for text, _ in sample_rows()[:SAMPLE_TASKS]])
             remembered.write_text(str(project), encoding="utf-8")
     yield from run_connect(settings, project)
     account = json.loads((settings.data_dir / "label-studio" / "data" / "account.json").read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ def _prepare(settings: Settings) -> Iterator[str]:
 
 def sample_rows() -> list[tuple[str, str]]:
     """(text, label) of the sample messages."""
-    with SAMPLE.open(newline="", encoding="utf-8") as file:
+    with SAMPLE_FILE.open(newline="", encoding="utf-8") as file:
         return [(row["text"], row["label"]) for row in csv.DictReader(file)]
 
 

@@ -21,7 +21,7 @@ from backend.jobs.task_queue.schedule import QueueTending
 from backend.processes.worker import wait_for_redis
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
-from backend.store.work.trainings import ATTEMPTS
+from backend.store.work.trainings import TRAINING_ATTEMPTS
 from backend.telemetry.log_context import about
 from backend.telemetry.logs import configure_logs
 
@@ -146,8 +146,8 @@ class Scheduler:
         self.stores.versions.note_evaluated(project, facts, accepted=False)
 
     def _send_again(self, record: dict[str, Any]) -> None:
-        if int(record.get("attempts", 0)) >= ATTEMPTS:
-            message = f"its worker died {ATTEMPTS} times"
+        if int(record.get("attempts", 0)) >= TRAINING_ATTEMPTS:
+            message = f"its worker died {TRAINING_ATTEMPTS} times"
             self.stores.jobs.update(record["id"], {"status": "failed", "ended_at": time.time(), "message": message})
             return
         log.warning("training lost, sent again job=%s", record["id"])

@@ -28,7 +28,7 @@ Client = Any
 RedisError = redis.RedisError
 """What a call that is not guarded raises; other rooms know it by this name."""
 
-SECONDS = 5.0
+REPLY_SECONDS = 5.0
 """How long one reply may take for processes that nobody waits for."""
 
 WEB_SECONDS = 0.8
@@ -37,7 +37,12 @@ threads. What was sent before may be applied all the same: the event counts as m
 
 
 def connect(
-    settings: Settings, *, binary: bool = False, blocking: bool = False, seconds: float = SECONDS, retries: int = 2
+    settings: Settings,
+    *,
+    binary: bool = False,
+    blocking: bool = False,
+    seconds: float = REPLY_SECONDS,
+    retries: int = 2,
 ) -> Client:
     """A client; nothing is sent yet. `binary`: replies as bytes (RQ). `blocking`: reads never time out. `seconds`: how
     long one reply may take."""

@@ -32,7 +32,7 @@ def time_limits(settings: Settings) -> dict[str, int]:
     return {kind.function: max(1, math.ceil(kind.seconds(settings))) for kind in JOB_KINDS}
 
 
-WAITING = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
+WAITING_STATUSES = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
 
 
 class ForbiddenJob(Exception):
@@ -116,4 +116,4 @@ class JobQueue:
             job = AllowedJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:
             return False
-        return str(getattr(job.get_status(), "value", job.get_status())) in WAITING
+        return str(getattr(job.get_status(), "value", job.get_status())) in WAITING_STATUSES

@@ -10,7 +10,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-REMEMBERED = 10_000
+KEYS_REMEMBERED = 10_000
 
 
 class Staleness:
@@ -28,6 +28,6 @@ class Staleness:
             since = now
         self._seen[name] = (shown, since)
         self._seen.move_to_end(name)
-        if len(self._seen) > REMEMBERED:
+        if len(self._seen) > KEYS_REMEMBERED:
             self._seen.popitem(last=False)
         return now - since

@@ -6,15 +6,15 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PROJECT = Path(__file__).parents[2]
+REPOSITORY = Path(__file__).parents[2]
 
 
 def rooms() -> Iterator[tuple[str, str]]:
     """Folder and the docstring of its `__init__`, `model` first, in the order of their names."""
     for package in ("model", "backend"):
-        for path in sorted((PROJECT / package).rglob("__init__.py")):
+        for path in sorted((REPOSITORY / package).rglob("__init__.py")):
             idea = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
-            yield path.parent.relative_to(PROJECT).as_posix(), " ".join(idea.split())
+            yield path.parent.relative_to(REPOSITORY).as_posix(), " ".join(idea.split())
 
 
 def room_table() -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from backend.errors import StoreUnavailable
-from backend.labelstudio.reject_limits import TASKS
+from backend.labelstudio.reject_limits import TASKS_REMEMBERED
 from backend.labelstudio.rejects import Reject
 from backend.rejects.report import tell_reject
 from backend.store.rejects import OF_NO_PROJECT, RejectRow
@@ -17,7 +17,7 @@ from backend.telemetry.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
-WAITING = 200
+WAITING_KINDS = 200
 """Kinds that may wait to be stored."""
 
 Key = tuple[int, str, Reject]
@@ -58,11 +58,11 @@ class RejectNotes:
     def _keep(self, project: int, where: str, reject: Reject, task: int | None) -> None:
         key = (project, where, reject)
         with self._guard:
-            if key not in self._waiting and len(self._waiting) >= WAITING:
+            if key not in self._waiting and len(self._waiting) >= WAITING_KINDS:
                 return
             waiting = self._waiting.setdefault(key, _Waiting())
             waiting.times += 1
-            if task is not None and len(waiting.tasks) < TASKS:
+            if task is not None and len(waiting.tasks) < TASKS_REMEMBERED:
                 waiting.tasks.add(task)
 
     def store(self, stores: Stores) -> None:

@@ -13,10 +13,10 @@ from backend.telemetry.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
-SHOWN = 40
+PATH_CHARACTERS = 40
 """Characters of a path that leads nowhere."""
 
-REASON = 300
+REASON_CHARACTERS = 300
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Refusals:
         """`route`: the rule that matched, None for a path that leads nowhere. Of such a path only the beginning is
         written: what follows `/webhook/` is a secret, and may be one elsewhere."""
         shown = route or _beginning(path)
-        said = refusal.message[:REASON] if refusal else "refused"
+        said = refusal.message[:REASON_CHARACTERS] if refusal else "refused"
         told = Reject("request", f"{method[:10]} {shown} was answered {status}: {said}")
         self._notes.note(project, "requests", [(None, told)])
         held_back = self._throttle.admit((method, shown, status, refusal.code if refusal else ""))
@@ -57,4 +57,4 @@ class Refusals:
 
 def _beginning(path: str) -> str:
     first, _, rest = path.lstrip("/").partition("/")
-    return f"/{first[:SHOWN]}{'/…' if rest else ''}"
+    return f"/{first[:PATH_CHARACTERS]}{'/…' if rest else ''}"

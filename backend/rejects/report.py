@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from backend.labelstudio.reject_limits import TASKS
+from backend.labelstudio.reject_limits import TASKS_REMEMBERED
 from backend.store.rejects import RejectEntry
 
-SHOWN = 10
+SHOWN_KINDS = 10
 
 
 def tell_rejects(entries: Sequence[RejectEntry], now: float) -> Iterator[str]:
     """A line each, as the store gives them; `now` in epoch seconds."""
-    for entry in entries[:SHOWN]:
+    for entry in entries[:SHOWN_KINDS]:
         count = int(entry["tasks"] or entry["times"])
-        more = TASKS <= count < int(entry["times"])  # no more of them are remembered
+        more = TASKS_REMEMBERED <= count < int(entry["times"])  # no more of them are remembered
         told = tell_reject(str(entry["where"]), str(entry["words"]), count, more)
         yield f"{told} (last {tell_age(now - float(entry['last']))})"
-    if len(entries) > SHOWN:
-        yield f"and {len(entries) - SHOWN} more of the kind"
+    if len(entries) > SHOWN_KINDS:
+        yield f"and {len(entries) - SHOWN_KINDS} more of the kind"
 
 
 def tell_reject(where: str, words: str, count: int, more: bool = False) -> str:

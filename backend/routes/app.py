@@ -42,7 +42,7 @@ def _add_collectors(services: Services) -> None:
     services.metrics.add(StoreCollector(services.settings))
 
 
-HEADERS = {
+REPLY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -73,7 +73,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
             refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"), current_project())
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Request-ID"] = g.get("request_id", "")
-        response.headers.update(HEADERS)
+        response.headers.update(REPLY_HEADERS)
         if g.get("audited"):
             write_audit(services, request, response.status_code)
         return response

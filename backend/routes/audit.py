@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 blueprint = Blueprint("audit", __name__, url_prefix="/admin")
 
-SHOWN = 100
+ENTRIES_SHOWN = 100
 
 
 @blueprint.get("/audit")
 def audit() -> Response:
     """The last actions (`?limit=N`), newest first."""
-    return reply({"actions": services().stores.audit.read(read_id(request.args.get("limit", SHOWN), "limit"))})
+    return reply({"actions": services().stores.audit.read(read_id(request.args.get("limit", ENTRIES_SHOWN), "limit"))})
 
 
 def write_audit(wired: Services, done: Request, status: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
-from backend.application.label_errors import LIMIT, describe_suspects
+from backend.application.label_errors import DEFAULT_LIMIT_SUSPECTS, describe_suspects
 from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
 from backend.routes.labelstudio import services
@@ -18,7 +18,7 @@ blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
 def suspects(project: int) -> Response:
     """The most suspicious labels (`?control=NAME&limit=N`), each with what the model would have said."""
     known = require_project(services(), project)
-    limit = read_id(request.args.get("limit", LIMIT), "limit")
+    limit = read_id(request.args.get("limit", DEFAULT_LIMIT_SUSPECTS), "limit")
     return reply(describe_suspects(services(), known, request.args.get("control", ""), limit))
 
 
@@ -26,5 +26,5 @@ def suspects(project: int) -> Response:
 def relabel(project: int) -> Response:
     """The tasks to look at again (`?limit=N`), as predictions ready to be written into Label Studio."""
     known = require_project(services(), project)
-    limit = read_id(request.args.get("limit", LIMIT), "limit")
+    limit = read_id(request.args.get("limit", DEFAULT_LIMIT_SUSPECTS), "limit")
     return reply({"rows": list_label_errors(services().stores, known, limit)})

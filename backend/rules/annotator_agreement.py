@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.evidence.dawid_skene import Estimate, Votes
 
 
-SMALL = 0.005
+NEGLIGIBLE_SHARE = 0.005
 """Shares below are dropped from a target."""
 
 
@@ -131,7 +131,9 @@ class VoteTable:
         for (task, answers), row in zip(self.answers.items(), self._posterior(found), strict=True):
             labels = sorted({key for answer in answers for key in answer.keys})
             shares = {label: float(row[self._column[label]]) for label in labels}
-            targets[task] = {k: v for k, v in shares.items() if v > SMALL} if self.is_set else _normalise(shares)
+            targets[task] = (
+                {k: v for k, v in shares.items() if v > NEGLIGIBLE_SHARE} if self.is_set else _normalise(shares)
+            )
         return targets
 
     def _posterior(self, found: Estimate) -> Any:
@@ -165,7 +167,7 @@ def _truth(found: Sequence[Answer]) -> tuple[str, ...] | None:
 
 def _normalise(shares: Mapping[str, float]) -> dict[str, float]:
     top = max(shares.values(), default=0.0)
-    kept = {label: share for label, share in shares.items() if share > SMALL * top}
+    kept = {label: share for label, share in shares.items() if share > NEGLIGIBLE_SHARE * top}
     total = sum(kept.values())
     return {label: share / total for label, share in kept.items()} if total else {}
 
@@ -176,7 +178,7 @@ simulated projects came out up to 40 points worse than the plain vote."""
 
 MIN_PEOPLE = 3
 
-FLOOR = 0.1
+LEAST_TASK_WEIGHT = 0.1
 """Least weight of a task that only one person has answered, however unreliable."""
 
 
@@ -190,7 +192,7 @@ class Weighing:
     reliability: Mapping[int, float]
 
 
-ALIKE = Weighing({}, {}, {})
+EQUAL_WEIGHTS = Weighing({}, {}, {})
 """Everybody counts alike."""
 
 
@@ -217,21 +219,21 @@ def _sets_apart(_: Control, one: Sequence[str], other: Sequence[str]) -> float:
 
 
 def weigh_answers(control: Control, answers: Answers) -> Weighing:
-    """Targets and weights by reliability; ALIKE without enough overlap.
+    """Targets and weights by reliability; EQUAL_WEIGHTS without enough overlap.
 
     Ratings always count alike: a star more or less is taste rather than error, and their spread is what is learned."""
     shared = {task: found for task, found in answers.items() if len(found) > 1}
     steady = find_reliable_annotators(shared)
     if control.kind is Kind.RATING or not steady:
-        return ALIKE
+        return EQUAL_WEIGHTS
     from model.evidence.dawid_skene import estimate
 
     table = VoteTable(control.multilabel, shared)
     if not table.labels:
-        return ALIKE  # of sets that everybody left empty
+        return EQUAL_WEIGHTS  # of sets that everybody left empty
     found = estimate(table.votes())
     if found is None:
-        return ALIKE
+        return EQUAL_WEIGHTS
     reliability = {who: value for who, value in table.read_reliability(found).items() if who in steady}
     worth = _annotator_weights(reliability, 0.0 if table.is_set else 1 / max(2, len(table.labels)))
     weights = {
@@ -259,4 +261,4 @@ def _annotator_weights(reliability: Mapping[int, float], chance: float) -> dict[
     """Weight of a task that only this person answered: how much better than chance, relative to the best person."""
     above = {person: max(0.0, value - chance) for person, value in reliability.items()}
     best = max(above.values(), default=0.0)
-    return {person: round(max(FLOOR, value / best), 4) if best else 1.0 for person, value in above.items()}
+    return {person: round(max(LEAST_TASK_WEIGHT, value / best), 4) if best else 1.0 for person, value in above.items()}

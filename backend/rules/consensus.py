@@ -19,7 +19,7 @@ from model.labels import key_of
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
-SLIPS = 0.01
+SLIP_SHARE = 0.01
 """Share of a taxonomy's answers that may hold several paths by mistake."""
 
 MOST_DISPUTED = 20
@@ -117,7 +117,7 @@ def takes_several(control: Control, answers: Answers) -> bool:
     if control.kind is not Kind.TAXONOMY or control.most == 1:
         return False
     sizes = [len(answer.keys) for mine in answers.values() for answer in mine]
-    return sum(size > 1 for size in sizes) >= max(1.0, SLIPS * len(sizes))
+    return sum(size > 1 for size in sizes) >= max(1.0, SLIP_SHARE * len(sizes))
 
 
 def _answers(

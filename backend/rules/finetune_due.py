@@ -9,7 +9,7 @@ from backend.settings.settings import Settings
 MANY_CLASSES = 50
 """Above this, one label per class is enough to begin with."""
 
-TRICKLE = 0.2
+LEAST_GROWTH_SHARE = 0.2
 """Share of FINETUNE_GROWTH without which the passing of time makes nothing due: one label an hour is no reason."""
 
 MOST_BACK_OFF = 4
@@ -50,7 +50,7 @@ def why_due(policy: Settings, facts: Facts) -> str:
     if facts.refusals:
         return ""  # time alone changes no verdict
     waited = (facts.now - facts.trained_at) / 60
-    trickle = facts.trained_labels * (1 + TRICKLE * policy.finetune_growth)
+    trickle = facts.trained_labels * (1 + LEAST_GROWTH_SHARE * policy.finetune_growth)
     if policy.finetune_minutes and waited >= policy.finetune_minutes and facts.labels >= trickle:
         return f"{facts.labels - facts.trained_labels} new labels, and {waited:.0f} minutes since the last time"
     return ""

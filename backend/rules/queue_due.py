@@ -11,7 +11,7 @@ from backend.settings.settings import Settings
 LEAST_GROWTH = 8
 """Fewest new answers that make a plan due by growth: with fewer the model has hardly changed."""
 
-USED = 0.5
+USED_SHARE = 0.5
 """Share of the batch whose use makes a plan due, whatever the model learned from it."""
 
 URGENT, URGENT_SECONDS = 0.75, 5.0
@@ -63,7 +63,7 @@ def why_plan(policy: Settings, facts: QueueFacts) -> str:
 
 
 def _why_changed(policy: Settings, facts: QueueFacts, used: int) -> str:
-    if used >= max(1, USED * facts.size) and facts.open > facts.size:
+    if used >= max(1, USED_SHARE * facts.size) and facts.open > facts.size:
         return f"{used} of {facts.size} queued tasks may be used up"
     if facts.live is not None and facts.live[0] != facts.planned_live[0]:
         return "another fine-tuned encoder answers"

@@ -17,22 +17,26 @@ from model.spec import Control, Prediction, TaskSpec
 if TYPE_CHECKING:
     from backend.store.stores import Stores
 
-PREFIX = "understudy-relabel"
-WRONG, CHECK, DISAGREE = f"{PREFIX}: likely wrong", f"{PREFIX}: to check", f"{PREFIX}: annotators disagree"
+VERSION_PREFIX = "understudy-relabel"
+WRONG, CHECK, DISAGREE = (
+    f"{VERSION_PREFIX}: likely wrong",
+    f"{VERSION_PREFIX}: to check",
+    f"{VERSION_PREFIX}: annotators disagree",
+)
 
-VERSIONS = (WRONG, CHECK, DISAGREE)
+RELABEL_VERSIONS = (WRONG, CHECK, DISAGREE)
 """Model versions of what is written, the most serious first. No live version and no queue is called so: the label
 stream neither hands these tasks out nor shows these answers."""
 
 FLAGS = {"likely wrong": WRONG, "check": CHECK}
 
-LIMIT = 100
+DEFAULT_LIMIT_TASKS = 100
 """Tasks that are written when no other number is asked for: the Data Manager cannot sort them."""
 
 Row = dict[str, Any]
 
 
-def list_label_errors(stores: Stores, project: int, limit: int = LIMIT) -> list[Row]:
+def list_label_errors(stores: Stores, project: int, limit: int = DEFAULT_LIMIT_TASKS) -> list[Row]:
     """`{"task", "result", "score", "model_version"}` of at most `limit` tasks, the most doubtful first; empty for a
     label config that is unknown or holds nothing to learn. `score`: how likely what stands there is right."""
     config = stores.projects.config(project)
@@ -62,7 +66,7 @@ def rank_label_errors(
         of_control = list(suspects.get(control.name, ()))
         for task in dict.fromkeys(int(row["task"]) for row in of_control):
             rows = [row for row in of_control if row["task"] == task]
-            version = min((FLAGS[row["flag"]] for row in rows), key=VERSIONS.index)
+            version = min((FLAGS[row["flag"]] for row in rows), key=RELABEL_VERSIONS.index)
             score = min(float(row["p_given"]) for row in rows)
             chosen = _suggestion(control, rows, records.get(task, ()))
             doubts.setdefault(task, []).append((version, score, Prediction(control.name, chosen, 1 - score)))
@@ -78,7 +82,7 @@ def rank_label_errors(
 
 def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Prediction]]) -> Row:
     """One prediction a task: its most serious doubt names it."""
-    version = min((version for version, *_ in found), key=VERSIONS.index)
+    version = min((version for version, *_ in found), key=RELABEL_VERSIONS.index)
     score = round(min(score for _, score, _ in found), 4)
     result = to_results(spec, [prediction for *_, prediction in found])
     return {"task": task, "result": result, "score": score, "model_version": version}

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT = 2048
+EXPLANATIONS_KEPT = 2048
 """Explanations kept: an annotator opens a task that was shown in a list a moment ago."""
 
-FEW = 8
+FEW_TASKS = 8
 """Tasks of a request up to which somebody waits for these very tasks."""
 
 FEW_SECONDS, MANY_SECONDS = 5.0, 10.0
@@ -49,7 +49,7 @@ class HighlightRequest:
 class Highlighter:
     """Explains answers and remembers the latest. Thread-safe."""
 
-    def __init__(self, kept: int = KEPT) -> None:
+    def __init__(self, kept: int = EXPLANATIONS_KEPT) -> None:
         self._kept = kept
         self._known: OrderedDict[Any, Words] = OrderedDict()
         self._guard = threading.Lock()
@@ -115,4 +115,4 @@ def highlight(
 
 def seconds_for(tasks: int, left: float) -> float:
     """How long a request with this many tasks may explain, `left` seconds before its deadline."""
-    return max(0.0, min(FEW_SECONDS if tasks <= FEW else MANY_SECONDS, left / 2))
+    return max(0.0, min(FEW_SECONDS if tasks <= FEW_TASKS else MANY_SECONDS, left / 2))

@@ -17,7 +17,7 @@ from typing import Any
 
 from backend.errors import Overloaded
 from backend.telemetry.metrics import Metrics
-from model.texts import CHARACTERS, TEXTS, Bounds
+from model.texts import BATCH_CHARACTERS, BATCH_TEXTS, Bounds
 
 RETRY_AFTER = 2
 """Seconds: a chunk or two later there is room."""
@@ -51,13 +51,13 @@ def predict_slots(threads: int) -> int:
 
 log = logging.getLogger(__name__)
 
-SMALL = 8
+SMALL_REQUEST_ROWS = 8
 """Rows up to which somebody sits and waits for a request: it goes before larger ones."""
 
 SMALL_IN_A_ROW = 3
 """After so many small requests a large one has its turn, so that it cannot starve."""
 
-REMEMBERED = 0.2
+NEWEST_CHUNK_SHARE = 0.2
 """Share of the newest chunk in the estimate of the pace."""
 
 
@@ -72,7 +72,7 @@ class Chunk:
     rows: Sequence[Any] = (None,)
     key: object = None
     size: int = 0
-    bounds: Bounds = (TEXTS, CHARACTERS)
+    bounds: Bounds = (BATCH_TEXTS, BATCH_CHARACTERS)
 
 
 def alone(compute: Callable[[], None]) -> Chunk:
@@ -86,7 +86,7 @@ class Work:
     def __init__(self, chunks: Sequence[Chunk]) -> None:
         self.chunks = deque(chunks)
         self.open = len(chunks)
-        self.small = sum(len(chunk.rows) for chunk in chunks) <= SMALL
+        self.small = sum(len(chunk.rows) for chunk in chunks) <= SMALL_REQUEST_ROWS
         self.size = sum(chunk.size for chunk in chunks)
         self.came = time.perf_counter()
         self.begun = False
@@ -128,7 +128,7 @@ class Predictors:
         """Raises Overloaded when what waits before a request of so many rows will take longer than `seconds`: nothing
         would come of waiting, too."""
         with self._changed:
-            wait = self._seconds_of(self._small if rows <= SMALL else self._large)
+            wait = self._seconds_of(self._small if rows <= SMALL_REQUEST_ROWS else self._large)
         if wait > seconds:
             raise Overloaded(
                 f"{wait:.0f} s of work wait already, more than PREDICT_DEADLINE leaves", retry_after=round(wait) + 1
@@ -219,7 +219,7 @@ class Predictors:
         self._metrics.chunk_texts.observe(len(rows))
         self._metrics.chunk_fill.observe(max(len(rows) / chunks[0].bounds[0], size / chunks[0].bounds[1]))
         pace = size / max(took, 1e-6) * len(self._threads)
-        self._pace = pace if self._pace is None else (1 - REMEMBERED) * self._pace + REMEMBERED * pace
+        self._pace = pace if self._pace is None else (1 - NEWEST_CHUNK_SHARE) * self._pace + NEWEST_CHUNK_SHARE * pace
 
 
 def deadline(seconds: float) -> Callable[[], float]:

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 1000
+MANY_LABELS = 1000
 """Labels whose names are read within the request: a second on one core. 6,000 take several."""
 
-PATIENCE = 1.0
+PREPARATION_WAIT_SECONDS = 1.0
 """Seconds that a request waits for a model that is being made."""
 
 Key = TypeVar("Key", bound=Hashable)
@@ -32,7 +32,7 @@ class Preparing(NotReady):
 
 def is_large(spec: TaskSpec) -> bool:
     """Whether a model for this config is made aside."""
-    return sum(len(control.labels) for control in spec.controls) > AT_ONCE
+    return sum(len(control.labels) for control in spec.controls) > MANY_LABELS
 
 
 class Preparations(Generic[Key]):

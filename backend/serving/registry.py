@@ -14,10 +14,10 @@ from backend.cpu import use_one_thread
 from backend.errors import NotReady, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.serving.fallback_model import adapt
-from backend.serving.preparations import PATIENCE, Preparations, Preparing, is_large
+from backend.serving.preparations import PREPARATION_WAIT_SECONDS, Preparations, Preparing, is_large
 from backend.settings.settings import Settings
 from backend.store.projects import ProjectStore
-from backend.store.versions import FIRST, VersionStore
+from backend.store.versions import FIRST_VERSION, VersionStore
 from backend.telemetry.log_context import about
 from backend.telemetry.metrics import Metrics
 from model.errors import ModelError
@@ -75,12 +75,12 @@ class Registry:
     def version_of(self, project: int | None) -> str:
         """What /setup reports; never waits."""
         if project is None:
-            return FIRST
+            return FIRST_VERSION
         model = self._models.get(project)
         if model is not None:
             return model.version
         # Once models serve, a pointer whose version is not loaded yet does not answer: /predict would contradict.
-        return FIRST if self._ready.is_set() else self._pointers.get(project, FIRST)
+        return FIRST_VERSION if self._ready.is_set() else self._pointers.get(project, FIRST_VERSION)
 
     def served(self) -> set[str]:
         """The versions that answer, of all projects, or will once models serve; read from memory alone."""
@@ -97,7 +97,7 @@ class Registry:
         if live is not None and live.spec.digest == spec.digest:
             return live
         if is_large(spec):
-            return self._adapt_aside(project or 0, live, spec, min(timeout, PATIENCE))
+            return self._adapt_aside(project or 0, live, spec, min(timeout, PREPARATION_WAIT_SECONDS))
         with self._adapting:
             key = self._key(project or 0, live, spec)
             return self._recall(key) or self._keep(key, adapt(live, spec, self.encoders.base))
@@ -128,7 +128,7 @@ class Registry:
     @staticmethod
     def _key(project: int, live: LiveModel | None, spec: TaskSpec) -> tuple[str, int, str]:
         """A cold start for projects without versions; or the live version under a config that has changed since."""
-        return live.version if live else FIRST, project if live else 0, spec.digest
+        return live.version if live else FIRST_VERSION, project if live else 0, spec.digest
 
     def _recall(self, key: tuple[str, int, str]) -> LiveModel | None:
         if key in self._adapted:

@@ -25,7 +25,7 @@ FROM_FILES = ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admi
 MOST_BYTES = 64 << 10
 """Of a secret's file."""
 
-MARKS = (
+BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF32_LE, "utf-32-le"),
     (codecs.BOM_UTF32_BE, "utf-32-be"),
@@ -68,7 +68,7 @@ def read_given(names: Collection[str], environ: Mapping[str, str], env_file: Pat
 
 def decode(data: bytes) -> str:
     """Text of a file that says by its mark what it is in, else UTF-8. Raises UnicodeDecodeError."""
-    for mark, encoding in MARKS:
+    for mark, encoding in BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return data[len(mark) :].decode(encoding)
     return data.decode("utf-8")

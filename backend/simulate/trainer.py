@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from backend.cpu import cores
-from backend.jobs.train.process import LOG, run_process
+from backend.jobs.train.process import LOG_FILE, run_process
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
 from model.errors import ModelError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from model.interfaces import Embedder
     from model.versions.live_model import LiveModel
 
-PROJECT = 1
+PROJECT_ID = 1
 
 
 class Workplace:
@@ -89,12 +89,12 @@ class PolicyTrainer:
             return Tuned(None, f"failed: {problem.message}", time.perf_counter() - began)
         finally:  # loaded weights are in memory; a version of 90 MB per training would fill the disk
             shutil.rmtree(directory, ignore_errors=True)
-            shutil.rmtree(models / str(PROJECT) / version, ignore_errors=True)
+            shutil.rmtree(models / str(PROJECT_ID) / version, ignore_errors=True)
 
     def _load(self, models: Path, version: str) -> LiveModel:
         from model.versions.live_model import load_version
 
-        return load_version(models, PROJECT, version, self.place.base, self.place.open_encoder)
+        return load_version(models, PROJECT_ID, version, self.place.base, self.place.open_encoder)
 
     def _request(
         self,
@@ -107,7 +107,7 @@ class PolicyTrainer:
     ) -> Request:
         settings = self.place.settings
         return Request(
-            project=PROJECT,
+            project=PROJECT_ID,
             version=version,
             parent=None,
             snapshot_seq=0,
@@ -134,7 +134,7 @@ class PolicyTrainer:
         )
         if not outcome.crashed:
             return outcome.error
-        words = (directory / LOG).read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        words = (directory / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return f"{outcome.error}: {words[-1]}" if words else outcome.error
 
 

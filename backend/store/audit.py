@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import AUDIT
 
-KEPT = 100_000
+AUDIT_ENTRIES_KEPT = 100_000
 """Entries; about 20 MB."""
 
-MOST = 1000
+AUDIT_ENTRIES_READ = 1000
 """Entries read at once."""
 
 
@@ -24,10 +24,10 @@ class AuditStore:
     def write(self, entry: Mapping[str, str]) -> None:
         """One more; empty values are left out."""
         kept = {name: value for name, value in entry.items() if value}
-        self._redis.xadd(AUDIT, kept, maxlen=KEPT, approximate=True)
+        self._redis.xadd(AUDIT, kept, maxlen=AUDIT_ENTRIES_KEPT, approximate=True)
 
     @guarded
     def read(self, count: int) -> list[dict[str, str | float]]:
-        """The last `count`, at most MOST, newest first; `at` in seconds since 1970."""
-        found = self._redis.xrevrange(AUDIT, count=min(count, MOST))
+        """The last `count`, at most AUDIT_ENTRIES_READ, newest first; `at` in seconds since 1970."""
+        found = self._redis.xrevrange(AUDIT, count=min(count, AUDIT_ENTRIES_READ))
         return [{"at": int(stamp.partition("-")[0]) / 1000, **entry} for stamp, entry in found]

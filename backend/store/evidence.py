@@ -10,14 +10,14 @@ from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 from model.evidence.row import EvidenceRow
 
-KEPT = 2000
+EVIDENCE_ROWS_KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""
 
 
-SURVEYS = 200
+SURVEYS_KEPT = 200
 """Past surveys kept per project: one for every tenth more labels, so these are all of them."""
 
-BATCH = 500
+REDIS_BATCH_TASKS = 500
 """Tasks asked for in one transaction: Redis answers nobody else meanwhile."""
 
 
@@ -35,14 +35,14 @@ class EvidenceStore:
         tallies: Mapping[str, float] | None = None,
         tested: tuple[str, int] | None = None,
     ) -> None:
-        """Add rows and what they add to the learning curve, in one step; the oldest rows over KEPT go.
+        """Add rows and what they add to the learning curve, in one step; the oldest rows over EVIDENCE_ROWS_KEPT go.
 
         `tested`: the version that answered, and the seq up to which: a refit that is run again adds no row twice."""
         key = project_key(project, "evidence")
         pipeline = self._redis.pipeline(transaction=True)
         if rows:
             pipeline.rpush(key, *(json.dumps(row.to_json(), separators=(",", ":")) for row in rows))
-            pipeline.ltrim(key, -KEPT, -1)
+            pipeline.ltrim(key, -EVIDENCE_ROWS_KEPT, -1)
         for field, value in (tallies or {}).items():
             pipeline.hincrbyfloat(project_key(project, "curve"), field, value)
         if tested is not None:
@@ -51,7 +51,7 @@ class EvidenceStore:
             pipeline.execute()
 
     @guarded
-    def rows(self, project: int, last: int = KEPT) -> list[EvidenceRow]:
+    def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT) -> list[EvidenceRow]:
         """The last rows."""
         texts = self._redis.lrange(project_key(project, "evidence"), -last, -1)
         return [EvidenceRow.from_json(json.loads(text)) for text in texts]
@@ -81,8 +81,8 @@ class EvidenceStore:
             return {}
         key, names = project_key(project, "seen"), list(tasks)
         found: dict[int, int] = {}
-        for start in range(0, len(names), BATCH):
-            portion = names[start : start + BATCH]
+        for start in range(0, len(names), REDIS_BATCH_TASKS):
+            portion = names[start : start + REDIS_BATCH_TASKS]
             pipeline = self._redis.pipeline(transaction=True)
             for task in portion:
                 pipeline.hsetnx(key, str(task), seq)
@@ -100,7 +100,7 @@ class EvidenceStore:
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.set(project_key(project, "survey"), json.dumps(dict(survey)))
         pipeline.rpush(project_key(project, "surveys"), json.dumps(past, separators=(",", ":")))
-        pipeline.ltrim(project_key(project, "surveys"), -SURVEYS, -1)
+        pipeline.ltrim(project_key(project, "surveys"), -SURVEYS_KEPT, -1)
         pipeline.execute()
 
     @guarded
@@ -110,5 +110,5 @@ class EvidenceStore:
 
     @guarded
     def surveys(self, project: int) -> list[dict[str, Any]]:
-        """The last SURVEYS, oldest first: labels, and of each control n and mean of the confidences."""
+        """The last SURVEYS_KEPT, oldest first: labels, and of each control n and mean of the confidences."""
         return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]

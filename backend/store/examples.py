@@ -21,13 +21,13 @@ from backend.store.projects import mark_dirty
 
 log = logging.getLogger(__name__)
 
-CHANGED = frozenset({"stored", "cleared", "deleted"})
+CHANGING_OUTCOMES = frozenset({"stored", "cleared", "deleted"})
 """Outcomes that a model should hear of."""
 
-BATCH = 500
+REDIS_BATCH_ITEMS = 500
 """Values read in one go: bounds the memory of a reply, and the milliseconds for which Redis answers nobody else."""
 
-AT_ONCE = 100
+TRANSACTION_ITEMS = 100
 """Changes made by one script, in about 2 ms: with AOF always each script waits for the disk once (5,000 labels of one
 event took 2.1 s in a pipeline of single changes, .5 s so)."""
 
@@ -93,12 +93,12 @@ class ExampleStore:
         changed meanwhile is read again, the last of it along with its seq in one step."""
         keys = [project_key(project, name) for name in ("ex", "log", "seq")]
         before = self.seq(project)
-        values: dict[str, str] = dict(self._redis.hscan_iter(keys[0], count=BATCH))
+        values: dict[str, str] = dict(self._redis.hscan_iter(keys[0], count=REDIS_BATCH_ITEMS))
         seq, whole = before, False
         while not whole:
-            seq, ids, changed = self._since(keys=keys, args=[seq, BATCH])
+            seq, ids, changed = self._since(keys=keys, args=[seq, REDIS_BATCH_ITEMS])
             values.update(zip(ids, changed, strict=True))
-            whole = len(ids) < BATCH
+            whole = len(ids) < REDIS_BATCH_ITEMS
         values = {name: value for name, value in values.items() if value}  # "": gone meanwhile
         records: list[ExampleRecord] = []
         damaged: list[int] = []
@@ -134,12 +134,12 @@ class ExampleStore:
     @guarded
     def ids(self, project: int) -> set[int]:
         """Annotations known, also those that teach nothing (skipped, empty)."""
-        return {int(name) for name, _ in self._redis.hscan_iter(project_key(project, "ver"), count=BATCH)}
+        return {int(name) for name, _ in self._redis.hscan_iter(project_key(project, "ver"), count=REDIS_BATCH_ITEMS)}
 
     @guarded
     def touched(self, project: int) -> set[int]:
         """Tasks that somebody has answered or skipped."""
-        return {int(task) for _, task in self._redis.hscan_iter(project_key(project, "task"), count=BATCH)}
+        return {int(task) for _, task in self._redis.hscan_iter(project_key(project, "task"), count=REDIS_BATCH_ITEMS)}
 
     @guarded
     def answers(self, project: int) -> int:
@@ -164,8 +164,8 @@ class ExampleStore:
     def _run(self, project: int, calls: Sequence[Sequence[Any]]) -> list[Any]:
         """The outcomes of calls that take the same number of arguments."""
         outcomes: list[Any] = []
-        for start in range(0, len(calls), AT_ONCE):
-            portion = calls[start : start + AT_ONCE]
+        for start in range(0, len(calls), TRANSACTION_ITEMS):
+            portion = calls[start : start + TRANSACTION_ITEMS]
             arguments = [len(portion[0]), *(argument for call in portion for argument in call)]
             outcomes += self._script(keys=_keys(project), args=arguments)
         return outcomes

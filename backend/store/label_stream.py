@@ -12,16 +12,16 @@ from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 
-LAST = 20
+SHARE_LABELS = 20
 """Labels of which the share is told: so few show a change within minutes."""
 
-KEPT = 200
+LABELS_KEPT = 200
 """Labels remembered."""
 
 STILL_SECONDS = 900.0
 """A task of a batch that was replaced may be on somebody's screen, and counts as handed out, for so long."""
 
-REPLACED = 10**11
+NEVER_REPLACED = 10**11
 """Epoch seconds far away: the batch that is there counts until it is replaced. (Infinity is no JSON, for backups.)"""
 
 TABS_SECONDS = 30.0
@@ -54,7 +54,7 @@ redis.call('ZREMRANGEBYRANK', KEYS[2], 0, -1 - tonumber(ARGV[2]))
 
 @dataclass(frozen=True)
 class Handed:
-    """Of the last `labels`, at most LAST, `of_queue` are of tasks that the queue had handed out."""
+    """Of the last `labels`, at most SHARE_LABELS, `of_queue` are of tasks that the queue had handed out."""
 
     labels: int = 0
     of_queue: int = 0
@@ -82,18 +82,18 @@ class LabelStreamStore:
     def hand_out(self, project: int, tasks: Iterable[int]) -> None:
         """Label Studio's queue is these tasks from now on."""
         now = time.time()
-        self._hand_out(keys=[project_key(project, "queued")], args=[now, now + STILL_SECONDS, REPLACED, *tasks])
+        self._hand_out(keys=[project_key(project, "queued")], args=[now, now + STILL_SECONDS, NEVER_REPLACED, *tasks])
 
     @guarded
     def note_labels(self, project: int, labels: Mapping[int, int]) -> None:
         """New annotations -> their tasks. One that is known stays as it is; nothing is noted before the first queue."""
         pairs: list[Any] = [part for pair in labels.items() for part in pair]
-        self._note(keys=[project_key(project, "queued"), handed_key(project)], args=[time.time(), KEPT, *pairs])
+        self._note(keys=[project_key(project, "queued"), handed_key(project)], args=[time.time(), LABELS_KEPT, *pairs])
 
     @guarded
     def handed(self, project: int) -> Handed:
         """Whether the last labels are of tasks that the queue handed out."""
-        return count_handed(self._redis.zrange(handed_key(project), -LAST, -1))
+        return count_handed(self._redis.zrange(handed_key(project), -SHARE_LABELS, -1))
 
     @guarded
     def marks(self, project: int) -> dict[int, str]:

@@ -13,7 +13,7 @@ from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, project_key
 from model.spec import Document
 
-BATCH = 500
+REDIS_BATCH_TEXTS = 500
 """Pool texts read or written in one go."""
 
 _NOTE_SYNC = """
@@ -89,8 +89,8 @@ class ProjectStore:
             return 0
         fresh = list(documents.items())[:room]
         added = 0
-        for start in range(0, len(fresh), BATCH):
-            portion = fresh[start : start + BATCH]
+        for start in range(0, len(fresh), REDIS_BATCH_TEXTS):
+            portion = fresh[start : start + REDIS_BATCH_TEXTS]
             values = {str(task): json.dumps(dict(document), ensure_ascii=True) for task, document in portion}
             added += int(self._redis.hset(key, mapping=values))
         return added
@@ -114,7 +114,7 @@ class ProjectStore:
     def pool(self, project: int) -> dict[int, Document]:
         """The unlabelled tasks: task id -> document. Read by portions, so that Redis answers others in between: a
         million in one reply kept all of them waiting for more than five seconds."""
-        values = dict(self._redis.hscan_iter(project_key(project, "pool"), count=BATCH))
+        values = dict(self._redis.hscan_iter(project_key(project, "pool"), count=REDIS_BATCH_TEXTS))
         return {int(task): json.loads(text) for task, text in sorted(values.items(), key=lambda item: int(item[0]))}
 
     @guarded
@@ -132,8 +132,8 @@ class ProjectStore:
     def remove_from_pool(self, project: int, tasks: Iterable[int]) -> None:
         """Forget deleted tasks."""
         names = [str(task) for task in tasks]
-        for start in range(0, len(names), BATCH):
-            self._redis.hdel(project_key(project, "pool"), *names[start : start + BATCH])
+        for start in range(0, len(names), REDIS_BATCH_TEXTS):
+            self._redis.hdel(project_key(project, "pool"), *names[start : start + REDIS_BATCH_TEXTS])
 
     @guarded
     def mark_dirty(self, project: int, why: str) -> None:

@@ -12,15 +12,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
-from backend.labelstudio.reject_limits import TASKS
+from backend.labelstudio.reject_limits import TASKS_REMEMBERED
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
 
-KINDS = 30
+KINDS_KEPT = 30
 """Kept for each project."""
 
-FADES = {"tasks": 86_400.0, "labels": 7 * 86_400.0, "requests": 86_400.0}
+FADING_SECONDS = {"tasks": 86_400.0, "labels": 7 * 86_400.0, "requests": 86_400.0}
 """Seconds after the last of its kind."""
 
 OF_NO_PROJECT = 0
@@ -94,9 +94,9 @@ class RejectStore:
             words = hide_secrets(row.words)
             named = hashlib.sha1(f"{row.where} {row.code} {words}".encode("utf-8", "replace"), usedforsecurity=False)
             entry = {"where": row.where, "code": row.code, "words": words, "config": config}
-            fixed = [named.hexdigest()[:16], json.dumps(entry), time.time(), row.times, KINDS, TASKS]
-            keep = int(max(FADES.values()))
-            self._add(keys=[self._key(project)], args=[*fixed, keep, *list(row.tasks)[:TASKS]])
+            fixed = [named.hexdigest()[:16], json.dumps(entry), time.time(), row.times, KINDS_KEPT, TASKS_REMEMBERED]
+            keep = int(max(FADING_SECONDS.values()))
+            self._add(keys=[self._key(project)], args=[*fixed, keep, *list(row.tasks)[:TASKS_REMEMBERED]])
 
     @guarded
     def read(self, project: int) -> list[RejectEntry]:
@@ -114,7 +114,7 @@ class RejectStore:
                 "tasks": entry["count"],
             }
             for entry in entries
-            if now - entry["last"] < FADES.get(entry["where"], 0.0)
+            if now - entry["last"] < FADING_SECONDS.get(entry["where"], 0.0)
             and (entry["where"] == "requests" or entry["config"] == config)
         ]
         return sorted(found, key=lambda entry: (-max(entry["tasks"], 1), entry["words"]))

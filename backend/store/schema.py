@@ -7,7 +7,7 @@ from backend.errors import StoreUnavailable
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import PROJECTS, SCHEMA
 
-CURRENT = 3
+SCHEMA_NUMBER = 3
 """Before 3, annotations that leave a question blank were not kept: the reconciliation that follows every start brings
 them. What rows and reports of then lack is read as unknown."""
 
@@ -18,16 +18,16 @@ def find_schema(client: Client) -> int:
     found = client.get(SCHEMA)
     if found is not None:
         return int(found)
-    return 1 if client.exists(PROJECTS) else CURRENT
+    return 1 if client.exists(PROJECTS) else SCHEMA_NUMBER
 
 
 @guarded
 def take_on_schema(client: Client) -> None:
     """Makes the store one of this schema. Raises StoreUnavailable for one that a newer understudy has written."""
     found = find_schema(client)
-    if found > CURRENT:
+    if found > SCHEMA_NUMBER:
         raise StoreUnavailable(
-            f"this Redis was written by a newer understudy (schema {found}, this one knows {CURRENT}): upgrade, or "
-            "restore a backup that was made before the upgrade"
+            f"this Redis was written by a newer understudy (schema {found}, this one knows {SCHEMA_NUMBER}): upgrade, "
+            "or restore a backup that was made before the upgrade"
         )
-    client.set(SCHEMA, CURRENT, nx=found == CURRENT)
+    client.set(SCHEMA, SCHEMA_NUMBER, nx=found == SCHEMA_NUMBER)

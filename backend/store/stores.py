@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from backend.redis_access.connection import SECONDS, Client, connect, guarded, verify
+from backend.redis_access.connection import REPLY_SECONDS, Client, connect, guarded, verify
 from backend.redis_access.job_queue import JobQueue, time_limits
 from backend.redis_access.keys import SCHEDULER_LEASE
 from backend.redis_access.leases import Leases
@@ -27,7 +27,7 @@ from backend.store.work.trainings import JobStore
 class Stores:
     """The example store and its neighbours. Opening sends nothing; `verify` does."""
 
-    def __init__(self, settings: Settings, seconds: float = SECONDS) -> None:
+    def __init__(self, settings: Settings, seconds: float = REPLY_SECONDS) -> None:
         """`seconds`: how long one reply may take."""
         self.settings = settings
         self._redis: Client = connect(settings, seconds=seconds)

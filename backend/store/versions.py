@@ -12,7 +12,7 @@ from backend.redis_access.connection import Client, RedisError, Script, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
 from model.failpoints import failpoint
 
-FIRST = "v0"
+FIRST_VERSION = "v0"
 """The version of a project that has none yet: label names only."""
 
 

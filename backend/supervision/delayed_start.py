@@ -1,7 +1,7 @@
 """Who starts late: with few cores, everything at once would make the web process the last one to answer.
 
 The web process and Redis start first. The workers, each of which loads half a second to five seconds of libraries,
-are held back until it answers, or for PATIENCE seconds when it does not come.
+are held back until it answers, or for START_SECONDS seconds when it does not come.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Protocol
 
 from backend.addresses.host import EVERYWHERE
 
-PATIENCE = 10.0
+START_SECONDS = 10.0
 """Seconds; the web process answers within two. Work goes on without it: labels that are stored are still learned."""
 
-PAUSE = 0.05
+PAUSE_SECONDS = 0.05
 REQUEST = b"GET /health HTTP/1.0\r\n\r\n"
 
 
@@ -41,7 +41,7 @@ def http_answers(host: str, port: int, timeout: float = 1.0) -> bool:
         return False
 
 
-def release(held: Sequence[Startable], served: Callable[[], bool], patience: float = PATIENCE) -> threading.Thread:
+def release(held: Sequence[Startable], served: Callable[[], bool], patience: float = START_SECONDS) -> threading.Thread:
     """Lets supervisord start these of its process configs once `served()`; returns the thread that waits for it.
 
     supervisord starts, at its next look, every process that was never started and whose `autostart` is true."""
@@ -49,7 +49,7 @@ def release(held: Sequence[Startable], served: Callable[[], bool], patience: flo
     def wait() -> None:
         deadline = time.monotonic() + patience
         while not served() and time.monotonic() < deadline:
-            time.sleep(PAUSE)
+            time.sleep(PAUSE_SECONDS)
         for config in held:
             config.autostart = True
 

@@ -12,7 +12,7 @@ from backend.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-FULL = 1 << 20
+LEAST_FREE_BYTES = 1 << 20
 """Bytes free below which the disk counts as full."""
 
 
@@ -28,7 +28,7 @@ def wait_for_room(settings: Settings, pause: float = 1.0) -> None:
     """Returns when the embedded Redis has room to write. Without it, it would end at the first write and be started
     again, later each time, and not be back for minutes when there is room at last."""
     told = False
-    while (free := room_left(settings)) is not None and free < FULL:
+    while (free := room_left(settings)) is not None and free < LEAST_FREE_BYTES:
         if not told:
             log.critical("the disk of DATA_DIR is full: Redis waits for room, predictions go on")
         told = True
@@ -38,7 +38,7 @@ def wait_for_room(settings: Settings, pause: float = 1.0) -> None:
 def explain_disk_full(settings: Settings, error: StoreUnavailable) -> StoreUnavailable:
     """The same error; when the embedded Redis's disk is full it says so, and what to do."""
     free = None if settings.redis_url else room_left(settings)  # REDIS_URL: another machine's disk
-    if free is None or free >= FULL:
+    if free is None or free >= LEAST_FREE_BYTES:
         return error
     message = (
         f"nothing can be stored: the disk of DATA_DIR is full ({free >> 10} KiB free). Predictions go on; free some "

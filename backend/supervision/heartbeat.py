@@ -14,10 +14,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-FOLDER = "deadlines"
+DEADLINES_FOLDER = "deadlines"
 """Under DATA_DIR: a file `<process id>` with the reading of the monotonic clock at which the process may be killed."""
 
-OUTSIDE = 5.0
+OUTSIDE_SECONDS = 5.0
 """Seconds that the guard inside comes first: it knows where the process hangs."""
 
 
@@ -25,13 +25,13 @@ class Deadline:
     """This process's. A full disk, or a directory that is gone, switches the outer guard off, and nothing else."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / FOLDER / str(os.getpid())
+        self.path = data_dir / DEADLINES_FOLDER / str(os.getpid())
 
     @contextmanager
     def within(self, seconds: float) -> Iterator[None]:
         """What runs in here is killed when it is not done within `seconds`."""
         faulthandler.dump_traceback_later(seconds, exit=True)
-        self.keep(seconds + OUTSIDE)
+        self.keep(seconds + OUTSIDE_SECONDS)
         try:
             yield
         finally:

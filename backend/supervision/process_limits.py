@@ -20,7 +20,7 @@ ENOUGH_FILES = 65_536
 SPARE_FILES = 64
 """Kept from clients' connections: libraries, models, the feature cache, Redis."""
 
-FOLDER = "tmp"
+TEMPORARY_FOLDER = "tmp"
 
 
 def prepare_process(data_dir: Path) -> None:
@@ -65,7 +65,7 @@ def provide_temporary_folder(data_dir: Path) -> None:
             return
     except OSError:
         pass
-    folder = data_dir.absolute() / FOLDER
+    folder = data_dir.absolute() / TEMPORARY_FOLDER
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         tempfile.TemporaryFile(dir=folder).close()
@@ -79,4 +79,4 @@ def provide_temporary_folder(data_dir: Path) -> None:
 
 def clear_temporary_folder(data_dir: Path) -> None:
     """Of what earlier processes left there; for the one who holds the data directory's lock."""
-    shutil.rmtree(data_dir.absolute() / FOLDER, ignore_errors=True)
+    shutil.rmtree(data_dir.absolute() / TEMPORARY_FOLDER, ignore_errors=True)

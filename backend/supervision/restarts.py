@@ -12,19 +12,19 @@ from pathlib import Path
 
 EXITED = re.compile(r"exited: (?P<name>\S+) \((?P<how>.*); (?:not )?expected\)")
 
-SECONDS = 600.0
+WINDOW_SECONDS = 600.0
 """How far back is looked."""
 
-OFTEN = 3
+FREQUENT_ENDS = 3
 """Ends in that time that are no accident."""
 
-TAIL = 256 << 10
+TAIL_BYTES = 256 << 10
 """Bytes of the log that are read: some thousand lines."""
 
 
 @dataclass(frozen=True)
 class Restarts:
-    """Of one process: how often it ended within SECONDS, how the last time, and the last line of its log."""
+    """Of one process: how often it ended within WINDOW_SECONDS, how the last time, and the last line of its log."""
 
     name: str
     count: int
@@ -32,13 +32,13 @@ class Restarts:
     last_words: str
 
     def __str__(self) -> str:
-        minutes = SECONDS / 60
+        minutes = WINDOW_SECONDS / 60
         return f"{self.name} ended {self.count} times in {minutes:.0f} minutes ({self.how}). {self.last_words}"
 
 
 def find_restarts(data_dir: Path, now: float | None = None) -> list[Restarts]:
-    """The processes that ended OFTEN or more; none where there is no log to read."""
-    logs, since = data_dir.absolute() / "logs", (time.time() if now is None else now) - SECONDS
+    """The processes that ended FREQUENT_ENDS or more; none where there is no log to read."""
+    logs, since = data_dir.absolute() / "logs", (time.time() if now is None else now) - WINDOW_SECONDS
     ends: dict[str, list[str]] = {}
     for line in _tail(logs / "supervisord.log"):
         if (match := EXITED.search(line)) and _stamp(line) >= since:
@@ -46,7 +46,7 @@ def find_restarts(data_dir: Path, now: float | None = None) -> list[Restarts]:
     return [
         Restarts(name, len(how), how[-1], last_line(logs / f"{name}.log"))
         for name, how in ends.items()
-        if len(how) >= OFTEN
+        if len(how) >= FREQUENT_ENDS
     ]
 
 
@@ -58,7 +58,7 @@ def last_line(log: Path, size: int = 4096) -> str:
     return "No log"
 
 
-def _tail(path: Path, size: int = TAIL) -> list[str]:
+def _tail(path: Path, size: int = TAIL_BYTES) -> list[str]:
     if not path.is_file():
         return []
     with path.open("rb") as file:

@@ -23,7 +23,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from backend.errors import SettingsError
 from backend.supervision.delayed_start import http_answers, release
-from backend.supervision.heartbeat import FOLDER
+from backend.supervision.heartbeat import DEADLINES_FOLDER
 from backend.supervision.parent_death import adopt_orphans
 from backend.supervision.watchdog import Watchdog
 
@@ -215,7 +215,7 @@ def supervise(config: Path, host: str, port: int) -> None:
         return signal.SIGTERM if signum == signal.SIGHUP else signum
 
     options.get_signal = hangup_means_stop
-    watchdog = Watchdog(config.parent / FOLDER, lambda: list(options.pidhistory))
+    watchdog = Watchdog(config.parent / DEADLINES_FOLDER, lambda: list(options.pidhistory))
 
     def watch_and_poll(timeout: float) -> Ready:
         watchdog.look()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-EVERY = 1.0
+POLL_SECONDS = 1.0
 """Seconds between two looks."""
 
 
@@ -27,11 +27,11 @@ class Watchdog:
             left.unlink(missing_ok=True)  # of processes that are gone: their ids are given again
 
     def look(self) -> list[int]:
-        """Kill who is late; their process ids. Costs nothing within EVERY seconds of the last look."""
+        """Kill who is late; their process ids. Costs nothing within POLL_SECONDS seconds of the last look."""
         now = time.monotonic()
         if now < self._next:
             return []
-        self._next = now + EVERY
+        self._next = now + POLL_SECONDS
         late = [child for child in self._children() if self._is_late(child, now)]
         for child in late:
             with suppress(OSError):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 EVERY_SECONDS = 600.0
-KEYS = 50
+KEYS_KEPT = 50
 """Different things said within EVERY_SECONDS; beyond that all others share one line."""
 
 
@@ -29,9 +29,9 @@ class LogThrottle:
         """How often `key` came without a line since its last one, when it is time for another; None when it is not."""
         with self._guard:
             now = self._clock()
-            if key not in self._said and len(self._said) >= KEYS:
+            if key not in self._said and len(self._said) >= KEYS_KEPT:
                 self._said = {known: said for known, said in self._said.items() if now - said.at < EVERY_SECONDS}
-                key = key if len(self._said) < KEYS else None
+                key = key if len(self._said) < KEYS_KEPT else None
             said = self._said.get(key)
             if said is not None and now - said.at < EVERY_SECONDS:
                 said.held_back += times

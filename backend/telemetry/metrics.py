@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.registry import Collector
 
-from backend.labelstudio.rejects import CODES
+from backend.labelstudio.rejects import REJECT_CODES
 
 
 class Metrics:
@@ -78,7 +78,7 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
-        for code in CODES:
+        for code in REJECT_CODES:
             self.rejects.labels(code)
         for status in ("400", "401", "413", "429", "503"):
             self.webhooks_refused.labels(status)  # from 0: Prometheus sees no increase in a series that begins at 1

@@ -82,8 +82,8 @@ def _same(given: str, wanted: str) -> bool:
     return as_text or as_bytes
 
 
-JOB = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
@@ -98,7 +98,7 @@ class Guard:
         rule = request.url_rule.rule if request.url_rule else None
         policy = policy_of(request.method, rule, request.path)
         request.max_content_length = min(policy.body, self._services.settings.max_body_mb << 20)
-        if request.method not in SAFE:
+        if request.method not in SAFE_METHODS:
             self._refuse_other_sites(request)
         auth.check(self._services, policy.caller, request)
         g.audited = policy.changes
@@ -135,7 +135,7 @@ def _read_ids(request: Request) -> None:
 
 
 def _read_job(text: str) -> str:
-    if not JOB.fullmatch(text):
+    if not JOB_ID.fullmatch(text):
         raise BadRequest("job: the id of a job is needed", field="job")
     return text
 

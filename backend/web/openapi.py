@@ -11,7 +11,7 @@ from typing import Any
 from backend.web.openapi_bodies import OPERATIONS, SCHEMAS, Operation
 from backend.web.policy import POLICIES, Caller, Policy
 
-VERSION = "3.0.3"
+OPENAPI_VERSION = "3.0.3"
 
 REASONS = {
     400: "The body, a field or an id cannot be used; `field` names it.",
@@ -51,7 +51,7 @@ def openapi() -> dict[str, Any]:
         operation = _describe(rule, method, policy, OPERATIONS[route])
         paths.setdefault(path_of(rule), {})[method.lower()] = operation
     return {
-        "openapi": VERSION,
+        "openapi": OPENAPI_VERSION,
         "info": {"title": "understudy", "version": version("understudy")},
         "paths": paths,
         "components": {"schemas": SCHEMAS, "securitySchemes": SCHEMES},

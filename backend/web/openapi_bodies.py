@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-LARGEST = 10**18 - 1
+LARGEST_ID = 10**18 - 1
 """Ids as text have at most 18 digits."""
 
 
@@ -43,12 +43,12 @@ PROJECT = _named("ProjectId")
 
 SCHEMAS: dict[str, dict[str, Any]] = {
     "Text": {"type": "string"},
-    "PathId": {"type": "integer", "minimum": 1, "maximum": LARGEST},
+    "PathId": {"type": "integer", "minimum": 1, "maximum": LARGEST_ID},
     "JobId": {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"},
     "ProjectId": {
         "description": "7, or Label Studio's '7.1795455205' (id and time of creation)",
         "anyOf": [
-            {"type": "integer", "minimum": 1, "maximum": LARGEST},
+            {"type": "integer", "minimum": 1, "maximum": LARGEST_ID},
             {"type": "string", "pattern": "^[1-9][0-9]{0,17}(\\.[0-9]{1,20})?$"},
         ],
     },

@@ -68,7 +68,7 @@ def _finite(number: str) -> float:
     return value if math.isfinite(value) else _refuse(number)
 
 
-SHOWN = frozenset({400, 413, 422})
+EXPLAINED_STATUSES = frozenset({400, 413, 422})
 """Statuses whose reason phrase says what is wrong."""
 
 
@@ -89,7 +89,7 @@ def error_reply(error: BackendError) -> Response:
         if error.evidence.get(name):
             body[name] = str(error.evidence[name])
     answer = reply(body, error.status)
-    if error.status in SHOWN:
+    if error.status in EXPLAINED_STATUSES:
         # Label Studio shows its user the reason phrase and ignores the body.
         answer.status = f"{error.status} {_phrase(error.message)}"
     if error.evidence.get("retry_after"):

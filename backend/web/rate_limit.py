@@ -8,7 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-KEYS = 10_000
+BUCKETS_KEPT = 10_000
 """Buckets kept; the one used longest ago goes first."""
 
 
@@ -27,6 +27,6 @@ class RateLimiter:
             tokens = min(float(per_minute), tokens + (now - since) * per_minute / 60)
             allowed = tokens >= 1
             self._buckets[key] = (tokens - 1 if allowed else tokens, now)
-            if len(self._buckets) > KEYS:
+            if len(self._buckets) > BUCKETS_KEPT:
                 self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) * 60 / per_minute

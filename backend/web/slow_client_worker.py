@@ -22,13 +22,13 @@ from typing import Any
 
 from gunicorn.workers.gthread import _DEFER, ThreadWorker
 
-AHEAD = 64 << 10
+READ_AHEAD_BYTES = 64 << 10
 """Bytes of a request that are waited for without a thread: 1,000 connections hold 64 MiB at most."""
 
-GLANCE = 0.02
+NEXT_PACKET_SECONDS = 0.02
 """Seconds that a thread waits for the next packet of a request; most come in one."""
 
-LINGER = 2.0
+LINGER_SECONDS = 2.0
 """Seconds that a client has to close its end, or to send the rest of a request to a server that stops."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length:[ \t]*([0-9]{1,12})[ \t]*\r\n", re.IGNORECASE)
@@ -48,7 +48,7 @@ def stage_of(data: bytes | bytearray) -> Stage:
     """How much of a request this is. One that is none is WHOLE: the parser says what is wrong."""
     end = data.find(b"\r\n\r\n")
     if end < 0:
-        return Stage.PART if len(data) < AHEAD else Stage.WHOLE
+        return Stage.PART if len(data) < READ_AHEAD_BYTES else Stage.WHOLE
     head = bytes(data[: end + 4])
     if _SPECIAL.search(head):
         return Stage.LARGE  # a body in pieces, or a client that waits to be asked for it
@@ -56,7 +56,7 @@ def stage_of(data: bytes | bytearray) -> Stage:
     total = end + 4 + (int(length.group(1)) if length else 0)
     if len(data) >= total:
         return Stage.WHOLE
-    return Stage.LARGE if len(data) >= AHEAD else Stage.PART
+    return Stage.LARGE if len(data) >= READ_AHEAD_BYTES else Stage.PART
 
 
 class TimedSocket(socket.socket):
@@ -120,7 +120,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
 
     def handle(self, conn: Any) -> Any:
         """In a thread: whether to keep the connection, or _DEFER for a request that is not whole."""
-        self._read_ahead(conn, GLANCE)
+        self._read_ahead(conn, NEXT_PACKET_SECONDS)
         if conn.ahead.stage is Stage.PART or (conn.ahead.stage is Stage.LARGE and not conn.ahead.admitted):
             return _DEFER if self.alive else False
         if not conn.ahead.data:
@@ -146,7 +146,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def murder_pending(self) -> None:
         """Close the connections of those who are too slow with their request, or with closing their end."""
         now = time.monotonic()
-        patience = self.client_seconds if self.alive else min(LINGER, self.client_seconds)
+        patience = self.client_seconds if self.alive else min(LINGER_SECONDS, self.client_seconds)
         for conn in [conn for conn in self.pending_conns if now > conn.ahead.since + patience]:
             self.pending_conns.remove(conn)
             self._drop(conn)
@@ -174,7 +174,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             conn.sock.setblocking(False)
             conn.sock.deadline = math.inf
             self.poller.register(conn.sock, EVENT_READ, lambda client: self._hear_out(conn))
-            self.leaving[conn] = time.monotonic() + LINGER
+            self.leaving[conn] = time.monotonic() + LINGER_SECONDS
         except (OSError, ValueError):
             self._drop(conn)
 
@@ -195,7 +195,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         client.settimeout(seconds)
         while ahead.stage is Stage.PART:
             try:
-                chunk = socket.socket.recv(client, AHEAD)
+                chunk = socket.socket.recv(client, READ_AHEAD_BYTES)
             except (TimeoutError, BlockingIOError):
                 return
             except OSError:
@@ -206,7 +206,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
     def _hear_out(self, conn: Any) -> None:
         """The client of a closed connection says something more, or closes its end."""
         with suppress(OSError):
-            if conn.sock.recv(AHEAD):
+            if conn.sock.recv(READ_AHEAD_BYTES):
                 return
         self._drop(conn)
 

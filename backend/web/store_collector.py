@@ -17,11 +17,11 @@ from backend.errors import StoreUnavailable
 from backend.health.overview import Overview, OverviewReader, ProjectState
 from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
-from backend.store.work.job_counters import BUCKETS, JobCounters
+from backend.store.work.job_counters import DURATION_BUCKETS, JobCounters
 
 log = logging.getLogger(__name__)
 
-SHOWN = 200
+PROJECTS_SHOWN = 200
 """Projects with series of their own; all others together are `project="others"`."""
 
 
@@ -94,7 +94,7 @@ def job_metrics(tally: JobCounters) -> Iterator[Metric]:
     yield jobs
     seconds = HistogramMetricFamily("understudy_job_seconds", "How long jobs took.", labels=["kind"])
     for kind, total in sorted(tally.seconds.items()):
-        bounds = [*map(str, BUCKETS), "inf"]
+        bounds = [*map(str, DURATION_BUCKETS), "inf"]
         counts = accumulate(tally.slower.get((kind, bound), 0.0) for bound in bounds)
         seconds.add_metric([kind], list(zip([*bounds[:-1], "+Inf"], counts, strict=True)), sum_value=total)
     yield seconds
@@ -120,7 +120,7 @@ OF_PROJECTS: tuple[tuple[str, str, Value], ...] = (
 )
 """Series of a project; of several projects together they add up."""
 
-MOMENTS: tuple[tuple[str, str, Value], ...] = (
+PROJECT_MOMENTS: tuple[tuple[str, str, Value], ...] = (
     ("live_version_timestamp_seconds", "When the live version became live.", lambda state: state.published_at),
     ("resync_success_timestamp_seconds", "The last reconciliation that succeeded.", lambda state: state.synced_at),
     ("training_started_timestamp_seconds", "When the running fine-tune began.", lambda state: state.training_since),
@@ -129,8 +129,8 @@ MOMENTS: tuple[tuple[str, str, Value], ...] = (
 
 
 def project_metrics(states: list[ProjectState]) -> Iterator[Metric]:
-    """Every project's series, for the first SHOWN of them; the others in one."""
-    shown, others = states[:SHOWN], states[SHOWN:]
+    """Every project's series, for the first PROJECTS_SHOWN of them; the others in one."""
+    shown, others = states[:PROJECTS_SHOWN], states[PROJECTS_SHOWN:]
     for name, text, value in OF_PROJECTS:
         family = GaugeMetricFamily(f"understudy_{name}", text, labels=["project"])
         for state in shown:
@@ -138,7 +138,7 @@ def project_metrics(states: list[ProjectState]) -> Iterator[Metric]:
         if others:
             family.add_metric(["others"], sum(map(value, others)))
         yield family
-    for name, text, value in MOMENTS:
+    for name, text, value in PROJECT_MOMENTS:
         family = GaugeMetricFamily(f"understudy_{name}", text, labels=["project"])
         for state in shown:
             if moment := value(state):

@@ -24,7 +24,7 @@ from model.numerics.arrays import Floats
 Rows = NDArray[np.int64]
 Role = Literal["chosen", "explore", "blind"]
 
-AHEAD = 0.25
+LEAST_LABELLED_SHARE = 0.25
 """Share of a batch that is labelled, at least, before the next one is planned."""
 
 MOST_RESERVED = 0.5
@@ -128,7 +128,9 @@ def _is_one_sided(pool: Pool) -> bool:
 
 def _due(share: float, size: int, labelled: int, mine: int) -> int:
     """How many tasks of a role to place, when of `labelled` tasks `mine` are of that role."""
-    wanted = round(share * (labelled + AHEAD * size) + 0.5) if share > 0 else 0  # at least one to begin with
+    wanted = (
+        round(share * (labelled + LEAST_LABELLED_SHARE * size) + 0.5) if share > 0 else 0
+    )  # at least one to begin with
     return int(min(max(0, wanted - mine), max(1, MOST_RESERVED / 2 * size)))
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from model.acquisition.uncertainty import Pool, Rows, margins
 from model.numerics.arrays import Floats
 
-SHORTLIST = 10
+SHORTLIST_FACTOR = 10
 """`margin_clusters` clusters this many times as many rows as are wanted: those with the smallest margins."""
 
-NEIGHBOURS = 20
+TYPICALITY_NEIGHBOURS = 20
 """Neighbours whose distance says how typical a text is (Hacohen et al. 2022)."""
 
 TYPICAL_UNTIL = 64
@@ -31,7 +31,7 @@ MOST_ROWS = 10_000
 MOST_NEIGHBOURS = 2000
 """Rows of a cluster among which the most typical is looked for."""
 
-BLOCK = 1000
+BLOCK_ROWS = 1000
 
 
 def smallest(values: Floats, rows: Rows, count: int) -> Rows:
@@ -45,9 +45,9 @@ def margin(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
 
 
 def margin_clusters(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
-    """Of the SHORTLIST x `count` smallest margins one per k-means cluster, the nearest to its centre; those with the
-    smallest margins first."""
-    close = smallest(margins(pool), pool.open, min(SHORTLIST * count, max(MOST_ROWS, count)))
+    """Of the SHORTLIST_FACTOR x `count` smallest margins one per k-means cluster, the nearest to its centre; those with
+    the smallest margins first."""
+    close = smallest(margins(pool), pool.open, min(SHORTLIST_FACTOR * count, max(MOST_ROWS, count)))
     return _one_per_cluster(pool, close, min(count, len(close)), count, generator)
 
 
@@ -88,8 +88,8 @@ def coreset(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
     if not len(centres):
         centres = unit.mean(0, keepdims=True)
     nearest = np.full(len(rows), np.inf)
-    for start in range(0, len(centres), BLOCK):
-        nearest = np.minimum(nearest, 1 - (unit @ centres[start : start + BLOCK].T).max(1))
+    for start in range(0, len(centres), BLOCK_ROWS):
+        nearest = np.minimum(nearest, 1 - (unit @ centres[start : start + BLOCK_ROWS].T).max(1))
     chosen: list[int] = []
     for _ in range(count):
         place = int(nearest.argmax())
@@ -156,5 +156,5 @@ def _typicality(unit: Floats) -> Floats:
     if len(unit) < 3:
         return np.ones(len(unit))
     distance = np.sqrt(np.maximum(2 - 2 * unit @ unit.T, 0))
-    near = np.partition(distance, min(NEIGHBOURS, len(unit) - 1), axis=1)[:, : NEIGHBOURS + 1]
+    near = np.partition(distance, min(TYPICALITY_NEIGHBOURS, len(unit) - 1), axis=1)[:, : TYPICALITY_NEIGHBOURS + 1]
     return 1 / np.maximum(near.sum(1) / (near.shape[1] - 1), 1e-12)  # the row itself is at distance 0

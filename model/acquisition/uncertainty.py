@@ -11,7 +11,7 @@ from model.numerics.arrays import Floats
 
 Rows = NDArray[np.int64]
 
-SMALLEST = 1e-12
+SMALLEST_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Pool:
     def unit(self, rows: Rows) -> Floats:
         """Features of these rows at unit length [len(rows), width]."""
         found = self.features[rows]
-        lengths: Floats = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), SMALLEST)
+        lengths: Floats = np.maximum(np.linalg.norm(found, axis=1, keepdims=True), SMALLEST_PROBABILITY)
         return found / lengths
 
 
@@ -84,8 +84,8 @@ def disagreements(pool: Pool) -> Floats:
 
 
 def _entropy(p: Floats, *, multilabel: bool) -> Floats:
-    total: Floats = -(p * np.log(np.maximum(p, SMALLEST))).sum(1)
+    total: Floats = -(p * np.log(np.maximum(p, SMALLEST_PROBABILITY))).sum(1)
     if multilabel:
         q = 1 - p
-        total = total - (q * np.log(np.maximum(q, SMALLEST))).sum(1)
+        total = total - (q * np.log(np.maximum(q, SMALLEST_PROBABILITY))).sum(1)
     return total

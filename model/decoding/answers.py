@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from model.decoding.ratings import median_star, smooth_ratings, smoothing_for
 from model.decoding.set_confidence import set_confidence
-from model.decoding.taxonomy import SURE, Tree, keep_apart
+from model.decoding.taxonomy import DESCENT_CONFIDENCE, Tree, keep_apart
 from model.labels import key_of, path_of
 from model.numerics.arrays import Floats
 from model.spec import NONE, Control, Kind, Prediction
 
-GRID = np.round(np.arange(0.1, 0.71, 0.02), 2)
+THRESHOLD_GRID = np.round(np.arange(0.1, 0.71, 0.02), 2)
 
 PSEUDO_POSITIVES = 5.0
 """Positives that the shared threshold is worth against a label's own (goemotions, 64 to 512 labels: macro-F1 at or
@@ -45,7 +45,7 @@ def fit_threshold(probabilities: Floats, targets: Floats, nonempty: bool = False
     counts = _f1_counts(probabilities, targets >= 0.5, nonempty).sum(-1)
     scores = _f1(counts)
     best = np.flatnonzero(scores >= scores.max())
-    return float(GRID[best[0] if nonempty else best[len(best) // 2]])
+    return float(THRESHOLD_GRID[best[0] if nonempty else best[len(best) // 2]])
 
 
 def fit_label_thresholds(probabilities: Floats, targets: Floats, shared: float, nonempty: bool = False) -> Floats:
@@ -53,7 +53,7 @@ def fit_label_thresholds(probabilities: Floats, targets: Floats, shared: float, 
 
     A label without positives takes `shared`."""
     true = targets >= 0.5
-    best = GRID[np.argmax(_f1(_f1_counts(probabilities, true, nonempty)), axis=0)]
+    best = THRESHOLD_GRID[np.argmax(_f1(_f1_counts(probabilities, true, nonempty)), axis=0)]
     positives = true.sum(0)
     return np.asarray((positives * best + PSEUDO_POSITIVES * shared) / (positives + PSEUDO_POSITIVES))
 
@@ -65,7 +65,7 @@ def thresholds_of(rules: AnswerRules, keys: Sequence[str]) -> Floats:
 
 def _f1_counts(probabilities: Floats, true: NDArray[np.bool_], nonempty: bool) -> Floats:
     """[3, grid, K]: right, wrongly chosen and missed labels at each threshold."""
-    chosen = np.stack([choose_labels(probabilities, threshold, nonempty) for threshold in GRID])
+    chosen = np.stack([choose_labels(probabilities, threshold, nonempty) for threshold in THRESHOLD_GRID])
     right = (chosen & true).sum(1)
     return np.stack([right, chosen.sum(1) - right, true.sum(0) - right]).astype(float)
 
@@ -139,7 +139,7 @@ class AnswerRules:
     set_confidence: tuple[float, ...] | None = None
     smoothing: float | None = None
     ancestors: bool = False
-    sure: float = SURE
+    sure: float = DESCENT_CONFIDENCE
 
     def with_sets(self, rules: SetRules) -> AnswerRules:
         """These rules with what `rules` says of sets in the place of their own."""
@@ -155,7 +155,7 @@ class AnswerRules:
 LEFT_BLANK = 0.5
 """Probability over which a rating is left blank: the median of the stars supposes that one is given."""
 
-RANKED = 10
+RUNNERS_UP = 10
 """Most runners-up listed in a prediction."""
 
 
@@ -238,7 +238,7 @@ def _decide_stars(control: Control, keys: Sequence[str], row: Floats, rules: Ans
 
 
 def _rank(keys: Sequence[str], row: Floats) -> tuple[tuple[str, float], ...]:
-    best = np.argsort(-row, kind="stable")[:RANKED]
+    best = np.argsort(-row, kind="stable")[:RUNNERS_UP]
     return tuple((keys[index], round(float(row[index]), 4)) for index in best)
 
 

@@ -15,14 +15,14 @@ from model.numerics.arrays import Floats
 
 Path = tuple[str, ...]
 
-ROOT = -1
+ROOT_NODE = -1
 """Above all nodes; no label."""
 
-SURE = 0.5
+DESCENT_CONFIDENCE = 0.5
 """Confidence from which the walk goes on: below, another answer is likelier than this one and all below it."""
 
 
-def descend(paths: Sequence[Path], row: Floats, sure: float = SURE) -> list[tuple[Path, float]]:
+def descend(paths: Sequence[Path], row: Floats, sure: float = DESCENT_CONFIDENCE) -> list[tuple[Path, float]]:
     """`Tree(paths).descend(row, sure)`."""
     return Tree(paths).descend(row, sure)
 
@@ -46,7 +46,7 @@ class Tree:
         self._label = {place[path]: label for label, path in enumerate(paths) if path}
         self._children: dict[int, list[int]] = {}
         for node, number in place.items():
-            self._children.setdefault(place[node[:-1]] if len(node) > 1 else ROOT, []).append(number)
+            self._children.setdefault(place[node[:-1]] if len(node) > 1 else ROOT_NODE, []).append(number)
         self._flat = not any(number in self._children for number in self._label)
         self._place = place
 
@@ -57,7 +57,7 @@ class Tree:
         weights = np.asarray(row, dtype=float)[self._label_of]
         return np.asarray(np.bincount(self._node_of, weights=weights, minlength=len(self.nodes)), dtype=float)
 
-    def descend(self, row: Floats, sure: float = SURE) -> list[tuple[Path, float]]:
+    def descend(self, row: Floats, sure: float = DESCENT_CONFIDENCE) -> list[tuple[Path, float]]:
         """The answer for a row [K] of probabilities: (node, confidence) from the root down; the last is the answer.
 
         From the likeliest branch down to the likeliest child, as long as its confidence is at least `sure` and no less
@@ -70,7 +70,7 @@ class Tree:
         return [(step, float(sums[self._place[step]])) for step in above]
 
     def _walk(self, row: Floats, sums: Floats, sure: float) -> int:
-        node = ROOT
+        node = ROOT_NODE
         while below := self._children.get(node):
             best = below[int(sums[below].argmax())]
             label = self._label.get(node)

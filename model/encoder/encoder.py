@@ -35,7 +35,7 @@ __all__ = ["Encoder", "find_base_model"]
 KEPT_LAYERS = 4
 """Pooled layers kept: the last four decide on question type and sentiment, the last alone on topics."""
 
-FEATURES = 2
+FEATURES_REVISION = 2
 """Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
 
 
@@ -186,6 +186,6 @@ def _digest(parts: DigestParts, weights: Path, directory: Path) -> str:
     own = known_sha256(weights)
     if is_delta(weights):  # what it lacks is the base's
         own = f"{own} over {known_sha256(directory / 'model.safetensors')}"
-    named = [parts.shape, own, parts.tokenizer, parts.pooling, parts.window, FEATURES]
+    named = [parts.shape, own, parts.tokenizer, parts.pooling, parts.window, FEATURES_REVISION]
     text = json.dumps(named, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -17,7 +17,7 @@ from torch import Tensor
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
-from model.kernels.attention import UNTIMED, Attention, PaddedAttention, SpanAttention
+from model.kernels.attention import UNTIMED_LENGTHS, Attention, PaddedAttention, SpanAttention
 from model.kernels.choice import FP32, FormatTiming
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, Pack
 from model.pretrained.architectures import Shape
@@ -88,7 +88,7 @@ CPU_CHUNK, CUDA_CHUNK = 2048, 16_384
 work for each of its calls (text-embeddings-inference takes 16,384)."""
 
 
-STEPS = ((256, 16), (512, 32), (math.inf, 64))
+LENGTH_STEPS = ((256, 16), (512, 32), (math.inf, 64))
 """Up to so many tokens there are made up to a multiple of this, a tile of AMX having 16 rows; over 256 at most an
 eighth is added. Texts that nobody has read, one at a time, take .8 of the time without, a thousand of them also .8
 (Sapphire Rapids, bfloat16)."""
@@ -125,7 +125,7 @@ class PackedBert:
         self.device = device or torch.device("cpu")
         self.timing = timing
         self.kernel = kernel or (timing.kernel if timing else PLAIN)
-        self.products_at = timing.products_at if timing else UNTIMED
+        self.products_at = timing.products_at if timing else UNTIMED_LENGTHS
         self._rounds = self.kernel == ONEDNN and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
         self.attention = attention or ("padded" if self.device.type == "cuda" else "spans")
         self.chunk_tokens = CUDA_CHUNK if self.device.type == "cuda" else CPU_CHUNK
@@ -169,7 +169,7 @@ class PackedBert:
         """Rows that are added so that few numbers of them occur: each new one costs oneDNN milliseconds a matrix."""
         if not self._rounds or self.attention == "padded":
             return 0
-        step = next(step for most, step in STEPS if tokens <= most)
+        step = next(step for most, step in LENGTH_STEPS if tokens <= most)
         return -tokens % step
 
     def _attention(self, lengths: Sequence[int], places: Tensor, spare: int) -> Attention:

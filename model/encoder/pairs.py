@@ -11,7 +11,7 @@ import numpy as np
 from model.numerics.arrays import Floats, normalise
 from model.spec import Text
 
-INTERACTIONS = 2
+INTERACTION_LAYERS = 2
 """Layers given over to the interactions; the last layers keep the pair read as one sequence."""
 
 
@@ -27,7 +27,7 @@ def interact(joint: Floats, first: Floats, second: Floats) -> Floats:
     size of unit vectors. The last layer is kept, which cold start and label names are compared with; so is everything
     when there is no other layer.
     """
-    places = min(INTERACTIONS, joint.shape[1] - 1)
+    places = min(INTERACTION_LAYERS, joint.shape[1] - 1)
     a, b = normalise(first[:, -1]), normalise(second[:, -1])
     meeting = [a * b * np.sqrt(joint.shape[-1]), np.abs(a - b)]
     result = joint.copy()

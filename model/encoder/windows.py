@@ -15,7 +15,7 @@ from model.spec import Text
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-OVERLAP = 32
+OVERLAP_TOKENS = 32
 """Tokens shared by neighbouring windows, so that a phrase at a border is whole in one of them."""
 
 
@@ -38,7 +38,7 @@ class Windows:
         self._whole.no_truncation()
         self._tokenizer.no_padding()
         self._space = length - self._tokenizer.num_special_tokens_to_add(True)
-        self._tokenizer.enable_truncation(max_length=length, stride=max(0, min(OVERLAP, self._space // 4)))
+        self._tokenizer.enable_truncation(max_length=length, stride=max(0, min(OVERLAP_TOKENS, self._space // 4)))
 
     def split(self, texts: Sequence[Text]) -> list[Window]:
         """All windows of all texts; every text has at least one. A pair is one sequence of two segments."""
@@ -75,7 +75,7 @@ class Windows:
     def _parts(self, segment: str, size: int) -> list[str]:
         """The segment in pieces of at most `size` tokens, cut between tokens."""
         offsets = self._whole.encode(segment, add_special_tokens=False).offsets
-        step = max(1, size - min(OVERLAP, size // 4))
+        step = max(1, size - min(OVERLAP_TOKENS, size // 4))
         starts = range(0, max(1, len(offsets) - size + step), step)
         cuts = [offsets[start : start + size] for start in starts]
         return [segment[cut[0][0] : cut[-1][1]] for cut in cuts if cut] or [segment]

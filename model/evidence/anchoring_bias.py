@@ -20,24 +20,24 @@ Kinds = NDArray[np.int64]
 
 BLIND, EXPLORED, CHOSEN = 0, 1, 2
 
-GRID = np.linspace(0, 0.98, 50)
+COPYING_RATES = np.linspace(0, 0.98, 50)
 """Copying rates looked at, all alike likely beforehand."""
 
-PRIORS = (0.2, 0.2, 0.2)
+MISS_PRIORS = (0.2, 0.2, 0.2)
 """Standard deviations, in log-odds of a wrong answer, of what the served confidence misses: everywhere, per unit of
 its own log-odds, and for chosen tasks only. Measured on five sets: .12, .22 and .17 (`python -m bench.advice
 --priors`); each set is judged with those of the others there."""
 
-DOUBT = (0.7, 0.2, 0.15)
+INTERVAL_PRIORS = (0.7, 0.2, 0.15)
 """The same for the interval, which is to hold the truth of a model that is off by more than any of these sets' was."""
 
-BINS = 40
+CONFIDENCE_BINS = 40
 LEAST_BLIND = 20
 LEAST_SHOWN = 50
-CLOSE = 0.1
+ACTIONABLE_HALF_WIDTH = 0.1
 """Half an interval that is near enough to act on."""
 
-STEPS = 12
+NEWTON_STEPS = 12
 
 
 class Anchoring(TypedDict):
@@ -57,10 +57,12 @@ def kind_of(row: EvidenceRow) -> int:
     return BLIND if row.blind else EXPLORED if row.explore else CHOSEN
 
 
-def estimate_anchoring(rows: Sequence[EvidenceRow], priors: tuple[float, float, float] = PRIORS) -> Anchoring | None:
+def estimate_anchoring(
+    rows: Sequence[EvidenceRow], priors: tuple[float, float, float] = MISS_PRIORS
+) -> Anchoring | None:
     """rate, and a 95 % interval that doubts the confidences more than the rate does; the counts blind, shown, and of
     disagreements blind_wrong, shown_wrong; `lacking`: labels more, at the same share of blind tasks, until the interval
-    is CLOSE (it narrows with the root of the rows).
+    is ACTIONABLE_HALF_WIDTH (it narrows with the root of the rows).
 
     Rows of one control: `confidence`, `correct` (pre-label and label agree), `blind`, `explore`. None with fewer than
     LEAST_BLIND blind or LEAST_SHOWN shown ones."""
@@ -72,14 +74,14 @@ def estimate_anchoring(rows: Sequence[EvidenceRow], priors: tuple[float, float, 
     wrong = np.array([not row.correct for row in rows])
     cells = _bin(confidences, wrong, kinds)
     posterior = _posterior(*cells, np.array(priors))
-    ends = [_interval(posterior), _interval(_posterior(*cells, np.array(DOUBT)))]
+    ends = [_interval(posterior), _interval(_posterior(*cells, np.array(INTERVAL_PRIORS)))]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     return {
-        "rate": round(float(GRID[int(posterior.argmax())]), 4),
+        "rate": round(float(COPYING_RATES[int(posterior.argmax())]), 4),
         "interval": [round(low, 4), round(high, 4)],
         "blind": blind,
         "shown": len(rows) - blind,
-        "lacking": max(0, round(len(rows) * (((high - low) / 2 / CLOSE) ** 2 - 1))),
+        "lacking": max(0, round(len(rows) * (((high - low) / 2 / ACTIONABLE_HALF_WIDTH) ** 2 - 1))),
         "blind_wrong": int(wrong[kinds == BLIND].sum()),
         "shown_wrong": int(wrong[kinds != BLIND].sum()),
     }
@@ -87,27 +89,27 @@ def estimate_anchoring(rows: Sequence[EvidenceRow], priors: tuple[float, float, 
 
 def _interval(posterior: Floats) -> tuple[float, float]:
     """The middle 95 %."""
-    low, high = np.searchsorted(np.cumsum(posterior), (0.025, 0.975)).clip(max=len(GRID) - 1)
-    return float(GRID[low]), float(GRID[high])
+    low, high = np.searchsorted(np.cumsum(posterior), (0.025, 0.975)).clip(max=len(COPYING_RATES) - 1)
+    return float(COPYING_RATES[low]), float(COPYING_RATES[high])
 
 
 def _bin(confidences: Floats, wrong: NDArray[np.bool_], kinds: Kinds) -> tuple[Floats, Floats, Floats, Kinds]:
     """Rows added up by confidence and kind: offset (log-odds of a wrong answer), wrong ones, all, and kind, a cell."""
-    box = np.clip((confidences * BINS).astype(int), 0, BINS - 1) + BINS * kinds
-    count = np.bincount(box, minlength=3 * BINS).astype(float)
-    hits = np.bincount(box, weights=wrong, minlength=3 * BINS).astype(float)
-    mean = np.bincount(box, weights=confidences, minlength=3 * BINS)
+    box = np.clip((confidences * CONFIDENCE_BINS).astype(int), 0, CONFIDENCE_BINS - 1) + CONFIDENCE_BINS * kinds
+    count = np.bincount(box, minlength=3 * CONFIDENCE_BINS).astype(float)
+    hits = np.bincount(box, weights=wrong, minlength=3 * CONFIDENCE_BINS).astype(float)
+    mean = np.bincount(box, weights=confidences, minlength=3 * CONFIDENCE_BINS)
     used = count > 0
     offset = logit(np.clip(1 - mean[used] / count[used], 0.005, 0.995))
-    return offset, hits[used], count[used], np.repeat(np.arange(3), BINS)[used]
+    return offset, hits[used], count[used], np.repeat(np.arange(3), CONFIDENCE_BINS)[used]
 
 
 def _posterior(offset: Floats, hits: Floats, count: Floats, kinds: Kinds, priors: Floats) -> Floats:
-    """Of each rate in GRID, the three nuisances maximised out and their curvature taken account of (Laplace)."""
+    """Of each rate in COPYING_RATES, the three nuisances maximised out, their curvature accounted for (Laplace)."""
     design = np.stack([np.ones_like(offset), offset, (kinds == CHOSEN).astype(float)], axis=1)
-    shown, logs = kinds != BLIND, np.zeros(len(GRID))
+    shown, logs = kinds != BLIND, np.zeros(len(COPYING_RATES))
     start: Floats = np.zeros(3)
-    for place, rate in enumerate(GRID):
+    for place, rate in enumerate(COPYING_RATES):
         keep = np.where(shown, 1 - rate, 1.0)
         start, logs[place] = _fit(design, offset, hits, count, keep, start, priors)
     weights = np.exp(logs - logs.max())
@@ -120,7 +122,7 @@ def _fit(
     """Nuisances at their best for p(wrong) = keep * expit(offset + design @ nuisance), by Fisher scoring; and the log
     of the integrated likelihood."""
     nuisance = start
-    for _ in range(STEPS):
+    for _ in range(NEWTON_STEPS):
         p = np.clip(expit(offset + design @ nuisance), 1e-9, 1 - 1e-9)
         q = np.clip(keep * p, 1e-9, 1 - 1e-9)
         slope = keep * p * (1 - p)

@@ -17,16 +17,16 @@ from scipy.special import gammaln
 from model.evidence.row import EvidenceRow
 from model.numerics.arrays import Floats
 
-RISK = 0.05
+MISS_RISK = 0.05
 """How often the accuracy of what is accepted may miss its target."""
 
-STEP = 1.15
+SEQUENCE_GROWTH = 1.15
 """Growth in tests from one threshold of the sequence to the next."""
 
-SPARE = 1
+SPARE_ERRORS = 1
 """Errors that the first threshold could afford, where there are tests enough: with 0 one slip ends the search."""
 
-SUREST = 0.2
+SUREST_SHARE = 0.2
 """Share of the pool that missing tests are counted for: its most confident fifth."""
 
 ENOUGH_DRAWN = 100
@@ -98,7 +98,7 @@ def find_threshold(confidences: Sequence[float], correct: Sequence[bool], pool: 
     """The lowest threshold that has proven itself; tests [n], pool [m].
 
     Learn-then-Test by fixed sequence (Angelopoulos et al. 2021): thresholds from the highest that could be proven at
-    all downwards, each tested at RISK, until one fails. The test is exact for what will be accepted, not for an
+    all downwards, each tested at MISS_RISK, until one fails. The test is exact for what will be accepted, not for an
     endless supply of tasks: `finite_p_value`. Holds where a task's being a test tells nothing of its correctness
     beyond its confidence; docs/active-learning/advice.md says how well that is met.
     """
@@ -107,10 +107,10 @@ def find_threshold(confidences: Sequence[float], correct: Sequence[bool], pool: 
     score, hit = score[order], hit[order]
     waiting = np.sort(np.asarray(pool, dtype=float))[::-1]
     found: Dial | None = None
-    for tests in _sequence(score, waiting, target, SPARE) or _sequence(score, waiting, target, 0):
+    for tests in _sequence(score, waiting, target, SPARE_ERRORS) or _sequence(score, waiting, target, 0):
         threshold = float(score[tests - 1])
         count, errors = _count_from(waiting, threshold), int(tests - hit[:tests].sum())
-        if finite_p_value(errors, tests, count, target) > RISK:
+        if finite_p_value(errors, tests, count, target) > MISS_RISK:
             break
         found = Dial(target, threshold, count / len(waiting), count, 0.0, tests, errors)
     if found is None:
@@ -151,24 +151,24 @@ def _choose(n: Floats, k: Floats) -> Floats:
 
 
 def finite_lower_bound(errors: int, tests: int, count: int) -> float:
-    """Share of the `count` accepted answers that are right, with 1 - RISK confidence: inverts `finite_p_value`."""
+    """Share of the `count` accepted answers that are right, with 1 - MISS_RISK confidence: inverts `finite_p_value`."""
     low, high = 0, count  # wrong ones: more than `low` are not refuted
     while low < high:
         wrong = (low + high) // 2
         sizes = np.array([[tests + count], [errors + wrong + 1], [tests]], dtype=float)
         chance = chance_of_few(errors, *sizes)
-        low, high = (low, wrong) if wrong < count and chance[0] <= RISK else (wrong + 1, high)
+        low, high = (low, wrong) if wrong < count and chance[0] <= MISS_RISK else (wrong + 1, high)
     return 1 - low / count if count else 0.0
 
 
 def tests_needed(count: int, target: float, errors: int = 0) -> int:
     """Tests with so many errors that prove `target` for `count` accepted answers."""
     low, high = errors + 1, 2
-    while finite_p_value(errors, high, count, target) > RISK and high < 1 << 20:
+    while finite_p_value(errors, high, count, target) > MISS_RISK and high < 1 << 20:
         low, high = high, 2 * high
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if finite_p_value(errors, middle, count, target) <= RISK else (middle + 1, high)
+        low, high = (low, middle) if finite_p_value(errors, middle, count, target) <= MISS_RISK else (middle + 1, high)
     return low
 
 
@@ -180,8 +180,8 @@ def _sequence(score: Floats, pool: Floats, target: float, spare: int) -> list[in
     places = np.flatnonzero(np.append(score[1:] < score[:-1], True)) + 1 if last else np.zeros(0, dtype=int)
     counts = np.searchsorted(-pool, -score[places - 1], side="right")
     chosen: list[int] = []
-    for place in places[_p_values(spare, places.astype(float), counts.astype(float), target) <= RISK]:
-        if not chosen or place >= STEP * chosen[-1] or place == last:
+    for place in places[_p_values(spare, places.astype(float), counts.astype(float), target) <= MISS_RISK]:
+        if not chosen or place >= SEQUENCE_GROWTH * chosen[-1] or place == last:
             chosen.append(int(place))
     return chosen
 
@@ -196,7 +196,7 @@ def _none_found(score: Floats, hit: NDArray[np.bool_], pool: Floats, target: flo
     tests, errors = len(score), int(len(hit) - hit.sum())
     if not len(pool):
         return Dial(target, None, 0.0, 0, 0.0, tests, errors, 0, "no unlabelled task is left")
-    sure = max(1, math.ceil(SUREST * len(pool)))
+    sure = max(1, math.ceil(SUREST_SHARE * len(pool)))
     threshold = float(pool[sure - 1])
     seen = score >= threshold
     tests, errors = int(seen.sum()), int((~hit[seen]).sum())

@@ -23,17 +23,17 @@ ACCURACY, ACCURACY_COUNT = 0.8, 10.0
 """An annotator of whom nothing is known is right 8 times in 10; that belief is worth 10 answers. With 4, the
 worst of 20 simulated projects was up to twice as far below the plain vote; with 20, a fifth of the gain was gone."""
 
-STRENGTHS = (10.0, 30.0, 100.0, 1000.0)
+SHRINKAGE_ANSWERS = (10.0, 30.0, 100.0, 1000.0)
 """Concentrations tried for the shrinkage, in answers."""
 
 STEPS, TOLERANCE = 50, 1e-3
 CHOOSE_EVERY = 5
 """The concentrations settle early, and choosing them is the dearest part of a step."""
 
-WORK = 8_000_000
+MOST_OPERATIONS = 8_000_000
 """Answers x classes x steps; beyond, fewer steps (at least 5): 1,000 tasks x 3 people x 77 classes take .4 s."""
 
-CELLS = 1_000_000
+MOST_CELLS = 1_000_000
 """Annotators x classes x classes above which no confusion matrix is estimated."""
 
 
@@ -70,7 +70,7 @@ class Shrinkage:
 
     accuracy: float = ACCURACY
     count: float = ACCURACY_COUNT
-    strengths: tuple[float, ...] = STRENGTHS
+    strengths: tuple[float, ...] = SHRINKAGE_ANSWERS
     class_count: float = 1.0
     steps: int = STEPS
     tolerance: float = TOLERANCE
@@ -82,12 +82,12 @@ def estimate(votes: Votes, shrinkage: Shrinkage | None = None) -> Estimate | Non
     No answer ever counts against the label it names: a vote for A makes A likelier than anything else, also from
     somebody who is mostly wrong. So labels cannot be swapped.
     """
-    if votes.people * votes.classes**2 > CELLS or len(votes.items) == 0:
+    if votes.people * votes.classes**2 > MOST_CELLS or len(votes.items) == 0:
         return None
     shrinkage = shrinkage or Shrinkage()
     run = _Expectation(votes, shrinkage)
     work = max(1, len(votes.items) * votes.classes)
-    steps = int(np.clip(WORK // work, 5, shrinkage.steps))
+    steps = int(np.clip(MOST_OPERATIONS // work, 5, shrinkage.steps))
     posterior: Floats = run.majority
     accuracy: Floats = np.zeros(votes.people)
     for step in range(steps):

@@ -16,16 +16,16 @@ import numpy as np
 from model.evidence.row import EvidenceRow
 from model.numerics.arrays import Floats
 
-CALIBRATION = 0.025
+CALIBRATION_DEVIATION = 0.025
 """Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured,
 bench/advice.py."""
 
-WOBBLES = (0.003, 0.01, 0.03, 0.09)
+ACCURACY_DEVIATIONS = (0.003, 0.01, 0.03, 0.09)
 """Standard deviations of a refit's accuracy around the curve that are thought possible: how exact sets can be is far
 more of a gamble than a single choice."""
 
-WINDOW = 8.0
-"""Stages with fewer labels than now / WINDOW say nothing of the slope today: names carry the first hundred."""
+STAGE_WINDOW = 8.0
+"""Stages with fewer labels than now / STAGE_WINDOW say nothing of the slope today: names carry the first hundred."""
 
 LEAST_STAGES = 3
 
@@ -36,17 +36,17 @@ does where label names answer well and classes are many."""
 SLOPES = np.geomspace(0.002, 1.0, 100)
 """Share of today's errors that an e-fold of labels would take away, today."""
 
-PRIOR = (0.17, 0.8)
+SLOPE_PRIOR = (0.17, 0.8)
 """Median and log standard deviation of what slopes are thought likely: chosen by `bench/advice.py --priors`."""
 
-HORIZON = 8.0
+HORIZON_FACTOR = 8.0
 """Nothing is forecast beyond so many times the present labels."""
 
-ENOUGH = 25
+ENOUGH_CLASS_LABELS = 25
 """Labels of a class from which its recall is near its best: banking77 .76 with 2 to 3, .85 with 9 to 17, .87 with 25
 and more; SMS spam .87, .91, .96 (bench/advice.py)."""
 
-INTERVAL = (10, 90)
+INTERVAL_PERCENTILES = (10, 90)
 """Percentiles that are told."""
 
 
@@ -81,7 +81,7 @@ class Stage:
     @property
     def accuracy(self) -> tuple[float, float]:
         """Its estimate and variance: the gap is believed as far as the tests outweigh what is known of calibration."""
-        prior = CALIBRATION**2
+        prior = CALIBRATION_DEVIATION**2
         if not self.tests:
             return self.confidence, prior
         noise = max(self.spread, 0.02) / self.tests
@@ -99,8 +99,8 @@ class Forecast:
     weights: Floats
 
     def labels_to(self, gain: float) -> LabelsTo:
-        """Labels in all at which accuracy will be `gain` higher than today: median, and low and high of the INTERVAL;
-        None for what lies beyond the horizon, `beyond`."""
+        """Labels in all at which accuracy will be `gain` higher than today: median, and low and high of the
+        INTERVAL_PERCENTILES; None for what lies beyond the horizon, `beyond`."""
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             rest = 1 - gain * DECAYS[None, :] / (SLOPES[:, None] * max(1 - self.level, 1e-6))
             factors = np.where(rest > 0, np.maximum(rest, 1e-12) ** (-1 / DECAYS[None, :]), np.inf)
@@ -112,17 +112,17 @@ class Forecast:
         def at(share: float) -> int | None:
             place = min(int(np.searchsorted(mass, share * mass[-1])), len(order) - 1)
             factor = float(factors.ravel()[order[place]])
-            return round(self.labels * factor) if factor <= HORIZON else None
+            return round(self.labels * factor) if factor <= HORIZON_FACTOR else None
 
-        low, high = (percentile / 100 for percentile in INTERVAL)
-        beyond = round(self.labels * HORIZON)
+        low, high = (percentile / 100 for percentile in INTERVAL_PERCENTILES)
+        beyond = round(self.labels * HORIZON_FACTOR)
         return {"gain": gain, "beyond": beyond, "low": at(low), "median": at(0.5), "high": at(high)}
 
 
-def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) -> Forecast | None:
+def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = SLOPE_PRIOR) -> Forecast | None:
     """The posterior over curves through the stages, on a grid; None with fewer than LEAST_STAGES that count."""
     now = max((stage.labels for stage in stages), default=0.0)
-    recent = [stage for stage in stages if stage.labels * WINDOW >= now and stage.labels > 0]
+    recent = [stage for stage in stages if stage.labels * STAGE_WINDOW >= now and stage.labels > 0]
     if len(recent) < LEAST_STAGES:
         return None
     x = np.log(np.array([stage.labels for stage in recent]) / now)
@@ -131,7 +131,7 @@ def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = PRIOR) ->
     # What the curve loses towards earlier stages, [S, D, stages]; the level that fits best then has a closed form.
     exponents = DECAYS[None, :, None]
     shape = SLOPES[:, None, None] * errors / exponents * (1 - np.exp(-x * exponents))
-    logs, levels = zip(*(_fit(y, shape, variance + wobble**2) for wobble in WOBBLES), strict=True)
+    logs, levels = zip(*(_fit(y, shape, variance + wobble**2) for wobble in ACCURACY_DEVIATIONS), strict=True)
     usual, spread_of_slopes = prior
     posterior = np.stack(logs) - 0.5 * ((np.log(SLOPES / usual) / spread_of_slopes) ** 2)[None, :, None]
     posterior = np.exp(posterior - posterior.max())
@@ -163,8 +163,10 @@ def stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], contro
 
 
 def needs_of_classes(counts: Mapping[str, int]) -> dict[str, int]:
-    """Labels that each scarce class lacks to ENOUGH, the scarcest first."""
-    lacking = {label: ENOUGH - int(count) for label, count in counts.items() if count < ENOUGH}
+    """Labels that each scarce class lacks to ENOUGH_CLASS_LABELS, the scarcest first."""
+    lacking = {
+        label: ENOUGH_CLASS_LABELS - int(count) for label, count in counts.items() if count < ENOUGH_CLASS_LABELS
+    }
     return dict(sorted(lacking.items(), key=lambda item: (-item[1], item[0])))
 
 

@@ -17,11 +17,11 @@ from model.numerics.metrics import evaluate, evaluate_multilabel, log_losses, lo
 
 Answers = NDArray[np.bool_]
 
-RESAMPLES = 2000
+LOSS_RESAMPLES = 2000
 F1_RESAMPLES = 400
 
-PROOF = 0.8
-"""Share of the resamples in which a challenger must have the lower log-loss. Between 1 - PROOF and PROOF nobody can
+PROOF_SHARE = 0.8
+"""Share of the resamples in which a challenger must have the lower log-loss. Between 1 - PROOF_SHARE and it nobody can
 tell, and the champion stays. Not .975: with 64 rows that would miss two of three fine-tunes that are worth 4 points of
 accuracy, and a wrong promotion is found out and withdrawn later (`decide_withdrawal`); this one misses a fifth."""
 
@@ -32,7 +32,7 @@ WITHDRAW_FROM = 40
 """New labels on which a published fine-tune is judged again."""
 
 WITHDRAW_PROOF = 0.975
-"""Share of the resamples in which it must be worse. It is looked at after every label, so it takes more than PROOF."""
+"""Share of the resamples in which it must be worse. Checked after every label, it takes more than PROOF_SHARE."""
 
 
 class GateEvidence(TypedDict, total=False):
@@ -88,8 +88,8 @@ def decide_promotion(
 ) -> Verdict:
     """Compare two probability matrices [n, K] on held-out `targets` [n, K]. `thresholds`: for multi-label answers.
 
-    Accepted when the challenger's log-loss is lower in PROOF of the paired bootstrap's resamples, no class that the
-    champion answers is given up altogether, and macro-F1 does not fall, beyond noise, by more than MAX_F1_LOSS.
+    Accepted when the challenger's log-loss is lower in PROOF_SHARE of the paired bootstrap's resamples, no class that
+    the champion answers is given up altogether, and macro-F1 does not fall, beyond noise, by more than MAX_F1_LOSS.
     """
     sides = (champion, challenger)
     measure = [
@@ -110,10 +110,10 @@ def decide_promotion(
     evidence["collapsed"] = collapsed = find_collapsed(answers[0], answers[1], true)
     if collapsed:
         return _refuse(f"{len(collapsed)} class(es) are never answered any more; {shown}", evidence)
-    if better <= 1 - PROOF:
+    if better <= 1 - PROOF_SHARE:
         how = "significantly worse" if interval[0] > 0 else "worse"
         return _refuse(f"{how} than the champion: {shown}", evidence)
-    if better < PROOF:
+    if better < PROOF_SHARE:
         return _refuse(
             f"cannot tell which is better (challenger in {better:.0%} of resamples): {shown}", evidence, decided=False
         )
@@ -146,7 +146,7 @@ def find_outdone(verdicts: Mapping[str, VerdictJson]) -> list[str]:
     return [
         name
         for name, verdict in verdicts.items()
-        if verdict["decided"] and not verdict["accepted"] and verdict["evidence"].get("better", 1.0) <= 1 - PROOF
+        if verdict["decided"] and not verdict["accepted"] and verdict["evidence"].get("better", 1.0) <= 1 - PROOF_SHARE
     ]
 
 
@@ -155,7 +155,7 @@ def compare_losses(champion: Floats, challenger: Floats, seed: int = 0) -> tuple
     count half), mean change, and its 95 % interval."""
     difference = challenger - champion
     generator = np.random.default_rng(seed)
-    means = difference[generator.integers(0, len(difference), (RESAMPLES, len(difference)))].mean(1)
+    means = difference[generator.integers(0, len(difference), (LOSS_RESAMPLES, len(difference)))].mean(1)
     better = float((means < 0).mean() + (means == 0).mean() / 2)
     low, high = np.percentile(means, [2.5, 97.5])
     return round(better, 4), round(float(difference.mean()), 4), [round(float(low), 4), round(float(high), 4)]
@@ -181,14 +181,14 @@ def _answers(probabilities: Floats, threshold: float, multilabel: bool) -> Answe
 
 
 def _f1_fall(champion: Answers, challenger: Answers, true: Answers, seed: int) -> float:
-    """How far macro-F1 falls, 0 when it falls in fewer than PROOF of the resamples: with few rows a class, one row
-    moves it by more than MAX_F1_LOSS."""
+    """How far macro-F1 falls, 0 when it falls in fewer than PROOF_SHARE of the resamples: with few rows a class, one
+    row moves it by more than MAX_F1_LOSS."""
     fall = macro_f1(champion, true) - macro_f1(challenger, true)
     if fall <= MAX_F1_LOSS:
         return 0.0
     resamples = np.random.default_rng(seed).integers(0, len(true), (F1_RESAMPLES, len(true)))
     falls = [macro_f1(champion[rows], true[rows]) > macro_f1(challenger[rows], true[rows]) for rows in resamples]
-    return fall if float(np.mean(falls)) >= PROOF else 0.0
+    return fall if float(np.mean(falls)) >= PROOF_SHARE else 0.0
 
 
 def _refuse(reason: str, evidence: GateEvidence, decided: bool = True) -> Verdict:

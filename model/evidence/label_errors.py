@@ -21,10 +21,10 @@ hardly get a flag: where one label in twenty is wrong, an honest model leaves ev
 
 LIKELY_WRONG, TO_CHECK = "likely wrong", "check"
 
-TIED = 0.75
+TIED_SHARE = 0.75
 """Labels of a disputed task with this share of the heaviest one's count as given, too."""
 
-KEPT = 1000
+SUSPECTS_KEPT = 1000
 """Most suspects of a control."""
 
 
@@ -49,7 +49,7 @@ def find_suspects(
     *,
     multilabel: bool,
     sure: Collection[int] = (),
-    limit: int = KEPT,
+    limit: int = SUSPECTS_KEPT,
 ) -> list[LabelError]:
     """The rows for which another answer is likelier than the given one, most suspicious first.
 
@@ -63,7 +63,7 @@ def find_suspects(
 
 def given_confidence(probabilities: Floats, targets: Floats) -> Floats:
     """Probability of the given label of each row [n], from [n, K]; of all that tie for the first place."""
-    given = targets >= TIED * targets.max(1, keepdims=True)
+    given = targets >= TIED_SHARE * targets.max(1, keepdims=True)
     return np.minimum(1.0, (probabilities * given).sum(1))
 
 
@@ -81,7 +81,7 @@ def _find_in_rows(labels: Sequence[str], answers: OutOfFold) -> Iterator[LabelEr
     given = targets.argmax(1)
     alone = np.bincount(given, minlength=len(labels)) < 2
     confidence = given_confidence(probabilities, targets)
-    others = np.where(targets >= TIED * targets.max(1, keepdims=True), -1.0, probabilities)
+    others = np.where(targets >= TIED_SHARE * targets.max(1, keepdims=True), -1.0, probabilities)
     best = others.argmax(1)
     for row in np.flatnonzero((others.max(1) > confidence) & ~alone[given]):
         p_given, p_best = float(confidence[row]), float(probabilities[row, best[row]])

@@ -13,10 +13,10 @@ from typing import TypedDict
 
 from model.evidence.row import EvidenceRow
 
-BINS = 15
+CALIBRATION_BINS = 15
 """Of the calibration error, as everywhere here."""
 
-LEAST = 10
+LEAST_STAGE_ROWS = 10
 """Rows of a point; stages with fewer join their neighbour."""
 
 
@@ -37,7 +37,7 @@ def tally(rows: Iterable[EvidenceRow]) -> dict[str, float]:
     sums: Counter[str] = Counter()
     for row in rows:
         labels, confidence, correct = row.labels, row.confidence, float(row.correct)
-        box = min(int(confidence * BINS), BINS - 1)
+        box = min(int(confidence * CALIBRATION_BINS), CALIBRATION_BINS - 1)
         facts = {
             "n": 1.0,
             "labels": labels,
@@ -66,11 +66,11 @@ def learning_curve(tallies: Mapping[str, float]) -> dict[str, list[CurvePoint]]:
 def _merge(stages: Mapping[int, Counter[str]]) -> list[Counter[str]]:
     merged: list[Counter[str]] = []
     for stage in sorted(stages):
-        if merged and merged[-1]["n"] < LEAST:
+        if merged and merged[-1]["n"] < LEAST_STAGE_ROWS:
             _add(merged[-1], stages[stage])
         else:
             merged.append(Counter(stages[stage]))
-    if len(merged) > 1 and merged[-1]["n"] < LEAST:
+    if len(merged) > 1 and merged[-1]["n"] < LEAST_STAGE_ROWS:
         _add(merged[-2], merged.pop())
     return merged
 

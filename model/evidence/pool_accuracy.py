@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats
 
-BINS = 50
+CONFIDENCE_BINS = 50
 """Of the pool's confidences, equally wide."""
 
-QUANTILES = 201
+QUANTILE_POINTS = 201
 
 LEAST_ROWS = 30
 GROUP_ROWS = 10
-"""Rows of a group of neighbouring bins, and at most GROUPS groups."""
-GROUPS = 10
+"""Rows of a group of neighbouring bins, and at most CONFIDENCE_GROUPS groups."""
+CONFIDENCE_GROUPS = 10
 RESAMPLES = 1000
 
 
 class PoolSummary(TypedDict, total=False):
-    """The confidences of a pool: number, mean, histogram of BINS, quantiles. Earlier releases kept no quantiles."""
+    """The confidences of a pool: number, mean, histogram of CONFIDENCE_BINS, quantiles (earlier releases kept none)."""
 
     n: int
     mean: float
@@ -50,10 +50,10 @@ class PoolEstimate(TypedDict):
 
 
 def summarise_pool(confidences: Floats) -> PoolSummary:
-    """What is kept of the pool's confidences [n]: number, mean, histogram, and QUANTILES quantiles evenly spaced."""
-    counts = np.bincount(_bin(confidences), minlength=BINS)
+    """What is kept of the pool's confidences [n]: number, mean, histogram, and QUANTILE_POINTS even quantiles."""
+    counts = np.bincount(_bin(confidences), minlength=CONFIDENCE_BINS)
     mean = float(confidences.mean()) if len(confidences) else 0.0
-    places = np.linspace(0, 1, QUANTILES)
+    places = np.linspace(0, 1, QUANTILE_POINTS)
     spread = np.quantile(confidences, places).round(4).tolist() if len(confidences) else []
     return {"n": len(confidences), "mean": round(mean, 5), "counts": counts.tolist(), "quantiles": spread}
 
@@ -64,7 +64,10 @@ def pool_confidences(pool: PoolSummary) -> Floats:
     if pool.get("quantiles"):
         spread = np.asarray(pool["quantiles"], dtype=float)
         return np.interp(np.linspace(0, 1, count), np.linspace(0, 1, len(spread)), spread)
-    return np.repeat((np.arange(BINS) + 0.5) / BINS, np.asarray(pool.get("counts") or [0] * BINS, dtype=int))
+    return np.repeat(
+        (np.arange(CONFIDENCE_BINS) + 0.5) / CONFIDENCE_BINS,
+        np.asarray(pool.get("counts") or [0] * CONFIDENCE_BINS, dtype=int),
+    )
 
 
 def estimate_accuracy(
@@ -105,19 +108,19 @@ def estimate_accuracy(
 
 
 def _bin(confidences: Floats) -> NDArray[np.int64]:
-    return np.clip((np.asarray(confidences, dtype=float) * BINS).astype(np.int64), 0, BINS - 1)
+    return np.clip((np.asarray(confidences, dtype=float) * CONFIDENCE_BINS).astype(np.int64), 0, CONFIDENCE_BINS - 1)
 
 
 def _groups(bins: NDArray[np.int64], pool: Floats) -> tuple[NDArray[np.int64], Floats]:
     """The group of each labelled row, and the pool's share of each group: neighbouring bins with enough rows each."""
-    least = max(GROUP_ROWS, int(np.ceil(len(bins) / GROUPS)))
-    rows = np.bincount(bins, minlength=BINS)
+    least = max(GROUP_ROWS, int(np.ceil(len(bins) / CONFIDENCE_GROUPS)))
+    rows = np.bincount(bins, minlength=CONFIDENCE_BINS)
     ends, waiting = [], 0
-    for index in range(BINS):
+    for index in range(CONFIDENCE_BINS):
         waiting += rows[index]
         if waiting >= least and rows[index + 1 :].sum() >= least:
             ends.append(index)
             waiting = 0
-    group_of_bin = np.searchsorted(np.array(ends, dtype=np.int64), np.arange(BINS), side="left")
+    group_of_bin = np.searchsorted(np.array(ends, dtype=np.int64), np.arange(CONFIDENCE_BINS), side="left")
     shares = np.bincount(group_of_bin, weights=pool, minlength=len(ends) + 1)
     return group_of_bin[bins], shares / shares.sum()

@@ -7,10 +7,10 @@ from typing import TypedDict
 
 import numpy as np
 
-SETTLED = 0.99
-"""Mean kappa from which answers count as settled, over WINDOW plans (Bloodgood and Vijay-Shanker 2009)."""
+SETTLED_KAPPA = 0.99
+"""Mean kappa from which answers count as settled, over WINDOW_PLANS plans (Bloodgood and Vijay-Shanker 2009)."""
 
-WINDOW = 3
+WINDOW_PLANS = 3
 
 
 class Agreement(TypedDict):
@@ -47,5 +47,5 @@ def compare_answers(before: Sequence[Hashable], after: Sequence[Hashable]) -> Ag
 
 
 def are_settled(kappas: Sequence[float]) -> bool:
-    """Whether the last WINDOW agreements, oldest first, are those of a model that does not change any more."""
-    return len(kappas) >= WINDOW and float(np.mean(kappas[-WINDOW:])) >= SETTLED
+    """Whether the last WINDOW_PLANS agreements, oldest first, are those of a model that does not change any more."""
+    return len(kappas) >= WINDOW_PLANS and float(np.mean(kappas[-WINDOW_PLANS:])) >= SETTLED_KAPPA

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_LABELS = 3
 """Chosen labels of one answer that are explained, likeliest first."""
 
-LEAST = 1e-9
+LEAST_PROBABILITY = 1e-9
 """Probabilities closer to 0 or 1 than this are as good as it."""
 
 
@@ -59,8 +59,8 @@ def label_log_odds(
     probabilities = rows[:, [keys.index(label) for label in labels]].astype(float)
     if not control.multilabel:
         total = rows[:, [index for index, key in enumerate(keys) if key in allowed]].sum(axis=1, keepdims=True)
-        probabilities = probabilities / np.maximum(total, LEAST)
-    probabilities = np.clip(probabilities, LEAST, 1 - LEAST)
+        probabilities = probabilities / np.maximum(total, LEAST_PROBABILITY)
+    probabilities = np.clip(probabilities, LEAST_PROBABILITY, 1 - LEAST_PROBABILITY)
     odds: Floats = np.log(probabilities) - np.log1p(-probabilities)
     return odds
 

@@ -23,7 +23,7 @@ LogOdds = Callable[[Sequence[Text]], Floats]
 MOST_WORDS = 40
 """Words looked at one by one. A longer text is first narrowed down to the passages that speak for the labels."""
 
-PASSAGE = 10
+PASSAGE_WORDS = 10
 """Words of a passage."""
 
 MIN_LOG_ODDS = 0.1
@@ -86,12 +86,12 @@ def narrow(text: Text, words: Sequence[Piece], log_odds: LogOdds) -> tuple[list[
 
     An encoder pools over the tokens, so that a passage counts in a long text much as it does alone; reading each once
     costs what the text costs, leaving each out would cost that once per passage."""
-    passages = [part for run in _by_segment(words) for part in group(run, -(-len(run) // PASSAGE))]
+    passages = [part for run in _by_segment(words) for part in group(run, -(-len(run) // PASSAGE_WORDS))]
     pieces = [Piece(run[0].segment, run[0].start, run[-1].end) for run in passages]
     rows = np.asarray(log_odds([cut(text, [piece]) for piece in pieces]), dtype=float)
-    best = np.argsort(-rows, axis=0, kind="stable")[: MOST_WORDS // PASSAGE]
+    best = np.argsort(-rows, axis=0, kind="stable")[: MOST_WORDS // PASSAGE_WORDS]
     # Every label's best passage goes before any label's second.
-    chosen = sorted(list(dict.fromkeys(best.ravel().tolist()))[: MOST_WORDS // PASSAGE])
+    chosen = sorted(list(dict.fromkeys(best.ravel().tolist()))[: MOST_WORDS // PASSAGE_WORDS])
     return [pieces[index] for index in chosen], [word for index in chosen for word in passages[index]]
 
 

@@ -28,17 +28,23 @@ _COUNTER = b"\x00next"
 _PAGE, _HEADER, _INDEX = 4096, 16, 256
 """LMDB keeps a value of this size on pages of its own; the index takes about 200 bytes an entry."""
 
-ROOM = 1.5
+MAP_GROWTH = 1.5
 LOCK_BYTES = 1 << 16
 """512 readers of 64 bytes, and some."""
 
-BATCH = 256
+TRANSACTION_ENTRIES = 256
 """Entries of one transaction."""
 
-DAMAGED = (lmdb.InvalidError, lmdb.CorruptedError, lmdb.VersionMismatchError, lmdb.PageNotFoundError, lmdb.PanicError)
+DAMAGE_ERRORS = (
+    lmdb.InvalidError,
+    lmdb.CorruptedError,
+    lmdb.VersionMismatchError,
+    lmdb.PageNotFoundError,
+    lmdb.PanicError,
+)
 """What a damaged file raises. Anything else says nothing against the file, which is then left as it is."""
 
-KEPT = 64_000
+SAVED_CHARACTERS = 64_000
 """Characters after which what was encoded is kept: some seconds. Who is stopped in the midst of many long texts goes on
 from there; a refit that ran out of its time would else begin anew, and never get done."""
 
@@ -92,7 +98,7 @@ def _open_store(path: Path, map_bytes: int) -> _Store:
 def _open_anew(path: Path, map_bytes: int) -> _Store:
     try:
         return _open_files(path, map_bytes)
-    except DAMAGED as error:
+    except DAMAGE_ERRORS as error:
         log.warning("feature cache damaged, begun anew: %s", error)
         for file in path.glob("*.mdb"):
             file.unlink()
@@ -125,7 +131,7 @@ class FeatureCache:
         self._bytes = max_mb << 20
         self._store = _Store()
         # More address space than is ever filled: deleting needs free pages, too.
-        map_bytes = int(self._bytes * ROOM) + (64 << 20)
+        map_bytes = int(self._bytes * MAP_GROWTH) + (64 << 20)
         try:
             self._store = _open_store(path, map_bytes)
         except (OSError, lmdb.Error) as error:
@@ -151,8 +157,8 @@ class FeatureCache:
 
     def put_many(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         """Store the items; makes room by dropping the oldest."""
-        for start in range(0, len(items), BATCH):
-            batch = items[start : start + BATCH]
+        for start in range(0, len(items), TRANSACTION_ENTRIES):
+            batch = items[start : start + TRANSACTION_ENTRIES]
             try:
                 self._make_room(batch)
                 self._put(batch)
@@ -175,7 +181,7 @@ class FeatureCache:
         if not items:
             return
         pages = -(-(len(items[0][1]) + _HEADER) // _PAGE)
-        limit = max(BATCH, self._bytes // (pages * _PAGE + _INDEX))
+        limit = max(TRANSACTION_ENTRIES, self._bytes // (pages * _PAGE + _INDEX))
         with self._store.begin(write=True) as transaction:
             entries = transaction.stat(self._store.values)["entries"]
             if entries + len(items) <= limit:
@@ -257,7 +263,9 @@ class CachedEncoder(Embedder):
         kept = zip(unique, self.cache.get_many(list(unique)), strict=True)
         found = {key: value for key, value in kept if value is not None}
         missing = [key for key in unique if key not in found]
-        for portion in portions(missing, lambda key: characters_of(unique[key]), texts=BATCH, characters=KEPT):
+        for portion in portions(
+            missing, lambda key: characters_of(unique[key]), texts=TRANSACTION_ENTRIES, characters=SAVED_CHARACTERS
+        ):
             fresh = build([unique[key] for key in portion]).astype(np.float16)
             rows = [(key, row.tobytes()) for key, row in zip(portion, fresh, strict=True)]
             found.update(rows)

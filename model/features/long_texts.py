@@ -22,26 +22,26 @@ from model.numerics.arrays import Floats, normalise
 from model.spec import Control, Text
 from model.texts import characters_of, portions
 
-LONG = 1600
+LONG_CHARACTERS = 1600
 """Characters of one segment from which it is read by sentences: more than a window of 256 tokens usually holds."""
 
 SHORTEST, LONGEST = 24, 400
 """Characters of a sentence: shorter ones join the next, longer ones are cut between words."""
 
-SHARPNESS = 30.0
+ATTENTION_SHARPNESS = 30.0
 """Cosine similarity -> attention; 20 and 40 were alike."""
 
 CLOSER, STEEPNESS = 0.15, 40.0
 """How much closer to a label's name (cosine) the closest sentence is than the mean of all when it takes half of the
 last layer. A text that is about a label all along is closer as a whole."""
 
-READING = "focus 1"
+READING_KEY = "focus 1"
 """Part of the key under which features are kept: to be changed along with `pool_sentences` and its numbers."""
 
-COMPARING = "compare 1"
+COMPARING_KEY = "compare 1"
 """The same for the texts that a Pairwise compares."""
 
-AT_ONCE = 64_000
+CHUNK_CHARACTERS = 64_000
 """Characters of long texts whose sentences are in memory at a time."""
 
 _END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
@@ -87,7 +87,7 @@ class LabelAwarePooling(Embedder):
         if isinstance(self._embedder, CachedEncoder):
             return self._embedder.derive(self._reading, texts, self._read_sentences)
         # Few at a time: a thousand texts have a gigabyte of sentences.
-        parts = portions(texts, characters_of, characters=AT_ONCE)
+        parts = portions(texts, characters_of, characters=CHUNK_CHARACTERS)
         return np.concatenate([self._read_sentences(part) for part in parts])
 
     def _read_sentences(self, texts: Sequence[Text]) -> NDArray[np.float32]:
@@ -109,8 +109,8 @@ class LabelAwarePooling(Embedder):
 def reading_of(control: Control) -> str:
     """What the features of texts with a reading of their own depend on besides encoder and text."""
     if control.tag == "Pairwise":
-        return COMPARING
-    return "\0".join([READING, *_names_of(control)])
+        return COMPARING_KEY
+    return "\0".join([READING_KEY, *_names_of(control)])
 
 
 def _names_of(control: Control) -> list[str]:
@@ -123,8 +123,8 @@ def has_own_reading(control: Control, text: Text) -> bool:
 
 
 def is_long(text: Text) -> bool:
-    """Whether a text is read by sentences: one segment of `LONG` characters and more."""
-    return len(text) == 1 and len(text[0]) >= LONG
+    """Whether a text is read by sentences: one segment of `LONG_CHARACTERS` characters and more."""
+    return len(text) == 1 and len(text[0]) >= LONG_CHARACTERS
 
 
 def pool_sentences(sentences: Floats, queries: Floats) -> Floats:
@@ -136,7 +136,7 @@ def pool_sentences(sentences: Floats, queries: Floats) -> Floats:
     mean, names = sentences.mean(0), normalise(queries).T
     similarity = normalise(sentences[:, -1]) @ names
     near = (similarity - similarity.mean(0)).max(1)  # each label against its own usual similarity in this text
-    weights = np.exp(SHARPNESS * (near - near.max()))
+    weights = np.exp(ATTENTION_SHARPNESS * (near - near.max()))
     attended = np.tensordot(weights / weights.sum(), sentences, 1)
     closer = similarity.max() - (normalise(mean[-1]) @ names).max()
     share = expit(STEEPNESS * (closer - CLOSER))

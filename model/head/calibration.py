@@ -27,12 +27,12 @@ PSEUDO_LABELS = 16.0
 sst2, AG News, SMS spam and banking77, 2 or 3 orders, 16 to 256 labels: mean log-loss .5085 for 16 with 30, .5116
 for 8 with 10."""
 
-PULL = 30.0
+PRIOR_PULL_NATS = 30.0
 """Nats that moving the zero-shot share by 1 away from its prior has to win on the labelled rows."""
 
-ROUNDING = 1e-9
+ROUNDING_ERROR = 1e-9
 
-SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
+ZERO_SHOT_SHARES = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0)
 
 
 def member_shares(losses: Floats, with_prior: NDArray[np.bool_], count: int, members: int) -> tuple[Floats, Floats]:
@@ -80,10 +80,13 @@ def zero_shot_share(fitted: Floats, base: Floats, targets: Floats, weights: Floa
     alone = float((weights * log_losses(base, targets)).sum())
     usual = PSEUDO_LABELS / (count + PSEUDO_LABELS) if alone < weights.sum() * np.log(classes) else 0.0
     costs = [
-        (float((weights * log_losses(blend_zero_shot(fitted, base, share), targets)).sum()), share) for share in SHARES
+        (float((weights * log_losses(blend_zero_shot(fitted, base, share), targets)).sum()), share)
+        for share in ZERO_SHOT_SHARES
     ]
     allowed = [
-        (cost + PULL * (share - usual) ** 2, share) for cost, share in costs[:-1] if cost <= alone * (1 + ROUNDING)
+        (cost + PRIOR_PULL_NATS * (share - usual) ** 2, share)
+        for cost, share in costs[:-1]
+        if cost <= alone * (1 + ROUNDING_ERROR)
     ]
     return min(allowed)[1] if allowed else 1.0
 

@@ -1,6 +1,6 @@
 """One joined feature space of encoder features and words, reduced to a few hundred directions, with the way back.
 
-With more rows than LANDMARKS the directions are those of a subset of them (Nyström): the cost then grows linearly.
+With more rows than LANDMARK_ROWS the directions are those of a subset of them (Nyström): the cost then grows linearly.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from model.features.tfidf import Terms, dense_features
 from model.numerics.arrays import Floats
 from model.spec import Text
 
-DIMENSIONS = 384
+SPACE_DIMENSIONS = 384
 """Directions kept of the joined feature space (the eigenvectors of the Gram matrix)."""
 
 EXACT_ROWS = 800
 """Up to here the Gram matrix is decomposed exactly; beyond, its leading directions are found by random projection."""
 
-LANDMARKS = 1000
+LANDMARK_ROWS = 1000
 """Most rows whose Gram matrix is made: 10,000 rows would need 400 MB and minutes."""
 
-OVERSAMPLED = 24
+OVERSAMPLED_DIMENSIONS = 24
 
 
 class Space:
@@ -44,7 +44,7 @@ class Space:
         self._sparse = sparse if sparse is None or landmarks is None else sparse[landmarks]
         values, vectors = self._decompose()
         keep = values > 1e-6 * max(float(values.max(initial=0)), 1e-12)
-        values, vectors = values[keep][:DIMENSIONS], vectors[:, keep][:, :DIMENSIONS]
+        values, vectors = values[keep][:SPACE_DIMENSIONS], vectors[:, keep][:, :SPACE_DIMENSIONS]
         self._back = vectors / np.sqrt(values)
         if landmarks is None:
             self.rows: Floats = vectors * np.sqrt(values)
@@ -61,7 +61,7 @@ class Space:
         if len(gram) <= EXACT_ROWS:
             values, vectors = np.linalg.eigh(gram.astype(np.float64))
             return values[::-1], vectors[:, ::-1]
-        return leading_eigenvectors(gram.astype(np.float32), DIMENSIONS)
+        return leading_eigenvectors(gram.astype(np.float32), SPACE_DIMENSIONS)
 
     def primal(self, coefficients: Floats) -> tuple[Floats, Floats | None]:
         """Coefficients [r, K] of the reduced space as coefficients of the dense and the word features."""
@@ -76,14 +76,14 @@ def leading_eigenvectors(gram: Floats, count: int) -> tuple[Floats, Floats]:
     Randomised subspace iteration (Halko, Martinsson and Tropp 2011) with a fixed seed: at 1,000 rows a fifth of the
     time of the exact decomposition on one core."""
     generator = np.random.default_rng(0)
-    basis = generator.standard_normal((len(gram), count + OVERSAMPLED)).astype(gram.dtype)
+    basis = generator.standard_normal((len(gram), count + OVERSAMPLED_DIMENSIONS)).astype(gram.dtype)
     for _ in range(2):
         basis = np.linalg.qr(gram @ basis)[0]
     values, vectors = np.linalg.eigh(basis.T @ gram @ basis)
     return values[::-1][:count].astype(np.float64), (basis @ vectors[:, ::-1][:, :count]).astype(np.float64)
 
 
-def choose_landmarks(targets: Floats, seed: int, count: int = LANDMARKS) -> NDArray[np.int64] | None:
+def choose_landmarks(targets: Floats, seed: int, count: int = LANDMARK_ROWS) -> NDArray[np.int64] | None:
     """At most `count` rows of `targets` [n, K], spread over the heaviest labels; None when all rows are few enough."""
     rows = len(targets)
     if rows <= count:

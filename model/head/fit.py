@@ -14,7 +14,7 @@ from model.decoding.taxonomy import has_parents
 from model.features.long_texts import LabelAwarePooling
 from model.features.tfidf import Terms
 from model.head.calibration import calibrate_head, member_shares, nested_answers
-from model.head.feature_space import DIMENSIONS, choose_landmarks
+from model.head.feature_space import SPACE_DIMENSIONS, choose_landmarks
 from model.head.head_config import HeadConfig, HeadDetails
 from model.head.linear_head import LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, SearchPlan, plan_search, search
@@ -133,7 +133,7 @@ def is_settled(config: HeadConfig) -> bool:
 def _can_repeat(data: Data, labels: Sequence[str], previous: HeadConfig) -> bool:
     rows, classes = data.targets.shape
     same = tuple(labels) == previous.labels and previous.multilabel == data.multilabel
-    return same and bool(previous.members) and rows * min(rows, DIMENSIONS) * classes > REPEAT_SIZE
+    return same and bool(previous.members) and rows * min(rows, SPACE_DIMENSIONS) * classes > REPEAT_SIZE
 
 
 def _fit_again(empty: LinearHead, data: Data, previous: HeadConfig) -> LinearHead:

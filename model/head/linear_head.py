@@ -16,7 +16,7 @@ from scipy.special import expit
 from model.decoding.answers import AnswerRules
 from model.features.tfidf import Terms, dense_features
 from model.head.head_config import Choice, HeadConfig, HeadDetails, MemberConfig
-from model.head.zero_shot import CLEAR, SCALE, UNIFORM_SHARE, mix_uniform
+from model.head.zero_shot import CLEAR_SIMILARITY, LOGIT_SCALE, UNIFORM_SHARE, mix_uniform
 from model.numerics.arrays import Floats, SparseRows, normalise, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.pretrained.classifier_head import TaughtLabels, restore_taught
@@ -74,14 +74,14 @@ class Reference:
     def prior_from(self, similarity: Floats, base: Floats) -> Floats:
         """`prior` of texts whose similarities and zero-shot answers `base` are known [n, K]."""
         if self.taught is not None:
-            return self.taught.log_odds(base) / SCALE
+            return self.taught.log_odds(base) / LOGIT_SCALE
         return similarity - self.similarity
 
     def zero_shot_from(self, similarity: Floats, last: Floats) -> Floats:
         """`zero_shot` of texts whose similarities [n, K] are known."""
         if len(self._nameless):
             similarity = similarity.copy()
-            similarity[:, self._nameless] = CLEAR
+            similarity[:, self._nameless] = CLEAR_SIMILARITY
         names = mix_uniform(similarity, self.uniform_share)
         return names if self.taught is None else self.taught.probabilities(last, names)
 

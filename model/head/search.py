@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from model.features.tfidf import Terms
-from model.head.feature_space import DIMENSIONS, Space, choose_landmarks
+from model.head.feature_space import SPACE_DIMENSIONS, Space, choose_landmarks
 from model.head.head_config import Choice, MemberConfig
 from model.head.linear_head import Member, Reference
 from model.numerics.arrays import Floats, softmax_rows
@@ -43,16 +43,16 @@ HUGE_SIZE = 150_000_000
 
 FULL_ROWS = 600
 
-LADDER = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+STRENGTHS_TRIED = (0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 
-MANY = 16
+MANY_CLASSES = 16
 """Above this many classes weaker regularisation wins: with 77 and 1,000 labels 100 is best, with 2 it is 3."""
 
 FEW_STRENGTHS, MANY_STRENGTHS = (10.0, 3.0, 30.0, 1.0, 100.0), (100.0, 30.0, 300.0, 10.0)
 
-PRIORS = (0.0, 10.0, 20.0)
+PRIOR_STRENGTHS = (0.0, 10.0, 20.0)
 
-SPACES = tuple((view, words) for view in ("last", "layers") for words in (False, True))
+FEATURE_SPACES = tuple((view, words) for view in ("last", "layers") for words in (False, True))
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def plan_search(rows: int, classes: int, previous: Sequence[MemberConfig] = ()) 
     Thinned above that: one fold in five is held out; choices are made on fewer rows, the fewer the more classes; only
     the last winner's two spaces are tried, two strengths beside its own, two priors; two members are averaged, one
     above HUGE_SIZE. Above VERY_MANY classes only strength and prior are chosen."""
-    strengths = MANY_STRENGTHS if classes > MANY else FEW_STRENGTHS + ((0.3,) if rows <= 32 else ())
-    priors = PRIORS[1:] if classes > 50 and rows >= 256 else PRIORS
+    strengths = MANY_STRENGTHS if classes > MANY_CLASSES else FEW_STRENGTHS + ((0.3,) if rows <= 32 else ())
+    priors = PRIOR_STRENGTHS[1:] if classes > 50 and rows >= 256 else PRIOR_STRENGTHS
     choices = [member.choice for member in previous] if rows > 128 else []
     if choices:
         own = choices[0].strength
@@ -102,14 +102,16 @@ def plan_search(rows: int, classes: int, previous: Sequence[MemberConfig] = ()) 
         return SearchPlan(
             (("last", False),), priors[-2:], strengths[:2], folds, 1, min(rows, 300), 1, 1, 30 if rows <= 1000 else 12
         )
-    size = rows * min(rows, DIMENSIONS) * classes
+    size = rows * min(rows, SPACE_DIMENSIONS) * classes
     if size <= FULL_SIZE and rows <= FULL_ROWS:
         folds = 3 if rows > 128 else 5
-        return _lighten(SearchPlan(SPACES, priors, strengths, folds, folds, rows, deep=1 if choices else 2), size)
+        return _lighten(
+            SearchPlan(FEATURE_SPACES, priors, strengths, folds, folds, rows, deep=1 if choices else 2), size
+        )
     best = tuple(dict.fromkeys((choice.view, choice.words) for choice in choices))[:2]
-    limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (DIMENSIONS * classes)))
+    limit = max(300, min(SEARCH_ROWS, SEARCH_SIZE // (SPACE_DIMENSIONS * classes)))
     return SearchPlan(
-        best or SPACES,
+        best or FEATURE_SPACES,
         priors[-2:],
         strengths[:3],
         5,
@@ -140,8 +142,8 @@ def _lighten(plan: SearchPlan, size: int) -> SearchPlan:
 
 def _neighbours(strength: float) -> tuple[float, ...]:
     """The next smaller and the next larger one of the ladder."""
-    below = [s for s in LADDER if s < strength]
-    above = [s for s in LADDER if s > strength]
+    below = [s for s in STRENGTHS_TRIED if s < strength]
+    above = [s for s in STRENGTHS_TRIED if s > strength]
     return (*below[-1:], *above[:1])
 
 

@@ -10,7 +10,7 @@ from model.interfaces import Embedder
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec
 
 WARM_UP = (("a good day", "a"), ("a bad day", "b"), ("good food", "a"), ("bad food", "b"))
-CONTROL = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
+WARM_UP_CONTROL = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Label(("b",), "bad")))
 
 
 def warm_up(base: Embedder) -> None:
@@ -28,6 +28,6 @@ def warm_up_learning(base: Embedder) -> None:
 def _answer(base: Embedder, labelled: tuple[tuple[str, str], ...]) -> None:
     """What one head that has learned these says to some texts."""
     samples = [Sample(i, (text,), {key: 1.0}) for i, (text, key) in enumerate(labelled)]
-    head = fit_heads(TaskSpec((Input("t", "Text", "$t"),), (CONTROL,)), {"c": samples}, [], base)["c"]
+    head = fit_heads(TaskSpec((Input("t", "Text", "$t"),), (WARM_UP_CONTROL,)), {"c": samples}, [], base)["c"]
     texts = [(text,) for text, _ in WARM_UP]
     head.scores(texts, base.embed(texts))

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-LENGTHS = (8, 16, 32, 64, 128)
+TIMED_LENGTHS = (8, 16, 32, 64, 128)
 """Tokens of a text for which the two ways are timed; between two of them the nearer one holds."""
 
-UNTIMED = (8, 16)
+UNTIMED_LENGTHS = (8, 16)
 """Lengths at which products are taken where nothing was timed: torch's fused kernel costs 6 us a head and sequence, 1.3
 to 1.6 times as much as two products of many short sequences at once (Zen 3, float32). bfloat16 on Zen 5 wants them from
 50 tokens on instead, with AMX up to 12: nothing that could be read off a flag."""
@@ -30,11 +30,11 @@ class Attention(Protocol):
 class SpanAttention:
     """Sequences of equal length go through in one call; no padding. For CPUs.
 
-    `spare`: rows after the last sequence, which stay 0. `products_at`: the lengths, of LENGTHS, at which two products
-    are faster than torch's fused kernel."""
+    `spare`: rows after the last sequence, which stay 0. `products_at`: the lengths, of TIMED_LENGTHS, at which two
+    products are faster than torch's fused kernel."""
 
     def __init__(
-        self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = UNTIMED
+        self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = UNTIMED_LENGTHS
     ) -> None:
         self.heads, self.spare, self.products_at = heads, spare, products_at
         self.spans = spans_of(lengths)
@@ -87,7 +87,7 @@ class PaddedAttention:
 
 def nearest_length(length: int) -> int:
     """The timed length that stands for this one; by ratio, not by difference."""
-    return min(LENGTHS, key=lambda known: max(known / length, length / known))
+    return min(TIMED_LENGTHS, key=lambda known: max(known / length, length / known))
 
 
 def spans_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:

@@ -13,7 +13,7 @@ from typing import TypedDict
 
 FP32, BF16 = "fp32", "bf16"
 
-WORTH = 1.05
+LEAST_SPEED_UP = 1.05
 """How many times faster bfloat16 must be to be taken: it rounds, and float32 is exact."""
 
 
@@ -113,11 +113,11 @@ class EngineChoice:
     def plain_serving(self) -> str:
         """The format for encoders whose forward pass is `transformers`' own."""
         rates = {name: timing.kernels.get("plain", 0.0) for name, timing in self.formats.items()}
-        return BF16 if rates[BF16] > WORTH * rates[FP32] else FP32
+        return BF16 if rates[BF16] > LEAST_SPEED_UP * rates[FP32] else FP32
 
     def _faster(self, what: str) -> str:
         rates = {name: float(getattr(timing, what)) for name, timing in self.formats.items()}
-        return BF16 if rates.get(BF16, 0.0) > WORTH * rates[FP32] else FP32
+        return BF16 if rates.get(BF16, 0.0) > LEAST_SPEED_UP * rates[FP32] else FP32
 
     def describe(self) -> str:
         """`serving fp32 (GFLOP/s a core: fp32 74, bf16 9), training fp32, matrix product plain`"""

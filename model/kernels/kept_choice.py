@@ -15,7 +15,7 @@ from model.kernels.choice import EngineChoice, ProductShape
 
 log = logging.getLogger(__name__)
 
-FILE = "engine.json"
+CHOICE_FILE = "engine.json"
 
 
 def choose_engine(shape: ProductShape, device: str, folder: Path | None = None, gpu: str = "") -> EngineChoice:
@@ -26,7 +26,7 @@ def choose_engine(shape: ProductShape, device: str, folder: Path | None = None, 
     process, and is logged."""
     if folder is None:
         return _time(shape, device)
-    path, name = folder / FILE, key_of(shape, gpu or device)
+    path, name = folder / CHOICE_FILE, key_of(shape, gpu or device)
     if (kept := _read(path).get(name)) is not None:
         return kept
     try:
@@ -44,7 +44,9 @@ def choose_engine(shape: ProductShape, device: str, folder: Path | None = None, 
 def kept_choice(folder: Path, shape: ProductShape) -> EngineChoice | None:
     """What this machine was timed for with encoders of this shape, if it is kept in `folder`; reads one file."""
     machine, sizes = f"{cpu_model()} | {library_version()} | ", key_of(shape, "").rpartition(" ")[2]
-    found = (kept for name, kept in _read(folder / FILE).items() if name.startswith(machine) and name.endswith(sizes))
+    found = (
+        kept for name, kept in _read(folder / CHOICE_FILE).items() if name.startswith(machine) and name.endswith(sizes)
+    )
     return next(found, None)
 
 

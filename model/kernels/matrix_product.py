@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 PLAIN, ONEDNN = "plain", "onednn"
 
-TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
+OUTPUT_TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 5e-2}
 """Largest difference to `F.linear` of outputs of about 1, for an operator to count as working."""
 
 
@@ -96,7 +96,7 @@ def onednn_works(dtype: torch.dtype, rows: int, columns: int) -> bool:
         level = logging.WARNING if dtype == torch.float32 else logging.INFO  # few CPUs have it in bfloat16
         log.log(level, "oneDNN's prepacked product is not used for %s: %s", dtype, str(error).split("\n", 1)[0])
         return False
-    if max(differences) < TOLERANCE[dtype]:
+    if max(differences) < OUTPUT_TOLERANCE[dtype]:
         return True
     log.warning("oneDNN's prepacked product is not used for %s: it differs by %.2g", dtype, max(differences))
     return False

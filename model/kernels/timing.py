@@ -15,24 +15,24 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.kernels.attention import LENGTHS, by_fused_kernel, by_products
+from model.kernels.attention import TIMED_LENGTHS, by_fused_kernel, by_products
 from model.kernels.choice import BF16, FP32, EngineChoice, FormatTiming, ProductShape
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
 
 DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
 
-FLOPS = 0.25e9
+TIMED_FLOPS = 0.25e9
 """Floating-point operations of one timed pass: 3 ms of a slow core, enough rows to tell formats apart."""
 
 LEAST_ROWS, MOST_ROWS, TRIAL_ROWS = 32, 256, 16
 
-SLOWER = 3.0
+GIVE_UP_FACTOR = 3.0
 """In the trial: what takes so many times as long as the best is given up."""
 
 PACKING_WORTH = 1.15
 """How many times faster oneDNN's product must be: its weights are a copy in every process, torch's stay in the file."""
 
-ROUNDS = 4
+TIMING_ROUNDS = 4
 
 ATTENTION_ROWS = 256
 
@@ -102,9 +102,9 @@ def _time_products(
     per_row = 2e-9 * sum(rows * columns for rows, columns in shape.matrices)
     trial = _fastest(calls(TRIAL_ROWS, list(layers)), 1, device)
     best = min(trial.values())
-    kept = [key for key in layers if trial[key] < SLOWER * best or key == (FP32, PLAIN)]
-    rows = int(min(max(FLOPS / (per_row * 1e9), LEAST_ROWS), MOST_ROWS)) // 16 * 16
-    exact = _fastest(calls(rows, kept), ROUNDS, device)
+    kept = [key for key in layers if trial[key] < GIVE_UP_FACTOR * best or key == (FP32, PLAIN)]
+    rows = int(min(max(TIMED_FLOPS / (per_row * 1e9), LEAST_ROWS), MOST_ROWS)) // 16 * 16
+    exact = _fastest(calls(rows, kept), TIMING_ROUNDS, device)
     rates = {key: round(per_row * TRIAL_ROWS / trial[key], 1) for key in layers}
     rates |= {key: round(per_row * rows / seconds, 1) for key, seconds in exact.items()}
     return rates, list(dict.fromkeys(name for name, _ in kept))
@@ -128,7 +128,7 @@ def _time_training(shape: ProductShape, formats: Sequence[str], device: torch.de
     format is left, since training multiplies as serving does, with more conversions."""
     if len(formats) < 2:
         return {}
-    rows = int(min(max(FLOPS / (12 * shape.width * shape.inner), LEAST_ROWS), MOST_ROWS)) // 16 * 16
+    rows = int(min(max(TIMED_FLOPS / (12 * shape.width * shape.inner), LEAST_ROWS), MOST_ROWS)) // 16 * 16
     with torch.inference_mode(False), torch.enable_grad():
         hidden = torch.randn(rows, shape.width, device=device, requires_grad=True)
         grow = torch.nn.Linear(shape.width, shape.inner, device=device)
@@ -142,25 +142,25 @@ def _time_training(shape: ProductShape, formats: Sequence[str], device: torch.de
 
             return run
 
-        seconds = _fastest({name: step(name == BF16) for name in formats}, ROUNDS - 1, device)
+        seconds = _fastest({name: step(name == BF16) for name in formats}, TIMING_ROUNDS - 1, device)
     work = 12e-9 * rows * shape.width * shape.inner
     return {name: round(work / found, 1) for name, found in seconds.items()}
 
 
 def _time_attention(shape: ProductShape, dtype: torch.dtype, device: torch.device) -> tuple[int, ...]:
-    """The lengths of LENGTHS at which two batched products beat torch's fused kernel; none on a GPU, which gets one
-    padded call for all."""
+    """The lengths of TIMED_LENGTHS at which two batched products beat torch's fused kernel; none on a GPU, which gets
+    one padded call for all."""
     if device.type != "cpu":
         return ()
     found = []
-    for length in LENGTHS:
+    for length in TIMED_LENGTHS:
         count = max(1, ATTENTION_ROWS // length)
         parts = [
             _rows(count * length, shape.width, dtype, device).view(count, length, shape.heads, -1).transpose(1, 2)
             for _ in range(3)
         ]
         ways = {"products": _bind(by_products, parts), "fused": _bind(by_fused_kernel, parts)}
-        seconds = _fastest(ways, ROUNDS, device)
+        seconds = _fastest(ways, TIMING_ROUNDS, device)
         if seconds["products"] < seconds["fused"]:
             found.append(length)
     return tuple(found)

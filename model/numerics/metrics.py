@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats
 
-SMALLEST = 1e-12
+SMALLEST_PROBABILITY = 1e-12
 
 
 def one_hot(classes: NDArray[np.integer], count: int) -> Floats:
@@ -17,12 +17,12 @@ def one_hot(classes: NDArray[np.integer], count: int) -> Floats:
 
 def log_losses(probabilities: Floats, targets: Floats) -> Floats:
     """Cross-entropy of each row, nats [n]; targets [n, K] are distributions."""
-    return -(targets * np.log(np.clip(probabilities, SMALLEST, 1))).sum(1)
+    return -(targets * np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1))).sum(1)
 
 
 def log_losses_binary(probabilities: Floats, targets: Floats) -> Floats:
     """Mean binary cross-entropy over the labels of each row [n], for multi-label answers."""
-    p = np.clip(probabilities, SMALLEST, 1 - SMALLEST)
+    p = np.clip(probabilities, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)
     return -(targets * np.log(p) + (1 - targets) * np.log1p(-p)).mean(1)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from model.numerics.arrays import Floats, softmax_rows
-from model.numerics.metrics import SMALLEST, log_losses, log_losses_binary
+from model.numerics.metrics import SMALLEST_PROBABILITY, log_losses, log_losses_binary
 
 HUMBLE, HUMBLE_STRENGTH = 0.25, 8.0
 """The prior of a head's log-temperature. Above 0: out-of-fold answers are luckier than others, since choices were made
@@ -18,8 +18,8 @@ def apply_temperature(probabilities: Floats, temperature: float, *, multilabel: 
     if temperature == 1.0:
         return probabilities
     if multilabel:
-        return expit(logit(np.clip(probabilities, SMALLEST, 1 - SMALLEST)) / temperature)
-    return softmax_rows(np.log(np.clip(probabilities, SMALLEST, 1)) / temperature)
+        return expit(logit(np.clip(probabilities, SMALLEST_PROBABILITY, 1 - SMALLEST_PROBABILITY)) / temperature)
+    return softmax_rows(np.log(np.clip(probabilities, SMALLEST_PROBABILITY, 1)) / temperature)
 
 
 def fit_temperature(

@@ -12,7 +12,7 @@ from model.kernels.choice import ProductShape
 ROBERTAS = ("roberta", "xlm-roberta", "camembert")
 """Their positions start behind the padding token's: `padding_idx + 1` in transformers' RobertaEmbeddings."""
 
-PACKABLE = ("bert", "electra", "distilbert", *ROBERTAS)
+PACKABLE_FAMILIES = ("bert", "electra", "distilbert", *ROBERTAS)
 
 PREFIX = re.compile(r"^(bert|roberta|electra|distilbert)\.")
 """`base_model_prefix` of the families: what a checkpoint with a head puts before the encoder's names."""
@@ -76,7 +76,7 @@ class Shape:
 def read_shape(config: BaseConfig) -> Shape | None:
     """The shape that a config.json describes; None for layers that are not BERT's (other attention, activation)."""
     family = config.get("model_type")
-    if family not in PACKABLE or config.get("is_decoder") or config.get("add_cross_attention"):
+    if family not in PACKABLE_FAMILIES or config.get("is_decoder") or config.get("add_cross_attention"):
         return None
     if config.get("position_embedding_type", "absolute") != "absolute":
         return None

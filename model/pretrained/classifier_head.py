@@ -21,13 +21,13 @@ from model.numerics.arrays import Floats
 from model.pretrained_head import PretrainedHead
 from model.spec import NONE, Control, Kind, Label
 
-COVERED = 2 / 3
+LEAST_COVERED_SHARE = 2 / 3
 """Least share of a control's labels that the trained head must know: below, it answers another question."""
 
 UNKNOWN_SHARE = 0.5
 """Of what uniform guessing would give, for labels that the trained head does not know."""
 
-LARGEST = 12.0
+LARGEST_LOG_ODDS = 12.0
 """Bound of the log-odds of one label: an over-confident head is still outvoted by a few labels."""
 
 
@@ -106,9 +106,9 @@ class TaughtLabels:
     def log_odds(self, probabilities: Floats) -> Floats:
         """What `probabilities` [n, K] are as logits [n, K], bounded."""
         if self.multilabel:
-            bound = expit(LARGEST)
+            bound = expit(LARGEST_LOG_ODDS)
             return logit(np.clip(probabilities, 1 - bound, bound))
-        logs = np.log(np.maximum(probabilities, np.exp(-LARGEST)))
+        logs = np.log(np.maximum(probabilities, np.exp(-LARGEST_LOG_ODDS)))
         return logs - logs.mean(1, keepdims=True)
 
     def config(self) -> TaughtConfig:
@@ -143,7 +143,7 @@ def match_labels(taught: PretrainedHead | None, control: Control, labels: Sequen
     ours = [tuple(_names(key, shown.get(key))) if key != NONE else () for key in labels]
     columns = match_names(taught.labels, ours, stars=control.kind is Kind.RATING)
     matched = sum(index >= 0 for index in columns)
-    if matched < 2 or matched < COVERED * sum(key != NONE for key in labels):
+    if matched < 2 or matched < LEAST_COVERED_SHARE * sum(key != NONE for key in labels):
         return None
     return TaughtLabels(taught, tuple(columns), control.multilabel)
 

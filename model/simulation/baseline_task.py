@@ -13,7 +13,7 @@ from model.numerics.arrays import Floats, SparseRows, normalise
 from model.simulation.replay import Tell
 from model.spec import Sample
 
-ITERATIONS = 1000
+MOST_ITERATIONS = 1000
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,13 @@ def fit_logistic(
 
     result = np.zeros((test.shape[0], targets.shape[1]))
     if not multilabel:
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, targets.argmax(1))
+        model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS).fit(train, targets.argmax(1))
         result[:, model.classes_] = model.predict_proba(test)
         return result
     for column, wanted in enumerate((targets >= 0.5).T):
         if wanted.all() or not wanted.any():
             result[:, column] = float(wanted.all())
             continue
-        model = LogisticRegression(C=strength, max_iter=ITERATIONS).fit(train, wanted)
+        model = LogisticRegression(C=strength, max_iter=MOST_ITERATIONS).fit(train, wanted)
         result[:, column] = model.predict_proba(test)[:, 1]
     return result

@@ -26,7 +26,7 @@ from model.simulation.baseline_task import Task, fit_logistic
 from model.simulation.dataset import Dataset
 from model.simulation.replay import Row, Tell, shuffled
 
-STRENGTHS = (1.0, 10.0, 100.0)
+REGULARISATIONS = (1.0, 10.0, 100.0)
 """C of the cross-validated logistic regression."""
 
 
@@ -115,27 +115,27 @@ def logistic(task: Task) -> Floats:
 
 
 def best_strength(train: Floats, targets: Floats, seed: int, *, multilabel: bool) -> float:
-    """The C of STRENGTHS that answers best out of 5 folds (3 above 256 rows); the smallest of equals.
+    """The C of REGULARISATIONS that answers best out of 5 folds (3 above 256 rows); the smallest of equals.
 
     Folds whose training part holds one class only are left out."""
     from sklearn.model_selection import KFold, StratifiedKFold
 
     tops, count = targets.argmax(1), 5 if len(train) <= 256 else 3
     if len(train) < 2:
-        return STRENGTHS[0]
+        return REGULARISATIONS[0]
     kind = KFold if multilabel or np.bincount(tops).max() < count else StratifiedKFold
-    right = np.zeros(len(STRENGTHS))
+    right = np.zeros(len(REGULARISATIONS))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds
         parts = list(kind(min(count, len(train)), shuffle=True, random_state=seed).split(train, tops))
     for rows, held in parts:
         if not multilabel and len(set(tops[rows])) < 2:
             continue
-        for index, strength in enumerate(STRENGTHS):
+        for index, strength in enumerate(REGULARISATIONS):
             scores = fit_logistic(train[rows], targets[rows], train[held], strength, multilabel=multilabel)
             agree = (scores >= 0.5) == (targets[held] >= 0.5) if multilabel else scores.argmax(1) == tops[held]
             right[index] += agree.sum()
-    return STRENGTHS[int(right.argmax())]
+    return REGULARISATIONS[int(right.argmax())]
 
 
 def humansignal(task: Task) -> Floats:

@@ -19,7 +19,7 @@ from model.texts import text_key
 
 JOINT, ESCAPED = "|", r"\|"
 _JOINTS = re.compile(r"(?<!\\)\|")
-INPUT = "text"
+INPUT_NAME = "text"
 HELD_OUT = 1000
 """Most rows that are held out of a file without a test file."""
 
@@ -85,7 +85,9 @@ def _separator(header: str) -> str:
     def columns(separator: str) -> set[str]:
         return {name.strip().lower() for name in next(csv.reader([header], delimiter=separator), [])}
 
-    return max(SEPARATORS, key=lambda separator: (len(columns(separator) & {INPUT, "label"}), header.count(separator)))
+    return max(
+        SEPARATORS, key=lambda separator: (len(columns(separator) & {INPUT_NAME, "label"}), header.count(separator))
+    )
 
 
 def _encoding_of(path: Path) -> str:
@@ -139,7 +141,7 @@ def read_dataset(
     if not any(text for text, _ in rows):
         raise DataError(f"{train}: every text is empty")
     labels = tuple(Label(path_of(name), plain_text(name).replace("_", " ")) for name in names)
-    control = Control("label", kind, (INPUT,), labels)
+    control = Control("label", kind, (INPUT_NAME,), labels)
     samples = make_samples(rows, blank=_blank_target(kind) if blank else None)
     if test is None:
         return hold_out(control, samples)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Item = TypeVar("Item")
 
-OFFLINE = {"local_files_only": True, "trust_remote_code": False}
+OFFLINE_OPTIONS = {"local_files_only": True, "trust_remote_code": False}
 Pair = tuple[int, int, float]
 """Two rows, and 1 for equal labels else 0."""
 
@@ -44,9 +44,9 @@ def train_humansignal(task: Task) -> Floats:
     _prepare(task)
     kind = "multi_label_classification" if task.multilabel else "single_label_classification"
     model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
-        task.base_model, num_labels=task.targets.shape[1], problem_type=kind, use_safetensors=True, **OFFLINE
+        task.base_model, num_labels=task.targets.shape[1], problem_type=kind, use_safetensors=True, **OFFLINE_OPTIONS
     )
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE_OPTIONS)
     texts, targets = task.flat(task.train), torch.tensor(task.targets, dtype=torch.float32)
     generator = np.random.default_rng(task.seed)
     batches = [rows for _ in range(EPOCHS) for rows in _batches(generator.permutation(len(texts)).tolist(), BATCH)]
@@ -71,8 +71,8 @@ def train_setfit(task: Task) -> Floats:
     from model.simulation.baseline_task import fit_logistic
 
     _prepare(task)
-    body: PreTrainedModel = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE)
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE)
+    body: PreTrainedModel = AutoModel.from_pretrained(task.base_model, use_safetensors=True, **OFFLINE_OPTIONS)
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(task.base_model, **OFFLINE_OPTIONS)
     texts = task.flat(task.train)
 
     def embed(part: Sequence[str]) -> Tensor:

@@ -32,7 +32,7 @@ Tell = Callable[[str], None]
 POOL_USED = 1000
 """Pool texts that a refit looks at, as in the product (backend/jobs/pool_reader.py)."""
 
-CHUNK = 256
+CHUNK_TEXTS = 256
 """Texts encoded between two signs of life."""
 
 ZERO_SHOT, HEAD, TUNED = "zero-shot", "prior-LR", "prior-LR + fine-tune"
@@ -87,9 +87,9 @@ def encode_ahead(embedder: Embedder, texts: Sequence[Text], tell: Tell, what: st
     unique = list(dict.fromkeys(texts))
     held = embedder.holds(unique) if isinstance(embedder, CachedEncoder) else [True] * len(unique)
     missing = [text for text, has in zip(unique, held, strict=True) if not has]
-    for start in range(0, len(missing), CHUNK):
+    for start in range(0, len(missing), CHUNK_TEXTS):
         tell(f"encoding {what}: {start}/{len(missing)}")
-        embedder.embed(missing[start : start + CHUNK])
+        embedder.embed(missing[start : start + CHUNK_TEXTS])
 
 
 class Replay:

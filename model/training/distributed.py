@@ -21,11 +21,11 @@ import torch.distributed as group
 from torch import Tensor
 
 from model.errors import TrainingError
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 
 Told = TypeVar("Told")
 
-PATIENCE = timedelta(hours=2)
+PEER_WAIT = timedelta(hours=2)
 """Longest wait for another process: the leader fits heads while the others have nothing to do."""
 
 PARENT_POLL = 0.5
@@ -107,12 +107,12 @@ def join(launcher: int) -> Team:
     if get_int_from_env(["WORLD_SIZE"], 1) > 1:  # before the others are waited for
         threading.Thread(target=_end_with, args=(launcher,), daemon=True).start()
     on_cpu = not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU")
-    state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+    state = PartialState(cpu=on_cpu, timeout=PEER_WAIT)
     team = Team(state.process_index, state.num_processes, get_int_from_env(["LOCAL_WORLD_SIZE"], 1), state.device)
-    if team.size > RECIPE.batch:
+    if team.size > DEFAULT_RECIPE.batch:
         raise TrainingError(
-            f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {RECIPE.batch} is split over at "
-            f"most {RECIPE.batch}"
+            f"FINETUNE_LAUNCH starts {team.size} processes; a batch of {DEFAULT_RECIPE.batch} is split over at "
+            f"most {DEFAULT_RECIPE.batch}"
         )
     return team
 

@@ -17,7 +17,7 @@ from model.encoder.encoder import in_chunks
 from model.encoder.windows import Window
 from model.kernels.attention import spans_of
 from model.training.packed_layer import BertLayer, Noise
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +28,7 @@ REMEMBERED_BYTES = 512 << 20
 CHUNK_TOKENS = 2048
 """Tokens of one forward pass ahead of training."""
 
-PACKABLE = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
+PACKABLE_FAMILIES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "electra"})
 """Families whose layers are BERT's, part by part and name by name. Others train through their own forward pass."""
 
 Key = tuple[tuple[int, ...], tuple[int, ...]]
@@ -46,7 +46,7 @@ class TopLayers:
         *,
         pooling: str,
         typed: bool,
-        frozen_share: float = RECIPE.frozen_share,
+        frozen_share: float = DEFAULT_RECIPE.frozen_share,
         keep: torch.dtype = torch.float32,
     ) -> None:
         self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep
@@ -55,7 +55,7 @@ class TopLayers:
         _freeze(encoder, self.layers[: self.frozen])
         config = encoder.config.to_dict()
         plain = config.get("position_embedding_type", "absolute") == "absolute" and not config.get("is_decoder")
-        self.packed = config.get("model_type") in PACKABLE and plain
+        self.packed = config.get("model_type") in PACKABLE_FAMILIES and plain
         layers = self.layers if self.packed else []
         self._bert = [BertLayer.of(layer, int(encoder.config.num_attention_heads)) for layer in layers]
         self.noise = Noise()

@@ -17,7 +17,7 @@ from model.numerics.holdout import is_held_out, stratified_folds
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
 from model.spec import Control, Sample
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ def split_rows(control: Control, samples: Sequence[Sample], seed: int) -> HeldOu
     usable, targets = target_matrix(labels, samples, control.multilabel)
     if len(usable) < 2 or (targets.sum(0) > 0).sum() < 2:
         return None
-    if len(usable) < RECIPE.hold_out_from:
-        parts = stratified_folds([sample.text for sample in usable], targets, RECIPE.folds, seed)
+    if len(usable) < DEFAULT_RECIPE.hold_out_from:
+        parts = stratified_folds([sample.text for sample in usable], targets, DEFAULT_RECIPE.folds, seed)
     else:
         # A ground truth is the surest evidence there is.
         parts = np.array([0 if s.ground_truth or is_held_out(s.text) else -1 for s in usable])
@@ -77,7 +77,9 @@ class Evidence:
         champion, challenger = self._calibrated()
         losses = log_losses_binary if self.lesson.multilabel else log_losses
         targets = self.lesson.targets[self.rows]
-        return compare_losses(losses(champion, targets), losses(challenger, targets), seed)[0] <= RECIPE.hopeless
+        return (
+            compare_losses(losses(champion, targets), losses(challenger, targets), seed)[0] <= DEFAULT_RECIPE.hopeless
+        )
 
     def judge(self, min_examples: int, seed: int) -> Verdict:
         """The gate's verdict; both sides calibrated on the same rows, so that neither has the advantage."""

@@ -84,5 +84,5 @@ class TrainingRecipe:
         return first < second < third and third > self.worse * min(losses)
 
 
-RECIPE = TrainingRecipe()
+DEFAULT_RECIPE = TrainingRecipe()
 """What the product trains with."""

@@ -27,7 +27,7 @@ from model.spec import NONE, Text
 from model.training.distributed import Team
 from model.training.follower import RunConfig, broadcast, threads_each
 from model.training.holdout_evidence import Evidence, HeldOut, split_rows
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from model.versions.directory import ENCODER, Manifest, version_path, write_version
@@ -51,18 +51,18 @@ class Training:
         if not self.lessons:
             raise TrainingError("there are too few labels to train on: at least two classes are needed")
         self.count = max(len(x.samples) for x in self.lessons)
-        self.steps = self.request.steps or RECIPE.steps_for(self.count)
+        self.steps = self.request.steps or DEFAULT_RECIPE.steps_for(self.count)
         self.last: int | None = None  # the step after which the first part's held-out answers got worse
         self.parts = sorted({int(p) for x in self.lessons for p in x.parts if p >= 0})
-        runs = len(self.parts) if self.count < RECIPE.hold_out_from else 1
-        self.progress = Progress(self.steps * (runs + (1 if self.count < RECIPE.hold_out_from else 0)))
+        runs = len(self.parts) if self.count < DEFAULT_RECIPE.hold_out_from else 1
+        self.progress = Progress(self.steps * (runs + (1 if self.count < DEFAULT_RECIPE.hold_out_from else 0)))
 
     def run(self) -> Result:
         """Train, judge and write the version. Raises ModelError."""
         found = read_result(self.directory)
         if found is not None:
             return found
-        few = self.count < RECIPE.hold_out_from
+        few = self.count < DEFAULT_RECIPE.hold_out_from
         evidence = {x.control.name: Evidence(x) for x in self.lessons}
         final = None
         limits = self.request.min_examples, self.request.seed
@@ -115,7 +115,7 @@ class Training:
         each = threads_each(threads, self.team)
         tuning = FineTuner(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
-        per_epoch = RECIPE.batch / max(1, sum(len(lesson.texts) for lesson in lessons))
+        per_epoch = DEFAULT_RECIPE.batch / max(1, sum(len(lesson.texts) for lesson in lessons))
         ended = tuning.run(
             self.steps,
             lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch),
@@ -144,7 +144,7 @@ class Training:
                 loss = log_losses_binary if tuning.lessons[index].multilabel else log_losses
                 losses.append(float(loss(tuning.answers(index, texts), targets).mean()))
             seen.append(sum(losses))
-            return RECIPE.should_stop(seen)
+            return DEFAULT_RECIPE.should_stop(seen)
 
         return look
 

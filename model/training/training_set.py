@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats, normalise
 from model.spec import Text
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 
-SCALE = 20.0
+LOGIT_SCALE = 20.0
 
 
 class TrainingSetJson(TypedDict):
@@ -69,13 +69,13 @@ class TrainingSet:
 def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> Floats:
     """The first head [K, width], of label prototypes [K, width] and embeddings [n, width] with targets [n, K]."""
     sums = targets.T @ normalise(embeddings)
-    return SCALE * normalise(prototypes + targets.sum(0)[:, None] * normalise(sums))
+    return LOGIT_SCALE * normalise(prototypes + targets.sum(0)[:, None] * normalise(sums))
 
 
 def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
     """Rows of one batch: evenly over the classes, or over all rows when classes are many or not exclusive."""
-    count, size = len(targets), RECIPE.batch
-    if multilabel or targets.shape[1] > RECIPE.balanced_classes:
+    count, size = len(targets), DEFAULT_RECIPE.batch
+    if multilabel or targets.shape[1] > DEFAULT_RECIPE.balanced_classes:
         return generator.permutation(count)[:size] if count >= size else generator.integers(0, count, size)
     members = targets.argmax(1)
     classes = generator.permutation(np.unique(members))

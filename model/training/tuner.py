@@ -31,7 +31,7 @@ from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
 from model.training.frozen_encoder import TopLayers
 from model.training.packed_layer import Noise
-from model.training.recipe import RECIPE, TrainingRecipe
+from model.training.recipe import DEFAULT_RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
 
@@ -60,7 +60,7 @@ class FineTuner:
         seed: int,
         threads: int = 0,
         team: Team | None = None,
-        recipe: TrainingRecipe = RECIPE,
+        recipe: TrainingRecipe = DEFAULT_RECIPE,
         precision: str = FP32,
     ) -> None:
         if threads:
@@ -223,7 +223,9 @@ class FineTuner:
         )
 
 
-def contrastive_loss(embeddings: Tensor, labels: Tensor, temperature: float = RECIPE.contrast_temperature) -> Tensor:
+def contrastive_loss(
+    embeddings: Tensor, labels: Tensor, temperature: float = DEFAULT_RECIPE.contrast_temperature
+) -> Tensor:
     """Supervised contrastive loss (Khosla et al. 2020) over unit vectors [n, width]; 0 when no label occurs twice."""
     similarity = embeddings @ embeddings.T / temperature
     itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)

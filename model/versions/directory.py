@@ -100,13 +100,13 @@ def now() -> str:
 
 Arrays = dict[str, Floats]
 
-NAME = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
+NAME_PATTERN = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 """`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
 
-YOUNG = 600.0
+YOUNG_SECONDS = 600.0
 """Seconds for which every version is kept: somebody may be about to publish, load or back it up."""
 
-UNFINISHED = 6
+UNFINISHED_FACTOR = 6
 """Times as long, after which a version that was never finished is nobody's any more."""
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
@@ -122,7 +122,7 @@ class HeadsJson(TypedDict):
 
 def version_path(root: Path, project: int, version: str) -> Path:
     """Directory of a version. Raises VersionError for a name that is not a version's."""
-    if not NAME.fullmatch(version):
+    if not NAME_PATTERN.fullmatch(version):
         raise VersionError(f"{version!r} is not a version name (v3, v3.17)", version=version[:40])
     return root / str(int(project)) / version
 
@@ -223,7 +223,7 @@ def verify_version(directory: Path) -> Manifest:
 def names_on_disk(root: Path, project: int) -> list[str]:
     """Names that are taken, by damaged versions, too."""
     folder = root / str(int(project))
-    return [path.name for path in folder.iterdir() if NAME.fullmatch(path.name)] if folder.is_dir() else []
+    return [path.name for path in folder.iterdir() if NAME_PATTERN.fullmatch(path.name)] if folder.is_dir() else []
 
 
 def list_versions(root: Path, project: int) -> list[Manifest]:
@@ -231,7 +231,7 @@ def list_versions(root: Path, project: int) -> list[Manifest]:
     folder = root / str(int(project))
     manifests = []
     for path in folder.iterdir() if folder.is_dir() else ():
-        if NAME.fullmatch(path.name):
+        if NAME_PATTERN.fullmatch(path.name):
             try:
                 manifests.append(read_manifest(path))
             except VersionError:
@@ -239,7 +239,9 @@ def list_versions(root: Path, project: int) -> list[Manifest]:
     return sorted(manifests, key=lambda manifest: version_order(manifest.version))
 
 
-def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_age_s: float = YOUNG) -> list[str]:
+def collect_garbage(
+    root: Path, project: int, keep: set[str], newest: int, min_age_s: float = YOUNG_SECONDS
+) -> list[str]:
     """Delete old versions and dead scratch; the names deleted.
 
     Kept: `keep`, the `newest` last versions, anything younger than `min_age_s`, and every version whose encoder a
@@ -256,7 +258,7 @@ def collect_garbage(root: Path, project: int, keep: set[str], newest: int, min_a
         os.rename(path, trash)  # first out of sight, so that a crash leaves no half version
     folder = root / str(int(project))
     for leftover in [*folder.glob(".trash-*"), *folder.glob(".tmp-*")]:
-        if leftover.name.startswith(".trash-") or _age(leftover) > UNFINISHED * min_age_s:
+        if leftover.name.startswith(".trash-") or _age(leftover) > UNFINISHED_FACTOR * min_age_s:
             shutil.rmtree(leftover, ignore_errors=True)
     return dead
 

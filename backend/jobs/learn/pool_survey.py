@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-GROWTH = 1.1
+LABEL_GROWTH = 1.1
 """Growth in labels after which the survey is made again."""
 
 TUNED_TEXTS = 300
@@ -58,7 +58,7 @@ def _is_due(model: LiveModel, last: dict[str, Any]) -> bool:
     if not _labels(model):
         return False
     tuned = model.manifest.finetuned if model.manifest else None
-    return not last or tuned != last.get("tuned") or _labels(model) >= GROWTH * int(last["labels"])
+    return not last or tuned != last.get("tuned") or _labels(model) >= LABEL_GROWTH * int(last["labels"])
 
 
 def _labels(model: LiveModel) -> int:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-RECENT = 600
+RECENT_ROWS = 600
 """Rows read at a refit: 200 for each of three controls."""
 
 

@@ -24,7 +24,7 @@ from model.spec import NONE, Control, Kind, Sample
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel
 
-AT_ONCE = 50
+TRANSACTION_TASKS = 50
 """Most new labels tested in one refit, the last ones: an import must not keep an annotator waiting."""
 
 
@@ -45,7 +45,7 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
         known = {sample.text for sample in samples if sample.task not in new}
         fresh = [sample for sample in samples if sample.task in new and sample.text not in known]
         if name in champion.heads and fresh and _answers_alike(champion, consensus, name):
-            rows += _rows(champion, name, fresh[-AT_ONCE:], roles)
+            rows += _rows(champion, name, fresh[-TRANSACTION_TASKS:], roles)
     store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
 

@@ -21,7 +21,14 @@ from backend.jobs.context import Context, context
 from backend.jobs.predict.shard import Interrupted, ShardRunner
 from backend.labelstudio.rest.data_manager import DataManagerClient
 from backend.redaction import hide_secrets
-from backend.store.work.prediction_runs import ATTEMPTS, LEASE_SECONDS, OVER, PLANNING, PredictionRunStore, is_over
+from backend.store.work.prediction_runs import (
+    FINAL_STATES,
+    LEASE_SECONDS,
+    PLANNING_CALL,
+    SHARD_ATTEMPTS,
+    PredictionRunStore,
+    is_over,
+)
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -32,7 +39,7 @@ STRETCH_SECONDS = 20.0
 SHARD_TASKS, MOST_SHARDS = 500, 100
 """Tasks a shard; a project has at most so many, then larger ones."""
 
-FINAL = frozenset({401, 403, 404})
+FINAL_STATUSES = frozenset({401, 403, 404})
 """Refusals of Label Studio that waiting does not change."""
 
 
@@ -41,7 +48,7 @@ def predict(project: int, run: str, number: int) -> str:
     work, project, number = context(), int(project), int(number)
     runs, trouble = work.stores.prediction_runs, work.stores.failures
     record = runs.find(project)
-    if record is None or record["id"] != run or record["status"] in OVER:
+    if record is None or record["id"] != run or record["status"] in FINAL_STATES:
         return "over"
     if (wait := trouble.waits(project, "predict")) > 0:
         return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
@@ -70,7 +77,7 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
     with DataManagerClient.of(settings) as studio:
-        if number == PLANNING:
+        if number == PLANNING_CALL:
             return _plan(work, studio, project, record)
         shard = work.stores.prediction_runs.shards(project).get(number)
         if shard is None or is_over(shard):
@@ -100,8 +107,10 @@ def cut_range(first: int, last: int, tasks: int) -> list[tuple[int, int | None]]
 def _stretch(work: Context, walk: ShardRunner) -> str:
     """Portions until the shard or the time is over."""
     began = time.monotonic()
-    if walk.begin() > ATTEMPTS:
-        return walk.give_up(f"its worker died {ATTEMPTS} times at task {walk.shard['cursor'] + 1} or a little later")
+    if walk.begin() > SHARD_ATTEMPTS:
+        return walk.give_up(
+            f"its worker died {SHARD_ATTEMPTS} times at task {walk.shard['cursor'] + 1} or a little later"
+        )
     try:
         while not walk.shard["done"]:
             took = walk.portion()
@@ -150,7 +159,7 @@ def _note_failure(work: Context, project: int, run: str, error: Exception) -> st
 
 def _is_final(error: Exception) -> bool:
     if isinstance(error, LabelStudioError):
-        return error.evidence.get("status") in FINAL
+        return error.evidence.get("status") in FINAL_STATUSES
     return isinstance(error, BackendError) and error.evidence.get("passing") is False
 
 

@@ -8,20 +8,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from backend.client.predict import PORTION, PredictClient
+from backend.client.predict import REQUEST_TASKS, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
 from backend.labelstudio.rest.data_manager import DataManagerClient
-from backend.store.versions import FIRST
-from backend.store.work.prediction_runs import COUNTS, OVER, Shard, is_over
+from backend.store.versions import FIRST_VERSION
+from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, Shard, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
 
 MOST_PAGES = 25
-"""Pages of PORTION tasks that are written in one call, at most."""
+"""Pages of REQUEST_TASKS tasks that are written in one call, at most."""
 
-LOT = 500
+IMPORT_PREDICTIONS = 500
 """Predictions of which Label Studio takes all or none, however it imports."""
 
 Row = dict[str, Any]
@@ -75,21 +75,21 @@ class ShardRunner:
     def portion(self) -> float:
         """One more portion; the seconds it took. Raises Interrupted when the shard is somebody else's by now."""
         try:
-            return self._portion(lot=MOST_PAGES * PORTION)
+            return self._portion(lot=MOST_PAGES * REQUEST_TASKS)
         except LabelStudioError as error:
             if error.evidence.get("status") != 400:
                 raise
         # A task was deleted since it was listed. Some lots may have been written: look again.
-        return self._portion(lot=LOT)
+        return self._portion(lot=IMPORT_PREDICTIONS)
 
     def _portion(self, lot: int) -> float:
         began = time.monotonic()
         tasks, ends = self._list()
         listed = time.monotonic() - began
-        counts = dict.fromkeys(COUNTS, 0)
+        counts = dict.fromkeys(TASK_COUNTS, 0)
         rows: list[Row] = []
-        for start in range(0, len(tasks), PORTION):
-            rows += self._predict(tasks[start : start + PORTION], counts)
+        for start in range(0, len(tasks), REQUEST_TASKS):
+            rows += self._predict(tasks[start : start + REQUEST_TASKS], counts)
         read = time.monotonic() - began
         self._require_mine()
         failpoint("predict.before_write", self._project)
@@ -109,10 +109,10 @@ class ShardRunner:
         after = int(self.shard["cursor"])
         for _ in range(self._pages):
             page = self._studio.page_of_tasks(
-                self._project, after, self.shard["last"], most=PORTION, labelled=self._labelled
+                self._project, after, self.shard["last"], most=REQUEST_TASKS, labelled=self._labelled
             )
             tasks += page
-            if len(page) < PORTION:
+            if len(page) < REQUEST_TASKS:
                 return tasks, True
             after = int(page[-1]["id"])
         return tasks, False
@@ -120,7 +120,7 @@ class ShardRunner:
     def _predict(self, tasks: Sequence[Row], counts: dict[str, int]) -> list[Row]:
         """Predictions of those that have none by the version that answers; counts the others."""
         counts["seen"] += len(tasks)
-        live = self._work.stores.versions.live(self._project) or FIRST
+        live = self._work.stores.versions.live(self._project) or FIRST_VERSION
         missing = [task for task in tasks if live not in task["versions"]]
         items, version = self._ask(missing)
         rows = []
@@ -142,14 +142,14 @@ class ShardRunner:
         return self._asker.predict(self._project, [_to_ask(task) for task in tasks])
 
     def _write(self, rows: Sequence[Row], lot: int) -> int:
-        """How many were stored. In lots of LOT, one that is refused is halved until the task that is gone is alone."""
+        """The number stored. Lots have IMPORT_PREDICTIONS; a refused one is halved until the missing task is alone."""
         created = 0
         for start in range(0, len(rows), lot):
             some = rows[start : start + lot]
             try:
                 created += self._studio.import_predictions(self._project, some)
             except LabelStudioError as error:
-                if error.evidence.get("status") != 400 or lot > LOT:
+                if error.evidence.get("status") != 400 or lot > IMPORT_PREDICTIONS:
                     raise
                 created += self._write(some, (len(some) + 1) // 2) if len(some) > 1 else 0
         return created
@@ -178,7 +178,7 @@ class ShardRunner:
     def _require_mine(self) -> None:
         """Nothing is written for a run that is over, nor by a worker that was away so long that another came."""
         record = self._runs.find(self._project) or {}
-        if record.get("id") != self._run or record["status"] in OVER:
+        if record.get("id") != self._run or record["status"] in FINAL_STATES:
             raise Interrupted("over")
         if not self._runs.hold(self._project, self._number, self._owner):
             raise Interrupted("held by another worker")

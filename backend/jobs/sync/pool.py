@@ -14,10 +14,10 @@ from backend.labelstudio.documents import Undecidable, read_document
 from backend.labelstudio.rest.client import LabelStudioClient
 from model.spec import Document, TaskSpec
 
-FULL = 0.25
+FULL_SHARE = 0.25
 """Share of the pool's room below which labelled tasks leave it."""
 
-GROWTH = 1.5
+PROJECT_GROWTH = 1.5
 """Growth of a project after which its sample is drawn anew."""
 
 
@@ -25,11 +25,11 @@ def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: Task
     """Unlabelled tasks as far as there is room; how many are new. Raises LabelStudioError, StoreUnavailable."""
     projects, limit = work.stores.projects, work.settings.pool_size
     room = limit - projects.pool_size(project)
-    if room < FULL * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
+    if room < FULL_SHARE * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
         projects.remove_from_pool(project, work.stores.examples.touched(project))
         room = limit - projects.pool_size(project)
     total, known = client.count_without_annotation(project), projects.pool_tasks(project)
-    is_whole, anew = total <= limit, total > max(limit, GROWTH * projects.pool_of(project))
+    is_whole, anew = total <= limit, total > max(limit, PROJECT_GROWTH * projects.pool_of(project))
     if room <= 0 and not anew:
         return 0
     if is_whole:

@@ -23,7 +23,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.rejects.pending import RejectNotes
-from backend.store.examples import CHANGED
+from backend.store.examples import CHANGING_OUTCOMES
 from backend.store.questions import note_questions
 from model.failpoints import failpoint
 from model.spec import TaskSpec
@@ -52,7 +52,7 @@ def resync(project: int) -> str:
         stores.failures.clear(project, "sync")
     outcome["seconds"] = round(time.monotonic() - began, 2)
     stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
-    stores.counters.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGED, "removed")})
+    stores.counters.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGING_OUTCOMES, "removed")})
     log.info("resync project=%s %s", project, outcome)
     return str(outcome.get("error", "done"))
 
@@ -92,7 +92,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         stores.rejects.forget_labels(project, began)
         notes.store(stores)
         added = fill_pool(work, client, project, spec)
-    changed = sum(count for name, count in outcomes.items() if name in CHANGED or name == "removed")
+    changed = sum(count for name, count in outcomes.items() if name in CHANGING_OUTCOMES or name == "removed")
     if changed or changed_config or added:
         stores.jobs.enqueue_refit(project)
     return {

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import FIRST_TAB
 from backend.labelstudio.rest.data_manager import DataManagerClient
-from backend.rules.relabel import PREFIX, VERSIONS, Row, list_label_errors
+from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX, Row, list_label_errors
 from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TAB = "understudy: check labels"
+TAB_TITLE = "understudy: check labels"
 
-HIDDEN = (
+HIDDEN_COLUMNS = (
     *("inner_id", "completed_at", "total_annotations", "cancelled_annotations", "total_predictions", "file_upload"),
     *("storage_filename", "annotations_ids", "predictions_score", "draft_exists", "avg_lead_time", "created_at"),
     *(
@@ -75,17 +75,17 @@ def remove_relabels(client: DataManagerClient, project: int) -> list[str]:
     """Take out all that was pushed; a line for everything removed. Raises LabelStudioError."""
     lines = []
     if count := _delete_predictions(client, project):
-        lines.append(f"{count} suggestions of '{PREFIX}' deleted.")
+        lines.append(f"{count} suggestions of '{VERSION_PREFIX}' deleted.")
     for tab in client.tabs(project):
-        if _title(tab) == TAB:
+        if _title(tab) == TAB_TITLE:
             client.delete_tab(int(tab["id"]))
-            lines.append(f"Tab '{TAB}' removed.")
+            lines.append(f"Tab '{TAB_TITLE}' removed.")
     return lines
 
 
 def _delete_predictions(client: DataManagerClient, project: int) -> int:
     present = client.prediction_versions(project)
-    return sum(client.delete_predictions(project, version) for version in present if version.startswith(PREFIX))
+    return sum(client.delete_predictions(project, version) for version in present if version.startswith(VERSION_PREFIX))
 
 
 def _wanted(rows: Sequence[Row]) -> set[tuple[int, str, float]]:
@@ -94,15 +94,15 @@ def _wanted(rows: Sequence[Row]) -> set[tuple[int, str, float]]:
 
 def _present(client: DataManagerClient, project: int) -> set[tuple[int, str, float]]:
     """What is there: the score stands for the answer, which seldom changes without it."""
-    if not any(version.startswith(PREFIX) for version in client.prediction_versions(project)):
+    if not any(version.startswith(VERSION_PREFIX) for version in client.prediction_versions(project)):
         return set()
-    found = client.predictions_of(project, VERSIONS)
+    found = client.predictions_of(project, RELABEL_VERSIONS)
     return {(int(it["task"]), str(it["model_version"]), float(it.get("score") or 0)) for it in found}
 
 
 def _ensure_tab(client: DataManagerClient, project: int) -> None:
     tabs = client.tabs(project)
-    if any(_title(tab) == TAB for tab in tabs):
+    if any(_title(tab) == TAB_TITLE for tab in tabs):
         return
     if not tabs:
         client.create_tab(project, FIRST_TAB)  # with ours alone, the whole list would be missing
@@ -110,16 +110,16 @@ def _ensure_tab(client: DataManagerClient, project: int) -> None:
         "filter": "filter:tasks:predictions_model_versions",
         "operator": "contains",
         "type": "List",
-        "value": list(VERSIONS),
+        "value": list(RELABEL_VERSIONS),
     }
     client.create_tab(
         project,
         {
-            "title": TAB,
+            "title": TAB_TITLE,
             "type": "list",
             "target": "tasks",
             "filters": {"conjunction": "and", "items": [contains]},
-            "hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN], "labeling": []},
+            "hiddenColumns": {"explore": [f"tasks:{name}" for name in HIDDEN_COLUMNS], "labeling": []},
         },
     )
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from model.acquisition.batch import QueueEntry
     from model.versions.live_model import LiveModel
 
-AGREEMENTS = 10
+AGREEMENTS_KEPT = 10
 """Agreements of consecutive plans that are kept: whether the answers still change."""
 
 
@@ -107,7 +107,7 @@ def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:
         found = compare_answers([before[task] for task in shared], [now[task] for task in shared])
         earlier.append({**found, "at": round(time.time(), 1)})
     _write_answers(path, now)
-    return earlier[-AGREEMENTS:]
+    return earlier[-AGREEMENTS_KEPT:]
 
 
 def _read_answers(path: Path) -> Mapping[str, str]:

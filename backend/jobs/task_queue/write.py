@@ -21,10 +21,10 @@ from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint
 
-LOT = 500
+IMPORT_PREDICTIONS = 500
 """Predictions that Label Studio stores in one step."""
 
-LARGE = 1500
+LARGE_PROJECT_TASKS = 1500
 """Tasks of a project for each prediction of a batch from which the bulk import, which counts the whole project anew (60
 us a task), takes longer than one request a prediction (90 ms): bench/large_project.py."""
 
@@ -81,7 +81,7 @@ def _hand_over(
         return "nothing left to queue"
     number = steering.number(project, queue_number(title))
     version = queue_version(title, number)
-    is_large = int(fields.get("task_number") or 0) > LARGE * len(entries)
+    is_large = int(fields.get("task_number") or 0) > LARGE_PROJECT_TASKS * len(entries)
     _write(client, project, entries, version, number, is_large)
     failpoint("queue.before_switch", project)
     client.set_project(project, model_version=version)
@@ -105,14 +105,17 @@ def _write(
 ) -> None:
     """All of it, or LabelStudioError."""
     in_bulk = [] if is_large else [entry for entry in entries if entry["cluster"] is None]
-    for start in range(0, len(in_bulk), LOT):
-        rows = [{name: entry[name] for name in ("task", "result", "score")} for entry in in_bulk[start : start + LOT]]
+    for start in range(0, len(in_bulk), IMPORT_PREDICTIONS):
+        rows = [
+            {name: entry[name] for name in ("task", "result", "score")}
+            for entry in in_bulk[start : start + IMPORT_PREDICTIONS]
+        ]
         client.import_predictions(project, [{**row, "model_version": version} for row in rows])
         failpoint("queue.write", project)
     for entry in entries:
         cluster = entry["cluster"]
         if cluster is not None:
-            cluster += number * LOT  # nobody has solved a task of this one
+            cluster += number * IMPORT_PREDICTIONS  # nobody has solved a task of this one
         elif not is_large:
             continue
         client.create_prediction(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)

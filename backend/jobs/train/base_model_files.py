@@ -11,14 +11,14 @@ from backend.base_model.hub import find_encoder_files
 from backend.settings.settings import Settings
 from model.errors import EncoderError
 
-POLL = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks at a download."""
 
 
 def fetch_base_model(settings: Settings, look: Callable[[Mapping[str, Any]], None]) -> str:
     """Why the files of a model on the hub cannot be had; "" when they lie in the hub's cache, or are not on the hub.
 
-    `look`, called every POLL seconds, may raise to give the download up: it then ends with this process."""
+    `look`, called every POLL_SECONDS, may raise to give the download up: it then ends with this process."""
     if not settings.base_model or Path(settings.base_model).is_dir():
         return ""
     ended: list[Exception | None] = []
@@ -34,7 +34,7 @@ def fetch_base_model(settings: Settings, look: Callable[[Mapping[str, Any]], Non
     thread.start()
     while thread.is_alive():
         look({})
-        thread.join(POLL)
+        thread.join(POLL_SECONDS)
     error = ended[0]
     if error is None:
         return ""

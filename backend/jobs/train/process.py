@@ -23,13 +23,13 @@ from backend.errors import SettingsError
 from backend.settings.settings import Settings, child_environment
 from backend.supervision.parent_death import die_with
 
-ROOT = Path(__file__).resolve().parents[3]
+SOURCE_ROOT = Path(__file__).resolve().parents[3]
 """Where the training process finds `model`."""
 
-POLL = 0.5
+POLL_SECONDS = 0.5
 """Seconds between two looks at the process."""
 
-LOG = "training.log"
+LOG_FILE = "training.log"
 """What the process and its libraries write on stderr, in the run's directory."""
 
 KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL")
@@ -55,7 +55,7 @@ class _LastProgress:
 def run_process(
     settings: Settings, directory: Path, look: Callable[[Mapping[str, Any]], None], lock: int | None = None
 ) -> ProcessOutcome:
-    """Runs the training in `directory` to its end. `look`, called with its progress every POLL seconds, may raise to
+    """Runs the training in `directory` to its end. `look`, called with its progress every POLL_SECONDS, may raise to
     stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""
     process = _start(settings, directory, lock)
     said = _LastProgress({}, time.monotonic())
@@ -66,7 +66,7 @@ def run_process(
         while process.poll() is None and overdue is None:
             look(said.last)
             with suppress(subprocess.TimeoutExpired):
-                process.wait(POLL)
+                process.wait(POLL_SECONDS)
             overdue = _find_overdue(settings, time.monotonic() - began, time.monotonic() - said.at)
     finally:
         end_with_children(process)
@@ -99,11 +99,11 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
     environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
     # The worker may run in a directory of the user's, where a model.py of theirs would be found first.
     environment["PYTHONSAFEPATH"] = "1"
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    environment["PYTHONPATH"] = os.pathsep.join([str(SOURCE_ROOT), *filter(None, [environment.get("PYTHONPATH")])])
     environment["HF_HUB_OFFLINE"] = "1"  # base_model_files.py has fetched it, by our proxies and certificates
     for name in KEPT_FROM_IT:
         environment.pop(name, None)
-    with (directory / LOG).open("ab") as errors:
+    with (directory / LOG_FILE).open("ab") as errors:
         return subprocess.Popen(
             training_command(settings, directory, environment.get("PATH", "")),
             stdout=subprocess.PIPE,

@@ -22,7 +22,7 @@ from backend.jobs.train.process import ProcessOutcome, run_process, trainer_thre
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.rules.consensus import reach_consensus
-from backend.store.work.trainings import ATTEMPTS
+from backend.store.work.trainings import TRAINING_ATTEMPTS
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.training.request import REQUEST, Request, Result, read_result, write_json
@@ -30,7 +30,7 @@ from model.training.request import REQUEST, Request, Result, read_result, write_
 log = logging.getLogger(__name__)
 
 PUBLISH_TRIES = 20
-POOL = 1000
+PROTOTYPE_TEXTS = 1000
 """Unlabelled texts that a training reads for its prototypes."""
 
 ALIVE_SECONDS, LAST_STEPS_SECONDS = 60.0, 3600.0
@@ -146,8 +146,8 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     """The training process was killed or hung: it goes on from its checkpoint, later each time, unless it was the last
     attempt. Raises Stopped: the run's directory stays."""
     work = attempt.work
-    if attempt.number >= ATTEMPTS:
-        return attempt.end("failed", message=f"{ending.error}, {ATTEMPTS} times")
+    if attempt.number >= TRAINING_ATTEMPTS:
+        return attempt.end("failed", message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
     wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
@@ -192,7 +192,7 @@ def make_request(work: Context, project: int) -> Request:
         snapshot_seq=snapshot.seq,
         spec=consensus.spec.to_json(),
         samples={name: [sample.to_json() for sample in samples] for name, samples in consensus.samples.items()},
-        pool=[dict(document) for document in list(pool.values())[:POOL]],
+        pool=[dict(document) for document in list(pool.values())[:PROTOTYPE_TEXTS]],
         base_model=settings.base_model,
         models=str(settings.models_dir.absolute()),
         features=str(settings.features_dir.absolute()),

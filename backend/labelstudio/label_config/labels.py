@@ -19,7 +19,7 @@ CHOICE_VARIABLE = re.compile(r"\$([A-Za-z_][\w\[\]{}]*(?:\.[\w\[\]{}]+)*)", re.A
 MAX_STARS = 100
 """A Rating with more stars than this is a number, not a class."""
 
-PRAISE = ("very bad, terrible", "bad, disappointing", "average, mixed", "good, satisfying", "excellent, wonderful")
+STAR_NAMES = ("very bad, terrible", "bad, disappointing", "average, mixed", "good, satisfying", "excellent, wonderful")
 """The least stars to the most."""
 
 
@@ -105,4 +105,4 @@ def _praise(star: int, count: int) -> str:
     """What a text with this many stars sounds like; "4 out of 5 stars" says nothing to an encoder (on sentiment in five
     steps the mean absolute error without labels was 1.11 with it, no better than a constant, and .99 with these)."""
     position = (star - 1) / (count - 1) if count > 1 else 1.0
-    return PRAISE[round(position * (len(PRAISE) - 1))]
+    return STAR_NAMES[round(position * (len(STAR_NAMES) - 1))]

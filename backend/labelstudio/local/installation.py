@@ -14,10 +14,15 @@ from pathlib import Path
 from backend.errors import LabelStudioError
 from backend.settings.settings import child_environment
 
-VERSION = "1.23.2"
+LABEL_STUDIO_VERSION = "1.23.2"
 """The release whose protocol is recorded and tested. It needs an environment of its own: it pins older redis and rq."""
 
-QUIET = {"COLLECT_ANALYTICS": "false", "LATEST_VERSION_CHECK": "false", "SENTRY_DSN": "", "FRONTEND_SENTRY_DSN": ""}
+NO_REPORTING = {
+    "COLLECT_ANALYTICS": "false",
+    "LATEST_VERSION_CHECK": "false",
+    "SENTRY_DSN": "",
+    "FRONTEND_SENTRY_DSN": "",
+}
 """Label Studio's switches for reporting home."""
 
 Tell = Callable[[str], None]
@@ -54,18 +59,18 @@ class Installation:
 
     @property
     def _empty(self) -> Path:
-        return self.cache / f"empty-{VERSION}"
+        return self.cache / f"empty-{LABEL_STUDIO_VERSION}"
 
     def _is_installed(self) -> bool:
-        found = self.venv.glob(f"lib/python*/site-packages/label_studio-{VERSION}.dist-info")
+        found = self.venv.glob(f"lib/python*/site-packages/label_studio-{LABEL_STUDIO_VERSION}.dist-info")
         return self.command.exists() and any(found)
 
     def _install(self) -> None:
-        self._tell(f"Installing Label Studio {VERSION} into {self.venv} (a few minutes, once)")
+        self._tell(f"Installing Label Studio {LABEL_STUDIO_VERSION} into {self.venv} (a few minutes, once)")
         python = self.venv / "bin" / "python"
         self._run([sys.executable, "-m", "venv", "--clear", str(self.venv)], "venv.log")
         pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-        self._run([*pip, f"label-studio=={VERSION}"], "install.log")
+        self._run([*pip, f"label-studio=={LABEL_STUDIO_VERSION}"], "install.log")
 
     def _migrate(self) -> None:
         """Every start applies the migrations; `version` then ends before it makes a user."""
@@ -87,7 +92,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=child_environment(**QUIET, **(environment or {})),
+                env=child_environment(**NO_REPORTING, **(environment or {})),
                 check=False,
             )
         if done.returncode != 0:

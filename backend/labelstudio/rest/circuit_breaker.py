@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-FAILURES = 4
+OPENING_FAILURES = 4
 """Attempts without an answer, one after the other, that open it: those of one call."""
 
-REST = 15.0
+REST_SECONDS = 15.0
 """Seconds until one call may try again; the others wait for what it finds."""
 
 
@@ -27,19 +27,19 @@ class Breaker:
         """0.0 when a call may be made, else the seconds until one may."""
         with self._guard:
             now = self._clock()
-            if self._failures < FAILURES:
+            if self._failures < OPENING_FAILURES:
                 return 0.0
             if now < self._until:
                 return self._until - now
-            self._until = now + REST
+            self._until = now + REST_SECONDS
             return 0.0
 
     def note(self, answered: bool) -> None:
         """How an attempt went."""
         with self._guard:
             self._failures = 0 if answered else self._failures + 1
-            if self._failures >= FAILURES:
-                self._until = self._clock() + REST
+            if self._failures >= OPENING_FAILURES:
+                self._until = self._clock() + REST_SECONDS
 
 
 @lru_cache(maxsize=64)

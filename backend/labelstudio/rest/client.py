@@ -8,13 +8,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.rest.transport import ATTEMPTS, READ_SECONDS, Transport
+from backend.labelstudio.rest.transport import ATTEMPTS_PER_CALL, READ_SECONDS, Transport
 from backend.settings.settings import Settings
 
-PAGE = 200
+PAGE_TASKS = 200
 """Tasks a page: about a second of a small Label Studio's time, with annotations and predictions."""
 
-NEIGHBOURS = 50
+NEIGHBOUR_TASKS = 50
 """Tasks that follow one another in a sample: 4,000 are drawn from 80 places."""
 
 MEMORY_EFFICIENT_IMPORT = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
@@ -23,7 +23,7 @@ MEMORY_EFFICIENT_IMPORT = "fflag_fix_back_4620_memory_efficient_predictions_impo
 TIMEOUT_SECONDS = 100.0
 """What Label Studio waits for a prediction (its own default)."""
 
-EVERYTHING = {"send_payload": True, "send_for_all_actions": True, "is_active": True}
+EVERY_ACTION = {"send_payload": True, "send_for_all_actions": True, "is_active": True}
 """Of a webhook: what it sends."""
 
 Json = dict[str, Any]
@@ -42,7 +42,7 @@ class LabelStudioClient:
         api_key: str,
         *,
         ca_file: str = "",
-        attempts: int = ATTEMPTS,
+        attempts: int = ATTEMPTS_PER_CALL,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self._transport = Transport(url, api_key, ca_file=ca_file, attempts=attempts, read_seconds=read_seconds)
@@ -119,12 +119,12 @@ class LabelStudioClient:
 
     def create_webhook(self, project: int, *, url: str, headers: Mapping[str, str] | None = None) -> Json:
         """A webhook for every action, with payload."""
-        body = {"project": project, "url": url, "headers": dict(headers or {}), **EVERYTHING}
+        body = {"project": project, "url": url, "headers": dict(headers or {}), **EVERY_ACTION}
         return self._object("POST", "api/webhooks/", body)
 
     def patch_webhook(self, webhook: int, *, url: str, headers: Mapping[str, str]) -> Json:
         """Set URL and headers, and see to it that everything is sent. Label Studio refuses headers without the URL."""
-        body = {"url": url, "headers": dict(headers), **EVERYTHING}
+        body = {"url": url, "headers": dict(headers), **EVERY_ACTION}
         return self._object("PATCH", f"api/webhooks/{webhook}/", body)
 
     def would_send(self, webhook: int, *, url: str) -> None:
@@ -135,7 +135,7 @@ class LabelStudioClient:
 
     # Tasks
 
-    def iter_annotations(self, project: int, page: int = PAGE) -> Iterator[tuple[Json, list[Json]]]:
+    def iter_annotations(self, project: int, page: int = PAGE_TASKS) -> Iterator[tuple[Json, list[Json]]]:
         """(task, its annotations) of every task that somebody answered or skipped, ascending by task id.
 
         Pages by "id greater than the last one", so that no task is passed over while others come and go. Raises on
@@ -149,7 +149,7 @@ class LabelStudioClient:
 
     def tasks_without_annotation(self, project: int) -> Iterator[Json]:
         """All tasks that nobody has answered, by id."""
-        return self._tasks(project, (), PAGE, answered=False)
+        return self._tasks(project, (), PAGE_TASKS, answered=False)
 
     def sample_without_annotation(self, project: int, size: int) -> Iterator[Json]:
         """About `size` of the tasks that nobody has answered, spread evenly over the ids; few may come twice."""
@@ -158,10 +158,10 @@ class LabelStudioClient:
         if not first or not last:
             return
         low, high = int(first[0]["id"]), int(last[0]["id"])
-        places = -(-size // NEIGHBOURS)
+        places = -(-size // NEIGHBOUR_TASKS)
         for place in range(places):
             above = low - 1 + int((high - low + 1) * (place + random.random()) / places)
-            yield from self._page(project, _query_unanswered(above), NEIGHBOURS)[0]
+            yield from self._page(project, _query_unanswered(above), NEIGHBOUR_TASKS)[0]
 
     def task(self, task: int) -> Json:
         """One task: id, project, data, annotations, predictions."""

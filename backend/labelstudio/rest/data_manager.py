@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.rest.client import PAGE, Json, number_filter, ordered_query
+from backend.labelstudio.rest.client import PAGE_TASKS, Json, number_filter, ordered_query
 from backend.labelstudio.rest.tabs import TabsClient
 
 CUT_AT = 500
@@ -24,7 +24,7 @@ class DataManagerClient(TabsClient):
     """The client, and what only whole-project work asks for."""
 
     def page_of_tasks(
-        self, project: int, after: int, upto: int | None = None, *, most: int = PAGE, labelled: bool = True
+        self, project: int, after: int, upto: int | None = None, *, most: int = PAGE_TASKS, labelled: bool = True
     ) -> list[Json]:
         """The next tasks by id, above `after` and up to `upto`, each with `versions`: the model versions of its
         predictions, exactly. `labelled` off leaves out what somebody has answered. An empty list: there are no more."""

@@ -9,7 +9,7 @@ from typing import Any
 from backend.labelstudio.rest.client import Json, number_filter
 from backend.labelstudio.rest.tabs import TabsClient
 
-AT_ONCE = 200
+REQUEST_TASKS = 200
 """Tasks asked for in one URL."""
 
 
@@ -19,14 +19,14 @@ class QueueClient(TabsClient):
     def free_tasks(self, project: int, tasks: Sequence[int]) -> list[int]:
         """Those of `tasks` that nobody has answered, skipped, begun to draft or asked about, in their order."""
         free: set[int] = set()
-        for start in range(0, len(tasks), AT_ONCE):
-            chosen = {"all": False, "included": list(tasks[start : start + AT_ONCE])}
+        for start in range(0, len(tasks), REQUEST_TASKS):
+            chosen = {"all": False, "included": list(tasks[start : start + REQUEST_TASKS])}
             filters = {
                 "conjunction": "and",
                 "items": _FREE,
             }
             query = json.dumps({"ordering": ["tasks:id"], "selectedItems": chosen, "filters": filters})
-            params = {"project": project, "page": 1, "page_size": AT_ONCE, "query": query, "resolve_uri": "false"}
+            params = {"project": project, "page": 1, "page_size": REQUEST_TASKS, "query": query, "resolve_uri": "false"}
             found = self._object("GET", "api/tasks/", params=params).get("tasks") or []
             free |= {int(task["id"]) for task in found if not task.get("unresolved_comment_count")}
         return [task for task in tasks if task in free]

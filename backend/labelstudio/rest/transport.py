@@ -25,18 +25,22 @@ CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
 """Label Studio stores about 6 predictions a second on a small machine, and lists slowly."""
 
-ATTEMPTS = 4
+ATTEMPTS_PER_CALL = 4
 WAIT_SECONDS = (0.5, 1.0, 2.0)
 """Waits between the attempts of one call."""
 
-SWITCHES = "ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
+PRIVATE_ADDRESS_SETTINGS = "ML_BLOCK_LOCAL_IP=false SSRF_PROTECTION_ENABLED=false"
 """Label Studio's own environment: without both it calls no private address (or, with one, sends no annotation)."""
 
 FROM_PROXIES = frozenset({403, 407, 502, 503, 504})
 """What a proxy answers itself."""
 
 _REMEDIES = (
-    (403, "reserved network address", f"set {SWITCHES} in the environment of Label Studio and restart it"),
+    (
+        403,
+        "reserved network address",
+        f"set {PRIVATE_ADDRESS_SETTINGS} in the environment of Label Studio and restart it",
+    ),
     (
         401,
         "legacy token",
@@ -57,7 +61,7 @@ class Transport:
         api_key: str,
         *,
         ca_file: str = "",
-        attempts: int = ATTEMPTS,
+        attempts: int = ATTEMPTS_PER_CALL,
         read_seconds: float = READ_SECONDS,
     ) -> None:
         self.url = url.rstrip("/")

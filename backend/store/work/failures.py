@@ -19,7 +19,7 @@ from backend.redis_access.leases import Leases
 WAIT_SECONDS = 10
 """The wait after a second failure in a row: a killed worker alone is no reason to wait."""
 
-DIED = "the process died or was killed while it worked on this project"
+DEATH_MESSAGE = "the process died or was killed while it worked on this project"
 
 _BEGIN = """
 -- KEYS: trouble, hold    ARGV: kind, now, what is said of an attempt that died, first wait ms, longest wait ms
@@ -63,7 +63,7 @@ class FailureStore:
     def begin(self, project: int, kind: str) -> float:
         """An attempt begins; seconds for which it must not yet, 0 to go on. Follow up with `fail` or `clear`."""
         longest = KIND_OF_NAME[kind].longest_wait_seconds
-        arguments = [kind, time.time(), DIED, WAIT_SECONDS * 1000, longest * 1000]
+        arguments = [kind, time.time(), DEATH_MESSAGE, WAIT_SECONDS * 1000, longest * 1000]
         return int(self._begin(keys=self._keys(project, kind), args=arguments)) / 1000
 
     @guarded

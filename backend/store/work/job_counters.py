@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import TALLIES
 
-BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
+DURATION_BUCKETS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200)
 """Upper bounds in seconds: refits take tenths of a second, fine-tunes minutes to hours."""
 
 
@@ -35,7 +35,7 @@ class JobCounterStore:
     @guarded
     def count_job(self, kind: str, outcome: str, seconds: float) -> None:
         """A job is over."""
-        bound = next((str(bound) for bound in BUCKETS if seconds <= bound), "inf")
+        bound = next((str(bound) for bound in DURATION_BUCKETS if seconds <= bound), "inf")
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hincrbyfloat(TALLIES, f"jobs|{kind}|{outcome}", 1)
         pipeline.hincrbyfloat(TALLIES, f"slower|{kind}|{bound}", 1)

@@ -21,7 +21,7 @@ from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
 
-OVER = frozenset({"done", "failed", "cancelled"})
+FINAL_STATES = frozenset({"done", "failed", "cancelled"})
 """States a run does not leave."""
 
 LEASE_SECONDS = 30.0
@@ -30,17 +30,17 @@ LEASE_SECONDS = 30.0
 SENT_SECONDS = 5.0
 """A call that was sent is in RQ's hands after this long, or was lost on the way."""
 
-ATTEMPTS = 5
+SHARD_ATTEMPTS = 5
 """Times in a row that a shard is begun and its worker dies, before it counts as failed."""
 
-PLANNING = -1
+PLANNING_CALL = -1
 """The number of the call that cuts the project into shards."""
 
-COUNTS = ("seen", "written", "present", "declined", "dropped")
+TASK_COUNTS = ("seen", "written", "present", "declined", "dropped")
 """Of a shard's tasks: looked at; predicted; predicted before by this version; declined by /predict (unreadable, unsure,
 blind); dropped by Label Studio as unfit for its label config."""
 
-STEPS = ("listing", "asking", "writing")
+TIMED_STEPS = ("listing", "asking", "writing")
 """What takes time: Label Studio's list, the web process's answers, Label Studio's import."""
 
 _IS_OVER = """
@@ -75,8 +75,8 @@ return 1
 """
 
 Shard = dict[str, Any]
-"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, COUNTS, `seconds`
-of STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, "" when it has not)."""
+"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, TASK_COUNTS,
+`seconds` of TIMED_STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, else "")."""
 
 
 class PredictionRunStore:
@@ -95,7 +95,7 @@ class PredictionRunStore:
         fields = {**run, "project": project, "labelled": labelled, "asked_at": time.time(), "tasks": 0}
         created = bool(self._create(keys=self._keys(project), args=_pairs(fields)))
         if created:
-            self.send(project, run["id"], PLANNING)
+            self.send(project, run["id"], PLANNING_CALL)
         return self.find(project) or fields, created
 
     @guarded
@@ -164,10 +164,12 @@ class PredictionRunStore:
     def lost(self, project: int) -> list[tuple[str, int]]:
         """(run, number) of the calls that nobody works on and that wait nowhere: RQ lost them, or their worker died."""
         run = self.find(project)
-        if run is None or run["status"] in OVER:
+        if run is None or run["status"] in FINAL_STATES:
             return []
         shards = self.shards(project)
-        numbers = [PLANNING] if run["status"] == "queued" else [n for n, shard in shards.items() if not is_over(shard)]
+        numbers = (
+            [PLANNING_CALL] if run["status"] == "queued" else [n for n, shard in shards.items() if not is_over(shard)]
+        )
         calls = self._redis.hgetall(project_key(project, "predict:calls"))
         return [(run["id"], number) for number in numbers if self._is_lost(project, run, number, calls, shards)]
 
@@ -190,7 +192,7 @@ class PredictionRunStore:
 
 def new_shard(first: int, last: int | None) -> Shard:
     """A shard that nobody has begun."""
-    counts: Shard = {**dict.fromkeys(COUNTS, 0), "seconds": dict.fromkeys(STEPS, 0.0)}
+    counts: Shard = {**dict.fromkeys(TASK_COUNTS, 0), "seconds": dict.fromkeys(TIMED_STEPS, 0.0)}
     return {"first": first, "last": last, "cursor": first - 1, **counts, "attempts": 0, "done": False, "failed": ""}
 
 

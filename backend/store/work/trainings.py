@@ -19,14 +19,14 @@ from backend.redis_access.keys import job_key, project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
 
-OVER = frozenset({"done", "rejected", "failed", "cancelled"})
+FINAL_STATES = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
 
-ATTEMPTS = 5
+TRAINING_ATTEMPTS = 5
 """Times a training is begun before it counts as failed."""
 
 KEPT_SECONDS = 30 * 24 * 3600
-RECENT = 50
+RECENT_TRAININGS = 50
 FLAG_SECONDS = 30
 """After this time a refit or reconciliation that never began is asked for again."""
 
@@ -98,11 +98,11 @@ class JobStore:
         lifts = (self._redis.get(project_key(project, "pinned")) if force else None) or ""
         self.update(job, {**record, "force": int(force), "attempts": 0, "lifts": lifts})
         keys = [project_key(project, "job"), project_key(project, "jobs")]
-        winner = str(self._request(keys=keys, args=[job, RECENT]))
+        winner = str(self._request(keys=keys, args=[job, RECENT_TRAININGS]))
         if winner != job:
             self._redis.delete(job_key(job))
             found = self.find(winner)
-            if found and found["status"] not in OVER:
+            if found and found["status"] not in FINAL_STATES:
                 return found, False
             self._release(keys=keys[:1], args=[winner])  # its record is gone or over: a crash at the very end
             return self.request_training(project, by, force)
@@ -118,7 +118,7 @@ class JobStore:
     def is_lost(self, record: Mapping[str, Any]) -> bool:
         """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it. Found
         by looking again and again: no clock counts but this process's own."""
-        if record["status"] in OVER:
+        if record["status"] in FINAL_STATES:
             return False
         running = record["status"] == "running"
         shown = f"{record.get('attempts')} {record.get('beat')}" if running else f"{record.get('sent_at')}"
@@ -157,7 +157,7 @@ class JobStore:
         who = "" if attempt is None else attempt
         if not self._write(keys=[job_key(job)], args=[who, KEPT_SECONDS, len(kept) // 2, *kept, *gone]):
             return False
-        if fields.get("status") in OVER:
+        if fields.get("status") in FINAL_STATES:
             project = self._redis.hget(job_key(job), "project")
             self._release(keys=[project_key(int(project or 0), "job")], args=[job])
         return True
@@ -172,13 +172,13 @@ class JobStore:
             record = self.get(job)
         except NotFound:
             return None
-        return None if record["status"] in OVER else record
+        return None if record["status"] in FINAL_STATES else record
 
     @guarded
     def recent(self, project: int) -> list[dict[str, Any]]:
         """The last trainings, newest first."""
         found = []
-        for job in self._redis.lrange(project_key(project, "jobs"), 0, RECENT):
+        for job in self._redis.lrange(project_key(project, "jobs"), 0, RECENT_TRAININGS):
             try:
                 found.append(self.get(job))
             except NotFound:
@@ -194,7 +194,7 @@ class JobStore:
     def cancel(self, job: str) -> dict[str, Any]:
         """Ask a training to stop; at once when it has not begun. Raises NotFound, or Conflict when it is over."""
         record = self.get(job)
-        if record["status"] in OVER:
+        if record["status"] in FINAL_STATES:
             raise Conflict(f"{job} is over: {record['status']}", job=job, status=record["status"])
         fields = {"status": "cancelled", "message": "cancelled before it began", "ended_at": time.time()}
         self.update(job, {"cancel": 1, **(fields if record["status"] == "queued" else {})})

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from backend.application.learning_curve import describe_curve
 from backend.backup import archive
-from backend.backup.archive import LISTING
+from backend.backup.archive import LISTING_FILE
 from backend.backup.backup import make_backup
 from backend.backup.dump import Dump
 from backend.backup.restore import restore_backup
@@ -207,7 +207,7 @@ def forged(file: Path, name: str, change: Callable[[bytes], bytes]) -> Path:
     """A copy with another content of one member, and with the checksum that goes with it."""
     with tarfile.open(file) as source:
         content = source.extractfile(name)
-        listing = source.extractfile(LISTING)
+        listing = source.extractfile(LISTING_FILE)
         assert content is not None and listing is not None
         data, facts = change(content.read()), json.loads(listing.read())["files"]
     facts[name] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -241,7 +241,7 @@ def relabelled(file: Path, members: Mapping[str, bytes] | None = None, **facts: 
             content = source.extractfile(member)
             assert content is not None
             data = (members or {}).get(member.name, content.read())
-            if member.name == LISTING:
+            if member.name == LISTING_FILE:
                 data = json.dumps({**json.loads(data), **facts}).encode()
             member.size = len(data)
             result.addfile(member, BytesIO(data))
@@ -260,7 +260,7 @@ def test_a_newer_schema_is_refused_in_a_backup_and_in_redis(
     with pytest.raises(BadRequest, match="schema 99, this release knows"):
         restore_backup(target, relabelled(file, schema=99))
     with pytest.raises(BadRequest, match="format"):
-        restore_backup(target, relabelled(file, format=archive.FORMAT + 1))
+        restore_backup(target, relabelled(file, format=archive.FORMAT_NUMBER + 1))
     Dump(there.client).set_schema(99)
     with pytest.raises(BackendError, match="written by a newer understudy"):
         there.verify()

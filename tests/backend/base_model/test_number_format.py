@@ -13,7 +13,7 @@ from backend.cli.render import render_background_work
 from backend.doctor.machine import check_number_format
 from backend.settings.settings import Settings
 from model.kernels.choice import EngineChoice, FormatTiming
-from model.kernels.kept_choice import FILE, key_of
+from model.kernels.kept_choice import CHOICE_FILE, key_of
 from model.pretrained.architectures import product_shape
 from model.pretrained.base_model import find_base_model, read_config
 
@@ -22,7 +22,7 @@ def timed(folder: Path, fp32: float, bf16: float, **settings: Any) -> Settings:
     """A machine with these GFLOP/s, and its settings."""
     formats = {"fp32": FormatTiming("plain", fp32, 0.0), "bf16": FormatTiming("plain", bf16, 0.0)}
     key = key_of(product_shape(read_config(find_base_model())), "cpu")
-    (folder / FILE).write_text(json.dumps({key: EngineChoice(formats).to_json()}))
+    (folder / CHOICE_FILE).write_text(json.dumps({key: EngineChoice(formats).to_json()}))
     return Settings(_env_file=None, data_dir=folder, **settings)  # type: ignore[call-arg]
 
 
@@ -40,7 +40,7 @@ def test_before_the_first_start_nothing_is_claimed(tmp_path: Path) -> None:
     settings = Settings(_env_file=None, data_dir=tmp_path)  # type: ignore[call-arg]
     assert describe_timing(settings) == ""
     assert "not been timed" in check_number_format(settings).evidence
-    assert not (tmp_path / FILE).exists()
+    assert not (tmp_path / CHOICE_FILE).exists()
 
 
 @pytest.mark.parametrize(

@@ -73,7 +73,7 @@ def admin() -> Iterator[Admin]:
 
 @pytest.fixture
 def understudy(admin: Admin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(progress, "POLL", 0.0)
+    monkeypatch.setattr(progress, "POLL_SECONDS", 0.0)
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments: str, token: str = TOKEN, port: int | None = None) -> Result:

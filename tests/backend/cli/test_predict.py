@@ -76,7 +76,7 @@ def files(services: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ite
     """Runs file mode against a web process on a port; returns (result, what was written)."""
     services.stores.projects.save_config(PROJECT, choices_config(["a", "e"]))
     port = free_port()
-    monkeypatch.setattr(predict_file, "PORTION", 3)
+    monkeypatch.setattr(predict_file, "REQUEST_TASKS", 3)
     monkeypatch.chdir(tmp_path)
 
     def run(content: str | bytes, project: int = PROJECT, source: str = "tasks.json") -> tuple[Result, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.asked_since import ALWAYS
+from backend.labelstudio.asked_since import ASKED_ALWAYS
 from backend.labelstudio.events import parse_webhook, to_records
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
@@ -61,7 +61,7 @@ def test_a_required_question_is_never_answered_with_nothing() -> None:
 
 
 def test_a_question_that_came_later_was_not_left_blank() -> None:
-    asked = ALWAYS.follow([], 0).follow(["other"], 0).follow(["other", "sentiment"], microseconds(STAMP) + 1)
+    asked = ASKED_ALWAYS.follow([], 0).follow(["other"], 0).follow(["other", "sentiment"], microseconds(STAMP) + 1)
     task = {"id": 3, "data": {"text": "hello"}}
     assert to_record(SPEC, annotated(result=[]), task, asked=asked).targets == {}
     assert to_record(SPEC, annotated(), task, asked=asked).targets == {"sentiment": [["Positive"]]}

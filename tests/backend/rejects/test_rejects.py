@@ -11,10 +11,10 @@ import pytest
 from backend.cli.render import render_background_work
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.labelstudio.rejects import CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
+from backend.labelstudio.rejects import REJECT_CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
 from backend.rejects.pending import RejectNotes
 from backend.rejects.report import tell_reject, tell_rejects
-from backend.store.rejects import FADES, KINDS, OF_NO_PROJECT, RejectRow
+from backend.store.rejects import FADING_SECONDS, KINDS_KEPT, OF_NO_PROJECT, RejectRow
 from tests.backend.routes.test_routes import ADMIN
 from tests.support.rig import choices_config
 
@@ -54,7 +54,7 @@ def told(client: Any, services: Any) -> list[str]:
 )
 def test_why_a_task_cannot_be_read(data: Any, code: str, words: str) -> None:
     (reject,) = rejects_of_task(parse_label_config(RENAMED), data, 1000)
-    assert reject.code == code and words in reject.words and code in CODES
+    assert reject.code == code and words in reject.words and code in REJECT_CODES
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def test_what_is_stored_is_bounded_distinct_and_fades(stores: Any, monkeypatch: 
     stores.rejects.add(7, [RejectRow("tasks", "url", "hold a URL", 3, [2, 3, 4])])
     first = {entry["where"]: (entry["tasks"], entry["times"]) for entry in stores.rejects.read(7)}
     assert first == {"tasks": (4, 6), "labels": (0, 9)}
-    stores.rejects.add(7, [RejectRow("tasks", "url", f"kind {number}", 1, [1]) for number in range(3 * KINDS)])
-    assert len(stores.rejects.read(7)) == KINDS
+    stores.rejects.add(7, [RejectRow("tasks", "url", f"kind {number}", 1, [1]) for number in range(3 * KINDS_KEPT)])
+    assert len(stores.rejects.read(7)) == KINDS_KEPT
     now = time.time()
-    monkeypatch.setattr(time, "time", lambda: now + FADES["tasks"] + 1)
+    monkeypatch.setattr(time, "time", lambda: now + FADING_SECONDS["tasks"] + 1)
     assert not [entry for entry in stores.rejects.read(7) if entry["where"] == "tasks"]
 
 

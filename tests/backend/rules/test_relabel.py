@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB
+from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB_TITLE
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
@@ -119,9 +119,9 @@ def test_push_lists_them_once_follows_changes_and_remove_leaves_nothing(
         return result
 
     admin.replies[path] = rows_of(1, 2)
-    assert push().output == f"2 tasks in the tab '{TAB}' of project 7.\n"
-    assert [tab["data"]["title"] for tab in studio.tabs] == [FIRST_TAB["title"], TAB]
-    assert push().output == f"2 tasks already in the tab '{TAB}' of project 7.\n"
+    assert push().output == f"2 tasks in the tab '{TAB_TITLE}' of project 7.\n"
+    assert [tab["data"]["title"] for tab in studio.tabs] == [FIRST_TAB["title"], TAB_TITLE]
+    assert push().output == f"2 tasks already in the tab '{TAB_TITLE}' of project 7.\n"
     imports = ("POST", "/api/projects/7/import/predictions")
     assert studio.seen[imports] == 1
     admin.replies[path] = rows_of(2, 3)

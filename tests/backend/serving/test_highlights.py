@@ -10,7 +10,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.serving import highlights
-from backend.serving.highlights import FEW, FEW_SECONDS, MANY_SECONDS, Highlighter, HighlightRequest, seconds_for
+from backend.serving.highlights import FEW_SECONDS, FEW_TASKS, MANY_SECONDS, Highlighter, HighlightRequest, seconds_for
 from model.head.fit import fit_heads
 from model.spec import Prediction
 from model.versions.live_model import LiveModel
@@ -106,8 +106,8 @@ def test_a_failing_explanation_costs_only_itself(client: Any, learned: Labels, m
 
 
 def test_somebody_who_waits_gets_seconds_and_the_deadline_holds() -> None:
-    assert seconds_for(1, 80.0) == seconds_for(FEW, 80.0) == FEW_SECONDS
-    assert seconds_for(FEW + 1, 80.0) == MANY_SECONDS
+    assert seconds_for(1, 80.0) == seconds_for(FEW_TASKS, 80.0) == FEW_SECONDS
+    assert seconds_for(FEW_TASKS + 1, 80.0) == MANY_SECONDS
     assert seconds_for(1, 2.0) == 1.0, "never more than half of what is left"
     assert seconds_for(1, -1.0) == 0.0
 

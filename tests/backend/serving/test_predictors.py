@@ -10,7 +10,7 @@ import pytest
 
 from backend.errors import Overloaded
 from backend.serving.predictors import SMALL_IN_A_ROW, Chunk, Predictors, alone
-from model.texts import CHARACTERS, TEXTS
+from model.texts import BATCH_CHARACTERS, BATCH_TEXTS
 
 
 @pytest.fixture
@@ -100,9 +100,9 @@ def test_what_waits_for_different_models_is_not(one: Predictors) -> None:
 def test_a_chunk_is_not_filled_beyond_its_bounds(one: Predictors) -> None:
     recorder = Recorder()
     behind(one, [[recorder.chunk([number])] for number in range(20)])
-    assert [len(rows) for rows in recorder.together] == [TEXTS, 20 - TEXTS]
+    assert [len(rows) for rows in recorder.together] == [BATCH_TEXTS, 20 - BATCH_TEXTS]
     recorder.together.clear()
-    behind(one, [[recorder.chunk([number], size=CHARACTERS // 2)] for number in range(3)])
+    behind(one, [[recorder.chunk([number], size=BATCH_CHARACTERS // 2)] for number in range(3)])
     assert recorder.together == [[0, 1], [2]]
 
 

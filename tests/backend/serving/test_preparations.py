@@ -26,7 +26,7 @@ def ask(client: Any) -> Any:
 def test_tasks_are_declined_until_the_names_are_read_and_answered_then(
     services: Any, client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.serving.registry.PATIENCE", 0.01)
+    monkeypatch.setattr("backend.serving.registry.PREPARATION_WAIT_SECONDS", 0.01)
     base, may_read = services.registry.encoders.base, threading.Event()
     embed = type(base).embed
 
@@ -56,7 +56,7 @@ def test_one_that_fails_is_tried_again_at_the_next_request(
             registry.model_for(97, spec, 1.0)
     assert "could not be made" in caplog.text
     wait_for(lambda: not registry._preparations._running)
-    monkeypatch.setattr("backend.serving.registry.PATIENCE", 30.0)
+    monkeypatch.setattr("backend.serving.registry.PREPARATION_WAIT_SECONDS", 30.0)
     assert registry.model_for(97, spec, 30.0).version == "v0"
 
 

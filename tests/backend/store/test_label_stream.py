@@ -11,7 +11,7 @@ from backend.application.background import Background
 from backend.backup.dump import Dump
 from backend.rules.queue_share import hint_handed, is_bypassed
 from backend.store import label_stream
-from backend.store.label_stream import LAST, Handed
+from backend.store.label_stream import SHARE_LABELS, Handed
 from backend.store.stores import Stores
 
 pytestmark = pytest.mark.redis
@@ -37,11 +37,11 @@ def test_a_label_that_comes_again_counts_once_and_as_it_was(stores: Stores) -> N
 def test_the_last_labels_are_those_made_last(stores: Stores) -> None:
     """Whatever order they come in: ids of annotations grow."""
     stores.label_stream.hand_out(1, [1])
-    stores.label_stream.note_labels(1, dict.fromkeys(range(100, 100 + LAST), 1))
+    stores.label_stream.note_labels(1, dict.fromkeys(range(100, 100 + SHARE_LABELS), 1))
     stores.label_stream.note_labels(1, dict.fromkeys(range(50, 90), 2))
-    assert stores.label_stream.handed(1) == Handed(LAST, LAST)
+    assert stores.label_stream.handed(1) == Handed(SHARE_LABELS, SHARE_LABELS)
     stores.label_stream.note_labels(1, {1000: 2, 1001: 2, 1002: 1})
-    assert stores.label_stream.handed(1) == Handed(LAST, LAST - 2)
+    assert stores.label_stream.handed(1) == Handed(SHARE_LABELS, SHARE_LABELS - 2)
 
 
 def test_the_batch_before_counts_for_a_while(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,11 +57,11 @@ def test_the_batch_before_counts_for_a_while(stores: Stores, monkeypatch: pytest
 
 
 def test_what_is_kept_is_bounded(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_stream, "KEPT", 30)
+    monkeypatch.setattr(label_stream, "LABELS_KEPT", 30)
     stores.label_stream.hand_out(1, range(1, 65))
     stores.label_stream.note_labels(1, {number: number for number in range(1, 200)})
     assert stores._redis.zcard(label_stream.handed_key(1)) == 30
-    assert stores.label_stream.handed(1) == Handed(LAST, 0)
+    assert stores.label_stream.handed(1) == Handed(SHARE_LABELS, 0)
 
 
 def test_a_backup_holds_it(stores: Stores) -> None:

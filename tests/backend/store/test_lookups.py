@@ -48,7 +48,7 @@ def test_a_project_is_known_once_its_config_is(stores: Stores) -> None:
 
 
 def test_the_memory_of_tasks_already_stored_is_bounded(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(background, "REMEMBERED", 50)
+    monkeypatch.setattr(background, "TASKS_REMEMBERED", 50)
     waiting = Background(stores, 1000)
     for task in range(500):
         waiting.add_pool(1, {task: {"text": "a"}})

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.job_counters import JobCounterStore
-from backend.web.store_collector import SHOWN, StoreCollector
+from backend.web.store_collector import PROJECTS_SHOWN, StoreCollector
 from tests.conftest import RedisServer
 from tests.support.rig import choices_config
 
@@ -75,14 +75,14 @@ def test_a_project_shows_what_waits_what_is_live_and_what_drifted(
 
 
 def test_projects_beyond_the_limit_share_one_series(settings: Settings, stores: Stores, make_record: Any) -> None:
-    for project in range(1, SHOWN + 4):
+    for project in range(1, PROJECTS_SHOWN + 4):
         stores.projects.mark_dirty(project, "test")
-    stores.examples.upsert_many(SHOWN + 1, [make_record(1), make_record(2)])
-    stores.examples.upsert_many(SHOWN + 3, [make_record(1)])
+    stores.examples.upsert_many(PROJECTS_SHOWN + 1, [make_record(1), make_record(2)])
+    stores.examples.upsert_many(PROJECTS_SHOWN + 3, [make_record(1)])
     seen = scrape(settings)
     names = {key[1] for key in seen if key[0] == "understudy_examples"}
-    assert len(names) == SHOWN + 1 and seen["understudy_examples", "others"] == 3
-    assert seen["understudy_dirty", "others"] == 3 and seen["understudy_projects",] == SHOWN + 3
+    assert len(names) == PROJECTS_SHOWN + 1 and seen["understudy_examples", "others"] == 3
+    assert seen["understudy_dirty", "others"] == 3 and seen["understudy_projects",] == PROJECTS_SHOWN + 3
 
 
 def test_actions_of_admins_are_counted(settings: Settings, stores: Stores) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from backend.routes.app import HEADERS, create_app
+from backend.routes.app import REPLY_HEADERS, create_app
 from backend.web.guard import Guard
 from backend.web.policy import POLICIES, Caller
-from backend.web.rate_limit import KEYS, RateLimiter
+from backend.web.rate_limit import BUCKETS_KEPT, RateLimiter
 from tests.support.tiny import settings, tiny_base  # noqa: F401
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -68,7 +68,7 @@ def test_every_reply_carries_the_security_headers(client: Any) -> None:
     replies += [client.post("/setup", data=b"{"), client.post("/health"), client.options("/health")]
     assert [reply.status_code for reply in replies] == [200, 404, 401, 405, 400, 405, 405]
     for reply in replies:
-        assert HEADERS.items() <= dict(reply.headers).items()
+        assert REPLY_HEADERS.items() <= dict(reply.headers).items()
         assert "Access-Control-Allow-Origin" not in reply.headers
     assert replies[3].headers["Allow"] == "POST"
 
@@ -103,9 +103,9 @@ def test_a_bucket_refills_evenly_and_memory_is_bounded() -> None:
     assert limiter.wait("a", 2) == 0.0 and limiter.wait("a", 2) == 30.0
     now[0] = 1e6
     assert [limiter.wait("a", 2) for _ in range(3)] == [0.0, 0.0, 30.0]
-    for number in range(KEYS + 10):
+    for number in range(BUCKETS_KEPT + 10):
         limiter.wait(number, 1)
-    assert len(limiter._buckets) == KEYS
+    assert len(limiter._buckets) == BUCKETS_KEPT
 
 
 def test_what_an_admin_did_is_kept_without_text_or_token(client: Any, services: Any) -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model.acquisition.batch import (
-    AHEAD,
+    LEAST_LABELLED_SHARE,
     ONE_SIDED,
     TRIED,
     QueueEntry,
@@ -110,7 +110,7 @@ def test_a_role_gets_what_it_lacks_of_its_share(share: float) -> None:
     in_order = sorted(range(2000), key=lambda task: share_of(PROJECT, task))
     first = [p for p in plan(pools(2000, []), list(range(2000)), size=64, blind_share=share) if p.role == "blind"]
     assert [place.task for place in first] == in_order[: len(first)], "in hash order"
-    assert 1 <= len(first) <= share * AHEAD * 64 + 1
+    assert 1 <= len(first) <= share * LEAST_LABELLED_SHARE * 64 + 1
     chosen = [row for row in range(2000) if share_of(PROJECT, row) > 0.5][:80]
     later = [p for p in plan(pools(2000, chosen), list(range(2000)), size=64, blind_share=share) if p.role == "blind"]
     assert len(later) == min(16, round(share * (80 + 16) + 0.5)), "none of 80 labels was blind"

@@ -12,7 +12,7 @@ import pytest
 
 from model.acquisition.pool_scoring import answer_pool
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.long_texts import LONG, LabelAwarePooling
+from model.features.long_texts import LONG_CHARACTERS, LabelAwarePooling
 from model.features.tfidf import Terms
 from model.head.fit import fit_head
 from model.head.head_config import Choice
@@ -30,7 +30,7 @@ KEYS = ("cats", "dogs", "birds")
 POOL: list[Text] = [
     *[(f"{name} {other} n{i % 7} m{i}",) for i in range(400) for name in KEYS for other in ("sleep", "run")],
     *[("",), ("!?",), ("cats " * 300,), ("a pair of cats", "and dogs"), ("Ünïcode 日本語 cats",)],
-    ("cats sleep all day long. " * (LONG // 20),),
+    ("cats sleep all day long. " * (LONG_CHARACTERS // 20),),
 ]
 WIDTH = WordsEncoder.width
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decoding.answers import RANKED, AnswerRules, decide
+from model.decoding.answers import RUNNERS_UP, AnswerRules, decide
 from model.spec import Kind, Prediction
 from tests.support.encoders import choices
 
@@ -90,7 +90,7 @@ def test_when_no_remaining_label_has_any_share_they_are_equal() -> None:
 def test_the_ranking_is_bounded() -> None:
     names = [f"n{number}" for number in range(30)]
     found = sure(decide(choices(*names), AnswerRules(tuple(names)), np.full(30, 1 / 30)))
-    assert len(found.ranking) == RANKED
+    assert len(found.ranking) == RUNNERS_UP
 
 
 @settings(deadline=None, max_examples=150)

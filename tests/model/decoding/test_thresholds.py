@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score
 
 from model.decoding.answers import (
-    GRID,
     PSEUDO_POSITIVES,
+    THRESHOLD_GRID,
     AnswerRules,
     choose_labels,
     decide,
@@ -39,7 +39,7 @@ def rows(seed: int, count: int = 60) -> tuple[Floats, Floats]:
 def test_no_shared_threshold_has_a_better_micro_f1(seed: int) -> None:
     probabilities, targets = rows(seed)
     found = f1_score(targets > 0, probabilities >= fit_threshold(probabilities, targets), average="micro")
-    best = max(f1_score(targets > 0, probabilities >= at, average="micro", zero_division=0) for at in GRID)
+    best = max(f1_score(targets > 0, probabilities >= at, average="micro", zero_division=0) for at in THRESHOLD_GRID)
     assert found == pytest.approx(best)
 
 
@@ -50,8 +50,8 @@ def test_thresholds_of_labels_are_their_best_drawn_to_the_shared_one(seed: int) 
     found = fit_label_thresholds(probabilities, targets, 0.3)
     for column in range(4):
         true, p = targets[:, column] > 0, probabilities[:, column]
-        scores = [f1_score(true, p >= at, zero_division=0) for at in GRID]
-        own = GRID[int(np.argmax(np.round(scores, 12)))]
+        scores = [f1_score(true, p >= at, zero_division=0) for at in THRESHOLD_GRID]
+        own = THRESHOLD_GRID[int(np.argmax(np.round(scores, 12)))]
         share = true.sum() / (true.sum() + PSEUDO_POSITIVES)
         assert found[column] == pytest.approx(share * own + (1 - share) * 0.3)
 

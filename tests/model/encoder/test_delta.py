@@ -16,7 +16,7 @@ from model.encoder.packed import PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.errors import EncoderError
 from model.kernels.matrix_product import ONEDNN
-from model.pretrained.architectures import PACKABLE
+from model.pretrained.architectures import PACKABLE_FAMILIES
 from tests.model.conftest import FAMILIES, TinyModel, tiny_config, write_tokenizer
 from tests.model.encoder.test_other_encoders import TEXTS, assert_equal_to_transformers
 
@@ -72,7 +72,7 @@ def test_a_delta_gives_the_features_of_the_whole_file(
     np.testing.assert_array_equal(base.embed(TEXTS), before)  # the lender is as it was
 
 
-@pytest.mark.parametrize("family", PACKABLE)
+@pytest.mark.parametrize("family", PACKABLE_FAMILIES)
 def test_unchanged_layers_and_tables_are_the_bases_own(
     family: str, both: Callable[..., tuple[Encoder, Path, Path]]
 ) -> None:

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from model.encoder.encoder import Encoder
-from model.encoder.pairs import INTERACTIONS
-from model.encoder.windows import OVERLAP, Windows
+from model.encoder.pairs import INTERACTION_LAYERS
+from model.encoder.windows import OVERLAP_TOKENS, Windows
 from model.spec import Text
 from tests.support.encoders import Floats, forward
 
@@ -61,14 +61,14 @@ def test_texts_of_different_lengths_equal_transformers_in_every_layer(minilm: En
 
 def test_a_pair_of_texts_has_token_types(minilm: Encoder, reference: Any) -> None:
     assert set(tokens_of(minilm, PAIR)[1]) == {0, 1}
-    joint = expected(minilm, reference, PAIR)[INTERACTIONS:]
-    np.testing.assert_allclose(minilm.embed([PAIR])[0, INTERACTIONS:], joint, atol=1e-4)
+    joint = expected(minilm, reference, PAIR)[INTERACTION_LAYERS:]
+    np.testing.assert_allclose(minilm.embed([PAIR])[0, INTERACTION_LAYERS:], joint, atol=1e-4)
 
 
 def test_a_pair_holds_what_its_segments_share_and_where_they_differ(minilm: Encoder, reference: Any) -> None:
     first, second = (expected(minilm, reference, (segment,))[-1] for segment in PAIR)
     a, b = first / np.linalg.norm(first), second / np.linalg.norm(second)
-    shared, apart = minilm.embed([PAIR])[0, :INTERACTIONS]
+    shared, apart = minilm.embed([PAIR])[0, :INTERACTION_LAYERS]
     np.testing.assert_allclose(shared, a * b * np.sqrt(minilm.width), atol=1e-4)
     np.testing.assert_allclose(apart, np.abs(a - b), atol=1e-4)
     assert shared.sum() / np.sqrt(minilm.width) == pytest.approx(a @ b, abs=1e-4)  # a linear head can find the cosine
@@ -94,8 +94,8 @@ def test_windows_of_a_long_text_overlap_and_cover_it(minilm: Encoder, windows: W
     assert all(len(part) <= 254 for part in parts)
     together = parts[0]
     for part in parts[1:]:
-        assert together[-OVERLAP:] == part[:OVERLAP]
-        together = together + part[OVERLAP:]
+        assert together[-OVERLAP_TOKENS:] == part[:OVERLAP_TOKENS]
+        together = together + part[OVERLAP_TOKENS:]
     assert together == windows_free_ids(minilm, (LONG,))
 
 

@@ -13,7 +13,7 @@ from model.encoder.windows import Window
 from model.kernels.attention import by_fused_kernel, nearest_length, spans_of
 from model.kernels.choice import FormatTiming
 from model.kernels.matrix_product import ONEDNN, PLAIN, onednn_works
-from model.pretrained.architectures import PACKABLE, linear_cost, read_shape
+from model.pretrained.architectures import PACKABLE_FAMILIES, linear_cost, read_shape
 from tests.model.conftest import tiny_config
 from tests.support.encoders import Floats, engine_over, forward, random_engine, random_model
 
@@ -56,7 +56,7 @@ def assert_exact(engine: PackedBert, model: Any, windows: list[Window]) -> None:
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("attention", MODES)
 @pytest.mark.parametrize("pooling", ["mean", "cls"])
-@pytest.mark.parametrize("family", PACKABLE)
+@pytest.mark.parametrize("family", PACKABLE_FAMILIES)
 def test_random_lengths_equal_transformers(family: str, pooling: str, attention: str, kernel: str) -> None:
     for seed in range(3):
         model = random_model(family, seed=seed)
@@ -159,7 +159,7 @@ def test_other_layers_are_not_taken_for_berts(family: str) -> None:
     assert read_shape(tiny_config(family).to_dict()) is None
 
 
-@pytest.mark.parametrize("family", PACKABLE)
+@pytest.mark.parametrize("family", PACKABLE_FAMILIES)
 @pytest.mark.parametrize(
     "change",
     [{"hidden_act": "relu", "activation": "relu"}, {"is_decoder": True}, {"position_embedding_type": "relative_key"}],

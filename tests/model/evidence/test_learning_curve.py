@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.evidence.learning_curve import LEAST, learning_curve, tally, wilson_interval
+from model.evidence.learning_curve import LEAST_STAGE_ROWS, learning_curve, tally, wilson_interval
 from model.evidence.row import EvidenceRow, Judgement
 from model.numerics.metrics import expected_calibration_error
 
@@ -52,7 +52,7 @@ def test_sums_may_be_kept_in_pieces_and_no_row_is_lost(labels: list[int], cut: i
     points = learning_curve(pieces).get("label", [])
     whole = learning_curve(tally(rows)).get("label", [])
     assert [p["n"] for p in points] == [p["n"] for p in whole] and sum(p["n"] for p in points) == len(rows)
-    assert len(points) < 2 or min(p["n"] for p in points) >= LEAST
+    assert len(points) < 2 or min(p["n"] for p in points) >= LEAST_STAGE_ROWS
 
 
 def test_the_interval_is_wilsons() -> None:

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.special import softmax
 
 from model.evidence.recalibration import (
-    LEAST,
-    STRENGTH,
+    LEAST_ROWS,
+    PRIOR_STRENGTH,
     choose_rows,
     decide_correction,
     fit_correction,
@@ -42,7 +42,7 @@ def kept(probabilities: np.ndarray, targets: np.ndarray) -> list[KeptAnswer]:
 def test_the_temperature_is_that_of_the_whole_probabilities(classes: int, temperature: float) -> None:
     probabilities, targets = stream(300, classes, temperature)
     found = fit_correction(read_rows(kept(probabilities, targets)))
-    assert found == pytest.approx(fit_temperature(probabilities, targets, prior_strength=STRENGTH), rel=0.1)
+    assert found == pytest.approx(fit_temperature(probabilities, targets, prior_strength=PRIOR_STRENGTH), rel=0.1)
 
 
 def test_what_is_kept_gives_the_log_losses_back() -> None:
@@ -80,7 +80,7 @@ def test_over_confidence_that_is_over_is_not_corrected() -> None:
 
 
 def test_few_rows_correct_nothing() -> None:
-    probabilities, targets = stream(LEAST - 1, 3, 4.0)
+    probabilities, targets = stream(LEAST_ROWS - 1, 3, 4.0)
     correction = decide_correction(read_rows(kept(probabilities, targets)))
     assert correction.temperature == 1.0 and "39 of 40" in correction.reason
     assert decide_correction(read_rows([])).temperature == 1.0

@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.long_texts import LONG, LONGEST, LabelAwarePooling, is_long, pool_sentences, split_sentences
+from model.features.long_texts import (
+    LONG_CHARACTERS,
+    LONGEST,
+    LabelAwarePooling,
+    is_long,
+    pool_sentences,
+    split_sentences,
+)
 from model.head.fit import fit_head
 from model.spec import Sample, Text
 from tests.model.conftest import SAMPLE_DATA
@@ -67,7 +74,7 @@ def test_no_word_is_lost_and_no_sentence_is_long(text: str) -> None:
 
 def test_short_texts_and_pairs_are_what_the_encoder_says() -> None:
     encoder = WordsEncoder()
-    texts: list[Text] = [("a b",), ("",), ("a", "b " * LONG), ("x" * (LONG - 1),)]
+    texts: list[Text] = [("a b",), ("",), ("a", "b " * LONG_CHARACTERS), ("x" * (LONG_CHARACTERS - 1),)]
     assert not any(map(is_long, texts))
     found = LabelAwarePooling(encoder, choices("a", "b")).embed(texts)
     np.testing.assert_array_equal(found, WordsEncoder().embed(texts))

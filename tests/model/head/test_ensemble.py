@@ -8,7 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model.head.calibration import LEAST_SHARE, PRIOR_BONUS, SHARES, member_shares, nested_answers, zero_shot_share
+from model.head.calibration import (
+    LEAST_SHARE,
+    PRIOR_BONUS,
+    ZERO_SHOT_SHARES,
+    member_shares,
+    nested_answers,
+    zero_shot_share,
+)
 from model.head.linear_head import blend_zero_shot
 from model.numerics.metrics import log_losses, one_hot
 from tests.support.encoders import Floats
@@ -176,6 +183,6 @@ def test_it_is_never_worse_than_the_zero_shot_answer(count: int, classes: int, s
     fitted, base = random_answers(2, count, classes, seed, sharpness=0.4)
     weights = generator.uniform(0.1, 2, count)
     share = zero_shot_share(fitted, base, targets, weights)
-    assert share in SHARES
+    assert share in ZERO_SHOT_SHARES
     costs = [(weights * log_losses(rows, targets)).sum() for rows in (blend_zero_shot(fitted, base, share), base)]
     assert costs[0] <= costs[1] + 1e-6

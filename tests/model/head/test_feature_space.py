@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model.features.tfidf import Terms, dense_features
-from model.head.feature_space import DIMENSIONS, LANDMARKS, Space, choose_landmarks, leading_eigenvectors
+from model.head.feature_space import LANDMARK_ROWS, SPACE_DIMENSIONS, Space, choose_landmarks, leading_eigenvectors
 from model.numerics.logistic import fit_blocks
 from model.numerics.metrics import one_hot
 from model.spec import Text
@@ -125,7 +125,7 @@ def test_memory_grows_with_the_rows_not_with_their_square() -> None:
     space = Space(short, pooled, pooled.mean(0), terms, "layers", landmarks)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert len(space.rows) == count and 100 < space.rows.shape[1] <= DIMENSIONS
+    assert len(space.rows) == count and 100 < space.rows.shape[1] <= SPACE_DIMENSIONS
     assert peak < 300e6  # bytes; the Gram matrix of all rows has 1.6 GB in single precision
 
 
@@ -133,13 +133,13 @@ def test_landmarks_hold_every_label() -> None:
     targets = one_hot(np.array([0] * 3000 + [1] * 40 + list(range(2, 60))), 60)
     landmarks = choose_landmarks(targets, 3)
     assert landmarks is not None
-    assert len(set(landmarks.tolist())) == LANDMARKS
+    assert len(set(landmarks.tolist())) == LANDMARK_ROWS
     counts = targets[landmarks].sum(0)
     assert (counts[1:] == targets.sum(0)[1:]).all(), "the rare labels are there as a whole"
     assert np.array_equal(landmarks, choose_landmarks(targets, 3))
 
 
-@pytest.mark.parametrize("rows", [0, 1, LANDMARKS])
+@pytest.mark.parametrize("rows", [0, 1, LANDMARK_ROWS])
 def test_few_rows_need_no_landmarks(rows: int) -> None:
     assert choose_landmarks(np.ones((rows, 2)), 0) is None
 

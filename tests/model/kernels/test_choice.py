@@ -17,7 +17,7 @@ from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.kernels import kept_choice as engine_choice
 from model.kernels.choice import EngineChoice, FormatTiming, ProductShape
-from model.kernels.kept_choice import FILE, choose_engine, kept_choice, key_of
+from model.kernels.kept_choice import CHOICE_FILE, choose_engine, kept_choice, key_of
 from model.kernels.timing import time_engine
 from tests.model.conftest import TinyModel
 
@@ -39,7 +39,7 @@ def choice_of(
 
 def keep(folder: Path, choice: EngineChoice, shape: ProductShape) -> None:
     """As if this machine had been timed so before."""
-    (folder / FILE).write_text(json.dumps({key_of(shape, "cpu"): choice.to_json()}))
+    (folder / CHOICE_FILE).write_text(json.dumps({key_of(shape, "cpu"): choice.to_json()}))
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +117,7 @@ def test_processes_that_start_together_have_one_timing(tmp_path: Path) -> None:
     "damage", ["", "{", "[]", "null", '{"KEY": {}}', '{"KEY": {"seconds": 1, "formats": {}}}', '{"KEY": 3}']
 )
 def test_a_damaged_file_is_timed_anew_and_mended(damage: str, tmp_path: Path) -> None:
-    (tmp_path / FILE).write_text(damage.replace("KEY", key_of(TINY, "cpu").replace('"', "")))
+    (tmp_path / CHOICE_FILE).write_text(damage.replace("KEY", key_of(TINY, "cpu").replace('"', "")))
     choice = choose_engine(TINY, "cpu", tmp_path)
     assert kept_choice(tmp_path, TINY) == choice
 
@@ -130,7 +130,7 @@ def test_another_machine_or_library_is_timed_by_itself(tmp_path: Path, monkeypat
     choose_engine(TINY, "cpu", tmp_path)
     monkeypatch.setattr(engine_choice, "library_version", lambda: "torch 9")
     assert kept_choice(tmp_path, TINY) is None
-    assert len(json.loads((tmp_path / FILE).read_text())) == 2
+    assert len(json.loads((tmp_path / CHOICE_FILE).read_text())) == 2
 
 
 def test_a_folder_that_cannot_be_written_costs_a_line(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

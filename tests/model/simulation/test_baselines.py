@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 
 from model.numerics.arrays import normalise
 from model.simulation.baseline_task import fit_logistic
-from model.simulation.baselines import PEERS, STRENGTHS, Rival, best_strength
+from model.simulation.baselines import PEERS, REGULARISATIONS, Rival, best_strength
 from model.simulation.dataset import Dataset
 from model.simulation.finetuned_baselines import make_pairs
 from model.simulation.replay import Replay, ReplayPlan
@@ -49,7 +49,7 @@ def test_lr_is_scikit_learns_with_the_chosen_strength(messages: Messages) -> Non
     task = rival(messages, "lr").task(48, 0)
     train = normalise(messages.embedder.embed([sample.text for sample in task.train])[:, -1])
     strength = best_strength(train, task.targets, 0, multilabel=False)
-    assert strength in STRENGTHS
+    assert strength in REGULARISATIONS
     model = LogisticRegression(C=strength, max_iter=1000).fit(train, task.targets.argmax(1))
     wanted = model.predict(normalise(messages.features()[:, -1]))
     assert (PEERS["lr"].answer(task).argmax(1) == wanted).all()

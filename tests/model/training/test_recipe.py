@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 
 LOSSES = st.lists(st.floats(0.01, 10), max_size=8)
 
 
 @given(st.integers(0, 400))
 def test_looks_are_in_the_second_half_before_the_end(steps: int) -> None:
-    looks = RECIPE.looks_at(steps)
-    assert len(looks) <= RECIPE.looks
+    looks = DEFAULT_RECIPE.looks_at(steps)
+    assert len(looks) <= DEFAULT_RECIPE.looks
     assert all(steps // 2 <= look < steps and look > 0 for look in looks)
 
 
 @pytest.mark.parametrize("steps", [60, 100, 200, 300])
 def test_looks_are_even(steps: int) -> None:
-    looks = sorted(RECIPE.looks_at(steps))
+    looks = sorted(DEFAULT_RECIPE.looks_at(steps))
     gaps = [later - earlier for earlier, later in zip(looks, [*looks[1:], steps], strict=True)]
-    assert len(looks) == RECIPE.looks
+    assert len(looks) == DEFAULT_RECIPE.looks
     assert max(gaps) - min(gaps) <= 1
 
 
@@ -45,21 +45,21 @@ def test_looks_are_even(steps: int) -> None:
     ],
 )
 def test_it_ends_when_the_loss_has_risen_twice_and_enough(losses: list[float], stop: bool) -> None:
-    assert RECIPE.should_stop(losses) is stop
+    assert DEFAULT_RECIPE.should_stop(losses) is stop
 
 
 @given(LOSSES)
 def test_a_falling_loss_never_ends_it(losses: list[float]) -> None:
-    assert not RECIPE.should_stop(sorted(losses, reverse=True))
+    assert not DEFAULT_RECIPE.should_stop(sorted(losses, reverse=True))
 
 
 @given(LOSSES, st.floats(0.1, 10))
 def test_only_proportions_matter(losses: list[float], scale: float) -> None:
     steps = [round(loss, 2) for loss in losses]
-    near = len(steps) > 2 and abs(steps[-1] / min(steps) - RECIPE.worse) < 1e-6  # rounding may tip it
-    assert near or RECIPE.should_stop(steps) == RECIPE.should_stop([scale * loss for loss in steps])
+    near = len(steps) > 2 and abs(steps[-1] / min(steps) - DEFAULT_RECIPE.worse) < 1e-6  # rounding may tip it
+    assert near or DEFAULT_RECIPE.should_stop(steps) == DEFAULT_RECIPE.should_stop([scale * loss for loss in steps])
 
 
 @given(st.lists(st.floats(0.01, 10), min_size=3, max_size=8))
 def test_it_never_ends_at_the_lowest_loss(losses: list[float]) -> None:
-    assert not RECIPE.should_stop([*losses, min(losses)])
+    assert not DEFAULT_RECIPE.should_stop([*losses, min(losses)])

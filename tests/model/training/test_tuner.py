@@ -10,7 +10,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.errors import EncoderError
-from model.training.recipe import RECIPE
+from model.training.recipe import DEFAULT_RECIPE
 from model.training.tuner import FineTuner, TrainingSet, contrastive_loss, draw_batch, prototype_head
 
 WORDS = ["red", "green", "blue", "apple", "stone", "river", "cloud", "paper", "light", "chair"]
@@ -182,4 +182,4 @@ def test_equal_labels_close_together_cost_less() -> None:
 
 
 def test_steps_grow_with_the_labels() -> None:
-    assert [RECIPE.steps_for(n) for n in (1, 16, 64, 256, 1000, 9000)] == [60, 60, 100, 200, 300, 300]
+    assert [DEFAULT_RECIPE.steps_for(n) for n in (1, 16, 64, 256, 1000, 9000)] == [60, 60, 100, 200, 300, 300]

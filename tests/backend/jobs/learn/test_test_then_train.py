@@ -11,7 +11,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.test_then_train import _judge
-from backend.store.evidence import KEPT
+from backend.store.evidence import EVIDENCE_ROWS_KEPT
 from model.decoding.answers import AnswerRules
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows
@@ -86,7 +86,7 @@ def test_the_curve_outlives_the_rows(context: Any) -> None:
 
     for _ in range(3):
         store.append(PROJECT, [row] * 1000, tally([row] * 1000))
-    assert store.count(PROJECT) == KEPT
+    assert store.count(PROJECT) == EVIDENCE_ROWS_KEPT
     [point] = learning_curve(store.tallies(PROJECT))["label"]
     assert (point["n"], point["labels"], point["accuracy"]) == (3000, 100, 1.0)
 

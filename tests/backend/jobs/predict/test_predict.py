@@ -22,7 +22,7 @@ from backend.labelstudio.results import read_targets
 from backend.processes.scheduler import Scheduler
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
-from backend.store.work.prediction_runs import ATTEMPTS, COUNTS, PLANNING
+from backend.store.work.prediction_runs import PLANNING_CALL, SHARD_ATTEMPTS, TASK_COUNTS
 from model.versions.directory import version_order
 from tests.conftest import serving
 from tests.support.rig import choices_config, free_port
@@ -48,13 +48,13 @@ MISTAKE = {"nothing": "to read"}
 
 def shrink() -> None:
     """Portions and shards of a few tasks."""
-    prediction_walk.PORTION, module.SHARD_TASKS = PORTION, SHARD_TASKS
+    prediction_walk.REQUEST_TASKS, module.SHARD_TASKS = PORTION, SHARD_TASKS
 
 
 @pytest.fixture
 def studio(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
     monkeypatch.setattr(transport, "WAIT_SECONDS", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(prediction_walk, "PORTION", PORTION)
+    monkeypatch.setattr(prediction_walk, "REQUEST_TASKS", PORTION)
     monkeypatch.setattr(module, "SHARD_TASKS", SHARD_TASKS)
     context.stores.projects.save_config(PROJECT, choices_config(["a", "e"]))
     with serving(Studio(TASKS, LABELLED)) as running:
@@ -99,7 +99,7 @@ def state(context: Any) -> str:
 
 def totals(context: Any) -> dict[str, int]:
     shards = context.stores.prediction_runs.shards(PROJECT).values()
-    return {name: sum(shard[name] for shard in shards) for name in COUNTS}
+    return {name: sum(shard[name] for shard in shards) for name in TASK_COUNTS}
 
 
 def predicted(studio: Studio) -> Counter[int]:
@@ -165,7 +165,7 @@ def test_a_shard_whose_worker_is_killed_goes_on_where_it_was_and_writes_nothing_
     context: Any, studio: Studio, web: Any, step: str
 ) -> None:
     run = ask(context)
-    assert predict(PROJECT, run, PLANNING) == "planned"
+    assert predict(PROJECT, run, PLANNING_CALL) == "planned"
     killed = armed(context.settings, f"{step}@{PROJECT}")
     assert run_apart(one_call, killed, run, 0) == KILLED
     assert len(studio.predictions) == (PORTION if step == "predict.after_write" else 0)
@@ -189,13 +189,13 @@ def test_a_shard_that_kills_its_worker_each_time_is_given_up_and_the_others_go_o
     context: Any, studio: Studio, web: Any
 ) -> None:
     run = ask(context)
-    predict(PROJECT, run, PLANNING)
-    for _ in range(ATTEMPTS):
+    predict(PROJECT, run, PLANNING_CALL)
+    for _ in range(SHARD_ATTEMPTS):
         assert run_apart(one_call, armed(context.settings, "predict.before_write"), run, 1) == KILLED
         free_all(context)
     work_off(context.settings)
     record = context.stores.prediction_runs.find(PROJECT)
-    assert record["status"] == "failed" and f"its worker died {ATTEMPTS} times" in record["message"]
+    assert record["status"] == "failed" and f"its worker died {SHARD_ATTEMPTS} times" in record["message"]
     shard = context.stores.prediction_runs.shards(PROJECT)[1]
     expected = {task for task in WANTED if not shard["first"] <= task <= shard["last"]}
     assert predicted(studio) == Counter(expected)
@@ -261,7 +261,7 @@ def test_each_portion_is_written_under_the_version_that_answered_it(
     from backend.jobs.learn.refit import refit
 
     run = ask(context)
-    predict(PROJECT, run, PLANNING)
+    predict(PROJECT, run, PLANNING_CALL)
     assert predict(PROJECT, run, 0) == "done"
     letters.add(24)
     refit(PROJECT)
@@ -290,8 +290,8 @@ def test_a_label_studio_that_is_away_is_waited_for(context: Any, studio: Studio,
     assert f"refused with {status}" in context.stores.failures.describe(PROJECT)["predict"]["error"]
     tick_twice(context)
     assert context.stores.queue.length("backend.jobs.predict.predict.predict") == 0, "not while it waits"
-    for number in range(ATTEMPTS + 1):
-        if number == ATTEMPTS:
+    for number in range(SHARD_ATTEMPTS + 1):
+        if number == SHARD_ATTEMPTS:
             studio.refuse.clear()
         context.stores.failures.release(PROJECT, "predict")
         breaker_of.cache_clear()
@@ -311,7 +311,7 @@ def test_a_wrong_token_ends_the_run_with_the_reason(context: Any, studio: Studio
 
 def test_a_cancelled_run_writes_no_more_and_another_may_begin(context: Any, studio: Studio, web: Any) -> None:
     run, runs = ask(context), context.stores.prediction_runs
-    predict(PROJECT, run, PLANNING)
+    predict(PROJECT, run, PLANNING_CALL)
     assert predict(PROJECT, run, 0) == "done"
     count = len(studio.predictions)
     assert runs.request(PROJECT, "test", False)[0]["id"] == run, "one run a project"

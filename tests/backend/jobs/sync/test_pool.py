@@ -10,7 +10,7 @@ import pytest
 
 from backend.jobs.sync.pool import fill_pool
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.labelstudio.rest.client import NEIGHBOURS, LabelStudioClient
+from backend.labelstudio.rest.client import NEIGHBOUR_TASKS, LabelStudioClient
 from tests.conftest import serving
 from tests.support.rig import choices_config
 from tests.support.studio import TOKEN, Studio
@@ -52,10 +52,10 @@ def test_a_small_project_is_known_whatever_was_known_before(context: Any, studio
 
 
 def test_of_a_large_sorted_project_an_even_sample_is_known(context: Any, studio: Studio) -> None:
-    assert NEIGHBOURS <= fill(context, studio) <= LIMIT
+    assert NEIGHBOUR_TASKS <= fill(context, studio) <= LIMIT
     ids = sorted(pool(context))
     assert {studio.tasks[task][0] for task in ids} == {"a", "e"}
-    places = LIMIT // NEIGHBOURS
+    places = LIMIT // NEIGHBOUR_TASKS
     gaps = [after - before for before, after in pairwise([5000, *ids, 6199])]
     assert max(gaps) <= 2 * 1200 / places, "one place in each quarter of the ids"
 

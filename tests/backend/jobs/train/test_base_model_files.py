@@ -141,7 +141,7 @@ def test_it_shows_signs_of_life_and_can_be_stopped_while_it_fetches(
         if len(looks) == 3:
             raise InterruptedError
 
-    monkeypatch.setattr("backend.jobs.train.base_model_files.POLL", 0.02)
+    monkeypatch.setattr("backend.jobs.train.base_model_files.POLL_SECONDS", 0.02)
     with hub_behind_proxy(tiny_base, slow=0.1) as (proxy, _):
         monkeypatch.setenv("http_proxy", proxy)
         with pytest.raises(InterruptedError):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.labelstudio.label_config.labels import PRAISE
+from backend.labelstudio.label_config.labels import STAR_NAMES
 from model.spec import Kind
 from tests.support.label_configs import choices, spec_of
 
@@ -83,8 +83,8 @@ def test_stars_are_read_as_praise() -> None:
     for count in (2, 3, 5, 10):
         config = f'<View><Text name="t" value="$t"/><Rating name="r" toName="t" maxRating="{count}"/></View>'
         said = [label.words for label in parse_label_config(config).controls[0].labels]
-        assert (said[0], said[-1]) == (PRAISE[0], PRAISE[-1])
-        assert [PRAISE.index(words) for words in said] == sorted(PRAISE.index(words) for words in said)
+        assert (said[0], said[-1]) == (STAR_NAMES[0], STAR_NAMES[-1])
+        assert [STAR_NAMES.index(words) for words in said] == sorted(STAR_NAMES.index(words) for words in said)
 
 
 def test_labels_of_the_config_and_of_the_task_add_up() -> None:

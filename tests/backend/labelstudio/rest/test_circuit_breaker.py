@@ -9,7 +9,7 @@ import pytest
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.rest import transport
-from backend.labelstudio.rest.circuit_breaker import FAILURES, REST, Breaker, breaker_of
+from backend.labelstudio.rest.circuit_breaker import OPENING_FAILURES, REST_SECONDS, Breaker, breaker_of
 from backend.labelstudio.rest.transport import Transport
 from tests.conftest import serving
 
@@ -23,12 +23,12 @@ def test_it_opens_after_failures_in_a_row_and_lets_one_try_at_a_time() -> None:
         breaker.note(answered)
         assert breaker.wait() == 0.0
     breaker.note(False)
-    assert breaker.wait() == REST
-    now[0] = REST + 1
-    assert [breaker.wait(), breaker.wait()] == [0.0, REST], "one tries, the others wait for it"
+    assert breaker.wait() == REST_SECONDS
+    now[0] = REST_SECONDS + 1
+    assert [breaker.wait(), breaker.wait()] == [0.0, REST_SECONDS], "one tries, the others wait for it"
     breaker.note(False)
-    now[0] += REST / 2
-    assert breaker.wait() == REST / 2
+    now[0] += REST_SECONDS / 2
+    assert breaker.wait() == REST_SECONDS / 2
     breaker.note(True)
     assert breaker.wait() == 0.0
 
@@ -55,7 +55,7 @@ def test_a_dead_one_is_not_asked_again_and_a_refusal_is_an_answer(monkeypatch: p
     assert caught.value.evidence["sent"] is False
     breaker_of(url)._until = 0.0
     with serving(HTTPServer(("127.0.0.1", port), Refuses)):
-        for _ in range(FAILURES + 1):
+        for _ in range(OPENING_FAILURES + 1):
             with pytest.raises(LabelStudioError, match="401"):
                 second.call("GET", "/api/projects/2/")
     for one in (first, second):
