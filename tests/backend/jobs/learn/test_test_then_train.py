@@ -103,6 +103,7 @@ def test_the_unlabelled_pool_is_surveyed_and_shows_the_bias_of_the_choice(contex
     context.stores.projects.add_pool(PROJECT, documents, 1000)
     refit(PROJECT)
     labels.add(0, 40)
+    context.stores.jobs.enqueue_refit(PROJECT)
     refit(PROJECT)
     assert context.stores.evidence.survey(PROJECT) == {}, "not while somebody waits for a refit"
     context.stores._redis.delete("rq:queue:learn")

@@ -73,9 +73,9 @@ def test_short_texts_stay(text: str) -> None:
 @pytest.mark.parametrize("part", ["a" * 511 + " ", "aB3" * 25 + "\n.", "data:", "![", "data:a;base64,", "![](data:a"])
 def test_it_takes_time_in_proportion_to_the_text(part: str) -> None:
     text = part * (1_000_000 // len(part))
-    start = time.perf_counter()
+    start = time.process_time()
     drop_binary(text)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_words_are_not_highlighted_where_something_was_left_out() -> None:
