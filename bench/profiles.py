@@ -283,19 +283,18 @@ def before() -> Iterator[None]:
     import torch
     import torch.nn.functional as F
 
-    from model.training import packed_layer as learning_layer
-    from model.training import tuner as finetune
+    from model.training import packed_layer, tuner
 
     def padded(query: Any, key: Any, value: Any, spans: Any, heads: int, rate: float, noise: Any) -> Any:
-        return learning_layer.attend_padded(query, key, value, spans, heads, rate if noise else 0.0)
+        return packed_layer.attend_padded(query, key, value, spans, heads, rate if noise else 0.0)
 
-    def plain_adamw(groups: Any) -> Any:
-        return torch.optim.AdamW(groups, weight_decay=0.01, foreach=False)
+    def plain_adamw(groups: Any, weight_decay: float) -> Any:
+        return torch.optim.AdamW(groups, weight_decay=weight_decay, foreach=False)
 
     with (
-        patch.object(learning_layer, "attend", padded),
-        patch.object(learning_layer.Noise, "drop", lambda self, tokens, rate: F.dropout(tokens, rate)),
-        patch.object(finetune, "_optimizer", plain_adamw),
+        patch.object(packed_layer, "attend", padded),
+        patch.object(packed_layer.Noise, "drop", lambda self, tokens, rate: F.dropout(tokens, rate)),
+        patch.object(tuner, "_optimizer", plain_adamw),
     ):
         yield
 
