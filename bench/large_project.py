@@ -28,9 +28,9 @@ import requests
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import QUEUE_ORDER
 from backend.labelstudio.local.server import LabelStudioServer
-from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.predictions import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.rest.project_connection import SAMPLING
-from backend.labelstudio.rest.queue_client import QueueClient
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.report import command, show
@@ -98,7 +98,7 @@ def measure(server: LabelStudioServer, large: Large, sizes: list[int], batch: in
     sample = read_rows()
     rows, names = endless_rows(sample), sorted({label for _, label in sample})
     ids = large.ids
-    with QueueClient(server.url, server.access_token) as client:
+    with LabelStudioClient(server.url, server.access_token) as client:
         large.project = project = int(client.create_project("large", choices_config(names))["id"])
         client.set_project(project, sampling=SAMPLING)
         asker = Asker(server, project)
@@ -107,42 +107,42 @@ def measure(server: LabelStudioServer, large: Large, sizes: list[int], batch: in
             while len(ids) < size:
                 some = list(itertools.islice(rows, min(IMPORTED, size - len(ids))))
                 large.labels.update(some)
-                ids += client.import_tasks(project, [{"data": {"text": text}} for text, _ in some])
+                ids += client.tasks.add(project, [{"data": {"text": text}} for text, _ in some])
             row: dict[str, Any] = {"tasks": size, "import s": _since(began)}
             yield row | _sample(client, project, ids) | _write(client, asker, project, ids[-batch:], names[0])
 
 
-def _sample(client: QueueClient, project: int, ids: list[int]) -> dict[str, Any]:
+def _sample(client: LabelStudioClient, project: int, ids: list[int]) -> dict[str, Any]:
     began = time.monotonic()
-    client.count_without_annotation(project)
+    client.tasks.count_unanswered(project)
     counted, began = _since(began), time.monotonic()
-    found = {int(task["id"]) for task in client.sample_without_annotation(project, min(SAMPLE, len(ids)))}
+    found = {int(task["id"]) for task in client.tasks.sample_unanswered(project, min(SAMPLE, len(ids)))}
     tenths = {10 * place // len(ids) for place, task in enumerate(ids) if task in found}
     return {"count s": counted, "sample s": _since(began), "sampled": len(found), "deciles": len(tenths)}
 
 
-def _write(client: QueueClient, asker: Asker, project: int, batch: list[int], label: str) -> dict[str, Any]:
+def _write(client: LabelStudioClient, asker: Asker, project: int, batch: list[int], label: str) -> dict[str, Any]:
     result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
     began = time.monotonic()
     rows = [{"task": task, "result": result, "score": 0.5, "model_version": "bulk"} for task in batch]
     bulk: float | str
     try:
-        client.import_predictions(project, rows)
+        client.predictions.add_many(project, rows)
         bulk = _since(began)
     except LabelStudioError as error:
         bulk = error.message
     began = time.monotonic()
     for task in batch[:ONE_BY_ONE]:
-        client.create_prediction(task, result, 0.5, "queue", 1)
+        client.predictions.add(task, result, 0.5, "queue", 1)
     single = (time.monotonic() - began) / ONE_BY_ONE
     client.set_project(project, model_version="queue")
     asked = statistics.median(asker.ask() for _ in range(ASKED))
     linked = statistics.median(asker.ask_by_link() for _ in range(ASKED))
     listed = [statistics.median(asker.open_list(order) for _ in range(ASKED)) for order in ([], QUEUE_ORDER)]
     began = time.monotonic()
-    client.delete_predictions(project, "queue")
+    client.predictions.delete(project, "queue")
     deleted = _since(began)
-    client.delete_predictions(project, "bulk")
+    client.predictions.delete(project, "bulk")
     return {
         "bulk s": bulk,
         "one by one s": round(single * len(batch), 2),

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from backend.labelstudio.local.server import LabelStudioServer
-from backend.labelstudio.rest.client import MEMORY_EFFICIENT_IMPORT
-from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.predictions import MEMORY_EFFICIENT_IMPORT
 from bench.support.report import command, show
 from tests.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
@@ -48,11 +48,11 @@ def measure(server: LabelStudioServer, tasks: int, share: float) -> list[dict[st
     )
     texts = read_rows(Path(ROOT / "docs" / "examples" / "support_messages.csv"))
     config = choices_config(sorted({label for _, label in texts}))
-    with rig, DataManagerClient(server.url, server.access_token) as client:
+    with rig, LabelStudioClient(server.url, server.access_token) as client:
         project = int(client.create_project("bench", config)["id"])
         chosen = [text for text, _ in itertools.islice(endless_rows(texts), tasks)]
         for start in range(0, tasks, IMPORTED):
-            client.import_tasks(project, [{"data": {"text": text}} for text in chosen[start : start + IMPORTED]])
+            client.tasks.add(project, [{"data": {"text": text}} for text in chosen[start : start + IMPORTED]])
         settle(rig, Project(rig, project, [], config))
         return [run(rig, project, name) for name in ("first run", "all there")]
 

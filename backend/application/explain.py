@@ -96,7 +96,7 @@ def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: in
 
     # A thread of the web process waits for it, and so does a person.
     with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=WAIT_SECONDS)) as api:
-        found = api.task(task)
+        found = api.tasks.get(task)
     if found.get("project") != project:
         raise LabelStudioError(f"Label Studio has no task {task} in project {project}")
     return read_document(spec, found.get("data"), services.settings.max_text_chars)

@@ -16,7 +16,7 @@ from backend.settings.settings import Settings, current_settings
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
-    from backend.labelstudio.rest.accepting import AcceptingClient
+    from backend.labelstudio.rest.client import LabelStudioClient
 
 LOT_TASKS = 200
 """Tasks that are asked for, and annotated, at a time."""
@@ -32,29 +32,29 @@ VERSION_PREFIX = "understudy-accept-"
 @with_api
 def accept(api: AdminClient, project: int, accuracy: float | None, write: bool, undo: bool) -> None:
     """Let sure answers stand as annotations: says which, and with --write makes them."""
-    from backend.labelstudio.rest.accepting import AcceptingClient
+    from backend.labelstudio.rest.client import LabelStudioClient
 
     settings = current_settings()
     if not settings.has_label_studio:
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY: tasks are read from Label Studio")
     if undo == (accuracy is not None) or (undo and write):
         raise BadRequest("give --accuracy 0.98 [--write], or --undo")
-    with AcceptingClient.of(settings) as studio:
+    with LabelStudioClient.of(settings) as studio:
         if undo:
             _undo(studio, project)
         else:
             _accept(api, studio, settings, project, float(accuracy or 0), write)
 
 
-def _undo(studio: AcceptingClient, project: int) -> None:
-    marked = list(studio.accepted(project))
+def _undo(studio: LabelStudioClient, project: int) -> None:
+    marked = list(studio.predictions.accepted(project))
     for annotation in marked:
-        studio.delete_annotation(annotation)
+        studio.predictions.take_back(annotation)
     say(f"{len(marked)} accepted annotations deleted")
 
 
 def _accept(
-    api: AdminClient, studio: AcceptingClient, settings: Settings, project: int, accuracy: float, write: bool
+    api: AdminClient, studio: LabelStudioClient, settings: Settings, project: int, accuracy: float, write: bool
 ) -> None:
     control = _only_control(studio, project)
     answers, blank = _ask(studio, settings, api.url, project)
@@ -87,7 +87,7 @@ def _accept(
     say(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
 
 
-def _only_control(studio: AcceptingClient, project: int) -> str:
+def _only_control(studio: LabelStudioClient, project: int) -> str:
     """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
     from backend.labelstudio.label_config.config import parse_label_config
 
@@ -97,7 +97,7 @@ def _only_control(studio: AcceptingClient, project: int) -> str:
     return controls[0].name
 
 
-def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) -> tuple[list[dict[str, Any]], int]:
+def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) -> tuple[list[dict[str, Any]], int]:
     """task, score and result of each unlabelled task that is answered, and how many are with nothing at all; blind
     tasks are declined, and left out here as well. Tasks that somebody skipped or has a draft of are theirs."""
     from backend.client.predict import PredictClient
@@ -106,7 +106,7 @@ def _ask(studio: AcceptingClient, settings: Settings, url: str, project: int) ->
     found: list[dict[str, Any]] = []
     last = blank = 0
     with PredictClient(settings, url) as asker:
-        while tasks := studio.page_of_tasks(project, last, most=LOT_TASKS, labelled=False):
+        while tasks := studio.tasks.page(project, last, most=LOT_TASKS, labelled=False):
             last = int(tasks[-1]["id"])
             free = [task for task in tasks if not _is_taken(task)]
             free = [task for task in free if not is_blind(project, int(task["id"]), settings.queue_blind_share)]
@@ -124,8 +124,8 @@ def _is_taken(task: Mapping[str, Any]) -> bool:
     return bool(task.get("drafts") or task.get("cancelled_annotations") or task.get("total_annotations"))
 
 
-def _write(studio: AcceptingClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
+def _write(studio: LabelStudioClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
     from backend.labelstudio.annotations import mark_result
 
     rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
-    return studio.annotate_from(project, rows, VERSION_PREFIX + run)
+    return studio.predictions.annotate(project, rows, VERSION_PREFIX + run)

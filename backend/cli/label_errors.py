@@ -14,7 +14,7 @@ from backend.settings.settings import current_settings
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
-    from backend.labelstudio.rest.data_manager import DataManagerClient
+    from backend.labelstudio.rest.client import LabelStudioClient
 
 COLUMNS = ("control", "task", "annotation", "text", "given", "suggested", "p(given)", "p(suggested)", "flag")
 ROWS, LIMIT = 20, 100
@@ -68,13 +68,13 @@ def _remove(project: int) -> None:
     say_lines(lines or [f"Project {project} has nothing of it."])
 
 
-def _label_studio() -> DataManagerClient:
-    from backend.labelstudio.rest.data_manager import DataManagerClient
+def _label_studio() -> LabelStudioClient:
+    from backend.labelstudio.rest.client import LabelStudioClient
 
     settings = current_settings()
     if not settings.has_label_studio:
         raise SettingsError("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write into Label Studio")
-    return DataManagerClient.of(settings)
+    return LabelStudioClient.of(settings)
 
 
 def _show(api: AdminClient, project: int, control: str, limit: int, as_json: bool) -> None:

@@ -12,7 +12,6 @@ from typing import Any
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, own_backend
-from backend.labelstudio.rest.tabs import TabsClient
 from backend.settings.secrets_store import webhook_secret
 from backend.settings.settings import Settings
 
@@ -55,7 +54,7 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )
-    client = TabsClient.of(settings)
+    client = LabelStudioClient.of(settings)
     present = client.project(project)
     before = own_backend(client.backends(project), settings.url, title)
     yield _connect_backend(client, settings, project, before, title)
@@ -132,7 +131,7 @@ def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: s
         yield f"Project's {name.replace('_', ' ')} set to '{value}'."
 
 
-def _order_tabs(client: TabsClient, settings: Settings, project: int, *, steered: bool) -> Iterator[str]:
+def _order_tabs(client: LabelStudioClient, settings: Settings, project: int, *, steered: bool) -> Iterator[str]:
     """A link to the label stream follows the first tab of the Data Manager. The connection stands: what goes wrong here
     is told and tried again with every queue."""
     from backend.jobs.task_queue.stream_order import describe_link, follow_queue, give_back
@@ -144,7 +143,7 @@ def _order_tabs(client: TabsClient, settings: Settings, project: int, *, steered
             yield from give_back(client, stores, project)
             return
         yield from follow_queue(client, stores, project)
-        yield describe_link(settings.label_studio_url, project, client.tabs(project))
+        yield describe_link(settings.label_studio_url, project, client.tabs.of(project))
     except (LabelStudioError, StoreUnavailable) as error:
         yield f"The Data Manager's tabs stay as they are until there is a queue: {error.message}"
     finally:

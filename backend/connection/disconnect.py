@@ -13,9 +13,8 @@ from typing import Any
 from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.sync.relabel_tab import remove_relabels
 from backend.jobs.task_queue.stream_order import give_back
-from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
-from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, stale_versions
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -35,7 +34,7 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
         raise SettingsError(
             "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
         )
-    with QueueClient.of(settings) as client:
+    with LabelStudioClient.of(settings) as client:
         present = client.project(project)
         if present.get("sampling") == SAMPLING:  # first: it also ends the steering
             client.set_project(project, sampling=DEFAULT_SAMPLING)
@@ -47,12 +46,11 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
         yield from _remove_webhooks(client, settings, project)
         yield from _remove_predictions(client, present, predictions)
         yield from _give_tabs_back(client, settings, project)
-        with DataManagerClient.of(settings) as manager:
-            yield from remove_relabels(manager, project)
+        yield from remove_relabels(client, project)
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
 
 
-def _give_tabs_back(client: QueueClient, settings: Settings, project: int) -> Iterator[str]:
+def _give_tabs_back(client: LabelStudioClient, settings: Settings, project: int) -> Iterator[str]:
     """What we did to the tabs is remembered in Redis: without that an order may be anybody's, and stays."""
     stores = Stores(settings)
     try:
@@ -63,19 +61,19 @@ def _give_tabs_back(client: QueueClient, settings: Settings, project: int) -> It
         stores.close()
 
 
-def _remove_webhooks(client: QueueClient, settings: Settings, project: int) -> Iterator[str]:
+def _remove_webhooks(client: LabelStudioClient, settings: Settings, project: int) -> Iterator[str]:
     for hook in client.webhooks(project):
         if str(hook.get("url", "")).startswith(f"{settings.url}/webhook"):
             client.delete_webhook(int(hook["id"]))
             yield "Webhook removed."
 
 
-def _remove_predictions(client: QueueClient, present: Mapping[str, Any], live: bool) -> Iterator[str]:
+def _remove_predictions(client: LabelStudioClient, present: Mapping[str, Any], live: bool) -> Iterator[str]:
     """Those of the queue, by the name that the queue went by; and if asked for those of live versions."""
-    project, versions = int(present["id"]), client.prediction_versions(int(present["id"]))
+    project, versions = int(present["id"]), client.predictions.versions(int(present["id"]))
     name = str(present.get("model_version") or "")
     gone = stale_versions(versions, name, ()) if queue_number(name) else [v for v in versions if queue_number(v)]
     gone += [version for version in versions if live and LIVE.fullmatch(version)]
     for version in gone:
-        count = client.delete_predictions(project, version)
+        count = client.predictions.delete(project, version)
         yield f"{count} predictions of '{version}' deleted."

@@ -12,7 +12,7 @@ from backend.doctor.machine import check_machine
 from backend.doctor.store import look_at_store
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import look_at_web
-from backend.labelstudio.rest.tabs import TabsClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
 from backend.store.rejects import OF_NO_PROJECT
@@ -29,9 +29,8 @@ def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verd
     yield from verdicts
     yield from look_at_web(settings)
     projects = [project] if project is not None else (health.projects if health else [])[:LOOKED_AT]
-    key = settings.label_studio_api_key.get_secret_value()
-    if settings.label_studio_url and key:
-        yield from _look_at_label_studio(settings, key, projects)
+    if settings.has_label_studio:
+        yield from _look_at_label_studio(settings, projects)
     else:
         yield not_configured(settings)
     if health is not None:
@@ -42,9 +41,9 @@ def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verd
         stores.close()
 
 
-def _look_at_label_studio(settings: Settings, key: str, projects: list[int]) -> Iterator[Verdict]:
+def _look_at_label_studio(settings: Settings, projects: list[int]) -> Iterator[Verdict]:
     secret = _webhook_secret(settings)
-    with TabsClient.of(settings, attempts=2) as client:
+    with LabelStudioClient.of(settings, attempts=2) as client:
         answers = True
         for verdict in look_at_studio(settings, client):
             answers = answers and verdict.state != "fail"

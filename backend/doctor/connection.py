@@ -11,7 +11,6 @@ from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import describe_link, filters_of, order_of
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, own_backend
-from backend.labelstudio.rest.tabs import TabsClient
 from backend.labelstudio.rest.transport import PRIVATE_ADDRESS_SETTINGS
 from backend.settings.settings import Settings
 
@@ -26,7 +25,7 @@ NEEDED_ACTIONS = frozenset(
 """Actions without which changes are only seen by the next reconciliation."""
 
 
-def look_at_connection(settings: Settings, client: TabsClient, project: int, secret: str) -> Iterator[Verdict]:
+def look_at_connection(settings: Settings, client: LabelStudioClient, project: int, secret: str) -> Iterator[Verdict]:
     """Asking for the rows makes Label Studio call /health and /setup of each backend, so that its state is of now."""
     try:
         present = client.project(project)
@@ -45,11 +44,11 @@ def look_at_connection(settings: Settings, client: TabsClient, project: int, sec
         yield check_sending(client, project, hook)
 
 
-def look_at_tabs(settings: Settings, client: TabsClient, project: int) -> Verdict:
+def look_at_tabs(settings: Settings, client: LabelStudioClient, project: int) -> Verdict:
     """Whether a link to the label stream, which follows the first tab of the Data Manager, follows the queue."""
     name = f"project {project}: link to the label stream"
     try:
-        tabs = client.tabs(project)
+        tabs = client.tabs.of(project)
     except LabelStudioError as error:
         return skipped(name, error.message, connect_again(project))
     told = describe_link(settings.label_studio_url, project, tabs)

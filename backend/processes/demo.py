@@ -62,7 +62,7 @@ def _prepare(settings: Settings) -> Iterator[str]:
             project = int(remembered.read_text(encoding="utf-8"))
         else:
             project = int(client.create_project(PROJECT_TITLE, label_config())["id"])
-            client.import_tasks(project, [{"data": {"text": text}} for text, _ in sample_rows()[:SAMPLE_TASKS]])
+            client.tasks.add(project, [{"data": {"text": text}} for text, _ in sample_rows()[:SAMPLE_TASKS]])
             remembered.write_text(str(project), encoding="utf-8")
     yield from run_connect(settings, project)
     account = json.loads((settings.data_dir / "label-studio" / "data" / "account.json").read_text(encoding="utf-8"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from backend.labelstudio.reject_limits import TASKS_REMEMBERED
-from backend.store.rejects import RejectEntry
+
+if TYPE_CHECKING:
+    from backend.store.rejects import RejectEntry  # at run time it would bring redis to every command
 
 SHOWN_KINDS = 10
 

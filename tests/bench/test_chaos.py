@@ -208,7 +208,9 @@ def stand_in() -> Iterator[LabelStudioStub]:
 def listing(stand_in: LabelStudioStub) -> dict[int, str]:
     """annotation -> updated_at, as the product's own client lists them."""
     with LabelStudioClient(f"http://127.0.0.1:{stand_in.port}", TOKEN) as client:
-        return {item["id"]: item["updated_at"] for _, listed in client.iter_annotations(7, page=3) for item in listed}
+        return {
+            item["id"]: item["updated_at"] for _, listed in client.tasks.with_annotations(7, size=3) for item in listed
+        }
 
 
 def test_the_product_reads_the_stand_in_as_label_studio(stand_in: LabelStudioStub) -> None:
@@ -220,7 +222,7 @@ def test_the_product_reads_the_stand_in_as_label_studio(stand_in: LabelStudioStu
     assert set(listing(stand_in)) == set(stand_in.truth.annotations(7)) == set(list(made.sets)[2:])
     with LabelStudioClient(f"http://127.0.0.1:{stand_in.port}", TOKEN) as client:
         assert client.project(7)["label_config"] == stand_in.truth.config
-        assert [task["id"] for task in client.tasks_without_annotation(7)] == [tasks[0].number]
+        assert [task["id"] for task in client.tasks.unanswered(7)] == [tasks[0].number]
 
 
 @pytest.mark.parametrize("mode", ["short page", "no annotations", "unauthorized"])

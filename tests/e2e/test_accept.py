@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.labelstudio.annotations import accepted_by, mark_result
-from backend.labelstudio.rest.accepting import AcceptingClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from tests.e2e.conftest import Studio, choices_result
 
 pytestmark = [
@@ -16,15 +16,15 @@ pytestmark = [
 
 def test_predictions_become_marked_annotations_and_go_again(label_studio: Studio, config: str) -> None:
     project = label_studio.create_project("accept", config)
-    with AcceptingClient(label_studio.server.url, label_studio.server.access_token) as studio:
-        labelled, edited, *others = studio.import_tasks(project, [{"text": f"message {n}"} for n in range(5)])
+    with LabelStudioClient(label_studio.server.url, label_studio.server.access_token) as studio:
+        labelled, edited, *others = studio.tasks.add(project, [{"text": f"message {n}"} for n in range(5)])
         label_studio.annotate(labelled, "praise")
         result = mark_result(choices_result("praise"), "r1")
         rows = [{"task": task, "score": 0.99, "result": result} for task in (labelled, edited, *others[:2])]
 
-        assert studio.annotate_from(project, rows, "understudy-accept-r1") == 3, "a labelled task is left alone"
-        assert studio.prediction_versions(project) == {}
-        made = {int(task["id"]): items for task, items in studio.iter_annotations(project)}
+        assert studio.predictions.annotate(project, rows, "understudy-accept-r1") == 3, "a labelled task is left alone"
+        assert studio.predictions.versions(project) == {}
+        made = {int(task["id"]): items for task, items in studio.tasks.with_annotations(project)}
         assert {task: [accepted_by(item) for item in items] for task, items in made.items()} == {
             labelled: [""],
             edited: ["r1"],
@@ -34,6 +34,6 @@ def test_predictions_become_marked_annotations_and_go_again(label_studio: Studio
 
         change = {"result": choices_result("praise"), "lead_time": 1.5}
         label_studio.call("PATCH", f"/api/annotations/{made[edited][0]['id']}/", change)
-        for annotation in list(studio.accepted(project)):
-            studio.delete_annotation(annotation)
-        assert {int(task["id"]) for task, _ in studio.iter_annotations(project)} == {labelled, edited}
+        for annotation in list(studio.predictions.accepted(project)):
+            studio.predictions.take_back(annotation)
+        assert {int(task["id"]) for task, _ in studio.tasks.with_annotations(project)} == {labelled, edited}

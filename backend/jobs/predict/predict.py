@@ -19,7 +19,7 @@ from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.predict.shard import Interrupted, ShardRunner
-from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.redaction import hide_secrets
 from backend.store.work.prediction_runs import (
     FINAL_STATES,
@@ -76,7 +76,7 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
     settings = work.settings
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
-    with DataManagerClient.of(settings) as studio:
+    with LabelStudioClient.of(settings) as studio:
         if number == PLANNING_CALL:
             return _plan(work, studio, project, record)
         shard = work.stores.prediction_runs.shards(project).get(number)
@@ -86,9 +86,9 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
             return _stretch(work, ShardRunner(work, studio, asker, project, record, number, shard, owner))
 
 
-def _plan(work: Context, studio: DataManagerClient, project: int, record: Mapping[str, Any]) -> str:
+def _plan(work: Context, studio: LabelStudioClient, project: int, record: Mapping[str, Any]) -> str:
     runs = work.stores.prediction_runs
-    first, last, tasks = studio.range_of_tasks(project, labelled=bool(record["labelled"]))
+    first, last, tasks = studio.tasks.bounds(project, labelled=bool(record["labelled"]))
     if not tasks:
         runs.finish(project, record["id"], "done", "there is no such task")
         return "done"

@@ -11,7 +11,7 @@ from typing import Any
 from backend.client.predict import REQUEST_TASKS, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
-from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.store.versions import FIRST_VERSION
 from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, Shard, is_over
 from model.failpoints import failpoint
@@ -37,7 +37,7 @@ class ShardRunner:
     def __init__(
         self,
         work: Context,
-        studio: DataManagerClient,
+        studio: LabelStudioClient,
         asker: PredictClient,
         project: int,
         record: Mapping[str, Any],
@@ -108,7 +108,7 @@ class ShardRunner:
         tasks: list[Row] = []
         after = int(self.shard["cursor"])
         for _ in range(self._pages):
-            page = self._studio.page_of_tasks(
+            page = self._studio.tasks.page(
                 self._project, after, self.shard["last"], most=REQUEST_TASKS, labelled=self._labelled
             )
             tasks += page
@@ -147,7 +147,7 @@ class ShardRunner:
         for start in range(0, len(rows), lot):
             some = rows[start : start + lot]
             try:
-                created += self._studio.import_predictions(self._project, some)
+                created += self._studio.predictions.add_many(self._project, some)
             except LabelStudioError as error:
                 if error.evidence.get("status") != 400 or lot > IMPORT_PREDICTIONS:
                     raise

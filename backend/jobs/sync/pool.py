@@ -28,14 +28,14 @@ def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: Task
     if room < FULL_SHARE * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
         projects.remove_from_pool(project, work.stores.examples.touched(project))
         room = limit - projects.pool_size(project)
-    total, known = client.count_without_annotation(project), projects.pool_tasks(project)
+    total, known = client.tasks.count_unanswered(project), projects.pool_tasks(project)
     is_whole, anew = total <= limit, total > max(limit, PROJECT_GROWTH * projects.pool_of(project))
     if room <= 0 and not anew:
         return 0
     if is_whole:
-        tasks = client.tasks_without_annotation(project)
+        tasks = client.tasks.unanswered(project)
     else:
-        tasks = client.sample_without_annotation(project, limit if anew else room)
+        tasks = client.tasks.sample_unanswered(project, limit if anew else room)
     documents = _read(work, spec, tasks)
     if anew:
         projects.remove_from_pool(project, known - documents.keys())

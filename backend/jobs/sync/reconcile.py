@@ -112,7 +112,7 @@ def _read(
     """All annotations as records; ids of those that cannot be read. Why labels come to nothing goes to `notes`."""
     records: list[ExampleRecord] = []
     unread: list[int] = []
-    for task, listed in client.iter_annotations(project):
+    for task, listed in client.tasks.with_annotations(project):
         for annotation in listed:
             try:
                 record = to_record(spec, annotation, task, max_chars, asked)

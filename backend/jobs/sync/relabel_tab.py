@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import FIRST_TAB
-from backend.labelstudio.rest.data_manager import DataManagerClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX, Row, list_label_errors
 from backend.settings.settings import Settings
 
@@ -52,67 +52,67 @@ def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str
     if not settings.relabel_push:
         return {}
     try:
-        with DataManagerClient.of(settings) as client:
+        with LabelStudioClient.of(settings) as client:
             return {"relabels": push_relabels(client, project, list_label_errors(stores, project)).tasks}
     except LabelStudioError as error:
         log.warning("tasks to look at again cannot be listed project=%s: %s", project, error.message)
         return {"relabel_error": error.message[:300]}
 
 
-def push_relabels(client: DataManagerClient, project: int, rows: Sequence[Row]) -> Pushed:
+def push_relabels(client: LabelStudioClient, project: int, rows: Sequence[Row]) -> Pushed:
     """Make Label Studio list exactly these. Raises LabelStudioError."""
     if _wanted(rows) == _present(client, project):
         return Pushed(len(rows), False)
     _delete_predictions(client, project)
-    count = client.import_predictions(project, rows) if rows else 0
+    count = client.predictions.add_many(project, rows) if rows else 0
     if rows:
         _ensure_tab(client, project)
     log.info("tasks to look at again project=%s: %s", project, count)
     return Pushed(count, True)
 
 
-def remove_relabels(client: DataManagerClient, project: int) -> list[str]:
+def remove_relabels(client: LabelStudioClient, project: int) -> list[str]:
     """Take out all that was pushed; a line for everything removed. Raises LabelStudioError."""
     lines = []
     if count := _delete_predictions(client, project):
         lines.append(f"{count} suggestions of '{VERSION_PREFIX}' deleted.")
-    for tab in client.tabs(project):
+    for tab in client.tabs.of(project):
         if _title(tab) == TAB_TITLE:
-            client.delete_tab(int(tab["id"]))
+            client.tabs.delete(int(tab["id"]))
             lines.append(f"Tab '{TAB_TITLE}' removed.")
     return lines
 
 
-def _delete_predictions(client: DataManagerClient, project: int) -> int:
-    present = client.prediction_versions(project)
-    return sum(client.delete_predictions(project, version) for version in present if version.startswith(VERSION_PREFIX))
+def _delete_predictions(client: LabelStudioClient, project: int) -> int:
+    present = client.predictions.versions(project)
+    return sum(client.predictions.delete(project, version) for version in present if version.startswith(VERSION_PREFIX))
 
 
 def _wanted(rows: Sequence[Row]) -> set[tuple[int, str, float]]:
     return {(int(row["task"]), str(row["model_version"]), float(row["score"])) for row in rows}
 
 
-def _present(client: DataManagerClient, project: int) -> set[tuple[int, str, float]]:
+def _present(client: LabelStudioClient, project: int) -> set[tuple[int, str, float]]:
     """What is there: the score stands for the answer, which seldom changes without it."""
-    if not any(version.startswith(VERSION_PREFIX) for version in client.prediction_versions(project)):
+    if not any(version.startswith(VERSION_PREFIX) for version in client.predictions.versions(project)):
         return set()
-    found = client.predictions_of(project, RELABEL_VERSIONS)
+    found = client.predictions.of(project, RELABEL_VERSIONS)
     return {(int(it["task"]), str(it["model_version"]), float(it.get("score") or 0)) for it in found}
 
 
-def _ensure_tab(client: DataManagerClient, project: int) -> None:
-    tabs = client.tabs(project)
+def _ensure_tab(client: LabelStudioClient, project: int) -> None:
+    tabs = client.tabs.of(project)
     if any(_title(tab) == TAB_TITLE for tab in tabs):
         return
     if not tabs:
-        client.create_tab(project, FIRST_TAB)  # with ours alone, the whole list would be missing
+        client.tabs.create(project, FIRST_TAB)  # with ours alone, the whole list would be missing
     contains = {
         "filter": "filter:tasks:predictions_model_versions",
         "operator": "contains",
         "type": "List",
         "value": list(RELABEL_VERSIONS),
     }
-    client.create_tab(
+    client.tabs.create(
         project,
         {
             "title": TAB_TITLE,

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.rest.tabs import TabsClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.store.stores import Stores
 
 log = logging.getLogger(__name__)
@@ -36,17 +36,17 @@ OURS, MADE, THEIRS, BACK = "ours", "made", "theirs", "back"
 Tab = Mapping[str, Any]
 
 
-def follow_queue(client: TabsClient, stores: Stores, project: int) -> list[str]:
+def follow_queue(client: LabelStudioClient, stores: Stores, project: int) -> list[str]:
     """Let links hand out what the queue holds; a line for every tab that was changed.
 
     Raises LabelStudioError and StoreUnavailable."""
     lines: list[str] = []
     with _marks(stores, project) as marks:
-        tabs = client.tabs(project) if marks is not None else []
+        tabs = client.tabs.of(project) if marks is not None else []
         if marks is None:
             return lines
         if not tabs:
-            made = client.create_tab(project, {**FIRST_TAB, "ordering": QUEUE_ORDER})
+            made = client.tabs.create(project, {**FIRST_TAB, "ordering": QUEUE_ORDER})
             marks.clear()
             marks[int(made["id"])] = MADE
             return [f"Tab '{FIRST_TAB['title']}' of the Data Manager made, in the order of the queue."]
@@ -54,7 +54,7 @@ def follow_queue(client: TabsClient, stores: Stores, project: int) -> list[str]:
             number = int(tab["id"])
             mark = mark_of(tab, marks.get(number, ""))
             if mark == OURS and order_of(tab) != QUEUE_ORDER:
-                client.order_tab(project, tab, QUEUE_ORDER)
+                client.tabs.order(project, tab, QUEUE_ORDER)
                 lines.append(f"Tab '{title_of(tab)}' of the Data Manager put into the order of the queue.")
             if mark:
                 marks[number] = mark
@@ -62,7 +62,7 @@ def follow_queue(client: TabsClient, stores: Stores, project: int) -> list[str]:
     return lines
 
 
-def give_back(client: TabsClient, stores: Stores, project: int) -> list[str]:
+def give_back(client: LabelStudioClient, stores: Stores, project: int) -> list[str]:
     """Undo `follow_queue`, as far as nobody has chosen another order since; a line for every tab that was changed.
 
     Raises LabelStudioError and StoreUnavailable."""
@@ -70,18 +70,18 @@ def give_back(client: TabsClient, stores: Stores, project: int) -> list[str]:
     if not set(stores.label_stream.marks(project).values()) & {OURS, MADE}:
         return lines
     with _marks(stores, project) as marks:
-        tabs = client.tabs(project) if marks is not None else []
+        tabs = client.tabs.of(project) if marks is not None else []
         for tab in tabs:
             number = int(tab["id"])
             mark = (marks or {}).get(number, "")
             if marks is None or mark not in (OURS, MADE) or order_of(tab) != QUEUE_ORDER:
                 continue
             if mark == MADE and set(tab["data"]) <= {*FIRST_TAB, "ordering"}:
-                client.delete_tab(number)
+                client.tabs.delete(number)
                 del marks[number]
                 lines.append(f"Tab '{title_of(tab)}' of the Data Manager removed.")
                 continue
-            client.order_tab(project, tab, BY_ID)
+            client.tabs.order(project, tab, BY_ID)
             marks[number] = BACK
             lines.append(f"Tab '{title_of(tab)}' of the Data Manager lists by id again.")
         if marks is not None:
@@ -89,7 +89,7 @@ def give_back(client: TabsClient, stores: Stores, project: int) -> list[str]:
     return lines
 
 
-def keep_following(client: TabsClient, stores: Stores, project: int, *, steered: bool) -> None:
+def keep_following(client: LabelStudioClient, stores: Stores, project: int, *, steered: bool) -> None:
     """The same for jobs: what goes wrong is logged, since the queue itself is in order."""
     try:
         for line in (follow_queue if steered else give_back)(client, stores, project):

@@ -16,8 +16,8 @@ from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
-from backend.labelstudio.rest.queue_client import QueueClient
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from model.failpoints import failpoint
 
@@ -45,7 +45,7 @@ def _steer(work: Context, project: int) -> str:
         return "nothing planned"
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
-    with QueueClient.of(settings) as client:
+    with LabelStudioClient.of(settings) as client:
         fields = client.project(project)
         backend, off = find_steered(client, fields, settings.url)
         stores.task_queue.switch(project, off)
@@ -55,7 +55,7 @@ def _steer(work: Context, project: int) -> str:
         return _hand_over(work, client, fields, plan, backend)
 
 
-def find_steered(client: QueueClient, fields: Mapping[str, Any], url: str) -> tuple[dict[str, Any] | None, str]:
+def find_steered(client: LabelStudioClient, fields: Mapping[str, Any], url: str) -> tuple[dict[str, Any] | None, str]:
     """(the connection of the project to this backend, why its queue is not steered or ""). `fields`: the project's."""
     if fields.get("sampling") != SAMPLING:
         return None, f"the project's task sampling is not {SAMPLING}"
@@ -66,10 +66,14 @@ def find_steered(client: QueueClient, fields: Mapping[str, Any], url: str) -> tu
 
 
 def _hand_over(
-    work: Context, client: QueueClient, fields: Mapping[str, Any], plan: Mapping[str, Any], backend: Mapping[str, Any]
+    work: Context,
+    client: LabelStudioClient,
+    fields: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    backend: Mapping[str, Any],
 ) -> str:
     project, steering, entries = int(fields["id"]), work.stores.task_queue, list(plan["entries"])
-    free = set(client.free_tasks(project, [entry["task"] for entry in entries]))
+    free = set(client.tasks.free(project, [entry["task"] for entry in entries]))
     steering.skip(project, [entry["task"] for entry in entries if entry["task"] not in free])
     entries = [entry for entry in entries if entry["task"] in free]
     title = str(backend.get("title") or "")
@@ -101,7 +105,12 @@ def _hand_over(
 
 
 def _write(
-    client: QueueClient, project: int, entries: Sequence[Mapping[str, Any]], version: str, number: int, is_large: bool
+    client: LabelStudioClient,
+    project: int,
+    entries: Sequence[Mapping[str, Any]],
+    version: str,
+    number: int,
+    is_large: bool,
 ) -> None:
     """All of it, or LabelStudioError."""
     in_bulk = [] if is_large else [entry for entry in entries if entry["cluster"] is None]
@@ -110,7 +119,7 @@ def _write(
             {name: entry[name] for name in ("task", "result", "score")}
             for entry in in_bulk[start : start + IMPORT_PREDICTIONS]
         ]
-        client.import_predictions(project, [{**row, "model_version": version} for row in rows])
+        client.predictions.add_many(project, [{**row, "model_version": version} for row in rows])
         failpoint("queue.write", project)
     for entry in entries:
         cluster = entry["cluster"]
@@ -118,15 +127,15 @@ def _write(
             cluster += number * IMPORT_PREDICTIONS  # nobody has solved a task of this one
         elif not is_large:
             continue
-        client.create_prediction(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)
-    stored = client.prediction_versions(project).get(version, 0)
+        client.predictions.add(int(entry["task"]), entry["result"], float(entry["score"]), version, cluster)
+    stored = client.predictions.versions(project).get(version, 0)
     if stored != len(entries):
         raise LabelStudioError(f"Label Studio stored {stored} of {len(entries)} predictions", project=project)
 
 
-def _clean(client: QueueClient, project: int, version: str, before: str) -> int:
+def _clean(client: LabelStudioClient, project: int, version: str, before: str) -> int:
     """Deletes all queue versions but this one and the one before, whose tasks are still on somebody's screen; how many
     predictions."""
-    present = client.prediction_versions(project)
+    present = client.predictions.versions(project)
     kept = {version, before}
-    return sum(client.delete_predictions(project, name) for name in stale_versions(present, version, kept))
+    return sum(client.predictions.delete(project, name) for name in stale_versions(present, version, kept))

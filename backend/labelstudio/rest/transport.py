@@ -21,6 +21,8 @@ from backend.redaction import process_redactor
 if TYPE_CHECKING:
     import httpx2
 
+Json = dict[str, Any]
+
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 300.0
 """Label Studio stores about 6 predictions a second on a small machine, and lists slowly."""
@@ -88,6 +90,20 @@ class Transport:
             reraise=True,
         )
         return retrying(self._watched, method, path, body, params)
+
+    def call_object(self, method: str, path: str, body: object = None, params: Json | None = None) -> Json:
+        """The same where the reply is an object. Raises LabelStudioError when it is none."""
+        reply = self.call(method, path, body, params)
+        if not isinstance(reply, dict):
+            raise LabelStudioError(f"{path}: Label Studio answered something else than an object", path=path)
+        return reply
+
+    def call_list(self, path: str, params: Json) -> list[Json]:
+        """What a GET lists. Raises LabelStudioError when that is no list."""
+        reply = self.call("GET", path, None, params)
+        if not isinstance(reply, list):
+            raise LabelStudioError(f"{path}: Label Studio answered something else than a list", path=path)
+        return reply
 
     def close(self) -> None:
         """Give back the connections."""

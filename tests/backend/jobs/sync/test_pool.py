@@ -10,7 +10,8 @@ import pytest
 
 from backend.jobs.sync.pool import fill_pool
 from backend.labelstudio.label_config.config import parse_label_config
-from backend.labelstudio.rest.client import NEIGHBOUR_TASKS, LabelStudioClient
+from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.tasks import NEIGHBOUR_TASKS
 from tests.conftest import serving
 from tests.support.rig import choices_config
 from tests.support.studio import TOKEN, Studio

@@ -23,7 +23,7 @@ from backend.jobs.task_queue.stream_order import (
     give_back,
     keep_following,
 )
-from backend.labelstudio.rest.tabs import TabsClient
+from backend.labelstudio.rest.client import LabelStudioClient
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from tests.backend.connection.test_connect import Studio
@@ -39,8 +39,8 @@ def studio() -> Iterator[Studio]:
 
 
 @pytest.fixture
-def client(studio: Studio) -> Iterator[TabsClient]:
-    with TabsClient(f"http://127.0.0.1:{studio.server_port}", "0" * 40) as opened:
+def client(studio: Studio) -> Iterator[LabelStudioClient]:
+    with LabelStudioClient(f"http://127.0.0.1:{studio.server_port}", "0" * 40) as opened:
         yield opened
 
 
@@ -49,7 +49,7 @@ def filters(*items: Any) -> dict[str, Any]:
 
 
 def test_a_project_without_a_tab_gets_the_one_that_the_page_would_make(
-    studio: Studio, client: TabsClient, stores: Stores
+    studio: Studio, client: LabelStudioClient, stores: Stores
 ) -> None:
     told = follow_queue(client, stores, 1)
     (tab,) = studio.tabs.rows
@@ -60,7 +60,7 @@ def test_a_project_without_a_tab_gets_the_one_that_the_page_would_make(
     assert studio.tabs.rows == [] and give_back(client, stores, 1) == []
 
 
-def test_a_tab_that_we_made_and_people_changed_stays(studio: Studio, client: TabsClient, stores: Stores) -> None:
+def test_a_tab_that_we_made_and_people_changed_stays(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
     follow_queue(client, stores, 1)
     (tab,) = studio.tabs.rows
     studio.tabs.change(tab, {**tab["data"], "gridWidth": 5, "filters": filters(FILTER)})
@@ -68,7 +68,7 @@ def test_a_tab_that_we_made_and_people_changed_stays(studio: Studio, client: Tab
     assert tab["data"] == {"title": "Default", "ordering": BY_ID, "gridWidth": 5, "filters": filters(FILTER)}
 
 
-def test_plain_tabs_follow_the_queue_and_no_other(studio: Studio, client: TabsClient, stores: Stores) -> None:
+def test_plain_tabs_follow_the_queue_and_no_other(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
     plain = studio.tabs.add(title="Default", filters=filters(), hiddenColumns={"explore": ["tasks:id"]})
     second = studio.tabs.add(title="New Tab 2")
     theirs = [
@@ -90,7 +90,7 @@ def test_plain_tabs_follow_the_queue_and_no_other(studio: Studio, client: TabsCl
 
 
 def test_an_order_that_somebody_chose_since_is_never_overwritten(
-    studio: Studio, client: TabsClient, stores: Stores
+    studio: Studio, client: LabelStudioClient, stores: Stores
 ) -> None:
     tab = studio.tabs.add(title="Default")
     follow_queue(client, stores, 1)
@@ -100,7 +100,7 @@ def test_an_order_that_somebody_chose_since_is_never_overwritten(
     assert give_back(client, stores, 1) == [] and studio.tabs.order(tab["id"]) == QUEUE_ORDER, "theirs by now"
 
 
-def test_a_tab_follows_once_its_filter_is_gone(studio: Studio, client: TabsClient, stores: Stores) -> None:
+def test_a_tab_follows_once_its_filter_is_gone(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
     tab = studio.tabs.add(title="Default", filters=filters(FILTER))
     assert follow_queue(client, stores, 1) == []
     assert "its own filter" in describe_link("http://ls", 1, studio.tabs.rows)
@@ -108,14 +108,16 @@ def test_a_tab_follows_once_its_filter_is_gone(studio: Studio, client: TabsClien
     assert len(follow_queue(client, stores, 1)) == 1
 
 
-def test_a_selection_is_not_written_into_the_tab(studio: Studio, client: TabsClient, stores: Stores) -> None:
+def test_a_selection_is_not_written_into_the_tab(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
     """Label Studio lists it with the tab's data, and keeps it elsewhere."""
     tab = studio.tabs.add(title="Default", selectedItems={"all": False, "included": [3]})
     follow_queue(client, stores, 1)
     assert tab["data"] == {"title": "Default", "ordering": QUEUE_ORDER}
 
 
-def test_while_another_process_has_the_tabs_nothing_is_done(studio: Studio, client: TabsClient, stores: Stores) -> None:
+def test_while_another_process_has_the_tabs_nothing_is_done(
+    studio: Studio, client: LabelStudioClient, stores: Stores
+) -> None:
     assert stores.label_stream.take_tabs(1)
     assert follow_queue(client, stores, 1) == [] and studio.tabs.rows == []
     stores.label_stream.leave_tabs(1)
@@ -123,7 +125,7 @@ def test_while_another_process_has_the_tabs_nothing_is_done(studio: Studio, clie
 
 
 def test_what_goes_wrong_half_way_is_remembered_as_far_as_it_went(
-    studio: Studio, client: TabsClient, stores: Stores, monkeypatch: pytest.MonkeyPatch
+    studio: Studio, client: LabelStudioClient, stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, second = studio.tabs.add(title="Default"), studio.tabs.add(title="New Tab 2")
     answer = studio.tabs.answer
@@ -156,7 +158,7 @@ TABS = st.fixed_dictionaries(
 @drawn(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.lists(TABS, max_size=4), chosen=st.lists(st.one_of(st.none(), ORDERS), min_size=4, max_size=4))
 def test_whatever_the_tabs_are_what_people_chose_survives(
-    client: TabsClient, studio: Studio, stores: Stores, before: list[dict[str, Any]], chosen: list[Any]
+    client: LabelStudioClient, studio: Studio, stores: Stores, before: list[dict[str, Any]], chosen: list[Any]
 ) -> None:
     stores.label_stream.save_marks(1, {})
     studio.tabs.rows.clear()
