@@ -17,10 +17,11 @@ from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn.workers.gthread import _DEFER, ThreadWorker
+from gunicorn.workers.gthread import ThreadWorker
 
 READ_AHEAD_BYTES = 64 << 10
 """Bytes of a request that are waited for without a thread: 1,000 connections hold 64 MiB at most."""
@@ -119,10 +120,11 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
         super().enqueue_req(conn)
 
     def handle(self, conn: Any) -> Any:
-        """In a thread: whether to keep the connection, or _DEFER for a request that is not whole."""
+        """In a thread: whether to keep the connection, or the stage of a request that has to wait."""
         self._read_ahead(conn, NEXT_PACKET_SECONDS)
-        if conn.ahead.stage is Stage.PART or (conn.ahead.stage is Stage.LARGE and not conn.ahead.admitted):
-            return _DEFER if self.alive else False
+        stage = conn.ahead.stage
+        if stage is Stage.PART or (stage is Stage.LARGE and not conn.ahead.admitted):
+            return stage if self.alive else False
         if not conn.ahead.data:
             return False  # it was closed
         conn.data_ready = True
@@ -163,12 +165,19 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             self.places += 1
             if self.crowd:
                 self._admit(self.crowd.popleft())
-        elif conn.ahead.stage is Stage.LARGE and not done.cancelled() and done.result() is _DEFER:
-            self._admit(conn)
-            return
-        if done.cancelled() or done.exception() is not None or done.result():
+        if done.cancelled() or done.exception() is not None or done.result() is True:
             super().finish_request(conn, done)
-            return
+        elif done.result() is Stage.LARGE:
+            self._admit(conn)
+        elif done.result() is Stage.PART and self.alive:
+            conn.sock.setblocking(False)
+            self.pending_conns.append(conn)
+            self.poller.register(conn.sock, EVENT_READ, partial(self.on_pending_socket_readable, conn))
+        else:
+            self._say_goodbye(conn)
+
+    def _say_goodbye(self, conn: Any) -> None:
+        """Close our end, and let the poller wait until the client has closed its own."""
         try:
             conn.sock.shutdown(socket.SHUT_WR)
             conn.sock.setblocking(False)
