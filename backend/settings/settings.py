@@ -299,4 +299,10 @@ def environment_of(settings: Settings) -> dict[str, str]:
         given["LABEL_STUDIO_API_KEY"] = key
     if tempfile.tempdir:
         given["TMPDIR"] = tempfile.tempdir  # where it is, once somebody has looked (process_limits.py)
-    return child_environment(**given)
+    return child_environment(**given, **own_modules())
+
+
+def own_modules() -> dict[str, str]:
+    """Lets a Python that is started here find our modules, and none of this folder's: every example of a Label Studio
+    ML backend has a model.py. Where this folder is the clone, they are ours."""
+    return {} if Path.cwd() == Path(__file__).resolve().parents[2] else {"PYTHONSAFEPATH": "1"}

@@ -20,11 +20,8 @@ import psutil
 
 from backend.cpu import cores
 from backend.errors import SettingsError
-from backend.settings.settings import Settings, child_environment
+from backend.settings.settings import Settings, child_environment, own_modules
 from backend.supervision.parent_death import die_with
-
-SOURCE_ROOT = Path(__file__).resolve().parents[3]
-"""Where the training process finds `model`."""
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at the process."""
@@ -97,9 +94,7 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
     parent = os.getpid()
     threads = str(trainer_threads(settings))
     environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
-    # The worker may run in a directory of the user's, where a model.py of theirs would be found first.
-    environment["PYTHONSAFEPATH"] = "1"
-    environment["PYTHONPATH"] = os.pathsep.join([str(SOURCE_ROOT), *filter(None, [environment.get("PYTHONPATH")])])
+    environment |= own_modules()
     environment["HF_HUB_OFFLINE"] = "1"  # base_model_files.py has fetched it, by our proxies and certificates
     for name in KEPT_FROM_IT:
         environment.pop(name, None)

@@ -25,6 +25,9 @@ NO_REPORTING = {
 }
 """Label Studio's switches for reporting home."""
 
+USUAL_PATH = {"PYTHONSAFEPATH": ""}
+"""Its programs find their modules as they do without us (`own_modules`)."""
+
 Tell = Callable[[str], None]
 
 
@@ -92,7 +95,7 @@ class Installation:
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=child_environment(**NO_REPORTING, **(environment or {})),
+                env=child_environment(**NO_REPORTING, **USUAL_PATH, **(environment or {})),
                 check=False,
             )
         if done.returncode != 0:

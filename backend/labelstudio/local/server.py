@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.errors import LabelStudioError
-from backend.labelstudio.local.installation import NO_REPORTING, Installation, Tell
+from backend.labelstudio.local.installation import NO_REPORTING, USUAL_PATH, Installation, Tell
 from backend.settings.settings import child_environment
 from backend.supervision.parent_death import die_with
 
@@ -154,6 +154,7 @@ class LabelStudioServer:
         """Secrets travel here, not in the arguments that every user of the machine can read."""
         wanted = {
             **NO_REPORTING,
+            **USUAL_PATH,
             "LABEL_STUDIO_BASE_DATA_DIR": str(self.data_dir),
             "LABEL_STUDIO_HOST": self.url,
             "LABEL_STUDIO_PORT": str(self.port),

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,8 @@ from click.testing import CliRunner
 from backend.addresses.listening import require_free_port
 from backend.cli.main import main
 from backend.errors import SettingsError
+from backend.settings.settings import environment_of, load_settings
+from backend.supervision.supervisor import programs
 
 
 @pytest.fixture
@@ -71,3 +75,15 @@ def test_a_data_directory_that_cannot_be_written_is_named(tmp_path: Path) -> Non
     result = CliRunner().invoke(main, ["up", "--data-dir", str(tmp_path / "file" / "below")], env={"REDIS_URL": ""})
     assert result.exit_code == 1
     assert "cannot be written to" in result.output
+
+
+def test_the_processes_take_no_file_of_the_users_for_a_module_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where `understudy up` is called, a model.py may lie: every example of a Label Studio ML backend has one."""
+    (tmp_path / "model.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    child = programs(load_settings(), 1)[1].command
+    assert child[:3] == (sys.executable, "-m", "backend")
+    seen = subprocess.run([*child[:3], "healthcheck", "--help"], env=environment_of(load_settings()), check=False)
+    assert seen.returncode == 0
