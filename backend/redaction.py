@@ -13,8 +13,10 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import TypeVar, cast
 from urllib.parse import quote, quote_plus, unquote
+
+Record = TypeVar("Record")
 
 HIDDEN = "***"
 
@@ -104,7 +106,7 @@ def hide_secrets(text: str) -> str:
     return process_redactor().hide(text)
 
 
-def hide_all(value: Any) -> Any:
+def hide_all(value: object) -> object:
     """The same for every text in lists and objects; what is neither text, number nor nothing becomes text."""
     if isinstance(value, str):
         return hide_secrets(value)
@@ -113,6 +115,11 @@ def hide_all(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [hide_all(item) for item in value]
     return value if value is None or isinstance(value, bool | int | float) else hide_secrets(repr(value))
+
+
+def hide_in(record: Record) -> Record:
+    """The same for a record of JSON types, which keeps its shape."""
+    return cast(Record, hide_all(record))
 
 
 def spellings(secret: str) -> Iterator[str]:

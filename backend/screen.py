@@ -95,7 +95,7 @@ def say_json(value: object, indent: int | None = 2) -> None:
     click.echo(shown if fit(shown, sys.stdout) == shown else json.dumps(value, indent=indent))
 
 
-def say_table(rows: Sequence[Mapping[str, Any]]) -> None:
+def say_table(rows: Sequence[Mapping[str, object]]) -> None:
     """A table whose columns are the keys of the first row; a line each cell where the terminal is too narrow for it."""
     from rich.table import Table
     from rich.text import Text
@@ -133,21 +133,17 @@ def rich_console(file: TextIO, **options: Any) -> Console:
 
 def fit(text: str, stream: TextIO) -> str:
     """`text` as far as the stream can carry it, the rest escaped."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+    return _fit_encoding(text, getattr(stream, "encoding", None) or "utf-8")
+
+
+def _fit_encoding(text: str, encoding: str) -> str:
     try:
         text.encode(encoding)
     except UnicodeEncodeError:
         return "".join(char if _fits(char, encoding) else _replaced(char) for char in text)
     except LookupError:
-        return fit(text, _ASCII)
+        return _fit_encoding(text, "ascii")
     return text
-
-
-class _Ascii:
-    encoding = "ascii"
-
-
-_ASCII: Any = _Ascii()
 
 
 def _fits(char: str, encoding: str) -> bool:

@@ -19,6 +19,9 @@ from model.labels import key_of, shown_labels
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""
 
+JsonObject = Mapping[str, Json]
+"""A JSON object, to be read."""
+
 Text = tuple[str, ...]
 """One encoder input: the segments a control reads (one text, or several for a pair)."""
 

@@ -33,7 +33,7 @@ ALLOWED: dict[str, str] = {
     "model/simulation": (
         "model model/numerics model/features model/decoding model/head model/versions model/acquisition"
     ),
-    "backend": "",
+    "backend": "model model/evidence",
     "backend/addresses": "backend",
     "backend/settings": "model backend backend/addresses",
     "backend/outbound": "backend backend/addresses backend/settings",
@@ -45,7 +45,10 @@ ALLOWED: dict[str, str] = {
     "backend/supervision": "backend backend/addresses backend/settings",
     "backend/labelstudio/local": "backend backend/settings backend/supervision",
     "backend/embedded_redis": "backend backend/addresses backend/settings backend/telemetry backend/supervision",
-    "backend/client": "model backend backend/addresses backend/settings backend/outbound backend/supervision",
+    "backend/client": (
+        "model model/evidence backend backend/addresses backend/settings backend/outbound backend/labelstudio "
+        "backend/supervision"
+    ),
     "backend/base_model": (
         "model model/kernels model/pretrained model/encoder model/features backend backend/settings backend/outbound"
     ),
@@ -58,8 +61,8 @@ ALLOWED: dict[str, str] = {
     "backend/health": "backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
-        "model model/evidence backend backend/settings backend/labelstudio/label_config backend/labelstudio "
-        "backend/store"
+        "model model/numerics model/evidence backend backend/settings backend/labelstudio/label_config "
+        "backend/labelstudio backend/store"
     ),
     "backend/serving": (
         "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
@@ -76,7 +79,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/labelstudio/label_config "
-        "backend/supervision backend/base_model backend/store/work backend/rules backend/jobs"
+        "backend/supervision backend/base_model backend/store/work backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/evidence model/versions model/acquisition "
@@ -120,21 +123,21 @@ ALLOWED: dict[str, str] = {
         "backend/application"
     ),
     "backend/routes": (
-        "backend backend/labelstudio/label_config backend/labelstudio backend/telemetry backend/rejects "
-        "backend/rules backend/application backend/web"
+        "model backend backend/labelstudio/label_config backend/labelstudio backend/telemetry backend/rejects "
+        "backend/rules backend/serving backend/application backend/web"
     ),
     "backend/processes": (
         "model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/telemetry "
         "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access "
-        "backend/store/work backend/rules backend/jobs backend/jobs/task_queue backend/connection "
+        "backend/store/work backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection "
         "backend/application backend/web backend/routes"
     ),
     "backend/cli": (
-        "model model/acquisition model/simulation backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client "
-        "backend/rejects backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection "
-        "backend/doctor backend/processes"
+        "model model/evidence model/acquisition model/simulation backend backend/settings "
+        "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/supervision "
+        "backend/embedded_redis backend/client backend/rejects backend/rules backend/jobs/sync backend/backup "
+        "backend/simulate backend/connection backend/doctor backend/processes"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }
@@ -146,7 +149,7 @@ ENTRY_POINTS = ("backend/__main__.py", "backend/_wsgi.py")
 
 MODULES_A_ROOM = 12
 
-LINES_WITH_ANY = {"model/": 0, "backend/": 407}
+LINES_WITH_ANY = {"model/": 0, "backend/": 80}
 """At most: where `Any` stands, mypy checks nothing."""
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import socket
 import time
-from typing import Any
 
 from backend.errors import SettingsError
 
@@ -13,6 +12,9 @@ LEAST_OPEN_PORT = 1024
 
 PORT_WAIT_SECONDS = 2.0
 """Seconds to wait for the port: after a kill -9 the old process needs a moment to go."""
+
+Place = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
+"""An address of IPv4 or IPv6, as `socket` has it; the last where Python lacks IPv6."""
 
 
 def require_free_port(host: str, port: int, patience: float = PORT_WAIT_SECONDS) -> None:
@@ -49,7 +51,7 @@ def _bind(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _resolve(host: str, port: int) -> tuple[Any, Any, int, Any]:
+def _resolve(host: str, port: int) -> tuple[socket.AddressFamily, socket.SocketKind, int, Place]:
     """Of a name's addresses one of IPv4, if it has any: most things look for `localhost` there."""
     bare = host.strip().removeprefix("[").removesuffix("]")
     found = socket.getaddrinfo(bare, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from backend.admin_json import Advice, ControlAdvice, Forecast, Stability
 from backend.errors import BadRequest
+from backend.record_json import PlanAgreement
+from backend.store.evidence import PastSurvey, Survey
 from backend.store.stores import Stores
 from model.evidence.row import EvidenceRow
+from model.spec import JsonObject
 
 if TYPE_CHECKING:
     from model.evidence.auto_accept import DialJson
     from model.evidence.forecast import SurveyMean
     from model.evidence.pool_accuracy import PoolSummary
-
-Row = Mapping[str, Any]
 
 ACCURACY_GAINS = (0.01, 0.02, 0.05)
 ACCURACY_TARGETS = (0.9, 0.95, 0.98)
@@ -33,10 +35,10 @@ class Advisor:
     """Keeps each project's last advice, for as long as evidence, survey and counts stay as they are."""
 
     def __init__(self) -> None:
-        self._kept: dict[int, tuple[Any, dict[str, Any]]] = {}
+        self._kept: dict[int, tuple[object, Advice]] = {}
         self._lock = threading.Lock()
 
-    def advise(self, stores: Stores, project: int) -> dict[str, Any]:
+    def advise(self, stores: Stores, project: int) -> Advice:
         """`controls`: control -> forecast, classes, dial and copying, each only where something can be said; and
         `stability`: agreement of consecutive plans."""
         rows, surveys = stores.evidence.rows(project), stores.evidence.surveys(project)
@@ -49,15 +51,15 @@ class Advisor:
             return known[1]
         names = sorted({*(row.control for row in rows), *counts})
         controls = {name: advise_control(name, rows, surveys, survey, counts.get(name, {})) for name in names}
-        advice = {"controls": controls, "stability": describe_stability(agreements)}
+        advice: Advice = {"controls": controls, "stability": describe_stability(agreements)}
         with self._lock:
             self._kept[project] = state, advice
         return advice
 
 
 def advise_control(
-    name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row], survey: Row, counts: Mapping[str, int]
-) -> dict[str, Any]:
+    name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey], survey: Survey, counts: Mapping[str, int]
+) -> ControlAdvice:
     """What can be said of one control."""
     from model.evidence.anchoring_bias import estimate_anchoring
     from model.evidence.forecast import needs_of_classes
@@ -83,7 +85,7 @@ def turn_dial(rows: Sequence[EvidenceRow], name: str, labels: int, pool: Sequenc
     return find_threshold(told, right, pool, target).to_json()
 
 
-def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> DialJson:
+def dial_from_body(stores: Stores, project: int, body: JsonObject) -> DialJson:
     """The dial for `accuracy` and the pool given as `confidences` (confidence -> how many). Raises BadRequest."""
     import numpy as np
 
@@ -93,17 +95,20 @@ def dial_from_body(stores: Stores, project: int, body: Mapping[str, Any]) -> Dia
     if not isinstance(given, Mapping) or not isinstance(name, str):
         raise BadRequest("confidences: an object, and control: a name, are needed", field="confidences")
     try:
-        sizes = [int(count) for count in given.values()]
+        sizes = [int(count) for count in given.values() if isinstance(count, int | float | str)]
+        if len(sizes) < len(given):
+            raise TypeError("a count is no number")
         if not 0 <= sum(sizes) <= MOST_TASKS:
             raise ValueError(f"more than {MOST_TASKS} tasks")
         pool = np.nan_to_num(np.repeat([float(key) for key in given], sizes))
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest("confidences: numbers and how many of each are needed", field="confidences") from error
-    labels = sum(int(count) for count in stores.projects.summary(project).get("labels", {}).get(name, {}).values())
+    known = stores.projects.summary(project).get("labels") or {}
+    labels = sum(known.get(name, {}).values())
     return turn_dial(stores.evidence.rows(project), name, labels, pool.tolist(), target)
 
 
-def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
+def describe_stability(agreements: Sequence[PlanAgreement]) -> Stability | None:
     """The last agreements and whether they say that nothing changes any more; None before the second plan."""
     from model.evidence.stability import are_settled
 
@@ -114,19 +119,23 @@ def describe_stability(agreements: Sequence[Row]) -> dict[str, Any] | None:
     return {"kappas": kappas, "changed": last["changed"], "n": last["n"], "settled": are_settled(kappas)}
 
 
-def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[Row]) -> dict[str, Any] | None:
+def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey]) -> Forecast | None:
     from model.evidence.forecast import fit_forecast, stages_of
 
     means: list[SurveyMean] = [
-        {"labels": survey["labels"], "confidence": survey["controls"][name]["mean"]}
+        {"labels": survey["labels"], "confidence": pool["mean"]}
         for survey in surveys
-        if survey["controls"].get(name, {}).get("n")
+        if (pool := survey["controls"].get(name)) and pool["n"]
     ]
     found = fit_forecast(stages_of(sorted(means, key=lambda item: item["labels"]), rows, name))
     if found is None:
         return None
-    facts = {"labels": round(found.labels), "accuracy": round(found.level, 4), "sd": round(found.level_sd, 4)}
-    return {**facts, "gains": [found.labels_to(gain) for gain in ACCURACY_GAINS]}
+    return {
+        "labels": round(found.labels),
+        "accuracy": round(found.level, 4),
+        "sd": round(found.level_sd, 4),
+        "gains": [found.labels_to(gain) for gain in ACCURACY_GAINS],
+    }
 
 
 def _dials(name: str, rows: Sequence[EvidenceRow], pool: PoolSummary, labels: int) -> list[DialJson]:

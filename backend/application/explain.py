@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from backend.admin_json import DecidingWord, ExplainedAnswer, Explanation
 from backend.application.services import Services
 from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady
 from backend.labelstudio.documents import Undecidable, read_document
@@ -24,7 +25,7 @@ WAIT_SECONDS = 20.0
 Options = dict[str, list[str]]
 
 
-def explain_task(services: Services, project: int, task: int, control: str = "") -> dict[str, Any]:
+def explain_task(services: Services, project: int, task: int, control: str = "") -> Explanation:
     """What the version that serves now answers for a task, and the words that decided.
 
     `control`: default is the first that answers. Raises NotFound for a task or an answer that is not there, BadRequest
@@ -35,7 +36,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
     document, options = find_task(services, spec, project, task)
     model = services.registry.model_for(project, spec, WAIT_SECONDS)
-    found: list[dict[str, Any]] = []
+    found: list[ExplainedAnswer] = []
     failed: list[Exception] = []
 
     def compute() -> None:
@@ -58,7 +59,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
     return {"project": project, "task": task, **found[0]}
 
 
-def _explain(model: LiveModel, document: Document, options: Options, control: str) -> list[dict[str, Any]]:
+def _explain(model: LiveModel, document: Document, options: Options, control: str) -> list[ExplainedAnswer]:
     """The first answer (of `control`), described; empty when there is none."""
     from model.explain.explanation import explain_answer
 
@@ -111,11 +112,11 @@ def _stored(services: Services, project: int, task: int) -> Document:
 
 def _describe(
     model: LiveModel, document: Document, answer: Prediction, explained: Sequence[Explained]
-) -> dict[str, Any]:
+) -> ExplainedAnswer:
     control = model.spec.control(answer.control)
     inputs = control.inputs
     second = runner_up(answer)
-    words = [
+    words: list[DecidingWord] = [
         {
             "label": control.show(one.label),
             "input": inputs[word.segment],

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
+from backend.admin_json import Searched, Suspect, SuspectsAnswer
 from backend.application.services import Services
 from backend.errors import NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
+from backend.record_json import LabelErrorRow
 from model.spec import TaskSpec
 
 DEFAULT_LIMIT_SUSPECTS = 100
@@ -16,7 +17,7 @@ DEFAULT_LIMIT_SUSPECTS = 100
 
 def describe_suspects(
     services: Services, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
-) -> dict[str, Any]:
+) -> SuspectsAnswer:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
     and when, empty before the first whole search. Raises NotFound for a control that has none."""
     entries = services.stores.label_errors.read(project)
@@ -25,18 +26,33 @@ def describe_suspects(
             raise NotFound(f"control {control}: not searched here; those that were are {', '.join(entries)}")
         entries = {name: entry for name, entry in entries.items() if name == control}
     spec = spec_of(services.stores.projects.config(project))
-    rows = [
-        {"control": name, **row, **said, "annotations": [int(id_) for id_ in row["annotations"]]}
+    rows: list[Suspect] = [
+        {
+            "control": name,
+            "task": row["task"],
+            "annotations": [int(id_) for id_ in row["annotations"]],
+            "text": row["text"],
+            "given": given,
+            "suggested": suggested,
+            "p_given": row["p_given"],
+            "p_suggested": row["p_suggested"],
+            "flag": row["flag"],
+        }
         for name, entry in entries.items()
-        for row, said in zip(entry["rows"], _texts(spec, name, entry["rows"]), strict=True)
+        for row, (given, suggested) in zip(entry["rows"], _texts(spec, name, entry["rows"]), strict=True)
     ]
     rows.sort(key=lambda row: (row["p_given"], row["task"]))
-    searched = {name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()}
+    searched: dict[str, Searched] = {
+        name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()
+    }
     return {"suspects": rows[:limit], "found": len(rows), "searched": searched}
 
 
-def _texts(spec: TaskSpec | None, control: str, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+def _texts(spec: TaskSpec | None, control: str, rows: Sequence[LabelErrorRow]) -> list[tuple[str, str]]:
     """`given` and `suggested` of each row as people read them; of a set one of the two may be missing."""
-    fields = ("given", "suggested")
-    texts = texts_of(spec, control, [row[field] for row in rows for field in fields if row[field]])
-    return [{field: texts[row[field]] if row[field] else "" for field in fields} for row in rows]
+    texts = texts_of(spec, control, [key for row in rows for key in (row["given"], row["suggested"]) if key])
+
+    def shown(key: str) -> str:
+        return texts[key] if key else ""
+
+    return [(shown(row["given"]), shown(row["suggested"])) for row in rows]

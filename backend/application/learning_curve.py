@@ -5,9 +5,10 @@ Only numpy is needed, so that the web process can say it."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from backend.store.evidence import EvidenceStore
+from backend.admin_json import ControlMetrics, CurveAnswer
+from backend.store.evidence import EvidenceStore, Survey
 from model.evidence.row import EvidenceRow
 
 if TYPE_CHECKING:
@@ -17,9 +18,7 @@ RECENT_ROWS = 200
 """Latest test-then-train rows of a control that the metrics are taken over."""
 
 
-def summarise_evidence(
-    rows: Sequence[EvidenceRow], survey: Mapping[str, Any] | None = None
-) -> dict[str, dict[str, Any]]:
+def summarise_evidence(rows: Sequence[EvidenceRow], survey: Survey | None = None) -> dict[str, ControlMetrics]:
     """Control -> how the versions that served answered its RECENT_ROWS last new labels before they learned them.
 
     `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
@@ -28,7 +27,7 @@ def summarise_evidence(
 
     pools: Mapping[str, PoolSummary] = (survey or {}).get("controls", {})
     labels = int((survey or {}).get("labels", 0))
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ControlMetrics] = {}
     for control in sorted({row.control for row in rows}):
         mine = [row for row in rows if row.control == control][-RECENT_ROWS:]
         count = len(mine)
@@ -48,7 +47,7 @@ def summarise_evidence(
     return found
 
 
-def describe_curve(store: EvidenceStore, project: int) -> dict[str, Any]:
+def describe_curve(store: EvidenceStore, project: int) -> CurveAnswer:
     """The learning curve of each control, and its latest metrics with the estimate for the pool."""
     from model.evidence.learning_curve import learning_curve, tally
 

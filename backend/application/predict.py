@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from backend.application.services import Services
 from backend.errors import Overloaded
@@ -13,11 +12,11 @@ from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
 from backend.serving.prediction import AnswerTools, Item, Question, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing
-from model.spec import TaskSpec
+from model.spec import Json, TaskSpec
 
 
 def answer_request(
-    services: Services, project: int | None, config: Any, tasks: Sequence[Any], *, say_blind: bool = True
+    services: Services, project: int | None, config: Json, tasks: Sequence[Json], *, say_blind: bool = True
 ) -> tuple[list[Item], str]:
     """(one item per task in order, the version that answered all of them); remembers the tasks as unlabelled texts.
 
@@ -63,7 +62,7 @@ def _note_rejects(
     services: Services,
     project: int | None,
     spec: TaskSpec,
-    tasks: Sequence[Any],
+    tasks: Sequence[Json],
     items: Sequence[Item],
     documents: Mapping[int, Mapping[str, str]],
 ) -> None:
@@ -81,7 +80,9 @@ def _note_rejects(
     services.background.rejects.note(project, "tasks", found)
 
 
-def _hide_blind(services: Services, project: int, tasks: Sequence[Any], items: list[Item], instead: Item) -> list[Item]:
+def _hide_blind(
+    services: Services, project: int, tasks: Sequence[Json], items: list[Item], instead: Item
+) -> list[Item]:
     """The items with `instead` for those of blind tasks, which people are to label without a pre-label."""
     from model.acquisition.batch import is_blind
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from typing import Any
 
+from backend.admin_json import RunAnswer
 from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
+from backend.record_json import Trouble
 from backend.rejects.report import tell_rejects
-from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, TIMED_STEPS, Shard, is_over
+from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
+from model.spec import Json
 
 
-def request_prediction(services: Services, project: int, labelled: Any) -> dict[str, Any]:
+def request_prediction(services: Services, project: int, labelled: Json) -> RunAnswer:
     """Ask for a run: the one that is there when it is not over. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
     if not isinstance(labelled, bool):
@@ -25,13 +27,13 @@ def request_prediction(services: Services, project: int, labelled: Any) -> dict[
     return {**describe_prediction(services, project), "new": created, "message": message}
 
 
-def describe_prediction(services: Services, project: int) -> dict[str, Any]:
+def describe_prediction(services: Services, project: int) -> RunAnswer:
     """The newest run and how far it is. Raises NotFound before the first."""
     runs = services.stores.prediction_runs
     record = runs.find(project)
     if record is None:
         raise NotFound(f"project {project} was never predicted: `understudy predict {project}` does it")
-    trouble = services.stores.failures.describe(project).get("predict", {})
+    trouble = services.stores.failures.describe(project).get("predict")
     found = sum_up(record, runs.shards(project), trouble, time.time())
     rejects = (
         [it for it in services.stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []
@@ -39,7 +41,7 @@ def describe_prediction(services: Services, project: int) -> dict[str, Any]:
     return {**found, "reasons": list(tell_rejects(rejects, time.time()))}
 
 
-def cancel_prediction(services: Services, project: int) -> dict[str, Any]:
+def cancel_prediction(services: Services, project: int) -> RunAnswer:
     """End a run; what is written stays. Raises NotFound, or Conflict when it is over."""
     found = describe_prediction(services, project)
     if not services.stores.prediction_runs.finish(project, found["id"], "cancelled", "cancelled"):
@@ -47,9 +49,7 @@ def cancel_prediction(services: Services, project: int) -> dict[str, Any]:
     return describe_prediction(services, project)
 
 
-def sum_up(
-    record: Mapping[str, Any], shards: Mapping[int, Shard], trouble: Mapping[str, Any], now: float
-) -> dict[str, Any]:
+def sum_up(record: Run, shards: Mapping[int, Shard], trouble: Trouble | None, now: float) -> RunAnswer:
     """A run as admins see it; `step` of `of` tasks were looked at. `now`: epoch seconds."""
     counts = {name: sum(shard[name] for shard in shards.values()) for name in TASK_COUNTS}
     ended = record["status"] in FINAL_STATES
@@ -64,13 +64,17 @@ def sum_up(
         "all": record["labelled"],
         "asked_at": began,
         "ended_at": record.get("ended_at"),
-        **counts,
+        "seen": seen,
+        "written": counts["written"],
+        "present": counts["present"],
+        "declined": counts["declined"],
+        "dropped": counts["dropped"],
         "seconds": {name: round(sum(shard["seconds"][name] for shard in shards.values()), 1) for name in TIMED_STEPS},
         "step": seen,
         "of": whole,
         "seconds_left": None if left is None else round(left, 1),
         "shards": {"all": len(shards), "over": sum(map(is_over, shards.values()))},
         "message": record.get("message", ""),
-        "error": "" if ended else trouble.get("error", ""),
-        "retry_in": 0 if ended else trouble.get("retry_in", 0),
+        "error": "" if ended or trouble is None else trouble["error"],
+        "retry_in": 0 if ended or trouble is None else trouble["retry_in"],
     }

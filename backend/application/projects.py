@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from backend.admin_json import ExampleAnswer, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
 from backend.application.task_queue import describe_queue
@@ -11,7 +10,7 @@ from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.label_config.config import skipped_controls
 from backend.labelstudio.label_display import spec_of, texts_of
-from backend.redaction import hide_all
+from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
 from backend.store.rejects import OF_NO_PROJECT
@@ -28,7 +27,7 @@ def require_project(services: Services, project: int) -> int:
     return project
 
 
-def describe_project(services: Services, project: int) -> dict[str, Any]:
+def describe_project(services: Services, project: int) -> ProjectAnswer:
     """One project as shown by status."""
     stores = services.stores
     summary = stores.projects.summary(project)
@@ -48,11 +47,11 @@ def describe_project(services: Services, project: int) -> dict[str, Any]:
         "not_learned": _not_learned(stores.projects.config(project)),
         "metrics": record["recent"],
         "curve": record["curve"],
-        "job": hide_all(stores.jobs.running(project)),
-        "recent_jobs": hide_all(stores.jobs.recent(project)[:5]),
-        "last_sync": hide_all(stores.projects.last_sync(project)),
+        "job": hide_in(stores.jobs.running(project)),
+        "recent_jobs": hide_in(stores.jobs.recent(project)[:5]),
+        "last_sync": hide_in(stores.projects.last_sync(project)),
         "queue": describe_queue(services, project),
-        "trouble": hide_all(stores.failures.describe(project)),
+        "trouble": hide_in(stores.failures.describe(project)),
         "dirty": stores.projects.dirty(project),
         "rejects": stores.rejects.read(project),
         "refused": stores.rejects.read(OF_NO_PROJECT),
@@ -74,7 +73,7 @@ def _not_learned(config: str | None) -> list[str]:
         return []
 
 
-def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
+def describe_examples(services: Services, project: int) -> list[ExampleAnswer]:
     """One entry per stored annotation."""
     snapshot = services.stores.examples.snapshot(project)
     answers = [{name: label_keys(target) for name, target in record.targets.items()} for record in snapshot.records]
@@ -97,13 +96,25 @@ def describe_examples(services: Services, project: int) -> list[dict[str, Any]]:
     ]
 
 
-def describe_versions(services: Services, project: int) -> dict[str, Any]:
+def describe_versions(services: Services, project: int) -> VersionsAnswer:
     """Kept versions, newest first."""
     from model.versions.directory import list_versions
 
     manifests = list_versions(services.settings.models_dir, project)
-    shown = ("version", "kind", "status", "reason", "parent", "created_at", "labels_seen", "metrics", "snapshot_seq")
-    versions = [{name: getattr(manifest, name) for name in shown} for manifest in manifests]
+    versions: list[VersionAnswer] = [
+        {
+            "version": manifest.version,
+            "kind": manifest.kind,
+            "status": manifest.status,
+            "reason": manifest.reason,
+            "parent": manifest.parent,
+            "created_at": manifest.created_at,
+            "labels_seen": manifest.labels_seen,
+            "metrics": manifest.metrics,
+            "snapshot_seq": manifest.snapshot_seq,
+        }
+        for manifest in manifests
+    ]
     versions.sort(key=lambda entry: entry["created_at"], reverse=True)
     return {
         "live": services.stores.versions.live(project) or FIRST_VERSION,
@@ -113,7 +124,7 @@ def describe_versions(services: Services, project: int) -> dict[str, Any]:
     }
 
 
-def rollback_to(services: Services, project: int, version: str) -> dict[str, Any]:
+def rollback_to(services: Services, project: int, version: str) -> Rollback:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
     kept, Conflict for a damaged one."""
     from model.versions.directory import verify_version, version_path
@@ -136,7 +147,7 @@ def rollback_to(services: Services, project: int, version: str) -> dict[str, Any
     return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
 
 
-def unpin(services: Services, project: int) -> dict[str, Any]:
+def unpin(services: Services, project: int) -> Order:
     """Let learning publish by itself again."""
     services.stores.versions.unpin(project)
     services.stores.jobs.enqueue_refit(project)
@@ -147,7 +158,7 @@ def unpin(services: Services, project: int) -> dict[str, Any]:
     }
 
 
-def request_resync(services: Services, project: int) -> dict[str, Any]:
+def request_resync(services: Services, project: int) -> Order:
     """Ask for a reconciliation. Raises Conflict when Label Studio is not configured."""
     settings = services.settings
     if not settings.has_label_studio:

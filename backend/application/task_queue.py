@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
+from backend.admin_json import Order, QueueAnswer
 from backend.application.services import Services
 from backend.errors import Conflict
+from backend.record_json import QueueState
 
 SHOWN_FIELDS = (
     "version",
@@ -23,7 +25,7 @@ SHOWN_FIELDS = (
 )
 
 
-def describe_queue(services: Services, project: int) -> dict[str, Any]:
+def describe_queue(services: Services, project: int) -> QueueAnswer:
     """The queue that Label Studio has: its version, how many `tasks`, the `live` version and the number of `answers`
     that they were chosen with, out of how many `open` ones; `agreements` of consecutive plans; `handed`: of the last
     `labels`, how many are of tasks that the queue had handed out; `off`: why it is not steered. {} before the first
@@ -31,15 +33,17 @@ def describe_queue(services: Services, project: int) -> dict[str, Any]:
     if not (services.settings.queue_enabled and services.settings.label_studio_url):
         return {}
     state = services.stores.task_queue.state(project)
-    found = {name: state[name] for name in SHOWN_FIELDS if name in state}
+    facts: Mapping[str, object] = state
+    found = cast(QueueAnswer, {name: facts[name] for name in SHOWN_FIELDS if name in facts})
     if not found:
         return {}
     handed = services.stores.label_stream.handed(project)
-    shown = {"labels": handed.labels, "of_queue": handed.of_queue}
-    return {**found, "used": _used(services, project, state), "handed": shown}
+    found["used"] = _used(services, project, state)
+    found["handed"] = {"labels": handed.labels, "of_queue": handed.of_queue}
+    return found
 
 
-def request_plan(services: Services, project: int) -> dict[str, Any]:
+def request_plan(services: Services, project: int) -> Order:
     """Ask for a new plan now, whatever the policy says. Raises Conflict when nothing can be steered."""
     settings = services.settings
     if not settings.queue_enabled:
@@ -53,5 +57,5 @@ def request_plan(services: Services, project: int) -> dict[str, Any]:
     return {"status": "queued", "message": "asked for" if created else "already asked for"}
 
 
-def _used(services: Services, project: int, state: Mapping[str, Any]) -> int:
+def _used(services: Services, project: int, state: QueueState) -> int:
     return max(0, services.stores.examples.answers(project) - int(state.get("answers", 0)))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TypedDict
 
 from backend.application.services import Services
 from backend.errors import BadRequest, StoreUnavailable
@@ -17,11 +17,22 @@ from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_o
 from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.store.examples import CHANGING_OUTCOMES
 from model.failpoints import failpoint
-from model.spec import TaskSpec
+from model.spec import Json, JsonObject, TaskSpec
 
 log = logging.getLogger(__name__)
 
-Reply = dict[str, Any]
+
+class Reply(TypedDict, total=False):
+    """The body of a webhook's answer: `status` and what was done."""
+
+    status: str
+    reason: str
+    outcomes: dict[str, int]
+    tasks: int
+    refused: list[str]
+    job: str
+    new: bool
+    message: str
 
 
 def take_event(services: Services, event: events.Event) -> Reply:
@@ -111,7 +122,8 @@ def _note_rejects(
     """Why labels come to nothing, or not whole."""
     found: list[tuple[int | None, Reject]] = []
     for annotation, task in event.items:
-        record = records.get(annotation.get("id"))  # type: ignore[arg-type]
+        number = annotation.get("id")
+        record = records.get(number) if isinstance(number, int) else None
         if record is not None:
             longest = services.settings.max_text_chars
             rejects = rejects_of_annotation(spec, annotation, task, record, longest)
@@ -119,12 +131,12 @@ def _note_rejects(
     services.background.rejects.note(event.project, "labels", found)
 
 
-def _task_of(annotation: Mapping[str, Any], task: Mapping[str, Any] | None) -> int | None:
+def _task_of(annotation: JsonObject, task: JsonObject | None) -> int | None:
     number = annotation.get("task") or (task or {}).get("id")
     return number if isinstance(number, int) else None
 
 
-def store_task_annotations(services: Services, project: int, tasks: list[Any]) -> Reply:
+def store_task_annotations(services: Services, project: int, tasks: Sequence[Json]) -> Reply:
     """The annotations inside tasks, as /train sends them."""
     items = tuple(
         (annotation, task)
@@ -136,7 +148,7 @@ def store_task_annotations(services: Services, project: int, tasks: list[Any]) -
     return _upsert(services, events.AnnotationsUpserted("TRAIN", project, None, items)) if items else {"status": "ok"}
 
 
-def _as_list(value: Any) -> list[Any]:
+def _as_list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
 
@@ -156,12 +168,13 @@ def _add_tasks(services: Services, event: events.TasksCreated) -> Reply:
     documents = {}
     found: list[tuple[int | None, Reject]] = []
     for task in event.tasks if spec else ():
-        if not isinstance(task.get("id"), int) or spec is None:
+        number = task.get("id")
+        if not isinstance(number, int) or spec is None:
             continue
         try:
-            documents[task["id"]] = read_document(spec, task.get("data"), longest)[0]
+            documents[number] = read_document(spec, task.get("data"), longest)[0]
         except Undecidable:
-            found += ((task["id"], reject) for reject in rejects_of_task(spec, task.get("data"), longest))
+            found += ((number, reject) for reject in rejects_of_task(spec, task.get("data"), longest))
     services.background.rejects.note(event.project, "tasks", found)
     services.background.add_pool(event.project, documents)
     if any(task.get("is_labeled") or task.get("total_annotations") for task in event.tasks):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
@@ -13,6 +12,7 @@ from backend.cli.options import project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import say
 from backend.settings.settings import Settings, current_settings
+from model.spec import Json, JsonObject
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
@@ -22,6 +22,14 @@ LOT_TASKS = 200
 """Tasks that are asked for, and annotated, at a time."""
 
 VERSION_PREFIX = "understudy-accept-"
+
+
+class _Answer(TypedDict):
+    """The answer to an unlabelled task."""
+
+    task: int
+    score: float
+    result: list[dict[str, Json]]
 
 
 @click.command()
@@ -97,13 +105,13 @@ def _only_control(studio: LabelStudioClient, project: int) -> str:
     return controls[0].name
 
 
-def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) -> tuple[list[dict[str, Any]], int]:
+def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) -> tuple[list[_Answer], int]:
     """task, score and result of each unlabelled task that is answered, and how many are with nothing at all; blind
     tasks are declined, and left out here as well. Tasks that somebody skipped or has a draft of are theirs."""
     from backend.client.predict import PredictClient
     from model.acquisition.batch import is_blind
 
-    found: list[dict[str, Any]] = []
+    found: list[_Answer] = []
     last = blank = 0
     with PredictClient(settings, url) as asker:
         while tasks := studio.tasks.page(project, last, most=LOT_TASKS, labelled=False):
@@ -112,7 +120,7 @@ def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) 
             free = [task for task in free if not is_blind(project, int(task["id"]), settings.queue_blind_share)]
             items, _ = asker.predict(project, [{"id": task["id"], "data": task["data"]} for task in free])
             for task, item in zip(free, items, strict=True):
-                if not isinstance(item, Mapping):
+                if isinstance(item, list):
                     continue
                 blank += not item["result"]
                 if item["result"]:
@@ -120,11 +128,11 @@ def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) 
     return found, blank
 
 
-def _is_taken(task: Mapping[str, Any]) -> bool:
+def _is_taken(task: JsonObject) -> bool:
     return bool(task.get("drafts") or task.get("cancelled_annotations") or task.get("total_annotations"))
 
 
-def _write(studio: LabelStudioClient, project: int, answers: list[dict[str, Any]], run: str) -> int:
+def _write(studio: LabelStudioClient, project: int, answers: list[_Answer], run: str) -> int:
     from backend.labelstudio.annotations import mark_result
 
     rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]

@@ -7,13 +7,15 @@ import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from backend.admin_json import Action, ExampleAnswer, ProjectAnswer, VersionAnswer
 from backend.cli.options import json_option, project_argument, with_api
 from backend.cli.render import render_advice, render_background_work, render_learning_curve, render_task_queue
-from backend.screen import plain, say, say_json, say_table
+from backend.record_json import Annotator, Disputed
+from backend.screen import plain, say, say_json, say_lines, say_table
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
@@ -165,12 +167,12 @@ def audit(api: AdminClient, limit: int, as_json: bool) -> None:
         say("Nothing yet.")
 
 
-def _example_parts(example: Mapping[str, Any]) -> Iterable[Any]:
+def _example_parts(example: ExampleAnswer) -> Iterable[object]:
     labels = json.dumps(example.get("labels"), ensure_ascii=False)
     return example["id"], example["task"], labels, example.get("updated_at")
 
 
-def _status_row(entry: Mapping[str, Any]) -> dict[str, Any]:
+def _status_row(entry: ProjectAnswer) -> dict[str, object]:
     job = entry.get("job")
     return {
         "project": entry["id"],
@@ -181,7 +183,7 @@ def _status_row(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
+def _version_row(entry: VersionAnswer, live: str | None) -> dict[str, object]:
     return {
         "version": entry["version"],
         "": "live" if entry["version"] == live else "",
@@ -193,15 +195,15 @@ def _version_row(entry: Mapping[str, Any], live: str | None) -> dict[str, Any]:
     }
 
 
-def _print_details(entry: Mapping[str, Any]) -> None:
+def _print_details(entry: ProjectAnswer) -> None:
     for control, counts in (entry.get("labels") or {}).items():
         say(f"{control}: " + ", ".join(f"{label or '(none of these)'} {count}" for label, count in counts.items()))
     from backend.rules.queue_share import hint_handed
 
     for line in render_learning_curve(entry.get("metrics") or {}, entry.get("curve") or {}):
         say(line)
-    for line in render_advice(entry.get("advice") or {}):
-        say(line)
+    if advice := entry.get("advice"):
+        say_lines(render_advice(advice))
     for control, people in (entry.get("annotators") or {}).items():
         say(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
     for line in render_background_work(entry, time.time()):
@@ -216,7 +218,7 @@ def _print_details(entry: Mapping[str, Any]) -> None:
         say(f"off: {what}: {why}")
 
 
-def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Mapping[str, Any]] | None) -> str:
+def _people_line(people: Mapping[str, Annotator], disputed: Sequence[Disputed] | None) -> str:
     parts = []
     for person, entry in people.items():
         known = entry.get("reliability")
@@ -225,6 +227,6 @@ def _people_line(people: Mapping[str, Mapping[str, Any]], disputed: Sequence[Map
     return ", ".join(parts) + tasks
 
 
-def _audit_row(action: Mapping[str, Any]) -> dict[str, Any]:
+def _audit_row(action: Action) -> dict[str, object]:
     moment = datetime.fromtimestamp(action["at"], timezone.utc).isoformat(sep=" ", timespec="seconds")
     return {"at": moment, **{name: action.get(name, "") for name in AUDIT_COLUMNS}}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import ParamSpec
 
 import click
 
 from backend.screen import say
 from backend.settings.home_path import HomePath
 from backend.settings.settings import Settings, current_settings, load_settings
+
+Given = ParamSpec("Given")
 
 data_dir_option = click.option(
     "--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR)."
@@ -43,7 +46,7 @@ def _settings(data_dir: Path | None) -> Settings:
     return load_settings(data_dir=data_dir) if data_dir else current_settings()
 
 
-def _call(work: Any, *arguments: Any, **options: Any) -> dict[str, int]:
+def _call(work: Callable[Given, Mapping[str, int]], *arguments: Given.args, **options: Given.kwargs) -> dict[str, int]:
     from model.errors import ModelError
 
     try:

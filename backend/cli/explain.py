@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import click
 
+from backend.admin_json import DecidingWord, Explanation
 from backend.cli.options import json_option, project_argument, with_api
 from backend.screen import Styled, plain, say, say_json
 
@@ -35,7 +36,7 @@ def explain(api: AdminClient, project: int, task: int, control: str, as_json: bo
         say(*line, keep=SHOWN)
 
 
-def render(found: Mapping[str, Any]) -> Iterator[Line]:
+def render(found: Explanation) -> Iterator[Line]:
     """The answer, the texts with their words marked (bold for the heavier half), and the weights."""
     labels = ", ".join(found["labels"]) or "none of the labels"
     second = found.get("runner_up")
@@ -51,7 +52,7 @@ def render(found: Mapping[str, Any]) -> Iterator[Line]:
         yield [plain(f"{word['weight']:5.2f}  {what}")]
 
 
-def mark(text: str, words: Sequence[Mapping[str, Any]]) -> Line:
+def mark(text: str, words: Sequence[DecidingWord]) -> Line:
     """`text` with each word in brackets and colour: without colours the brackets still show it."""
     parts: Line = []
     done = 0

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import click
 
+from backend.admin_json import Suspect, SuspectsAnswer
 from backend.cli.options import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import plain, say, say_json, say_lines, say_table
@@ -92,15 +93,15 @@ def _show(api: AdminClient, project: int, control: str, limit: int, as_json: boo
     say(f"{len(found['suspects'])} of {found['found']} ({_searched(found)}).")
 
 
-def _searched(found: Mapping[str, Any]) -> str:
+def _searched(found: SuspectsAnswer) -> str:
     return ", ".join(f"{control}: {entry['labels']} labels" for control, entry in found["searched"].items())
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def _row(row: Suspect) -> dict[str, str]:
     return dict(zip(COLUMNS, _cells(row), strict=True))
 
 
-def _cells(row: Mapping[str, Any]) -> Iterator[str]:
+def _cells(row: Suspect) -> Iterator[str]:
     yield row["control"]
     yield str(row["task"])
     yield ", ".join(str(id_) for id_ in row["annotations"])

@@ -32,7 +32,7 @@ from backend.settings.settings import Settings, current_settings, load_settings
 from model.errors import ModelError
 from model.failpoints import arm
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class Commands(click.Group):
@@ -43,7 +43,7 @@ class Commands(click.Group):
         with _shown_as_written():
             return super().make_context(*args, **options)
 
-    def invoke(self, ctx: click.Context) -> Any:
+    def invoke(self, ctx: click.Context) -> object:
         with _shown_as_written():
             return super().invoke(ctx)
 
@@ -96,7 +96,7 @@ def serving_options(command: Command) -> Command:
     @click.option("--port", type=click.IntRange(1, 65535), help="Port to listen on (PORT).")
     @click.option("--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR).")
     @wraps(command)
-    def with_settings(host: str | None, port: int | None, data_dir: Path | None, **others: Any) -> Any:
+    def with_settings(host: str | None, port: int | None, data_dir: Path | None, **others: object) -> object:
         given = {"host": host, "port": port, "data_dir": data_dir}
         return command(load_settings(**{name: value for name, value in given.items() if value is not None}), **others)
 
@@ -108,7 +108,7 @@ def child(command: Command) -> Command:
 
     @click.option("--supervised", type=int, hidden=True, help="Process id of the supervisor to die with.")
     @wraps(command)
-    def with_settings(supervised: int | None, **others: Any) -> Any:
+    def with_settings(supervised: int | None, **others: object) -> object:
         if supervised is not None:
             from backend.supervision.parent_death import die_with
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from backend.admin_json import RunAnswer
 from backend.cli.options import json_option, with_api
 from backend.errors import BadRequest
 from backend.screen import plain, say, say_json, say_lines
@@ -77,7 +77,7 @@ def _predict_project(
     return None
 
 
-def _tell(record: Mapping[str, Any], as_json: bool) -> None:
+def _tell(record: RunAnswer, as_json: bool) -> None:
     if as_json:
         say_json(dict(record))
     else:
@@ -85,13 +85,16 @@ def _tell(record: Mapping[str, Any], as_json: bool) -> None:
         say_lines(record.get("reasons") or () if record["status"] == "done" else ())
 
 
-def describe_run(record: Mapping[str, Any]) -> str:
+def describe_run(record: RunAnswer) -> str:
     """One line of a run."""
     parts = [f"{record['id']}: {record['status']}, {record['step']} of {record['of']} tasks"]
     parts.append(f"{record['written']} predictions written")
-    for name, words in (("present", "had one"), ("declined", "declined"), ("dropped", "refused by Label Studio")):
-        if record[name]:
-            parts.append(f"{record[name]} {words}")
+    others = (
+        (record["present"], "had one"),
+        (record["declined"], "declined"),
+        (record["dropped"], "refused by Label Studio"),
+    )
+    parts += [f"{count} {words}" for count, words in others if count]
     if record.get("error"):
         parts.append(f"waits {record['retry_in']} s, since: {record['error']}")
     if record.get("message") and record["status"] in ("failed", "done"):
@@ -105,13 +108,13 @@ class _Run:
     def __init__(self, api: AdminClient, project: int) -> None:
         self._api, self._project = api, project
 
-    def job(self, job: str = "") -> dict[str, Any]:
+    def job(self, job: str = "") -> RunAnswer:
         """With what a progress bar tells beside the numbers."""
         record = self._api.prediction(self._project)
         waits = f"waits {record['retry_in']} s: {record['error']}" if record.get("error") else ""
         return {**record, "stage": waits or f"{record['written']} written"}
 
-    def wait(self) -> dict[str, Any]:
+    def wait(self) -> RunAnswer:
         """The record once the run is over."""
         from backend.client.follow import FINAL_STATES, POLL_SECONDS
 

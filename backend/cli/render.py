@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
+from backend.admin_json import Advice, ControlAdvice, ControlMetrics, Forecast, ProjectAnswer, QueueAnswer
+from backend.record_json import SyncRecord
 from backend.rejects.report import tell_rejects
+
+if TYPE_CHECKING:
+    from model.evidence.anchoring_bias import Anchoring
+    from model.evidence.auto_accept import DialJson
+    from model.evidence.learning_curve import CurvePoint
 
 QUARANTINED_SHOWN = 10
 """Labels that are listed."""
-
-Row = Mapping[str, Any]
 
 COPYING_PER_CENT = 50
 """Width of the copying rate's interval, in points, above which the rate is not told."""
@@ -18,7 +23,7 @@ COPYING_PER_CENT = 50
 NAMES = {"refit": "learning", "train": "fine-tuning", "sync": "reconciling", "predict": "predicting"}
 
 
-def render_background_work(entry: Mapping[str, Any], now: float) -> Iterator[str]:
+def render_background_work(entry: ProjectAnswer, now: float) -> Iterator[str]:
     """Lines about a project as the admin API describes it; `now` in epoch seconds."""
     for kind, trouble in (entry.get("trouble") or {}).items():
         times = "once" if trouble["failures"] == 1 else f"{trouble['failures']} times in a row"
@@ -37,12 +42,12 @@ def render_background_work(entry: Mapping[str, Any], now: float) -> Iterator[str
         yield f"{control}: kept apart, since the label config does not have them: {listed}"
 
 
-def _are_lost(entry: Mapping[str, Any]) -> bool:
+def _are_lost(entry: ProjectAnswer) -> bool:
     """Whether labels come to nothing, so that no line may say that all is well."""
     return any(reject["where"] == "labels" for reject in entry.get("rejects") or ())
 
 
-def _render_last_sync(last: Mapping[str, Any], now: float, lost: bool) -> str:
+def _render_last_sync(last: SyncRecord, now: float, lost: bool) -> str:
     if "ok_at" not in last:
         return f"never; {last.get('error', '')}"
     minutes = max(0.0, now - float(last["ok_at"])) / 60
@@ -54,7 +59,7 @@ def _render_last_sync(last: Mapping[str, Any], now: float, lost: bool) -> str:
     return f"{minutes:.0f} minutes ago, {mended}{failed}"
 
 
-def render_advice(advice: Mapping[str, Any]) -> list[str]:
+def render_advice(advice: Advice) -> list[str]:
     """For a terminal: a line per thing that can be said."""
     lines = []
     for control, found in (advice.get("controls") or {}).items():
@@ -73,21 +78,21 @@ def render_advice(advice: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _render_forecast(forecast: Row | None) -> str:
+def _render_forecast(forecast: Forecast | None) -> str:
     if not forecast:
         return ""
     now, parts = int(forecast["labels"]), []
     for gain in forecast["gains"]:
-        low, high = gain["low"], gain["high"]
-        if gain["median"] is None:
+        low, median, high = gain["low"], gain["median"], gain["high"]
+        if median is None or low is None:
             parts.append(f"more than {gain['beyond'] - now} for +{gain['gain'] * 100:.0f}")
             continue
         upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
-        parts.append(f"about {gain['median'] - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
+        parts.append(f"about {median - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
     return f"{forecast['accuracy']:.2f} on unlabelled tasks now; more labels needed: {', '.join(parts)} points"
 
 
-def _render_classes(found: Row) -> str:
+def _render_classes(found: ControlAdvice) -> str:
     if not found.get("classes"):
         return ""
     named = ", ".join(f"{label} needs {count}" for label, count in found["classes"].items())
@@ -95,7 +100,7 @@ def _render_classes(found: Row) -> str:
     return f"scarce classes: {named}{f' and {rest} more classes' if rest > 0 else ''}"
 
 
-def _render_threshold(dial: Row) -> str:
+def _render_threshold(dial: DialJson) -> str:
     if dial["threshold"] is None:
         return f"accept at {dial['target']:.0%}: not yet ({dial['reason']})"
     return (
@@ -104,7 +109,7 @@ def _render_threshold(dial: Row) -> str:
     )
 
 
-def _render_anchoring(copying: Row | None) -> str:
+def _render_anchoring(copying: Anchoring | None) -> str:
     if not copying:
         return ""
     low, high = copying["interval"]
@@ -118,7 +123,7 @@ def _render_anchoring(copying: Row | None) -> str:
 
 
 def render_learning_curve(
-    metrics: Mapping[str, Mapping[str, Any]], curve: Mapping[str, Sequence[Mapping[str, Any]]]
+    metrics: Mapping[str, ControlMetrics], curve: Mapping[str, Sequence[CurvePoint]]
 ) -> list[str]:
     """For a terminal: each control's learning curve, its latest answers, and what to expect of the unlabelled tasks."""
     lines = []
@@ -139,7 +144,7 @@ def render_learning_curve(
     return lines
 
 
-def _render_points(points: Sequence[Mapping[str, Any]]) -> str:
+def _render_points(points: Sequence[CurvePoint]) -> str:
     """The first point, then about one a fourfold, and the last: "0.71 at 16, 0.79 at 64, 0.84 at 200 labels"."""
     shown, least = [], -1
     for point in points:
@@ -149,7 +154,7 @@ def _render_points(points: Sequence[Mapping[str, Any]]) -> str:
     return ", ".join(shown) + " labels"
 
 
-def render_task_queue(queue: Mapping[str, Any]) -> str:
+def render_task_queue(queue: QueueAnswer) -> str:
     """One line for a terminal; "" when there is nothing to say."""
     if off := queue.get("off"):
         return f"queue: not steered, since {off}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
@@ -28,12 +28,31 @@ QUIET_SECONDS = 5.0
 """Between two signs of life when stderr is no terminal."""
 
 
+class Options(TypedDict):
+    """What the command line says besides the rows."""
+
+    test_rows: int | None
+    control: str
+    strategies: tuple[str, ...]
+    counts: tuple[int, ...]
+    seeds: tuple[int, ...]
+    pool: int
+    batch: int
+    peers: tuple[str, ...] | None
+    finetune: bool
+    multilabel: bool | None
+    blank: str
+    threads: int | None
+    cache: Path | None
+    plot: Path | None
+
+
 class Counts(click.ParamType):
     """Whole numbers joined by commas."""
 
     name = "n,n,…"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
         try:
             numbers = tuple(int(part) for part in str(value).split(",") if part.strip())
         except ValueError:
@@ -51,7 +70,7 @@ class Names(click.ParamType):
     def __init__(self, what: str, find: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> None:
         self.what, self.find, self.words = what, find, words
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         parts = (part.strip().lower().replace("-", "_") for part in str(value).split(","))
         names = tuple(dict.fromkeys(part for part in parts if part))
         known = self.find()
@@ -151,7 +170,9 @@ class Speaker:
 @click.option("--cache", type=HomePath(file_okay=False), help="Keep encoded texts here.")
 @click.option("--plot", type=HomePath(dir_okay=False), help="Draw the curves (PNG, SVG).")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per strategy, n and seed, nothing else.")
-def simulate(train: Path | None, test: Path | None, project: int | None, as_json: bool, **options: Any) -> None:
+def simulate(
+    train: Path | None, test: Path | None, project: int | None, as_json: bool, **options: Unpack[Options]
+) -> None:
     """Replay labelled rows through the real learner and policy, and show its learning curve.
 
     TRAIN.csv has the columns text,label (others are ignored); several labels of a row are joined by |, underscores in
@@ -190,7 +211,7 @@ def _check_plot(plot: Path | None) -> None:
         raise click.BadParameter(f"{plot} cannot be written: {wanted} is needed", param_hint="--plot")
 
 
-def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Any) -> Dataset:
+def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Options) -> Dataset:
     from dataclasses import replace
 
     from model.simulation.dataset import read_dataset
@@ -205,7 +226,7 @@ def _read(settings: Settings, train: Path | None, test: Path | None, project: in
     return replace(data, test=data.test[:limit]) if limit else data
 
 
-def _plans(data: Dataset, options: Any, speaker: Speaker) -> list[ReplayPlan]:
+def _plans(data: Dataset, options: Options, speaker: Speaker) -> list[ReplayPlan]:
     from model.simulation.replay import ReplayPlan, reachable
 
     counts = reachable(data, options["counts"])

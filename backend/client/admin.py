@@ -6,14 +6,30 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from backend.addresses.host import url_of
+from backend.admin_json import (
+    Action,
+    ExampleAnswer,
+    Explanation,
+    Order,
+    ProjectAnswer,
+    RelabelRow,
+    Rollback,
+    RunAnswer,
+    SuspectsAnswer,
+    VersionsAnswer,
+)
 from backend.errors import BackendError
+from backend.record_json import JobRecord
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
 from backend.supervision.restarts import Restarts, find_restarts
+from model.spec import Json, JsonObject
 
 if TYPE_CHECKING:
     import requests
+
+    from model.evidence.auto_accept import DialJson
 
 TIMEOUT_SECONDS = 30.0
 """Seconds; the slowest call (a resync request) only enqueues."""
@@ -43,7 +59,7 @@ class AdminClient:
                 f"(there is no {settings.data_dir / 'admin_token'})"
             )
 
-    def projects(self) -> list[dict[str, Any]]:
+    def projects(self) -> list[ProjectAnswer]:
         """Every project with its live version, examples and running job."""
         return list(self._call("GET", "/admin/projects")["projects"])
 
@@ -51,86 +67,87 @@ class AdminClient:
         """This machine's processes that end again and again; not asked of a server elsewhere."""
         return find_restarts(self._data_dir) if self.url == local_url(self._settings) else []
 
-    def project(self, project: int) -> dict[str, Any]:
+    def project(self, project: int) -> ProjectAnswer:
         """One project in full."""
         return self._call("GET", f"/admin/projects/{project}")
 
-    def examples(self, project: int) -> list[dict[str, Any]]:
+    def examples(self, project: int) -> list[ExampleAnswer]:
         """What is stored, one entry per annotation."""
         return list(self._call("GET", f"/admin/projects/{project}/examples")["examples"])
 
-    def versions(self, project: int) -> dict[str, Any]:
+    def versions(self, project: int) -> VersionsAnswer:
         """The kept versions, newest first, and which one is live."""
         return self._call("GET", f"/admin/projects/{project}/versions")
 
-    def explain(self, project: int, task: int, control: str = "") -> dict[str, Any]:
+    def explain(self, project: int, task: int, control: str = "") -> Explanation:
         """What a task would be answered, and the words that decided."""
         from urllib.parse import urlencode
 
         query = urlencode({"task": task, **({"control": control} if control else {})})
         return self._call("GET", f"/admin/projects/{project}/explain?{query}")
 
-    def suspects(self, project: int, control: str = "", limit: int = 100) -> dict[str, Any]:
+    def suspects(self, project: int, control: str = "", limit: int = 100) -> SuspectsAnswer:
         """The labels that are probably wrong, most suspicious first."""
         from urllib.parse import urlencode
 
         query = urlencode({"limit": limit, **({"control": control} if control else {})})
         return self._call("GET", f"/admin/projects/{project}/suspects?{query}")
 
-    def relabels(self, project: int, limit: int) -> list[dict[str, Any]]:
+    def relabels(self, project: int, limit: int) -> list[RelabelRow]:
         """Tasks to look at again, as predictions ready to be written."""
         return list(self._call("GET", f"/admin/projects/{project}/relabel?limit={limit}")["rows"])
 
-    def dial(self, project: int, accuracy: float, control: str, confidences: Mapping[str, int]) -> dict[str, Any]:
+    def dial(self, project: int, accuracy: float, control: str, confidences: Mapping[str, int]) -> DialJson:
         """The auto-accept dial for confidences (confidence -> tasks) of the version that answers now."""
-        body = {"accuracy": accuracy, "control": control, "confidences": dict(confidences)}
+        body: JsonObject = {"accuracy": accuracy, "control": control, "confidences": dict(confidences)}
         return self._call("POST", f"/admin/projects/{project}/dial", body)
 
-    def audit(self, limit: int) -> list[dict[str, Any]]:
+    def audit(self, limit: int) -> list[Action]:
         """What admins did, newest first."""
         return list(self._call("GET", f"/admin/audit?limit={limit}")["actions"])
 
-    def retrain(self, project: int) -> dict[str, Any]:
+    def retrain(self, project: int) -> Order:
         """Asks for a training; {"job", "status"}, of the one that is already there when it is."""
         return self._call("POST", f"/admin/projects/{project}/retrain", {})
 
-    def rollback(self, project: int, version: str) -> dict[str, Any]:
+    def rollback(self, project: int, version: str) -> Rollback:
         """Makes a kept version the live one."""
         return self._call("POST", f"/admin/projects/{project}/rollback", {"version": version})
 
-    def unpin(self, project: int) -> dict[str, Any]:
+    def unpin(self, project: int) -> Order:
         """Ends a rollback: learning publishes by itself again."""
         return self._call("POST", f"/admin/projects/{project}/unpin", {})
 
-    def resync(self, project: int) -> dict[str, Any]:
+    def resync(self, project: int) -> Order:
         """Asks for a reconciliation with Label Studio."""
         return self._call("POST", f"/admin/projects/{project}/resync", {})
 
-    def plan(self, project: int) -> dict[str, Any]:
+    def plan(self, project: int) -> Order:
         """Asks for a new plan of the labelling queue."""
         return self._call("POST", f"/admin/projects/{project}/queue", {})
 
-    def predict(self, project: int, labelled: bool) -> dict[str, Any]:
+    def predict(self, project: int, labelled: bool) -> RunAnswer:
         """Asks for a run that predicts the whole project; of the one that is already there when it is."""
         return self._call("POST", f"/admin/projects/{project}/predict", {"all": labelled})
 
-    def prediction(self, project: int) -> dict[str, Any]:
+    def prediction(self, project: int) -> RunAnswer:
         """The newest such run, and how far it is."""
         return self._call("GET", f"/admin/projects/{project}/predict")
 
-    def cancel_prediction(self, project: int) -> dict[str, Any]:
+    def cancel_prediction(self, project: int) -> RunAnswer:
         """Ends it."""
         return self._call("POST", f"/admin/projects/{project}/predict/cancel", {})
 
-    def job(self, job: str) -> dict[str, Any]:
+    def job(self, job: str) -> JobRecord:
         """State, step, of, epoch, metric, seconds left."""
         return self._call("GET", f"/admin/jobs/{job}")
 
-    def cancel(self, job: str) -> dict[str, Any]:
+    def cancel(self, job: str) -> JobRecord:
         """Asks a job to stop."""
         return self._call("POST", f"/admin/jobs/{job}/cancel", {})
 
-    def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+    def _call(self, method: str, path: str, body: JsonObject | None = None) -> Any:
+        """The JSON object that it answers: each method above says which."""
         import requests
 
         from backend.outbound.clients import failure, open_session, route_of
@@ -163,7 +180,7 @@ class AdminClient:
         return parsed
 
 
-def _parse(reply: requests.Response) -> dict[str, Any] | None:
+def _parse(reply: requests.Response) -> dict[str, Json] | None:
     try:
         body = reply.json()
     except ValueError:
@@ -171,5 +188,5 @@ def _parse(reply: requests.Response) -> dict[str, Any] | None:
     return body if isinstance(body, dict) else None
 
 
-def _message(body: dict[str, Any] | None) -> str:
+def _message(body: JsonObject | None) -> str:
     return plain((body or {}).get("message") or (body or {}).get("error") or "")

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol, TypeVar
 
+from backend.admin_json import RunAnswer
+from backend.record_json import JobRecord
 from backend.screen import plain, rich_console, say
+from model.spec import Json
 
 FINAL_STATES = frozenset({"done", "rejected", "failed", "cancelled"})
 """States a job does not leave."""
@@ -16,44 +19,48 @@ POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""
 
 
-class Jobs(Protocol):
+Record = TypeVar("Record", JobRecord, RunAnswer, covariant=True)
+"""A training, or a run that predicts a project."""
+
+
+class Jobs(Protocol[Record]):
     """Where a job's record is found: the admin API, or something like it."""
 
-    def job(self, job: str) -> dict[str, Any]:
+    def job(self, job: str) -> Record:
         """status, stage, step, of, …"""
 
 
-def follow(client: Jobs, job: str) -> dict[str, Any]:
+def follow(client: Jobs[Record], job: str) -> Record:
     """Shows the job until it is over, and returns its last record. Ctrl-C stops the showing, not the job."""
     if sys.stdout.isatty():
         return _follow_live(client, job)
     return _follow_plainly(client, job)
 
 
-def describe(record: Mapping[str, Any]) -> str:
+def describe(record: JobRecord | RunAnswer) -> str:
     """One line: state, stage, steps, epoch, metric, seconds left; then the outcome."""
     parts = [str(record.get("status", "?"))]
     if record.get("stage") and record.get("status") not in FINAL_STATES:
         parts.append(str(record["stage"]))
     if record.get("of") and record.get("status") not in FINAL_STATES:
         parts.append(f"step {record.get('step') or 0} of {record['of']}")
-    if record.get("epoch") and record.get("status") not in FINAL_STATES:
-        parts.append(f"epoch {float(record['epoch']):.1f}")
+    if (epoch := record.get("epoch")) and record.get("status") not in FINAL_STATES:
+        parts.append(f"epoch {float(epoch):.1f}")
     parts += _numbers(record.get("metric"))
-    if record.get("seconds_left") is not None and record.get("status") not in FINAL_STATES:
-        parts.append(f"{float(record['seconds_left']):.0f} s left")
+    if (left := record.get("seconds_left")) is not None and record.get("status") not in FINAL_STATES:
+        parts.append(f"{float(left):.0f} s left")
     if record.get("status") in FINAL_STATES:
-        parts += [str(record[key]) for key in ("version", "message") if record.get(key)]
+        parts += [str(said) for said in (record.get("version"), record.get("message")) if said]
     return ", ".join(parts)
 
 
-def _numbers(metric: Any) -> list[str]:
+def _numbers(metric: Json) -> list[str]:
     if not isinstance(metric, Mapping):
         return [] if metric is None else [str(metric)]
     return [f"{name} {value:.3g}" if isinstance(value, float) else f"{name} {value}" for name, value in metric.items()]
 
 
-def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
+def _follow_plainly(client: Jobs[Record], job: str) -> Record:
     shown = ""
     while True:
         record = client.job(job)
@@ -66,7 +73,7 @@ def _follow_plainly(client: Jobs, job: str) -> dict[str, Any]:
         time.sleep(POLL_SECONDS)
 
 
-def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
+def _follow_live(client: Jobs[Record], job: str) -> Record:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -74,12 +81,8 @@ def _follow_live(client: Jobs, job: str) -> dict[str, Any]:
         shown = bar.add_task(job, total=None)
         while True:
             record = client.job(job)
-            bar.update(
-                shown,
-                description=plain(f"{job}: {describe(record)}"),
-                completed=int(record.get("step") or 0),
-                total=int(record["of"]) if record.get("of") else None,
-            )
+            step, whole = record.get("step"), record.get("of")
+            bar.update(shown, description=plain(f"{job}: {describe(record)}"), completed=step or 0, total=whole or None)
             if record.get("status") in FINAL_STATES:
                 return record
             time.sleep(POLL_SECONDS)

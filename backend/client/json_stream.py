@@ -10,9 +10,9 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from backend.errors import BadRequest
+from model.spec import Json
 
 LONGEST_VALUE_CHARACTERS = 64 << 20
 """Characters of one value."""
@@ -37,7 +37,7 @@ class JsonStream:
             parse_constant=self._constant, parse_float=self._float, parse_int=self._int, object_pairs_hook=self._object
         )
 
-    def values(self) -> Iterator[Any]:
+    def values(self) -> Iterator[Json]:
         """The items of the list, or all values."""
         self._skip(BLANKS)
         if self._text[self._at : self._at + 1] == "[":
@@ -51,7 +51,7 @@ class JsonStream:
             yield self._value()
             self._skip(SEPARATORS)
 
-    def _items(self) -> Iterator[Any]:
+    def _items(self) -> Iterator[Json]:
         self._skip(BLANKS)
         while not self._closes():
             yield self._value()
@@ -73,7 +73,7 @@ class JsonStream:
         self._skip(BLANKS)
         return self._at >= len(self._text)
 
-    def _value(self) -> Any:
+    def _value(self) -> Json:
         self.row += 1
         while True:
             try:
@@ -140,7 +140,7 @@ class JsonStream:
     def _int(self, digits: str) -> int | float | None:
         return int(digits) if len(digits.lstrip("-")) < 19 else self._float(digits)
 
-    def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    def _object(self, pairs: list[tuple[str, Json]]) -> dict[str, Json]:
         found = dict(pairs)
         if len(found) < len(pairs):
             self._note("a key comes twice, and its last value counts", self.row)

@@ -4,16 +4,22 @@ admission control are the ones that annotators get, and whoever asks for many wa
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Union
 
 from backend.client.admin import local_url
 from backend.errors import BackendError, SettingsError
 from backend.redaction import hide_secrets
 from backend.settings.settings import Settings
+from model.spec import Json, JsonObject
 
 if TYPE_CHECKING:
     import requests
+
+    from backend.labelstudio.results import PredictionJson
+
+Item = Union["PredictionJson", list[Json]]
+"""The answer to a task; `[]` where there is none."""
 
 REQUEST_TASKS = 200
 """Tasks of one /predict: some seconds of one core, between which others get their turn."""
@@ -58,9 +64,9 @@ class PredictClient:
         for session in self._sessions.values():
             session.close()
 
-    def predict(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
+    def predict(self, project: int, tasks: Sequence[JsonObject]) -> tuple[list[Item], str]:
         """(one item for each task, `[]` where it is declined; the version that answered all of them)."""
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "tasks": list(tasks),
             "project": str(project),
             "params": {"reasons": True},
@@ -78,7 +84,7 @@ class PredictClient:
                 return items, version
             self._pause(_seconds_of(reply))
 
-    def _in_halves(self, project: int, tasks: Sequence[Mapping[str, Any]]) -> tuple[list[Any], str]:
+    def _in_halves(self, project: int, tasks: Sequence[JsonObject]) -> tuple[list[Item], str]:
         """Mails with pictures inside are megabytes each: fewer of them are asked for at a time."""
         middle = len(tasks) // 2
         first, before = self.predict(project, tasks[:middle])
@@ -87,7 +93,7 @@ class PredictClient:
             first, _ = self.predict(project, tasks[:middle])
         return [*first, *second], version
 
-    def _post(self, body: Mapping[str, Any]) -> requests.Response:
+    def _post(self, body: JsonObject) -> requests.Response:
         """The first address that is there wins, and is kept."""
         import requests
 
@@ -125,7 +131,7 @@ def _seconds_of(reply: requests.Response) -> float:
     return min(max(float(said) if said.isdigit() else 1.0, 0.2), LONGEST_PAUSE)
 
 
-def _read(reply: requests.Response, count: int) -> tuple[list[Any], str, dict[str, int]]:
+def _read(reply: requests.Response, count: int) -> tuple[list[Item], str, dict[str, int]]:
     try:
         body = reply.json()
     except ValueError:

@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import orjson
 
-from backend.client.predict import REQUEST_TASKS, PredictClient, PredictError
+from backend.client.predict import REQUEST_TASKS, Item, PredictClient, PredictError
 from backend.client.task_file import Task, read_tasks
 from backend.errors import BadRequest
 from backend.screen import plain, rich_console
+from model.spec import Json, JsonObject
 
 PORTION_BYTES = 4 << 20
 """Of the tasks that are asked for at a time: well under MAX_BODY_MB."""
@@ -83,7 +84,7 @@ def _portions(tasks: Iterable[Task]) -> Iterator[list[Task]]:
         yield portion
 
 
-def to_json(value: Any) -> bytes:
+def to_json(value: Json) -> bytes:
     """Also of halves of a pair of characters, and of what is nested deep."""
     try:
         return orjson.dumps(value)
@@ -91,9 +92,9 @@ def to_json(value: Any) -> bytes:
         return json.dumps(value).encode()
 
 
-def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome: Outcome) -> list[Any]:
+def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome: Outcome) -> list[Item]:
     """One item each; what the web process would refuse together with all the others is not asked for."""
-    items: list[Any] = [[] for _ in portion]
+    items: list[Item] = [[] for _ in portion]
     sound = []
     for index, task in enumerate(portion):
         if _is_deeper(task, DEEPEST_NESTING):
@@ -107,7 +108,7 @@ def _ask_sound(client: PredictClient, project: int, portion: list[Task], outcome
     return items
 
 
-def _is_deeper(value: Any, depth: int) -> bool:
+def _is_deeper(value: Json, depth: int) -> bool:
     """Level by level: the stack stays flat."""
     level = [value]
     for _ in range(depth):
@@ -118,7 +119,7 @@ def _is_deeper(value: Any, depth: int) -> bool:
     return any(isinstance(item, dict | list) for item in level)
 
 
-def _ask(client: PredictClient, project: int, portion: list[Task]) -> list[Any]:
+def _ask(client: PredictClient, project: int, portion: list[Task]) -> list[Item]:
     """One item each. Ids stay here: in this project they would name other tasks. A task that is refused for its size
     gets none."""
     if not portion:
@@ -134,24 +135,24 @@ def _ask(client: PredictClient, project: int, portion: list[Task]) -> list[Any]:
     return _ask(client, project, portion[:half]) + _ask(client, project, portion[half:])
 
 
-def _data_of(task: Task) -> Any:
+def _data_of(task: Task) -> Json:
     return task["data"] if isinstance(task, Mapping) and isinstance(task.get("data"), Mapping) else task
 
 
-def _with_prediction(task: Task, item: Any) -> Task:
+def _with_prediction(task: Task, item: Item) -> Task:
     """Predictions that other versions have made stay."""
     if not isinstance(task, Mapping):
         return task
     whole = dict(task) if isinstance(task.get("data"), Mapping) else {"data": dict(task)}
-    if not item:
+    if not item or isinstance(item, list):
         return {"predictions": [], **whole}
-    own = {name: item[name] for name in ("model_version", "score", "result")}
+    own: JsonObject = {"model_version": item["model_version"], "score": item["score"], "result": item["result"]}
     before = whole.get("predictions")
     others = [it for it in before if _version_of(it) != own["model_version"]] if isinstance(before, list) else []
     return {**whole, "predictions": [*others, own]}
 
 
-def _version_of(prediction: Any) -> Any:
+def _version_of(prediction: Json) -> Json:
     return prediction.get("model_version") if isinstance(prediction, Mapping) else None
 
 

@@ -8,15 +8,16 @@ import itertools
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from backend.client.json_stream import JsonStream, Note
 from backend.client.text_stream import read_characters
 from backend.errors import BadRequest
 from backend.screen import plain
 from model.file_formats import is_separator_line, named_separator
+from model.spec import Json
 
-Task = Any
+Task = Json
 """What the file holds: `{"data": {…}, …}`, or the bare data; anything else is passed on as it is."""
 
 TABLES = {".csv": "", ".tsv": "\t", ".tab": "\t"}
@@ -59,7 +60,7 @@ def _read_json(chunks: Iterator[str], name: str, note: Note) -> Iterator[Task]:
     yield from values
 
 
-def _holds_rows(value: Any, key: str) -> bool:
+def _holds_rows(value: Json, key: str) -> bool:
     rows = value.get(key) if isinstance(value, dict) else None
     return isinstance(rows, list) and bool(rows) and all(isinstance(row, dict) for row in rows)
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
+from backend.record_json import RejectEntry, SyncRecord, Trouble
 from backend.rejects.report import tell_rejects
 from backend.rules.queue_share import BYPASSED, is_bypassed, tell_handed
 from backend.settings.settings import Settings
 from backend.store.label_stream import Handed
-from backend.store.rejects import RejectEntry
 from backend.store.stores import Stores
 
 
@@ -30,7 +29,7 @@ def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterat
         yield from judge_handed(project, stores.label_stream.handed(project))
 
 
-def judge_sync(project: int, last: Mapping[str, Any], dirty: str, now: float, minutes: float) -> Verdict:
+def judge_sync(project: int, last: SyncRecord, dirty: str, now: float, minutes: float) -> Verdict:
     """`last`: the last reconciliation. `dirty`: why another one is due, "" when none is."""
     name = f"project {project}: reconciled"
     again = f"`understudy resync {project}`, and see the log of `sync`"
@@ -47,7 +46,7 @@ def judge_sync(project: int, last: Mapping[str, Any], dirty: str, now: float, mi
     return ok(name, seen)
 
 
-def judge_trouble(project: int, trouble: Mapping[str, Mapping[str, Any]]) -> Iterator[Verdict]:
+def judge_trouble(project: int, trouble: Mapping[str, Trouble]) -> Iterator[Verdict]:
     """`trouble`: kind -> failures in a row, error, seconds until the next attempt."""
     for kind, entry in trouble.items():
         evidence = f"failed {entry['failures']} times in a row, again in {entry['retry_in']} s: {entry['error']}"

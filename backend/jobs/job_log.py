@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
 
 from backend.errors import StoreUnavailable
 from backend.redis_access.job_kinds import KIND_OF_FUNCTION, KIND_OF_NAME
@@ -23,11 +22,13 @@ class Account:
     """One job. `returned`: what its function did, None for an exception."""
 
     kind: str
-    returned: Any = None
+    returned: object = None
 
 
 @contextmanager
-def account(tallies: JobCounterStore, function: str, args: Sequence[Any], job: str, request: Any) -> Iterator[Account]:
+def account(
+    tallies: JobCounterStore, function: str, args: Sequence[object], job: str, request: object
+) -> Iterator[Account]:
     """Within, log lines carry the job's ids; afterwards it is counted. `request`: the id of who asked for it."""
     known = KIND_OF_FUNCTION.get(function)
     opened, began = Account(known.name if known else "unknown"), time.monotonic()
@@ -40,7 +41,7 @@ def account(tallies: JobCounterStore, function: str, args: Sequence[Any], job: s
                 tallies.count_job(opened.kind, outcome, time.monotonic() - began)
 
 
-def ids_of(kind: str, args: Sequence[Any], job: str) -> dict[str, int | str]:
+def ids_of(kind: str, args: Sequence[object], job: str) -> dict[str, int | str]:
     """`job` and `project`. A training has an id of its own, `train-<project>-…`, which people see."""
     first = args[0] if args else ""
     if kind == "train":
@@ -49,7 +50,7 @@ def ids_of(kind: str, args: Sequence[Any], job: str) -> dict[str, int | str]:
     return {"job": sane_id(job), "project": first if isinstance(first, int) else 0}
 
 
-def outcome_of(kind: str, returned: Any) -> str:
+def outcome_of(kind: str, returned: object) -> str:
     """One of a few words, so that series stay few."""
     if not isinstance(returned, str):
         return "failed"

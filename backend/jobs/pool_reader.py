@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.errors import BackendError
 from backend.labelstudio.label_config.config import parse_label_config
@@ -80,6 +80,6 @@ def _chosen(
     ]
 
 
-def _spread(task: int) -> Any:
+def _spread(task: int) -> bytes:
     """Neighbouring tasks are often alike: a hash spreads the choice over all of them."""
     return text_key((str(task),))

@@ -6,28 +6,27 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import Any
 
 from backend.labelstudio.asked_since import ASKED_ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time
 from backend.labelstudio.results import blank_controls, paths_chosen, read_targets
-from model.spec import TaskSpec
+from model.spec import Json, JsonObject, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
 MARK = "understudy"
 
-Regions = Sequence[Mapping[str, Any]]
+Regions = Sequence[JsonObject]
 
 
-def mark_result(result: Regions, run: str) -> list[dict[str, Any]]:
+def mark_result(result: Regions, run: str) -> list[dict[str, Json]]:
     """The regions of a prediction, each with the mark of this run in its meta."""
     digest = _digest(result)
     return [{**region, "meta": {**_meta(region), MARK: {"accepted": run, "digest": digest}}} for region in result]
 
 
-def accepted_by(annotation: Mapping[str, Any]) -> str:
+def accepted_by(annotation: JsonObject) -> str:
     """The run that made this annotation; "" for one by a person, or that a person has changed, saved again, copied or
     made a ground truth."""
     result = annotation.get("result")
@@ -42,18 +41,18 @@ def accepted_by(annotation: Mapping[str, Any]) -> str:
     return str(first.get("accepted") or "")
 
 
-def is_copied_prediction(annotation: Mapping[str, Any]) -> bool:
+def is_copied_prediction(annotation: JsonObject) -> bool:
     """Whether Label Studio made this annotation from a prediction (in the Data Manager, many at a time) and no person
     has saved it since: nobody left a question blank in it. A blind task's prediction chooses nothing on purpose."""
     return bool(annotation.get("parent_prediction")) and not _is_of_person(annotation)
 
 
-def _is_of_person(annotation: Mapping[str, Any]) -> bool:
+def _is_of_person(annotation: JsonObject) -> bool:
     """Whether a person saved it, copied it or made it a ground truth."""
     return bool(annotation.get("lead_time") or annotation.get("ground_truth") or annotation.get("parent_annotation"))
 
 
-def _meta(region: Mapping[str, Any]) -> Mapping[str, Any]:
+def _meta(region: JsonObject) -> JsonObject:
     meta = region.get("meta")
     return meta if isinstance(meta, Mapping) else {}
 
@@ -66,8 +65,8 @@ def _digest(result: Regions) -> str:
 
 def to_record(
     spec: TaskSpec,
-    annotation: Mapping[str, Any],
-    task: Mapping[str, Any] | None,
+    annotation: JsonObject,
+    task: JsonObject | None,
     max_chars: int = 100_000,
     asked: Asked = ASKED_ALWAYS,
 ) -> ExampleRecord:
@@ -93,7 +92,7 @@ def to_record(
     )
 
 
-def _read_answers(spec: TaskSpec, annotation: Mapping[str, Any], asked: Asked, moment: int) -> Targets:
+def _read_answers(spec: TaskSpec, annotation: JsonObject, asked: Asked, moment: int) -> Targets:
     """The answers to questions that the page asks beside them, also by leaving them blank: what a hidden one still
     holds is nobody's answer, and nothing is not either."""
     result = annotation.get("result")
@@ -106,7 +105,7 @@ def _read_answers(spec: TaskSpec, annotation: Mapping[str, Any], asked: Asked, m
     return {name: target for name, target in {**blank, **answers}.items() if name in shown}
 
 
-def _readable(spec: TaskSpec, answers: Targets, data: Any, max_chars: int) -> tuple[dict[str, str], Targets]:
+def _readable(spec: TaskSpec, answers: Targets, data: Json, max_chars: int) -> tuple[dict[str, str], Targets]:
     """The texts that answered controls read, and the answers whose texts are all there."""
     if not answers:
         return {}, {}
@@ -117,7 +116,7 @@ def _readable(spec: TaskSpec, answers: Targets, data: Any, max_chars: int) -> tu
     return {name: text for name, text in texts.items() if name in needed}, targets
 
 
-def _stamp(annotation: Mapping[str, Any]) -> str:
+def _stamp(annotation: JsonObject) -> str:
     """`updated_at` as sent. Without one (never seen from Label Studio) the order of arrival has to do."""
     stamp = annotation.get("updated_at") or annotation.get("created_at")
     if stamp is None:
@@ -127,7 +126,7 @@ def _stamp(annotation: Mapping[str, Any]) -> str:
     return str(stamp)
 
 
-def _annotator(completed_by: Any) -> int | None:
+def _annotator(completed_by: Json) -> int | None:
     """The user's id: a number in webhooks, an object with `id` in some API replies."""
     if isinstance(completed_by, Mapping):
         completed_by = completed_by.get("id")

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 Span = tuple[int, int | None]
 """From when to when a question was in the label config, microseconds since 1970; None: it still is."""
+
+
+AskedJson = Mapping[str, Sequence[Sequence[int | None]]]
+"""`Asked` as the store keeps it: question -> [since, until] of each span."""
 
 
 @dataclass(frozen=True)
@@ -33,14 +36,14 @@ class Asked:
                 found[name] = (*spans, (since, None))
         return Asked(found)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> AskedJson:
         """Plain JSON types."""
         return {name: [list(span) for span in spans] for name, spans in self.spans.items()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Asked:
+    def from_json(cls, data: AskedJson) -> Asked:
         """Inverse of `to_json`."""
-        return cls({name: tuple((int(since), until) for since, until in spans) for name, spans in data.items()})
+        return cls({name: tuple((since or 0, until) for since, until in spans) for name, spans in data.items()})
 
 
 ASKED_ALWAYS = Asked()

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from backend.errors import BackendError
 from backend.labelstudio.label_config.labels import CHOICE_VARIABLE, VARIABLE
 from backend.labelstudio.text.object_text import NoText, drop_binary, plain, shown, text_of
 from model.labels import key_of
-from model.spec import Control, Input, TaskSpec
+from model.spec import Control, Input, Json, JsonObject, TaskSpec
 
 Options = dict[str, list[str]]
 """Control name -> keys of the labels that a task offers (choices in the task data)."""
@@ -31,7 +30,7 @@ class Undecidable(BackendError):
         return self.message
 
 
-def read_document(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dict[str, str], Options]:
+def read_document(spec: TaskSpec, data: Json, max_chars: int = 100_000) -> tuple[dict[str, str], Options]:
     """(input name -> text of at most `max_chars`, control name -> choices listed in the task data).
 
     An empty text is a text. Inputs that cannot be read are missing; raises Undecidable when no control is left whose
@@ -51,7 +50,7 @@ def read_document(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[
     return document, options
 
 
-def read_texts(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dict[str, str], list[str]]:
+def read_texts(spec: TaskSpec, data: Json, max_chars: int = 100_000) -> tuple[dict[str, str], list[str]]:
     """(input name -> text, for those inputs that the task holds; why the others cannot be read)."""
     document: dict[str, str] = {}
     reasons: list[str] = []
@@ -63,7 +62,7 @@ def read_texts(spec: TaskSpec, data: Any, max_chars: int = 100_000) -> tuple[dic
     return document, reasons
 
 
-def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
+def read_text(item: Input, data: Json, max_chars: int = 100_000) -> str:
     """The text of one input. Raises Undecidable when the task does not hold it."""
     if not isinstance(data, Mapping):
         raise Undecidable("the task has no data", field="data")
@@ -79,7 +78,7 @@ def read_text(item: Input, data: Any, max_chars: int = 100_000) -> str:
     return clean(drop_binary(text)[:max_chars])
 
 
-def is_shown_as_read(item: Input, data: Any) -> bool:
+def is_shown_as_read(item: Input, data: Json) -> bool:
     """Whether the page shows exactly the characters that `read_text` gives, so that offsets mean the same in both."""
     variable = VARIABLE.fullmatch(item.value.strip())
     if item.tag != "Text" or not isinstance(data, Mapping):
@@ -91,7 +90,7 @@ def is_shown_as_read(item: Input, data: Any) -> bool:
         return False
 
 
-def read_options(control: Control, data: Any) -> list[str]:
+def read_options(control: Control, data: Json) -> list[str]:
     """Keys of the labels this task offers: those of the config, then those of the task. Raises Undecidable."""
     field, shown = control.options_field or "", data if isinstance(data, Mapping) else {}
     try:
@@ -110,7 +109,7 @@ def read_options(control: Control, data: Any) -> list[str]:
     return list(found)
 
 
-def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, Any]) -> list[tuple[str, ...]]:
+def _written(templates: Sequence[tuple[str, ...]], data: JsonObject) -> list[tuple[str, ...]]:
     """The paths of `<Choice value="$field"/>` with this task's data, without those that the task leaves empty.
 
     Where it has none of the fields, they stay as they are written, `$AAPL` say: the page shows nothing there."""
@@ -119,7 +118,7 @@ def _written(templates: Sequence[tuple[str, ...]], data: Mapping[str, Any]) -> l
     return [template if path is None else path for template, path in paths if (path and all(path)) or not some]
 
 
-def _with_data(template: tuple[str, ...], data: Mapping[str, Any]) -> tuple[str, ...] | None:
+def _with_data(template: tuple[str, ...], data: JsonObject) -> tuple[str, ...] | None:
     """One path; None where the task lacks a field."""
 
     def value_of(match: re.Match[str]) -> str:
@@ -132,7 +131,7 @@ def _with_data(template: tuple[str, ...], data: Mapping[str, Any]) -> tuple[str,
         return None
 
 
-def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
+def _option_paths(value: Json, above: tuple[str, ...], control: Control) -> list[tuple[str, ...]]:
     """Paths in `[{"value": "A", "alias": "a", "children": [...]}, "B", ...]`; what has no value is passed over."""
     paths: list[tuple[str, ...]] = []
     listed = value if isinstance(value, Sequence) and not isinstance(value, str) and len(above) < 32 else ()
@@ -148,11 +147,11 @@ def _option_paths(value: Any, above: tuple[str, ...], control: Control) -> list[
     return paths
 
 
-def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> Any:
+def _lookup(data: JsonObject, field: str, *, undefined: bool = True) -> Json:
     """The value of `field`: a key of `data`, or a path like `message.body` or `turns[0].text`. Raises Undecidable."""
     if field in data:
         return data[field]
-    value: Any = data
+    value: Json = data
     for part in re.findall(r"[^.\[\]{}]+", field):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
@@ -165,7 +164,7 @@ def _lookup(data: Mapping[str, Any], field: str, *, undefined: bool = True) -> A
     return value
 
 
-def _plain(data: Mapping[str, Any], field: str) -> str:
+def _plain(data: JsonObject, field: str) -> str:
     """What a template shows of `field`. Raises Undecidable."""
     try:
         return plain(_lookup(data, field))

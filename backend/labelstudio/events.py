@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.errors import BadRequest
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.asked_since import ASKED_ALWAYS, Asked
 from backend.labelstudio.ids import bad_field, read_id, read_project_id
 from backend.labelstudio.records import ExampleRecord
-from model.spec import TaskSpec
+from model.spec import Json, JsonObject, TaskSpec
 
 __all__ = ["KNOWN_ACTIONS", "Event", "parse_webhook", "read_project_id", "to_record", "to_records"]
 
-Object = Mapping[str, Any]
+Object = JsonObject
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Ignored(Event):
     incomplete: bool = False
 
 
-def parse_webhook(body: Any) -> Event:
+def parse_webhook(body: Json) -> Event:
     """The event in this webhook body. Unknown actions are Ignored; so is a known one that lacks its payload (what a
     webhook with `send_payload` off sends), as `incomplete`. Raises BadRequest naming the field it cannot use."""
     if not isinstance(body, Mapping):
@@ -126,11 +125,12 @@ def _project(body: Object) -> tuple[int, str | None]:
 
 def _objects(body: Object, name: str) -> list[Object]:
     """The objects under `name`: one, or a list of them; none when it is missing. Raises BadRequest."""
-    value: Any = body.get(name, [])
-    values: list[Object] = value if isinstance(value, list) else [value]
-    if not all(isinstance(item, Mapping) for item in values):
+    value = body.get(name, [])
+    values = value if isinstance(value, list) else [value]
+    objects = [item for item in values if isinstance(item, Mapping)]
+    if len(objects) < len(values):
         raise bad_field(name, "an object or a list of objects is needed")
-    return values
+    return objects
 
 
 def _upserted(action: str, project: int, config: str | None, body: Object) -> Event:
@@ -157,7 +157,8 @@ def _ids(body: Object, plural: str, singular: str) -> tuple[int, ...] | None:
     name = plural if plural in body else singular
     if name not in body:
         return None
-    items = body[name] if isinstance(body[name], list) else [body[name]]
+    value = body[name]
+    items = value if isinstance(value, list) else [value]
     return tuple(read_id(item.get("id") if isinstance(item, Mapping) else item, f"{name}.id") for item in items)
 
 

@@ -5,11 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from typing import Any
+from typing import NotRequired, TypedDict
 
-Targets = dict[str, Any]
+from model.spec import Json
+
+Targets = dict[str, list[list[str]] | int]
 """Control name -> the answer: paths of the chosen labels (list[list[str]]), or the stars of a Rating (int). An empty
 list says that the question was answered with nothing: none of these. A control that is missing has no answer."""
+
+
+class RecordJson(TypedDict):
+    """An `ExampleRecord` as the store keeps it."""
+
+    annotation: int
+    task: int
+    texts: NotRequired[Mapping[str, str]]
+    targets: NotRequired[Targets]
+    updated_at: NotRequired[str]
+    annotator: NotRequired[int | None]
+    ground_truth: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -33,18 +47,26 @@ class ExampleRecord:
         """`updated_at` in microseconds, zero-padded, so that strings compare like times."""
         return f"{microseconds(self.updated_at):020d}"
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> RecordJson:
         """Plain JSON types; texts and targets are the record's own, not copies (`asdict` takes half of the time that
         storing does)."""
-        return dict(vars(self))
+        return {
+            "annotation": self.annotation,
+            "task": self.task,
+            "texts": self.texts,
+            "targets": self.targets,
+            "updated_at": self.updated_at,
+            "annotator": self.annotator,
+            "ground_truth": self.ground_truth,
+        }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> ExampleRecord:
+    def from_json(cls, data: RecordJson) -> ExampleRecord:
         """Inverse of `to_json`. Raises TypeError on foreign data."""
         return cls(**data)
 
 
-def microseconds(stamp: Any) -> int:
+def microseconds(stamp: Json) -> int:
     """An ISO 8601 time as microseconds since 1970 (UTC when it names no zone); 0 for an unreadable one, which makes
     any other change newer."""
     moment = read_time(stamp)
@@ -54,7 +76,7 @@ def microseconds(stamp: Any) -> int:
     return max(0, (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds)
 
 
-def read_time(stamp: Any) -> datetime | None:
+def read_time(stamp: Json) -> datetime | None:
     """An ISO 8601 time, with its zone; None for anything else."""
     if not isinstance(stamp, str):
         return None

@@ -6,13 +6,12 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from backend.labelstudio.documents import Undecidable, read_options, read_text
 from backend.labelstudio.records import ExampleRecord, Targets
 from backend.labelstudio.results import read_targets
 from model.labels import key_of, shown_labels
-from model.spec import Control, TaskSpec
+from model.spec import Control, Json, JsonObject, TaskSpec
 
 FIELDS, NAME, LABELS = 5, 30, 5
 """Fields and labels that are named, and characters of each."""
@@ -36,7 +35,7 @@ REJECT_CODES = (
 )
 
 
-def rejects_of_task(spec: TaskSpec, data: Any, max_chars: int) -> Iterator[Reject]:
+def rejects_of_task(spec: TaskSpec, data: Json, max_chars: int) -> Iterator[Reject]:
     """Of a task that cannot be answered."""
     if not isinstance(data, Mapping):
         yield Reject("not_a_text", "have no data")
@@ -50,7 +49,7 @@ def rejects_of_task(spec: TaskSpec, data: Any, max_chars: int) -> Iterator[Rejec
                 yield Reject("no_options", _cut(f"offer no choices for {quoted(control.name)}: {_said(error)}"))
 
 
-def count_rejects(spec: TaskSpec, tasks: Sequence[Any], items: Sequence[Any], max_chars: int) -> dict[str, int]:
+def count_rejects(spec: TaskSpec, tasks: Sequence[Json], items: Sequence[object], max_chars: int) -> dict[str, int]:
     """Words -> how many of the tasks without an item (`[]`) they are true of."""
     counts: Counter[str] = Counter()
     for task, item in zip(tasks, items, strict=True):
@@ -71,7 +70,7 @@ def rejects_of_text(name: str, text: str, max_chars: int) -> Iterator[Reject]:
 
 
 def rejects_of_annotation(
-    spec: TaskSpec, annotation: Mapping[str, Any], task: Mapping[str, Any] | None, record: ExampleRecord, max_chars: int
+    spec: TaskSpec, annotation: JsonObject, task: JsonObject | None, record: ExampleRecord, max_chars: int
 ) -> Iterator[Reject]:
     """Of an annotation of which something is not learned. `record`: what is."""
     result = annotation.get("result")
@@ -95,7 +94,7 @@ def rejects_of_annotation(
         yield from _of_no_control(spec, result)
 
 
-def _of_inputs(spec: TaskSpec, names: set[str], data: Any, max_chars: int) -> Iterator[Reject]:
+def _of_inputs(spec: TaskSpec, names: set[str], data: Json, max_chars: int) -> Iterator[Reject]:
     """Why the texts of these inputs cannot be read."""
     for item in spec.inputs:
         try:
@@ -111,25 +110,25 @@ def _of_answers(odd: set[str]) -> Reject:
     return Reject("malformed", _cut(f"have an answer to {listed} that cannot be read"))
 
 
-def _answered(spec: TaskSpec, result: list[Any]) -> set[str]:
+def _answered(spec: TaskSpec, result: list[Json]) -> set[str]:
     """Names of the learned controls that a result answers as a whole."""
-    names = {control.name for control in spec.controls}
+    controls = {control.name: control for control in spec.controls}
     return {
-        item["from_name"]
+        name
         for item in result
         if isinstance(item, Mapping)
-        and isinstance(item.get("from_name"), str)
-        and item["from_name"] in names
-        and isinstance(item.get("value"), Mapping)
-        and _holds_answer(spec.control(item["from_name"]), item["value"])
+        and isinstance(name := item.get("from_name"), str)
+        and name in controls
+        and isinstance(value := item.get("value"), Mapping)
+        and _holds_answer(controls[name], value)
     }
 
 
-def _holds_answer(control: Control, value: Mapping[str, Any]) -> bool:
+def _holds_answer(control: Control, value: JsonObject) -> bool:
     return "start" not in value and bool(value.get(control.tag.lower()) or value.get("selected"))
 
 
-def _unknown_labels(spec: TaskSpec, targets: Targets, data: Any) -> Iterator[Reject]:
+def _unknown_labels(spec: TaskSpec, targets: Targets, data: Json) -> Iterator[Reject]:
     for name, target in targets.items():
         control = spec.control(name)
         if isinstance(target, int):
@@ -148,7 +147,7 @@ def _unknown_labels(spec: TaskSpec, targets: Targets, data: Any) -> Iterator[Rej
             yield Reject("label_unknown", _cut(f"have labels of {quoted(name)} that the config does not: {named}"))
 
 
-def _of_no_control(spec: TaskSpec, result: list[Any]) -> Iterator[Reject]:
+def _of_no_control(spec: TaskSpec, result: list[Json]) -> Iterator[Reject]:
     """Nothing of the result could be used."""
     learned = {control.name for control in spec.controls}
     others = sorted(_names(result) - learned)
@@ -159,13 +158,13 @@ def _of_no_control(spec: TaskSpec, result: list[Any]) -> Iterator[Reject]:
         yield Reject("malformed", "have a result that cannot be read")
 
 
-def _names(result: list[Any]) -> set[str]:
+def _names(result: list[Json]) -> set[str]:
     """The controls that a result names."""
     named = (item.get("from_name") for item in result if isinstance(item, Mapping))
     return {name for name in named if isinstance(name, str)}
 
 
-def _unreadable(error: Undecidable, data: Mapping[str, Any]) -> Reject:
+def _unreadable(error: Undecidable, data: JsonObject) -> Reject:
     field = str(error.evidence.get("field", ""))
     if not error.evidence.get("missing"):
         return Reject("not_a_text", _cut(f"have no text: {_said(error)}"))

@@ -5,32 +5,42 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 from backend.labelstudio.records import Targets
 from backend.labelstudio.score import shown_score, task_score
 from model.labels import path_of
-from model.spec import Control, Kind, Prediction, TaskSpec
+from model.spec import Control, Json, JsonObject, Kind, Prediction, TaskSpec
 
 
-def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: str) -> dict[str, Any]:
+class PredictionJson(TypedDict):
+    """One task's item of a /predict reply."""
+
+    model_version: str
+    score: float
+    result: list[dict[str, Json]]
+
+
+def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: str) -> PredictionJson:
     """One task's item of a /predict reply. No value in it is ever null: Label Studio would drop the whole batch."""
     return {"model_version": version, "score": task_score(predictions), "result": to_results(spec, predictions)}
 
 
 def to_results(
     spec: TaskSpec, predictions: Sequence[Prediction], to_name: Mapping[str, str] | None = None
-) -> list[dict[str, Any]]:
+) -> list[dict[str, Json]]:
     """One result per control that answers. `to_name` says which input a control's result names (default: its first).
 
     Raises KeyError for a control that the spec has not."""
-    results = []
+    results: list[dict[str, Json]] = []
     for prediction in predictions:
         control = spec.control(prediction.control)
         if not prediction.chosen:
             continue  # an empty set has nothing to select
         kind = control.tag.lower()
-        levels = [{"label": control.show(key), "score": shown_score(score)} for key, score in prediction.levels]
+        levels: list[JsonObject] = [
+            {"label": control.show(key), "score": shown_score(score)} for key, score in prediction.levels
+        ]
         results.append(
             {
                 "id": hashlib.sha256(control.name.encode()).hexdigest()[:10],
@@ -46,7 +56,7 @@ def to_results(
     return results
 
 
-def read_targets(spec: TaskSpec, result: Any) -> Targets:
+def read_targets(spec: TaskSpec, result: Json) -> Targets:
     """Control name -> paths of the chosen labels, or stars; an empty list where an answer says that nothing is chosen.
     Controls that were not answered are missing.
 
@@ -69,7 +79,7 @@ def read_targets(spec: TaskSpec, result: Any) -> Targets:
     return {name: target for name, target in targets.items() if target != [] or not controls[name].required}
 
 
-def blank_controls(spec: TaskSpec, result: Any) -> tuple[str, ...]:
+def blank_controls(spec: TaskSpec, result: Json) -> tuple[str, ...]:
     """The questions that an annotation with this result leaves blank: those that may be, and of which it says nothing
     at all. None where the result is not to be understood, or answers questions that the config does not have: it was
     given on another page, and what it does not mention is not known to have been asked."""
@@ -81,12 +91,12 @@ def blank_controls(spec: TaskSpec, result: Any) -> tuple[str, ...]:
     return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
 
 
-def _is_relation(item: Any) -> bool:
+def _is_relation(item: Json) -> bool:
     """Between regions: of no control."""
     return isinstance(item, Mapping) and item.get("type") == "relation"
 
 
-def paths_chosen(spec: TaskSpec, targets: Targets, result: Any) -> dict[str, list[tuple[str, ...]]]:
+def paths_chosen(spec: TaskSpec, targets: Targets, result: Json) -> dict[str, list[tuple[str, ...]]]:
     """Control name -> the paths chosen in an annotation about the whole task: those of `targets`, and what `result`
     says of controls that are not learned, since these can show or hide the ones that are."""
     learned = {control.name for control in spec.controls}
@@ -103,7 +113,7 @@ def paths_chosen(spec: TaskSpec, targets: Targets, result: Any) -> dict[str, lis
     return paths
 
 
-def _plain_paths(value: Any) -> list[tuple[str, ...]]:
+def _plain_paths(value: Json) -> list[tuple[str, ...]]:
     """The paths of a control whose labels nobody has read."""
     entries = value if isinstance(value, list) else [] if value is None else [value]
     paths = [entry if isinstance(entry, list) else [entry] for entry in entries]
@@ -119,7 +129,7 @@ def _shown_on(control: Control) -> str:
     return control.name if control.tag == "Pairwise" else control.inputs[0]
 
 
-def _value(control: Control, chosen: Sequence[str]) -> Any:
+def _value(control: Control, chosen: Sequence[str]) -> Json:
     if control.kind is Kind.RATING:
         return int(chosen[0])
     paths = [list(path_of(key)) for key in chosen]
@@ -131,11 +141,12 @@ def _value(control: Control, chosen: Sequence[str]) -> Any:
     return [path[0] if len(path) == 1 else path for path in paths]
 
 
-def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
+def _read_value(control: Control, value: Json) -> list[list[str]] | int | None:
     """The answer in a result's value, empty when nothing is chosen; None when it cannot be read."""
     if control.kind is Kind.RATING:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return [] if number and value == 0 else int(value) if number and value >= 1 else None
+        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+            return None
+        return [] if value == 0 else int(value) if value >= 1 else None
     if value == []:
         return []
     entries = [value] if isinstance(value, str) else value if isinstance(value, list) else []
@@ -149,7 +160,7 @@ def _read_value(control: Control, value: Any) -> list[list[str]] | int | None:
     return _without_parents(control, paths) or None
 
 
-def _read_path(control: Control, entry: Any) -> list[str]:
+def _read_path(control: Control, entry: Json) -> list[str]:
     """A label as the path from its root. A bare name of one inner choice (old exports) finds its path."""
     if isinstance(entry, list):
         return [str(part) for part in entry if isinstance(part, str | int | float)]

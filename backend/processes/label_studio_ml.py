@@ -6,6 +6,7 @@ the web process. Needs requirements-label-studio-ml.txt.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -43,7 +44,7 @@ class BertClassifier(LabelStudioMLBase):  # type: ignore[misc]
         """One item per task, in order; `[]` for one that cannot be decided."""
         return answer_request(shared_services(), self._project(), self.label_config, tasks)[0]
 
-    def fit(self, event: str, data: dict[str, Any], **additional_params: Any) -> dict[str, Any]:
+    def fit(self, event: str, data: dict[str, Any], **additional_params: Any) -> Mapping[str, object]:
         """Store what happened; the workers learn it. Errors come back as a reply, since that server has no other way.
 
         That server passes on ANNOTATION_CREATED, ANNOTATION_UPDATED and START_TRAINING only; deletions are found by

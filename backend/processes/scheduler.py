@@ -13,14 +13,15 @@ import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Any
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueTending
 from backend.processes.worker import wait_for_redis
+from backend.record_json import JobRecord
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
+from backend.store.versions import Evaluated
 from backend.store.work.trainings import TRAINING_ATTEMPTS
 from backend.telemetry.log_context import about
 from backend.telemetry.logs import configure_logs
@@ -142,10 +143,10 @@ class Scheduler:
             return
         summary = self.stores.projects.summary(project)
         labels = max(summary.get("samples", {}).values(), default=0)
-        facts = {"labels": labels, "seq": summary.get("seq"), "job": record["id"]}
+        facts: Evaluated = {"labels": labels, "seq": summary.get("seq"), "job": record["id"]}
         self.stores.versions.note_evaluated(project, facts, accepted=False)
 
-    def _send_again(self, record: dict[str, Any]) -> None:
+    def _send_again(self, record: JobRecord) -> None:
         if int(record.get("attempts", 0)) >= TRAINING_ATTEMPTS:
             message = f"its worker died {TRAINING_ATTEMPTS} times"
             self.stores.jobs.update(record["id"], {"status": "failed", "ended_at": time.time(), "message": message})

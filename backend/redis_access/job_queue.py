@@ -7,8 +7,7 @@ Redis could run `os.system`.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
 
 import rq
 from rq.exceptions import NoSuchJobError
@@ -42,40 +41,40 @@ class ForbiddenJob(Exception):
 class AllowedJob(Job):
     """A job that only ever runs a function of FUNCTIONS, with no callback."""
 
-    returned: Any = None
+    returned: object = None
     """What the function returned; None when it has not, or an exception came."""
 
-    def perform(self) -> Any:
+    def perform(self) -> object:
         """Runs the function."""
         self.returned = super().perform()
         return self.returned
 
     @property
-    def func_name(self) -> Any:
+    def func_name(self) -> str | None:
         """The function's name of this release."""
         name = super().func_name
         return FORMER_NAMES.get(name, name) if isinstance(name, str) else name
 
     @func_name.setter
-    def func_name(self, name: Any) -> None:
+    def func_name(self, name: str) -> None:
         self._func_name = name
 
     @property
-    def func(self) -> Any:
+    def func(self) -> Callable[..., object] | None:
         if self.func_name not in FUNCTIONS or self.instance is not None:
             raise ForbiddenJob(f"{str(self.func_name)[:80]!r} is not a function that may be queued")
         return super().func
 
     @property
-    def success_callback(self) -> Any:
+    def success_callback(self) -> None:
         return self._no_callback(self._success_callback_name)
 
     @property
-    def failure_callback(self) -> Any:
+    def failure_callback(self) -> None:
         return self._no_callback(self._failure_callback_name)
 
     @property
-    def stopped_callback(self) -> Any:
+    def stopped_callback(self) -> None:
         return self._no_callback(self._stopped_callback_name)
 
     @staticmethod

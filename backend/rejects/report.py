@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
 from backend.labelstudio.reject_limits import TASKS_REMEMBERED
-
-if TYPE_CHECKING:
-    from backend.store.rejects import RejectEntry  # at run time it would bring redis to every command
+from backend.record_json import RejectEntry
 
 SHOWN_KINDS = 10
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from flask import Blueprint, Response, current_app
 
@@ -20,8 +19,10 @@ from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import count_rejects
+from backend.serving.prediction import Item
 from backend.telemetry.log_context import bind_project
 from backend.web.payloads import read_body, reply
+from model.spec import Json, JsonObject
 
 blueprint = Blueprint("labelstudio", __name__)
 
@@ -83,8 +84,8 @@ def predict() -> Response:
 
 
 def _reasons(
-    wired: Services, body: dict[str, Any], config: Any, tasks: list[Any], items: Sequence[Any]
-) -> dict[str, Any]:
+    wired: Services, body: JsonObject, config: Json, tasks: Sequence[Json], items: Sequence[Item]
+) -> dict[str, dict[str, int]]:
     """`declined`: why tasks cannot be read -> how many, for `understudy predict`, which asks for it."""
     params = body.get("params")
     if not isinstance(params, Mapping) or params.get("reasons") is not True or all(items):
@@ -117,8 +118,8 @@ def train() -> Response:
     project = _project(body)
     if project is None:
         raise BadRequest("project: a project id is needed", field="project")
-    if isinstance(body.get("label_config"), str):
-        wired.configs.remember(project, body["label_config"])
+    if isinstance(config := body.get("label_config"), str):
+        wired.configs.remember(project, config)
     tasks = body.get("annotations")
     if isinstance(tasks, list):
         store_task_annotations(wired, project, tasks)
@@ -137,7 +138,7 @@ def job_status() -> Response:
     return reply({"job_status": record["status"], "error": "", "log": "", **services().stores.jobs.get(job)})
 
 
-def _project(body: dict[str, Any]) -> int | None:
+def _project(body: JsonObject) -> int | None:
     """The project id; None when the body has none, as in tools that only try a backend out."""
     project = None if body.get("project") in (None, "") else read_project_id(body["project"])
     bind_project(project)

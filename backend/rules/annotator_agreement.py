@@ -10,13 +10,17 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.labelstudio.records import ExampleRecord
 from model.spec import NONE, Control, Kind
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from model.evidence.dawid_skene import Estimate, Votes
+    from model.numerics.arrays import Floats
 
 
 NEGLIGIBLE_SHARE = 0.005
@@ -57,7 +61,7 @@ class VoteTable:
         people = {answer.annotator for found in self.answers.values() for answer in found}
         self.people = sorted(people, key=lambda who: (who is None, who or 0))
         self._person = {who: index for index, who in enumerate(self.people)}
-        self._kind: Any = None  # sets: the kind of each (task, label)
+        self._kind: NDArray[np.intp] | None = None  # sets: the kind of each (task, label)
 
     def votes(self) -> Votes:
         """Long form; an item a task, or a label of a task (items with the same answers once, with their number)."""
@@ -103,7 +107,7 @@ class VoteTable:
         shares, people = np.ones(len(items)), len(self.people)
         return Votes(items, person[slots], given, shares, truth, group, times.astype(float), people, 2)
 
-    def _matrix(self) -> tuple[Any, Any, Any]:
+    def _matrix(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """(said [tasks, labels, slots], known [tasks, labels], person of each slot): 1 yes, 0 no, -1 nothing said.
         A person has one slot; the unnamed as many as there are in any task."""
         import numpy as np
@@ -136,9 +140,9 @@ class VoteTable:
             )
         return targets
 
-    def _posterior(self, found: Estimate) -> Any:
+    def _posterior(self, found: Estimate) -> Floats:
         """[tasks, labels]: a distribution, or for sets the probability of each label."""
-        if self.is_set:
+        if self._kind is not None:
             return found.posterior[self._kind, 1].reshape(len(self.answers), len(self.labels))
         return found.posterior
 

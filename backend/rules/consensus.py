@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
+from backend.record_json import Disputed, Summary
 from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
 from model.labels import key_of
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
@@ -51,7 +51,7 @@ class Consensus:
             counted[name] = dict(sorted(labels.items()))
         return counted
 
-    def describe_annotators(self) -> dict[str, Any]:
+    def describe_annotators(self) -> Summary:
         """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap."""
         overlapping = [name for name, scores in self.disagreement.items() if scores]
         return {
@@ -161,7 +161,7 @@ def _sample(control: Control, task: int, answers: Sequence[Answer], weighing: We
     )
 
 
-def label_keys(target: Any) -> list[str]:
+def label_keys(target: Sequence[Sequence[str]] | int) -> list[str]:
     """The label keys of a stored target: paths joined, stars as digits."""
     if isinstance(target, int):
         return [str(target)]
@@ -178,7 +178,7 @@ def _shares(multilabel: bool, answers: Sequence[Sequence[str]]) -> Mapping[str, 
     return dict(sorted(shares.items()))
 
 
-def _most_disputed(scores: Mapping[int, float]) -> list[dict[str, Any]]:
+def _most_disputed(scores: Mapping[int, float]) -> list[Disputed]:
     disputed = sorted((task for task, score in scores.items() if score > 0), key=lambda task: (-scores[task], task))
     return [{"task": task, "score": scores[task]} for task in disputed[:MOST_DISPUTED]]
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from backend.admin_json import QueueAnswer
 
 LEAST_LABELS = 10
 """With fewer a low share may be chance."""
@@ -27,12 +26,12 @@ def tell_handed(labels: int, of_queue: int) -> str:
     return f"{of_queue} of the last {labels} labels were tasks that the queue handed out"
 
 
-def hint_handed(project: int, queue: Mapping[str, Any]) -> str:
+def hint_handed(project: int, queue: QueueAnswer) -> str:
     """That share as a line for a terminal, with what to do when it is low; "" when there is nothing to say."""
-    handed = queue.get("handed") or {}
-    labels, of_queue = int(handed.get("labels") or 0), int(handed.get("of_queue") or 0)
-    if not labels or queue.get("off"):
+    handed = queue.get("handed")
+    if not handed or not handed["labels"] or queue.get("off"):
         return ""
+    labels, of_queue = handed["labels"], handed["of_queue"]
     told = f"queue: {tell_handed(labels, of_queue)}"
     looks = f"`understudy doctor --project {project}` looks at the tabs"
     return f"{told}. {BYPASSED}; {looks}" if is_bypassed(labels, of_queue) else told

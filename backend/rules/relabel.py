@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from backend.admin_json import RelabelRow
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from backend.record_json import Disputed, LabelErrorRow
 from backend.rules.consensus import label_keys
 from model.spec import Control, Prediction, TaskSpec
 
@@ -33,10 +35,8 @@ FLAGS = {"likely wrong": WRONG, "check": CHECK}
 DEFAULT_LIMIT_TASKS = 100
 """Tasks that are written when no other number is asked for: the Data Manager cannot sort them."""
 
-Row = dict[str, Any]
 
-
-def list_label_errors(stores: Stores, project: int, limit: int = DEFAULT_LIMIT_TASKS) -> list[Row]:
+def list_label_errors(stores: Stores, project: int, limit: int = DEFAULT_LIMIT_TASKS) -> list[RelabelRow]:
     """`{"task", "result", "score", "model_version"}` of at most `limit` tasks, the most doubtful first; empty for a
     label config that is unknown or holds nothing to learn. `score`: how likely what stands there is right."""
     config = stores.projects.config(project)
@@ -49,17 +49,18 @@ def list_label_errors(stores: Stores, project: int, limit: int = DEFAULT_LIMIT_T
         for name, entry in stores.label_errors.read(project).items()
     }
     disputed = stores.projects.summary(project).get("disagreements", {})
-    tasks = {row["task"] for rows in [*suspects.values(), *disputed.values()] for row in rows}
+    tasks = {row["task"] for rows in suspects.values() for row in rows}
+    tasks |= {row["task"] for rows in disputed.values() for row in rows}
     records = {task: stores.examples.of_task(project, task) for task in tasks}
     return rank_label_errors(spec, suspects, disputed, records)[:limit]
 
 
 def rank_label_errors(
     spec: TaskSpec,
-    suspects: Mapping[str, Sequence[Mapping[str, Any]]],
-    disputed: Mapping[str, Sequence[Mapping[str, Any]]],
+    suspects: Mapping[str, Sequence[LabelErrorRow]],
+    disputed: Mapping[str, Sequence[Disputed]],
     records: Mapping[int, Sequence[ExampleRecord]],
-) -> list[Row]:
+) -> list[RelabelRow]:
     """As above, from control -> its suspects, control -> its disputed tasks, and task -> its annotations. Pure."""
     doubts: dict[int, list[tuple[str, float, Prediction]]] = {}
     for control in spec.controls:
@@ -80,7 +81,7 @@ def rank_label_errors(
     )
 
 
-def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Prediction]]) -> Row:
+def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Prediction]]) -> RelabelRow:
     """One prediction a task: its most serious doubt names it."""
     version = min((version for version, *_ in found), key=RELABEL_VERSIONS.index)
     score = round(min(score for _, score, _ in found), 4)
@@ -88,9 +89,7 @@ def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Predict
     return {"task": task, "result": result, "score": score, "model_version": version}
 
 
-def _suggestion(
-    control: Control, rows: Sequence[Mapping[str, Any]], records: Sequence[ExampleRecord]
-) -> tuple[str, ...]:
+def _suggestion(control: Control, rows: Sequence[LabelErrorRow], records: Sequence[ExampleRecord]) -> tuple[str, ...]:
     """What would have been answered; of a set what stands there, with the suspicious labels turned over."""
     if not control.multilabel:
         return tuple(row["suggested"] for row in rows[:1] if row["suggested"])

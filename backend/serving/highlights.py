@@ -8,12 +8,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.labelstudio.label_config.assist_controls import Helper, evidence_results
 from backend.serving.predictors import Predictors, alone
 from backend.telemetry.metrics import Metrics
-from model.spec import Prediction
+from model.spec import Json, Prediction
 
 if TYPE_CHECKING:
     from model.explain.occlusion import Word
@@ -35,6 +35,9 @@ MOST_SHOWN = 6
 
 Words = Sequence["Word"]
 
+_Key = tuple[int | None, str, str, str, tuple[str, ...], tuple[str, ...], tuple[str, ...] | None]
+"""Project, version, digest of the spec, control, answer, the texts that it reads, and the choices listed."""
+
 
 @dataclass(frozen=True)
 class HighlightRequest:
@@ -51,7 +54,7 @@ class Highlighter:
 
     def __init__(self, kept: int = EXPLANATIONS_KEPT) -> None:
         self._kept = kept
-        self._known: OrderedDict[Any, Words] = OrderedDict()
+        self._known: OrderedDict[_Key, Words] = OrderedDict()
         self._guard = threading.Lock()
 
     def of(self, project: int | None) -> Callable[[LiveModel, HighlightRequest], Words]:
@@ -88,9 +91,9 @@ def highlight(
     predictors: Predictors,
     metrics: Metrics,
     seconds: float,
-) -> dict[int, list[dict[str, Any]]]:
+) -> dict[int, list[dict[str, Json]]]:
     """Task index -> the regions of its deciding words, of as many tasks as `seconds` suffice for."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    found: dict[int, list[dict[str, Json]]] = {}
     failed: list[int] = []
 
     def one(wanted: HighlightRequest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_document
 from backend.labelstudio.label_config.assist_controls import (
@@ -15,13 +15,13 @@ from backend.labelstudio.label_config.assist_controls import (
     explained_answer,
     summary_results,
 )
-from backend.labelstudio.results import to_prediction
+from backend.labelstudio.results import PredictionJson, to_prediction
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import HighlightRequest, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
-from model.spec import Prediction, TaskSpec
+from model.spec import Json, JsonObject, Prediction, TaskSpec
 from model.texts import bounds_for, characters_of, portions
 
 if TYPE_CHECKING:
@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Item = dict[str, Any] | list[Any]
+Item = PredictionJson | list[Json]
+"""The answer to a task; `[]` where there is none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +92,7 @@ class _Row:
 
 
 def answer_tasks(
-    tools: AnswerTools, model: LiveModel, question: Question, tasks: Sequence[Any], left: Callable[[], float]
+    tools: AnswerTools, model: LiveModel, question: Question, tasks: Sequence[Json], left: Callable[[], float]
 ) -> tuple[list[Item], dict[int, dict[str, str]]]:
     """(one item per task, task id -> document of the readable ones). What is not done when time is up is declined.
 
@@ -130,21 +131,21 @@ def answer_tasks(
     return items, documents
 
 
-def _read(request: _Request, tasks: Sequence[Any]) -> tuple[list[_Row], dict[int, dict[str, str]]]:
+def _read(request: _Request, tasks: Sequence[Json]) -> tuple[list[_Row], dict[int, dict[str, str]]]:
     """The readable tasks, and the documents of those that nobody has annotated."""
     rows: list[_Row] = []
     documents: dict[int, dict[str, str]] = {}
     for index, task in enumerate(tasks):
+        known: JsonObject = task if isinstance(task, Mapping) else {}
         try:
-            data = task.get("data") if isinstance(task, Mapping) else None
-            document, options = read_document(request.spec, data, request.settings.max_text_chars)
+            document, options = read_document(request.spec, known.get("data"), request.settings.max_text_chars)
         except Undecidable as reason:
             request.metrics.declined.labels("unreadable").inc()
             log.debug("task declined: %s", reason.reason)
             continue
         rows.append(_Row(request, index, document, options, answer_key(request.model.serial, document, options)))
-        if isinstance(task.get("id"), int) and not task.get("annotations"):
-            documents[task["id"]] = document
+        if isinstance(number := known.get("id"), int) and not known.get("annotations"):
+            documents[number] = document
     return rows, documents
 
 
@@ -185,7 +186,7 @@ def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:
 
 
 def _wanted(
-    request: _Request, helper: Helper, rows: Sequence[_Row], items: Sequence[Item], tasks: Sequence[Any]
+    request: _Request, helper: Helper, rows: Sequence[_Row], items: Sequence[Item], tasks: Sequence[Json]
 ) -> list[HighlightRequest]:
     """The answers whose words can be highlighted, in the order of the tasks."""
     shown = {item.name: item for item in request.spec.inputs}.get(helper.to_name)
@@ -193,10 +194,15 @@ def _wanted(
     for row in sorted(rows, key=lambda row: row.index):
         answered = request.answers.get(row.index, []) if items[row.index] else []
         answer = explained_answer(helper, request.spec, answered)
-        if answer is not None and shown is not None and is_shown_as_read(shown, tasks[row.index]["data"]):
+        task = tasks[row.index]
+        if answer is None or shown is None or not isinstance(task, Mapping):
+            continue
+        if is_shown_as_read(shown, task["data"]):
             wanted.append(HighlightRequest(row.index, row.document, answer, row.options.get(answer.control)))
     return wanted
 
 
-def _with_results(item: Item, more: Sequence[dict[str, Any]]) -> Item:
-    return {**item, "result": [*item["result"], *more]} if isinstance(item, dict) and more else item
+def _with_results(item: Item, more: Sequence[dict[str, Json]]) -> Item:
+    if isinstance(item, list) or not more:
+        return item
+    return {"model_version": item["model_version"], "score": item["score"], "result": [*item["result"], *more]}

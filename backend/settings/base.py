@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -20,7 +19,7 @@ class GivenModel(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, validate_default=True)
 
-    def __init__(self, _env_file: str | None = ".env", **values: Any) -> None:
+    def __init__(self, _env_file: str | None = ".env", **values: object) -> None:
         """`values` go before what people have set. Raises SettingsError, and ValidationError for what only the type
         tells."""
         given = read_given(type(self).model_fields, self.environ(), Path(_env_file) if _env_file else None)

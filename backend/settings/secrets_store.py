@@ -41,11 +41,11 @@ def read_secret(path: Path) -> str:
     except OSError as error:
         raise SettingsError(f"{path} cannot be read: {error.strerror}") from None
     try:
-        secret = clean(path.name, Given(read_secret_text(path), str(path)))
+        secret = str(clean(path.name, Given(read_secret_text(path), str(path))))
     except ValueError as error:
         raise SettingsError(f"the secret cannot be read: {error}") from None
     process_redactor().learn(secret)
-    return str(secret)
+    return secret
 
 
 def admin_token(settings: Settings) -> str:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 from pydantic import SecretStr, ValidationError
 
@@ -35,7 +34,7 @@ ENDS = "\ufeff\r\n"
 """What an editor or `echo` adds: a byte order mark, a line end."""
 
 
-def clean(name: str, value: Any) -> Any:
+def clean(name: str, value: object) -> object:
     """The value of setting `name` (a field's name) as it is meant. Raises SettingsError that says where it stands."""
     if not isinstance(value, str | Path | SecretStr):
         return value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.cpu import cores
-from backend.jobs.train.process import LOG_FILE, run_process
+from backend.jobs.train.process import LOG_FILE, Told, run_process
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
 from model.errors import ModelError
@@ -138,11 +138,11 @@ class PolicyTrainer:
         return f"{outcome.error}: {words[-1]}" if words else outcome.error
 
 
-def describe(last: Mapping[str, Any]) -> str:
+def describe(last: Told) -> str:
     """How far a training is, in words."""
     parts = [str(last.get("stage") or "starting")]
     if last.get("of"):
         parts.append(f"step {last.get('step', 0)}/{last['of']}")
-    if last.get("seconds_left") is not None:
-        parts.append(f"{float(last['seconds_left']):.0f} s left")
+    if (left := last.get("seconds_left")) is not None:
+        parts.append(f"{float(left):.0f} s left")
     return ", ".join(parts)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 from model.evidence.row import EvidenceRow
+
+if TYPE_CHECKING:
+    from model.evidence.pool_accuracy import PoolSummary
 
 EVIDENCE_ROWS_KEPT = 2000
 """Rows kept per project; the learning curve is added up aside, and kept for good."""
@@ -19,6 +22,29 @@ SURVEYS_KEPT = 200
 
 REDIS_BATCH_TASKS = 500
 """Tasks asked for in one transaction: Redis answers nobody else meanwhile."""
+
+
+class Survey(TypedDict, total=False):
+    """What a `version` said to the unlabelled pool with so many `labels` known; `tuned`: whose encoder it had."""
+
+    version: str
+    tuned: str | None
+    labels: int
+    controls: Mapping[str, PoolSummary]
+
+
+class PoolMean(TypedDict):
+    """Number and mean of a pool's confidences."""
+
+    n: int
+    mean: float
+
+
+class PastSurvey(TypedDict):
+    """What is kept of each survey for good."""
+
+    labels: int
+    controls: dict[str, PoolMean]
 
 
 class EvidenceStore:
@@ -91,12 +117,12 @@ class EvidenceStore:
         return found
 
     @guarded
-    def save_survey(self, project: int, survey: Mapping[str, Any]) -> None:
+    def save_survey(self, project: int, survey: Survey) -> None:
         """What the live version said to the unlabelled pool; its means join those of earlier ones, for the forecast."""
-        means = {
+        means: dict[str, PoolMean] = {
             name: {"n": pool.get("n", 0), "mean": pool.get("mean", 0.0)} for name, pool in survey["controls"].items()
         }
-        past = {"labels": survey.get("labels", 0), "controls": means}
+        past: PastSurvey = {"labels": survey.get("labels", 0), "controls": means}
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.set(project_key(project, "survey"), json.dumps(dict(survey)))
         pipeline.rpush(project_key(project, "surveys"), json.dumps(past, separators=(",", ":")))
@@ -104,11 +130,11 @@ class EvidenceStore:
         pipeline.execute()
 
     @guarded
-    def survey(self, project: int) -> dict[str, Any]:
+    def survey(self, project: int) -> Survey:
         """The last survey: version, labels, and of each control what `summarise_pool` keeps; {} before the first."""
         return json.loads(self._redis.get(project_key(project, "survey")) or "{}")
 
     @guarded
-    def surveys(self, project: int) -> list[dict[str, Any]]:
+    def surveys(self, project: int) -> list[PastSurvey]:
         """The last SURVEYS_KEPT, oldest first: labels, and of each control n and mean of the confidences."""
         return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]

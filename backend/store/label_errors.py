@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from typing import NotRequired, TypedDict
 
+from backend.record_json import LabelErrorRow
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 
 
-class LabelErrorStore:
-    """Rows of `{"task", "annotations": {id: version}, "text", "given", "suggested", "p_given", "p_suggested", "flag"}`.
+class LabelErrors(TypedDict):
+    """One control's: how many labels were `searched`, when (epoch seconds), and on which `seq`."""
 
-    All methods raise StoreUnavailable when Redis does not answer or refuses."""
+    searched: int
+    at: float
+    rows: list[LabelErrorRow]
+    seq: NotRequired[int]
+
+
+class LabelErrorStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
     def __init__(self, client: Client) -> None:
         self._redis = client
 
     @guarded
-    def replace(
-        self, project: int, found: Mapping[str, Mapping[str, Any]], controls: Collection[str], seq: int
-    ) -> None:
-        """`found`: control -> {"searched": rows looked at, "at": epoch seconds, "rows": [...]}, in place of what was
-        there; controls that are not in it keep theirs, those that are not in `controls` are forgotten."""
+    def replace(self, project: int, found: Mapping[str, LabelErrors], controls: Collection[str], seq: int) -> None:
+        """`found` by control, in place of what was there; controls that are not in it keep theirs, those that are not
+        in `controls` are forgotten."""
         key = project_key(project, "suspects")
         gone = [name for name in self._redis.hkeys(key) if name not in controls]
         pipeline = self._redis.pipeline(transaction=True)
@@ -35,15 +41,15 @@ class LabelErrorStore:
         pipeline.execute()
 
     @guarded
-    def read(self, project: int) -> dict[str, dict[str, Any]]:
+    def read(self, project: int) -> dict[str, LabelErrors]:
         """Control -> what `replace` was given, without the rows whose annotations have changed or gone since."""
         values = self._redis.hgetall(project_key(project, "suspects"))
-        entries = {name: json.loads(text) for name, text in sorted(values.items())}
+        entries: dict[str, LabelErrors] = {name: json.loads(text) for name, text in sorted(values.items())}
         ids = sorted({id_ for entry in entries.values() for row in entry["rows"] for id_ in row["annotations"]})
         known = self._redis.hmget(project_key(project, "ver"), ids) if ids else []
         present = dict(zip(ids, known, strict=True))
         return {name: {**entry, "rows": _still(entry["rows"], present)} for name, entry in entries.items()}
 
 
-def _still(rows: Sequence[dict[str, Any]], present: Mapping[str, str | None]) -> list[dict[str, Any]]:
+def _still(rows: Sequence[LabelErrorRow], present: Mapping[str, str | None]) -> list[LabelErrorRow]:
     return [row for row in rows if all(present[id_] == version for id_, version in row["annotations"].items())]

@@ -6,7 +6,6 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
@@ -87,7 +86,7 @@ class LabelStreamStore:
     @guarded
     def note_labels(self, project: int, labels: Mapping[int, int]) -> None:
         """New annotations -> their tasks. One that is known stays as it is; nothing is noted before the first queue."""
-        pairs: list[Any] = [part for pair in labels.items() for part in pair]
+        pairs: list[int] = [part for pair in labels.items() for part in pair]
         self._note(keys=[project_key(project, "queued"), handed_key(project)], args=[time.time(), LABELS_KEPT, *pairs])
 
     @guarded

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 from backend.labelstudio.asked_since import Asked
-from backend.redaction import hide_all
+from backend.record_json import Summary, SyncRecord
+from backend.redaction import hide_in
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, project_key
-from model.spec import Document
+from model.spec import Document, JsonObject
 
 REDIS_BATCH_TEXTS = 500
 """Pool texts read or written in one go."""
@@ -54,7 +54,7 @@ class ProjectStore:
         did not keep this yet."""
         key, asking = project_key(project, "cfg"), list(names)
 
-        def follow(pipeline: Any) -> None:
+        def follow(pipeline: Client) -> None:
             known = Asked.from_json(json.loads(pipeline.hget(key, "asked") or "{}"))
             if not known.spans and earlier is not None:
                 known = known.follow(earlier, 0)
@@ -151,29 +151,29 @@ class ProjectStore:
         return int(self._redis.hget(project_key(project, "meta"), "dirty_marks") or 0)
 
     @guarded
-    def note_sync(self, project: int, outcome: Mapping[str, Any], marks: int | None = None) -> None:
+    def note_sync(self, project: int, outcome: JsonObject, marks: int | None = None) -> None:
         """A reconciliation ended; a successful one (no `error`) clears the dirty flag, unless there are more than
         `marks` by now. `ok_at`: when the last one succeeded, `drift`: how many annotations it then had to mend."""
         failed = bool(outcome.get("error"))
         now, last = time.time(), self.last_sync(project)
         kept = {name: last[name] for name in ("ok_at", "drift") if name in last} if failed else {"ok_at": now}
-        entry = json.dumps({"at": now, **kept, **hide_all(dict(outcome))})
+        entry = json.dumps({"at": now, **kept, **hide_in(dict(outcome))})
         clears = "" if failed else "*" if marks is None else marks
         self._note_sync(keys=[project_key(project, "meta")], args=[entry, clears])
 
     @guarded
-    def last_sync(self, project: int) -> dict[str, Any]:
+    def last_sync(self, project: int) -> SyncRecord:
         """The last reconciliation: `at` (epoch seconds) and its outcome, `next`, and of the last successful one `ok_at`
         and `drift`; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")
 
     @guarded
-    def save_summary(self, project: int, summary: Mapping[str, Any]) -> None:
+    def save_summary(self, project: int, summary: Summary) -> None:
         """What the last refit saw: label counts, quarantine, samples and classes per control."""
         self._redis.hset(project_key(project, "meta"), "summary", json.dumps(dict(summary)))
 
     @guarded
-    def summary(self, project: int) -> dict[str, Any]:
+    def summary(self, project: int) -> Summary:
         """What the last refit saw; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "summary") or "{}")
 

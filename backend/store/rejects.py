@@ -10,9 +10,9 @@ import json
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
 
 from backend.labelstudio.reject_limits import TASKS_REMEMBERED
+from backend.record_json import RejectEntry
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import project_key
@@ -66,18 +66,6 @@ class RejectRow:
     words: str
     times: int = 1
     tasks: Sequence[int] = ()
-
-
-class RejectEntry(TypedDict):
-    """One kind of reject as it is told: of how many `tasks`, how often, and when first and `last` (epoch seconds)."""
-
-    where: str
-    code: str
-    words: str
-    times: int
-    first: float
-    last: float
-    tasks: int
 
 
 class RejectStore:

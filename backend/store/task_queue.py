@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
+from typing import TypedDict, cast
 
+from backend.record_json import PlanAgreement, QueueState
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PLAN, STEER
 from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import STEERED, project_key
 from backend.redis_access.leases import Leases
+from model.spec import Json
 
 PASSED_SECONDS = 3600
 """A task that somebody skipped or is drafting is not planned again for so long."""
@@ -27,6 +29,29 @@ return last + 1
 """
 
 
+class PlannedTask(TypedDict):
+    """One task of a plan, with the prediction that is written for it."""
+
+    task: int
+    role: str
+    cluster: int | None
+    result: list[dict[str, Json]]
+    score: float
+
+
+class QueuePlan(TypedDict, total=False):
+    """The next batch: made `at` by the version `live` with so many `answers`; {} before the first."""
+
+    at: float
+    live: str
+    answers: int
+    rows: int
+    unread: int
+    open: int
+    agreements: list[PlanAgreement]
+    entries: list[PlannedTask]
+
+
 class TaskQueueStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
@@ -35,25 +60,25 @@ class TaskQueueStore:
         self._number = Script(client, _NUMBER)
 
     @guarded
-    def save_plan(self, project: int, plan: Mapping[str, Any]) -> None:
+    def save_plan(self, project: int, plan: QueuePlan) -> None:
         """The next batch, in place of one that was not written yet: `at`, `live`, `answers`, `rows` and `entries`."""
         self._redis.set(project_key(project, "plan"), json.dumps(dict(plan), ensure_ascii=True))
         self.update(project, {"planned_at": plan["at"], "planned_live": plan["live"]})
 
     @guarded
-    def plan(self, project: int) -> dict[str, Any]:
+    def plan(self, project: int) -> QueuePlan:
         """The last plan; {} before the first."""
         return json.loads(self._redis.get(project_key(project, "plan")) or "{}")
 
     @guarded
-    def state(self, project: int) -> dict[str, Any]:
+    def state(self, project: int) -> QueueState:
         """Of the queue that Label Studio has: `version`, `at`, `live`, `answers`, `tasks`, `rows`; of the last plan
         `planned_at`; `off` (why it is not steered) and `off_at`. {} before anything was planned."""
         values = self._redis.hgetall(project_key(project, "queue"))
-        return {name: json.loads(text) for name, text in values.items()}
+        return cast(QueueState, {name: json.loads(text) for name, text in values.items()})
 
     @guarded
-    def update(self, project: int, fields: Mapping[str, Any]) -> None:
+    def update(self, project: int, fields: QueueState) -> None:
         """Change fields of the state."""
         values = {name: json.dumps(value, ensure_ascii=True) for name, value in fields.items()}
         self._redis.hset(project_key(project, "queue"), mapping=values)

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
+from backend.record_json import Move
 from backend.redis_access.connection import Client, RedisError, Script, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
 from model.failpoints import failpoint
 
 FIRST_VERSION = "v0"
 """The version of a project that has none yet: label names only."""
+
+
+class Evaluated(TypedDict, total=False):
+    """The last fine-tune: on how many `labels` and which `seq`, and the controls that the head alone did better on."""
+
+    labels: int
+    seq: int | None
+    job: str
+    at: float
+    outdone: list[str]
+    accepted: bool
+    refusals: int
 
 
 class VersionStore:
@@ -122,23 +135,23 @@ class VersionStore:
         pipeline.execute()
 
     @guarded
-    def history(self, project: int) -> list[dict[str, Any]]:
+    def history(self, project: int) -> list[Move]:
         """Moves of the live pointer, newest first: version, from, by, at."""
         return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, -1)]
 
     @guarded
-    def note_evaluated(self, project: int, facts: Mapping[str, Any], *, accepted: bool) -> None:
+    def note_evaluated(self, project: int, facts: Evaluated, *, accepted: bool) -> None:
         """A fine-tune ended, or was withdrawn: do not repeat it on the same data (`labels`, `seq`, `job`, `at`).
 
         `refusals` counts those in a row that came to nothing."""
         last = self.evaluated(project)
         told = last.get("job") == facts.get("job") and not last.get("accepted", True)  # a job that was run again
         refusals = 0 if accepted else int(last.get("refusals", 0)) + (not told)
-        entry = {"at": time.time(), **facts, "accepted": accepted, "refusals": refusals}
+        entry: Evaluated = {"at": time.time(), **facts, "accepted": accepted, "refusals": refusals}
         self._redis.set(project_key(project, "evaluated"), json.dumps(entry))
 
     @guarded
-    def evaluated(self, project: int) -> dict[str, Any]:
+    def evaluated(self, project: int) -> Evaluated:
         """The last fine-tune; empty before the first."""
         return json.loads(self._redis.get(project_key(project, "evaluated")) or "{}")
 

@@ -5,23 +5,24 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import NoReturn
 
 import orjson
 from flask import Response, request
 
 from backend.errors import BackendError, BadRequest
+from model.spec import Json
 
 MAX_DEPTH = 64
 """Deepest nesting of a body; Label Studio's own need twelve."""
 
 
-def read_body() -> dict[str, Any]:
+def read_body() -> dict[str, Json]:
     """The request's JSON object. Raises BadRequest."""
     return parse_object(request.get_data(cache=False))
 
 
-def parse_object(data: bytes) -> dict[str, Any]:
+def parse_object(data: bytes) -> dict[str, Json]:
     """A JSON object from bytes, `{}` for no bytes. Raises BadRequest for anything else."""
     if not data.strip():
         return {}
@@ -33,7 +34,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return body
 
 
-def is_deeper(value: Any, depth: int) -> bool:
+def is_deeper(value: Json, depth: int) -> bool:
     """Whether objects and lists are nested more than `depth` deep. Level by level: the stack stays flat."""
     level = [value]
     for _ in range(depth):
@@ -43,11 +44,11 @@ def is_deeper(value: Any, depth: int) -> bool:
     return True
 
 
-def _inside(value: Any) -> Iterable[Any]:
-    return value.values() if isinstance(value, dict) else value
+def _inside(value: Json) -> Iterable[Json]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
-def _parse(data: bytes) -> Any:
+def _parse(data: bytes) -> Json:
     try:
         return orjson.loads(data)
     except orjson.JSONDecodeError:
@@ -59,7 +60,7 @@ def _parse(data: bytes) -> Any:
         raise BadRequest(f"the body is not JSON: {reason[:200]}", field="body") from error
 
 
-def _refuse(number: str) -> Any:
+def _refuse(number: str) -> NoReturn:
     raise ValueError(f"{number[:20]} is not a JSON value")
 
 
@@ -72,7 +73,7 @@ EXPLAINED_STATUSES = frozenset({400, 413, 422})
 """Statuses whose reason phrase says what is wrong."""
 
 
-def reply(body: Mapping[str, Any], status: int = 200) -> Response:
+def reply(body: Mapping[str, object], status: int = 200) -> Response:
     """A JSON reply. Lone surrogates, which are no UTF-8, leave as they came: escaped."""
     try:
         data = orjson.dumps(body)
@@ -84,7 +85,7 @@ def reply(body: Mapping[str, Any], status: int = 200) -> Response:
 def error_reply(error: BackendError) -> Response:
     """An error: its stable code, what went wrong, and the field; what a label config or a body lacks also in the status
     line, which is all that Label Studio's users see of it."""
-    body: dict[str, Any] = {"error": error.code, "message": error.message}
+    body = {"error": error.code, "message": error.message}
     for name in ("field", "hint", "job", "version", "setting"):
         if error.evidence.get(name):
             body[name] = str(error.evidence[name])

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend.labelstudio.label_config.config import cached_configs
+from backend.labelstudio.label_config.config import count_cached
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry
@@ -36,8 +36,8 @@ class ServingCollector(Collector):
             "understudy_cache_lookups", "Look-ups of caches by outcome.", labels=["cache", "outcome"]
         )
         size = GaugeMetricFamily("understudy_cache_bytes", "Bytes kept in a cache.", labels=["cache"])
-        answers, configs, encoder = self._answers, cached_configs(), self._registry.encoders.loaded
-        counts = {"answers": (answers.hits, answers.misses), "configs": (configs.hits, configs.misses)}
+        answers, encoder = self._answers, self._registry.encoders.loaded
+        counts = {"answers": (answers.hits, answers.misses), "configs": count_cached()}
         size.add_metric(["answers"], answers.bytes)
         if encoder is not None:
             counts["features"] = encoder.hits, encoder.misses

@@ -6,14 +6,15 @@ They are put right before the routes see them. A redirect would not do: Label St
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from werkzeug.exceptions import MethodNotAllowed, NotFound
 from werkzeug.routing import Map, RequestRedirect
 
-Wsgi = Callable[[dict[str, Any], Any], Iterable[bytes]]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 SLASHES = re.compile(r"/{2,}")
 
@@ -21,11 +22,11 @@ SLASHES = re.compile(r"/{2,}")
 class TidyPaths:
     """WSGI in front of the application. `prefix`: the path of PUBLIC_URL, which a proxy may take off or leave on."""
 
-    def __init__(self, application: Wsgi, routes: Map, prefix: str = "") -> None:
+    def __init__(self, application: WSGIApplication, routes: Map, prefix: str = "") -> None:
         self._application, self._prefix = application, tidy_path(prefix).rstrip("/")
         self._routes = routes.bind("")
 
-    def __call__(self, request: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+    def __call__(self, request: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         """Answers with the path put right."""
         path = tidy_path(request.get("PATH_INFO", ""))
         inner = path.removeprefix(self._prefix) or "/"

@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
 from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
 from backend.labelstudio.label_display import rename_counts
+from backend.record_json import Summary
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from model.spec import Document, TaskSpec
@@ -140,7 +141,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     )
 
 
-def _summary(spec: TaskSpec, consensus: Consensus) -> dict[str, Any]:
+def _summary(spec: TaskSpec, consensus: Consensus) -> Summary:
     """What the scheduler and the admin API want to know without reading all examples."""
     return {
         "labels": rename_counts(spec, consensus.counts()),

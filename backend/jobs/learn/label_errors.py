@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
+from backend.record_json import LabelErrorRow
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
+from backend.store.label_errors import LabelErrors
 from model.spec import Sample, TaskSpec
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ def is_covered(work: Context, project: int, configs: Mapping[str, HeadConfig]) -
     entries = work.stores.label_errors.read(project)
     for name, config in configs.items():
         rows, classes = config.details.count or 0, len(config.labels)
-        searched = entries.get(name, {}).get("searched", 0)
+        searched = entries[name]["searched"] if name in entries else 0
         if config.members and is_checkable(rows, classes) and LABEL_GROWTH * searched < rows:
             return False
     return True
@@ -53,7 +55,7 @@ def keep_suspects(
     from model.evidence.label_errors import find_suspects
 
     versions = {record.annotation: record.version for record in snapshot.records}
-    found = {}
+    found: dict[str, LabelErrors] = {}
     for name, head in heads.items():
         answers = head.out_of_fold
         if answers is None:
@@ -67,7 +69,7 @@ def keep_suspects(
     work.stores.label_errors.replace(project, found, [control.name for control in spec.controls], snapshot.seq)
 
 
-def _row(suspect: LabelError, sample: Sample, versions: Mapping[int, str]) -> dict[str, Any]:
+def _row(suspect: LabelError, sample: Sample, versions: Mapping[int, str]) -> LabelErrorRow:
     return {
         "task": suspect.task,
         "annotations": {str(id_): versions[id_] for id_ in sample.annotations},

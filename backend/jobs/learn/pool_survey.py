@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from backend.errors import BackendError
 from backend.jobs.context import Context
+from backend.store.evidence import Survey
 from model.decoding.answers import decide
 from model.errors import ModelError
-from model.evidence.pool_accuracy import summarise_pool
+from model.evidence.pool_accuracy import PoolSummary, summarise_pool
+from model.numerics.arrays import Floats
 from model.spec import Control, Document
 from model.texts import characters_of, portions
 from model.visibility import is_conditional
@@ -49,12 +51,12 @@ def survey_pool(work: Context, project: int) -> bool:
         return False
     if found is None:
         return False
-    facts = {"version": live, "tuned": model.manifest.finetuned, "labels": _labels(model), "controls": found}
+    facts: Survey = {"version": live, "tuned": model.manifest.finetuned, "labels": _labels(model), "controls": found}
     stores.evidence.save_survey(project, facts)
     return True
 
 
-def _is_due(model: LiveModel, last: dict[str, Any]) -> bool:
+def _is_due(model: LiveModel, last: Survey) -> bool:
     if not _labels(model):
         return False
     tuned = model.manifest.finetuned if model.manifest else None
@@ -65,7 +67,7 @@ def _labels(model: LiveModel) -> int:
     return max(model.manifest.labels_seen.values(), default=0) if model.manifest else 0
 
 
-def _survey(work: Context, project: int, model: LiveModel) -> dict[str, Any] | None:
+def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSummary] | None:
     """Control -> the pool's confidences, summarised; None when somebody waits for the learner."""
     documents = work.pools.read(work.stores, work.encoders.base, project)
     records = work.stores.examples.snapshot(project).records
@@ -103,7 +105,7 @@ def _asked_of(work: Context, model: LiveModel, documents: Sequence[Document]) ->
     return {name: [row for row in rows if name in shown[row]] for name, rows in found.items()}
 
 
-def _confidence(model: LiveModel, control: Control, row: Any) -> float:
+def _confidence(model: LiveModel, control: Control, row: Floats) -> float:
     rules = model.rules(control.name)
     answer = decide(control, rules, row, options=rules.labels)
     return answer.score if answer is not None else 0.0

@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from backend.store.versions import Evaluated
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def retrospect(
     champion: LiveModel | None,
     labels: Mapping[str, int],
     seed: int = 0,
-    evaluated: Mapping[str, Any] | None = None,
+    evaluated: Evaluated | None = None,
 ) -> Hindsight:
     """What rows of evidence, oldest first, say for the version that follows `champion`, with so many `labels`.
 
@@ -97,7 +98,7 @@ def _withdrawn(rows: Sequence[EvidenceRow], champion: LiveModel, seed: int) -> d
     return found
 
 
-def _outdone(champion: LiveModel, evaluated: Mapping[str, Any]) -> dict[str, str]:
+def _outdone(champion: LiveModel, evaluated: Evaluated) -> dict[str, str]:
     """Fine-tunes on fewer labels than the last training, which the head alone was better than."""
     parts = champion.finetuned.heads if champion.finetuned is not None else {}
     count = int(evaluated.get("labels", 0))

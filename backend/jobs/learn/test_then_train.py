@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers
 from model.evidence.row import EvidenceRow, HeadAnswer, Judgement
 from model.labels import path_of
+from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.spec import NONE, Control, Kind, Sample
 
@@ -107,7 +108,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
     return rows
 
 
-def _judge(control: Control, rules: AnswerRules, row: Any, sample: Sample, target: Any) -> Judgement:
+def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, target: Floats) -> Judgement:
     """Of the answer that these probabilities lead to."""
     answer = decide(control, rules, row, options=rules.labels)
     several = control.multilabel

@@ -10,10 +10,9 @@ import logging
 import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
-from typing import Any
 
 from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
@@ -27,6 +26,7 @@ from backend.store.work.prediction_runs import (
     PLANNING_CALL,
     SHARD_ATTEMPTS,
     PredictionRunStore,
+    Run,
     is_over,
 )
 from model.failpoints import failpoint
@@ -72,7 +72,7 @@ def predict(project: int, run: str, number: int) -> str:
     return ended
 
 
-def _work(work: Context, project: int, record: Mapping[str, Any], number: int, owner: str) -> str:
+def _work(work: Context, project: int, record: Run, number: int, owner: str) -> str:
     settings = work.settings
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
@@ -86,7 +86,7 @@ def _work(work: Context, project: int, record: Mapping[str, Any], number: int, o
             return _stretch(work, ShardRunner(work, studio, asker, project, record, number, shard, owner))
 
 
-def _plan(work: Context, studio: LabelStudioClient, project: int, record: Mapping[str, Any]) -> str:
+def _plan(work: Context, studio: LabelStudioClient, project: int, record: Run) -> str:
     runs = work.stores.prediction_runs
     first, last, tasks = studio.tasks.bounds(project, labelled=bool(record["labelled"]))
     if not tasks:

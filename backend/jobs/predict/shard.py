@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from backend.client.predict import REQUEST_TASKS, PredictClient
+from backend.client.predict import REQUEST_TASKS, Item, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.store.versions import FIRST_VERSION
-from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, Shard, is_over
+from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, Count, Run, Shard, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -40,7 +41,7 @@ class ShardRunner:
         studio: LabelStudioClient,
         asker: PredictClient,
         project: int,
-        record: Mapping[str, Any],
+        record: Run,
         number: int,
         shard: Shard,
         owner: str,
@@ -50,13 +51,13 @@ class ShardRunner:
         self._project, self._number, self._owner = project, number, owner
         self._run, self._labelled = str(record["id"]), bool(record["labelled"])
         self._pages = int(record.get("portion", 1))
-        self.shard = dict(shard)
+        self.shard = shard.copy()
 
     def begin(self) -> int:
         """The number of this attempt since the last one that ended in order."""
         self.shard["attempts"] += 1
         self._save()
-        return int(self.shard["attempts"])
+        return self.shard["attempts"]
 
     def end_in_order(self) -> None:
         """This attempt came to nothing, but its worker lives: only deaths count."""
@@ -86,7 +87,7 @@ class ShardRunner:
         began = time.monotonic()
         tasks, ends = self._list()
         listed = time.monotonic() - began
-        counts = dict.fromkeys(TASK_COUNTS, 0)
+        counts = Counter[Count](dict.fromkeys(TASK_COUNTS, 0))
         rows: list[Row] = []
         for start in range(0, len(tasks), REQUEST_TASKS):
             rows += self._predict(tasks[start : start + REQUEST_TASKS], counts)
@@ -117,7 +118,7 @@ class ShardRunner:
             after = int(page[-1]["id"])
         return tasks, False
 
-    def _predict(self, tasks: Sequence[Row], counts: dict[str, int]) -> list[Row]:
+    def _predict(self, tasks: Sequence[Row], counts: Counter[Count]) -> list[Row]:
         """Predictions of those that have none by the version that answers; counts the others."""
         counts["seen"] += len(tasks)
         live = self._work.stores.versions.live(self._project) or FIRST_VERSION
@@ -127,16 +128,16 @@ class ShardRunner:
         for task, item in zip(missing, items, strict=True):
             if version in task["versions"]:  # the live version has moved on, or back
                 continue
-            if not isinstance(item, Mapping):
+            if isinstance(item, list):
                 counts["declined"] += 1
                 continue
-            known = {name: item[name] for name in ("result", "score", "model_version")}
+            known = {"result": item["result"], "score": item["score"], "model_version": item["model_version"]}
             rows.append({"task": task["id"], **known})
         counts["present"] += len(tasks) - len(missing)
         counts["present"] += sum(version in task["versions"] for task in missing)
         return rows
 
-    def _ask(self, tasks: Sequence[Row]) -> tuple[list[Any], str]:
+    def _ask(self, tasks: Sequence[Row]) -> tuple[list[Item], str]:
         if not tasks:
             return [], ""
         return self._asker.predict(self._project, [_to_ask(task) for task in tasks])
@@ -166,7 +167,7 @@ class ShardRunner:
             self._pages = pages
             self._runs.change(self._project, self._run, {"portion": pages})
 
-    def _advance(self, tasks: Sequence[Row], counts: Mapping[str, int], ends: bool) -> None:
+    def _advance(self, tasks: Sequence[Row], counts: Mapping[Count, int], ends: bool) -> None:
         for name, count in counts.items():
             self.shard[name] += count
         self.shard["cursor"] = int(tasks[-1]["id"]) if tasks else self.shard["cursor"]
@@ -177,8 +178,8 @@ class ShardRunner:
 
     def _require_mine(self) -> None:
         """Nothing is written for a run that is over, nor by a worker that was away so long that another came."""
-        record = self._runs.find(self._project) or {}
-        if record.get("id") != self._run or record["status"] in FINAL_STATES:
+        record = self._runs.find(self._project)
+        if record is None or record["id"] != self._run or record["status"] in FINAL_STATES:
             raise Interrupted("over")
         if not self._runs.hold(self._project, self._number, self._owner):
             raise Interrupted("held by another worker")

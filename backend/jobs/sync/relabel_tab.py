@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from backend.admin_json import RelabelRow
 from backend.errors import LabelStudioError
 from backend.jobs.task_queue.stream_order import FIRST_TAB
 from backend.labelstudio.rest.client import LabelStudioClient
-from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX, Row, list_label_errors
+from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX, list_label_errors
 from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def push_if_wanted(settings: Settings, stores: Stores, project: int) -> dict[str
         return {"relabel_error": error.message[:300]}
 
 
-def push_relabels(client: LabelStudioClient, project: int, rows: Sequence[Row]) -> Pushed:
+def push_relabels(client: LabelStudioClient, project: int, rows: Sequence[RelabelRow]) -> Pushed:
     """Make Label Studio list exactly these. Raises LabelStudioError."""
     if _wanted(rows) == _present(client, project):
         return Pushed(len(rows), False)
@@ -88,7 +89,7 @@ def _delete_predictions(client: LabelStudioClient, project: int) -> int:
     return sum(client.predictions.delete(project, version) for version in present if version.startswith(VERSION_PREFIX))
 
 
-def _wanted(rows: Sequence[Row]) -> set[tuple[int, str, float]]:
+def _wanted(rows: Sequence[RelabelRow]) -> set[tuple[int, str, float]]:
     return {(int(row["task"]), str(row["model_version"]), float(row["score"])) for row in rows}
 
 

@@ -6,15 +6,18 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
+from backend.store.task_queue import PlannedTask, QueuePlan
+from model.spec import Json
 
 if TYPE_CHECKING:
     from backend.jobs.task_queue.pool_view import PoolView
+    from backend.record_json import PlanAgreement
     from model.acquisition.batch import QueueEntry
     from model.versions.live_model import LiveModel
 
@@ -56,40 +59,53 @@ def _plan(work: Context, project: int) -> str:
         avoid=stores.task_queue.passed(project),
         seed=settings.seed + answers,
     )
-    facts = {"at": time.time(), "live": live, "answers": answers, "rows": len(view.tasks), "unread": view.unread}
-    facts["open"] = len(view.tasks) - len(view.pools[0].labelled)
-    facts["agreements"] = _agree(work, project, view)
-    stores.task_queue.save_plan(project, {**facts, "entries": _entries(model, view, places, _told(work, project))})
+    facts: QueuePlan = {
+        "at": time.time(),
+        "live": live,
+        "answers": answers,
+        "rows": len(view.tasks),
+        "unread": view.unread,
+        "open": len(view.tasks) - len(view.pools[0].labelled),
+        "agreements": _agree(work, project, view),
+        "entries": _entries(model, view, places, _told(work, project)),
+    }
+    stores.task_queue.save_plan(project, facts)
     stores.task_queue.ask_steer(project)
     return "planned"
 
 
 def _entries(
-    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Any]]
-) -> list[dict[str, Any]]:
+    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Json]]
+) -> list[PlannedTask]:
     """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
 
     A blind task says nothing, so that there is no confidence to show. A link to the label stream goes by the score
     alone: with the model's it would bring the unsure ones only, and the sample would not be one of all tasks."""
     items = model.predict([view.documents[place.row] for place in places])
-    entries = []
+    entries: list[PlannedTask] = []
     for place, predictions in zip(places, items, strict=True):
         item = to_prediction(model.spec, predictions, model.version)
         is_blind = place.role == "blind"
         score = item["score"] if predictions else place.confidence
-        entry: dict[str, Any] = {"task": place.task, "role": place.role, "cluster": place.cluster}
-        entry |= {"result": told if is_blind else item["result"], "score": 0.0 if is_blind else score}
-        entries.append(entry)
+        entries.append(
+            {
+                "task": place.task,
+                "role": place.role,
+                "cluster": place.cluster,
+                "result": told if is_blind else item["result"],
+                "score": 0.0 if is_blind else score,
+            }
+        )
     return entries
 
 
-def _told(work: Context, project: int) -> list[dict[str, Any]]:
+def _told(work: Context, project: int) -> list[dict[str, Json]]:
     """What the annotator of a blind task reads, where the label config has the control for it."""
     helper = read_helpers(work.stores.projects.config(project) or "<View/>").summary
     return blind_results(helper) if helper else []
 
 
-def _agree(work: Context, project: int, view: PoolView) -> list[dict[str, Any]]:
+def _agree(work: Context, project: int, view: PoolView) -> list[PlanAgreement]:
     """The agreements of consecutive plans' answers to the same unlabelled tasks, this one's last."""
     from model.evidence.stability import compare_answers
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any
 
+from backend.record_json import QueueState
 from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -39,7 +38,7 @@ class QueueTending:
         if reason and steering.ask_plan(project):
             log.info("plan due project=%s: %s", project, reason)
 
-    def _facts(self, project: int, state: Mapping[str, Any]) -> QueueFacts:
+    def _facts(self, project: int, state: QueueState) -> QueueFacts:
         from model.versions.directory import version_order
 
         live = self._stores.versions.live(project)

@@ -18,7 +18,9 @@ from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
+from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
+from backend.store.task_queue import PlannedTask, QueuePlan
 from model.failpoints import failpoint
 
 IMPORT_PREDICTIONS = 500
@@ -66,20 +68,23 @@ def find_steered(client: LabelStudioClient, fields: Mapping[str, Any], url: str)
 
 
 def _hand_over(
-    work: Context,
-    client: LabelStudioClient,
-    fields: Mapping[str, Any],
-    plan: Mapping[str, Any],
-    backend: Mapping[str, Any],
+    work: Context, client: LabelStudioClient, fields: Mapping[str, Any], plan: QueuePlan, backend: Mapping[str, Any]
 ) -> str:
     project, steering, entries = int(fields["id"]), work.stores.task_queue, list(plan["entries"])
     free = set(client.tasks.free(project, [entry["task"] for entry in entries]))
     steering.skip(project, [entry["task"] for entry in entries if entry["task"] not in free])
     entries = [entry for entry in entries if entry["task"] in free]
     title = str(backend.get("title") or "")
-    done = {"at": plan["at"], "live": plan["live"], "answers": plan["answers"], "known": plan["rows"] + plan["unread"]}
-    done |= {"rows": plan["rows"], "open": plan["open"], "agreements": plan.get("agreements", [])}
-    done["unread"] = plan["unread"]
+    done: QueueState = {
+        "at": plan["at"],
+        "live": plan["live"],
+        "answers": plan["answers"],
+        "known": plan["rows"] + plan["unread"],
+        "rows": plan["rows"],
+        "open": plan["open"],
+        "agreements": plan.get("agreements", []),
+        "unread": plan["unread"],
+    }
     if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
         steering.update(project, {**done, "tasks": 0})
         return "nothing left to queue"
@@ -105,12 +110,7 @@ def _hand_over(
 
 
 def _write(
-    client: LabelStudioClient,
-    project: int,
-    entries: Sequence[Mapping[str, Any]],
-    version: str,
-    number: int,
-    is_large: bool,
+    client: LabelStudioClient, project: int, entries: Sequence[PlannedTask], version: str, number: int, is_large: bool
 ) -> None:
     """All of it, or LabelStudioError."""
     in_bulk = [] if is_large else [entry for entry in entries if entry["cluster"] is None]

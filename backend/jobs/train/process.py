@@ -10,11 +10,11 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import psutil
 
@@ -41,16 +41,28 @@ class ProcessOutcome:
     crashed: bool = False
 
 
+class Told(TypedDict, total=False):
+    """What the process tells of itself, a line at a time; {} before the first. `error`: why it ends."""
+
+    stage: str
+    step: int
+    of: int
+    epoch: float
+    loss: float
+    seconds_left: float | None
+    error: str
+
+
 @dataclass
 class _LastProgress:
     """The last progress that the process told, and when."""
 
-    last: dict[str, Any]
+    last: Told
     at: float
 
 
 def run_process(
-    settings: Settings, directory: Path, look: Callable[[Mapping[str, Any]], None], lock: int | None = None
+    settings: Settings, directory: Path, look: Callable[[Told], None], lock: int | None = None
 ) -> ProcessOutcome:
     """Runs the training in `directory` to its end. `look`, called with its progress every POLL_SECONDS, may raise to
     stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""

@@ -11,18 +11,19 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping
-from typing import Any
+from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
-from backend.jobs.train.process import ProcessOutcome, run_process, trainer_threads
+from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.label_config.config import parse_label_config
+from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
-from backend.store.work.trainings import TRAINING_ATTEMPTS
+from backend.store.versions import Evaluated
+from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.training.request import REQUEST, Request, Result, read_result, write_json
@@ -46,10 +47,17 @@ class Stopped(Exception):
         self.why = why
 
 
+SHOWN: tuple[Literal["stage", "step", "of", "epoch", "loss", "seconds_left"], ...] = (
+    *("stage", "step", "of", "epoch"),
+    *("loss", "seconds_left"),
+)
+"""What a record shows of a training's progress."""
+
+
 class Attempt:
     """One attempt at one training: what it may write."""
 
-    def __init__(self, work: Context, record: Mapping[str, Any], number: int) -> None:
+    def __init__(self, work: Context, record: JobRecord, number: int) -> None:
         self.work, self.record, self.number = work, record, number
         self.job, self.project = str(record["id"]), int(record["project"])
         self.directory = (work.settings.runs_dir / self.job).absolute()
@@ -59,24 +67,27 @@ class Attempt:
         """What it publishes with."""
         return f"{self.job}/{self.number}"
 
-    def write(self, **fields: Any) -> None:
+    def write(self, **fields: str | float | None) -> None:
         """Change the job's record, waiting for Redis to come back. Raises Stopped when a later attempt has begun."""
         if not patiently(self.work, lambda: self.work.stores.jobs.update(self.job, fields, self.number)):
             raise Stopped("fenced")
 
-    def end(self, status: str, **fields: Any) -> str:
+    def end(self, status: str, **fields: str | float | None) -> str:
         """The training is over. Raises Stopped."""
         self.write(status=status, ended_at=time.time(), seconds_left=None, **fields)
         log.info("training over job=%s status=%s %s", self.job, status, fields)
         return status
 
-    def look(self, said: Mapping[str, Any]) -> None:
+    def look(self, said: Told) -> None:
         """While it trains: shows how far it is. Raises Stopped. A Redis that is away keeps nobody from training."""
         self.work.keep_alive(ALIVE_SECONDS)
         if self.work.stopping:
             raise Stopped("stopped")
-        known = ("stage", "step", "of", "epoch", "loss", "seconds_left")
-        fields = {"status": "running", "beat": time.time(), **{name: said[name] for name in known if name in said}}
+        fields: Fields = {
+            "status": "running",
+            "beat": time.time(),
+            **{name: said[name] for name in SHOWN if name in said},
+        }
         try:
             if self.work.stores.jobs.is_cancelled(self.job):
                 raise Stopped("cancelled")
@@ -160,7 +171,7 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     result = read_result(attempt.directory)
     request = json.loads((attempt.directory / REQUEST).read_text(encoding="utf-8"))
     counts = [len(samples) for samples in request["samples"].values()]
-    facts = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": attempt.job}
+    facts: Evaluated = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": attempt.job}
     outcome = ending.error
     if result is not None:
         facts["outdone"] = find_outdone(result.gate)

@@ -17,12 +17,11 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from backend.labelstudio.label_config.config import elements_of
 from model.explain.occlusion import Word
-from model.spec import NONE, Control, Kind, Prediction, TaskSpec
+from model.spec import NONE, Control, Json, JsonObject, Kind, Prediction, TaskSpec
 
 BLIND_LINE = "No suggestion here on purpose: this task measures how good the model is."
 
@@ -83,7 +82,7 @@ def explained_answer(helper: Helper, spec: TaskSpec, predictions: Sequence[Predi
     return None
 
 
-def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, Any]]:
+def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, Json]]:
     """One region per word of the text that the helper names; `score` is the word's weight."""
     return [
         {
@@ -103,7 +102,7 @@ def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, An
     ]
 
 
-def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> list[dict[str, Any]]:
+def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> list[dict[str, Json]]:
     """One result with a line per control that answered."""
     named = len(spec.controls) > 1
     lines = [f"{one.control}: {summarise(spec, one)}" if named else summarise(spec, one) for one in predictions]
@@ -112,14 +111,14 @@ def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Predic
     return _text_results(helper, lines)
 
 
-def blind_results(helper: Helper) -> list[dict[str, Any]]:
+def blind_results(helper: Helper) -> list[dict[str, Json]]:
     """What the annotator of a blind task reads: nothing is broken."""
     return _text_results(helper, [BLIND_LINE])
 
 
-def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Any]]:
-    value = {"text": lines}
-    base = {"from_name": helper.name, "to_name": helper.to_name, "type": "textarea", "value": value}
+def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Json]]:
+    value: JsonObject = {"text": lines}
+    base: JsonObject = {"from_name": helper.name, "to_name": helper.to_name, "type": "textarea", "value": value}
     return [{"id": _id(helper, ""), **base}]
 
 

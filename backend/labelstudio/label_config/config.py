@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
-from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
@@ -17,7 +16,7 @@ from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.label_config.labels import SIDES, VARIABLE, is_true, labels_of, nested, templates_of
 from backend.labelstudio.label_config.visibility import NotAsked, Place, conditions_of
 from backend.labelstudio.text.object_text import INSTEAD, READABLE
-from model.spec import Control, Input, Kind, TaskSpec
+from model.spec import Control, Input, Json, Kind, TaskSpec
 
 MAX_BYTES = 1024 * 1024
 """Largest config read: about 20,000 categories (6,000 are 300 KB, 150 are 5 KB). Label Studio has no limit; with more
@@ -46,7 +45,7 @@ class _Skipped(Exception):
     """This input or control cannot be learned; the message says why."""
 
 
-def parse_label_config(xml: Any) -> TaskSpec:
+def parse_label_config(xml: Json) -> TaskSpec:
     """What can be learned from this label config. Equal texts give the same object (cached).
 
     Raises BadRequest when it is no XML, holds a DTD, or is too large; UnsupportedConfig when no control can be
@@ -58,22 +57,23 @@ def parse_label_config(xml: Any) -> TaskSpec:
     raise UnsupportedConfig(reason, skipped=list(skipped))
 
 
-def skipped_controls(xml: Any) -> tuple[str, ...]:
+def skipped_controls(xml: Json) -> tuple[str, ...]:
     """One reason for each control of a supported kind that is left out. Raises BadRequest as above."""
     return _read(_checked(xml))[1]
 
 
-def cached_configs() -> Any:
-    """Hits, misses and size of the cache of parsed configs: at most 64 small and LARGE_KEPT large ones."""
-    return _read_small.cache_info()
+def count_cached() -> tuple[int, int]:
+    """Hits and misses of the cache of parsed configs below LARGE_BYTES: it keeps at most 64."""
+    found = _read_small.cache_info()
+    return found.hits, found.misses
 
 
-def elements_of(xml: Any) -> Iterator[Element]:
+def elements_of(xml: Json) -> Iterator[Element]:
     """Every tag of a label config in document order. Raises BadRequest as above."""
     return (place.element for place in _walk(_parse(_checked(xml))))
 
 
-def _checked(xml: Any) -> str:
+def _checked(xml: Json) -> str:
     if not isinstance(xml, str) or not xml.strip():
         raise BadRequest("label_config is empty", field="label_config")
     if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from backend.errors import LabelStudioError
 from backend.labelstudio.local.installation import NO_REPORTING, USUAL_PATH, Installation, Tell
@@ -225,7 +224,7 @@ def _make_access_token(url: str, username: str, password: str) -> str:
         form = {"email": username, "password": password, "csrfmiddlewaretoken": session.cookies.get("csrftoken", "")}
         session.post(f"{url}/user/login/", data=form, timeout=60, allow_redirects=False)
         headers = {"X-CSRFToken": session.cookies.get("csrftoken", "")}
-        reply: Any = session.post(f"{url}/api/token/", headers=headers, timeout=60)
+        reply = session.post(f"{url}/api/token/", headers=headers, timeout=60)
     if reply.status_code != 201:
         raise LabelStudioError(f"Label Studio gives {username} no access token: {reply.status_code}")
     return str(reply.json()["token"])

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from backend.labelstudio.text.html_text import html_to_text
-from model.spec import Input
+from model.spec import Input, Json
 
 _LETTERS = "A-Za-z0-9+/_-"
 
@@ -64,7 +63,7 @@ class NoText(Exception):
     """This value holds nothing that can be read; the message says what it is instead, and the remedy."""
 
 
-def text_of(item: Input, value: Any, max_chars: int) -> str:
+def text_of(item: Input, value: Json, max_chars: int) -> str:
     """`value` as one text, by the input's tag. Raises NoText."""
     if item.tag in ("Chat", "List", "Table"):
         value = _loaded(value)
@@ -81,7 +80,7 @@ def shown(item: Input, text: str, max_chars: int) -> str:
     return html_to_text(drop_binary(text), max_chars) if item.tag == "HyperText" else text
 
 
-def plain(value: Any) -> str:
+def plain(value: Json) -> str:
     """A string, number or list of these as text; Label Studio's import accepts no others. Raises NoText."""
     if isinstance(value, Scalar):
         return str(value)
@@ -93,7 +92,7 @@ def plain(value: Any) -> str:
     raise NoText(f"is {'null' if value is None else 'an object'}, not a text")
 
 
-def _loaded(value: Any) -> Any:
+def _loaded(value: Json) -> Json:
     """What comes from a CSV file is JSON in a string, as the page knows for tables."""
     if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
         return value
@@ -105,7 +104,7 @@ def _loaded(value: Any) -> Any:
         return value
 
 
-def _dialogue(item: Input, turns: list[Any]) -> str:
+def _dialogue(item: Input, turns: list[Json]) -> str:
     """`author: text` lines; turns without a text are passed over. Raises NoText when no turn has any."""
     lines = []
     for turn in turns:
@@ -119,7 +118,7 @@ def _dialogue(item: Input, turns: list[Any]) -> str:
     return "\n".join(lines)
 
 
-def _chat(value: Any) -> str:
+def _chat(value: Json) -> str:
     """`role: content` lines, tools called with their arguments. Raises NoText when there is no message at all."""
     if isinstance(value, Mapping):
         value = value["messages"] if isinstance(value.get("messages"), list) else [value]
@@ -141,7 +140,7 @@ def _chat(value: Any) -> str:
     return "\n".join(lines)
 
 
-def _content(content: Any) -> list[str]:
+def _content(content: Json) -> list[str]:
     """The texts of a message: one, or parts among pictures and files; what a tool found has parts again."""
     texts, open_parts = [], [content]
     while open_parts:
@@ -155,7 +154,7 @@ def _content(content: Any) -> list[str]:
     return texts
 
 
-def _calls(calls: Any) -> list[str]:
+def _calls(calls: Json) -> list[str]:
     found = []
     for call in calls if isinstance(calls, list) else ():
         tool = call.get("function") if isinstance(call, Mapping) else None
@@ -164,7 +163,7 @@ def _calls(calls: Any) -> list[str]:
     return found
 
 
-def _list(value: Any, max_chars: int) -> str:
+def _list(value: Json, max_chars: int) -> str:
     """Title, body and HTML of each item. Raises NoText when no item has any."""
     if not isinstance(value, list):
         return plain(value)
@@ -183,7 +182,7 @@ def _list(value: Any, max_chars: int) -> str:
     return "\n".join(lines)
 
 
-def _table(value: Any) -> str:
+def _table(value: Json) -> str:
     """A line for each cell of one object, sorted as the page sorts them, and for each row of a list of objects."""
     if isinstance(value, Mapping):
         names = sorted(value, key=lambda name: (str(name).lower(), str(name)))
@@ -193,13 +192,13 @@ def _table(value: Any) -> str:
     return "\n".join(_row(row) for row in value)
 
 
-def _row(row: Any) -> str:
+def _row(row: Json) -> str:
     if not isinstance(row, Mapping):
         return ", ".join(_leaves(row))
     return "; ".join(f"{name}: {', '.join(_leaves(cell))}" for name, cell in row.items())
 
 
-def _leaves(value: Any) -> Iterator[str]:
+def _leaves(value: Json) -> Iterator[str]:
     """The strings and numbers in a value, however deep, in order."""
     open_values = [value]
     while open_values:

@@ -8,8 +8,8 @@ has died.
 from __future__ import annotations
 
 import time
-from typing import Any
 
+from backend.record_json import Trouble
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import KIND_OF_NAME
@@ -98,10 +98,10 @@ class FailureStore:
         return self._leases.left(self._keys(project, kind)[1], KIND_OF_NAME[kind].longest_wait_seconds)
 
     @guarded
-    def describe(self, project: int) -> dict[str, dict[str, Any]]:
+    def describe(self, project: int) -> dict[str, Trouble]:
         """What keeps failing: kind -> failures in a row, the last error, seconds until the next attempt."""
         fields = self._redis.hgetall(project_key(project, "trouble"))
-        found = {}
+        found: dict[str, Trouble] = {}
         for kind in KIND_OF_NAME:
             if failures := int(fields.get(f"{kind}:failures", 0)):
                 error = str(fields.get(f"{kind}:error", ""))

@@ -11,7 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal, NotRequired, TypedDict, cast
 
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
@@ -36,7 +36,9 @@ SHARD_ATTEMPTS = 5
 PLANNING_CALL = -1
 """The number of the call that cuts the project into shards."""
 
-TASK_COUNTS = ("seen", "written", "present", "declined", "dropped")
+Count = Literal["seen", "written", "present", "declined", "dropped"]
+
+TASK_COUNTS: tuple[Count, ...] = ("seen", "written", "present", "declined", "dropped")
 """Of a shard's tasks: looked at; predicted; predicted before by this version; declined by /predict (unreadable, unsure,
 blind); dropped by Label Studio as unfit for its label config."""
 
@@ -74,9 +76,45 @@ for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
-Shard = dict[str, Any]
-"""`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, TASK_COUNTS,
-`seconds` of TIMED_STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, else "")."""
+
+class Run(TypedDict):
+    """`status`: queued, running, done, failed or cancelled; `tasks` when it began; `portion`: pages written at a time.
+    Times in epoch seconds."""
+
+    id: str
+    status: str
+    by: str
+    project: int
+    labelled: bool
+    asked_at: float
+    tasks: int
+    portion: NotRequired[int]
+    message: NotRequired[str]
+    ended_at: NotRequired[float]
+
+
+class Counts(TypedDict):
+    """TASK_COUNTS, of a portion or a shard."""
+
+    seen: int
+    written: int
+    present: int
+    declined: int
+    dropped: int
+
+
+class Shard(Counts):
+    """`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, TASK_COUNTS,
+    `seconds` of TIMED_STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, "" when it has
+    not)."""
+
+    first: int
+    last: int | None
+    cursor: int
+    seconds: dict[str, float]
+    attempts: int
+    done: bool
+    failed: str
 
 
 class PredictionRunStore:
@@ -89,24 +127,30 @@ class PredictionRunStore:
         self._create = Script(client, _CREATE)
 
     @guarded
-    def request(self, project: int, by: str, labelled: bool) -> tuple[dict[str, Any], bool]:
+    def request(self, project: int, by: str, labelled: bool) -> tuple[Run, bool]:
         """(the run, whether it is new): the one that is not over when there is one. `labelled`: answered tasks, too."""
-        run = {"id": f"predict-{project}-{secrets.token_hex(5)}", "status": "queued", "by": by}
-        fields = {**run, "project": project, "labelled": labelled, "asked_at": time.time(), "tasks": 0}
+        fields: Run = {
+            "id": f"predict-{project}-{secrets.token_hex(5)}",
+            "status": "queued",
+            "by": by,
+            "project": project,
+            "labelled": labelled,
+            "asked_at": time.time(),
+            "tasks": 0,
+        }
         created = bool(self._create(keys=self._keys(project), args=_pairs(fields)))
         if created:
-            self.send(project, run["id"], PLANNING_CALL)
+            self.send(project, fields["id"], PLANNING_CALL)
         return self.find(project) or fields, created
 
     @guarded
-    def find(self, project: int) -> dict[str, Any] | None:
-        """The newest run: `id`, `status` (queued, running, done, failed, cancelled), `by`, `labelled`, `asked_at`,
-        `tasks` (when it began), `portion` (pages written at a time), `message`, `ended_at`. None before the first."""
+    def find(self, project: int) -> Run | None:
+        """The newest run; None before the first."""
         values = self._redis.hgetall(project_key(project, "predict"))
-        return {name: json.loads(text) for name, text in values.items()} or None
+        return cast(Run, {name: json.loads(text) for name, text in values.items()}) if values else None
 
     @guarded
-    def change(self, project: int, run: str, fields: Mapping[str, Any]) -> bool:
+    def change(self, project: int, run: str, fields: Mapping[str, str | float | bool]) -> bool:
         """Set fields of a run; whether it is still the newest, and was not over."""
         return bool(self._change(keys=self._keys(project)[:1], args=[json.dumps(run), *_pairs(fields)]))
 
@@ -174,11 +218,12 @@ class PredictionRunStore:
         return [(run["id"], number) for number in numbers if self._is_lost(project, run, number, calls, shards)]
 
     def _is_lost(
-        self, project: int, run: Mapping[str, Any], number: int, calls: Mapping[str, str], shards: Mapping[int, Shard]
+        self, project: int, run: Run, number: int, calls: Mapping[str, str], shards: Mapping[int, Shard]
     ) -> bool:
         call = str(calls.get(str(number)))
         works = self._leases.left(self._lease(project, number), LEASE_SECONDS) > 0
-        shown = f"{call} {works} {shards.get(number, {}).get('cursor')}"
+        shard = shards.get(number)
+        shown = f"{call} {works} {shard['cursor'] if shard else None}"
         if self.still.seconds(f"{run['id']}/{number}", shown) <= SENT_SECONDS or works:
             return False
         return not self._queue.is_waiting(call)
@@ -192,8 +237,20 @@ class PredictionRunStore:
 
 def new_shard(first: int, last: int | None) -> Shard:
     """A shard that nobody has begun."""
-    counts: Shard = {**dict.fromkeys(TASK_COUNTS, 0), "seconds": dict.fromkeys(TIMED_STEPS, 0.0)}
-    return {"first": first, "last": last, "cursor": first - 1, **counts, "attempts": 0, "done": False, "failed": ""}
+    return {
+        "first": first,
+        "last": last,
+        "cursor": first - 1,
+        "seen": 0,
+        "written": 0,
+        "present": 0,
+        "declined": 0,
+        "dropped": 0,
+        "seconds": dict.fromkeys(TIMED_STEPS, 0.0),
+        "attempts": 0,
+        "done": False,
+        "failed": "",
+    }
 
 
 def is_over(shard: Shard) -> bool:
@@ -201,5 +258,5 @@ def is_over(shard: Shard) -> bool:
     return bool(shard["done"] or shard["failed"])
 
 
-def _pairs(fields: Mapping[str, Any]) -> list[str]:
+def _pairs(fields: Mapping[str, object]) -> list[str]:
     return [part for name, value in fields.items() for part in (name, json.dumps(value, ensure_ascii=True))]

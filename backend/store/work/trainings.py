@@ -8,9 +8,10 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 from backend.errors import Conflict, NotFound
+from backend.record_json import JobRecord
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import REFIT, SYNC, TRAIN
@@ -77,6 +78,10 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
+Fields = Mapping[str, str | float | None]
+"""Of a record, to be changed; None removes one."""
+
+
 class JobStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
@@ -88,15 +93,15 @@ class JobStore:
         self._begin, self._write = Script(client, _BEGIN), Script(client, _WRITE)
 
     @guarded
-    def request_training(self, project: int, by: str, force: bool = False) -> tuple[dict[str, Any], bool]:
+    def request_training(self, project: int, by: str, force: bool = False) -> tuple[JobRecord, bool]:
         """(record, whether it is new): of the training that is queued or running already, when there is one.
 
         `force`: an admin asks, so that it also runs when nothing has changed."""
         job = f"train-{project}-{secrets.token_hex(5)}"
-        record = {"id": job, "project": project, "status": "queued", "by": by, "asked_at": time.time()}
         # A rollback from now on is news to whoever asks: only the pin of this moment may be lifted.
         lifts = (self._redis.get(project_key(project, "pinned")) if force else None) or ""
-        self.update(job, {**record, "force": int(force), "attempts": 0, "lifts": lifts})
+        asked: Fields = {"id": job, "project": project, "status": "queued", "by": by}
+        self.update(job, {**asked, "asked_at": time.time(), "force": int(force), "attempts": 0, "lifts": lifts})
         keys = [project_key(project, "job"), project_key(project, "jobs")]
         winner = str(self._request(keys=keys, args=[job, RECENT_TRAININGS]))
         if winner != job:
@@ -115,7 +120,7 @@ class JobStore:
         self.update(job, {"status": "queued", "sent_at": time.time(), "beat": None})
         self.update(job, {"rq": self._queue.enqueue(TRAIN, job)})
 
-    def is_lost(self, record: Mapping[str, Any]) -> bool:
+    def is_lost(self, record: JobRecord) -> bool:
         """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it. Found
         by looking again and again: no clock counts but this process's own."""
         if record["status"] in FINAL_STATES:
@@ -128,12 +133,13 @@ class JobStore:
         return still > SENT_SECONDS and not self._queue.is_waiting(str(record.get("rq")))
 
     @guarded
-    def find(self, job: str) -> dict[str, Any] | None:
+    def find(self, job: str) -> JobRecord | None:
         """A training's record, None for an unknown one."""
         fields = self._redis.hgetall(job_key(job))
-        return {name: _number(text) if name in _NUMBERS else text for name, text in fields.items()} or None
+        read = {name: _number(text) if name in _NUMBERS else text for name, text in fields.items()}
+        return cast(JobRecord, read) if read else None
 
-    def get(self, job: str) -> dict[str, Any]:
+    def get(self, job: str) -> JobRecord:
         """A training's record. Raises NotFound."""
         record = self.find(job) if len(job) < 100 else None
         if record is None or "status" not in record:
@@ -148,7 +154,7 @@ class JobStore:
         return int(self._begin(keys=keys, args=[job, time.time()]))
 
     @guarded
-    def update(self, job: str, fields: Mapping[str, Any], attempt: int | None = None) -> bool:
+    def update(self, job: str, fields: Fields, attempt: int | None = None) -> bool:
         """Change fields of a record; None removes one. A job that is over lets go of its project.
 
         `attempt`: who writes. False, and nothing changes, when a later attempt has begun or the job is over."""
@@ -163,7 +169,7 @@ class JobStore:
         return True
 
     @guarded
-    def running(self, project: int) -> dict[str, Any] | None:
+    def running(self, project: int) -> JobRecord | None:
         """The training that is queued or running."""
         job = self._redis.get(project_key(project, "job"))
         if job is None:
@@ -175,7 +181,7 @@ class JobStore:
         return None if record["status"] in FINAL_STATES else record
 
     @guarded
-    def recent(self, project: int) -> list[dict[str, Any]]:
+    def recent(self, project: int) -> list[JobRecord]:
         """The last trainings, newest first."""
         found = []
         for job in self._redis.lrange(project_key(project, "jobs"), 0, RECENT_TRAININGS):
@@ -186,17 +192,21 @@ class JobStore:
         return found
 
     @guarded
-    def newest(self, project: int) -> dict[str, Any] | None:
+    def newest(self, project: int) -> JobRecord | None:
         """The training that was asked for last; None without one, or when its record has expired."""
         job = self._redis.lindex(project_key(project, "jobs"), 0)
         return self.find(job) if job else None
 
-    def cancel(self, job: str) -> dict[str, Any]:
+    def cancel(self, job: str) -> JobRecord:
         """Ask a training to stop; at once when it has not begun. Raises NotFound, or Conflict when it is over."""
         record = self.get(job)
         if record["status"] in FINAL_STATES:
             raise Conflict(f"{job} is over: {record['status']}", job=job, status=record["status"])
-        fields = {"status": "cancelled", "message": "cancelled before it began", "ended_at": time.time()}
+        fields: dict[str, str | float | None] = {
+            "status": "cancelled",
+            "message": "cancelled before it began",
+            "ended_at": time.time(),
+        }
         self.update(job, {"cancel": 1, **(fields if record["status"] == "queued" else {})})
         return self.get(job)
 
@@ -257,7 +267,7 @@ _NUMBERS = frozenset(
 )
 
 
-def _shown(name: str, value: Any) -> str:
+def _shown(name: str, value: str | float) -> str:
     """As it is kept: what is said of a failure quotes libraries."""
     return hide_secrets(str(value))[:MESSAGE_CHARACTERS] if name == "message" else str(value)
 

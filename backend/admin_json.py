@@ -1,0 +1,290 @@
+"""What the admin API answers, and the records in it: shared by those who write them and those who read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NotRequired, TypedDict
+
+from backend.record_json import (
+    Annotator,
+    Disputed,
+    JobRecord,
+    Move,
+    Progress,
+    QueueState,
+    RejectEntry,
+    SyncRecord,
+    Trouble,
+)
+
+if TYPE_CHECKING:
+    from model.evidence.anchoring_bias import Anchoring
+    from model.evidence.auto_accept import DialJson
+    from model.evidence.forecast import LabelsTo
+    from model.evidence.learning_curve import CurvePoint
+    from model.evidence.pool_accuracy import PoolEstimate
+    from model.spec import Json
+
+
+class Handed(TypedDict):
+    """Of the last `labels`, how many are of tasks that the queue had handed out."""
+
+    labels: int
+    of_queue: int
+
+
+class QueueAnswer(QueueState, total=False):
+    """That with the answers since, and where the last labels came from; {} before the first plan."""
+
+    used: int
+    handed: Handed
+
+
+class ControlMetrics(TypedDict):
+    """How a control's last `n` new labels were answered before they were learned."""
+
+    n: int
+    accuracy: float
+    confidence: float
+    log_loss: float
+    pool: NotRequired[PoolEstimate]
+
+
+class CurveAnswer(TypedDict):
+    """The learning curve of each control, and its latest metrics."""
+
+    curve: dict[str, list[CurvePoint]]
+    recent: dict[str, ControlMetrics]
+
+
+class Forecast(TypedDict):
+    """The accuracy on unlabelled tasks with so many labels, and the labels that gains take."""
+
+    labels: int
+    accuracy: float
+    sd: float
+    gains: list[LabelsTo]
+
+
+class ControlAdvice(TypedDict):
+    """What can be said of one control."""
+
+    forecast: Forecast | None
+    classes: dict[str, int]
+    scarce: int
+    dial: list[DialJson]
+    copying: Anchoring | None
+
+
+class Stability(TypedDict):
+    """The last agreements of consecutive plans, and whether nothing changes any more."""
+
+    kappas: list[float]
+    changed: int
+    n: int
+    settled: bool
+
+
+class Advice(TypedDict):
+    """When to stop, what may be accepted unseen, and how much annotators copy."""
+
+    controls: dict[str, ControlAdvice]
+    stability: Stability | None
+
+
+class ProjectAnswer(TypedDict):
+    """One project."""
+
+    id: int
+    live: str
+    served: str
+    pinned: str | None
+    examples: int
+    pending: int
+    pool: int
+    labels: dict[str, dict[str, int]]
+    quarantined: dict[str, dict[str, int]]
+    annotators: dict[str, dict[str, Annotator]]
+    disagreements: dict[str, list[Disputed]]
+    not_learned: list[str]
+    metrics: dict[str, ControlMetrics]
+    curve: dict[str, list[CurvePoint]]
+    job: JobRecord | None
+    recent_jobs: list[JobRecord]
+    last_sync: SyncRecord
+    queue: QueueAnswer
+    trouble: dict[str, Trouble]
+    dirty: str
+    rejects: list[RejectEntry]
+    refused: list[RejectEntry]
+    number_format: str
+    off: dict[str, str]
+    advice: NotRequired[Advice]
+    """Of one project that was asked for."""
+
+
+class ExampleAnswer(TypedDict):
+    """One stored annotation; its labels as people read them."""
+
+    id: int
+    task: int
+    labels: dict[str, list[str]]
+    updated_at: str
+    annotator: int | None
+    ground_truth: bool
+
+
+class VersionAnswer(TypedDict):
+    """One kept version."""
+
+    version: str
+    kind: str
+    status: str
+    reason: str
+    parent: str | None
+    created_at: str
+    labels_seen: Mapping[str, int]
+    metrics: Json
+    snapshot_seq: int
+
+
+class VersionsAnswer(TypedDict):
+    """The kept versions, newest first, and which one is live."""
+
+    live: str
+    pinned: str | None
+    versions: list[VersionAnswer]
+    history: list[Move]
+
+
+class Order(TypedDict):
+    """What came of an order that moves the live pointer, or that asks for a job."""
+
+    message: str
+    status: NotRequired[str]
+    live: NotRequired[str]
+    pinned: NotRequired[str | None]
+    job: NotRequired[str]
+    new: NotRequired[bool]
+
+
+Rollback = TypedDict("Rollback", {"live": str, "from": str, "pinned": str, "message": str})
+"""A version that was made live and pinned, and the one before."""
+
+
+class Suspect(TypedDict):
+    """The same for people: labels as they read them."""
+
+    control: str
+    task: int
+    annotations: list[int]
+    text: str
+    given: str
+    suggested: str
+    p_given: float
+    p_suggested: float
+    flag: str
+
+
+class Searched(TypedDict):
+    """How many labels a whole search looked at, and when."""
+
+    labels: int
+    at: float
+
+
+class SuspectsAnswer(TypedDict):
+    """Labels that are probably wrong, of those `found`; `searched` is empty before the first whole search."""
+
+    suspects: list[Suspect]
+    found: int
+    searched: dict[str, Searched]
+
+
+class RelabelRow(TypedDict):
+    """A task to look at again, as a prediction to be written."""
+
+    task: int
+    result: list[dict[str, Json]]
+    score: float
+    model_version: str
+
+
+class DecidingWord(TypedDict):
+    """A word that decided for `label`, in the text of `input`."""
+
+    label: str
+    input: str
+    start: int
+    end: int
+    text: str
+    weight: float
+    log_odds: float
+
+
+class RunnerUp(TypedDict, total=False):
+    """The answer that comes second; {} where there is none."""
+
+    label: str
+    score: float
+
+
+class ExplainedAnswer(TypedDict):
+    """An answer, and the words that decided."""
+
+    version: str
+    control: str
+    label: str
+    labels: list[str]
+    score: float
+    runner_up: RunnerUp
+    texts: dict[str, str]
+    words: list[DecidingWord]
+
+
+class Explanation(ExplainedAnswer):
+    """That of one task."""
+
+    project: int
+    task: int
+
+
+class ShardsLeft(TypedDict):
+    """Shards of a run, and those that are over."""
+
+    all: int
+    over: int
+
+
+class RunAnswer(Progress):
+    """A run that predicts a project, and how far it is: `step` of `of` tasks were looked at."""
+
+    id: str
+    status: str
+    by: str
+    all: bool
+    asked_at: float
+    ended_at: float | None
+    seen: int
+    written: int
+    present: int
+    declined: int
+    dropped: int
+    seconds: dict[str, float]
+    shards: ShardsLeft
+    error: str
+    retry_in: int
+    reasons: NotRequired[list[str]]
+    new: NotRequired[bool]
+
+
+class Action(TypedDict, total=False):
+    """What an admin did."""
+
+    at: float
+    by: str
+    address: str
+    action: str
+    project: str
+    job: str
+    status: str

@@ -1,0 +1,155 @@
+"""Records as they lie in the store and are shown: of jobs, reconciliations, rejects, labels and the task queue."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+
+class Progress(TypedDict, total=False):
+    """How far a job is: what a progress bar shows."""
+
+    stage: str
+    step: int
+    of: int
+    epoch: float
+    metric: Mapping[str, float] | None
+    seconds_left: float | None
+    version: str
+    message: str
+
+
+class JobRecord(Progress):
+    """A training: `status` queued, running, done, rejected, failed or cancelled. Times in epoch seconds."""
+
+    id: str
+    status: str
+    project: NotRequired[int]
+    by: NotRequired[str]
+    loss: NotRequired[float]
+    asked_at: NotRequired[float]
+    sent_at: NotRequired[str]
+    started_at: NotRequired[float]
+    ended_at: NotRequired[float]
+    beat: NotRequired[str]
+    rq: NotRequired[str]
+    attempts: NotRequired[int]
+    force: NotRequired[int]
+    lifts: NotRequired[str]
+    cancel: NotRequired[str]
+
+
+class Trouble(TypedDict):
+    """What keeps failing: failures in a row, the last error, seconds until the next attempt."""
+
+    failures: int
+    error: str
+    retry_in: int
+
+
+class SyncRecord(TypedDict, total=False):
+    """The last reconciliation `at`; of the last successful one `ok_at` and `drift`. `next`: when one is due."""
+
+    at: float
+    ok_at: float
+    next: float
+    seconds: float
+    listed: int
+    changed: int
+    drift: int
+    unread: int
+    pool_added: int
+    stored: int
+    updated: int
+    removed: int
+    unchanged: int
+    stale: int
+    relabels: int
+    relabel_error: str
+    error: str
+    status: int | None
+    hint: str
+
+
+class RejectEntry(TypedDict):
+    """One kind of reject as it is told: of how many `tasks`, how often, and when first and `last` (epoch seconds)."""
+
+    where: str
+    code: str
+    words: str
+    times: int
+    first: float
+    last: float
+    tasks: int
+
+
+class Annotator(TypedDict):
+    """One annotator of a control."""
+
+    reliability: float | None
+    labels: int
+
+
+class Disputed(TypedDict):
+    """A task that annotators disagree on, and how much."""
+
+    task: int
+    score: float
+
+
+class Summary(TypedDict, total=False):
+    """What the last refit saw, control by control."""
+
+    labels: dict[str, dict[str, int]]
+    quarantined: dict[str, dict[str, int]]
+    samples: dict[str, int]
+    classes: dict[str, int]
+    seq: int
+    annotators: dict[str, dict[str, Annotator]]
+    disagreements: dict[str, list[Disputed]]
+
+
+class PlanAgreement(TypedDict):
+    """The agreement of a plan's answers, made `at`, with those of the one before."""
+
+    kappa: float
+    n: int
+    changed: int
+    at: float
+
+
+class QueueState(TypedDict, total=False):
+    """The queue that Label Studio has, and the last plan of the next one."""
+
+    version: str
+    at: float
+    live: str
+    answers: int
+    known: int
+    rows: int
+    open: int
+    unread: int
+    tasks: int
+    switched_at: float
+    planned_at: float
+    planned_live: str
+    agreements: list[PlanAgreement]
+    off: str
+    off_at: float
+
+
+Move = TypedDict("Move", {"version": str, "from": str, "by": str, "at": float})
+"""One move of the live pointer."""
+
+
+class LabelErrorRow(TypedDict):
+    """A label that is probably wrong, by its key. `annotations`: id -> the version that it is said of."""
+
+    task: int
+    annotations: dict[str, str]
+    text: str
+    given: str
+    suggested: str
+    p_given: float
+    p_suggested: float
+    flag: str
