@@ -54,7 +54,7 @@ class Unauthorized(BackendError):
 
 
 class Forbidden(BackendError):
-    """Nobody may do this from there, whatever the credentials."""
+    """Not allowed from there, whatever the credentials."""
 
     code = "forbidden"
     status = 403

@@ -143,15 +143,11 @@ class Control:
 
 
 class LabelJson(TypedDict):
-    """A `Label`."""
-
     path: Sequence[str]
     words: str
 
 
 class InputJson(TypedDict):
-    """An `Input`."""
-
     name: str
     tag: str
     value: str
@@ -160,16 +156,12 @@ class InputJson(TypedDict):
 
 
 class ChosenJson(TypedDict):
-    """A `Chosen`."""
-
     control: str
     paths: Sequence[Sequence[str]] | None
     by_name: bool
 
 
 class ConditionJson(TypedDict):
-    """A `Condition`."""
-
     chosen: ChosenJson
     unless: bool
 
@@ -192,8 +184,6 @@ class ControlJson(TypedDict):
 
 
 class SpecJson(TypedDict):
-    """A `TaskSpec`."""
-
     inputs: Sequence[InputJson]
     controls: Sequence[ControlJson]
 
@@ -311,8 +301,6 @@ def _condition(data: ConditionJson) -> Condition:
 
 
 class SampleJson(TypedDict):
-    """A `Sample`."""
-
     task: int
     text: Sequence[str]
     target: Mapping[str, float]
@@ -339,7 +327,7 @@ class Sample:
 
     @property
     def labelled(self) -> bool:
-        """Whether anybody answered, be it with nothing; what nobody answered has no weight."""
+        """Whether there is an answer, be it with nothing; a task without one has no weight."""
         return self.weight > 0
 
     @property
@@ -348,7 +336,6 @@ class Sample:
         return min(self.target, key=lambda key: (-self.target[key], key))
 
     def to_json(self) -> SampleJson:
-        """Plain JSON types."""
         return {
             "task": self.task,
             "text": self.text,
@@ -360,7 +347,6 @@ class Sample:
 
     @classmethod
     def from_json(cls, data: SampleJson) -> Sample:
-        """Inverse of `to_json`."""
         return cls(
             task=int(data["task"]),
             text=tuple(data["text"]),

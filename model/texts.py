@@ -37,7 +37,7 @@ Bounds = tuple[int, int]
 
 
 def bounds_for(encoder: Embedder) -> Bounds:
-    """How much of an encoder's work nobody minds waiting for."""
+    """The texts and characters of one short call of this encoder."""
     if encoder.device.startswith("cuda"):
         return BATCH_TEXTS * ON_GPU, BATCH_CHARACTERS * ON_GPU
     share = min(1.0, max(LEAST_SHARE, USUAL_COST / max(1, encoder.cost)))

@@ -106,7 +106,7 @@ def _paths(keys: Sequence[str]) -> list[Path]:
 
 
 def in_dependence_order(needs: Mapping[str, Collection[str]]) -> list[str]:
-    """The names, each after the names it needs, else in the order given; a name that is no key is needed by nobody.
+    """The names, each after the names it needs, else in the order given; a name that is no key is needed by none.
 
     Where names need each other in a circle, the first of the circle comes as if it needed nothing:
     `{"a": ["b"], "b": ["c"], "c": ["b"]}` gives b, a, c."""
@@ -123,7 +123,7 @@ def in_dependence_order(needs: Mapping[str, Collection[str]]) -> list[str]:
 
 
 def _first_of_a_circle(needs: Mapping[str, set[str]]) -> str:
-    """Of a circle that needs nothing outside itself; there is one, since everybody needs somebody."""
+    """Of a circle that needs nothing outside itself; there is one, since each needs another."""
     name = next(iter(needs))
     circle = _needed_by(name, needs)
     while below := next((other for other in needs if other in circle and name not in _needed_by(other, needs)), None):

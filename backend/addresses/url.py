@@ -76,7 +76,6 @@ def _without_scheme(url: str) -> str:
 
 
 def _check_place(place: str, url: str) -> None:
-    """Host and port."""
     found = re.fullmatch(r"(?P<host>\[[^\[\]]*\]|[^:\[\]]*)(?::(?P<port>[0-9]{1,5}))?", place)
     if not found or not _is_port(found["port"]):
         hint = "; an IPv6 address stands in brackets, as http://[::1]:9090" if place.count(":") > 1 else ""

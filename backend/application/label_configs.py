@@ -27,7 +27,7 @@ PROJECTS_KEPT = 1000
 
 
 class LabelConfigs:
-    """Thread-safe."""
+    """The label configs read last. Thread-safe."""
 
     def __init__(self, projects: ProjectStore, jobs: JobStore, trusted: float = TRUSTED_SECONDS) -> None:
         self._projects, self._jobs, self._trusted = projects, jobs, trusted

@@ -39,7 +39,6 @@ class Services:
     advisor: Advisor = field(default_factory=Advisor)
 
     def stop(self) -> None:
-        """End all threads."""
         self.registry.stop()
         self.predictors.stop()
         self.background.stop()

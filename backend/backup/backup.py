@@ -54,7 +54,7 @@ def _write(settings: Settings, stores: Stores, path: Path) -> dict[str, int]:
 
 
 def _add_versions(archive: ArchiveWriter, root: Path, project: int) -> int:
-    """How many were added. Damaged ones are of no use to anybody, and would keep the rest from being restored."""
+    """The number added. Damaged ones are of no use, and would keep the rest from being restored."""
     from model.errors import VersionError
     from model.versions.directory import names_on_disk, verify_version, version_path
 

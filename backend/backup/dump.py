@@ -130,7 +130,6 @@ class Dump:
         yield from self._read_examples(project)
 
     def read(self, keys: Iterable[str]) -> Iterator[Line]:
-        """What these keys hold."""
         for key in sorted(keys):
             yield from self._read(key)
 
@@ -155,7 +154,6 @@ class Dump:
         return SCHEMA_NUMBER
 
     def schema(self) -> int:
-        """Of what is stored."""
         return find_schema(self._redis)
 
     def take_on_schema(self) -> None:

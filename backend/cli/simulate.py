@@ -84,7 +84,6 @@ class Names(click.ParamType):
 
 
 def strategy_names() -> Sequence[str]:
-    """Known strategies."""
     from model.acquisition.strategies import STRATEGIES
 
     return tuple(STRATEGIES)

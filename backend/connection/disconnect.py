@@ -51,7 +51,7 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
 
 
 def _give_tabs_back(client: LabelStudioClient, settings: Settings, project: int) -> Iterator[str]:
-    """What we did to the tabs is remembered in Redis: without that an order may be anybody's, and stays."""
+    """What we did to the tabs is remembered in Redis: without that an order may be a user's, and stays."""
     stores = Stores(settings)
     try:
         yield from give_back(client, stores, project)

@@ -63,7 +63,6 @@ def connect_again(project: int) -> str:
 
 
 def judge_backend(settings: Settings, project: int, present: Row, backend: Row | None) -> Iterator[Verdict]:
-    """The ML backend's row."""
     name = f"project {project}: ml backend"
     if backend is None:
         yield fail(name, f"none with the URL {settings.url}", connect_again(project))

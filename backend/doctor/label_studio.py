@@ -41,7 +41,7 @@ def look_at_studio(settings: Settings, client: LabelStudioClient) -> Iterator[Ve
 
 
 def not_configured(settings: Settings) -> Verdict:
-    """Nothing can be asked."""
+    """The row of a Label Studio that is not set."""
     missing = "LABEL_STUDIO_URL" if not settings.label_studio_url else "LABEL_STUDIO_API_KEY"
     remedy = f"set {missing} (Label Studio: Account & Settings, personal access token)"
     return warn("label studio", f"{missing} is not set: a webhook that gets lost is not made up for", remedy)

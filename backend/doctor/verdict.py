@@ -20,7 +20,6 @@ class Verdict:
 
 
 def ok(check: str, evidence: str) -> Verdict:
-    """In order."""
     return Verdict(check, "ok", evidence)
 
 

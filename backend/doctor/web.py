@@ -125,7 +125,7 @@ def judge_events(answer: Answer, now: float) -> Verdict:
 
 
 def judge_protection(settings: Settings) -> Verdict:
-    """Who else may call."""
+    """Whether others may call as well."""
     host = urlsplit(settings.url).hostname or ""
     inside = settings.host not in EVERYWHERE and is_loopback(settings.host)
     if settings.basic_auth_user:

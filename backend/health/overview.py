@@ -94,7 +94,6 @@ class OverviewReader:
         )
 
     def close(self) -> None:
-        """Give back the connection."""
         self._redis.close()
 
     def _states(self, projects: Sequence[int]) -> Iterator[ProjectState]:

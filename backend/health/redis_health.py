@@ -1,4 +1,4 @@
-"""How this Redis is: its version, what it promises, its clock, and who works on it."""
+"""The state of Redis: version, persistence, clock, and the workers on its queues."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int], str]) -> str:
-    """What came of it: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
+    """The outcome: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
 
     Raises StoreUnavailable. `kind` is the name of a JobKind."""
     trouble = work.stores.failures

@@ -55,5 +55,4 @@ class Context:
 
 @lru_cache(maxsize=1)
 def context() -> Context:
-    """This process's context."""
     return Context(current_settings())

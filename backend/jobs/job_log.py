@@ -1,4 +1,4 @@
-"""What is written down of every job, whatever it does: whose log lines it writes, how it ended, how long it took."""
+"""The log context and the counters of every job: its ids on each log line, its outcome, its duration."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The unlabelled texts that a refit looks at: only those whose features are there already, so that no label waits."""
+"""The unlabelled texts that a refit reads: only those whose features are cached, so that no label waits."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class PoolReader:
 
 
 def encode_ahead(stores: Stores, base: CachedEncoder, project: int) -> int:
-    """Encode pool texts that are not in the cache yet, until somebody wants a refit; how many were encoded.
+    """Encode pool texts that are not in the cache yet, until a refit is due; the number encoded.
 
     Asks for a refit at the end when there is no label yet, since the cold start gains from every text."""
     spec = _spec(stores, project)

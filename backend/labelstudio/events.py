@@ -69,7 +69,7 @@ class ProjectUpdated(Event):
 
 @dataclass(frozen=True)
 class StartTraining(Event):
-    """Somebody pressed Start Training, or Label Studio asks for it by itself. Carries no data."""
+    """*Start Training* was pressed, or Label Studio asks for it by itself. Carries no data."""
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""How this machine calls others: which addresses are its own, by which proxy, whose certificates it trusts."""
+"""Outgoing connections: the addresses of this machine, the proxies, the certificates that are trusted."""

@@ -1,4 +1,4 @@
-"""Whose certificates are trusted, by every client alike, and what is wrong with one that is not."""
+"""The certificate authorities that every client trusts, and the reason why one is refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For people who run label-studio-ml 2.x: the same serving and store behind that package's own server.
+"""The adapter to label-studio-ml 2.x: the same serving and store behind that package's own server.
 
 Its processes (learner, trainer, sync, scheduler) run with `understudy up` or one by one; this class takes the place of
 the web process. Needs requirements-label-studio-ml.txt.

@@ -72,7 +72,7 @@ class Worker(SimpleWorker):
 
 
 def _facts(job: Job) -> tuple[str, Sequence[object], str, object]:
-    """Function, arguments, id and the request behind a job; whatever somebody wrote into Redis, no exception."""
+    """Function, arguments, id and the request behind a job; whatever stands in Redis, no exception."""
     try:
         return str(job.func_name), list(job.args), str(job.id), job.meta.get("request")
     except Exception:  # RQ refuses it in a moment, and says why

@@ -29,7 +29,7 @@ RedisError = redis.RedisError
 """What a call that is not guarded raises; other rooms know it by this name."""
 
 REPLY_SECONDS = 5.0
-"""How long one reply may take for processes that nobody waits for."""
+"""How long one reply may take for background processes."""
 
 WEB_SECONDS = 0.8
 """The same for the web process: Label Studio gives up on a webhook after 1 s, and a Redis that hangs must not hold all

@@ -110,7 +110,7 @@ class JobQueue:
 
     @guarded
     def is_waiting(self, job_id: str) -> bool:
-        """Whether RQ still has the call and nobody has begun it."""
+        """Whether RQ still has the call and no worker has begun it."""
         try:
             job = AllowedJob.fetch(job_id, connection=self._redis, serializer=JSONSerializer)
         except NoSuchJobError:

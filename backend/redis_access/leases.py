@@ -28,11 +28,11 @@ class Leases:
         self._hold = Script(client, _HOLD)
 
     def hold(self, key: str, owner: str, seconds: float) -> bool:
-        """Whether `owner` has it for the next `seconds`; who has it already prolongs it."""
+        """Whether `owner` has it for the next `seconds`; a holder prolongs it."""
         return bool(self._hold(keys=[key], args=[owner, math.ceil(seconds * 1000)]))
 
     def take(self, key: str, seconds: float) -> bool:
-        """Whether nobody had it. It ends after `seconds`, or when it is deleted."""
+        """Whether it was free, and is held now. It ends after `seconds`, or when it is deleted."""
         return self.hold(key, "", seconds)
 
     def left(self, key: str, longest: float) -> float:

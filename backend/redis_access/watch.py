@@ -1,4 +1,4 @@
-"""Looks at Redis every now and then: does it still keep what it acknowledges, and is it still the same server?
+"""Checks Redis periodically: does it still keep what it acknowledges, and is it still the same server?
 
 Somebody may reconfigure it while all runs. A failover may lead to a replica that lacks the last writes, or has other
 settings; a restart may have cut a damaged end off the append-only file: after either a reconciliation is due.

@@ -19,7 +19,7 @@ QUEUES = ("learn", "train", "sync", "predict")
 
 @dataclass(frozen=True)
 class Workers:
-    """Of each queue: the workers alive, by name, and the jobs waiting; and who the active scheduler is ("" nobody)."""
+    """Of each queue: the workers alive, by name, and the jobs waiting; and the active scheduler ("": none)."""
 
     names: dict[str, tuple[str, ...]]
     waiting: dict[str, int]

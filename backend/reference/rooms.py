@@ -18,6 +18,5 @@ def rooms() -> Iterator[tuple[str, str]]:
 
 
 def room_table() -> str:
-    """One row a room."""
     rows = "".join(f"| [`{room}/`](../{room}) | {idea} |\n" for room, idea in rooms())
     return f"| room | its one idea |\n|---|---|\n{rows}"

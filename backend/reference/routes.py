@@ -16,7 +16,6 @@ HEAD = "| route | who may call it | largest body | calls a minute, each project 
 
 
 def route_table() -> str:
-    """One row a route."""
     rows = "".join(_row(route, policy) for route, policy in POLICIES.items())
     return f"{HEAD}|---|---|---|---|---|\n{rows}"
 

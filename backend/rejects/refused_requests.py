@@ -33,7 +33,7 @@ class Refusal:
 
 
 class Refusals:
-    """Of one web process."""
+    """The refused requests of one web process."""
 
     def __init__(self, notes: RejectNotes) -> None:
         self._throttle, self._notes = LogThrottle(), notes

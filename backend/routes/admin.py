@@ -25,7 +25,6 @@ blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 
 @blueprint.get("/projects")
 def projects() -> Response:
-    """Every project."""
     known = services().stores.projects.projects()
     return reply({"projects": [describe_project(services(), project) for project in known]})
 
@@ -91,12 +90,10 @@ def queue(project: int) -> Response:
 
 @blueprint.get("/jobs/<job>")
 def job(job: str) -> Response:
-    """A training's record."""
     return reply(services().stores.jobs.get(job))
 
 
 @blueprint.post("/jobs/<job>/cancel")
 def cancel(job: str) -> Response:
-    """Stop a training."""
     record = services().stores.jobs.cancel(job)
     return reply({**record, "message": "cancelled" if record["status"] == "cancelled" else "asked to stop"})

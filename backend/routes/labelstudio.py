@@ -28,7 +28,6 @@ blueprint = Blueprint("labelstudio", __name__)
 
 
 def services() -> Services:
-    """The application's services."""
     found: Services = current_app.extensions["understudy"]
     return found
 
@@ -128,7 +127,6 @@ def train() -> Response:
 
 @blueprint.post("/job_status")
 def job_status() -> Response:
-    """A training's record."""
     job = read_body().get("job")
     if not isinstance(job, str):
         raise BadRequest("job: the id of a job is needed", field="job")

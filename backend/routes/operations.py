@@ -20,5 +20,4 @@ def describe() -> Response:
 
 @blueprint.get("/metrics")
 def metrics() -> Response:
-    """Prometheus text."""
     return Response(generate_latest(services().metrics.registry), content_type=CONTENT_TYPE_LATEST)

@@ -21,11 +21,9 @@ def ask(project: int) -> Response:
 
 @blueprint.get("/projects/<project>/predict")
 def show(project: int) -> Response:
-    """The newest run."""
     return reply(describe_prediction(services(), require_project(services(), project)))
 
 
 @blueprint.post("/projects/<project>/predict/cancel")
 def cancel(project: int) -> Response:
-    """End the run."""
     return reply(cancel_prediction(services(), require_project(services(), project)))

@@ -1,1 +1,1 @@
-"""Pure decisions: whose label counts, what is due, what is switched off."""
+"""Pure decisions: the weight of a label, what is due, which features are switched off."""

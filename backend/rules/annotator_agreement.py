@@ -1,4 +1,4 @@
-"""Where several people answered the same task: how far they differ, how reliable each is, and what to believe.
+"""Tasks with several annotators: how far they disagree, how reliable each is, and the target that follows.
 
 Pure. Reliability needs overlap: without it, or with two people and no ground truth between them (nobody can tell which
 of the two is wrong), everybody counts alike. Decision 0004.
@@ -29,14 +29,14 @@ NEGLIGIBLE_SHARE = 0.005
 
 @dataclass(frozen=True)
 class Answer:
-    """What one person said to one task, known labels only. Who left it blank said NONE, or of sets no label."""
+    """One annotator's answer to one task, known labels only. A blank one is NONE, or of sets no label."""
 
     record: ExampleRecord
     keys: tuple[str, ...]
 
     @property
     def annotator(self) -> int | None:
-        """Who; None when Label Studio did not say."""
+        """The annotator; None when Label Studio names none."""
         return self.record.annotator
 
 
@@ -130,7 +130,7 @@ class VoteTable:
         return said, known, np.array([*range(len(named)), *[len(named)] * unnamed])
 
     def read_targets(self, found: Estimate) -> dict[int, dict[str, float]]:
-        """Task -> label -> share. Labels that nobody gave get nothing."""
+        """Task -> label -> share. Labels that no annotator gave get nothing."""
         targets = {}
         for (task, answers), row in zip(self.answers.items(), self._posterior(found), strict=True):
             labels = sorted({key for answer in answers for key in answer.keys})
@@ -197,7 +197,7 @@ class Weighing:
 
 
 EQUAL_WEIGHTS = Weighing({}, {}, {})
-"""Everybody counts alike."""
+"""All annotators count alike."""
 
 
 def measure_disagreement(control: Control, answers: Sequence[Answer]) -> float:
@@ -249,7 +249,7 @@ def weigh_answers(control: Control, answers: Answers) -> Weighing:
 
 
 def find_reliable_annotators(shared: Answers) -> set[int]:
-    """Who has shared MIN_SHARED tasks or more (own ground truths aside); nobody when their overlap is too little."""
+    """Annotators who share MIN_SHARED tasks or more (own ground truths aside); none when the overlap is too small."""
     judged = Counter(
         answer.annotator
         for found in shared.values()

@@ -34,7 +34,7 @@ def _add(digest: xxhash.xxh3_128, *parts: str) -> None:
 
 
 class AnswerCache:
-    """The answers used last. Thread-safe; counts hits and misses. The answers are shared: nobody may change them."""
+    """The answers used last. Thread-safe; counts hits and misses. The answers are shared: no caller may change them."""
 
     def __init__(self, max_bytes: int) -> None:
         self.max_bytes = max_bytes

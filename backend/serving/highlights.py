@@ -25,7 +25,7 @@ EXPLANATIONS_KEPT = 2048
 """Explanations kept: an annotator opens a task that was shown in a list a moment ago."""
 
 FEW_TASKS = 8
-"""Tasks of a request up to which somebody waits for these very tasks."""
+"""Tasks of a request up to which an annotator waits for these very tasks."""
 
 FEW_SECONDS, MANY_SECONDS = 5.0, 10.0
 """What explaining may add to a reply. Label Studio itself takes 0.16 s per prediction that it stores."""

@@ -52,7 +52,7 @@ def predict_slots(threads: int) -> int:
 log = logging.getLogger(__name__)
 
 SMALL_REQUEST_ROWS = 8
-"""Rows up to which somebody sits and waits for a request: it goes before larger ones."""
+"""Rows up to which an annotator waits for a request: it goes before larger ones."""
 
 SMALL_IN_A_ROW = 3
 """After so many small requests a large one has its turn, so that it cannot starve."""
@@ -147,7 +147,7 @@ class Predictors:
             self._changed.notify_all()
 
     def _seconds_of(self, queue: deque[Work]) -> float:
-        """How long what waits in this queue will take; 0 as long as nobody knows."""
+        """How long what waits in this queue will take; 0 while unknown."""
         if not self._pace:
             return 0.0
         return sum(chunk.size for work in queue for chunk in work.chunks) / self._pace

@@ -1,4 +1,4 @@
-"""The base of the settings: a pydantic model whose values come from what people have set, each made what is meant.
+"""The base of the settings: a pydantic model that reads each value from its sources and converts it.
 
 Not pydantic-settings: it reads `.env` as UTF-8 only, does not know where a value stands, and shows it in its errors.
 """

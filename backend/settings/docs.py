@@ -66,7 +66,6 @@ def _allowed(field: FieldInfo) -> str:
 
 
 def main() -> None:
-    """Command line entry."""
     target = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/settings.md")
     target.write_text(settings_table(), encoding="utf-8")
 

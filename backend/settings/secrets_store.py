@@ -1,4 +1,4 @@
-"""Secrets that are made when nobody set them: random, in a file of their own, readable by the owner only."""
+"""Generated secrets, for those that are not set: random, in a file of their own that only the owner may read."""
 
 from __future__ import annotations
 

@@ -55,7 +55,6 @@ class Workplace:
         return CachedEncoder(encoder, self.cache)
 
     def close(self) -> None:
-        """Release the cache's file."""
         self.cache.close()
 
 
@@ -66,7 +65,6 @@ class PolicyTrainer:
         self.place, self.tell, self._runs = place, tell, 0
 
     def why_due(self, labels: int, classes: int, trained: int | None) -> str:
-        """See `backend.trigger`."""
         return why_due(self.place.settings, Facts(labels, classes, now=0.0, trained_labels=trained))
 
     def tune(self, spec: TaskSpec, samples: Sequence[Sample], pool: Sequence[dict[str, str]], seed: int) -> Tuned:

@@ -1,4 +1,4 @@
-"""The actions of admins, kept as a stream: who, from where, what, on which project or job, and how it ended."""
+"""The audit log, a stream: the admin, the address, the action, its project or job, and its status."""
 
 from __future__ import annotations
 

@@ -78,7 +78,6 @@ class EvidenceStore:
 
     @guarded
     def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT) -> list[EvidenceRow]:
-        """The last rows."""
         texts = self._redis.lrange(project_key(project, "evidence"), -last, -1)
         return [EvidenceRow.from_json(json.loads(text)) for text in texts]
 

@@ -138,7 +138,7 @@ class ExampleStore:
 
     @guarded
     def touched(self, project: int) -> set[int]:
-        """Tasks that somebody has answered or skipped."""
+        """Tasks that are answered or skipped."""
         return {int(task) for _, task in self._redis.hscan_iter(project_key(project, "task"), count=REDIS_BATCH_ITEMS)}
 
     @guarded
@@ -148,7 +148,6 @@ class ExampleStore:
 
     @guarded
     def count(self, project: int) -> int:
-        """Examples stored."""
         return int(self._redis.hlen(project_key(project, "ex")))
 
     @guarded

@@ -1,5 +1,5 @@
-"""How people come to the tasks that they label: which tasks the queue has handed to Label Studio, which of the last
-labels are of those, and whose order the tabs of the Data Manager have."""
+"""The label stream: the tasks that the queue has handed to Label Studio, how many of the last labels are of those, and
+the order of the Data Manager's tabs."""
 
 from __future__ import annotations
 
@@ -116,5 +116,5 @@ class LabelStreamStore:
 
     @guarded
     def leave_tabs(self, project: int) -> None:
-        """Let others."""
+        """Free the tabs for another scheduler."""
         self._redis.delete(project_key(project, "tabs:held"))

@@ -70,7 +70,6 @@ class ProjectStore:
 
     @guarded
     def projects(self) -> list[int]:
-        """All known projects, ascending."""
         return sorted(int(item) for item in self._redis.smembers(PROJECTS))
 
     @guarded

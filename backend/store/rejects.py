@@ -76,7 +76,6 @@ class RejectStore:
 
     @guarded
     def add(self, project: int, rows: Iterable[RejectRow]) -> None:
-        """Count these."""
         config = self._config(project)
         for row in rows:
             words = hide_secrets(row.words)

@@ -80,6 +80,5 @@ class Stores:
         self._redis.ping()
 
     def close(self) -> None:
-        """Give back the connections."""
         self._redis.close()
         self.queue._redis.close()

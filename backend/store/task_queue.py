@@ -16,7 +16,7 @@ from backend.redis_access.leases import Leases
 from model.spec import Json
 
 PASSED_SECONDS = 3600
-"""A task that somebody skipped or is drafting is not planned again for so long."""
+"""A task that was skipped or is being drafted is not planned again for so long."""
 
 ASKED_SECONDS = 120
 """A job that has not ended is asked for again after this time: its worker may be dead."""
@@ -100,7 +100,6 @@ class TaskQueueStore:
 
     @guarded
     def steered(self) -> set[int]:
-        """Projects whose queue is steered."""
         return {int(item) for item in self._redis.smembers(STEERED)}
 
     @guarded
@@ -120,7 +119,7 @@ class TaskQueueStore:
 
     @guarded
     def skip(self, project: int, tasks: Iterable[int]) -> None:
-        """Tasks that somebody skipped or is working on."""
+        """Tasks that were skipped or are being worked on."""
         names = {str(task): time.time() for task in tasks}
         if names:
             self._redis.zadd(project_key(project, "passed"), names)

@@ -1,4 +1,4 @@
-"""Who starts late: with few cores, everything at once would make the web process the last one to answer.
+"""Workers start after the web process: with few cores, everything at once would make that the last one to answer.
 
 The web process and Redis start first. The workers, each of which loads half a second to five seconds of libraries,
 are held back until it answers, or for START_SECONDS seconds when it does not come.

@@ -1,4 +1,4 @@
-"""By when a process must show a sign of life: kept in a file that somebody outside reads, and kills it by.
+"""The deadline of a process's next heartbeat, in a file that the watchdog outside reads and kills it by.
 
 A job that hangs in C, or swallows every signal, cannot be stopped from inside Python. Two guards need no cooperation:
 faulthandler's thread, which runs without the interpreter's lock, says in the log where the process hangs and ends it;

@@ -78,5 +78,5 @@ def provide_temporary_folder(data_dir: Path) -> None:
 
 
 def clear_temporary_folder(data_dir: Path) -> None:
-    """Of what earlier processes left there; for the one who holds the data directory's lock."""
+    """Delete what earlier processes left there; only the holder of the data directory's lock may."""
     shutil.rmtree(data_dir.absolute() / TEMPORARY_FOLDER, ignore_errors=True)

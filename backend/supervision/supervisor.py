@@ -47,7 +47,7 @@ class LogHandler(Protocol):
     stream: IO[bytes]
 
     def reopen(self) -> None:
-        """The file anew."""
+        """Open the file anew."""
         ...
 
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 POLL_SECONDS = 1.0
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 
 
 class Watchdog:
@@ -27,7 +27,7 @@ class Watchdog:
             left.unlink(missing_ok=True)  # of processes that are gone: their ids are given again
 
     def look(self) -> list[int]:
-        """Kill who is late; their process ids. Costs nothing within POLL_SECONDS seconds of the last look."""
+        """Kill the processes that are late; their ids. Costs nothing within POLL_SECONDS of the last check."""
         now = time.monotonic()
         if now < self._next:
             return []

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "access_token")
 
 OURS = frozenset({"timestamp", "level", "logger", "process"})
-"""Fields that nobody else fills: a password such as 2026 must not eat the dates."""
+"""Fields that no other code fills: a password such as 2026 must not eat the dates."""
 
 
 def configure_logs(settings: Settings, process: str) -> None:

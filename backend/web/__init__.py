@@ -1,1 +1,1 @@
-"""The edge of HTTP: who may ask what, how often, and how answers and errors look."""
+"""The edge of HTTP: access and rate limits of every route, the form of replies and errors."""

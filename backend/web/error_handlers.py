@@ -1,4 +1,4 @@
-"""Errors of all routes, in one place: our own, the models', HTTP's, and those that nobody expected."""
+"""The error handlers of all routes: for our own errors, the models', HTTP's, and unexpected ones."""
 
 from __future__ import annotations
 

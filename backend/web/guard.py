@@ -1,4 +1,4 @@
-"""What every request passes before its route: where it comes from, who sent it, which ids it names, how often."""
+"""The checks before every route: origin, credentials, the ids it names, the rate limit."""
 
 from __future__ import annotations
 

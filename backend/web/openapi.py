@@ -44,7 +44,6 @@ SCHEMES = {
 
 @lru_cache(maxsize=1)
 def openapi() -> dict[str, Any]:
-    """The document."""
     paths: dict[str, dict[str, Any]] = {}
     for route, policy in POLICIES.items():
         method, rule = route.split(" ")

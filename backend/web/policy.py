@@ -1,4 +1,4 @@
-"""Every route in one table: who may call it, how large a body it takes, how often it may be called.
+"""The policy table: for every route its callers, its largest body and its rate limit.
 
 A route that is missing here is not served: `tests/backend/web/test_policy.py` walks the application's own list.
 """
@@ -11,7 +11,7 @@ from enum import Enum
 
 
 class Caller(Enum):
-    """Who may call a route."""
+    """The callers of a route."""
 
     ANYONE = "anyone"
     """No credentials: tells nothing but whether models serve."""

@@ -146,7 +146,7 @@ class PatientWorker(ThreadWorker):  # type: ignore[misc]
             super().enqueue_req(conn)
 
     def murder_pending(self) -> None:
-        """Close the connections of those who are too slow with their request, or with closing their end."""
+        """Close the connections of clients that are too slow with a request, or with closing their end."""
         now = time.monotonic()
         patience = self.client_seconds if self.alive else min(LINGER_SECONDS, self.client_seconds)
         for conn in [conn for conn in self.pending_conns if now > conn.ahead.since + patience]:

@@ -61,7 +61,6 @@ class StoreCollector(Collector):
 
 
 def redis_metrics(overview: Overview) -> Iterator[Metric]:
-    """Redis itself."""
     safe = "1 when Redis writes every label to disk before it says so, and never evicts."
     yield GaugeMetricFamily("understudy_redis_safe", safe, value=not overview.unsafe)
     writes = "1 when Redis's last write to its append-only file succeeded."

@@ -109,7 +109,7 @@ def plan_batch(
 def _done_and_open(
     pools: Sequence[Pool], tasks: Rows, avoid: Collection[int]
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows have a label for any control, and which nobody has answered and somebody may be given."""
+    """Which rows have a label for any control, and which are unanswered and may be handed out."""
     done, open_ = np.zeros(len(tasks), dtype=bool), np.ones(len(tasks), dtype=bool)
     for pool in pools:
         done[pool.labelled] = True

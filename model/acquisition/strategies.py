@@ -32,12 +32,10 @@ def choose(strategy: str, pool: Pool, count: int, seed: int = 0) -> Rows:
 
 
 def random(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
-    """Rows drawn at random."""
     return generator.choice(pool.open, count, replace=False)
 
 
 def entropy(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
-    """Largest entropies."""
     return smallest(-entropies(pool), pool.open, count)
 
 

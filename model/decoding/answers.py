@@ -94,7 +94,6 @@ class SetRules:
     set_confidence: tuple[float, ...] | None = None
 
     def to_json(self) -> SetRulesJson:
-        """What was fitted."""
         found: SetRulesJson = {}
         self.add_to(found)
         return found

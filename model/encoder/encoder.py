@@ -40,7 +40,7 @@ FEATURES_REVISION = 2
 
 
 class DigestParts(NamedTuple):
-    """All that features depend on but for the weights. `shape`: the config, but for what only says who wrote it."""
+    """All that features depend on but for the weights. `shape`: the config, but for what only names its writer."""
 
     shape: Mapping[str, object]
     tokenizer: Sequence[str]

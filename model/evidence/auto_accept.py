@@ -38,8 +38,6 @@ backend/application/learning_curve.py)."""
 
 
 class DialJson(TypedDict):
-    """A `Dial`."""
-
     target: float
     threshold: float | None
     share: float
@@ -69,7 +67,6 @@ class Dial:
     reason: str = ""
 
     def to_json(self) -> DialJson:
-        """Plain types."""
         return {
             "target": self.target,
             "threshold": self.threshold,

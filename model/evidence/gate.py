@@ -49,8 +49,6 @@ class GateEvidence(TypedDict, total=False):
 
 
 class VerdictJson(TypedDict):
-    """A `Verdict`."""
-
     accepted: bool
     decided: bool
     reason: str
@@ -67,7 +65,6 @@ class Verdict:
     evidence: GateEvidence = field(default_factory=GateEvidence)
 
     def to_json(self) -> VerdictJson:
-        """Plain JSON types."""
         return {
             "accepted": self.accepted,
             "decided": self.decided,

@@ -1,4 +1,4 @@
-"""How right the live version is on the tasks that nobody has labelled, told from those that somebody has.
+"""The accuracy of the live version on unlabelled tasks, estimated from the labelled ones.
 
 Which tasks get labelled is the queue's choice (uncertain ones first) or the annotator's, so accuracy on them is not
 that on the rest. Pure numpy. Assumption: at the same confidence, labelled and unlabelled tasks are answered equally

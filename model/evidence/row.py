@@ -7,16 +7,12 @@ from typing import NotRequired, TypedDict
 
 
 class KeptAnswerJson(TypedDict):
-    """A `KeptAnswer`."""
-
     logs: list[float]
     targets: list[float]
     rest: int
 
 
 class JudgementJson(TypedDict):
-    """A `Judgement`."""
-
     confidence: float
     correct: bool
     log_loss: float
@@ -51,12 +47,10 @@ class KeptAnswer:
     rest: int
 
     def to_json(self) -> KeptAnswerJson:
-        """Plain types."""
         return {"logs": list(self.logs), "targets": list(self.targets), "rest": self.rest}
 
     @classmethod
     def from_json(cls, data: KeptAnswerJson) -> KeptAnswer:
-        """The other way round."""
         return cls(tuple(map(float, data["logs"])), tuple(map(float, data["targets"])), int(data["rest"]))
 
 
@@ -69,12 +63,10 @@ class Judgement:
     log_loss: float
 
     def to_json(self) -> JudgementJson:
-        """Plain types."""
         return {"confidence": self.confidence, "correct": self.correct, "log_loss": self.log_loss}
 
     @classmethod
     def from_json(cls, data: JudgementJson) -> Judgement:
-        """The other way round."""
         return cls(float(data["confidence"]), bool(data["correct"]), float(data["log_loss"]))
 
 
@@ -86,12 +78,10 @@ class HeadAnswer:
     kept: KeptAnswer
 
     def to_json(self) -> HeadAnswerJson:
-        """Plain types, in one object."""
         return {**self.judged.to_json(), **self.kept.to_json()}
 
     @classmethod
     def from_json(cls, data: HeadAnswerJson) -> HeadAnswer:
-        """The other way round."""
         return cls(Judgement.from_json(data), KeptAnswer.from_json(data))
 
 

@@ -285,7 +285,7 @@ class _Peeking(Embedder):
         self.digest, self.width, self.depth = cached.digest, cached.width, cached.depth
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
-        """As the cache's, of texts that nobody will ask for again."""
+        """As the cache's, of texts that are not needed again."""
         held = np.array(self.cached.holds(texts), dtype=bool)
         result = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
         for encoder, rows in ((self.cached, np.flatnonzero(held)), (self.cached.encoder, np.flatnonzero(~held))):

@@ -12,8 +12,6 @@ from model.pretrained.classifier_head import TaughtConfig, TaughtJson
 
 
 class MemberJson(TypedDict):
-    """A `MemberConfig`."""
-
     view: str
     words: bool
     prior: float
@@ -66,7 +64,6 @@ class MemberConfig:
     has_words: bool
 
     def to_json(self) -> MemberJson:
-        """As `from_json` reads it."""
         choice = self.choice
         return {
             "view": choice.view,

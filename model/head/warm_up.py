@@ -1,4 +1,4 @@
-"""Makes a process ready: what is loaded at first use is loaded before somebody waits for it."""
+"""Warm-up of a process: what is loaded at first use is loaded before a request waits for it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ WARM_UP_CONTROL = Control("c", Kind.SINGLE, ("t",), (Label(("a",), "good"), Labe
 
 
 def warm_up(base: Embedder) -> None:
-    """For who serves: load and use once what an answer needs, before labels (names) and after (words). Nothing is
+    """For serving: load and use once what an answer needs, before labels (names) and after (words). Nothing is
     fitted: the optimiser would take memory that no answer needs."""
     _answer(base, ())
     Terms(("good",), np.ones(1, np.float32)).transform([("a good day",)])
 
 
 def warm_up_learning(base: Embedder) -> None:
-    """For who learns: the same for a refit, which the first label would else wait for."""
+    """For learning: the same for a refit, which the first label would else wait for."""
     _answer(base, WARM_UP)
 
 

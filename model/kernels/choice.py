@@ -37,8 +37,6 @@ class ProductShape:
 
 
 class TimingJson(TypedDict):
-    """A `FormatTiming`."""
-
     kernel: str
     gflops: float
     training_gflops: float
@@ -86,8 +84,6 @@ class FormatTiming:
 
 
 class ChoiceJson(TypedDict):
-    """An `EngineChoice`."""
-
     seconds: float
     formats: dict[str, TimingJson]
 

@@ -30,9 +30,7 @@ class Linear(Protocol):
 
     def __call__(self, hidden: Tensor) -> Tensor: ...
 
-    def gelu(self, hidden: Tensor) -> Tensor:
-        """gelu(x W' + b)"""
-        ...
+    def gelu(self, hidden: Tensor) -> Tensor: ...
 
     def add(self, hidden: Tensor, residual: Tensor) -> Tensor:
         """x W' + b + residual; `residual` may be overwritten."""

@@ -32,8 +32,6 @@ LARGEST_LOG_ODDS = 12.0
 
 
 class TaughtJson(TypedDict):
-    """A `TaughtConfig`."""
-
     labels: list[str]
     multilabel: bool
     activation: str
@@ -52,7 +50,6 @@ class TaughtConfig:
     columns: tuple[int, ...]
 
     def to_json(self) -> TaughtJson:
-        """As `from_json` reads it."""
         return {
             "labels": list(self.labels),
             "multilabel": self.multilabel,

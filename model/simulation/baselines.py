@@ -94,7 +94,6 @@ class Rival:
 
 
 def tfidf(task: Task) -> Floats:
-    """TF-IDF + LR."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     vectorizer = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, token_pattern=r"(?u)\b\w+\b")
@@ -146,7 +145,6 @@ def humansignal(task: Task) -> Floats:
 
 
 def setfit(task: Task) -> Floats:
-    """SetFit."""
     from model.simulation.finetuned_baselines import train_setfit
 
     return train_setfit(task)

@@ -17,8 +17,6 @@ from model.training.tuner import FineTuner, TrainingSet
 
 
 class RunConfigJson(TypedDict):
-    """A `RunConfig`."""
-
     base_model: str
     lessons: list[TrainingSetJson]
     seed: int

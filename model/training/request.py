@@ -18,7 +18,7 @@ REQUEST, RESULT = "run.json", "result.json"
 
 @dataclass(frozen=True)
 class Request:
-    """One fine-tune: everything it needs, so that the training process talks to nobody.
+    """One fine-tune: everything it needs, so that the training process calls no other.
 
     `models` is the root of the version directories, `version` the name to write under, `steps` 0 for as many as the
     labels call for, `threads` torch's. `min_examples` is the gate's, `precision` that of what serves, since features
@@ -53,7 +53,6 @@ class Request:
         return TaskSpec.from_json(self.spec)
 
     def samples_of(self, control: str) -> list[Sample]:
-        """The samples of one control."""
         return [Sample.from_json(item) for item in self.samples.get(control, ())]
 
 

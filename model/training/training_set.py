@@ -17,8 +17,6 @@ LOGIT_SCALE = 20.0
 
 
 class TrainingSetJson(TypedDict):
-    """A `TrainingSet`."""
-
     name: str
     labels: list[str]
     multilabel: bool

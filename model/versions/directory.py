@@ -104,10 +104,10 @@ NAME_PATTERN = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 """`v3` is the third fine-tune, `v3.17` its 17th head refit, `v0.x` are heads on the base encoder."""
 
 YOUNG_SECONDS = 600.0
-"""Seconds for which every version is kept: somebody may be about to publish, load or back it up."""
+"""Seconds for which every version is kept: a process may be about to publish, load or back it up."""
 
 UNFINISHED_FACTOR = 6
-"""Times as long, after which a version that was never finished is nobody's any more."""
+"""Times as long, after which an unfinished version belongs to no process any more."""
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
 

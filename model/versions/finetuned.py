@@ -63,7 +63,6 @@ class FineTuned:
     heads: Mapping[str, TunedHead] = field(default_factory=dict)
 
     def config(self) -> dict[str, TunedJson]:
-        """JSON state."""
         return {
             name: {
                 "labels": list(head.labels),

@@ -84,7 +84,7 @@ class LiveModel:
         return self.correct(control, own if mixed is None else mixed)
 
     def probe(self, control: str, texts: Sequence[Text], listed: Sequence[str] | None = None) -> Floats:
-        """As `scores`, for texts that nobody will ask for again: the feature cache is passed by.
+        """As `scores`, for texts that are not needed again: the feature cache is passed by.
 
         `listed`: the choices that a task offers, then the columns are these."""
         pooled = LabelAwarePooling(peeking(self.base), self.spec.control(control)).embed(texts)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
 
 CHECKED_SIZE = 100_000
-"""Labels x classes up to which all are checked: 1,000 x 77 take two seconds more, while nobody waits."""
+"""Labels x classes up to which all are checked: 1,000 x 77 take two seconds more, while no refit waits."""
 
 LABEL_GROWTH = 1.1
 

@@ -91,7 +91,7 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSumm
 
 
 def _asked_of(work: Context, model: LiveModel, documents: Sequence[Document]) -> dict[str, list[int]] | None:
-    """Control -> the rows whose page asks it, as far as the answers decide that; None when somebody waits."""
+    """Control -> the rows whose page asks it, as far as the answers decide that; None when a refit waits."""
     found: dict[str, list[int]] = {}
     for control in model.spec.controls:
         found[control.name] = [row for row, d in enumerate(documents) if all(name in d for name in control.inputs)]

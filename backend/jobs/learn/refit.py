@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def refit(project: int) -> str:
-    """One refit; what came of it: published, unchanged, pinned, superseded, no config, failed, or that it waits after a
+    """One refit; its outcome: published, unchanged, pinned, superseded, no config, failed, or that it waits after a
     failure. Raises StoreUnavailable. (RQ calls this.)"""
     work, project = context(), int(project)
     work.stores.jobs.begin_refit(project)

@@ -74,7 +74,7 @@ class ShardRunner:
         return f"failed: {why}"
 
     def portion(self) -> float:
-        """One more portion; the seconds it took. Raises Interrupted when the shard is somebody else's by now."""
+        """One more portion; the seconds it took. Raises Interrupted when another worker holds the shard by now."""
         try:
             return self._portion(lot=MOST_PAGES * REQUEST_TASKS)
         except LabelStudioError as error:

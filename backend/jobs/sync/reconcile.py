@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 def resync(project: int) -> str:
-    """One reconciliation; what came of it, or that it waits since it failed before. (RQ calls this.)"""
+    """One reconciliation; its outcome, or that it backs off after a failure. (RQ calls this.)"""
     work, project = context(), int(project)
     stores = work.stores
     stores.jobs.begin_sync(project)

@@ -26,7 +26,7 @@ AGREEMENTS_KEPT = 10
 
 
 def plan(project: int) -> str:
-    """One plan; what came of it: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
+    """One plan; its outcome: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
     work, project = context(), int(project)
     try:
         return attempt(work, project, "plan", _plan)

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class QueueTending:
-    """One scheduler's."""
+    """The queues that one scheduler keeps planned and written."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings, self._stores = settings, stores

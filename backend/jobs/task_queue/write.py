@@ -32,7 +32,7 @@ us a task), takes longer than one request a prediction (90 ms): bench/large_proj
 
 
 def steer(project: int) -> str:
-    """Write the last plan; what came of it: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
+    """Write the last plan; its outcome: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
     work, project = context(), int(project)
     try:
         return attempt(work, project, "steer", _steer)
@@ -134,7 +134,7 @@ def _write(
 
 
 def _clean(client: LabelStudioClient, project: int, version: str, before: str) -> int:
-    """Deletes all queue versions but this one and the one before, whose tasks are still on somebody's screen; how many
+    """Deletes all queue versions but this one and the one before, whose tasks are still on a screen; how many
     predictions."""
     present = client.predictions.versions(project)
     kept = {version, before}

@@ -72,7 +72,6 @@ class LabelStudioServer:
 
     @property
     def url(self) -> str:
-        """Where it answers."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -130,7 +129,7 @@ class LabelStudioServer:
         self._end(signal.SIGKILL, 10.0)
 
     def close(self) -> None:
-        """Stop, and remove a data directory that nobody asked to keep."""
+        """Stop, and remove a data directory that is not to be kept."""
         self.stop()
         if not self._keep:
             shutil.rmtree(self.data_dir, ignore_errors=True)

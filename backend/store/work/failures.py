@@ -89,7 +89,7 @@ class FailureStore:
 
     @guarded
     def release(self, project: int, kind: str) -> None:
-        """Somebody asks for it: do not wait any longer."""
+        """Ends the back-off: the work was requested."""
         self._redis.delete(self._keys(project, kind)[1])
 
     @guarded

@@ -34,7 +34,7 @@ class JobCounterStore:
 
     @guarded
     def count_job(self, kind: str, outcome: str, seconds: float) -> None:
-        """A job is over."""
+        """Count one ended job."""
         bound = next((str(bound) for bound in DURATION_BUCKETS if seconds <= bound), "inf")
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.hincrbyfloat(TALLIES, f"jobs|{kind}|{outcome}", 1)
@@ -54,7 +54,6 @@ class JobCounterStore:
 
     @guarded
     def read(self) -> JobCounters:
-        """All of it."""
         return parse_counters(self._redis.hgetall(TALLIES))
 
 

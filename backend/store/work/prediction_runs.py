@@ -1,4 +1,4 @@
-"""Runs that predict a whole project: what is asked for, how far each shard of it is, and who works on which.
+"""Runs that predict a whole project: the request, the progress of each shard, and the worker that holds it.
 
 One run a project. A shard is a range of task ids that one worker walks through from the lowest on; its cursor is kept
 after every portion, so that whoever comes next goes on from there. RQ's queue only carries the calls: the scheduler
@@ -200,7 +200,7 @@ class PredictionRunStore:
 
     @guarded
     def release(self, project: int, number: int, owner: str) -> None:
-        """Somebody else may work on it."""
+        """Free the shard for another worker."""
         if self._redis.get(self._lease(project, number)) == owner:
             self._redis.delete(self._lease(project, number))
 

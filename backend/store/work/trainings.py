@@ -212,7 +212,7 @@ class JobStore:
 
     @guarded
     def is_cancelled(self, job: str) -> bool:
-        """Whether somebody asked it to stop."""
+        """Whether its cancellation was requested."""
         return self._redis.hget(job_key(job), "cancel") == "1"
 
     @guarded
