@@ -26,19 +26,25 @@ class Studio:
     def project(self, project: int) -> dict[str, Any]:
         return {"label_config": self.config}
 
-    def page_of_tasks(self, project: int, after: int, *, most: int, labelled: bool) -> list[dict[str, Any]]:
+    @property
+    def tasks(self) -> Studio:
+        return self
+
+    predictions = tasks
+
+    def page(self, project: int, after: int, *, most: int, labelled: bool) -> list[dict[str, Any]]:
         tasks = [{"id": number, "data": {"text": f"t{number}"}} for number in range(1, 5)]
         tasks[1]["drafts"], tasks[2]["cancelled_annotations"] = [{"id": 1}], 1
         return [task for task in tasks if task["id"] > after]
 
-    def annotate_from(self, project: int, rows: list[dict[str, Any]], version: str) -> int:
+    def annotate(self, project: int, rows: list[dict[str, Any]], version: str) -> int:
         self.written += rows
         return len(rows)
 
     def accepted(self, project: int) -> list[int]:
         return [7, 9]
 
-    def delete_annotation(self, annotation: int) -> None:
+    def take_back(self, annotation: int) -> None:
         self.deleted.append(annotation)
 
 
