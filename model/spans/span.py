@@ -1,0 +1,57 @@
+"""A marked part of a text, with its label: what annotators draw and the head answers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Span:
+    """Characters `start` to `end` of a document's text, in code points (Python slices), the end exclusive."""
+
+    start: int
+    end: int
+    label: str
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.start < self.end:
+            raise ValueError(f"a span must hold 0 <= start < end, not {self.start} and {self.end}")
+
+    def overlaps(self, other: Span) -> bool:
+        """Whether a character belongs to both."""
+        return self.start < other.end and other.start < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredSpan:
+    """A span that is suggested: `score` is the probability that it is exactly right, `reason` what speaks for it."""
+
+    start: int
+    end: int
+    label: str
+    score: float
+    reason: str = ""
+
+    @property
+    def span(self) -> Span:
+        """Where and what, without how sure."""
+        return Span(self.start, self.end, self.label)
+
+
+@dataclass(frozen=True, slots=True)
+class SpanDocument:
+    """A labelled text. No spans says that there are none, which is a label like any other."""
+
+    text: str
+    spans: tuple[Span, ...] = ()
+
+    def __post_init__(self) -> None:
+        for span in self.spans:
+            if span.end > len(self.text):
+                raise ValueError(f"a span ends at {span.end} in a text of {len(self.text)} characters")
+
+
+def sorted_spans(spans: Iterable[Span]) -> tuple[Span, ...]:
+    """Each span once, in the order of the text."""
+    return tuple(sorted(set(spans)))
