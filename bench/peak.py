@@ -35,12 +35,12 @@ from bench.support.load import middle
 from bench.support.peer_server import build_pipeline
 from bench.support.report import command, judge, show
 from bench.support.texts import mixed_texts
-from model.encoder.encoder import Encoder, find_base_model, in_chunks
+from model.encoder.encoder import Encoder, find_base_model
 from model.encoder.engine import time_products
 from model.encoder.packed import CPU_CHUNK, PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.encoder.weights import Weights
-from model.encoder.windows import Window, Windows
+from model.encoder.windows import Window, Windows, in_chunks
 from model.kernels.choice import FP32
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.pretrained.architectures import linear_cost, read_shape

@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from model.encoder.pairs import interact, two_segments
-from model.encoder.windows import Window, Windows
+from model.encoder.token_states import TokenStates, read_token_states
+from model.encoder.windows import Window, Windows, in_chunks
 from model.errors import EncoderError
 from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.architectures import BaseConfig, linear_cost
@@ -103,6 +104,16 @@ class Encoder(Embedder):
             result[pairs] = interact(result[pairs], first, second)
         return result
 
+    def token_states(self, texts: Sequence[str], layers: Sequence[int]) -> list[TokenStates]:
+        """Hidden states of every word piece of each text after these layers (0: the embeddings); long texts by
+        overlapping windows (`model/encoder/token_states.py`)."""
+        return read_token_states(self._windows, self._engine, texts, layers, self.tally)
+
+    @property
+    def layers(self) -> int:
+        """How many layers the encoder has."""
+        return int(self.config.get("num_hidden_layers") or self.config.get("n_layers") or 0)
+
     def logits(self, texts: Sequence[Text]) -> np.ndarray:
         """What the base model's trained head says, float64 [len(texts), len(taught.labels)]. Raises EncoderError if
         there is none."""
@@ -161,21 +172,8 @@ def _open_engine(
     )
 
 
-def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
-    """The windows in turn, at most `tokens` tokens a chunk; a longer one is a chunk by itself."""
-    chunk: list[Window] = []
-    size = 0
-    for window in windows:
-        if chunk and size + len(window.ids) > tokens:
-            yield chunk
-            chunk, size = [], 0
-        chunk.append(window)
-        size += len(window.ids)
-    if chunk:
-        yield chunk
-
-
 def _parts_of_digest(directory: Path, config: BaseConfig, pooling: str, window: int) -> DigestParts:
+    """All that features depend on but for the weights, whose place is the second."""
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
     return DigestParts(shape, [known_sha256(path) for path in tokenizer_files(directory)], pooling, window)
 

@@ -33,6 +33,11 @@ class Engine(Protocol):
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU."""
         ...
 
+    def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
+        """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
+        the CPU."""
+        ...
+
 
 def open_engine(
     directory: Path,

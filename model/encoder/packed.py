@@ -135,14 +135,8 @@ class PackedBert:
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Fastest when sorted by length."""
-        lengths = [len(window.ids) for window in windows]
-        ids, types, positions, places, starts = self._carry(windows, lengths)
-        hidden = self.embeddings(ids, types, positions).to(self.dtype)
-        tokens = len(hidden)
-        if spare := self._spare(tokens):
-            hidden = F.pad(hidden, (0, 0, 0, spare))
-        attend = self._attention(lengths, places, spare)
-        counts = torch.tensor(lengths, device=self.device)
+        hidden, tokens, attend, starts = self._begin(windows)
+        counts = torch.tensor([len(window.ids) for window in windows], device=self.device)
         pooled = []
         for index, block in enumerate(self.blocks):
             if index == self.shape.layers - 1 and self.pooling == "cls":
@@ -152,6 +146,28 @@ class PackedBert:
             if index >= self.shape.layers - self.keep:
                 pooled.append(self._pool(hidden[:tokens], counts, starts))
         return torch.stack(pooled, dim=1).cpu()
+
+    @torch.inference_mode()
+    def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
+        """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
+        the CPU. What comes after the last of the layers is not computed."""
+        hidden, tokens, attend, _ = self._begin(windows)
+        kept = {0: hidden[:tokens].to(torch.float16, copy=True)} if 0 in layers else {}  # a copy: blocks overwrite what they read
+        for index, block in enumerate(self.blocks[: max(layers)], start=1):
+            hidden = block(hidden, attend)
+            if index in layers:
+                kept[index] = hidden[:tokens].to(torch.float16, copy=True)
+        return torch.stack([kept[layer] for layer in layers], dim=1).cpu()
+
+    def _begin(self, windows: Sequence[Window]) -> tuple[Tensor, int, Attention, Tensor]:
+        """The embedded tokens with rows to spare, how many they are, attention, and the places of first tokens."""
+        lengths = [len(window.ids) for window in windows]
+        ids, types, positions, places, starts = self._carry(windows, lengths)
+        hidden = self.embeddings(ids, types, positions).to(self.dtype)
+        tokens = len(hidden)
+        if spare := self._spare(tokens):
+            hidden = F.pad(hidden, (0, 0, 0, spare))
+        return hidden, tokens, self._attention(lengths, places, spare), starts
 
     def _carry(self, windows: Sequence[Window], lengths: Sequence[int]) -> tuple[Tensor, ...]:
         """Token ids, types and positions, places in a padded matrix [tokens], and first tokens [windows]; one copy."""

@@ -58,7 +58,27 @@ class PaddedEncoder:
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Expects windows sorted by length."""
         return torch.cat([self._forward(batch) for batch in _batches(windows, self.batch_tokens)]).cpu()
 
+    @torch.inference_mode()
+    def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
+        """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
+        the CPU."""
+        found = []
+        for batch in _batches(windows, self.batch_tokens):
+            states, mask = self._hidden_states(batch)
+            kept = torch.stack([states[layer] for layer in layers], dim=2)
+            found.append(kept[mask.bool()].half())
+        return torch.cat(found).cpu()
+
     def _forward(self, windows: Sequence[Window]) -> Tensor:
+        states, mask = self._hidden_states(windows)
+        hidden = torch.stack(states[-self.keep :], dim=1).float()
+        if self.pooling == "cls":
+            return hidden[:, :, 0]
+        weight = mask[:, None, :, None].to(hidden.dtype)
+        return (hidden * weight).sum(2) / weight.sum(2)
+
+    def _hidden_states(self, windows: Sequence[Window]) -> tuple[Sequence[Tensor], Tensor]:
+        """Of every layer [windows, longest, width], and which tokens are there [windows, longest]."""
         longest = max(len(window.ids) for window in windows)
         ids = torch.full((len(windows), longest), self._pad)
         types = torch.zeros_like(ids)
@@ -70,11 +90,7 @@ class PaddedEncoder:
         ids, types, mask = torch.stack([ids, types, mask]).to(self.device, non_blocking=True)
         extra = {"token_type_ids": types} if self._typed else {}
         output = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=True, **extra)
-        hidden = torch.stack(output.hidden_states[-self.keep :], dim=1).float()
-        if self.pooling == "cls":
-            return hidden[:, :, 0]
-        weight = mask[:, None, :, None].to(hidden.dtype)
-        return (hidden * weight).sum(2) / weight.sum(2)
+        return output.hidden_states, mask
 
 
 def _load(directory: Path, weights: Path | None, base: PreTrainedModel | None) -> PreTrainedModel:

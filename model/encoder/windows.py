@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,14 @@ class Window:
     text: int
     ids: list[int]
     types: list[int]
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The word pieces of a text: token ids, and the characters (code points) that each covers."""
+
+    ids: list[int]
+    offsets: list[tuple[int, int]]
 
 
 class Windows:
@@ -54,6 +63,17 @@ class Windows:
                 windows.append(Window(owner, part.ids, part.type_ids))
         return windows
 
+    def pieces(self, texts: Sequence[str]) -> list[Pieces]:
+        """The word pieces of whole texts, however long."""
+        return [Pieces(found.ids, found.offsets) for found in self._whole.encode_batch(texts, add_special_tokens=False)]
+
+    @cached_property
+    def frame(self) -> tuple[list[int], list[int]]:
+        """The special tokens that stand before and behind the pieces of a text."""
+        found = self._whole.encode("a")
+        own = [index for index, special in enumerate(found.special_tokens_mask) if not special]
+        return found.ids[: own[0]], found.ids[own[-1] + 1 :]
+
     def _as_inputs(self, text: Text) -> Sequence[str | tuple[str, str]]:
         if len(text) <= 1:
             return [text[0] if text else ""]
@@ -79,6 +99,20 @@ class Windows:
         starts = range(0, max(1, len(offsets) - size + step), step)
         cuts = [offsets[start : start + size] for start in starts]
         return [segment[cut[0][0] : cut[-1][1]] for cut in cuts if cut] or [segment]
+
+
+def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
+    """The windows in turn, at most `tokens` tokens a chunk; a longer one is a chunk by itself."""
+    chunk: list[Window] = []
+    size = 0
+    for window in windows:
+        if chunk and size + len(window.ids) > tokens:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(window)
+        size += len(window.ids)
+    if chunk:
+        yield chunk
 
 
 def _load_tokenizer(directory: Path) -> Tokenizer:

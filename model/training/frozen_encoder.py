@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from model.encoder.encoder import in_chunks
-from model.encoder.windows import Window
+from model.encoder.windows import Window, in_chunks
 from model.kernels.attention import spans_of
 from model.training.packed_layer import BertLayer, Noise
 from model.training.recipe import DEFAULT_RECIPE

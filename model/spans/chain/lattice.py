@@ -1,0 +1,125 @@
+"""Forward-backward over many texts at once, exact and scaled.
+
+Words are rearranged by their place in the text, texts sorted by length: step t is one matrix product over all texts
+that have a word t. Everything here is in that packed order unless it says otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.numerics.arrays import Floats
+from model.spans.chain.tags import TagSet
+
+TINY = 1e-30
+
+
+class Packing:
+    """How the words of texts of these lengths lie in packed order. `rows[i]` is the word that is packed as i."""
+
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self.lengths = np.asarray(lengths, np.int64)
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
+        order = np.argsort(-self.lengths, kind="stable")
+        order = order[self.lengths[order] > 0]
+        self.texts = order
+        longest = int(self.lengths.max(initial=0))
+        sorted_lengths = self.lengths[order]
+        self.counts = [int(count) for count in (sorted_lengths[None] > np.arange(longest)[:, None]).sum(1)]
+        self.offsets = [0, *np.cumsum(self.counts, dtype=int).tolist()]
+        begins = self.starts[order]
+        steps = [begins[:count] + step for step, count in enumerate(self.counts)]
+        self.rows = np.concatenate(steps) if steps else np.zeros(0, np.int64)
+        self.places = np.empty(len(self.rows), np.int64)
+        self.places[self.rows] = np.arange(len(self.rows))
+
+    @property
+    def firsts(self) -> NDArray[np.int64]:
+        """The first word of every text that has one (not packed)."""
+        return self.starts[self.lengths > 0]
+
+    @property
+    def lasts(self) -> NDArray[np.int64]:
+        """The last word of every text that has one (not packed)."""
+        return (self.starts + self.lengths - 1)[self.lengths > 0]
+
+
+@dataclass(frozen=True)
+class Potentials:
+    """Log-scores of transitions [K, K], of beginning [K] and of ending [K] with a tag."""
+
+    transitions: Floats
+    begin: Floats
+    end: Floats
+
+
+@dataclass(frozen=True)
+class Lattice:
+    """What forward-backward found, in packed order: scaled emissions, forward and backward values, the scale of each
+    word; transitions as factors. `ahead` is the backward value with the word's own emission and scale."""
+
+    log_z: Floats  # of each text that has words, by `Packing.texts`
+    emissions: Floats
+    forward: Floats
+    backward: Floats
+    ahead: Floats
+    scales: Floats
+    transitions: Floats
+    packing: Packing
+
+    def posteriors(self) -> Floats:
+        """Probability of each tag of each word, packed."""
+        return self.forward * self.backward
+
+    def pairs(self, weights: Floats | None = None) -> Floats:
+        """Expected number of each transition [K, K]; `weights`: of the words, packed."""
+        packing = self.packing
+        total = np.zeros_like(self.transitions)
+        for step in range(1, len(packing.counts)):
+            count, here, before = packing.counts[step], packing.offsets[step], packing.offsets[step - 1]
+            left = self.forward[before : before + count]
+            if weights is not None:
+                left = left * weights[before : before + count, None]
+            total += left.T @ self.ahead[here : here + count]
+        return total * self.transitions
+
+
+def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials, tags: TagSet) -> Lattice:
+    """Of log-scores [words, K] in the order of the texts."""
+    kind = emissions.dtype
+    packed = emissions[packing.rows]
+    top = packed.max(1, keepdims=True)
+    scaled = np.exp(packed - top)
+    factors = np.where(tags.allowed, np.exp(potentials.transitions), 0).astype(kind)
+    begin = np.where(tags.starts, np.exp(potentials.begin), 0).astype(kind)
+    end = np.exp(potentials.end).astype(kind)
+    forward, backward, ahead = (np.empty_like(scaled) for _ in range(3))
+    scales = np.empty(len(scaled), kind)
+    counts, offsets = packing.counts, packing.offsets
+    for step, count in enumerate(counts):
+        here = slice(offsets[step], offsets[step + 1])
+        into = begin if step == 0 else forward[offsets[step - 1] : offsets[step - 1] + count] @ factors
+        values = into * scaled[here]
+        total = np.maximum(values.sum(1), TINY)
+        forward[here] = values / total[:, None]
+        scales[here] = total
+    logs = np.log(scales, dtype=np.float64) + top[:, 0]
+    log_z = np.zeros(len(packing.texts))
+    back = np.ascontiguousarray(factors.T)
+    for step in range(len(counts) - 1, -1, -1):
+        count, first = counts[step], offsets[step]
+        further = counts[step + 1] if step + 1 < len(counts) else 0
+        last = slice(first + further, first + count)
+        total = np.maximum(forward[last] @ end, TINY)
+        backward[last] = end / total[:, None]
+        log_z[further:count] += np.log(total, dtype=np.float64)
+        if further:
+            backward[first : first + further] = ahead[offsets[step + 1] : offsets[step + 1] + further] @ back
+        here = slice(first, first + count)
+        ahead[here] = scaled[here] * backward[here] / scales[here, None]
+        log_z[:count] += logs[here]
+    return Lattice(log_z, scaled, forward, backward, ahead, scales, factors, packing)

@@ -1,0 +1,72 @@
+"""What suggestions are worth: exact-match figures, and the annotator's edits that they spare."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from model.numerics.metrics import expected_calibration_error
+from model.spans.span import ScoredSpan, Span
+
+
+@dataclass(frozen=True)
+class SpanQuality:
+    """Of suggestions against what annotators drew, exactly the same characters and label.
+
+    `saved`: 1 - (spans to delete, to add and to relabel) / (spans to add to an empty page); negative: worse than
+    nothing. `ece`: of the shown scores. `f1` is over all spans, `macro_f1` the mean over the labels that were drawn."""
+
+    texts: int
+    f1: float
+    macro_f1: float
+    precision: float
+    recall: float
+    saved: float
+    ece: float
+    shown: int
+
+
+def edits(shown: Collection[Span], drawn: Collection[Span]) -> int:
+    """Clicks from what is shown to what is right: a wrong label at the right place is one, not two."""
+    missing, wrong = set(drawn) - set(shown), set(shown) - set(drawn)
+    relabelled = {(own.start, own.end) for own in missing} & {(own.start, own.end) for own in wrong}
+    return len(missing) + len(wrong) - len(relabelled)
+
+
+def measure(shown: Sequence[Sequence[ScoredSpan]], drawn: Sequence[Collection[Span]]) -> SpanQuality:
+    """Of the suggestions for some texts."""
+    hits: dict[str, int] = {}
+    found: dict[str, int] = {}
+    wanted: dict[str, int] = {}
+    scores, right = [], []
+    spent = nothing = 0
+    for own, truth in zip(shown, drawn, strict=True):
+        true, spans = set(truth), {scored.span for scored in own}
+        for span in true:
+            wanted[span.label] = wanted.get(span.label, 0) + 1
+        for span in spans:
+            found[span.label] = found.get(span.label, 0) + 1
+            hits[span.label] = hits.get(span.label, 0) + (span in true)
+        scores += [scored.score for scored in own]
+        right += [scored.span in true for scored in own]
+        spent += edits(spans, true)
+        nothing += len(true)
+    total_hits, total_found, total_wanted = (sum(counts.values()) for counts in (hits, found, wanted))
+    by_label = [f1_of(hits.get(label, 0), found.get(label, 0), count) for label, count in wanted.items()]
+    return SpanQuality(
+        texts=len(drawn),
+        f1=f1_of(total_hits, total_found, total_wanted),
+        macro_f1=float(np.mean(by_label)) if by_label else 0.0,
+        precision=total_hits / total_found if total_found else 0.0,
+        recall=total_hits / total_wanted if total_wanted else 0.0,
+        saved=1 - spent / nothing if nothing else -float(spent),
+        ece=expected_calibration_error(np.array(scores), np.array(right, dtype=bool)),
+        shown=total_found,
+    )
+
+
+def f1_of(hits: int, found: int, wanted: int) -> float:
+    """Harmonic mean of precision and recall; 0 where there is nothing."""
+    return 2 * hits / (found + wanted) if found + wanted else 0.0

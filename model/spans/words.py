@@ -1,0 +1,61 @@
+"""The smallest units that a span starts or ends at, and spans as runs of them.
+
+Finer than the words of explanations (`model/explain/words.py`): annotators mark `Smith` in `Smith's` and `3` in `3.5`.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from typing import Any
+
+from model.spans.chain.tags import WordSpan
+from model.spans.span import Span
+
+Bounds = Sequence[tuple[int, int]]
+"""Of each word of a text: first character and the one after the last, in code points."""
+
+_PATTERN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]"
+"""A character of a script without spaces, a run of letters, marks and digits, or any other visible character."""
+
+
+def find_words(text: str) -> list[tuple[int, int]]:
+    """The words of a text, from left to right; none overlap."""
+    return [match.span() for match in _words().finditer(text)]
+
+
+@lru_cache(maxsize=1)
+def _words() -> Any:
+    import regex  # knows Unicode's scripts and marks, which `re` does not
+
+    return regex.compile(_PATTERN)
+
+
+def to_words(bounds: Bounds, span: Span) -> WordSpan | None:
+    """The words that a span touches; None when it touches none. A half word counts whole."""
+    first = bisect_right([end for _, end in bounds], span.start)
+    last = bisect_left([start for start, _ in bounds], span.end) - 1
+    return WordSpan(first, last, span.label) if first <= last else None
+
+
+def to_characters(bounds: Bounds, span: WordSpan) -> Span:
+    """From the start of its first word to the end of its last."""
+    return Span(bounds[span.first][0], bounds[span.last][1], span.label)
+
+
+def word_spans(bounds: Bounds, spans: Iterable[Span]) -> list[WordSpan]:
+    """All spans as words, in the order of the text; what touches no word is left out."""
+    return sorted({found for span in spans if (found := to_words(bounds, span)) is not None})
+
+
+def apart(spans: Iterable[WordSpan]) -> list[WordSpan]:
+    """Spans that share no word, in the order of the text: where some overlap, the longest stays."""
+    taken: set[int] = set()
+    kept = []
+    for span in sorted(spans, key=lambda span: (span.first - span.last, span.first, span.label)):
+        own = set(range(span.first, span.last + 1))
+        if not taken & own:
+            taken |= own
+            kept.append(span)
+    return sorted(kept)
