@@ -13,7 +13,7 @@ import numpy as np
 
 from model.encoder.pairs import interact, two_segments
 from model.encoder.token_states import TokenStates, read_token_states
-from model.encoder.windows import Window, Windows, in_chunks
+from model.encoder.windows import Windows, in_chunks
 from model.errors import EncoderError
 from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.architectures import BaseConfig, linear_cost

@@ -152,7 +152,9 @@ class PackedBert:
         """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
         the CPU. What comes after the last of the layers is not computed."""
         hidden, tokens, attend, _ = self._begin(windows)
-        kept = {0: hidden[:tokens].to(torch.float16, copy=True)} if 0 in layers else {}  # a copy: blocks overwrite what they read
+        kept = (
+            {0: hidden[:tokens].to(torch.float16, copy=True)} if 0 in layers else {}
+        )  # a copy: blocks overwrite what they read
         for index, block in enumerate(self.blocks[: max(layers)], start=1):
             hidden = block(hidden, attend)
             if index in layers:

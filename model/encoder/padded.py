@@ -77,7 +77,7 @@ class PaddedEncoder:
         weight = mask[:, None, :, None].to(hidden.dtype)
         return (hidden * weight).sum(2) / weight.sum(2)
 
-    def _hidden_states(self, windows: Sequence[Window]) -> tuple[Sequence[Tensor], Tensor]:
+    def _hidden_states(self, windows: Sequence[Window]) -> tuple[tuple[Tensor, ...], Tensor]:
         """Of every layer [windows, longest, width], and which tokens are there [windows, longest]."""
         longest = max(len(window.ids) for window in windows)
         ids = torch.full((len(windows), longest), self._pad)

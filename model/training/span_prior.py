@@ -102,9 +102,9 @@ def _read(encoder: TokenEncoder, documents: Sequence[SpanDocument], layers: tupl
 def _loss(network: _Network, own: _Set, recipe: PriorRecipe, random: np.random.Generator) -> Tensor:
     """Of a batch, in half of all cases with some of the set's labels alone: the others are then O."""
     rows = random.choice(len(own.inputs), min(recipe.batch, len(own.inputs)), replace=False)
-    kept = np.ones(len(own.names), bool)
+    kept: NDArray[np.bool_] = np.ones(len(own.names), bool)
     if len(kept) > 1 and random.random() < 0.5:
-        kept = random.random(len(kept)) < random.uniform(0.3, 1)
+        kept = np.asarray(random.random(len(kept)) < random.uniform(0.3, 1))
         kept[random.integers(len(kept))] = True
     place = np.where(kept, np.cumsum(kept) - 1, -1)
     renamed = np.zeros(1 + 2 * len(kept), np.int64)

@@ -195,9 +195,9 @@ class _Loss:
     def _gradient(self, weights: Weights, slopes: Floats, lattice: Lattice) -> Weights:
         features, tags = self.features, self.tags
         offset = features.offset
-        trust = np.zeros(len(weights.trust))
+        trust: Floats = np.zeros(len(weights.trust))
         if offset is not None:
-            trust = np.bincount(tags.owners, (slopes * offset).sum(0), len(trust))
+            trust = _sum_by(tags.owners, (slopes * offset).sum(0), len(trust))
         pairs = np.where(tags.allowed, lattice.pairs(self.per_word[self.packing.rows]) - self.pairs, 0)
         bias = slopes.sum(0)
         begin = np.where(tags.starts, slopes[self.packing.firsts].sum(0), 0)
@@ -211,9 +211,9 @@ class _Loss:
             pairs,
             begin,
             end,
-            np.bincount(tags.sorts.ravel(), pairs.ravel(), SORTS),
-            np.bincount(tags.kinds, begin, 3),
-            np.bincount(tags.kinds, end, 3),
+            _sum_by(tags.sorts, pairs, SORTS),
+            _sum_by(tags.kinds, begin, 3),
+            _sum_by(tags.kinds, end, 3),
             trust,
         )
 
@@ -223,6 +223,11 @@ class _Loss:
             **{"dense": own.dense, "gated": own.dense, "sparse": own.sparse, "bias": own.bias, "trust": own.trust},
             **dict.fromkeys(("pairs", "begin", "end", "sorts", "begin_kinds", "end_kinds"), own.transitions),
         }
+
+
+def _sum_by(groups: NDArray[np.int64], values: Floats, count: int) -> Floats:
+    """The sum of the values of each group."""
+    return np.bincount(groups.ravel(), values.ravel(), count).astype(np.float64)
 
 
 def fit_chain(

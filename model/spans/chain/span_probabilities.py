@@ -1,4 +1,4 @@
-"""Exact probability of every span: that precisely these words carry a label, and their neighbours do not continue it."""
+"""Exact probability of every span: that just these words carry a label, and their neighbours do not continue it."""
 
 from __future__ import annotations
 

@@ -12,8 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from model.numerics.arrays import Floats
-
 SHARED, LABEL, PLACE, OWN = 0.5, 1.0, 0.25, 0.25
 """Prior covariance of the weights of two tags: of all that mark something; more if they are of one label, if both
 begin (or both go on), and with itself. Ties are worth 2 to 3 points of F1 with 8 to 64 texts."""

@@ -1,0 +1,223 @@
+"""Fits a span head to labelled texts: cold with figures on held-out texts, or warm from the head before in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.spans.chain.crf import Chain, Weights, fit_chain
+from model.spans.chain.span_probabilities import LONGEST
+from model.spans.chain.tags import TagSet, WordSpan
+from model.spans.features import FeatureSpace, StateScale, dense_scale, prior_weight
+from model.spans.hand_features import Codes, HandFeatures, choose_features, hand_features
+from model.spans.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
+from model.spans.held_out import HeldOut, calibrate_head, fold_texts
+from model.spans.prior import TransferPrior
+from model.spans.reading import ReadText
+from model.spans.span import Span
+from model.spans.string_memory import MemoryBuilder, Said, StringMemory
+from model.spans.trust import MOST_TEXTS, prior_trust
+from model.spans.words import apart, word_spans
+
+COLD_ITERATIONS, FOLD_ITERATIONS, WARM_ITERATIONS = 30, 20, 6
+"""25 to 30 are as good as 60, and 150 slightly worse: stopping early regularises."""
+
+ALWAYS_COLD, GROWTH = 64, 1.25
+"""Texts up to which every fit is cold (.3 s), and growth since the last cold one from which the next is."""
+
+RARE_FROM = 128
+"""Texts from which features seen once are left out: half of the columns, for .005 of F1."""
+
+LONGEST_OF_ALL = 40
+"""Words of the longest span that is ever looked for."""
+
+FEWEST, ENOUGH_SPANS = 8, 60
+"""Texts from which some are held out; spans held out that are enough to calibrate where texts are many."""
+
+MOST_WORDS = 60_000
+"""Words of all texts of a fit: three times those of 1,000 short texts. With more, texts are left out by their hash."""
+
+
+@dataclass(frozen=True)
+class SpanExample:
+    """A labelled text. `removed`: suggestions that its annotator took away; `weight`: how much it counts (several
+    annotators that disagree are several examples)."""
+
+    text: ReadText
+    spans: tuple[Span, ...] = ()
+    removed: tuple[Span, ...] = ()
+    weight: float = 1.0
+
+    @property
+    def marks(self) -> list[WordSpan]:
+        """The spans as words; where some overlap, the longest."""
+        return apart(word_spans(self.text.bounds, self.spans))
+
+
+@dataclass(frozen=True)
+class Basis:
+    """What does not depend on labelled texts: the labels, vectors of their names, the scale of word states, and the
+    prior if there is one."""
+
+    labels: tuple[str, ...]
+    names: NDArray[np.float32]
+    scale: StateScale
+    prior: TransferPrior | None = None
+
+
+def cold_head(basis: Basis) -> SpanHead:
+    """Before any label: what the prior is sure of; nothing without a prior."""
+    labels = basis.labels if basis.prior is not None else ()
+    tags = TagSet(labels)
+    space = FeatureSpace(basis.scale, dense_scale(0), np.zeros(0, np.uint64), basis.names, float(bool(labels)))
+    chain = Chain(tags, Weights.zeros(len(basis.scale.mean), 0, tags))
+    return SpanHead(chain, space, basis.prior, rules=ShowRules(COLD_THRESHOLD, COLD_F1))
+
+
+def fit_span_head(
+    basis: Basis, examples: Sequence[SpanExample], previous: SpanHead | None = None, *, calibrate: bool = True
+) -> SpanHead:
+    """The head of these texts, in the order in which they were labelled. `previous`, of the same basis, is gone on from
+    where that is enough. `calibrate`: figures on held-out texts, at a cold fit."""
+    if not examples:
+        return cold_head(basis)
+    used = _thin(examples)
+    labels = _labels(basis, used)
+    if previous is not None and _is_enough(previous, basis, labels, len(used)):
+        head = _fit_warm(basis, labels, used, previous)
+        memory = _remember(examples, {}, previous.memory)
+        return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
+    head = _fit_cold(basis, labels, used, COLD_ITERATIONS)
+    held_out = _hold_out(basis, used) if calibrate else HeldOut()
+    head = calibrate_head(head, held_out)
+    said = {used[place].text.text: own for place, own in held_out.said(head.rules.clicks).items()}
+    memory = _remember(examples, said, None)
+    return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
+
+
+def _labels(basis: Basis, examples: Sequence[SpanExample]) -> tuple[str, ...]:
+    """With the prior all labels from the start; without it those that occur: tags without evidence would get
+    probability all the same."""
+    if basis.prior is not None:
+        return basis.labels
+    seen = {mark.label for example in examples for mark in example.marks}
+    return tuple(label for label in basis.labels if label in seen)
+
+
+def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count: int) -> bool:
+    """Whether a warm fit will do."""
+    same = previous.labels == labels and previous.prior is basis.prior and previous.details.cold > 0
+    kept = same and np.array_equal(previous.space.scale.mean, basis.scale.mean)
+    return kept and count > ALWAYS_COLD and count < GROWTH * previous.details.cold
+
+
+def _thin(examples: Sequence[SpanExample]) -> Sequence[SpanExample]:
+    words = sum(len(example.text.bounds) for example in examples)
+    if words <= MOST_WORDS:
+        return examples
+    order = fold_texts([example.text.text for example in examples], len(examples))
+    kept, total = set(), 0
+    for place in np.argsort(order, kind="stable"):
+        total += len(examples[place].text.bounds)
+        if total > MOST_WORDS:
+            break
+        kept.add(int(place))
+    return [example for place, example in enumerate(examples) if place in kept]
+
+
+def _gold(tags: TagSet, examples: Sequence[SpanExample]) -> NDArray[np.int64]:
+    tagged = [tags.encode(len(example.text.bounds), example.marks) for example in examples]
+    return np.concatenate(tagged) if tagged else np.zeros(0, np.int64)
+
+
+def _fit_cold(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], iterations: int) -> SpanHead:
+    texts = [example.text for example in examples]
+    tags, count = TagSet(labels), len(examples)
+    hand = hand_features(texts)
+    names = basis.names if basis.prior is not None else np.zeros((0, basis.names.shape[1]), np.float32)
+    weight = _offset_weight(basis, tags, examples)
+    space = FeatureSpace(basis.scale, dense_scale(count), _known(hand, count), names, weight)
+    chain = _fit(space, basis.prior, tags, examples, hand, None, iterations)
+    longest = max((mark.last - mark.first + 1 for example in examples for mark in example.marks), default=1)
+    details = SpanDetails(count, count, count, int(np.clip(longest, LONGEST, LONGEST_OF_ALL)))
+    return SpanHead(chain, space, basis.prior, details=details)
+
+
+def _fit_warm(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], previous: SpanHead) -> SpanHead:
+    hand = hand_features([example.text for example in examples])
+    space = replace(previous.space, known=_known(hand, len(examples)))
+    start = replace(previous.chain.weights, sparse=_carry(previous, space.known))
+    chain = _fit(space, basis.prior, TagSet(labels), examples, hand, start, WARM_ITERATIONS)
+    details = replace(previous.details, used=len(examples))
+    return replace(previous, chain=chain, space=space, details=details)
+
+
+def _fit(
+    space: FeatureSpace,
+    prior: TransferPrior | None,
+    tags: TagSet,
+    examples: Sequence[SpanExample],
+    hand: HandFeatures,
+    start: Weights | None,
+    iterations: int,
+) -> Chain:
+    features = space.features([example.text for example in examples], prior, hand)
+    weights = np.array([example.weight for example in examples], np.float32)
+    gold = _gold(tags, examples)
+    return fit_chain(features, gold, tags, start=start, iterations=iterations, weights=weights)
+
+
+def _known(hand: HandFeatures, texts: int) -> Codes:
+    return choose_features(hand, 1 if texts <= RARE_FROM else 2)
+
+
+def _carry(previous: SpanHead, known: Codes) -> NDArray[np.float32]:
+    """The weights of hand features that were there before; 0 for new ones."""
+    old = previous.space.known
+    weights = np.zeros((len(known), previous.chain.tags.size), np.float32)
+    if len(old):
+        places = np.minimum(np.searchsorted(old, known), len(old) - 1)
+        same = old[places] == known
+        weights[same] = previous.chain.weights.sparse[places[same]]
+    return weights
+
+
+def _offset_weight(basis: Basis, tags: TagSet, examples: Sequence[SpanExample]) -> float:
+    """How much the prior counts: less with more texts, and less where it is wrong about these."""
+    if basis.prior is None:
+        return 0.0
+    few = examples[:: -(-len(examples) // MOST_TEXTS)]
+    hidden = np.concatenate([example.text.hidden for example in few])
+    said = basis.prior.log_probabilities(hidden, basis.names)
+    trust = prior_trust(said, [len(example.text.bounds) for example in few], _gold(tags, few), tags)
+    return trust * prior_weight(len(examples))
+
+
+def _hold_out(basis: Basis, examples: Sequence[SpanExample]) -> HeldOut:
+    """What heads fitted to a part of the texts say about the others: part after part, until enough spans were seen."""
+    held_out = HeldOut()
+    folds = 0 if len(examples) < FEWEST else 3 if ALWAYS_COLD / 2 < len(examples) <= 2 * ALWAYS_COLD else 4
+    own = fold_texts([example.text.text for example in examples], max(folds, 1))
+    for fold in range(folds):
+        rest = [example for example, part in zip(examples, own, strict=True) if part != fold]
+        places = np.flatnonzero(own == fold)
+        if rest and len(places):
+            head = _fit_cold(basis, _labels(basis, rest), rest, FOLD_ITERATIONS)
+            texts = [examples[place].text for place in places]
+            held_out = held_out.add(places, texts, [examples[place].spans for place in places], head)
+        if len(examples) > 2 * ALWAYS_COLD and len(held_out.pairs) >= ENOUGH_SPANS:
+            break
+    return held_out
+
+
+def _remember(examples: Sequence[SpanExample], said: Mapping[str, Said], previous: StringMemory | None) -> StringMemory:
+    """The memory of all texts. At a warm fit the precision that was found at the cold one stays."""
+    builder = MemoryBuilder()
+    for example in examples:
+        removed = word_spans(example.text.bounds, example.removed)
+        builder.learn(example.text.words, example.marks, removed, said.get(example.text.text))
+    memory = builder.memory()
+    return memory if previous is None else replace(memory, right=previous.right, tried=previous.tried)

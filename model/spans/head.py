@@ -1,0 +1,204 @@
+"""The span head: a chain over word features and the prior, calibrated, beside the memory of strings.
+
+Everything a reply needs is numpy. `config()` and `tensors()` are all of its state, in JSON and arrays; the prior, which
+comes with the encoder, is named only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.errors import VersionError
+from model.spans.calibration import SpanCalibration
+from model.spans.chain.crf import Chain, Weights
+from model.spans.chain.schedule import choose
+from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
+from model.spans.chain.tags import TagSet, WordSpan
+from model.spans.features import FeatureSpace, StateScale
+from model.spans.prior import TransferPrior
+from model.spans.reading import ReadText
+from model.spans.span import ScoredSpan
+from model.spans.string_memory import Said, StringMemory, covered_words
+from model.spans.words import to_characters
+
+FORMAT = 1
+
+COLD_THRESHOLD, COLD_F1 = 0.7, 0.5
+"""Without any label the prior's spans are shown from here on: at .7 no set loses edits."""
+
+CLICKS, F1 = "clicks", "f1"
+"""What suggestions are to be good for: the annotator's clicks, or the figure F1, for which more is shown."""
+
+ALSO = 0.05
+"""Probability from which a reason names another label for the same words."""
+
+
+class ShowRules(NamedTuple):
+    """Probabilities (of the chain, not calibrated) above which spans are shown, for either aim. A wrong span costs one
+    click and a right one saves one, so .5 would be best if they were honest; .45 as they are."""
+
+    clicks: float = 0.45
+    f1: float = 0.35
+
+    def of(self, aim: str) -> float:
+        """The threshold for this aim."""
+        return self.f1 if aim == F1 else self.clicks
+
+
+@dataclass(frozen=True)
+class SpanDetails:
+    """What a fit found out. `texts` it was fitted on, `used` of them after thinning; `cold`: texts of the last fit from
+    nothing; `held_out`: figures on texts that were held out then."""
+
+    texts: int = 0
+    used: int = 0
+    cold: int = 0
+    longest: int = LONGEST
+    held_out: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Suggestions:
+    """The spans of one text. `score`: how likely the text is right as it is shown; `uncertainty`: of its candidates, by
+    the square root of its words: what the queue asks for."""
+
+    spans: tuple[ScoredSpan, ...]
+    score: float
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class SpanHead:
+    """Suggestions of one control. Without a chain fitted it says what the prior says, or nothing."""
+
+    chain: Chain
+    space: FeatureSpace
+    prior: TransferPrior | None = field(default=None, repr=False)
+    calibration: SpanCalibration = field(default_factory=SpanCalibration)
+    rules: ShowRules = field(default_factory=ShowRules)
+    memory: StringMemory = field(default_factory=StringMemory, repr=False)
+    details: SpanDetails = field(default_factory=SpanDetails)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What spans can be."""
+        return self.chain.tags.labels
+
+    def spans(self, texts: Sequence[ReadText], aim: str = CLICKS) -> list[Suggestions]:
+        """What to show of each text."""
+        found = self.candidates(texts)
+        return [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
+
+    def candidates(self, texts: Sequence[ReadText]) -> list[list[Candidate]]:
+        """What the chain holds possible in each text, as it says (not calibrated); overlapping spans among them."""
+        if not self.labels or not texts:
+            return [[] for _ in texts]
+        features = self.space.features(texts, self.prior)
+        return span_probabilities(self.chain.lattice(features), self.chain.tags, self.details.longest)
+
+    def said(self, candidates: Sequence[Candidate], threshold: float) -> Said:
+        """The spans of a text that are shown, with their labels, and all that are possible."""
+        likely = {self.mark(own): own.probability for own in candidates}
+        return Said([self.mark(own) for own in choose(candidates, threshold)], likely)
+
+    def mark(self, own: Candidate) -> WordSpan:
+        """A candidate with its label instead of the label's place."""
+        return WordSpan(own.first, own.last, self.labels[own.label])
+
+    def _suggest(self, text: ReadText, candidates: Sequence[Candidate], threshold: float) -> Suggestions:
+        words = text.words
+        allowed = [own for own in candidates if not self._is_removed(words, own)]
+        said = self.said(allowed, threshold)
+        covered = covered_words(said.shown)
+        honest = {self.mark(own): own.probability for own in self.calibration.calibrate(allowed)}
+        shown = {mark: honest[mark] for mark in said.shown}
+        shown |= {
+            memory.span: memory.score
+            for memory in self.memory.find(words, said.likely)
+            if covered.isdisjoint(range(memory.span.first, memory.span.last + 1))
+        }
+        spans = [self._explain(text, words, mark, score, honest) for mark, score in sorted(shown.items())]
+        hidden = max((score for mark, score in honest.items() if mark not in shown), default=0.0)
+        score = float(np.mean([own.score for own in spans])) if spans else 1 - hidden
+        doubt = sum(min(own, 1 - own) for own in honest.values())
+        return Suggestions(tuple(spans), score, doubt / max(1.0, len(words)) ** 0.5)
+
+    def _is_removed(self, words: Sequence[str], own: Candidate) -> bool:
+        return self.memory.is_removed(words[own.first : own.last + 1], self.labels[own.label])
+
+    def _explain(
+        self, text: ReadText, words: Sequence[str], mark: WordSpan, score: float, honest: Mapping[WordSpan, float]
+    ) -> ScoredSpan:
+        counts = self.memory.counts(words[mark.first : mark.last + 1])
+        own = counts.pop(mark.label, 0)
+        parts = [f"seen {_often(own)} as {mark.label}"] if own else []
+        parts += [f"also seen {_often(count)} as {label}" for label, count in sorted(counts.items())]
+        if not parts:
+            parts = ["not seen before" if self.details.texts else "from the label's name"]
+        others = [(-p, other.label) for other, p in honest.items() if other[:2] == mark[:2] and p >= ALSO]
+        others = [(p, label) for p, label in sorted(others) if label != mark.label]
+        parts += [f"also {label} {-p:.2f}" for p, label in others[:1]]
+        span = to_characters(text.bounds, mark)
+        return ScoredSpan(span.start, span.end, span.label, score, "; ".join(parts))
+
+    def config(self) -> dict[str, Any]:
+        """Everything but the arrays, as `restore_span_head` reads it."""
+        return {
+            "format": FORMAT,
+            "labels": list(self.labels),
+            "dense": self.space.dense,
+            "offset_weight": self.space.offset_weight,
+            "prior": self.prior.name if self.prior is not None else "",
+            "calibration": asdict(self.calibration),
+            "rules": self.rules._asdict(),
+            "memory": self.memory.to_json(),
+            "details": asdict(self.details),
+            "iterations": self.chain.iterations,
+        }
+
+    def tensors(self) -> dict[str, NDArray[Any]]:
+        """Arrays by name."""
+        arrays: dict[str, NDArray[Any]] = {
+            "known": self.space.known,
+            "names": self.space.names,
+            "scale.mean": self.space.scale.mean,
+            "scale.spread": self.space.scale.spread,
+        }
+        arrays |= {f"chain.{name}": array for name, array in self.chain.weights.arrays().items()}
+        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
+def restore_span_head(
+    config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], prior: TransferPrior | None
+) -> SpanHead:
+    """The head that `config()` and `tensors()` describe. Raises VersionError where they do not, or for another prior
+    than it was fitted with."""
+    try:
+        wanted = str(config["prior"])
+        if wanted and (prior is None or prior.name != wanted):
+            raise VersionError("the span head was fitted with a transfer prior that is not there", prior=wanted)
+        weights = {name.removeprefix("chain."): array for name, array in tensors.items() if name.startswith("chain.")}
+        scale = StateScale(tensors["scale.mean"], tensors["scale.spread"])
+        space = FeatureSpace(
+            scale, float(config["dense"]), tensors["known"], tensors["names"], float(config["offset_weight"])
+        )
+        return SpanHead(
+            Chain(TagSet(tuple(config["labels"])), Weights(**weights), int(config["iterations"])),
+            space,
+            prior if wanted else None,
+            SpanCalibration(**config["calibration"]),
+            ShowRules(**config["rules"]),
+            StringMemory.from_json(config["memory"]),
+            SpanDetails(**config["details"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise VersionError(f"not a span head: {error}") from error
+
+
+def _often(count: int) -> str:
+    return {1: "once", 2: "twice"}.get(count, f"{count} times")
