@@ -21,12 +21,24 @@ ALLOWED: dict[str, str] = {
     "model/encoder": "model model/numerics model/kernels model/pretrained",
     "model/features": "model model/numerics model/encoder",
     "model/decoding": "model model/numerics",
+    "model/spans/chain": "model/numerics",
+    "model/spans": "model model/numerics model/spans/chain",
+    "model/spans/transfer": "model model/numerics model/spans/chain model/spans",
+    "model/spans/features": (
+        "model model/numerics model/encoder model/features model/spans/chain model/spans model/spans/transfer"
+    ),
+    "model/spans/head": (
+        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features"
+    ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/evidence": "model/numerics model/head",
     "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
         "model/head model/evidence model/versions"
+    ),
+    "model/training/spans": (
+        "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
     ),
     "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",

@@ -1,1 +1,1 @@
-"""Spans of a text (named entities): words and their features, what marks them before any label, and the head."""
+"""Spans of a text (named entities): what annotators mark, words, strings seen again, and what suggestions are worth."""

@@ -17,7 +17,7 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
-from model.spans.reading import ReadText
+from model.spans.features.reading import ReadText
 
 Codes = NDArray[np.uint64]
 

@@ -1,5 +1,5 @@
-"""Trains the transfer prior of spans (`model/spans/prior.py`): a tiny network over a frozen encoder's layers that
-scores words against label names, on public sets. Minutes on a core; the same data give the same weights."""
+"""The training of the transfer prior (`model/spans/transfer/prior.py`): a tiny network over a frozen encoder's layers
+that scores words against label names, on public sets. Minutes on a core; the same data give the same weights."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.spans.chain.tags import TagSet
-from model.spans.label_words import embed_names
-from model.spans.prior import CASE_SCALE, CASES, LAYERS, TransferPrior, case_bits
-from model.spans.reading import TokenEncoder, layers_at, word_states
+from model.spans.features.reading import TokenEncoder, layers_at, word_states
 from model.spans.span import SpanDocument
+from model.spans.transfer.label_words import embed_names
+from model.spans.transfer.prior import CASE_SCALE, CASES, LAYERS, TransferPrior, case_bits
 from model.spans.words import apart, find_words, word_spans
 
 HIDDEN, KEYS = 256, 128

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from model.numerics.float16 import widen
 from model.spans.chain.crf import Features
-from model.spans.hand_features import Codes, HandFeatures, feature_matrix, hand_features
-from model.spans.prior import TransferPrior
-from model.spans.reading import ReadText
+from model.spans.features.hand_features import Codes, HandFeatures, feature_matrix, hand_features
+from model.spans.features.reading import ReadText
+from model.spans.transfer.prior import TransferPrior
 
 SCALE_TEXTS = 600
 """Texts of the pool that a scale is measured on."""

@@ -11,15 +11,15 @@ from numpy.typing import NDArray
 from model.spans.chain.crf import Chain, Weights, fit_chain
 from model.spans.chain.span_probabilities import LONGEST
 from model.spans.chain.tags import TagSet, WordSpan
-from model.spans.features import FeatureSpace, StateScale, dense_scale, prior_weight
-from model.spans.hand_features import Codes, HandFeatures, choose_features, hand_features
-from model.spans.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
-from model.spans.held_out import HeldOut, calibrate_head, fold_texts
-from model.spans.prior import TransferPrior
-from model.spans.reading import ReadText
+from model.spans.features.feature_space import FeatureSpace, StateScale, dense_scale, prior_weight
+from model.spans.features.hand_features import Codes, HandFeatures, choose_features, hand_features
+from model.spans.features.reading import ReadText
+from model.spans.head.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
+from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
 from model.spans.span import Span
 from model.spans.string_memory import MemoryBuilder, Said, StringMemory
-from model.spans.trust import MOST_TEXTS, prior_trust
+from model.spans.transfer.prior import TransferPrior
+from model.spans.transfer.trust import MOST_TEXTS, prior_trust
 from model.spans.words import apart, word_spans
 
 COLD_ITERATIONS, FOLD_ITERATIONS, WARM_ITERATIONS = 30, 20, 6

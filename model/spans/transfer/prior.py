@@ -1,7 +1,8 @@
 """The transfer prior: what words are, judged by the names of the labels alone, before anybody has labelled anything.
 
 A small network over frozen layers of one encoder scores each word against each label's name; trained on other public
-sets (`model/training/span_prior.py`), it is tied to the encoder whose digest it carries. Here is its forward pass.
+sets (`model/training/spans/train_prior.py`), it is tied to the encoder whose digest it carries. Here is its forward
+pass.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from model.batching import portions
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
 from model.features.cache import FeatureCache
 from model.interfaces import Embedder
-from model.spans.label_words import embed_names
-from model.spans.prior import TransferPrior
+from model.spans.transfer.label_words import embed_names
+from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
 from model.texts import text_key
 

@@ -14,16 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import VersionError
-from model.spans.calibration import SpanCalibration
 from model.spans.chain.crf import Chain, Weights
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
-from model.spans.features import FeatureSpace, StateScale
-from model.spans.prior import TransferPrior
-from model.spans.reading import ReadText
+from model.spans.features.feature_space import FeatureSpace, StateScale
+from model.spans.features.reading import ReadText
+from model.spans.head.calibration import SpanCalibration
 from model.spans.span import ScoredSpan
 from model.spans.string_memory import Said, StringMemory, covered_words
+from model.spans.transfer.prior import TransferPrior
 from model.spans.words import to_characters
 
 FORMAT = 1

@@ -1,0 +1,1 @@
+"""What spans are before any label: words judged by the names of the labels, and how far that can be believed."""
