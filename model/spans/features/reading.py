@@ -100,11 +100,15 @@ class SpanReader:
     `prior` is left out when it was trained over another encoder. Thread-safe."""
 
     def __init__(
-        self, encoder: TokenEncoder, prior: TransferPrior | None = None, cache: FeatureCache | None = None
+        self,
+        encoder: TokenEncoder,
+        prior: TransferPrior | None = None,
+        cache: FeatureCache | None = None,
+        depths: Sequence[float] = HEAD_DEPTHS,
     ) -> None:
         self.encoder, self.cache = encoder, cache
         self.prior = prior if prior is not None and prior.fits(encoder.digest) else None
-        self.layers = layers_at(HEAD_DEPTHS, encoder.layers)
+        self.layers = layers_at(depths, encoder.layers)
         self.width = len(self.layers) * encoder.width
         self._asked = tuple(dict.fromkeys(self.layers + (self.prior.layers if self.prior else ())))
         named = [READING, LENGTH, STRIDE, self.layers, self.prior.name if self.prior else "", encoder.precision]
@@ -167,4 +171,5 @@ class SpanReader:
 def select(rows: Halves, layers: Sequence[int], wanted: Sequence[int]) -> Halves:
     """The columns of some layers of word states."""
     places = [layers.index(layer) for layer in wanted]
-    return rows.reshape(len(rows), len(layers), -1)[:, places].reshape(len(rows), -1)
+    width = rows.shape[1] // len(layers)
+    return rows.reshape(len(rows), len(layers), width)[:, places].reshape(len(rows), len(wanted) * width)

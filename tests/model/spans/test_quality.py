@@ -1,0 +1,38 @@
+"""Exact match and the annotator's clicks."""
+
+from __future__ import annotations
+
+import pytest
+
+from model.spans.quality import edits, measure
+from model.spans.span import ScoredSpan, Span
+
+ANN, OSLO = Span(0, 3, "PER"), Span(10, 14, "LOC")
+
+
+def scored(span: Span, score: float = 0.9) -> ScoredSpan:
+    return ScoredSpan(span.start, span.end, span.label, score)
+
+
+def test_clicks_count_a_wrong_label_once_and_a_wrong_place_twice() -> None:
+    assert edits([ANN, OSLO], [ANN, OSLO]) == 0
+    assert edits([], [ANN, OSLO]) == 2
+    assert edits([Span(0, 3, "ORG")], [ANN]) == 1
+    assert edits([Span(0, 4, "PER")], [ANN]) == 2
+    assert edits([ANN], []) == 1
+
+
+def test_figures_of_two_texts() -> None:
+    found = measure([[scored(ANN), scored(Span(10, 14, "ORG"), 0.5)], []], [[ANN, OSLO], [ANN]])
+    assert (found.precision, found.recall) == (0.5, pytest.approx(1 / 3))
+    assert found.f1 == pytest.approx(2 * 1 / (2 + 3))
+    assert found.macro_f1 == pytest.approx((2 / 3 + 0) / 2)
+    assert found.saved == pytest.approx(1 - 2 / 3)
+    assert found.ece == pytest.approx((0.1 + 0.5) / 2)
+    assert (found.texts, found.shown) == (2, 2)
+
+
+def test_suggestions_can_cost_clicks() -> None:
+    assert measure([[scored(ANN), scored(OSLO)]], [[Span(5, 6, "PER")]]).saved == -2
+    assert measure([[scored(ANN)]], [[]]).saved == -1
+    assert measure([[]], [[]]).saved == 0
