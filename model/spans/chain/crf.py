@@ -156,7 +156,7 @@ class _Loss:
         self.gated = np.ascontiguousarray(features.dense[features.gate])
         self.transposed = features.sparse.T.tocsr()
         self.blank = Weights.zeros(features.dense.shape[1], features.sparse.shape[1], tags)
-        self.count = float(self.per_text.sum())
+        self.count = max(float(self.per_text.sum()), 1e-6)
         self._count_gold()
 
     def _count_gold(self) -> None:
@@ -246,7 +246,7 @@ def fit_chain(
     loss = _Loss(features, gold, tags, penalties, weights)
     if start is None and features.offset is None:  # with a prior the counts would be told twice
         often = np.bincount(gold, loss.per_word, tags.size)
-        start = _with_bias(loss.blank, np.log(often + 0.1) - np.log(often.sum()))
+        start = _with_bias(loss.blank, np.log(often + 0.1) - np.log(max(often.sum(), 1.0)))
     found = minimise(loss, (start or loss.blank).flat(), iterations)
     return Chain(tags, loss.blank.like(found.point), found.iterations)
 

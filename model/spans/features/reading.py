@@ -35,7 +35,10 @@ Halves = NDArray[np.float16]
 class TokenEncoder(Embedder, Protocol):
     """An encoder that also gives the hidden states of word pieces."""
 
-    layers: int
+    @property
+    def layers(self) -> int:
+        """How many there are."""
+        ...
 
     def token_states(self, texts: Sequence[str], layers: Sequence[int]) -> list[TokenStates]:
         """Of every piece of each text, after these layers."""

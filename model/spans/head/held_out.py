@@ -12,7 +12,7 @@ from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.chain.tags import WordSpan
 from model.spans.features.reading import ReadText
-from model.spans.head.calibration import SpanCalibration, fit_calibration
+from model.spans.head.calibration import HUMBLE, SpanCalibration, fit_calibration
 from model.spans.head.head import ShowRules, SpanHead
 from model.spans.quality import edits, measure
 from model.spans.span import ScoredSpan, Span
@@ -87,10 +87,11 @@ def fold_texts(texts: Sequence[str], folds: int) -> NDArray[np.int64]:
 
 def calibrate_head(head: SpanHead, held_out: HeldOut) -> SpanHead:
     """The head with calibration, thresholds and figures from texts held out."""
+    expected = HUMBLE if head.prior is not None else SpanCalibration()
     if not held_out.texts:
-        return head
+        return replace(head, calibration=expected)
     pairs = held_out.pairs
-    calibration = fit_calibration([score for score, _ in pairs], [right for _, right in pairs])
+    calibration = fit_calibration([score for score, _ in pairs], [right for _, right in pairs], expected)
     clicks = _least_edits(held_out, head.rules.clicks)
     found = measure(held_out.scored(clicks, calibration), held_out.drawn)
     figures = {"f1": found.f1, "macro_f1": found.macro_f1, "saved": found.saved, "ece": found.ece}
