@@ -17,7 +17,7 @@ from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import StateScale
 from model.spans.features.hand_features import hand_features
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
-from model.spans.head.fit import SpanExample, fit_span_head
+from model.spans.head.fit import ALWAYS_COLD, SpanExample, fit_span_head
 from model.spans.head.head import CLICKS, F1
 from model.spans.head.learner import SpanLearner
 from model.spans.span import ScoredSpan, SpanDocument
@@ -81,11 +81,13 @@ def ours(bench: Bench, documents: Sequence[SpanDocument]) -> Answer:
     seconds = time.process_time() - began
     test = bench.read(bench.test)
     shown = {aim: [list(own.spans) for own in head.spans(test, aim)] for aim in (F1, CLICKS)}
-    return Answer(shown[F1], shown[CLICKS], seconds, _warm(bench, examples) if documents else None)
+    return Answer(shown[F1], shown[CLICKS], seconds, _warm(bench, examples))
 
 
 def _warm(bench: Bench, examples: Sequence[SpanExample]) -> float | None:
-    """Seconds of the refit that a further label brings."""
+    """Seconds of the refit that a further label brings; None where that is one from nothing."""
+    if len(examples) <= ALWAYS_COLD:
+        return None
     before = fit_span_head(bench.learner.basis, examples[:-1], calibrate=False)
     began = time.process_time()
     fit_span_head(bench.learner.basis, examples, before)

@@ -11,7 +11,7 @@ from scipy.special import expit, logit
 from model.numerics.arrays import Floats
 from model.spans.chain.span_probabilities import Candidate
 
-STRENGTH = 8.0
+STRENGTH = 16.0
 """How many spans the expectation counts for from which a fit starts."""
 
 LEAST_SPANS = 30
