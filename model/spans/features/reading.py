@@ -70,15 +70,14 @@ def word_states(bounds: Bounds, tokens: TokenStates) -> Halves:
     """Mean over the pieces that overlap each word, float16 [words, layers * width]; a piece may belong to several."""
     pieces, layers, width = tokens.states.shape
     sums = np.zeros((len(bounds), layers * width), np.float32)
-    counts = np.zeros(len(bounds), np.float32)
-    flat = tokens.states.reshape(pieces, layers * width)
     owners, rows = _overlaps(bounds, tokens.offsets)
-    np.add.at(counts, owners, 1)
-    if len(owners) == len(set(owners)):
-        sums[owners] = flat[rows]
-    else:
-        np.add.at(sums, owners, flat[rows].astype(np.float32))
-    return (sums / np.maximum(counts, 1)[:, None]).astype(np.float16)
+    if not owners:
+        return sums.astype(np.float16)
+    order = np.argsort(owners, kind="stable")
+    found, starts, counts = np.unique(np.asarray(owners)[order], return_index=True, return_counts=True)
+    flat = tokens.states.reshape(pieces, layers * width)[np.asarray(rows)[order]]
+    sums[found] = np.add.reduceat(flat.astype(np.float32), starts) / counts[:, None].astype(np.float32)
+    return sums.astype(np.float16)
 
 
 def _overlaps(bounds: Bounds, offsets: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
