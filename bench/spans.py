@@ -1,8 +1,8 @@
 """Spans: ours beside string memory, a CRF on hand features and a softmax on the last layer, against the goals.
 
-    python -m bench.learning.spans [--data DIR] [--sets wikigold,snips] [--labels 0,4,8,16,64,256,1000]
+    python -m bench.spans [--data DIR] [--sets wikigold,snips] [--labels 0,4,8,16,64,256,1000]
                             [--seeds 11,12,13] [--methods understudy] [--results R.jsonl] [--json]
-    python -m bench.learning.spans --report R.jsonl
+    python -m bench.spans --report R.jsonl
 
 DIR holds a folder a set with train.jsonl and test.jsonl. Every row is appended to --results as soon as it is measured;
 rows that are there are not measured again. The pool is the first 1,000 texts of train.jsonl, the test the first 500 of
@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from bench.learning.span_goals import GOALS, ece_goal, shortfalls
-from bench.learning.span_methods import METHODS, Answer, Bench
 from bench.support.report import show
+from bench.support.span_goals import GOALS, ece_goal, shortfalls
+from bench.support.span_methods import METHODS, Answer, Bench
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import FeatureCache
 from model.spans.documents import read_documents

@@ -27,9 +27,7 @@ ALLOWED: dict[str, str] = {
     "model/spans/features": (
         "model model/numerics model/encoder model/features model/spans/chain model/spans model/spans/transfer"
     ),
-    "model/spans/head": (
-        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features"
-    ),
+    "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/evidence": "model/numerics model/head",
     "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
@@ -62,7 +60,8 @@ ALLOWED: dict[str, str] = {
         "backend/supervision"
     ),
     "backend/base_model": (
-        "model model/kernels model/pretrained model/encoder model/features backend backend/settings backend/outbound"
+        "model model/kernels model/pretrained model/encoder model/features backend backend/settings "
+        "backend/outbound"
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",

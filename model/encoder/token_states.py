@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder.counters import EncoderCounters
 from model.encoder.windows import Pieces, Window, Windows, in_chunks
+from model.interfaces import EncoderCounters
 
 if TYPE_CHECKING:
     from model.encoder.engine import Engine

@@ -20,7 +20,7 @@ class VariedCache(FeatureCache):
 
     def _make_room(self, items: Sequence[tuple[bytes, bytes]]) -> None:
         needed = sum(_pages(value) for _, value in items) * PAGE
-        with self._store.environment.begin(write=True, buffers=True) as transaction:
+        with self._store.begin(write=True) as transaction:
             excess = self._used(transaction) + needed - self._bytes
             if excess <= 0:
                 return

@@ -14,14 +14,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model.batching import portions
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
 from model.features.cache import FeatureCache
 from model.interfaces import Embedder
 from model.spans.transfer.label_words import embed_names
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
-from model.texts import text_key
+from model.texts import portions, text_key
 
 HEAD_DEPTHS = (1 / 3, 2 / 3)
 """Where in the encoder the head's layers lie: 2 and 4 of MiniLM's 6. The last layer has forgotten the words."""

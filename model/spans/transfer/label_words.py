@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.interfaces import Embedder
-from model.label_names import words_of
+from model.labels import words_of
 from model.numerics.arrays import normalise
 
 SHORT_NAMES = {
