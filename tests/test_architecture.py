@@ -31,6 +31,7 @@ ALLOWED: dict[str, str] = {
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/evidence": "model/numerics model/head",
     "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
+    "model/spans": "",
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
         "model/head model/evidence model/versions"
@@ -50,6 +51,7 @@ ALLOWED: dict[str, str] = {
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio": "model backend backend/labelstudio/text backend/labelstudio/label_config",
+    "backend/labelstudio/spans": "model/spans backend/labelstudio/label_config backend/labelstudio",
     "backend/labelstudio/rest": "backend backend/settings backend/outbound backend/labelstudio",
     "backend/telemetry": "backend backend/settings backend/labelstudio",
     "backend/supervision": "backend backend/addresses backend/settings",
