@@ -181,7 +181,7 @@ def _offsets(
     except NoPlace as error:
         ignored[error.code] += 1
         return None
-    if item.get("origin") == "manual" and (item.get("id"), *offsets) not in known:
+    if item.get("origin") == "manual" and (str(item.get("id")), *offsets) not in known:
         meant = _by_text(page, offsets, item["value"].get("text"))
         if meant is None:
             ignored["text_elsewhere"] += 1
