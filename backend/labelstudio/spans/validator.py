@@ -1,8 +1,8 @@
 """The last look at a result before it leaves: what would harm the annotator's page is taken out, the rest stays.
 
 Label Studio's API takes anything. One region with a number for an id, or a relation to nothing, and its page stays
-white; with labels in a string the whole prediction is lost, and submitting says "no entities". docs/spans.md has the
-table; each line of it was seen in the page.
+white; with labels in a string the whole prediction is lost, and submitting says "no entities". Each rule was
+seen in the page; tests/support/recorded/spans holds what was sent and what came back.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 from xml.dom import Node
 
 import html5lib
@@ -47,7 +48,7 @@ def oracle(html: str, inline: bool) -> str:
     tree = html5lib.parseFragment(html, treebuilder="dom") if inline else html5lib.parse(html, treebuilder="dom")
     parts: list[str] = []
 
-    def walk(node: Node) -> None:
+    def walk(node: Any) -> None:
         for child in node.childNodes:
             if child.nodeType == Node.TEXT_NODE:
                 parts.append(child.data.replace("\r", "\n"))

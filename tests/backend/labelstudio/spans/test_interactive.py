@@ -27,7 +27,7 @@ def places(result: list[dict[str, Any]]) -> list[tuple[int, int]]:
     return [(item["value"]["start"], item["value"]["end"]) for item in result]
 
 
-def ask(context: list[dict[str, Any]], memory: Memory = EMPTY, now: float = 100.0, text: str = "", **more: Any) -> Any:
+def ask(context: list[Any], memory: Memory = EMPTY, now: float = 100.0, text: str = "", **more: Any) -> Any:
     config, pages = opened(TEXT_CONFIG, {"text": text or DATA["text"]})
     return answer_mark(config, pages, {"result": context}, memory, now=now, **more)
 
@@ -56,10 +56,12 @@ def test_each_recorded_object_is_answered_in_its_own_unit() -> None:
 def test_smart_false_and_an_empty_context_are_answered_with_nothing() -> None:
     config, pages = opened(TEXT_CONFIG.replace('name="label"', 'name="label" smart="false"'), DATA)
     assert answer_mark(config, pages, {"result": [mark("a", 0, 3)]}, Memory(), now=1.0) == ([], Memory())
-    for context in ([], [None], [{"value": {}}]):
+    contexts: list[list[Any]] = [[], [None], [{"value": {}}]]
+    for context in contexts:
         assert ask(context) == ([], Memory())
     config, pages = opened(TEXT_CONFIG, DATA)
-    for odd in (None, [], {}, {"result": "x"}):
+    odds: list[Any] = [None, [], {}, {"result": "x"}]
+    for odd in odds:
         assert answer_mark(config, pages, odd, Memory(), now=1.0) == ([], Memory())
 
 

@@ -253,3 +253,30 @@ def test_what_is_given_is_not_changed() -> None:
         before = copy.deepcopy(case["prediction"])
         check_result(config, pages, case["prediction"])
         assert json.dumps(case["prediction"]) == json.dumps(before)
+
+
+TOPIC = {"id": "t", "from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": ["sport"]}}
+ORG = {"id": "m", "from_name": "label", "to_name": "text", "type": "labels", "value": {"start": 0, "end": 9, "labels": ["ORG"]}}
+SURE = {"id": "m", "from_name": "sure", "to_name": "text", "type": "rating", "value": {"rating": 3}}
+
+
+@pytest.mark.parametrize(
+    ("item", "reason"),
+    [
+        ({**TOPIC, "type": "taxonomy"}, "wrong_type"),
+        ({**TOPIC, "to_name": "nope"}, "wrong_object"),
+        ({**SURE, "type": "number"}, "wrong_type"),
+        ({**SURE, "to_name": "nope"}, "wrong_object"),
+        ({**SURE, "value": {"start": 0, "end": 8, "rating": 3}}, "no_place"),
+    ],
+)
+def test_an_answer_names_its_control_and_region_as_the_config_does(item: dict[str, Any], reason: str) -> None:
+    config, pages = opened(RELATIONS["config"], {"text": RELATIONS["text"]})
+    assert check_result(config, pages, [ORG, TOPIC, SURE]).dropped == {}
+    checked = check_result(config, pages, [ORG, item])
+    assert checked.result == [ORG] and dict(checked.dropped) == {reason: 1}
+
+
+def test_a_region_of_a_text_that_cannot_be_read_is_dropped() -> None:
+    config, _ = opened(TEXT_CONFIG, {"text": ODD_TEXT})
+    assert dict(check_result(config, {}, [region()]).dropped) == {"no_page": 1}
