@@ -162,7 +162,7 @@ ENTRY_POINTS = ("backend/__main__.py", "backend/_wsgi.py")
 
 MODULES_A_ROOM = 12
 
-LINES_WITH_ANY = {"model/": 0, "backend/": 80}
+LINES_WITH_ANY = {"model/": 0, "backend/": 82}
 """At most: where `Any` stands, mypy checks nothing."""
 
 

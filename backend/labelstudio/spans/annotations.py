@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from backend.labelstudio.spans.control import TEXT, SpanConfig, SpanControl
+from backend.labelstudio.spans.control import TEXT, Foreign, SpanConfig, SpanControl
 from backend.labelstudio.spans.page import NoPlace, Offsets, Page, trimmed
 from backend.labelstudio.spans.regions import SentSpan
 from model.spans.span import Span, sorted_spans
@@ -53,7 +52,7 @@ class Feedback:
 
 
 def read_spans(
-    config: SpanConfig, pages: Mapping[str, Page], annotation: Mapping[str, Any], sent: Collection[SentSpan] = ()
+    config: SpanConfig, pages: Mapping[str, Page], annotation: Foreign, sent: Collection[SentSpan] = ()
 ) -> SpanAnswer:
     """The spans in an annotation. `config`: with the labels of the task; `pages`: its texts; `sent`: what was suggested
     for it, whose regions are believed although the page kept another text with them."""
@@ -80,7 +79,7 @@ def read_spans(
 
 
 def read_feedback(
-    config: SpanConfig, pages: Mapping[str, Page], annotation: Mapping[str, Any], sent: Collection[SentSpan]
+    config: SpanConfig, pages: Mapping[str, Page], annotation: Foreign, sent: Collection[SentSpan]
 ) -> Feedback:
     """What an annotation says of the suggestions that it started from: `sent`, of the version that
     `parent_prediction` names. Nothing for a skip, and for one that was made from scratch.
@@ -110,7 +109,7 @@ def read_feedback(
     return Feedback(tuple(kept), tuple(changed), tuple(removed), missed)
 
 
-def sent_spans(config: SpanConfig, pages: Mapping[str, Page], prediction: Any) -> tuple[SentSpan, ...]:
+def sent_spans(config: SpanConfig, pages: Mapping[str, Page], prediction: object) -> tuple[SentSpan, ...]:
     """What a prediction, as Label Studio gives it back with a task or an annotation, suggested."""
     result = prediction.get("result") if isinstance(prediction, Mapping) else None
     found: list[SentSpan] = []
@@ -131,8 +130,8 @@ def counted(ignored: Mapping[str, int]) -> dict[str, int]:
 
 
 def _regions(
-    config: SpanConfig, result: Sequence[Any], ignored: Counter[str]
-) -> Iterator[tuple[SpanControl, Mapping[str, Any]]]:
+    config: SpanConfig, result: Sequence[object], ignored: Counter[str]
+) -> Iterator[tuple[SpanControl, Foreign]]:
     """The results of span controls that have a value; others are passed over, and counted when they are nobody's."""
     for item in result[:MOST_REGIONS]:
         if not isinstance(item, Mapping):
@@ -150,7 +149,7 @@ def _regions(
             yield control, item
 
 
-def _is_nobodys(config: SpanConfig, item: Mapping[str, Any]) -> bool:
+def _is_nobodys(config: SpanConfig, item: Foreign) -> bool:
     """Whether no control of the config can have given it."""
     name = item.get("from_name")
     if item.get("type") == "relation" or (config.shown is not None and name == config.shown.name):
@@ -158,7 +157,7 @@ def _is_nobodys(config: SpanConfig, item: Mapping[str, Any]) -> bool:
     return not isinstance(name, str) or (name not in config.questions_by_name and name not in config.others)
 
 
-def _labels(control: SpanControl, value: Mapping[str, Any], ignored: Counter[str]) -> list[str]:
+def _labels(control: SpanControl, value: Foreign, ignored: Counter[str]) -> list[str]:
     """The labels of a region by the names that results carry, each once."""
     given = value.get(control.key)
     if isinstance(given, str):
@@ -174,7 +173,7 @@ def _labels(control: SpanControl, value: Mapping[str, Any], ignored: Counter[str
 
 
 def _offsets(
-    page: Page, item: Mapping[str, Any], known: Collection[tuple[str, int, int]], ignored: Counter[str]
+    page: Page, item: Foreign, known: Collection[tuple[str, int, int]], ignored: Counter[str]
 ) -> Offsets | None:
     try:
         offsets = page.offsets_of(item["value"])
@@ -193,7 +192,7 @@ def _offsets(
     return bare
 
 
-def _by_text(page: Page, offsets: Offsets, text: Any) -> Offsets | None:
+def _by_text(page: Page, offsets: Offsets, text: object) -> Offsets | None:
     """The place of a region that was marked by hand. Once in a long while the page sends for one of a Text the offsets
     inside its text node: then its text is right, and meant is the nearest place that holds it; None where none does."""
     if page.object.tag != TEXT or not isinstance(text, str) or not text:
@@ -209,7 +208,7 @@ def _by_text(page: Page, offsets: Offsets, text: Any) -> Offsets | None:
     return nearest, nearest + len(text)
 
 
-def _raw_offsets(page: Page | None, value: Mapping[str, Any]) -> Offsets | None:
+def _raw_offsets(page: Page | None, value: Foreign) -> Offsets | None:
     try:
         return page.offsets_of(value) if page is not None else None
     except NoPlace:
@@ -217,7 +216,7 @@ def _raw_offsets(page: Page | None, value: Mapping[str, Any]) -> Offsets | None:
 
 
 def _spans_by_id(
-    config: SpanConfig, pages: Mapping[str, Page], result: Sequence[Any], sent: Collection[SentSpan]
+    config: SpanConfig, pages: Mapping[str, Page], result: Sequence[object], sent: Collection[SentSpan]
 ) -> dict[str, list[tuple[str, Span]]]:
     """Region id -> what its results say: control and span; an empty list for a region without label or place."""
     found: dict[str, list[tuple[str, Span]]] = {}

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
 from xml.etree.ElementTree import Element
 
 from backend.labelstudio.label_config.assist_controls import read_helpers
@@ -104,7 +103,7 @@ def read_span_config(xml: str) -> SpanConfig:
     )
 
 
-def with_task_labels(control: SpanControl, data: Any) -> SpanControl:
+def with_task_labels(control: SpanControl, data: object) -> SpanControl:
     """`control` with the labels that this task offers besides: `[{"value": "X1", "alias": "x"}, "X2", ...]`."""
     if control.options_field is None or not isinstance(data, Mapping):
         return control
@@ -118,7 +117,7 @@ def with_task_labels(control: SpanControl, data: Any) -> SpanControl:
     return replace(control, labels=_each_once(found))
 
 
-def with_all_task_labels(config: SpanConfig, data: Any) -> SpanConfig:
+def with_all_task_labels(config: SpanConfig, data: object) -> SpanConfig:
     """`config` for one task: labels that are in its data are known as well."""
     if all(control.options_field is None for control in config.controls):
         return config
@@ -214,7 +213,7 @@ def _each_once(labels: Sequence[SpanLabel]) -> tuple[SpanLabel, ...]:
     return tuple(found.values())
 
 
-def _count(value: Any) -> int | None:
+def _count(value: object) -> int | None:
     """A number of regions; what is no number, or none at all, is no limit."""
     text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     return (int(text) or None) if text.isascii() and text.isdigit() and len(text) < 7 else None

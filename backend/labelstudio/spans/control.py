@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 TEXT, HYPERTEXT, PARAGRAPHS = "Text", "HyperText", "Paragraphs"
 """Object tags whose text can be marked."""
+
+Foreign = Mapping[str, Any]
+"""An object of Label Studio's JSON, in which nothing is sure to be there, or of any type."""
+
+Value = dict[str, Any]
+"""An object that we make."""
+
+Result = list[Value]
+"""Regions and answers as Label Studio's `result` lists them."""
 
 
 @dataclass(frozen=True, slots=True)

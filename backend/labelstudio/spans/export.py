@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from backend.labelstudio.documents import Undecidable
 from backend.labelstudio.spans.annotations import counted, read_spans
@@ -18,6 +17,7 @@ from backend.labelstudio.spans.control import (
     HYPERTEXT,
     PARAGRAPHS,
     TEXT,
+    Foreign,
     SpanConfig,
     SpanControl,
     SpanLabel,
@@ -36,10 +36,10 @@ PROBED = 200
 class LabelledText:
     """One object of one task, as one annotation has it."""
 
-    task: Any
+    task: object
     control: str
     document: SpanDocument
-    annotator: Any = None
+    annotator: object = None
     ground_truth: bool = False
 
 
@@ -51,7 +51,7 @@ class Export:
     ignored: Mapping[str, int]
 
 
-def read_export(tasks: Any, config: SpanConfig | None = None) -> Export:
+def read_export(tasks: object, config: SpanConfig | None = None) -> Export:
     """Every answer in a list of tasks with their annotations; skips and drafts are none."""
     rows = [task for task in tasks if isinstance(task, Mapping)] if isinstance(tasks, list) else []
     config = infer_config(rows) if config is None else config
@@ -75,7 +75,7 @@ def read_export(tasks: Any, config: SpanConfig | None = None) -> Export:
 
 def one_each(documents: Sequence[LabelledText]) -> tuple[LabelledText, ...]:
     """One answer for each task and control: the ground truth where there is one, else the last."""
-    best: dict[tuple[Any, str], LabelledText] = {}
+    best: dict[tuple[object, str], LabelledText] = {}
     for at, one in enumerate(documents):
         key = (str(one.task) if one.task is not None else f"row {at}", one.control)
         if key not in best or one.ground_truth or not best[key].ground_truth:
@@ -83,9 +83,9 @@ def one_each(documents: Sequence[LabelledText]) -> tuple[LabelledText, ...]:
     return tuple(best.values())
 
 
-def infer_config(tasks: Sequence[Mapping[str, Any]]) -> SpanConfig:
+def infer_config(tasks: Sequence[Foreign]) -> SpanConfig:
     """The span controls that the annotations of these tasks were made with, as far as they show."""
-    regions: dict[tuple[str, str, str], list[tuple[Mapping[str, Any], Mapping[str, Any]]]] = {}
+    regions: dict[tuple[str, str, str], list[tuple[Foreign, Foreign]]] = {}
     labels: dict[str, dict[str, None]] = {}
     for task, item in _span_results(tasks):
         key = (item["from_name"], item["to_name"], item["type"])
@@ -104,7 +104,7 @@ def infer_config(tasks: Sequence[Mapping[str, Any]]) -> SpanConfig:
     return SpanConfig(tuple(controls.values()))
 
 
-def _annotations(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def _annotations(task: Foreign) -> Iterator[Foreign]:
     given = task.get("annotations")
     if not isinstance(given, list):
         given = task.get("completions")  # of before Label Studio 1.0
@@ -113,7 +113,7 @@ def _annotations(task: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
             yield annotation
 
 
-def _span_results(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+def _span_results(tasks: Sequence[Foreign]) -> Iterator[tuple[Foreign, Foreign]]:
     for task in tasks:
         for annotation in _annotations(task):
             result = annotation.get("result")
@@ -124,7 +124,7 @@ def _span_results(tasks: Sequence[Mapping[str, Any]]) -> Iterator[tuple[Mapping[
                         yield task, item
 
 
-def _object(name: str, found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]) -> SpanObject | None:
+def _object(name: str, found: Sequence[tuple[Foreign, Foreign]]) -> SpanObject | None:
     """The object whose text holds the marked texts at their places; None where no field does."""
     counts: Counter[SpanObject] = Counter()
     for task, value in found:
@@ -136,7 +136,7 @@ def _object(name: str, found: Sequence[tuple[Mapping[str, Any], Mapping[str, Any
     return best[0][0] if best and best[0][1] else None
 
 
-def _candidates(name: str, field: str, content: Any, value: Mapping[str, Any]) -> Iterator[SpanObject]:
+def _candidates(name: str, field: str, content: object, value: Foreign) -> Iterator[SpanObject]:
     """What may show this field, by the form of a region's place."""
     if isinstance(content, list):
         keys = {
@@ -151,7 +151,7 @@ def _candidates(name: str, field: str, content: Any, value: Mapping[str, Any]) -
         yield SpanObject(name, HYPERTEXT if "startOffset" in value else TEXT, f"${field}")
 
 
-def _fits(item: SpanObject, data: Any, value: Mapping[str, Any]) -> int:
+def _fits(item: SpanObject, data: object, value: Foreign) -> int:
     """How well the place of a region goes with its text: 2 where they agree, 1 where there is just such a place."""
     try:
         page = read_page(item, data)

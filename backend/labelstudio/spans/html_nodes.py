@@ -11,9 +11,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING
 
 from backend.labelstudio.documents import clean
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborNode
 
 _DROPPED = re.compile(r"<(script|iframe)\b", re.IGNORECASE)
 _ENDS = {name: re.compile(rf"</{name}\s*>", re.IGNORECASE) for name in ("script", "iframe")}
@@ -41,7 +44,7 @@ class HtmlNodes:
         if offset < 0 or not steps or len(steps) > MAX_STEPS or "".join(map(_written, steps)) != path.strip():
             return None
         children = _children(self._tree[0])
-        found: list[Any] = []
+        found: list[LexborNode] = []
         for name, number in steps:
             if found and found[0].is_text_node:
                 return None
@@ -53,7 +56,7 @@ class HtmlNodes:
         return self._in_text(found, offset) if found[0].is_text_node else self._in_element(found[0], children, offset)
 
     @cached_property
-    def _tree(self) -> tuple[Any, dict[int, int]]:
+    def _tree(self) -> tuple[LexborNode | None, dict[int, int]]:
         """The first of the nodes, and where each begins. Few annotations need it: built when the first one does."""
         first, position, begins = _top(self._html, self._inline), 0, dict[int, int]()
         for node in _walk(first):
@@ -61,14 +64,14 @@ class HtmlNodes:
             position += len(_characters(node))
         return first, begins
 
-    def _in_text(self, run: list[Any], offset: int) -> int | None:
+    def _in_text(self, run: list[LexborNode], offset: int) -> int | None:
         units = "".join(_characters(node) for node in run).encode("utf-16-le")
         begin = self._tree[1].get(run[0].mem_id)
         if begin is None or 2 * offset > len(units):
             return None
         return begin + len(units[: 2 * offset].decode("utf-16-le", "ignore"))
 
-    def _in_element(self, element: Any, children: list[Any], offset: int) -> int | None:
+    def _in_element(self, element: LexborNode, children: list[LexborNode], offset: int) -> int | None:
         begins = self._tree[1]
         if offset > len(children) or element.mem_id not in begins:
             return None
@@ -78,7 +81,7 @@ class HtmlNodes:
         return begins[element.mem_id] + len(_characters(element)) + sum(len(_characters(node)) for node in inside)
 
 
-def _top(html: str, inline: bool) -> Any:
+def _top(html: str, inline: bool) -> LexborNode | None:
     """The first of the nodes that the page shows; None when there are none."""
     from selectolax.lexbor import LexborHTMLParser
 
@@ -105,7 +108,7 @@ def _without_scripts(html: str) -> str:
     return "".join(kept) + html[start:]
 
 
-def _walk(first: Any) -> Iterator[Any]:
+def _walk(first: LexborNode | None) -> Iterator[LexborNode]:
     """Every node from `first` on, its later sisters included, in the order of the document; nothing inside what the
     page does not show. By hand: a tree may be deeper than Python's stack."""
     node, depth = first, 0
@@ -115,12 +118,12 @@ def _walk(first: Any) -> Iterator[Any]:
         if child is not None:
             node, depth = child, depth + 1
             continue
-        while node.next is None and depth:
+        while node is not None and node.next is None and depth:
             node, depth = node.parent, depth - 1
-        node = node.next
+        node = node.next if node is not None else None
 
 
-def _characters(node: Any) -> str:
+def _characters(node: LexborNode) -> str:
     """What counts of a node itself."""
     if node.is_text_node:
         text: str = node.text_content or ""
@@ -128,7 +131,7 @@ def _characters(node: Any) -> str:
     return "\n" if node.is_element_node and node.tag == "br" else ""
 
 
-def _children(first: Any) -> list[Any]:
+def _children(first: LexborNode | None) -> list[LexborNode]:
     found = []
     while first is not None:
         found.append(first)
@@ -136,9 +139,9 @@ def _children(first: Any) -> list[Any]:
     return found
 
 
-def _runs(nodes: list[Any]) -> Iterator[list[Any]]:
+def _runs(nodes: list[LexborNode]) -> Iterator[list[LexborNode]]:
     """Elements, each alone, and text nodes; those with only a comment between them are one, for the page drops it."""
-    run: list[Any] = []
+    run: list[LexborNode] = []
     for node in nodes:
         if node.is_text_node:
             run.append(node)
@@ -151,7 +154,7 @@ def _runs(nodes: list[Any]) -> Iterator[list[Any]]:
         yield run
 
 
-def _called(node: Any) -> str:
+def _called(node: LexborNode) -> str:
     return "text()" if node.is_text_node else str(node.tag).lower()
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import regex
 
 from backend.labelstudio.spans.annotations import read_spans
-from backend.labelstudio.spans.control import SpanConfig, SpanControl
+from backend.labelstudio.spans.control import Foreign, Result, SpanConfig, SpanControl
 from backend.labelstudio.spans.page import Page
 from backend.labelstudio.spans.regions import SentSpan, to_regions
 from backend.labelstudio.spans.validator import check_result
@@ -64,7 +63,7 @@ class Memory:
     removed: frozenset[tuple[str, Span]] = frozenset()
     answered_at: float = 0.0
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON types."""
         return {
             "suggested": [asdict(one) for one in self.suggested],
@@ -73,7 +72,7 @@ class Memory:
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Memory:
+    def from_json(cls, data: Foreign) -> Memory:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError on foreign data."""
         return cls(
             tuple(Suggestion(**one) for one in data["suggested"]),
@@ -95,14 +94,14 @@ class _Mark:
 def answer_mark(
     config: SpanConfig,
     pages: Mapping[str, Page],
-    context: Any,
+    context: object,
     memory: Memory,
     *,
     now: float,
     score: float = 1.0,
     avoid: Collection[Span] = (),
     also: Mapping[str, Sequence[ScoredSpan]] | None = None,
-) -> tuple[list[dict[str, Any]], Memory]:
+) -> tuple[Result, Memory]:
     """(regions for `results[0].result`, what to remember of this task).
 
     `context`: `params.context`; `score`: how often such a suggestion stays; `avoid`: spans of other labels that are
@@ -152,7 +151,7 @@ def _is_edge(outside: str, inside: str) -> bool:
     return bool(_LETTER.match(inside)) and not _UNSPACED.match(inside) and not _LETTER.match(outside or " ")
 
 
-def _marks(config: SpanConfig, pages: Mapping[str, Page], context: Any) -> Iterator[_Mark]:
+def _marks(config: SpanConfig, pages: Mapping[str, Page], context: object) -> Iterator[_Mark]:
     """The regions of the context that can be read."""
     result = context.get("result") if isinstance(context, Mapping) else None
     for item in result if isinstance(result, list) else ():
@@ -209,7 +208,7 @@ def _free(text: str, found: Sequence[ScoredSpan], there: Sequence[Span], gone: C
 
 
 def _with_suggestions(
-    memory: Memory, result: Sequence[Mapping[str, Any]], sent: Sequence[SentSpan], cause: str, now: float
+    memory: Memory, result: Sequence[Foreign], sent: Sequence[SentSpan], cause: str, now: float
 ) -> Memory:
     """`memory` after an answer."""
     left = {item["id"] for item in result}

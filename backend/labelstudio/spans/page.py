@@ -9,10 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from backend.labelstudio.documents import Undecidable
-from backend.labelstudio.spans.control import HYPERTEXT, PARAGRAPHS, SpanConfig, SpanObject
+from backend.labelstudio.spans.control import HYPERTEXT, PARAGRAPHS, Foreign, SpanConfig, SpanObject, Value
 from backend.labelstudio.spans.html_nodes import HtmlNodes
 from backend.labelstudio.spans.task_value import decoded, javascript_string, shown_value
 from backend.labelstudio.spans.turns import Turns, read_turns
@@ -38,7 +37,7 @@ class Page:
     html: HtmlNodes | None = field(default=None, repr=False)
     turns: Turns | None = field(default=None, repr=False)
 
-    def value_of(self, start: int, end: int) -> dict[str, Any] | None:
+    def value_of(self, start: int, end: int) -> Value | None:
         """The place of a span as a result's value has it, without labels; None where the page has no such place."""
         if self.turns is not None:
             return _turn_value(self.turns, start, end)
@@ -49,7 +48,7 @@ class Page:
         text = {"text": self.text[start:end]} if self.object.save_text else {}
         return {"start": start, "end": end, **text}
 
-    def offsets_of(self, value: Mapping[str, Any]) -> Offsets:
+    def offsets_of(self, value: Foreign) -> Offsets:
         """The place in a result's value. Raises NoPlace."""
         if self.turns is not None:
             found = _turn_offsets(self.turns, value)
@@ -65,7 +64,7 @@ class Page:
         return start, end
 
 
-def read_page(item: SpanObject, data: Any) -> Page:
+def read_page(item: SpanObject, data: object) -> Page:
     """What the page shows in `item` of a task. Raises Undecidable when there is nothing that can be marked."""
     value = shown_value(item.value, data)
     if item.tag == PARAGRAPHS:
@@ -78,7 +77,7 @@ def read_page(item: SpanObject, data: Any) -> Page:
     return Page(item, text)
 
 
-def read_pages(config: SpanConfig, data: Any) -> tuple[dict[str, Page], list[str]]:
+def read_pages(config: SpanConfig, data: object) -> tuple[dict[str, Page], list[str]]:
     """(object name -> page, for those that the task holds; why the others cannot be read)."""
     pages: dict[str, Page] = {}
     reasons: list[str] = []
@@ -98,7 +97,7 @@ def trimmed(text: str, start: int, end: int) -> Offsets | None:
     return (begin, stop) if begin < stop else None
 
 
-def _turn_value(turns: Turns, start: int, end: int) -> dict[str, Any] | None:
+def _turn_value(turns: Turns, start: int, end: int) -> Value | None:
     places = turns.places(start, end)
     if places is None:
         return None
@@ -106,7 +105,7 @@ def _turn_value(turns: Turns, start: int, end: int) -> dict[str, Any] | None:
     return {"start": str(first), "end": str(last), "startOffset": begin, "endOffset": stop}
 
 
-def _turn_offsets(turns: Turns, value: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def _turn_offsets(turns: Turns, value: Foreign) -> tuple[int | None, int | None]:
     numbers = [_whole(value.get(name)) for name in ("start", "startOffset", "end", "endOffset")]
     first, begin, last, stop = numbers
     if first is None or begin is None or last is None or stop is None:
@@ -117,7 +116,7 @@ def _turn_offsets(turns: Turns, value: Mapping[str, Any]) -> tuple[int | None, i
     return found
 
 
-def _html_offsets(html: HtmlNodes, value: Mapping[str, Any]) -> tuple[int | None, int | None]:
+def _html_offsets(html: HtmlNodes, value: Foreign) -> tuple[int | None, int | None]:
     whole = value.get("globalOffsets")
     if isinstance(whole, Mapping):
         return _whole(whole.get("start")), _whole(whole.get("end"))
@@ -130,7 +129,7 @@ def _html_offsets(html: HtmlNodes, value: Mapping[str, Any]) -> tuple[int | None
     return html.position(first, begin), html.position(last, stop)
 
 
-def _whole(value: Any) -> int | None:
+def _whole(value: object) -> int | None:
     """An offset: a whole number, or its digits, which the page takes as well for a Text."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value

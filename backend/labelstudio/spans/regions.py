@@ -7,10 +7,9 @@ import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from backend.labelstudio.score import shown_score
-from backend.labelstudio.spans.control import SpanControl
+from backend.labelstudio.spans.control import Foreign, Result, SpanControl
 from backend.labelstudio.spans.granularity import snapped
 from backend.labelstudio.spans.page import Page
 from model.spans.span import ScoredSpan, Span
@@ -35,12 +34,12 @@ class SentSpan:
         """Where and what."""
         return Span(self.start, self.end, self.label)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain JSON types."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> SentSpan:
+    def from_json(cls, data: Foreign) -> SentSpan:
         """Inverse of `to_json`. Raises TypeError on foreign data."""
         return cls(**data)
 
@@ -49,7 +48,7 @@ class SentSpan:
 class Regions:
     """Regions of one control, in the order of the text, and what they say."""
 
-    result: list[dict[str, Any]]
+    result: Result
     sent: tuple[SentSpan, ...]
 
 
@@ -72,7 +71,7 @@ def to_regions(
     for at, one in enumerate(placed):
         place = (one.start, one.end) if control.multiple else (one.start, one.end, at)
         groups.setdefault(place, []).append(one)
-    result: list[dict[str, Any]] = []
+    result: Result = []
     sent: list[SentSpan] = []
     ids = set(taken_ids)
     for group in groups.values():
@@ -124,7 +123,7 @@ def _within_limits(control: SpanControl, spans: Sequence[ScoredSpan], used: Mapp
     return [one for one in spans if (one.start, one.end, one.label) in kept]
 
 
-def _region(control: SpanControl, id_: str, value: dict[str, Any], group: Sequence[ScoredSpan]) -> dict[str, Any]:
+def _region(control: SpanControl, id_: str, value: dict[str, object], group: Sequence[ScoredSpan]) -> dict[str, object]:
     reasons = [one.reason for one in group if one.reason]
     return {
         "id": id_,

@@ -10,7 +10,6 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from typing import Any
 
 from backend.labelstudio.documents import UNDEFINED, Undecidable, clean
 
@@ -24,7 +23,7 @@ MAX_DEPTH = 32
 """Deepest list that is joined."""
 
 
-def shown_value(value: str, data: Any) -> Any:
+def shown_value(value: str, data: object) -> object:
     """What an object with this `value` in the config shows of a task: text, or any JSON where `value` is one variable.
 
     Raises Undecidable when the task lacks it."""
@@ -39,13 +38,13 @@ def shown_value(value: str, data: Any) -> Any:
     return found
 
 
-def look_up(data: Mapping[str, Any], path: str) -> Any:
+def look_up(data: Mapping[str, object], path: str) -> object:
     """The value at `path`, which is a key of `data` or one like `doc.body.text`, `docs[1].text`; None when missing."""
     found = _look_up(data, path)
     return None if found is _NOTHING else found
 
 
-def javascript_string(value: Any, depth: int = 0) -> str:
+def javascript_string(value: object, depth: int = 0) -> str:
     """`String(value)`. Raises Undecidable for objects, in which there is no text."""
     if isinstance(value, str):
         return value
@@ -72,10 +71,10 @@ def decoded(text: str, encoding: str) -> str:
         raise Undecidable(f"the text is not {encoding}", field="data") from error
 
 
-def _look_up(data: Mapping[str, Any], path: str) -> Any:
+def _look_up(data: Mapping[str, object], path: str) -> object:
     if path in data:
         return data[path]
-    value: Any = data
+    value: object = data
     for part in _STEP.findall(path) if path.strip(".[]") and not path.endswith(".") else [""]:
         if isinstance(value, Mapping) and part in value:
             value = value[part]
@@ -86,7 +85,7 @@ def _look_up(data: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _in_template(data: Mapping[str, Any], path: str) -> str:
+def _in_template(data: Mapping[str, object], path: str) -> str:
     found = _look_up(data, path)
     if found is _NOTHING:
         return "undefined"

@@ -6,7 +6,6 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from functools import cmp_to_key
 from itertools import accumulate
-from typing import Any
 
 from backend.labelstudio.documents import Undecidable, clean
 from backend.labelstudio.spans.task_value import javascript_string
@@ -66,7 +65,7 @@ class Turns:
         return characters + bisect_left(self._wide[turn], characters)
 
 
-def read_turns(value: Any, text_key: str, *, by_time: bool = False) -> Turns:
+def read_turns(value: object, text_key: str, *, by_time: bool = False) -> Turns:
     """The turns in a task's data, without their authors, whose names the page does not count.
 
     Raises Undecidable for what the page cannot show: turns that are no objects."""
@@ -78,11 +77,11 @@ def read_turns(value: Any, text_key: str, *, by_time: bool = False) -> Turns:
     return Turns([_text(turn.get(text_key)) for turn in turns])
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return "" if value is None else clean(javascript_string(value))
 
 
-def _by_time(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
+def _by_time(first: Mapping[str, object], second: Mapping[str, object]) -> int:
     """The page's own order, in which a turn without a start, or that starts at 0, goes last when it is met first."""
     one, two = _seconds(first, "start"), _seconds(second, "start")
     if not one:
@@ -97,6 +96,6 @@ def _by_time(first: Mapping[str, Any], second: Mapping[str, Any]) -> int:
     return (ends[0] > ends[1]) - (ends[0] < ends[1])
 
 
-def _seconds(turn: Mapping[str, Any], name: str) -> float:
+def _seconds(turn: Mapping[str, object], name: str) -> float:
     value = turn.get(name)
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 else 0.0

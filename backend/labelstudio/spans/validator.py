@@ -12,9 +12,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-from backend.labelstudio.spans.control import RegionQuestion, SpanConfig, SpanControl
+from backend.labelstudio.spans.control import Foreign, RegionQuestion, Result, SpanConfig, SpanControl
 from backend.labelstudio.spans.page import NoPlace, Offsets, Page
 
 REASONS = (
@@ -35,7 +34,7 @@ MAX_DEPTH = 16
 class Checked:
     """What may leave, in the order given, and how many results were dropped for which reason."""
 
-    result: list[dict[str, Any]]
+    result: Result
     dropped: Mapping[str, int]
 
 
@@ -55,7 +54,7 @@ class _Region:
 
 
 def check_result(
-    config: SpanConfig, pages: Mapping[str, Page], result: Any, *, taken_ids: Collection[str] = ()
+    config: SpanConfig, pages: Mapping[str, Page], result: object, *, taken_ids: Collection[str] = ()
 ) -> Checked:
     """`result` without what the page's rules forbid. `config`: with the labels of the task; `pages`: its texts;
     `taken_ids`: ids of regions that are on the page already, which must not come again."""
@@ -69,9 +68,9 @@ class _Check:
         self._dropped: Counter[str] = Counter()
         self._over: set[int] = set()
 
-    def run(self, result: Sequence[Any]) -> Checked:
+    def run(self, result: Sequence[object]) -> Checked:
         self._over = self._over_limit(result)
-        kept: list[dict[str, Any]] = []
+        kept: Result = []
         # Relations may stand anywhere in the list, their ends may not be missing.
         relations = [_is_relation(item) for item in result]
         stays = [
@@ -79,11 +78,11 @@ class _Check:
             for at, (item, relation) in enumerate(zip(result, relations, strict=True))
         ]
         for at, item in enumerate(result):
-            if stays[at] or (relations[at] and self._stays(item, at)):
+            if isinstance(item, Mapping) and (stays[at] or (relations[at] and self._stays(item, at))):
                 kept.append(dict(item))
         return Checked(kept, dict(self._dropped))
 
-    def _stays(self, item: Any, at: int) -> bool:
+    def _stays(self, item: object, at: int) -> bool:
         try:
             self._look(item, at)
         except _Dropped as reason:
@@ -91,7 +90,7 @@ class _Check:
             return False
         return True
 
-    def _look(self, item: Any, at: int) -> None:
+    def _look(self, item: object, at: int) -> None:
         """Raises _Dropped."""
         if not is_plain(item):
             raise _Dropped("not_plain")
@@ -111,7 +110,7 @@ class _Check:
         else:
             raise _Dropped("unknown_control")
 
-    def _look_at_span(self, item: Mapping[str, Any], control: SpanControl, at: int) -> None:
+    def _look_at_span(self, item: Foreign, control: SpanControl, at: int) -> None:
         page, offsets = self._place(item, control)
         if at in self._over:
             raise _Dropped("over_limit")
@@ -128,7 +127,7 @@ class _Check:
             raise _Dropped("id_twice")
         region.labels[control.name] = list(item["value"][control.key])
 
-    def _place(self, item: Mapping[str, Any], control: SpanControl) -> tuple[Page, Offsets]:
+    def _place(self, item: Foreign, control: SpanControl) -> tuple[Page, Offsets]:
         """The page and place of a span that is right in itself. Raises _Dropped."""
         value = item["value"]
         if item.get("type") != control.key:
@@ -145,16 +144,16 @@ class _Check:
             raise _Dropped("text_disagrees")
         return page, offsets
 
-    def _over_limit(self, result: Sequence[Any]) -> set[int]:
+    def _over_limit(self, result: Sequence[object]) -> set[int]:
         """Where in the result spans are that take a label beyond its number: those with the lowest scores."""
         if not any(control.most for control in self._config.controls):
             return set()
-        spans = []
+        spans: list[tuple[float, int, SpanControl, list[str]]] = []
         for at, item in enumerate(result):
+            control = _control(self._config, item.get("from_name")) if isinstance(item, Mapping) else None
+            if not isinstance(item, Mapping) or control is None or not is_plain(item):
+                continue
             try:
-                control = _control(self._config, item.get("from_name")) if isinstance(item, Mapping) else None
-                if control is None or not is_plain(item):
-                    continue
                 _look_at_frame(item)
                 self._place(item, control)
             except _Dropped:
@@ -162,14 +161,13 @@ class _Check:
             spans.append((-float(item.get("score", 0.0)), at, control, item["value"][control.key]))
         over, count = set(), Counter[tuple[str, str]]()
         for _, at, control, labels in sorted(spans, key=lambda one: one[:2]):
-            full = [one for one in labels if count[control.name, one] >= control.most.get(one, math.inf)]
-            if full:
+            if any(count[control.name, one] >= control.most.get(one, math.inf) for one in labels):
                 over.add(at)
             else:
                 count.update((control.name, one) for one in labels)
         return over
 
-    def _look_at_answer(self, item: Mapping[str, Any], question: RegionQuestion) -> None:
+    def _look_at_answer(self, item: Foreign, question: RegionQuestion) -> None:
         """An answer about a region comes after it, with its id and place. Raises _Dropped."""
         value, region = item["value"], self._regions.get(item.get("id", ""))
         if item.get("type") != question.tag:
@@ -196,7 +194,7 @@ class _Check:
                 known |= {control.names[one] for one in wanted if one in control.names}
         return not known.isdisjoint(labels)
 
-    def _look_at_other(self, item: Mapping[str, Any], tag: str, to_names: Sequence[str]) -> None:
+    def _look_at_other(self, item: Foreign, tag: str, to_names: Sequence[str]) -> None:
         """An answer about the whole task. Raises _Dropped."""
         name, id_ = item["from_name"], item.get("id")
         if item.get("type") != tag:
@@ -209,7 +207,7 @@ class _Check:
         if id_ is not None:
             self._taken.add(id_)
 
-    def _look_at_relation(self, item: Mapping[str, Any]) -> None:
+    def _look_at_relation(self, item: Foreign) -> None:
         ends = [item.get("from_id"), item.get("to_id")]
         labels = item.get("labels", [])
         if (
@@ -222,7 +220,7 @@ class _Check:
             raise _Dropped("bad_relation")
 
 
-def is_plain(value: Any, depth: int = 0) -> bool:
+def is_plain(value: object, depth: int = 0) -> bool:
     """Whether a value is JSON that can be sent: nothing null or infinite in it, and no half characters."""
     if isinstance(value, str):
         return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
@@ -237,17 +235,17 @@ def is_plain(value: Any, depth: int = 0) -> bool:
     return isinstance(value, bool) or (isinstance(value, int) and -(2**63) <= value < 2**63)
 
 
-def _is_relation(item: Any) -> bool:
+def _is_relation(item: object) -> bool:
     return isinstance(item, Mapping) and item.get("type") == "relation"
 
 
-def _control(config: SpanConfig, name: Any) -> SpanControl | None:
+def _control(config: SpanConfig, name: object) -> SpanControl | None:
     if config.shown is not None and name == config.shown.name:
         return config.shown
     return config.by_name.get(name) if isinstance(name, str) else None
 
 
-def _look_at_frame(item: Mapping[str, Any]) -> None:
+def _look_at_frame(item: Foreign) -> None:
     """What every result but a relation has beside its value. Raises _Dropped."""
     if not isinstance(item.get("value"), Mapping) or not item["value"]:
         raise _Dropped("not_a_region")
@@ -263,22 +261,22 @@ def _look_at_frame(item: Mapping[str, Any]) -> None:
         raise _Dropped("read_only")
 
 
-def _look_at_labels(labels: Any, control: SpanControl) -> None:
-    if not _texts(labels) or not (labels or control.allow_empty):
+def _look_at_labels(labels: object, control: SpanControl) -> None:
+    if not isinstance(labels, list) or not _texts(labels) or not (labels or control.allow_empty):
         raise _Dropped("no_labels")
     # Where there is an alias, Label Studio's import drops a whole prediction for the value.
     if any(control.names.get(one) != one for one in labels) or len(set(labels)) < len(labels):
         raise _Dropped("unknown_label")
 
 
-def _look_at_value(tag: str, value: Mapping[str, Any]) -> None:
+def _look_at_value(tag: str, value: Foreign) -> None:
     """Answers in lists are lists: the page loses all of a prediction over a string. Raises _Dropped."""
     key = {"textarea": "text"}.get(tag, tag)
     if tag in _LISTS and not isinstance(value.get(key), list):
         raise _Dropped("bad_answer")
 
 
-def _texts(value: Any) -> bool:
+def _texts(value: object) -> bool:
     return isinstance(value, list) and all(isinstance(one, str) for one in value)
 
 
@@ -287,7 +285,7 @@ def _keeps_text(page: Page) -> bool:
     return page.turns is None and page.html is None
 
 
-def _offsets(page: Page, value: Mapping[str, Any]) -> Offsets:
+def _offsets(page: Page, value: Foreign) -> Offsets:
     """The place of a span in just the form that its object takes. Raises _Dropped."""
     if not _has_form(page, value):
         raise _Dropped("no_place")
@@ -300,7 +298,7 @@ def _offsets(page: Page, value: Mapping[str, Any]) -> Offsets:
     return offsets
 
 
-def _has_form(page: Page, value: Mapping[str, Any]) -> bool:
+def _has_form(page: Page, value: Foreign) -> bool:
     start, end = value.get("start"), value.get("end")
     inside = [value.get("startOffset"), value.get("endOffset")]
     if page.turns is not None:
@@ -318,12 +316,12 @@ def _has_form(page: Page, value: Mapping[str, Any]) -> bool:
     return _whole(start, end) and whole is None
 
 
-def _splits(page: Page, value: Mapping[str, Any]) -> bool:
+def _splits(page: Page, value: Foreign) -> bool:
     turns, places = page.turns, (("start", "startOffset"), ("end", "endOffset"))
     return turns is not None and any(turns.splits_character((int(value[a]), value[b])) for a, b in places)
 
 
-def _paths_agree(page: Page, value: Mapping[str, Any], offsets: Offsets) -> bool:
+def _paths_agree(page: Page, value: Foreign, offsets: Offsets) -> bool:
     """A path that leads somewhere wins over global offsets, so that it has to lead to the same place."""
     if page.html is None or not isinstance(value.get("start"), str):
         return True
@@ -334,5 +332,5 @@ def _paths_agree(page: Page, value: Mapping[str, Any], offsets: Offsets) -> bool
     return True
 
 
-def _whole(*values: Any) -> bool:
+def _whole(*values: object) -> bool:
     return all(type(one) is int for one in values)
