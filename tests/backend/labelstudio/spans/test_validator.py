@@ -256,7 +256,13 @@ def test_what_is_given_is_not_changed() -> None:
 
 
 TOPIC = {"id": "t", "from_name": "topic", "to_name": "text", "type": "choices", "value": {"choices": ["sport"]}}
-ORG = {"id": "m", "from_name": "label", "to_name": "text", "type": "labels", "value": {"start": 0, "end": 9, "labels": ["ORG"]}}
+ORG = {
+    "id": "m",
+    "from_name": "label",
+    "to_name": "text",
+    "type": "labels",
+    "value": {"start": 0, "end": 9, "labels": ["ORG"]},
+}
 SURE = {"id": "m", "from_name": "sure", "to_name": "text", "type": "rating", "value": {"rating": 3}}
 
 
