@@ -31,7 +31,6 @@ ALLOWED: dict[str, str] = {
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/evidence": "model/numerics model/head",
     "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
-    "model/spans": "",
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
         "model/head model/evidence model/versions"
@@ -62,8 +61,7 @@ ALLOWED: dict[str, str] = {
         "backend/supervision"
     ),
     "backend/base_model": (
-        "model model/kernels model/pretrained model/encoder model/features backend backend/settings "
-        "backend/outbound"
+        "model model/kernels model/pretrained model/encoder model/features backend backend/settings backend/outbound"
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
