@@ -12,25 +12,266 @@ of seen strings counts spans whose text (in lower case) was marked with the same
 
 from __future__ import annotations
 
-import argparse
 import json
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.support.report import show
-from bench.support.span_goals import GOALS, ece_goal, shortfalls
-from bench.support.span_methods import METHODS, Answer, Bench
+from bench.learning import read_results
+from bench.support.report import command, numbers, show
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import FeatureCache
+from model.numerics.float16 import widen
+from model.span import ScoredSpan, Span, SpanDocument
+from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.documents import read_documents
+from model.spans.features.feature_space import StateScale
+from model.spans.features.hand_features import hand_features
+from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
+from model.spans.head.fit import ALWAYS_COLD, SpanExample, fit_span_head
+from model.spans.head.head import CLICKS, F1
+from model.spans.head.learner import SpanLearner
 from model.spans.quality import f1_of, measure
-from model.spans.span import Span, SpanDocument
+from model.spans.string_memory import MemoryBuilder, occurrences
+from model.spans.transfer.prior import read_prior
+from model.spans.words import apart, to_characters, word_spans
 from tests.support.rig import ROOT
+
+GOALS: dict[str, dict[int, float | None]] = {
+    "wikigold": {0: 0.645, 8: 0.660, 16: 0.675, 64: 0.710, 256: 0.770, 1000: 0.790},
+    "wnut17": {0: None, 8: 0.155, 16: 0.205, 64: 0.270, 256: 0.355, 1000: 0.335},
+    "bc5cdr": {0: 0.255, 8: 0.570, 16: 0.615, 64: 0.660, 256: 0.720, 1000: 0.755},
+    "snips": {0: None, 8: 0.215, 16: 0.380, 64: 0.575, 256: 0.765, 1000: 0.890},
+}
+
+OTHER_SOURCES = ("wnut17",)
+"""Sets whose test texts come from other sources than what is labelled: calibration cannot know them."""
+
+
+def ece_goal(name: str, count: int) -> float | None:
+    """Largest calibration error of shown spans; None where nothing is asked (before any label)."""
+    if count == 0:
+        return None
+    return 0.08 if count >= 64 and name not in OTHER_SOURCES else 0.12
+
+
+def shortfalls(name: str, count: int, f1: float, saved: float, ece: float) -> list[str]:
+    """What falls short of the goals, and by how much; empty when nothing."""
+    goal, error = GOALS.get(name, {}).get(count), ece_goal(name, count)
+    missed = []
+    if goal is not None and f1 < goal - 5e-4:
+        missed.append(f"F1 -{goal - f1:.3f}")
+    least = 0.0 if count in (0, *range(16, 1 << 20)) else None
+    if least is not None and saved < least - 5e-4:
+        missed.append(f"saved {saved:.3f}")
+    if error is not None and ece > error + 5e-4:
+        missed.append(f"ECE +{ece - error:.3f}")
+    return missed
+
+
+Shown = list[list[ScoredSpan]]
+
+POOL_TEXTS = 600
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One set: the pool that is labelled, the test texts, and how both are read."""
+
+    name: str
+    pool: list[SpanDocument]
+    test: list[SpanDocument]
+    learner: SpanLearner
+    last: SpanReader
+
+    @classmethod
+    def open(
+        cls, name: str, pool: list[SpanDocument], test: list[SpanDocument], encoder: TokenEncoder, cache: FeatureCache
+    ) -> Bench:
+        """Reads what all methods need; the labels are those of the whole pool, as a labelling config names them."""
+        labels = sorted({span.label for document in pool for span in document.spans})
+        reader = SpanReader(encoder, read_prior(), cache)
+        texts = [document.text for document in pool]
+        learner = SpanLearner.open(reader, labels, texts[:POOL_TEXTS])
+        reader.read([*texts, *(document.text for document in test)])
+        return cls(name, pool, test, learner, SpanReader(encoder, None, cache, depths=(1.0,)))
+
+    def read(self, documents: Sequence[SpanDocument]) -> list[ReadText]:
+        """From the cache."""
+        return self.learner.embed([document.text for document in documents])
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a method shows: for the F1 figure, and for the annotator's clicks. Seconds are CPU time of one refit: from
+    nothing, and warm from the head of one text less."""
+
+    f1: Shown
+    clicks: Shown
+    seconds: float
+    warm_seconds: float | None = None
+
+
+Method = Callable[[Bench, Sequence[SpanDocument]], Answer]
+
+
+def ours(bench: Bench, documents: Sequence[SpanDocument]) -> Answer:
+    """The span head."""
+    examples = [
+        SpanExample(text, document.spans) for text, document in zip(bench.read(documents), documents, strict=True)
+    ]
+    began = time.process_time()
+    head = fit_span_head(bench.learner.basis, examples)
+    seconds = time.process_time() - began
+    test = bench.read(bench.test)
+    shown = {aim: [list(own.spans) for own in head.spans(test, aim)] for aim in (F1, CLICKS)}
+    return Answer(shown[F1], shown[CLICKS], seconds, _warm(bench, examples))
+
+
+def _warm(bench: Bench, examples: Sequence[SpanExample]) -> float | None:
+    """Seconds of the refit that a further label brings; None where that is one from nothing."""
+    if len(examples) <= ALWAYS_COLD:
+        return None
+    before = fit_span_head(bench.learner.basis, examples[:-1], calibrate=False)
+    began = time.process_time()
+    fit_span_head(bench.learner.basis, examples, before)
+    return time.process_time() - began
+
+
+def string_memory(bench: Bench, documents: Sequence[SpanDocument]) -> Answer:
+    """Strings that were marked more often than not are marked again."""
+    began = time.process_time()
+    builder = MemoryBuilder()
+    for text, document in zip(bench.read(documents), documents, strict=True):
+        builder.learn(_folded(text), apart(word_spans(text.bounds, document.spans)))
+    memory = builder.memory()
+    seconds = time.process_time() - began
+    shown: Shown = []
+    for text in bench.read(bench.test):
+        words, own, end = _folded(text), list[ScoredSpan](), -1
+        for first, last in occurrences(words, memory.marked, memory.lengths):
+            key = tuple(words[first : last + 1])
+            label, count = Counter(memory.marked[key]).most_common(1)[0]
+            score = count / (sum(memory.marked[key].values()) + memory.unmarked.get(key, 0) + 0.5)
+            if first > end and score > 0.5:
+                own.append(_scored(text, WordSpan(first, last, label), score))
+                end = last
+        shown.append(own)
+    return Answer(shown, shown, seconds)
+
+
+def _folded(text: ReadText) -> list[str]:
+    return [word.lower() for word in text.words]
+
+
+def hand_crf(bench: Bench, documents: Sequence[SpanDocument]) -> Answer:
+    """crfsuite on the same hand features."""
+    import pycrfsuite
+
+    texts = bench.read(documents)
+    began = time.process_time()
+    trainer = pycrfsuite.Trainer(verbose=False, algorithm="lbfgs")
+    trainer.set_params({"c1": 0.05, "c2": 0.05, "max_iterations": 60, "feature.possible_transitions": True})
+    for text, document in zip(texts, documents, strict=True):
+        if text.bounds:
+            trainer.append(_strings(text), _tag_names(text, document))
+    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
+        path = f"{scratch}/model.crfsuite"
+        trainer.train(path)
+        seconds = time.process_time() - began
+        tagger = pycrfsuite.Tagger()
+        tagger.open(path)
+        shown = [_from_names(text, tagger.tag(_strings(text))) for text in bench.read(bench.test)]
+    return Answer(shown, shown, seconds)
+
+
+def _strings(text: ReadText) -> list[list[str]]:
+    features = hand_features([text])
+    parts = np.split(features.codes, features.ends[:-1]) if len(features.ends) else []
+    return [[str(code) for code in own] for own in parts]
+
+
+def _tag_names(text: ReadText, document: SpanDocument) -> list[str]:
+    names = ["O"] * len(text.bounds)
+    for mark in apart(word_spans(text.bounds, document.spans)):
+        names[mark.first] = f"B {mark.label}"
+        names[mark.first + 1 : mark.last + 1] = [f"I {mark.label}"] * (mark.last - mark.first)
+    return names
+
+
+def _from_names(text: ReadText, names: Sequence[str]) -> list[ScoredSpan]:
+    marks: list[WordSpan] = []
+    for word, name in enumerate(names):
+        kind, _, label = name.partition(" ")
+        open_mark = marks[-1] if marks and marks[-1].last == word - 1 else None
+        if kind == "I" and open_mark is not None and open_mark.label == label:
+            marks[-1] = open_mark._replace(last=word)
+        elif kind != "O":
+            marks.append(WordSpan(word, word, label))
+    return [_scored(text, mark, 1.0) for mark in marks]
+
+
+def last_layer(bench: Bench, documents: Sequence[SpanDocument]) -> Answer:
+    """Logistic regression on each word's state of the last layer: what reusing a classifier's embedding would give."""
+    from sklearn.linear_model import LogisticRegression
+
+    tags = TagSet(bench.learner.basis.labels)
+    texts = bench.last.read([document.text for document in documents])
+    scale = StateScale.measure(bench.last.read([own.text for own in bench.pool[:POOL_TEXTS]]), bench.last.width)
+    rows = zip(texts, documents, strict=True)
+    gold = np.concatenate([tags.encode(len(t.bounds), apart(word_spans(t.bounds, d.spans))) for t, d in rows])
+    began = time.process_time()
+    inputs = _scaled(texts, scale)
+    if len(set(gold.tolist())) < 2:
+        nothing: Shown = [[] for _ in bench.test]
+        return Answer(nothing, nothing, time.process_time() - began)
+    model = LogisticRegression(C=1.0, max_iter=60, tol=1e-3)
+    with np.errstate(all="ignore"):
+        model.fit(inputs, gold)
+    seconds = time.process_time() - began
+    shown: Shown = []
+    test = bench.last.read([document.text for document in bench.test])
+    probabilities = model.predict_proba(_scaled(test, scale))
+    first = 0
+    for text in test:
+        own = probabilities[first : first + len(text.bounds)]
+        first += len(own)
+        best = model.classes_[own.argmax(1)] if len(own) else []
+        legal = [int(tag) - (tags.kinds[tag] == 2) * (not _goes_on(best, word)) for word, tag in enumerate(best)]
+        tops = own.max(1) if len(own) else []
+        marks = tags.decode(legal)
+        shown.append([_scored(text, mark, float(np.mean(tops[mark.first : mark.last + 1]))) for mark in marks])
+    return Answer(shown, shown, seconds)
+
+
+def _goes_on(tags: Sequence[int], word: int) -> bool:
+    """Whether a tag of going on follows one of its own label."""
+    return word > 0 and (tags[word - 1] + 1) // 2 == (tags[word] + 1) // 2
+
+
+def _scaled(texts: Sequence[ReadText], scale: StateScale) -> Any:
+    states = widen(np.concatenate([text.states for text in texts]))
+    return (states - scale.mean) / scale.spread / np.float32(np.sqrt(states.shape[1])) * 4
+
+
+def _scored(text: ReadText, mark: WordSpan, score: float) -> ScoredSpan:
+    span = to_characters(text.bounds, mark)
+    return ScoredSpan(span.start, span.end, span.label, score)
+
+
+METHODS: dict[str, Method] = {
+    "understudy": ours,
+    "string memory": string_memory,
+    "hand-feature CRF": hand_crf,
+    "last-layer softmax": last_layer,
+}
 
 POOL, TEST = 1000, 500
 COUNTS, SEEDS = "0,4,8,16,32,64,128,256,512,1000", "11,12,13"
@@ -48,13 +289,8 @@ def rows_of(bench: Bench, counts: Sequence[int], seed: int, methods: Sequence[st
             if (bench.name, method, count, seed) in done or (count == 0 and method != "understudy"):
                 continue
             answer = METHODS[method](bench, documents)
-            yield {
-                "set": bench.name,
-                "method": method,
-                "n": count,
-                "seed": seed,
-                **figures(answer, bench.test, documents),
-            }
+            about = {"set": bench.name, "method": method, "n": count, "seed": seed}
+            yield about | figures(answer, bench.test, documents)
 
 
 def figures(answer: Answer, test: Sequence[SpanDocument], documents: Sequence[SpanDocument]) -> Row:
@@ -120,18 +356,11 @@ def _place(key: tuple[str, str, int]) -> tuple[int, int, int]:
     return list(GOALS).index(name) if name in GOALS else len(GOALS), count, list(METHODS).index(method)
 
 
-def read_results(path: Path | None) -> list[Row]:
-    """Rows measured before."""
-    if path is None or not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-
-
 def run(args: Any) -> list[Row]:
     """All rows, those measured before included."""
     rows = read_results(args.results)
     done = {(row["set"], row["method"], row["n"], row["seed"]) for row in rows}
-    counts, seeds = ([int(part) for part in text.split(",")] for text in (args.labels, args.seeds))
+    counts, seeds = map(numbers, (args.labels, args.seeds))
     methods = args.methods.split(",")
     encoder = Encoder(find_base_model())
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
@@ -150,7 +379,7 @@ def run(args: Any) -> list[Row]:
 
 def main() -> None:
     """The table on the terminal."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command(__doc__)
     parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data" / "ner")
     parser.add_argument("--sets", default=",".join(GOALS))
     parser.add_argument("--labels", default=COUNTS)
@@ -159,7 +388,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="rows so far, appended to")
     parser.add_argument("--report", type=Path, help="only print the table of these rows")
     parser.add_argument("--cache", type=Path, help="keep what the encoder said here")
-    parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     rows = read_results(args.report) if args.report else run(args)
     show("spans: medians over the seeds", summarise(rows), args.json)

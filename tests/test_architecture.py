@@ -50,7 +50,7 @@ ALLOWED: dict[str, str] = {
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio": "model backend backend/labelstudio/text backend/labelstudio/label_config",
-    "backend/labelstudio/spans": "model/spans backend/labelstudio/label_config backend/labelstudio",
+    "backend/labelstudio/spans": "model backend/labelstudio/label_config backend/labelstudio",
     "backend/labelstudio/rest": "backend backend/settings backend/outbound backend/labelstudio",
     "backend/telemetry": "backend backend/settings backend/labelstudio",
     "backend/supervision": "backend backend/addresses backend/settings",
@@ -160,7 +160,7 @@ ENTRY_POINTS = ("backend/__main__.py", "backend/_wsgi.py")
 
 MODULES_A_ROOM = 12
 
-LINES_WITH_ANY = {"model/": 0, "backend/": 82}
+LINES_WITH_ANY = {"model/": 0, "backend/": 80}
 """At most: where `Any` stands, mypy checks nothing."""
 
 

@@ -29,8 +29,7 @@ from typing import Any
 
 import requests
 
-from bench.chaos.checker import find_violations
-from bench.chaos.history import History, read_history
+from bench.chaos.checker import History, find_violations, read_history
 from bench.chaos.nemesis import Nemesis, make_schedule
 from bench.chaos.product import Observer, Product
 from bench.chaos.report import Leg, show_legs, write_page

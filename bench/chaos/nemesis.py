@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.chaos.history import History
+from bench.chaos.checker import History
 from bench.chaos.product import ROLES, Product
 from bench.chaos.traffic import Proxy
 from tests.support.label_studio_stub import LabelStudioStub

@@ -24,7 +24,7 @@ from backend.embedded_redis.binary import find_redis_server
 from backend.redis_access.connection import connect
 from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
-from bench.chaos.history import History
+from bench.chaos.checker import History
 from bench.chaos.traffic import Proxy
 from bench.support.load import Workers
 from tests.support.rig import Rig, free_port, name_of

@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.chaos.checker import Violation
-from bench.chaos.history import Entry, Starts, of_kind, web_away
+from bench.chaos.checker import Entry, Starts, Violation, of_kind, web_away
 from bench.support.report import describe_commit, describe_machine, show
 
 Row = dict[str, Any]

@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
 
-from bench.chaos.history import History
+from bench.chaos.checker import History
 from bench.support.load import Workers, exchange
 from tests.support.label_studio_stub import SKIPPED, Change, ReferenceModel, Task
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+
+import lmdb
 
 from model.features.cache import FeatureCache
 
@@ -34,10 +35,10 @@ class VariedCache(FeatureCache):
                 transaction.delete(key, db=self._store.values)
                 cursor.delete()
 
-    def _used(self, transaction: Any) -> int:
+    def _used(self, transaction: lmdb.Transaction[bytes]) -> int:
         facts = transaction.stat(self._store.values)
         return PAGE * int(facts["leaf_pages"] + facts["branch_pages"] + facts["overflow_pages"])
 
 
-def _pages(value: Any) -> int:
+def _pages(value: bytes) -> int:
     return -(-(len(value) + HEADER) // PAGE)

@@ -4,10 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from model.errors import DataError
-from model.spans.span import Span, SpanDocument, sorted_spans
+from model.span import Span, SpanDocument, sorted_spans
+
+
+class SpanJson(TypedDict):
+    """A span in a file."""
+
+    start: int
+    end: int
+    label: str
+
+
+class DocumentJson(TypedDict):
+    """A line of a file."""
+
+    text: str
+    spans: NotRequired[list[SpanJson]]
 
 
 def read_documents(path: Path) -> list[SpanDocument]:
@@ -21,7 +36,7 @@ def read_documents(path: Path) -> list[SpanDocument]:
 
 def _document(path: Path, number: int, line: str) -> SpanDocument:
     try:
-        row: dict[str, Any] = json.loads(line)
+        row: DocumentJson = json.loads(line)
         spans = [Span(int(own["start"]), int(own["end"]), str(own["label"])) for own in row.get("spans", ())]
         return SpanDocument(str(row["text"]), sorted_spans(spans))
     except (AttributeError, KeyError, TypeError, ValueError) as error:

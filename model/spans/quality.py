@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.numerics.metrics import expected_calibration_error
-from model.spans.span import ScoredSpan, Span
+from model.span import ScoredSpan, Span
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypedDict
 
 from model.spans.chain.tags import WordSpan
 
@@ -37,6 +37,16 @@ class Memory(NamedTuple):
     span: WordSpan
     kind: int
     score: float
+
+
+class MemoryJson(TypedDict):
+    """As `to_json` writes it: each string is the list of its words."""
+
+    marked: Sequence[tuple[Sequence[str], Mapping[str, int]]]
+    unmarked: Sequence[tuple[Sequence[str], int]]
+    removed: Sequence[tuple[Sequence[str], str, int]]
+    right: Sequence[int]
+    tried: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -94,18 +104,18 @@ class StringMemory:
     def _outweighs(self, key: Key, label: str) -> bool:
         return self.marked.get(key, {}).get(label, 0) > self.removed.get((key, label), 0)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> MemoryJson:
         """As `from_json` reads it."""
         return {
-            "marked": [[list(key), dict(labels)] for key, labels in self.marked.items()],
-            "unmarked": [[list(key), count] for key, count in self.unmarked.items()],
-            "removed": [[list(key), label, count] for (key, label), count in self.removed.items()],
+            "marked": [(list(key), dict(labels)) for key, labels in self.marked.items()],
+            "unmarked": [(list(key), count) for key, count in self.unmarked.items()],
+            "removed": [(list(key), label, count) for (key, label), count in self.removed.items()],
             "right": list(self.right),
             "tried": list(self.tried),
         }
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> StringMemory:
+    def from_json(cls, data: MemoryJson) -> StringMemory:
         """Raises KeyError on foreign data."""
         return cls(
             {tuple(key): dict(labels) for key, labels in data["marked"]},

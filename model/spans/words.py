@@ -6,12 +6,13 @@ Finer than the words of explanations (`model/explain/words.py`): annotators mark
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from re import Match
+from typing import Protocol
 
+from model.span import Span
 from model.spans.chain.tags import WordSpan
-from model.spans.span import Span
 
 Bounds = Sequence[tuple[int, int]]
 """Of each word of a text: first character and the one after the last, in code points."""
@@ -20,16 +21,23 @@ _PATTERN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+|[^\s\p
 """A character of a script without spaces, a run of letters, marks and digits, or any other visible character."""
 
 
+class _Pattern(Protocol):
+    """Of `regex`, which has no types of its own, as far as it is used."""
+
+    def finditer(self, text: str) -> Iterator[Match[str]]: ...
+
+
 def find_words(text: str) -> list[tuple[int, int]]:
     """The words of a text, from left to right; none overlap."""
     return [match.span() for match in _words().finditer(text)]
 
 
 @lru_cache(maxsize=1)
-def _words() -> Any:
+def _words() -> _Pattern:
     import regex  # knows Unicode's scripts and marks, which `re` does not
 
-    return regex.compile(_PATTERN)
+    pattern: _Pattern = regex.compile(_PATTERN)
+    return pattern
 
 
 def to_words(bounds: Bounds, span: Span) -> WordSpan | None:

@@ -15,8 +15,7 @@ import pytest
 from backend.errors import LabelStudioError
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.transport import Transport
-from bench.chaos.checker import find_violations
-from bench.chaos.history import Entry, History, read_history
+from bench.chaos.checker import Entry, History, find_violations, read_history
 from bench.chaos.nemesis import make_schedule
 from bench.chaos.report import Leg, count_events, count_kills, write_page
 from bench.chaos.traffic import Proxy

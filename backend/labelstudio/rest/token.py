@@ -29,7 +29,7 @@ def read_claims(token: str) -> dict[str, Any] | None:
     return found[1] if all(isinstance(one, dict) for one in found) else None
 
 
-def seconds_of(claim: Any) -> float | None:
+def seconds_of(claim: object) -> float | None:
     """A claim that is a time."""
     try:
         found = float(claim) if isinstance(claim, int | float) else math.nan

@@ -249,7 +249,7 @@ def _is_passing(error: BaseException, repeatable: bool) -> bool:
     return repeatable and passing
 
 
-def _said(body: Any) -> str:
+def _said(body: object) -> str:
     """What Label Studio's error body says, as one line of text without markup."""
     if isinstance(body, Mapping):
         found = body.get("validation_errors") or body.get("detail") or body
@@ -260,7 +260,7 @@ def _said(body: Any) -> str:
     return " ".join(text.split())[:1000]
 
 
-def _strings(value: Any) -> list[str]:
+def _strings(value: object) -> list[str]:
     if isinstance(value, Mapping):
         named = [(name, _strings(item)) for name, item in value.items()]
         return [text if name == "non_field_errors" else f"{name}: {text}" for name, texts in named for text in texts]

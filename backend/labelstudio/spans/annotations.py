@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from backend.labelstudio.spans.control import TEXT, Foreign, SpanConfig, SpanControl
 from backend.labelstudio.spans.page import NoPlace, Offsets, Page, trimmed
 from backend.labelstudio.spans.regions import SentSpan
-from model.spans.span import Span, sorted_spans
+from model.span import Span, sorted_spans
 
 IGNORED = (
     *("malformed", "unknown_control", "wrong_object", "no_page", "no_labels", "empty_labels", "unknown_label"),

@@ -24,7 +24,7 @@ from backend.labelstudio.spans.control import (
     SpanObject,
 )
 from backend.labelstudio.spans.page import NoPlace, Page, read_page, read_pages
-from model.spans.span import SpanDocument
+from model.span import SpanDocument
 
 _TAGS = {"labels": "Labels", "hypertextlabels": "HyperTextLabels", "paragraphlabels": "ParagraphLabels"}
 

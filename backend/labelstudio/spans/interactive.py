@@ -18,7 +18,7 @@ from backend.labelstudio.spans.control import Foreign, Result, SpanConfig, SpanC
 from backend.labelstudio.spans.page import Page
 from backend.labelstudio.spans.regions import SentSpan, to_regions
 from backend.labelstudio.spans.validator import check_result
-from model.spans.span import ScoredSpan, Span
+from model.span import ScoredSpan, Span
 
 MOST = 500
 """Suggestions in one answer, the nearest: from a thousand regions on the page takes half a second for each click."""

@@ -12,7 +12,7 @@ from backend.labelstudio.score import shown_score
 from backend.labelstudio.spans.control import Foreign, Result, SpanControl
 from backend.labelstudio.spans.granularity import snapped
 from backend.labelstudio.spans.page import Page
-from model.spans.span import ScoredSpan, Span
+from model.span import ScoredSpan, Span
 
 ID_LENGTH = 10
 """As many characters as the page's own ids; people read them in its Info panel."""

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.numerics.arrays import Floats
+from model.numerics.arrays import Floats, SparseRows
 from model.numerics.lbfgs import minimise
 from model.spans.chain.lattice import Lattice, Packing, Potentials, forward_backward
 from model.spans.chain.tags import SORTS, TagSet
@@ -31,7 +30,7 @@ class Features:
     lengths: Sequence[int]
     dense: NDArray[np.float32]
     gate: NDArray[np.int64]
-    sparse: Any
+    sparse: SparseRows
     offset: NDArray[np.float32] | None = None
 
 

@@ -11,12 +11,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from model.numerics.arrays import SparseRows
 from model.spans.features.reading import ReadText
 
 Codes = NDArray[np.uint64]
@@ -145,7 +145,7 @@ def choose_features(features: HandFeatures, least: int) -> Codes:
     return codes[counts >= least]
 
 
-def feature_matrix(features: HandFeatures, known: Codes) -> Any:
+def feature_matrix(features: HandFeatures, known: Codes) -> SparseRows:
     """Words by known features, a sparse matrix of ones (CSR, float32)."""
     from scipy.sparse import csr_matrix
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit, logit
@@ -20,12 +21,23 @@ LEAST_SPANS = 30
 EDGE = 1e-4
 
 
+class CalibrationJson(TypedDict):
+    """SpanCalibration in JSON."""
+
+    slope: float
+    shift: float
+
+
 @dataclass(frozen=True)
 class SpanCalibration:
     """`sigmoid(slope * logit(p) + shift)`; as it stands, nothing changes."""
 
     slope: float = 1.0
     shift: float = 0.0
+
+    def to_json(self) -> CalibrationJson:
+        """By name."""
+        return {"slope": self.slope, "shift": self.shift}
 
     def apply(self, probabilities: Floats) -> Floats:
         """Each of them, calibrated."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model.span import Span
 from model.spans.chain.crf import Chain, Weights, fit_chain
 from model.spans.chain.span_probabilities import LONGEST
 from model.spans.chain.tags import TagSet, WordSpan
@@ -16,7 +17,6 @@ from model.spans.features.hand_features import Codes, HandFeatures, choose_featu
 from model.spans.features.reading import ReadText
 from model.spans.head.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
 from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
-from model.spans.span import Span
 from model.spans.string_memory import MemoryBuilder, Said, StringMemory
 from model.spans.transfer.prior import TransferPrior
 from model.spans.transfer.trust import MOST_TEXTS, prior_trust

@@ -7,22 +7,22 @@ comes with the encoder, is named only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import VersionError
+from model.span import ScoredSpan
 from model.spans.chain.crf import Chain, Weights
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
 from model.spans.features.reading import ReadText
-from model.spans.head.calibration import SpanCalibration
-from model.spans.span import ScoredSpan
-from model.spans.string_memory import Said, StringMemory, covered_words
+from model.spans.head.calibration import CalibrationJson, SpanCalibration
+from model.spans.string_memory import MemoryJson, Said, StringMemory, covered_words
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import to_characters
 
@@ -38,6 +38,13 @@ ALSO = 0.05
 """Probability from which a reason names another label for the same words."""
 
 
+class RulesJson(TypedDict):
+    """ShowRules in JSON."""
+
+    clicks: float
+    f1: float
+
+
 class ShowRules(NamedTuple):
     """Probabilities (of the chain, not calibrated) above which spans are shown, for either aim. A wrong span costs one
     click and a right one saves one, so .5 would be best if they were honest; .45 as they are."""
@@ -50,6 +57,16 @@ class ShowRules(NamedTuple):
         return self.f1 if aim == F1 else self.clicks
 
 
+class DetailsJson(TypedDict):
+    """SpanDetails in JSON."""
+
+    texts: int
+    used: int
+    cold: int
+    longest: int
+    held_out: Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class SpanDetails:
     """What a fit found out. `texts` it was fitted on, `used` of them after thinning; `cold`: texts of the last fit from
@@ -60,6 +77,31 @@ class SpanDetails:
     cold: int = 0
     longest: int = LONGEST
     held_out: Mapping[str, float] = field(default_factory=dict)
+
+    def to_json(self) -> DetailsJson:
+        """By name."""
+        return {
+            "texts": self.texts,
+            "used": self.used,
+            "cold": self.cold,
+            "longest": self.longest,
+            "held_out": dict(self.held_out),
+        }
+
+
+class SpanHeadJson(TypedDict):
+    """A head without its arrays."""
+
+    format: int
+    labels: Sequence[str]
+    dense: float
+    offset_weight: float
+    prior: str
+    calibration: CalibrationJson
+    rules: RulesJson
+    memory: MemoryJson
+    details: DetailsJson
+    iterations: int
 
 
 @dataclass(frozen=True)
@@ -146,7 +188,7 @@ class SpanHead:
         span = to_characters(text.bounds, mark)
         return ScoredSpan(span.start, span.end, span.label, score, "; ".join(parts))
 
-    def config(self) -> dict[str, Any]:
+    def config(self) -> SpanHeadJson:
         """Everything but the arrays, as `restore_span_head` reads it."""
         return {
             "format": FORMAT,
@@ -154,16 +196,16 @@ class SpanHead:
             "dense": self.space.dense,
             "offset_weight": self.space.offset_weight,
             "prior": self.prior.name if self.prior is not None else "",
-            "calibration": asdict(self.calibration),
-            "rules": self.rules._asdict(),
+            "calibration": self.calibration.to_json(),
+            "rules": {"clicks": self.rules.clicks, "f1": self.rules.f1},
             "memory": self.memory.to_json(),
-            "details": asdict(self.details),
+            "details": self.details.to_json(),
             "iterations": self.chain.iterations,
         }
 
-    def tensors(self) -> dict[str, NDArray[Any]]:
+    def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""
-        arrays: dict[str, NDArray[Any]] = {
+        arrays: dict[str, NDArray[np.generic]] = {
             "known": self.space.known,
             "names": self.space.names,
             "scale.mean": self.space.scale.mean,
@@ -174,7 +216,7 @@ class SpanHead:
 
 
 def restore_span_head(
-    config: Mapping[str, Any], tensors: Mapping[str, NDArray[Any]], prior: TransferPrior | None
+    config: SpanHeadJson, tensors: Mapping[str, NDArray[np.generic]], prior: TransferPrior | None
 ) -> SpanHead:
     """The head that `config()` and `tensors()` describe. Raises VersionError where they do not, or for another prior
     than it was fitted with."""
@@ -182,10 +224,18 @@ def restore_span_head(
         wanted = str(config["prior"])
         if wanted and (prior is None or prior.name != wanted):
             raise VersionError("the span head was fitted with a transfer prior that is not there", prior=wanted)
-        weights = {name.removeprefix("chain."): array for name, array in tensors.items() if name.startswith("chain.")}
-        scale = StateScale(tensors["scale.mean"], tensors["scale.spread"])
+        weights = {
+            name.removeprefix("chain."): array.astype(np.float32, copy=False)
+            for name, array in tensors.items()
+            if name.startswith("chain.")
+        }
+        scale = StateScale(*(tensors[f"scale.{part}"].astype(np.float32, copy=False) for part in ("mean", "spread")))
         space = FeatureSpace(
-            scale, float(config["dense"]), tensors["known"], tensors["names"], float(config["offset_weight"])
+            scale,
+            float(config["dense"]),
+            tensors["known"].astype(np.uint64, copy=False),
+            tensors["names"].astype(np.float32, copy=False),
+            float(config["offset_weight"]),
         )
         return SpanHead(
             Chain(TagSet(tuple(config["labels"])), Weights(**weights), int(config["iterations"])),

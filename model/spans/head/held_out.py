@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from model.span import ScoredSpan, Span
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.chain.tags import WordSpan
@@ -15,7 +16,6 @@ from model.spans.features.reading import ReadText
 from model.spans.head.calibration import HUMBLE, SpanCalibration, fit_calibration
 from model.spans.head.head import ShowRules, SpanHead
 from model.spans.quality import edits, measure
-from model.spans.span import ScoredSpan, Span
 from model.spans.string_memory import Said
 from model.spans.words import to_characters
 from model.texts import text_key

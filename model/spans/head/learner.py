@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from model.span import SpanDocument
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.head.fit import Basis, SpanExample, cold_head, fit_span_head
 from model.spans.head.head import CLICKS, SpanHead, Suggestions
-from model.spans.span import SpanDocument
 
 
 @dataclass(frozen=True)

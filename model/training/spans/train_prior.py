@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from model.span import SpanDocument
 from model.spans.chain.tags import TagSet
 from model.spans.features.reading import TokenEncoder, layers_at, word_states
-from model.spans.span import SpanDocument
 from model.spans.transfer.label_words import embed_names
 from model.spans.transfer.prior import CASE_SCALE, CASES, LAYERS, TransferPrior, case_bits
 from model.spans.words import apart, find_words, word_spans

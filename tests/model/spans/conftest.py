@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from model.encoder.encoder import Encoder
+from model.span import Span, SpanDocument
 from model.spans.features.reading import SpanReader
 from model.spans.head.learner import SpanLearner
-from model.spans.span import Span, SpanDocument
 from model.spans.transfer.prior import TransferPrior, read_prior
 
 PEOPLE = ("Ann Miller", "Bob", "Chandra Rao", "Dora Berg", "Emil", "Fatima Khan", "Gregor", "Hana Sato")

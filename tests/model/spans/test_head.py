@@ -10,6 +10,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.errors import VersionError
+from model.span import Span, SpanDocument
 from model.spans.features.reading import SpanReader
 from model.spans.head import fit
 from model.spans.head.calibration import HUMBLE, SpanCalibration, fit_calibration
@@ -18,7 +19,6 @@ from model.spans.head.head import F1, SpanHead, restore_span_head
 from model.spans.head.held_out import fold_texts
 from model.spans.head.learner import SpanLearner
 from model.spans.quality import measure
-from model.spans.span import Span, SpanDocument
 from tests.model.spans.conftest import mark, sentences
 
 TEST = sentences(24, 200)

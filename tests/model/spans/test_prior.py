@@ -11,8 +11,8 @@ import torch
 
 from model.encoder.encoder import Encoder
 from model.errors import DataError, VersionError
+from model.span import SpanDocument
 from model.spans.features.reading import SpanReader, word_states
-from model.spans.span import SpanDocument
 from model.spans.transfer.label_words import spell_out
 from model.spans.transfer.prior import FLOOR, WEIGHTS, TransferPrior, case_bits, read_prior, write_prior
 from model.spans.transfer.trust import prior_trust

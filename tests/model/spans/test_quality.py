@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from model.span import ScoredSpan, Span
 from model.spans.quality import edits, measure
-from model.spans.span import ScoredSpan, Span
 
 ANN, OSLO = Span(0, 3, "PER"), Span(10, 14, "LOC")
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from model.span import Span
 from model.spans.chain.tags import WordSpan
-from model.spans.span import Span
 from model.spans.words import apart, find_words, to_characters, to_words, word_spans
 
 

@@ -9,7 +9,7 @@ import pytest
 from backend.labelstudio.spans.annotations import IGNORED, SpanAnswer, read_feedback, read_spans, sent_spans
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.regions import SentSpan
-from model.spans.span import Span
+from model.span import Span
 from tests.support.spans import HTML_CONFIG, ODD_TEXT, TEXT_CONFIG, TURNS_CONFIG, opened, recorded
 
 EDITS = recorded("edit_and_interactive")

@@ -8,7 +8,7 @@ import pytest
 
 from backend.labelstudio.spans.config import read_span_config
 from backend.labelstudio.spans.export import infer_config, one_each, read_export
-from model.spans.span import Span, SpanDocument
+from model.span import Span, SpanDocument
 from tests.support.spans import HTML_CONFIG, TEXT_CONFIG, TURNS_CONFIG, recorded
 
 TEXTS = recorded("text_offsets")

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.spans.interactive import Memory, answer_mark, occurrences
-from model.spans.span import ScoredSpan, Span
+from model.span import ScoredSpan, Span
 from tests.support.spans import HTML_CONFIG, TEXT_CONFIG, TURNS_CONFIG, opened, recorded
 
 CASES = recorded("edit_and_interactive")

@@ -8,7 +8,7 @@ import pytest
 
 from backend.labelstudio.spans.regions import SentSpan, fresh_id, to_regions
 from backend.labelstudio.spans.validator import check_result
-from model.spans.span import ScoredSpan
+from model.span import ScoredSpan
 from tests.support.spans import HTML_CONFIG, ODD_TEXT, TEXT_CONFIG, TURNS_CONFIG, opened, recorded
 
 ADA = ScoredSpan(0, 12, "PER", 0.93, "seen 3 times as PER; also ORG 0.21")

@@ -15,7 +15,7 @@ from backend.labelstudio.spans.annotations import read_feedback, read_spans
 from backend.labelstudio.spans.page import Page, read_page, trimmed
 from backend.labelstudio.spans.regions import to_regions
 from backend.labelstudio.spans.validator import check_result
-from model.spans.span import ScoredSpan, Span, SpanDocument
+from model.span import ScoredSpan, Span, SpanDocument
 from tests.backend.labelstudio.spans.test_html_nodes import MARKUP, oracle
 from tests.support.spans import HTML_CONFIG, INLINE_CONFIG, TEXT_CONFIG, TURNS_CONFIG, opened
 

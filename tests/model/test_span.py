@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from model.spans.span import ScoredSpan, Span, SpanDocument, sorted_spans
+from model.span import ScoredSpan, Span, SpanDocument, sorted_spans
 
 
 @pytest.mark.parametrize(("start", "end"), [(3, 3), (4, 3), (-1, 2)])
