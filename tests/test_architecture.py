@@ -23,9 +23,10 @@ ALLOWED: dict[str, str] = {
     "model/decoding": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
-    "model/spans/transfer": "model model/numerics model/spans/chain model/spans",
+    "model/spans/transfer": "model model/numerics model/kernels model/spans/chain model/spans",
     "model/spans/features": (
-        "model model/numerics model/encoder model/features model/spans/chain model/spans model/spans/transfer"
+        "model model/numerics model/kernels model/encoder model/features model/spans/chain model/spans "
+        "model/spans/transfer"
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",

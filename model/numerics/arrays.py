@@ -13,6 +13,10 @@ Floats = NDArray[np.floating]
 class SparseRows(Protocol):
     """scipy's csr_matrix, which has no types of its own, as far as it is used."""
 
+    data: Floats
+    indices: NDArray[np.int32]
+    indptr: NDArray[np.int32]
+
     @property
     def shape(self) -> tuple[int, int]: ...
 

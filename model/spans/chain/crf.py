@@ -8,13 +8,15 @@ shared by all pairs of their sort.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats, SparseRows
 from model.numerics.lbfgs import minimise
+from model.spans.chain.equal_columns import merge_columns
 from model.spans.chain.lattice import Lattice, Packing, Potentials, forward_backward
 from model.spans.chain.tags import SORTS, TagSet
 
@@ -32,6 +34,11 @@ class Features:
     gate: NDArray[np.int64]
     sparse: SparseRows
     offset: NDArray[np.float32] | None = None
+
+    @cached_property
+    def gated(self) -> NDArray[np.float32]:
+        """The dense features of capitalised words."""
+        return self.dense[self.gate]
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,7 @@ class Chain:
 
 def _emissions(features: Features, weights: Weights, tags: TagSet) -> Floats:
     scores = features.dense @ weights.dense
-    scores[features.gate] += features.dense[features.gate] @ weights.gated
+    scores[features.gate] += features.gated @ weights.gated
     if features.sparse.shape[1]:
         scores += features.sparse @ weights.sparse
     scores = scores @ tags.mix + weights.bias  # mixed here: there are fewer words than features
@@ -152,7 +159,6 @@ class _Loss:
         per_text = np.ones(len(lengths), np.float32) if weights is None else weights.astype(np.float32)
         self.per_text = per_text[self.packing.texts]
         self.per_word = np.repeat(per_text, lengths)
-        self.gated = np.ascontiguousarray(features.dense[features.gate])
         self.transposed = features.sparse.T.tocsr()
         self.blank = Weights.zeros(features.dense.shape[1], features.sparse.shape[1], tags)
         self.count = max(float(self.per_text.sum()), 1e-6)
@@ -204,7 +210,7 @@ class _Loss:
         mixed = slopes @ tags.mix
         return Weights(
             features.dense.T @ mixed,
-            self.gated.T @ mixed[features.gate],
+            features.gated.T @ mixed[features.gate],
             self.transposed @ mixed,
             bias,
             pairs,
@@ -242,12 +248,15 @@ def fit_chain(
     """The chain of texts whose words have these tags; `weights`: how much each text counts; `start`: weights to go on
     from, of the same shapes."""
     penalties = penalties or (Penalties() if features.offset is not None else WITHOUT_PRIOR)
-    loss = _Loss(features, gold, tags, penalties, weights)
+    sparse, equal = merge_columns(features.sparse)
+    loss = _Loss(replace(features, sparse=sparse), gold, tags, penalties, weights)
+    start = replace(start, sparse=equal.merge(start.sparse)) if start is not None else None
     if start is None and features.offset is None:  # with a prior the counts would be told twice
         often = np.bincount(gold, loss.per_word, tags.size)
         start = _with_bias(loss.blank, np.log(often + 0.1) - np.log(max(often.sum(), 1.0)))
     found = minimise(loss, (start or loss.blank).flat(), iterations)
-    return Chain(tags, loss.blank.like(found.point), found.iterations)
+    fitted = loss.blank.like(found.point)
+    return Chain(tags, replace(fitted, sparse=equal.spread(fitted.sparse)), found.iterations)
 
 
 def _with_bias(weights: Weights, bias: Floats) -> Weights:

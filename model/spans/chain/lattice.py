@@ -19,7 +19,8 @@ TINY = 1e-30
 
 
 class Packing:
-    """How the words of texts of these lengths lie in packed order. `rows[i]` is the word that is packed as i."""
+    """How the words of texts of these lengths lie in packed order. `rows[i]` is the word that is packed as i; `before`:
+    where the words lie that stand before those that are not the first of their text."""
 
     def __init__(self, lengths: Sequence[int]) -> None:
         self.lengths = np.asarray(lengths, np.int64)
@@ -34,6 +35,8 @@ class Packing:
         begins = self.starts[order]
         steps = [begins[:count] + step for step, count in enumerate(self.counts)]
         self.rows = np.concatenate(steps) if steps else np.zeros(0, np.int64)
+        befores = [np.arange(count) + self.offsets[step] for step, count in enumerate(self.counts[1:])]
+        self.before = np.concatenate(befores) if befores else np.zeros(0, np.int64)
         self.places = np.empty(len(self.rows), np.int64)
         self.places[self.rows] = np.arange(len(self.rows))
 
@@ -77,15 +80,10 @@ class Lattice:
 
     def pairs(self, weights: Floats | None = None) -> Floats:
         """Expected number of each transition [K, K]; `weights`: of the words, packed."""
-        packing = self.packing
-        total = np.zeros_like(self.transitions)
-        for step in range(1, len(packing.counts)):
-            count, here, before = packing.counts[step], packing.offsets[step], packing.offsets[step - 1]
-            left = self.forward[before : before + count]
-            if weights is not None:
-                left = left * weights[before : before + count, None]
-            total += left.T @ self.ahead[here : here + count]
-        return total * self.transitions
+        left = self.forward[self.packing.before]
+        if weights is not None:
+            left = left * weights[self.packing.before, None]
+        return (left.T @ self.ahead[len(self.forward) - len(left) :]) * self.transitions
 
 
 def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials, tags: TagSet) -> Lattice:

@@ -67,6 +67,8 @@ def layers_at(depths: Sequence[float], layers: int) -> tuple[int, ...]:
 
 def word_states(bounds: Bounds, tokens: TokenStates) -> Halves:
     """Mean over the pieces that overlap each word, float16 [words, layers * width]; a piece may belong to several."""
+    from model.kernels.arrays import to_half, to_single
+
     pieces, layers, width = tokens.states.shape
     sums = np.zeros((len(bounds), layers * width), np.float32)
     owners, rows = _overlaps(bounds, tokens.offsets)
@@ -74,9 +76,13 @@ def word_states(bounds: Bounds, tokens: TokenStates) -> Halves:
         return sums.astype(np.float16)
     order = np.argsort(owners, kind="stable")
     found, starts, counts = np.unique(np.asarray(owners)[order], return_index=True, return_counts=True)
-    flat = tokens.states.reshape(pieces, layers * width)[np.asarray(rows)[order]]
-    sums[found] = np.add.reduceat(flat.astype(np.float32), starts) / counts[:, None].astype(np.float32)
-    return sums.astype(np.float16)
+    flat = to_single(tokens.states.reshape(pieces, layers * width)[np.asarray(rows)[order]])
+    sums[found] = flat[starts]
+    for further in range(1, counts.max()):  # most words are one piece
+        more = counts > further
+        sums[found[more]] += flat[starts[more] + further]
+    sums[found] /= counts[:, None].astype(np.float32)
+    return to_half(sums)
 
 
 def _overlaps(bounds: Bounds, offsets: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:

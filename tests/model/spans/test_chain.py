@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from model.numerics.arrays import Floats
 from model.numerics.lbfgs import minimise
 from model.spans.chain.crf import Chain, Features, Penalties, Weights, _Loss, _potentials, fit_chain
+from model.spans.chain.equal_columns import merge_columns
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import Candidate, span_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
@@ -122,6 +123,24 @@ def test_going_on_from_the_minimum_stays_there() -> None:
     far = fit_chain(features, GOLD, TAGS, iterations=500)
     further = fit_chain(features, GOLD, TAGS, start=far.weights, iterations=6)
     np.testing.assert_allclose(further.weights.flat(), far.weights.flat(), atol=0.05)
+
+
+def test_merging_equal_columns_changes_no_step_of_a_fit() -> None:
+    random = np.random.default_rng(3)
+    own = (random.random((sum(LENGTHS), 5)) < 0.4).astype(np.float32)
+    columns = own[:, [0, 1, 2, 0, 3, 4, 0, 2]]  # some stand at the same words
+    columns = np.concatenate([columns, np.zeros((len(columns), 2), np.float32)], axis=1)  # and some nowhere
+    features = replace(random_features(), sparse=csr_matrix(columns))
+    merged, equal = merge_columns(features.sparse)
+    assert merged.shape[1] == len(np.unique(columns, axis=1).T)
+    weights = random.normal(size=(10, TAGS.size))
+    np.testing.assert_allclose(merged @ equal.merge(weights), features.sparse @ weights, atol=1e-6)
+    loss = _Loss(features, GOLD, TAGS, Penalties(), None)
+    for iterations in (1, 5, 30):
+        plain = loss.blank.like(minimise(loss, loss.blank.flat(), iterations).point)
+        found = fit_chain(features, GOLD, TAGS, iterations=iterations)
+        for name, array in plain.arrays().items():
+            np.testing.assert_allclose(found.weights.arrays()[name], array, atol=2e-3, err_msg=name)
 
 
 def test_spans_that_are_shown_share_no_word_and_are_worth_most() -> None:
