@@ -101,7 +101,7 @@ def measure(
     """The rows of one set and seed that are not done: ours first, then the peers'."""
     speaker = Speaker()
     speaker.about(f"{name}, seed {seed}")
-    plan = ReplayPlan(reachable(data, counts), seed=seed)
+    plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
     trainer = PolicyTrainer(place, speaker.tell) if args.finetune else None
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
         yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()

@@ -42,7 +42,8 @@ ALLOWED: dict[str, str] = {
     "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",
     "model/simulation": (
-        "model model/numerics model/features model/decoding model/head model/versions model/acquisition"
+        "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "
+        "model/head model/versions model/acquisition"
     ),
     "backend": "model model/evidence",
     "backend/addresses": "backend",
@@ -110,9 +111,10 @@ ALLOWED: dict[str, str] = {
         "backend/store/work backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/head model/evidence model/versions model/training "
-        "model/simulation backend backend/settings backend/labelstudio/label_config backend/base_model "
-        "backend/store backend/rules backend/jobs/train"
+        "model model/encoder model/features model/spans model/spans/transfer model/spans/features model/head "
+        "model/evidence model/versions model/training model/simulation backend backend/settings "
+        "backend/labelstudio/label_config backend/labelstudio/spans backend/base_model backend/store backend/rules "
+        "backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio/rest backend/store backend/rules backend/jobs/task_queue "

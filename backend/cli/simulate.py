@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from backend.simulate.trainer import Workplace
     from model.simulation.dataset import Dataset
     from model.simulation.replay import ReplayPlan, Row
+    from model.simulation.span_dataset import SpanDataset
 
 CHEAP_PEERS = "tfidf,lr"
 PICTURES = (".png", ".svg", ".pdf")
@@ -84,9 +85,11 @@ class Names(click.ParamType):
 
 
 def strategy_names() -> Sequence[str]:
+    """Those of choices, and then what only spans have."""
     from model.acquisition.strategies import STRATEGIES
+    from model.simulation.span_replay import SPAN_STRATEGIES
 
-    return tuple(STRATEGIES)
+    return tuple(dict.fromkeys((*STRATEGIES, *SPAN_STRATEGIES)))
 
 
 def peer_names() -> Sequence[str]:
@@ -127,11 +130,11 @@ class Speaker:
 
 
 @click.command()
-@click.argument("train", type=HomePath(dir_okay=False), required=False, metavar="[TRAIN.csv]")
-@click.option("--test", type=HomePath(dir_okay=False), help="Rows to measure on (CSV as TRAIN.csv).")
+@click.argument("train", type=HomePath(dir_okay=False), required=False, metavar="[TRAIN.csv|TRAIN.jsonl]")
+@click.option("--test", type=HomePath(dir_okay=False), help="Rows to measure on (in the form of TRAIN).")
 @click.option("--test-rows", type=click.IntRange(1), help="Measure on the first so many test rows only.")
 @click.option("--project", type=click.IntRange(1), help="Replay what this project has stored, instead of a file.")
-@click.option("--control", default="", help="Which control of the project (default: the first).")
+@click.option("--control", default="", help="Which control of the project or export (default: the first).")
 @click.option(
     "--strategy",
     "strategies",
@@ -139,7 +142,7 @@ class Speaker:
     default="random",
     show_default=True,
     help="How the next labels are chosen: random, margin, entropy, least_confidence, bald, margin_clusters, "
-    "typiclust, typical_first, coreset, badge, or all.",
+    "typiclust, typical_first, coreset, badge, or all; of spans: random, uncertainty.",
 )
 @click.option("--labels", "counts", type=Counts(), default="0,16,64,256", show_default=True, help="Label counts.")
 @click.option(
@@ -157,7 +160,9 @@ class Speaker:
     help=f"Recipes to run on the same rows: tfidf, lr, humansignal, setfit, all or none (default: {CHEAP_PEERS}; "
     "with --json none). The last two fine-tune, which takes minutes.",
 )
-@click.option("--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default).")
+@click.option(
+    "--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default; of spans there are none)."
+)
 @click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
 @click.option(
     "--blank",
@@ -174,21 +179,27 @@ def simulate(
 ) -> None:
     """Replay labelled rows through the real learner and policy, and show its learning curve.
 
+    TRAIN is a table of labelled texts, or a file of texts with marked spans.
+
     TRAIN.csv has the columns text,label (others are ignored); several labels of a row are joined by |, underscores in
     names are spaces, rows without a label belong to the unlabelled pool only (with --blank none they are labelled "none
     of these"). Without --test a fifth of the rows is held out, by a hash of the text. The label set, which a project's
     config would list, is the union of the labels of both files.
+
+    TRAIN.jsonl has a line {"text": "...", "spans": [{"start": 0, "end": 3, "label": "..."}]} per text, in characters
+    of the text; Label Studio's JSON export of a project with spans does as well. F1 counts exact spans with the right
+    label, shown for the best F1; "saved" is the share of an annotator's edits that what is shown spares.
     """
     if (train is None) == (project is None):
-        raise click.UsageError("give a TRAIN.csv or --project ID, one of them")
+        raise click.UsageError("give a TRAIN.csv (or TRAIN.jsonl) or --project ID, one of them")
     if test is not None and train is None:
-        raise click.UsageError("--test goes with a TRAIN.csv")
+        raise click.UsageError("--test goes with a TRAIN.csv or TRAIN.jsonl")
     _check_plot(options["plot"])
     speaker, settings = Speaker(), current_settings()
     try:
-        data = _read(settings, train, test, project, options)
+        data = _read(settings, train, test, project, options, speaker)
         plans = _plans(data, options, speaker)
-        peers = options["peers"] if options["peers"] is not None else () if as_json else tuple(CHEAP_PEERS.split(","))
+        peers = _peers(data, options["peers"], as_json)
         with _workplace(settings, options["cache"], options["threads"] or 0) as place:
             rows = []
             for row in _rows(place, data, plans, peers, options["finetune"], speaker):
@@ -210,25 +221,78 @@ def _check_plot(plot: Path | None) -> None:
         raise click.BadParameter(f"{plot} cannot be written: {wanted} is needed", param_hint="--plot")
 
 
-def _read(settings: Settings, train: Path | None, test: Path | None, project: int | None, options: Options) -> Dataset:
+def _read(
+    settings: Settings,
+    train: Path | None,
+    test: Path | None,
+    project: int | None,
+    options: Options,
+    speaker: Speaker,
+) -> Dataset | SpanDataset:
     from dataclasses import replace
 
+    from backend.simulate.span_files import is_span_file
     from model.simulation.dataset import read_dataset
 
+    limit = options["test_rows"]
+    if train is not None and is_span_file(train):
+        spans = _read_spans(train, test, options, speaker)
+        return replace(spans, test=spans.test[:limit]) if limit else spans
     if train is not None:
+        if test is not None and is_span_file(test):
+            raise DataError(f"{test} is JSON and {train} is a table: both must be of one kind")
         data = read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
     else:
         from backend.simulate.project_dataset import read_project
 
         data = read_project(settings, int(project or 0), options["control"])
-    limit = options["test_rows"]
     return replace(data, test=data.test[:limit]) if limit else data
 
 
-def _plans(data: Dataset, options: Options, speaker: Speaker) -> list[ReplayPlan]:
+def _read_spans(train: Path, test: Path | None, options: Options, speaker: Speaker) -> SpanDataset:
+    """Refuses what says nothing about spans, before the work."""
+    from backend.simulate.span_files import read_span_files
+
+    for given, option in (
+        (options["multilabel"] is not None, "--multilabel/--single-label"),
+        (options["blank"] != "unlabelled", "--blank"),
+        (bool(options["peers"]), "--peers"),
+    ):
+        if given:
+            raise click.BadParameter(f"is for choices, and {train} holds texts with spans", param_hint=option)
+    files = read_span_files(train, test, options["control"])
+    for note in files.notes:
+        speaker.note(plain(note))
+    return files.data
+
+
+def _peers(data: Dataset | SpanDataset, given: tuple[str, ...] | None, as_json: bool) -> tuple[str, ...]:
+    from model.simulation.dataset import Dataset
+
+    if given is not None:
+        return given
+    return tuple(CHEAP_PEERS.split(",")) if isinstance(data, Dataset) and not as_json else ()
+
+
+def _strategies(data: Dataset | SpanDataset, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Those that were asked for; of "all" those that there are for such data."""
+    from model.acquisition.strategies import STRATEGIES
+    from model.simulation.dataset import Dataset
+    from model.simulation.span_replay import SPAN_STRATEGIES
+
+    known, what = (STRATEGIES, "choices") if isinstance(data, Dataset) else (SPAN_STRATEGIES, "spans")
+    wrong = [name for name in given if name not in known]
+    if wrong and given != tuple(strategy_names()):
+        words = f"{', '.join(wrong)} is not for {what}; known for them: {', '.join(known)}"
+        raise click.BadParameter(words, param_hint="--strategy")
+    return tuple(name for name in given if name in known)
+
+
+def _plans(data: Dataset | SpanDataset, options: Options, speaker: Speaker) -> list[ReplayPlan]:
     from model.simulation.replay import ReplayPlan, reachable
 
-    counts = reachable(data, options["counts"])
+    strategies = _strategies(data, options["strategies"])
+    counts = reachable(data.labelled, options["counts"])
     if above := [count for count in options["counts"] if count > counts[-1]]:
         speaker.note(f"only {counts[-1]} rows can be labelled: {', '.join(map(str, above))} become {counts[-1]}")
     given = options["seeds"]
@@ -238,7 +302,7 @@ def _plans(data: Dataset, options: Options, speaker: Speaker) -> list[ReplayPlan
     return [
         ReplayPlan(counts, strategy, seed, options["pool"], options["batch"])
         for seed in seeds
-        for strategy in options["strategies"]
+        for strategy in strategies
     ]
 
 
@@ -256,17 +320,36 @@ def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator
 
 
 def _rows(
-    place: Workplace, data: Dataset, plans: Sequence[ReplayPlan], peers: Sequence[str], finetune: bool, speaker: Speaker
+    place: Workplace,
+    data: Dataset | SpanDataset,
+    plans: Sequence[ReplayPlan],
+    peers: Sequence[str],
+    finetune: bool,
+    speaker: Speaker,
 ) -> Iterator[Row]:
     from backend.simulate.trainer import PolicyTrainer
+    from model.simulation.dataset import Dataset
     from model.simulation.replay import Replay
 
+    if not isinstance(data, Dataset):
+        yield from _span_rows(place, data, plans, speaker)
+        return
     trainer = PolicyTrainer(place, speaker.tell) if finetune else None
     for plan in plans:
         speaker.about(f"{plan.strategy}, seed {plan.seed}")
         yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()
     for seed in dict.fromkeys(plan.seed for plan in plans):
         yield from _peer_rows(place, data, plans[0].counts, seed, peers, speaker)
+
+
+def _span_rows(place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], speaker: Speaker) -> Iterator[Row]:
+    from model.simulation.span_replay import SpanReplay, open_learner
+
+    speaker.tell("encoding the first texts")
+    learner = open_learner(data, place.span_reader())
+    for plan in plans:
+        speaker.about(f"{plan.strategy}, seed {plan.seed}")
+        yield from SpanReplay(data, plan, learner, speaker.tell).rows()
 
 
 def _peer_rows(

@@ -10,17 +10,31 @@ Row = Mapping[str, str | int | float | None]
 Curve = dict[int, dict[str, float]]
 """Label count -> medians over the seeds."""
 
-PANELS = {
-    "accuracy": "accuracy",
-    "macro_f1": "macro-F1",
-    "ece": "calibration error (ECE, 15 bins)",
+ECE = "calibration error (ECE, 15 bins)"
+PANELS = {"accuracy": "accuracy", "macro_f1": "macro-F1", "ece": ECE, "refit_seconds": "seconds per refit"}
+SPAN_PANELS = {
+    "f1": "F1 of exact spans",
+    "saved": "share of the annotator's edits saved",
+    "ece": ECE,
     "refit_seconds": "seconds per refit",
 }
+"""What is drawn, the first of them also as a bar in the table."""
+
+SHOWN = {"macro_f1": "macro-F1", "ece": "ECE", "refit_seconds": "refit s"}
+SPAN_SHOWN = {"macro_f1": "macro-F1", "saved": "saved", "ece": "ECE", "refit_seconds": "refit s"}
+"""Columns of the table behind the first."""
+
+OURS = ("zero-shot", "transfer prior", "no prior", "span head")
+
+
+def is_of_spans(rows: Sequence[Row]) -> bool:
+    """Whether texts with spans were replayed."""
+    return any("f1" in row for row in rows)
 
 
 def curve_name(row: Row) -> str:
     """What a row's curve is called: the strategy for our own, the method for a peer."""
-    ours = row["method"] == "zero-shot" or str(row["method"]).startswith("prior-LR")
+    ours = row["method"] in OURS or str(row["method"]).startswith("prior-LR")
     return f"understudy, {row['strategy']}" if ours else str(row["method"])
 
 
@@ -29,10 +43,11 @@ def medians(rows: Sequence[Row]) -> dict[str, Curve]:
     grouped: dict[str, dict[int, list[Row]]] = {}
     for row in rows:
         grouped.setdefault(curve_name(row), {}).setdefault(int(row["n"] or 0), []).append(row)
+    keys = {*SPAN_PANELS, *SPAN_SHOWN} if is_of_spans(rows) else {*PANELS, *SHOWN}
     return {
         name: {
             count: {
-                **{key: statistics.median(float(row[key] or 0) for row in cell) for key in PANELS},
+                **{key: statistics.median(float(row[key] or 0) for row in cell) for key in keys},
                 "finetune_seconds": statistics.median(float(row.get("finetune_seconds") or 0) for row in cell),
                 "seeds": len(cell),
             }
@@ -43,44 +58,46 @@ def medians(rows: Sequence[Row]) -> dict[str, Curve]:
 
 
 def print_curves(rows: Sequence[Row]) -> None:
-    """A table of medians with the accuracy as a bar, the best of each label count in bold."""
+    """A table of medians with the accuracy (of spans: F1) as a bar, the best of each label count in bold."""
     from rich.bar import Bar
     from rich.table import Table
     from rich.text import Text
 
     from backend.screen import plain, say_rich
 
-    curves = medians(rows)
+    spans, curves = is_of_spans(rows), medians(rows)
+    main, shown = ("f1", SPAN_SHOWN) if spans else ("accuracy", SHOWN)
     best: dict[int, float] = {}
     for curve in curves.values():
         for count, cell in curve.items():
-            best[count] = max(cell["accuracy"], best.get(count, 0.0))
+            best[count] = max(cell[main], best.get(count, 0.0))
     table = Table(box=None, pad_edge=False)
-    titles = ("curve", "labels", "accuracy", "macro-F1", "ECE", "refit s", "fine-tune s", "seeds", "")
+    first = ("curve", "texts", "F1") if spans else ("curve", "labels", "accuracy")
+    titles = (*first, *shown.values(), *(() if spans else ("fine-tune s",)), "seeds", "")
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left")
     for name, curve in curves.items():
         for count, cell in curve.items():
-            accuracy = f"{cell['accuracy']:.3f}"
-            shown = Text(accuracy, style="bold" if cell["accuracy"] == best[count] else "")
+            value = Text(f"{cell[main]:.3f}", style="bold" if cell[main] == best[count] else "")
             tuned = f"{cell['finetune_seconds']:.1f}" if cell["finetune_seconds"] else ""
-            measures = (f"{cell['macro_f1']:.3f}", f"{cell['ece']:.3f}", f"{cell['refit_seconds']:.3f}")
-            bar = Bar(1.0, 0.0, cell["accuracy"], width=24)
-            table.add_row(Text(plain(name)), str(count), shown, *measures, tuned, str(int(cell["seeds"])), bar)
+            measures = (*(f"{cell[key]:.3f}" for key in shown), *(() if spans else (tuned,)))
+            bar = Bar(1.0, 0.0, cell[main], width=24)
+            table.add_row(Text(plain(name)), str(count), value, *measures, str(int(cell["seeds"])), bar)
     say_rich(table)
 
 
 def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:
-    """Four panels (accuracy, macro-F1, ECE, seconds per refit) against the labels, the seeds' range shaded.
+    """Four panels of measures (PANELS, SPAN_PANELS) against the labels, the seeds' range shaded.
 
     The kind of picture follows from the suffix. Raises OSError."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     curves = medians(rows)
+    panels = SPAN_PANELS if is_of_spans(rows) else PANELS
     figure = Figure(figsize=(11, 8), layout="constrained")
     FigureCanvasAgg(figure)
-    for panel, (key, label) in zip(figure.subplots(2, 2).flat, PANELS.items(), strict=True):
+    for panel, (key, label) in zip(figure.subplots(2, 2).flat, panels.items(), strict=True):
         for name, curve in curves.items():
             cells = {n: [float(r[key] or 0) for r in rows if curve_name(r) == name and r["n"] == n] for n in curve}
             line = panel.plot(list(curve), [cell[key] for cell in curve.values()], marker="o", markersize=3, label=name)
@@ -89,7 +106,7 @@ def draw(rows: Sequence[Row], path: Path, title: str = "") -> None:
         panel.set_xscale("symlog", base=2, linthresh=8)
         counts = sorted({count for curve in curves.values() for count in curve})
         panel.set_xticks(counts, [str(count) for count in counts])
-        panel.set_xlabel("labels")
+        panel.set_xlabel("texts" if panels is SPAN_PANELS else "labels")
         panel.set_title(label)
         panel.grid(alpha=0.3)
         if key == "refit_seconds":

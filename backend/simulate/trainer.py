@@ -20,10 +20,14 @@ from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
     from model.features.cache import CachedEncoder, FeatureCache
+    from model.features.varied_cache import VariedCache
     from model.interfaces import Embedder
+    from model.spans.features.reading import SpanReader, TokenEncoder
     from model.versions.live_model import LiveModel
 
 PROJECT_ID = 1
+WORDS = "words"
+"""Folder of the words' states within that of the features."""
 
 
 class Workplace:
@@ -43,6 +47,8 @@ class Workplace:
         self.timings = settings.data_dir.absolute() if settings.data_dir.is_dir() else None
         encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision, timings=self.timings)
         self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
+        self._words: VariedCache | None = None
+        self._tokens: TokenEncoder = encoder
         warm_up_learning(self.base)
 
     def open_encoder(self, weights: Path) -> Embedder:
@@ -54,8 +60,19 @@ class Workplace:
         encoder = Encoder(self.base_model, threads=self.threads, weights=weights, base=base)  # type: ignore[arg-type]
         return CachedEncoder(encoder, self.cache)
 
+    def span_reader(self) -> SpanReader:
+        """For spans: states of words, in a cache of their own beside the other."""
+        from model.features.varied_cache import VariedCache
+        from model.spans.features.reading import SpanReader
+        from model.spans.transfer.prior import read_prior
+
+        self._words = VariedCache(self.features / WORDS, self.settings.feature_cache_mb)
+        return SpanReader(self._tokens, read_prior(), self._words)
+
     def close(self) -> None:
         self.cache.close()
+        if self._words is not None:
+            self._words.close()
 
 
 class PolicyTrainer:

@@ -40,6 +40,11 @@ class Dataset:
         """Whether answers are sets."""
         return self.control.multilabel
 
+    @property
+    def labelled(self) -> int:
+        """Rows that can be labelled."""
+        return sum(sample.labelled for sample in self.train)
+
 
 def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:
     """(text, label keys) of every row; no labels for an empty cell. Other columns do not matter. Raises DataError."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -71,15 +71,17 @@ class Tuned:
     outdone: bool = False  # the head alone was better: an older fine-tune goes
 
 
-def shuffled(samples: Sequence[Sample], seed: int) -> list[Sample]:
+T = TypeVar("T")
+
+
+def shuffled(samples: Sequence[T], seed: int) -> list[T]:
     """The samples in the order of this seed."""
     return [samples[index] for index in np.random.default_rng(seed).permutation(len(samples))]
 
 
-def reachable(data: Dataset, counts: Sequence[int]) -> tuple[int, ...]:
+def reachable(labelled: int, counts: Sequence[int]) -> tuple[int, ...]:
     """The counts, ascending, those above the number of labelled rows clipped to it."""
-    most = sum(sample.labelled for sample in data.train)
-    return tuple(sorted({min(count, most) for count in counts}))
+    return tuple(sorted({min(count, labelled) for count in counts}))
 
 
 def encode_ahead(embedder: Embedder, texts: Sequence[Text], tell: Tell, what: str) -> None:

@@ -3,46 +3,100 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NotRequired, TypedDict
 
 from model.errors import DataError
+from model.file_formats import name_format
 from model.span import Span, SpanDocument, sorted_spans
+from model.spec import Json
 
+WANTED = '{"text": "...", "spans": [{"start": 0, "end": 3, "label": "..."}]}'
 
-class SpanJson(TypedDict):
-    """A span in a file."""
-
-    start: int
-    end: int
-    label: str
-
-
-class DocumentJson(TypedDict):
-    """A line of a file."""
-
-    text: str
-    spans: NotRequired[list[SpanJson]]
+_UNREADABLE = re.compile("[\0\ud800-\udfff]")
+"""NUL and halves of characters, which no tokenizer takes; what stands for them is as long."""
 
 
 def read_documents(path: Path) -> list[SpanDocument]:
     """In the order of the file. Raises DataError, which names the line."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read: {error}", path=str(path)) from error
-    return [_document(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    lines = read_text(path).split("\n")
+    return [_of_line(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def _document(path: Path, number: int, line: str) -> SpanDocument:
+def read_text(path: Path) -> str:
+    """Of a file in UTF-8. Raises DataError, which says what is there instead and what to do."""
     try:
-        row: DocumentJson = json.loads(line)
-        spans = [Span(int(own["start"]), int(own["end"]), str(own["label"])) for own in row.get("spans", ())]
-        return SpanDocument(str(row["text"]), sorted_spans(spans))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f'{path}, line {number}: not a labelled text ({error}); wanted {{"text": ..., "spans": [{{"start", "end", '
-            '"label"}}]}}, in characters of the text',
-            path=str(path),
-            line=number,
-        ) from error
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or error}", path=str(path)) from error
+    if what := name_format(content[:16]):
+        raise DataError(f"{path} is {what}", path=str(path))
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise DataError(f"{path}, line {line} is not UTF-8: save the file as UTF-8", path=str(path)) from error
+    if not text.strip():
+        raise DataError(f"{path} is empty: it needs a line {WANTED} per labelled text", path=str(path))
+    return text
+
+
+def _of_line(path: Path, number: int, line: str) -> SpanDocument:
+    try:
+        row: Json = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise _bad(path, f"line {number}", f"not JSON ({error}); each line must be one object") from error
+    return to_document(row, path, f"line {number}")
+
+
+def to_document(row: Json, path: Path, place: str) -> SpanDocument:
+    """One object of a file. `place` names it. Raises DataError."""
+    if not isinstance(row, Mapping):
+        raise _bad(path, place, f"no object but {_kind(row)}")
+    text, spans = row.get("text"), row.get("spans")
+    if not isinstance(text, str):
+        raise _bad(path, place, f'"text" must be a text, not {_kind(text)}')
+    if not isinstance(spans, Sequence) or isinstance(spans, str):
+        hint = ", and [] where there is nothing to mark" if spans is None else ""
+        raise _bad(path, place, f'"spans" must be a list{hint}, not {_kind(spans)}')
+    return SpanDocument(_clean(text), sorted_spans(_to_span(one, text, path, place) for one in spans))
+
+
+def _to_span(own: Json, text: str, path: Path, place: str) -> Span:
+    if not isinstance(own, Mapping):
+        raise _bad(path, place, f"a span must be an object, not {_kind(own)}")
+    start, end, label = own.get("start"), own.get("end"), own.get("label")
+    if not isinstance(start, int) or not isinstance(end, int) or isinstance(start, bool) or isinstance(end, bool):
+        raise _bad(path, place, f"a span's start and end must be whole numbers, not {_kind(start)} and {_kind(end)}")
+    if not isinstance(label, str) or not label.strip():
+        raise _bad(path, place, f"a span's label must be a name, not {_kind(label)}")
+    if not 0 <= start < end <= len(text):
+        raise _bad(
+            path,
+            place,
+            f"the span {start} to {end} does not lie in the text of {len(text)} characters; start and end count "
+            "characters (code points, as Python does) from 0, and the end is the one behind the last",
+        )
+    return Span(start, end, _clean(label))
+
+
+def _clean(text: str) -> str:
+    return _UNREADABLE.sub("\ufffd", text)
+
+
+def _bad(path: Path, place: str, what: str) -> DataError:
+    return DataError(f"{path}, {place}: {what}. Wanted: {WANTED}", path=str(path), place=place)
+
+
+def _kind(value: Json) -> str:
+    """What a value is, in JSON's words."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, int | float):
+        return f"the number {value}"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}"
+    return "an object" if isinstance(value, Mapping) else "a list"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from model.numerics.metrics import expected_calibration_error
-from model.span import ScoredSpan, Span
+from model.span import ScoredSpan, Span, SpanDocument
 
 
 @dataclass(frozen=True)
@@ -70,3 +70,21 @@ def measure(shown: Sequence[Sequence[ScoredSpan]], drawn: Sequence[Collection[Sp
 def f1_of(hits: int, found: int, wanted: int) -> float:
     """Harmonic mean of precision and recall; 0 where there is nothing."""
     return 2 * hits / (found + wanted) if found + wanted else 0.0
+
+
+def f1_by_novelty(
+    shown: Sequence[Collection[ScoredSpan]], test: Sequence[SpanDocument], labelled: Sequence[SpanDocument]
+) -> tuple[float, float]:
+    """F1 of the spans whose string, in whatever case, was marked so in a labelled text, and of the others."""
+    known = {_string(document.text, span) for document in labelled for span in document.spans}
+    counts = {True: [0, 0, 0], False: [0, 0, 0]}
+    for document, own in zip(test, shown, strict=True):
+        spans, drawn = {scored.span for scored in own}, set(document.spans)
+        for place, group in enumerate((spans & drawn, spans, drawn)):
+            for span in group:
+                counts[_string(document.text, span) in known][place] += 1
+    return f1_of(*counts[True]), f1_of(*counts[False])
+
+
+def _string(text: str, span: Span) -> tuple[str, str]:
+    return text[span.start : span.end].lower(), span.label

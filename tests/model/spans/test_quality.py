@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from model.span import ScoredSpan, Span
-from model.spans.quality import edits, measure
+from model.span import ScoredSpan, Span, SpanDocument
+from model.spans.quality import edits, f1_by_novelty, measure
 
 ANN, OSLO = Span(0, 3, "PER"), Span(10, 14, "LOC")
 
@@ -36,3 +36,13 @@ def test_suggestions_can_cost_clicks() -> None:
     assert measure([[scored(ANN), scored(OSLO)]], [[Span(5, 6, "PER")]]).saved == -2
     assert measure([[scored(ANN)]], [[]]).saved == -1
     assert measure([[]], [[]]).saved == 0
+
+
+def test_strings_marked_before_are_told_from_new_ones() -> None:
+    labelled = [SpanDocument("ANN left", (ANN,))]
+    test = [SpanDocument("Ann is in Oslo", (ANN, OSLO)), SpanDocument("Ann is late", (Span(0, 3, "ORG"),))]
+    shown = [[scored(ANN)], [scored(ANN), scored(Span(4, 6, "LOC"))]]
+    seen, unseen = f1_by_novelty(shown, test, labelled)
+    assert seen == pytest.approx(2 * 1 / (2 + 1)), "shown twice as PER, drawn once"
+    assert unseen == 0, "Oslo and the ORG were missed, and `is` is new"
+    assert f1_by_novelty(shown, test, []) == (0, pytest.approx(2 * 1 / (3 + 3)))
