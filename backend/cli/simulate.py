@@ -161,7 +161,9 @@ class Speaker:
     "with --json none). The last two fine-tune, which takes minutes.",
 )
 @click.option(
-    "--finetune/--no-finetune", default=True, help="Fine-tune where the policy would (default; of spans there are none)."
+    "--finetune/--no-finetune",
+    default=True,
+    help="Fine-tune where the policy would (default; of spans there are none).",
 )
 @click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
 @click.option(
