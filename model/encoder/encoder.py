@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from model.encoder.one_pass import read_whole
 from model.encoder.pairs import interact, two_segments
 from model.encoder.token_states import TokenStates, read_token_states
 from model.encoder.windows import Windows, in_chunks
@@ -108,6 +109,18 @@ class Encoder(Embedder):
         """Hidden states of every word piece of each text after these layers (0: the embeddings); long texts by
         overlapping windows (`model/encoder/token_states.py`)."""
         return read_token_states(self._windows, self._engine, texts, layers, self.tally)
+
+    def embed_both(self, texts: Sequence[str], layers: Sequence[int]) -> tuple[np.ndarray, list[TokenStates]]:
+        """What `embed` and `token_states` give of single texts, in one pass for each text of one window. Equal but for
+        rounding: other texts may be in a product with it."""
+        whole = read_whole(self._windows, self._engine, texts, layers, self.tally)
+        rest = [place for place in range(len(texts)) if place not in whole]
+        pooled = np.zeros((len(texts), self.depth, self.width), dtype=np.float32)
+        pooled[rest] = self._read([(texts[place],) for place in rest])
+        further = dict(zip(rest, self.token_states([texts[place] for place in rest], layers), strict=True))
+        for place, (features, _) in whole.items():
+            pooled[place] = features
+        return pooled, [further[place] if place in further else whole[place][1] for place in range(len(texts))]
 
     @property
     def layers(self) -> int:

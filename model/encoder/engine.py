@@ -38,6 +38,10 @@ class Engine(Protocol):
         the CPU."""
         ...
 
+    def both(self, windows: Sequence[Window], layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What `forward` and `token_states` give, in one pass."""
+        ...
+
 
 def open_engine(
     directory: Path,

@@ -135,31 +135,37 @@ class PackedBert:
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Fastest when sorted by length."""
-        hidden, tokens, attend, starts = self._begin(windows)
-        counts = torch.tensor([len(window.ids) for window in windows], device=self.device)
-        pooled = []
-        for index, block in enumerate(self.blocks):
-            if index == self.shape.layers - 1 and self.pooling == "cls":
-                pooled.append(block(hidden, attend, firsts=starts).float())
-                break
-            hidden = block(hidden, attend)
-            if index >= self.shape.layers - self.keep:
-                pooled.append(self._pool(hidden[:tokens], counts, starts))
-        return torch.stack(pooled, dim=1).cpu()
+        return self._run(windows, (), pooled=True)[0]
 
     @torch.inference_mode()
     def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
         """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
         the CPU. What comes after the last of the layers is not computed."""
-        hidden, tokens, attend, _ = self._begin(windows)
-        kept = (
-            {0: hidden[:tokens].to(torch.float16, copy=True)} if 0 in layers else {}
-        )  # a copy: blocks overwrite what they read
-        for index, block in enumerate(self.blocks[: max(layers)], start=1):
+        return self._run(windows, layers, pooled=False)[1]
+
+    @torch.inference_mode()
+    def both(self, windows: Sequence[Window], layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What `forward` and `token_states` give, in one pass."""
+        return self._run(windows, layers, pooled=True)
+
+    def _run(self, windows: Sequence[Window], layers: Sequence[int], *, pooled: bool) -> tuple[Tensor, Tensor]:
+        """Pooled outputs (of no layer where they are not wanted) and the states of tokens after the layers."""
+        hidden, tokens, attend, starts = self._begin(windows)
+        counts = torch.tensor([len(window.ids) for window in windows], device=self.device)
+        found, kept = [], {}
+        if 0 in layers:
+            kept[0] = hidden[:tokens].to(torch.float16, copy=True)  # a copy: blocks overwrite what they read
+        last = self.shape.layers if pooled else max(layers)
+        for index, block in enumerate(self.blocks[:last], start=1):
+            if index == self.shape.layers and self.pooling == "cls" and index not in layers:
+                found.append(block(hidden, attend, firsts=starts).float())
+                break
             hidden = block(hidden, attend)
             if index in layers:
                 kept[index] = hidden[:tokens].to(torch.float16, copy=True)
-        return torch.stack([kept[layer] for layer in layers], dim=1).cpu()
+            if pooled and index > self.shape.layers - self.keep:
+                found.append(self._pool(hidden[:tokens], counts, starts))
+        return _stacked(found), _stacked([kept[layer] for layer in layers])
 
     def _begin(self, windows: Sequence[Window]) -> tuple[Tensor, int, Attention, Tensor]:
         """The embedded tokens with rows to spare, how many they are, attention, and the places of first tokens."""
@@ -242,6 +248,11 @@ class _Embeddings:
             hidden += self.types[types.clamp(max=len(self.types) - 1)]
         hidden = self.norm(hidden)
         return hidden if self.project is None else F.linear(hidden, *self.project)
+
+
+def _stacked(parts: Sequence[Tensor]) -> Tensor:
+    """Side by side, on the CPU; nothing of nothing."""
+    return torch.stack(list(parts), dim=1).cpu() if parts else torch.zeros(0)
 
 
 def _is_same(weights: Weights, prefix: str) -> bool:

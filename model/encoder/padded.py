@@ -56,21 +56,27 @@ class PaddedEncoder:
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Expects windows sorted by length."""
-        return torch.cat([self._forward(batch) for batch in _batches(windows, self.batch_tokens)]).cpu()
+        batches = _batches(windows, self.batch_tokens)
+        return torch.cat([self._pool(*self._hidden_states(batch)) for batch in batches]).cpu()
 
     @torch.inference_mode()
     def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
         """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
         the CPU."""
-        found = []
+        batches = _batches(windows, self.batch_tokens)
+        return torch.cat([_of_tokens(*self._hidden_states(batch), layers) for batch in batches]).cpu()
+
+    @torch.inference_mode()
+    def both(self, windows: Sequence[Window], layers: Sequence[int]) -> tuple[Tensor, Tensor]:
+        """What `forward` and `token_states` give, in one pass."""
+        pooled, tokens = [], []
         for batch in _batches(windows, self.batch_tokens):
             states, mask = self._hidden_states(batch)
-            kept = torch.stack([states[layer] for layer in layers], dim=2)
-            found.append(kept[mask.bool()].half())
-        return torch.cat(found).cpu()
+            pooled.append(self._pool(states, mask))
+            tokens.append(_of_tokens(states, mask, layers))
+        return torch.cat(pooled).cpu(), torch.cat(tokens).cpu()
 
-    def _forward(self, windows: Sequence[Window]) -> Tensor:
-        states, mask = self._hidden_states(windows)
+    def _pool(self, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         hidden = torch.stack(states[-self.keep :], dim=1).float()
         if self.pooling == "cls":
             return hidden[:, :, 0]
@@ -91,6 +97,11 @@ class PaddedEncoder:
         extra = {"token_type_ids": types} if self._typed else {}
         output = self._model(input_ids=ids, attention_mask=mask, output_hidden_states=True, **extra)
         return output.hidden_states, mask
+
+
+def _of_tokens(states: tuple[Tensor, ...], mask: Tensor, layers: Sequence[int]) -> Tensor:
+    """Of the tokens that are there [tokens, layers, width]."""
+    return torch.stack([states[layer] for layer in layers], dim=2)[mask.bool()].half()
 
 
 def _load(directory: Path, weights: Path | None, base: PreTrainedModel | None) -> PreTrainedModel:

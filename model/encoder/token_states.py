@@ -48,7 +48,7 @@ def read_token_states(
     began = time.perf_counter()
     pieces = windows.pieces(texts)
     before, after = windows.frame
-    parts = _parts(pieces, min(LENGTH, windows.length - len(before) - len(after)))
+    parts = _parts(pieces, window_pieces(windows))
     framed = [_frame(pieces[part.text], part, before, after) for part in parts]
     tokenised = time.perf_counter()
     found = [np.zeros((len(own.ids), len(layers), engine.width), np.float16) for own in pieces]
@@ -70,6 +70,12 @@ def read_token_states(
         forward_seconds=time.perf_counter() - tokenised,
     )
     return [TokenStates(own.offsets, states) for own, states in zip(pieces, found, strict=True)]
+
+
+def window_pieces(windows: Windows) -> int:
+    """Most pieces of a text that are read at once."""
+    before, after = windows.frame
+    return min(LENGTH, windows.length - len(before) - len(after))
 
 
 def _parts(pieces: Sequence[Pieces], length: int) -> list[_Part]:

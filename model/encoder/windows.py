@@ -74,6 +74,11 @@ class Windows:
         own = [index for index, special in enumerate(found.special_tokens_mask) if not special]
         return found.ids[: own[0]], found.ids[own[-1] + 1 :]
 
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether all tokens of one text are of the first type."""
+        return not any(self._whole.encode("a").type_ids)
+
     def _as_inputs(self, text: Text) -> Sequence[str | tuple[str, str]]:
         if len(text) <= 1:
             return [text[0] if text else ""]

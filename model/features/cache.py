@@ -240,7 +240,11 @@ class CachedEncoder(Embedder):
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [n, depth, width], rounded to float16 whether they were cached or not."""
-        features, missing = self._look_up(self._prefix, texts, self.encoder.embed)
+        return self.embed_by(texts, self.encoder.embed)
+
+    def embed_by(self, texts: Sequence[Text], build: Build) -> np.ndarray:
+        """As `embed`; what is missing comes from `build`, which gives what the encoder gives."""
+        features, missing = self._look_up(self._prefix, texts, build)
         with self._counting:
             self.misses += missing
             self.hits += len(texts) - missing

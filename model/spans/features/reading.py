@@ -7,23 +7,28 @@ them: 2 layers of MiniLM and the prior are 2,048 bytes a word in float16, 41 kB 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
-from model.features.cache import FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
 from model.spans.transfer.label_words import embed_names
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
+from model.spec import Text
 from model.texts import portions, text_key
 
 HEAD_DEPTHS = (1 / 3, 2 / 3)
 """Where in the encoder the head's layers lie: 2 and 4 of MiniLM's 6. The last layer has forgotten the words."""
+
+PORTION_TEXTS, PORTION_CHARACTERS = 128, 32_000
+"""Texts read at a time, and their characters: states of all pieces are 4 kB a piece."""
 
 READING = "words 1"
 """Part of the key under which states are kept: to be changed along with anything above or in words.py."""
@@ -41,6 +46,10 @@ class TokenEncoder(Embedder, Protocol):
 
     def token_states(self, texts: Sequence[str], layers: Sequence[int]) -> list[TokenStates]:
         """Of every piece of each text, after these layers."""
+        ...
+
+    def embed_both(self, texts: Sequence[str], layers: Sequence[int]) -> tuple[NDArray[np.float32], list[TokenStates]]:
+        """Pooled outputs as `embed` gives them, and these."""
         ...
 
 
@@ -136,13 +145,36 @@ class SpanReader:
             return np.zeros((0, self.encoder.width), np.float32)
         return embed_names(self.encoder, labels)
 
-    def read(self, texts: Sequence[str]) -> list[ReadText]:
-        """Each text in turn. Each different one is encoded once; float16 whether it was cached or not."""
+    def read_both(self, pooled: Embedder, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[ReadText]]:
+        """What `pooled.embed` and `read` give of single texts, from one pass of the encoder over those that the cache
+        of `pooled` lacks. `pooled`: this reader's encoder, or a cache before it; another is asked by itself."""
+        own = pooled.encoder if isinstance(pooled, CachedEncoder) else pooled
+        if own is not self.encoder or not texts:
+            return pooled.embed([(text,) for text in texts]), self.read(texts)
+        features, read = [], list[ReadText]()
+        for portion in portions(texts, len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
+            known: dict[str, TokenStates] = {}
+            build = partial(self._build_both, known)
+            asked: list[Text] = [(text,) for text in portion]
+            features.append(pooled.embed_by(asked, build) if isinstance(pooled, CachedEncoder) else build(asked))
+            read += self.read(portion, known)
+        return np.concatenate(features), read
+
+    def _build_both(self, known: dict[str, TokenStates], texts: Sequence[Text]) -> NDArray[np.float32]:
+        """Pooled outputs; the states go to `known`."""
+        plain = [text for (text,) in texts]
+        features, states = self.encoder.embed_both(plain, self._asked)
+        known.update(zip(plain, states, strict=True))
+        return features
+
+    def read(self, texts: Sequence[str], known: Mapping[str, TokenStates] | None = None) -> list[ReadText]:
+        """Each text in turn. Each different one is encoded once; float16 whether it was cached or not. `known`: states
+        of texts, at this reader's layers, that need no pass of the encoder."""
         bounds = {text: find_words(text) for text in dict.fromkeys(texts)}
         rows = self._cached(bounds)
         missing = [text for text in bounds if text not in rows]
-        for portion in portions(missing, len, texts=128, characters=32_000):
-            fresh = dict(zip(portion, self._encode(portion, bounds), strict=True))
+        for portion in portions(missing, len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
+            fresh = dict(zip(portion, self._encode(portion, bounds, known or {}), strict=True))
             rows.update(fresh)
             if self.cache is not None:
                 self.cache.put_many([(self._key(text), row.tobytes()) for text, row in fresh.items() if len(row)])
@@ -164,9 +196,12 @@ class SpanReader:
             if value is not None and len(value) == self.bytes_a_word * len(bounds[text])
         }
 
-    def _encode(self, texts: Sequence[str], bounds: dict[str, list[tuple[int, int]]]) -> list[Halves]:
-        tokens = self.encoder.token_states(texts, self._asked)
-        states = [word_states(bounds[text], own) for text, own in zip(texts, tokens, strict=True)]
+    def _encode(
+        self, texts: Sequence[str], bounds: dict[str, list[tuple[int, int]]], known: Mapping[str, TokenStates]
+    ) -> list[Halves]:
+        wanted = [text for text in texts if text not in known]
+        tokens = {**known, **dict(zip(wanted, self.encoder.token_states(wanted, self._asked), strict=True))}
+        states = [word_states(bounds[text], tokens[text]) for text in texts]
         own = [np.ascontiguousarray(select(rows, self._asked, self.layers)) for rows in states]
         if self.prior is None:
             return own

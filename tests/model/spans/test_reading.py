@@ -9,11 +9,11 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.encoder.token_states import LENGTH, TokenStates
-from model.features.cache import FeatureCache
+from model.features.cache import CachedEncoder, FeatureCache
 from model.spans.features.reading import SpanReader, layers_at, word_states
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import find_words
-from tests.support.encoders import engine_over, random_model
+from tests.support.encoders import WordsEncoder, engine_over, random_model
 
 LONG = " ".join(f"parcel{number} number {number} left Oslo" for number in range(150))
 TEXTS = ["Ann Miller moved to Berlin.", "", "\u200b", "日本 and 🙂", LONG]
@@ -108,3 +108,33 @@ def test_the_prior_of_another_encoder_is_left_out(minilm: Encoder, prior: Transf
     assert reader.read(TEXTS[:1])[0].hidden.shape == (6, 0)
     assert reader.name_vectors(["PER"]).shape == (0, 384)
     assert reader.bytes_a_word == pytest.approx(1536)
+
+
+def test_choices_and_spans_of_a_text_are_one_pass_and_the_same(
+    minilm: Encoder, prior: TransferPrior, tmp_path: Path
+) -> None:
+    cached = CachedEncoder(minilm, FeatureCache(tmp_path / "pooled", 64))
+    reader = SpanReader(minilm, prior, FeatureCache(tmp_path / "words", 64))
+    texts = [*TEXTS, "Bob left.", TEXTS[0]]
+    cached.embed([("Bob left.",)])  # known to one cache
+    before = minilm.tally.texts
+    pooled, read = reader.read_both(cached, texts)
+    # "Bob left." is read for the spans; the long text twice, for its windows are others
+    assert minilm.tally.texts - before == len(TEXTS) + 2
+    bare = SpanReader(minilm, prior)
+    for one, other in zip(read, bare.read(texts), strict=True):
+        assert (one.text, one.bounds) == (other.text, other.bounds)
+        np.testing.assert_allclose(one.states, other.states, atol=8e-3)
+        np.testing.assert_allclose(one.hidden, other.hidden, atol=3e-2)
+    np.testing.assert_allclose(pooled, minilm.embed([(text,) for text in texts]), atol=4e-3)
+    np.testing.assert_array_equal(cached.embed([(text,) for text in texts]), pooled)
+
+
+def test_another_encoder_of_pooled_outputs_is_asked_by_itself(minilm: Encoder, prior: TransferPrior) -> None:
+    reader, other = SpanReader(minilm, prior), WordsEncoder()
+    pooled, read = reader.read_both(other, TEXTS[:2])
+    np.testing.assert_array_equal(pooled, WordsEncoder().embed([(text,) for text in TEXTS[:2]]))
+    assert [own.text for own in read] == TEXTS[:2]
+    own, _ = reader.read_both(minilm, TEXTS[:2])
+    np.testing.assert_allclose(own, minilm.embed([(text,) for text in TEXTS[:2]]), atol=1e-4)
+    assert reader.read_both(minilm, [])[1] == []
