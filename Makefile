@@ -113,9 +113,10 @@ bench-smoke-starts: dev
 	$(BIN)/python -m bench.performance --smoke --only setup_latency,start
 	$(BIN)/python -m bench.learn_latency --next-task --labels 16 --pool 200 --repeats 20
 
-curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (an hour; goes on where it stopped).
+curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (two hours; goes on where it stopped).
 	mkdir -p artifacts
 	$(BIN)/python -m bench.learning --no-finetune --results artifacts/learning.jsonl --out docs/learning
+	$(BIN)/python -m bench.learning --spans --results artifacts/spans.jsonl --out docs/learning
 	$(BIN)/python -m bench.learning --picture
 
 docs: install  ## Write what is made of code and tables: settings, rooms, commands, routes, error codes, Redis keys, the README's picture.

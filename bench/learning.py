@@ -2,11 +2,13 @@
 
     python -m bench.learning [--data DIR|FILE.csv] [--sets agnews,sst2] [--labels 0,64] [--seeds 11,12,13]
                              [--peers tfidf,lr] [--results R.jsonl] [--out DIR] [--no-finetune] [--json]
+    python -m bench.learning --spans [--data DIR|FILE.jsonl] [--sets wikigold,snips] [--peers memory,crf,humansignal]
     python -m bench.learning --report R.jsonl [--out DIR]
     python -m bench.learning --picture
 
-DIR holds one folder per set with train.csv and test.csv. Every row is appended to --results as soon as it is measured;
-rows that are there already are not measured again, so the bench can be stopped, continued and run in pieces.
+DIR holds one folder per set with train.csv and test.csv (of spans: train.jsonl and test.jsonl). `--spans` takes all
+other options, too. Every row is appended to --results as soon as it is measured; rows that are there already are not
+measured again, so the bench can be stopped, continued and run in pieces. Ours is what `understudy simulate` does.
 `--picture` measures nothing: it draws the README's picture from the table in docs/learning/learning.md.
 """
 
@@ -27,12 +29,15 @@ from typing import Any
 
 from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
-from backend.simulate.curves import curve_name, draw
+from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
-from bench.support.report import command, show
+from bench.support import spans
+from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
+from model.simulation.span_dataset import SpanDataset
+from model.simulation.span_replay import SpanReplay, open_learner
 from tests.support.rig import ROOT
 
 GOALS: dict[str, dict[int, tuple[float, float]]] = {
@@ -112,6 +117,23 @@ def measure(
                 yield rival.row(count, seed)
 
 
+def measure_spans(
+    name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
+) -> Iterator[Row]:
+    """The same of a set of texts with spans."""
+    speaker, reader = Speaker(), place.span_reader()
+    speaker.about(f"{name}, seed {seed}")
+    plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
+    if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
+        yield from SpanReplay(data, plan, open_learner(data, reader), speaker.tell).rows()
+    for peer in filter(None, args.peers.split(",")):
+        method = spans.SPAN_PEERS[peer].method
+        for count in plan.counts:
+            if count and (name, method, count, seed) not in done:
+                speaker.tell(f"{method}, {count} texts")
+                yield spans.peer_row(spans.SPAN_PEERS[peer], data, reader, place.base_model, count, seed)
+
+
 def peak_mib() -> int:
     """Largest memory so far of this process or of one of its trainings."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -129,13 +151,16 @@ def run(args: Any) -> list[Row]:
     """All rows, those measured before included."""
     rows = read_results(args.results)
     done = {key_of(row) for row in rows}
-    counts, seeds = ([int(part) for part in text.split(",")] for text in (args.labels, args.seeds))
+    counts, seeds = numbers(args.labels), numbers(args.seeds)
+    names = args.sets.split(",") if args.sets else ()
+    sets: Any = spans.find_span_sets(args.data, names) if args.spans else find_sets(args.data, names)
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         features = args.cache or Path(scratch) / "features"
         place = Workplace(load_settings(), Path(scratch), features, args.threads)
-        for name, data in find_sets(args.data, args.sets.split(",") if args.sets else ()).items():
+        for name, data in sets.items():
             for seed in seeds:
-                for row in measure(name, data, counts, seed, args, place, done):
+                measured = (measure_spans if args.spans else measure)(name, data, counts, seed, args, place, done)
+                for row in measured:
                     complete = {"set": name, **row, "peak_mib": peak_mib()}
                     if key_of(complete) in done:
                         continue  # measured before; it had to be learned again to go on from it
@@ -162,33 +187,40 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
     cells: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
         cells.setdefault((row["set"], curve_name(row), row["n"]), []).append(row)
-    table = []
+    table, of_spans = [], is_of_spans(rows)
+    measures = spans.MEASURES if of_spans else MEASURES
     for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
-        middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in MEASURES}
-        missed = shortfalls(name, count, middle["accuracy"], middle["macro_f1"], middle["ece"])
+        middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in measures}
+        if of_spans:
+            missed = spans.shortfalls(name, count, middle["f1"], middle["saved"], middle["ece"])
+        else:
+            missed = shortfalls(name, count, middle["accuracy"], middle["macro_f1"], middle["ece"])
         verdict = (", ".join(missed) or "reached") if method.startswith("understudy") else ""
         table.append({"set": name, "n": count, "method": method, **middle, "seeds": len(cell), "goals": verdict})
     return table
 
 
 def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
-    """`learning.md` with the table and one picture per set."""
+    """`learning.md` (of spans `spans.md`) with the table and one picture per set."""
     out.mkdir(parents=True, exist_ok=True)
-    lines = [HEADING, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
+    page, heading = ("spans", spans.HEADING) if is_of_spans(rows) else ("learning", HEADING)
+    lines = [heading, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
-    (out / "learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    (out / f"{page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     for name in dict.fromkeys(row["set"] for row in rows):
-        draw([row for row in rows if row["set"] == name], out / f"learning-{name}.png", name)
+        draw([row for row in rows if row["set"] == name], out / f"{page}-{name}.png", name)
 
 
 def parse(arguments: Sequence[str] | None) -> Any:
     """The command line."""
     parser = command(__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--spans", action="store_true", help="of texts with marked spans")
+    parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", default="")
-    parser.add_argument("--labels", default=COUNTS)
+    parser.add_argument("--labels")
     parser.add_argument("--seeds", default=SEEDS)
-    parser.add_argument("--peers", default="tfidf,lr", help=f"of {', '.join(PEERS)}; '' for none")
+    known = f"of {', '.join(PEERS)}; of spans {', '.join(spans.SPAN_PEERS)}; '' for none"
+    parser.add_argument("--peers", help=known)
     parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--cache", type=Path)
@@ -196,7 +228,16 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--report", type=Path, help="measure nothing: render these results")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--picture", action="store_true", help="measure nothing: draw the README's picture")
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    data = ROOT.parent / "shared" / "data"
+    for name, choices, of_spans in (
+        ("data", data, data / "ner"),
+        ("labels", COUNTS, spans.COUNTS),
+        ("peers", "tfidf,lr", "memory,crf,softmax"),
+    ):
+        if getattr(args, name) is None:
+            setattr(args, name, of_spans if args.spans else choices)
+    return args
 
 
 TABLE = ROOT / "docs" / "learning" / "learning.md"

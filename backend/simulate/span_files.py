@@ -7,13 +7,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from backend.labelstudio.spans.export import Export, LabelledText, one_each, read_export
 from model.errors import DataError
 from model.simulation.span_dataset import SpanDataset, count_overlaps, make_span_dataset
 from model.span import SpanDocument
 from model.spans.documents import read_documents, read_text, to_document
 from model.spec import Json
+
+if TYPE_CHECKING:
+    from backend.labelstudio.spans.export import Export
 
 START_BYTES = 256
 """Of a file, by which it is told what is in it."""
@@ -78,6 +81,8 @@ def _read(path: Path, control: str) -> _Read:
 
 
 def _of_export(path: Path, rows: Sequence[Json], control: str) -> _Read:
+    from backend.labelstudio.spans.export import one_each, read_export
+
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, Mapping) or not isinstance(row.get("data"), Mapping):
             raise DataError(
@@ -96,11 +101,8 @@ def _of_export(path: Path, rows: Sequence[Json], control: str) -> _Read:
     documents = one_each([one for one in export.documents if one.control == chosen])
     others = [name for name in names if name != chosen]
     notes = [f"{path}: the spans of {chosen} are replayed; --control names others: {', '.join(others)}"]
-    return _Read(_texts(documents), chosen, (*(notes if others and not control else ()), *_passed_over(path, export)))
-
-
-def _texts(found: Sequence[LabelledText]) -> list[SpanDocument]:
-    return [one.document for one in found]
+    texts = [one.document for one in documents]
+    return _Read(texts, chosen, (*(notes if others and not control else ()), *_passed_over(path, export)))
 
 
 def _passed_over(path: Path, export: Export) -> tuple[str, ...]:

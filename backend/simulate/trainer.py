@@ -66,7 +66,8 @@ class Workplace:
         from model.spans.features.reading import SpanReader
         from model.spans.transfer.prior import read_prior
 
-        self._words = VariedCache(self.features / WORDS, self.settings.feature_cache_mb)
+        if self._words is None:
+            self._words = VariedCache(self.features / WORDS, self.settings.feature_cache_mb)
         return SpanReader(self._tokens, read_prior(), self._words)
 
     def close(self) -> None:
