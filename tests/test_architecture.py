@@ -63,8 +63,7 @@ ALLOWED: dict[str, str] = {
         "backend/supervision"
     ),
     "backend/base_model": (
-        "model model/kernels model/pretrained model/encoder model/features backend backend/settings "
-        "backend/outbound"
+        "model model/kernels model/pretrained model/encoder model/features backend backend/settings backend/outbound"
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
