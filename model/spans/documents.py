@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -20,20 +21,22 @@ _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 
 def read_documents(path: Path) -> list[SpanDocument]:
     """In the order of the file. Raises DataError, which names the line."""
-    lines = read_text(path).split("\n")
+    lines = re.split(r"\r\n?|\n", read_text(path))  # JSON escapes line ends within its texts
     return [_of_line(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
 def read_text(path: Path) -> str:
-    """Of a file in UTF-8. Raises DataError, which says what is there instead and what to do."""
+    """Of a file in UTF-8, or in UTF-16 with its mark. Raises DataError, which says what is there instead and what to
+    do."""
     try:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror or error}", path=str(path)) from error
     if what := name_format(content[:16]):
         raise DataError(f"{path} is {what}", path=str(path))
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line} is not UTF-8: save the file as UTF-8", path=str(path)) from error

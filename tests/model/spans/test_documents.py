@@ -33,6 +33,13 @@ def test_texts_come_in_the_order_of_the_file_with_sorted_spans(tmp_path: Path) -
     ]
 
 
+@pytest.mark.parametrize(("encoding", "end"), [("utf-16", "\n"), ("utf-8", "\r"), ("utf-8-sig", "\r\n")])
+def test_any_line_end_and_utf_16_are_read(tmp_path: Path, encoding: str, end: str) -> None:
+    text = end.join(json.dumps({"text": text, "spans": []}, ensure_ascii=False) for text in ("Ä\u2028", "é 😀"))
+    (tmp_path / "x.jsonl").write_bytes(text.encode(encoding))
+    assert [own.text for own in read_documents(tmp_path / "x.jsonl")] == ["Ä\u2028", "é 😀"]
+
+
 def test_what_no_tokenizer_takes_is_replaced_by_as_much(tmp_path: Path) -> None:
     file = write(tmp_path / "x.jsonl", '{"text": "a\\ud800\\u0000\\ud83d\\ude00", "spans": []}')
     assert read_documents(file)[0].text == "a\ufffd\ufffd😀"
@@ -74,6 +81,7 @@ def test_a_bad_line_is_named_with_what_is_wanted(tmp_path: Path, bad: Any, words
         (b" \n\n", "is empty"),
         (b'{"text": "a", "spans": []}\n{"text": "\xe9"}', "line 2 is not UTF-8"),
         (b"PK\x03\x04x", "a ZIP archive"),
+        (b'\xff\xfe{\x00"', "line 1 is not UTF-8"),
     ],
 )
 def test_a_bad_file_says_what_it_is(tmp_path: Path, content: bytes, words: str) -> None:
