@@ -95,6 +95,18 @@ class RateLimited(BackendError):
     status = 429
 
 
+class Undecidable(BackendError):
+    """This task cannot be answered, `reason` says why; the other tasks of its batch can."""
+
+    code = "undecidable_task"
+    status = 400
+
+    @property
+    def reason(self) -> str:
+        """What the task lacks."""
+        return self.message
+
+
 class StoreUnavailable(BackendError):
     """Redis does not answer, refuses writes, or is configured so that labels could be lost."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -50,6 +50,24 @@ class SpanDocument:
         for span in self.spans:
             if span.end > len(self.text):
                 raise ValueError(f"a span ends at {span.end} in a text of {len(self.text)} characters")
+
+
+@dataclass(frozen=True)
+class SpanSample:
+    """A task's spans of one control, as one answer has them (a text whose annotators disagree gives several, whose
+    weights are shares). `removed`: suggestions that its annotator took away."""
+
+    task: int
+    text: str
+    spans: tuple[Span, ...] = ()
+    removed: tuple[Span, ...] = ()
+    weight: float = 1.0
+    ground_truth: bool = False
+    annotations: tuple[int, ...] = ()
+
+
+SpanSamples = Mapping[str, Sequence[SpanSample]]
+"""Control that marks text -> its samples, in the order in which they were labelled."""
 
 
 def sorted_spans(spans: Iterable[Span]) -> tuple[Span, ...]:

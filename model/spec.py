@@ -12,9 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
-from typing import NotRequired, TypedDict
 
 from model.labels import key_of, shown_labels
+from model.span import ScoredSpan
+from model.spec_json import (
+    ConditionJson,
+    ControlJson,
+    InputJson,
+    SampleJson,
+    SpecJson,
+)
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""
@@ -40,6 +47,7 @@ class Kind(str, Enum):
     MULTIPLE = "multiple"
     TAXONOMY = "taxonomy"
     RATING = "rating"
+    SPANS = "spans"
 
 
 @dataclass(frozen=True)
@@ -57,14 +65,26 @@ class Label:
 
 
 @dataclass(frozen=True)
+class PageRules:
+    """How the page makes an object's text, where spans are marked in it: read so, each character has its place."""
+
+    object: str
+    encoding: str = "none"
+    inline: bool = False
+    by_time: bool = False
+
+
+@dataclass(frozen=True)
 class Input:
-    """One object tag: its name, the task field or template it shows, and how to read it."""
+    """One object tag: its name, the task field or template it shows, and how to read it. `page`: read as the page
+    counts, for spans; then the name is that of the text, not of the tag."""
 
     name: str
     tag: str  # Text | HyperText | Paragraphs | Dialog | Chat | List | Table | Markdown
     value: str  # as in the config: "$text", "Text is $text"
     name_key: str = "author"
     text_key: str = "text"
+    page: PageRules | None = None
 
 
 @dataclass(frozen=True)
@@ -142,62 +162,18 @@ class Control:
         return tuple(label.key for label in self.labels)
 
 
-class LabelJson(TypedDict):
-    path: Sequence[str]
-    words: str
-
-
-class InputJson(TypedDict):
-    name: str
-    tag: str
-    value: str
-    name_key: str
-    text_key: str
-
-
-class ChosenJson(TypedDict):
-    control: str
-    paths: Sequence[Sequence[str]] | None
-    by_name: bool
-
-
-class ConditionJson(TypedDict):
-    chosen: ChosenJson
-    unless: bool
-
-
-class ControlJson(TypedDict):
-    """A `Control`. What came later is left out where it says nothing: a spec keeps its digest."""
-
-    name: str
-    kind: str
-    inputs: Sequence[str]
-    labels: Sequence[LabelJson]
-    tag: str
-    options_field: str | None
-    nested: NotRequired[bool]
-    conditions: NotRequired[Sequence[ConditionJson]]
-    required: NotRequired[bool]
-    most: NotRequired[int | None]
-    several: NotRequired[bool]
-    templates: NotRequired[Sequence[Sequence[str]]]
-
-
-class SpecJson(TypedDict):
-    inputs: Sequence[InputJson]
-    controls: Sequence[ControlJson]
-
-
 @dataclass(frozen=True)
 class TaskSpec:
-    """Everything that is learned for one project.
+    """Everything that is learned for one project: `controls` that are answered with choices, `spans` that mark text.
 
-    `unlearned`: names of the config's other tags, None when the spec is not straight from a config; no part of what is
-    learned, so neither compared nor kept."""
+    `unlearned`: names of the config's other tags, None when the spec is not straight from a config; `source`: the label
+    config it was read from, "" likewise. No part of what is learned, so neither compared nor kept."""
 
     inputs: tuple[Input, ...]
     controls: tuple[Control, ...]
     unlearned: frozenset[str] | None = field(default=None, compare=False, repr=False)
+    spans: tuple[Control, ...] = ()
+    source: str = field(default="", compare=False, repr=False)
 
     @cached_property
     def digest(self) -> str:
@@ -210,9 +186,14 @@ class TaskSpec:
         text = json.dumps({**asked, **({"keys": escaped} if escaped else {})}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def questions(self) -> tuple[Control, ...]:
+        """All controls, whatever they are answered with."""
+        return (*self.controls, *self.spans)
+
     def control(self, name: str) -> Control:
         """The control called `name`. Raises KeyError."""
-        for control in self.controls:
+        for control in self.questions:
             if control.name == name:
                 return control
         raise KeyError(name)
@@ -221,46 +202,68 @@ class TaskSpec:
         """Those of `names` that no tag of the config has, sorted; none where the config's other tags are not known."""
         if self.unlearned is None:
             return []
-        return sorted(set(names) - self.unlearned - {control.name for control in self.controls})
+        return sorted(set(names) - self.unlearned - {control.name for control in self.questions})
 
     def to_json(self) -> SpecJson:
         """Plain JSON types, readable by `from_json`."""
-        return {
+        data: SpecJson = {
             "inputs": [_input_json(item) for item in self.inputs],
             "controls": [_control_json(item) for item in self.controls],
         }
+        if self.spans:
+            data["spans"] = [_control_json(item) for item in self.spans]
+        return data
 
     @classmethod
     def from_json(cls, data: SpecJson) -> TaskSpec:
         """Inverse of `to_json`. Raises KeyError or ValueError on foreign data."""
-        controls = tuple(
-            Control(
-                name=item["name"],
-                kind=Kind(item["kind"]),
-                inputs=tuple(item["inputs"]),
-                labels=tuple(Label(tuple(label["path"]), label["words"]) for label in item["labels"]),
-                tag=item["tag"],
-                options_field=item["options_field"],
-                nested=bool(item.get("nested", False)),
-                conditions=tuple(_condition(one) for one in item.get("conditions", ())),
-                required=bool(item.get("required", False)),
-                most=item.get("most"),
-                several=bool(item.get("several", False)),
-                templates=tuple(tuple(path) for path in item.get("templates", ())),
-            )
-            for item in data["controls"]
+        return cls(
+            inputs=tuple(_input(item) for item in data["inputs"]),
+            controls=tuple(_control(item) for item in data["controls"]),
+            spans=tuple(_control(item) for item in data.get("spans", ())),
         )
-        return cls(inputs=tuple(Input(**item) for item in data["inputs"]), controls=controls)
+
+
+def _control(item: ControlJson) -> Control:
+    return Control(
+        name=item["name"],
+        kind=Kind(item["kind"]),
+        inputs=tuple(item["inputs"]),
+        labels=tuple(Label(tuple(label["path"]), label["words"]) for label in item["labels"]),
+        tag=item["tag"],
+        options_field=item["options_field"],
+        nested=bool(item.get("nested", False)),
+        conditions=tuple(_condition(one) for one in item.get("conditions", ())),
+        required=bool(item.get("required", False)),
+        most=item.get("most"),
+        several=bool(item.get("several", False)),
+        templates=tuple(tuple(path) for path in item.get("templates", ())),
+    )
+
+
+def _input(item: InputJson) -> Input:
+    page = item.get("page")
+    rules = PageRules(**page) if page else None
+    return Input(item["name"], item["tag"], item["value"], item["name_key"], item["text_key"], rules)
 
 
 def _input_json(item: Input) -> InputJson:
-    return {
+    data: InputJson = {
         "name": item.name,
         "tag": item.tag,
         "value": item.value,
         "name_key": item.name_key,
         "text_key": item.text_key,
     }
+    if item.page is not None:
+        rules = item.page
+        data["page"] = {
+            "object": rules.object,
+            "encoding": rules.encoding,
+            "inline": rules.inline,
+            "by_time": rules.by_time,
+        }
+    return data
 
 
 def _control_json(control: Control) -> ControlJson:
@@ -298,15 +301,6 @@ def _condition(data: ConditionJson) -> Condition:
     chosen = data["chosen"]
     paths = None if chosen["paths"] is None else tuple(tuple(path) for path in chosen["paths"])
     return Condition(Chosen(chosen["control"], paths, bool(chosen["by_name"])), bool(data["unless"]))
-
-
-class SampleJson(TypedDict):
-    task: int
-    text: Sequence[str]
-    target: Mapping[str, float]
-    weight: float
-    ground_truth: bool
-    annotations: Sequence[int]
 
 
 @dataclass(frozen=True)
@@ -370,6 +364,7 @@ class Prediction:
     score: float
     ranking: tuple[tuple[str, float], ...] = field(default=())
     levels: tuple[tuple[str, float], ...] = field(default=())
+    spans: tuple[ScoredSpan, ...] = field(default=())
 
 
 Samples = Mapping[str, Sequence[Sample]]

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from backend.errors import StoreUnavailable
+from backend.labelstudio.spans.regions import SentSpan
 from backend.rejects.pending import RejectNotes
 from backend.store.stores import Stores
 from model.spec import Document
@@ -33,6 +35,7 @@ class Background:
         self._batches: queue.Queue[tuple[int, Mapping[int, Document]] | None] = queue.Queue(WAITING_BATCHES)
         self._missed: dict[int | None, str] = {}
         self._labels: dict[int, dict[int, int]] = {}
+        self._suggested: dict[tuple[int, str], dict[int, Sequence[SentSpan]]] = {}
         self._guard = threading.Lock()
         self._known: dict[int, set[int]] = {}
         self.steered: frozenset[int] = frozenset()
@@ -68,6 +71,14 @@ class Background:
                 known = self._labels.setdefault(project, {})
                 known.update(labels if len(known) < TASKS_REMEMBERED else {})
 
+    def note_suggested(self, project: int, version: str, suggested: Mapping[int, Sequence[SentSpan]]) -> None:
+        """Spans that are suggested for tasks; never waits. Losing them loses no label, only what was removed."""
+        with self._guard:
+            known = self._suggested.setdefault((project, version), {})
+            known.update(suggested if len(known) < TASKS_REMEMBERED else {})
+        with suppress(queue.Full):
+            self._batches.put_nowait((project, {}))
+
     def note_missed(self, project: int | None, why: str) -> None:
         """An event could not be stored: reconcile as soon as Redis is back. None: it is not known which project's."""
         with self._guard:
@@ -87,6 +98,7 @@ class Background:
                 self._mark_missed()
                 self.rejects.store(self._stores)
                 self._store_labels()
+                self._store_suggested()
                 self.steered = frozenset(self._stores.task_queue.steered())
                 if batch[1]:
                     self._store_pool(*batch)
@@ -112,6 +124,12 @@ class Background:
             except StoreUnavailable:
                 self.note_labels(project, labels)
                 raise
+
+    def _store_suggested(self) -> None:
+        with self._guard:
+            waiting, self._suggested = self._suggested, {}
+        for (project, version), suggested in waiting.items():
+            self._stores.suggestions.keep(project, version, suggested)
 
     def _mark_missed(self) -> None:
         """Forgets what was missed only when it is marked: a crash or an outage in between loses nothing."""

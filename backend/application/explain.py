@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from backend.admin_json import DecidingWord, ExplainedAnswer, Explanation
 from backend.application.services import Services
-from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady
-from backend.labelstudio.documents import Undecidable, read_document
+from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady, Undecidable
+from backend.labelstudio.documents import read_document
 from backend.labelstudio.label_config.assist_controls import runner_up
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.predictors import alone
 from model.spec import Document, Prediction, TaskSpec
 

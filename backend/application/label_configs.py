@@ -12,7 +12,7 @@ import time
 from contextlib import suppress
 
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.store.projects import ProjectStore
 from backend.store.questions import note_questions
 from backend.store.work.trainings import JobStore

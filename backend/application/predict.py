@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from backend.application.services import Services
 from backend.errors import Overloaded
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
+from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.prediction import AnswerTools, Item, Question, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing

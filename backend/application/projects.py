@@ -8,8 +8,8 @@ from backend.application.services import Services
 from backend.application.task_queue import describe_queue
 from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
-from backend.labelstudio.label_config.config import skipped_controls
 from backend.labelstudio.label_display import spec_of, texts_of
+from backend.labelstudio.task_spec import skipped_controls
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off

@@ -9,9 +9,9 @@ from contextlib import suppress
 from typing import TypedDict
 
 from backend.application.services import Services
-from backend.errors import BadRequest, StoreUnavailable
+from backend.errors import BadRequest, StoreUnavailable, Undecidable
 from backend.labelstudio import events
-from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.documents import read_document
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.labelstudio.rest.project_connection import SAMPLING

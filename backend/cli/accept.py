@@ -97,7 +97,7 @@ def _accept(
 
 def _only_control(studio: LabelStudioClient, project: int) -> str:
     """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
-    from backend.labelstudio.label_config.config import parse_label_config
+    from backend.labelstudio.task_spec import parse_label_config
 
     controls = parse_label_config(str(studio.project(project).get("label_config") or "")).controls
     if len(controls) != 1:

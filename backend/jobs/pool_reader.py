@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from backend.errors import BackendError
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.store.stores import Stores
 from model.spec import TaskSpec, Text
 from model.texts import characters_of, portions, text_key

@@ -11,11 +11,14 @@ from backend.labelstudio.asked_since import ASKED_ALWAYS, Asked
 from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time
-from backend.labelstudio.results import blank_controls, paths_chosen, read_targets
+from backend.labelstudio.results import blank_controls, blank_marks, paths_chosen, read_targets
+from backend.labelstudio.span_answers import Marks, Suggested, read_marks
 from model.spec import Json, JsonObject, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
 MARK = "understudy"
+
+NOTHING_SUGGESTED: Suggested = {}
 
 Regions = Sequence[JsonObject]
 
@@ -69,27 +72,43 @@ def to_record(
     task: JsonObject | None,
     max_chars: int = 100_000,
     asked: Asked = ASKED_ALWAYS,
+    suggested: Suggested = NOTHING_SUGGESTED,
 ) -> ExampleRecord:
-    """The record of one annotation. A question that was `asked` by then and may be left blank, and was, is answered
-    with nothing, save in a prediction that was made an annotation as it was. No targets when it
-    was skipped, was accepted unseen, or its text cannot be read. Raises BadRequest naming an unusable id or time
-    stamp."""
+    """The record of one annotation; `suggested`: the spans that its task's page may have begun with.
+
+    A question that was `asked` by then and may be left blank, and was, is answered with nothing, save in a prediction
+    that was made an annotation as it was. No targets when it was skipped, was accepted unseen, or its text cannot be
+    read. Raises BadRequest naming an unusable id or time stamp."""
     number = annotation.get("task")
     if number is None and task is not None:
         number = task.get("id")
     unseen = bool(annotation.get("was_cancelled") or accepted_by(annotation))
     stamp = _stamp(annotation)
     answers = {} if unseen else _read_answers(spec, annotation, asked, microseconds(stamp))
-    texts, targets = _readable(spec, answers, (task or {}).get("data"), max_chars)
+    data = (task or {}).get("data")
+    texts, targets = _readable(spec, answers, data, max_chars)
+    marks = Marks()
+    if spec.spans and not unseen:
+        left = _left_blank(spec, annotation, asked, microseconds(stamp))
+        marks = read_marks(spec, annotation, data, max_chars, left, suggested)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
         task=read_id(number, "annotation.task"),
-        texts=texts,
+        texts={**texts, **marks.texts},
         targets=targets,
         updated_at=stamp,
         annotator=_annotator(annotation.get("completed_by")),
         ground_truth=bool(annotation.get("ground_truth")),
+        spans=marks.spans,
+        removed=marks.removed,
     )
+
+
+def _left_blank(spec: TaskSpec, annotation: JsonObject, asked: Asked, moment: int) -> list[str]:
+    """The controls of which an annotation without a region says that there is nothing to mark."""
+    if is_copied_prediction(annotation):
+        return []
+    return [name for name in blank_marks(spec, annotation.get("result")) if asked.at(name, moment)]
 
 
 def _read_answers(spec: TaskSpec, annotation: JsonObject, asked: Asked, moment: int) -> Targets:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from backend.errors import BackendError
+from backend.errors import Undecidable
 from backend.labelstudio.label_config.labels import CHOICE_VARIABLE, VARIABLE
-from backend.labelstudio.text.object_text import NoText, drop_binary, plain, shown, text_of
+from backend.labelstudio.spans.page import read_page
+from backend.labelstudio.task_spec import object_of
+from backend.labelstudio.text.object_text import UNDEFINED, NoText, clean, drop_binary, plain, shown, text_of
 from model.labels import key_of
-from model.spec import Control, Input, Json, JsonObject, TaskSpec
+from model.spec import Control, Input, Json, JsonObject, Kind, TaskSpec
 
 Options = dict[str, list[str]]
 """Control name -> keys of the labels that a task offers (choices in the task data)."""
-
-UNDEFINED = "$undefined$"
-"""Label Studio's field name for texts that were imported before the project had a label config."""
-
-
-class Undecidable(BackendError):
-    """This task cannot be answered, `reason` says why; the other tasks of its batch can."""
-
-    code = "undecidable_task"
-    status = 400
-
-    @property
-    def reason(self) -> str:
-        """What the task lacks."""
-        return self.message
 
 
 def read_document(spec: TaskSpec, data: Json, max_chars: int = 100_000) -> tuple[dict[str, str], Options]:
@@ -38,9 +25,9 @@ def read_document(spec: TaskSpec, data: Json, max_chars: int = 100_000) -> tuple
     document, reasons = read_texts(spec, data, max_chars)
     options: Options = {}
     answerable = False
-    for control in spec.controls:
+    for control in spec.questions:
         try:
-            if control.options_field is not None:
+            if control.options_field is not None and control.kind is not Kind.SPANS:
                 options[control.name] = read_options(control, data)
             answerable = answerable or all(name in document for name in control.inputs)
         except Undecidable as error:
@@ -66,6 +53,8 @@ def read_text(item: Input, data: Json, max_chars: int = 100_000) -> str:
     """The text of one input. Raises Undecidable when the task does not hold it."""
     if not isinstance(data, Mapping):
         raise Undecidable("the task has no data", field="data")
+    if item.page is not None:
+        return read_page(object_of(item), data).text[:max_chars]
     variable = VARIABLE.fullmatch(item.value.strip())
     if variable:
         field = variable.group(1)
@@ -170,14 +159,3 @@ def _plain(data: JsonObject, field: str) -> str:
         return plain(_lookup(data, field))
     except NoText as error:
         raise Undecidable(f"field {field!r} {error}", field=field) from error
-
-
-def clean(text: str) -> str:
-    """`text` without NUL and lone surrogates, which tokenizers, UTF-8 and the store refuse."""
-    text = text.replace("\0", " ")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        # Through UTF-16, which keeps a pair that arrived as two escapes; "replace" alone would lose it.
-        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from model.labels import shown_labels
 from model.spec import Control, TaskSpec
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import NotRequired, TypedDict
 
@@ -12,6 +12,14 @@ from model.spec import Json
 Targets = dict[str, list[list[str]] | int]
 """Control name -> the answer: paths of the chosen labels (list[list[str]]), or the stars of a Rating (int). An empty
 list says that the question was answered with nothing: none of these. A control that is missing has no answer."""
+
+
+SpanRow = tuple[int, int, str]
+"""Start, end (exclusive, in code points of the text) and label of a marked span."""
+
+SpanTargets = dict[str, list[SpanRow]]
+"""Control name -> what is marked. An empty list says that there is nothing to mark; a control that is missing has no
+answer."""
 
 
 class RecordJson(TypedDict):
@@ -24,15 +32,18 @@ class RecordJson(TypedDict):
     updated_at: NotRequired[str]
     annotator: NotRequired[int | None]
     ground_truth: NotRequired[bool]
+    spans: NotRequired[SpanTargets]
+    removed: NotRequired[SpanTargets]
 
 
 @dataclass(frozen=True)
 class ExampleRecord:
     """One human annotation of one task.
 
-    `texts` maps input name -> plain text. Empty `targets` say that the annotation teaches nothing (skipped,
-    nothing to be read): it still supersedes an older record of the same annotation. `updated_at` is Label Studio's own
-    time stamp, as sent: it alone orders the changes of an annotation."""
+    `texts` maps input name -> plain text. `spans`: what is marked; `removed`: suggestions that the annotator took away.
+    No `targets` and no `spans` say that the annotation teaches nothing (skipped, nothing to be read): it still
+    supersedes an older record of the same annotation. `updated_at` is Label Studio's own time stamp, as sent: it alone
+    orders the changes of an annotation."""
 
     annotation: int
     task: int
@@ -41,6 +52,13 @@ class ExampleRecord:
     updated_at: str = ""
     annotator: int | None = None
     ground_truth: bool = False
+    spans: SpanTargets = field(default_factory=dict)
+    removed: SpanTargets = field(default_factory=dict)
+
+    @property
+    def teaches(self) -> bool:
+        """Whether there is any answer."""
+        return bool(self.targets or self.spans)
 
     @property
     def version(self) -> str:
@@ -50,7 +68,7 @@ class ExampleRecord:
     def to_json(self) -> RecordJson:
         """Plain JSON types; texts and targets are the record's own, not copies (`asdict` takes half of the time that
         storing does)."""
-        return {
+        data: RecordJson = {
             "annotation": self.annotation,
             "task": self.task,
             "texts": self.texts,
@@ -59,11 +77,24 @@ class ExampleRecord:
             "annotator": self.annotator,
             "ground_truth": self.ground_truth,
         }
+        if self.spans:
+            data["spans"] = self.spans
+        if self.removed:
+            data["removed"] = self.removed
+        return data
 
     @classmethod
     def from_json(cls, data: RecordJson) -> ExampleRecord:
-        """Inverse of `to_json`. Raises TypeError on foreign data."""
-        return cls(**data)
+        """Inverse of `to_json`. Raises TypeError or ValueError on foreign data."""
+        record = cls(**data)
+        if not (record.spans or record.removed):
+            return record
+        return replace(record, spans=_rows(record.spans), removed=_rows(record.removed))
+
+
+def _rows(spans: SpanTargets) -> SpanTargets:
+    """JSON has lists for tuples."""
+    return {name: [(int(start), int(end), str(label)) for start, end, label in rows] for name, rows in spans.items()}
 
 
 def microseconds(stamp: Json) -> int:

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.labelstudio.documents import Undecidable, read_options, read_text
+from backend.errors import Undecidable
+from backend.labelstudio.documents import read_options, read_text
 from backend.labelstudio.records import ExampleRecord, Targets
 from backend.labelstudio.results import read_targets
 from model.labels import key_of, shown_labels

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from backend.labelstudio.records import Targets
-from backend.labelstudio.score import shown_score, task_score
+from backend.score import shown_score, task_score
 from model.labels import path_of
 from model.spec import Control, Json, JsonObject, Kind, Prediction, TaskSpec
 
@@ -36,7 +36,7 @@ def to_results(
     for prediction in predictions:
         control = spec.control(prediction.control)
         if not prediction.chosen:
-            continue  # an empty set has nothing to select
+            continue  # an empty set has nothing to select, and marked text has regions
         kind = control.tag.lower()
         levels: list[JsonObject] = [
             {"label": control.show(key), "score": shown_score(score)} for key, score in prediction.levels
@@ -83,12 +83,24 @@ def blank_controls(spec: TaskSpec, result: Json) -> tuple[str, ...]:
     """The questions that an annotation with this result leaves blank: those that may be, and of which it says nothing
     at all. None where the result is not to be understood, or answers questions that the config does not have: it was
     given on another page, and what it does not mention is not known to have been asked."""
+    said = _answered(spec, result)
+    if said is None:
+        return ()
+    return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
+
+
+def blank_marks(spec: TaskSpec, result: Json) -> tuple[str, ...]:
+    """As `blank_controls`, of the controls that mark text."""
+    said = _answered(spec, result)
+    return () if said is None else tuple(control.name for control in spec.spans if control.name not in said)
+
+
+def _answered(spec: TaskSpec, result: Json) -> set[str] | None:
+    """The controls that a result answers; None where it is not to be understood, or is of another page."""
     items = result if isinstance(result, list) else [None]
     said = [item.get("from_name") if isinstance(item, Mapping) else None for item in items if not _is_relation(item)]
     names = [name for name in said if isinstance(name, str)]
-    if len(names) < len(said) or spec.strangers(names):
-        return ()
-    return tuple(control.name for control in spec.controls if not control.required and control.name not in said)
+    return None if len(names) < len(said) or spec.strangers(names) else set(names)
 
 
 def _is_relation(item: Json) -> bool:

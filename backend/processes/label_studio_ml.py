@@ -18,7 +18,7 @@ from backend.application.webhook_events import take_event
 from backend.errors import BackendError
 from backend.labelstudio.events import parse_webhook
 from backend.labelstudio.ids import read_project_id
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.settings.settings import current_settings
 
 

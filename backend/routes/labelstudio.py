@@ -17,8 +17,8 @@ from backend.application.webhook_events import (
 from backend.errors import BadRequest, NotFound, StoreUnavailable
 from backend.labelstudio.events import KNOWN_ACTIONS, parse_webhook
 from backend.labelstudio.ids import read_project_id
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import count_rejects
+from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.prediction import Item
 from backend.telemetry.log_context import bind_project
 from backend.web.payloads import read_body, reply

@@ -15,7 +15,9 @@ from dataclasses import dataclass, field, replace
 from backend.labelstudio.records import ExampleRecord
 from backend.record_json import Disputed, Summary
 from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
+from backend.rules.span_consensus import reach_span_consensus
 from model.labels import key_of
+from model.span import SpanSample
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
@@ -41,6 +43,10 @@ class Consensus:
     disagreement: dict[str, dict[int, float]] = field(default_factory=dict)
     answers: dict[str, dict[int, int]] = field(default_factory=dict)
     reliability: dict[str, dict[int, float]] = field(default_factory=dict)
+    spans: dict[str, list[SpanSample]] = field(default_factory=dict)
+    """Control that marks text -> its samples, by task id."""
+    agreement: dict[str, dict[str, float]] = field(default_factory=dict)
+    """Control that marks text -> label -> F1 between people, where tasks are shared."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Control -> label -> samples whose heaviest label it is (for sets: that hold it); NONE for none of these."""
@@ -49,7 +55,14 @@ class Consensus:
             multilabel = self.spec.control(name).multilabel
             labels = Counter(key for sample in samples for key in _main_labels(sample, multilabel))
             counted[name] = dict(sorted(labels.items()))
+        for name, marked in self.spans.items():
+            counted[name] = dict(sorted(Counter(span.label for sample in marked for span in sample.spans).items()))
         return counted
+
+    def sizes(self) -> dict[str, int]:
+        """Control -> tasks with an answer."""
+        texts = {name: len({sample.task for sample in marked}) for name, marked in self.spans.items()}
+        return {**{name: len(samples) for name, samples in self.samples.items()}, **texts}
 
     def describe_annotators(self) -> Summary:
         """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap."""
@@ -73,6 +86,8 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
         by_task.setdefault(record.task, []).append(_as_asked(spec, record))
     reached = Consensus()
     controls = tuple(_reach(reached, control, by_task) for control in spec.controls)
+    for control in spec.spans:
+        _reach_spans(reached, control, by_task)
     return replace(reached, spec=replace(spec, controls=controls))
 
 
@@ -110,6 +125,20 @@ def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[
     if quarantined:
         reached.quarantined[name] = dict(quarantined)
     return control
+
+
+def _reach_spans(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:
+    """Adds what is known of a control that marks text."""
+    found, name = reach_span_consensus(control, by_task), control.name
+    reached.spans[name] = found.samples
+    reached.disagreement[name] = found.disagreement
+    reached.answers[name] = found.answers
+    if found.agreement:
+        reached.agreement[name] = found.agreement
+    if found.reliability:
+        reached.reliability[name] = found.reliability
+    if found.quarantined:
+        reached.quarantined[name] = found.quarantined
 
 
 def takes_several(control: Control, answers: Answers) -> bool:

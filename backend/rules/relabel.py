@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from backend.admin_json import RelabelRow
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import Disputed, LabelErrorRow
 from backend.rules.consensus import label_keys
 from model.spec import Control, Prediction, TaskSpec

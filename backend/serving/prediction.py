@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from backend.labelstudio.documents import Undecidable, is_shown_as_read, read_document
+from backend.errors import Undecidable
+from backend.labelstudio.documents import is_shown_as_read, read_document
 from backend.labelstudio.label_config.assist_controls import (
     NO_HELPERS,
     Helper,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.errors import NotFound
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from backend.settings.settings import Settings
 from backend.store.stores import Stores

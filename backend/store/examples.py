@@ -180,7 +180,7 @@ def _keys(project: int) -> list[str]:
 
 def _encode(record: ExampleRecord) -> str:
     """The stored value: 16 hex digits of sha256, then JSON. "" for an annotation that teaches nothing."""
-    if not record.targets:
+    if not record.teaches:
         return ""
     text = json.dumps(record.to_json(), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return _digest(text) + text

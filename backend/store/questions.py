@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.store.projects import ProjectStore
 
 
@@ -24,7 +24,7 @@ def note_questions(
 def _questions(config: str) -> list[str] | None:
     """Names of the controls that are learned; None for a config that cannot be read."""
     try:
-        return [control.name for control in parse_label_config(config).controls]
+        return [control.name for control in parse_label_config(config).questions]
     except UnsupportedConfig:
         return []
     except BadRequest:

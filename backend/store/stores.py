@@ -16,6 +16,7 @@ from backend.store.label_stream import LabelStreamStore
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
 from backend.store.schema import take_on_schema
+from backend.store.suggestions import SuggestionStore
 from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
 from backend.store.work.failures import FailureStore
@@ -44,6 +45,7 @@ class Stores:
         self.label_stream = LabelStreamStore(self._redis)
         self.failures = FailureStore(self._redis)
         self.rejects = RejectStore(self._redis)
+        self.suggestions = SuggestionStore(self._redis)
         self.counters = JobCounterStore(self._redis)
         self.audit = AuditStore(self._redis)
 

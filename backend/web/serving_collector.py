@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from backend.labelstudio.label_config.config import count_cached
+from backend.labelstudio.task_spec import count_cached
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.predictors import Predictors
 from backend.serving.registry import Registry

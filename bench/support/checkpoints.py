@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from backend.base_model.encoders import Encoders
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.settings.settings import Settings
 from model.encoder.encoder import find_base_model
 from model.head.fit import fit_heads

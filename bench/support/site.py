@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from backend.application.services import build_services
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers, write_config
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.task_spec import parse_label_config
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from model.features.tfidf import Terms

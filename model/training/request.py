@@ -11,7 +11,8 @@ from pathlib import Path
 
 from model.errors import TrainingError
 from model.evidence.gate import VerdictJson
-from model.spec import Json, Sample, SampleJson, SpecJson, TaskSpec
+from model.spec import Json, Sample, TaskSpec
+from model.spec_json import SampleJson, SpecJson
 
 REQUEST, RESULT = "run.json", "result.json"
 

@@ -29,7 +29,7 @@ from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
 
 if TYPE_CHECKING:
     from model.evidence.gate import VerdictJson
-    from model.spec import SpecJson
+    from model.spec_json import SpecJson
 
 
 LIBRARIES = ("torch", "transformers", "numpy", "scikit-learn", "safetensors")

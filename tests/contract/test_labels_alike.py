@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import to_results
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from model.head.fit import fit_heads
 from model.labels import key_of

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import Targets
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import label_keys
 from model.spec import Control, Input, Kind, Label, TaskSpec
 

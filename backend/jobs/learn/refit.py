@@ -13,7 +13,7 @@ from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from backend.store.examples import Snapshot
 from model.errors import ModelError

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from backend.errors import Undecidable
 from backend.jobs.context import Context
-from backend.labelstudio.documents import Undecidable, read_document
+from backend.labelstudio.documents import read_document
 from backend.labelstudio.rest.client import LabelStudioClient
 from model.spec import Document, TaskSpec
 

@@ -18,10 +18,10 @@ from backend.jobs.sync.pool import fill_pool
 from backend.jobs.sync.relabel_tab import push_if_wanted
 from backend.labelstudio.asked_since import Asked
 from backend.labelstudio.events import to_record
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGING_OUTCOMES
 from backend.store.questions import note_questions

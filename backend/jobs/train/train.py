@@ -19,7 +19,7 @@ from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
 from backend.store.versions import Evaluated

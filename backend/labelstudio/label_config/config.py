@@ -1,4 +1,4 @@
-"""Reads a Label Studio label config into a `TaskSpec`: which controls can be learned, from which inputs.
+"""Reads the controls of a label config that are answered with choices, and the inputs that they read.
 
 Label Studio's own reader (`label_studio_sdk`) is the oracle of the tests; docs/decisions/0002 says why only there.
 """
@@ -6,13 +6,12 @@ Label Studio's own reader (`label_studio_sdk`) is the oracle of the tests; docs/
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
-from backend.errors import BadRequest, UnsupportedConfig
+from backend.errors import BadRequest
 from backend.labelstudio.label_config.labels import SIDES, VARIABLE, is_true, labels_of, nested, templates_of
 from backend.labelstudio.label_config.visibility import NotAsked, Place, conditions_of
 from backend.labelstudio.text.object_text import INSTEAD, READABLE
@@ -21,9 +20,6 @@ from model.spec import Control, Input, Json, Kind, TaskSpec
 MAX_BYTES = 1024 * 1024
 """Largest config read: about 20,000 categories (6,000 are 300 KB, 150 are 5 KB). Label Studio has no limit; with more
 labels a refit takes minutes, since its work grows with their number (bench.scale)."""
-
-LARGE_BYTES, LARGE_KEPT = 64 * 1024, 6
-"""Configs from this size on are parsed aside: their specs take 10 MB and more, so that only the last few are kept."""
 
 MAX_DEPTH = 64
 """Deepest nesting read: far more than a page can show, far less than Python's recursion limit."""
@@ -45,35 +41,13 @@ class _Skipped(Exception):
     """This input or control cannot be learned; the message says why."""
 
 
-def parse_label_config(xml: Json) -> TaskSpec:
-    """What can be learned from this label config. Equal texts give the same object (cached).
-
-    Raises BadRequest when it is no XML, holds a DTD, or is too large; UnsupportedConfig when no control can be
-    learned: its message is one short ASCII line, fit for an HTTP status line."""
-    spec, skipped = _read(_checked(xml))
-    if spec.controls:
-        return spec
-    reason = skipped[0] if skipped else "no Choices, Taxonomy, Rating or Pairwise in the label config"
-    raise UnsupportedConfig(reason, skipped=list(skipped))
-
-
-def skipped_controls(xml: Json) -> tuple[str, ...]:
-    """One reason for each control of a supported kind that is left out. Raises BadRequest as above."""
-    return _read(_checked(xml))[1]
-
-
-def count_cached() -> tuple[int, int]:
-    """Hits and misses of the cache of parsed configs below LARGE_BYTES: it keeps at most 64."""
-    found = _read_small.cache_info()
-    return found.hits, found.misses
-
-
 def elements_of(xml: Json) -> Iterator[Element]:
     """Every tag of a label config in document order. Raises BadRequest as above."""
-    return (place.element for place in _walk(_parse(_checked(xml))))
+    return (place.element for place in _walk(_parse(checked(xml))))
 
 
-def _checked(xml: Json) -> str:
+def checked(xml: Json) -> str:
+    """`xml`. Raises BadRequest when it is no text, empty or too large."""
     if not isinstance(xml, str) or not xml.strip():
         raise BadRequest("label_config is empty", field="label_config")
     if len(xml) > MAX_BYTES or len(xml.encode("utf-8", "replace")) > MAX_BYTES:
@@ -85,21 +59,10 @@ def _checked(xml: Json) -> str:
     return xml
 
 
-def _read(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
-    return _read_large(xml) if len(xml) >= LARGE_BYTES else _read_small(xml)
+def read_choices(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    """What is asked with choices, and one reason for each control of a supported kind that is left out.
 
-
-@lru_cache(maxsize=64)
-def _read_small(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
-    return _read_anew(xml)
-
-
-@lru_cache(maxsize=LARGE_KEPT)
-def _read_large(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
-    return _read_anew(xml)
-
-
-def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
+    Raises BadRequest when it is no XML, or holds a DTD."""
     root = _parse(xml)
     inputs: dict[str, Input | str] = {}
     named: dict[str, Place] = {}

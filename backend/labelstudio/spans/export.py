@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from backend.labelstudio.documents import Undecidable
+from backend.errors import Undecidable
 from backend.labelstudio.spans.annotations import counted, read_spans
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.control import (

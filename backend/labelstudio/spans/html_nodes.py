@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from backend.labelstudio.documents import clean
+from backend.labelstudio.text.object_text import clean
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode

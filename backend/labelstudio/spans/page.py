@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from backend.labelstudio.documents import Undecidable
+from backend.errors import Undecidable
 from backend.labelstudio.spans.control import HYPERTEXT, PARAGRAPHS, Foreign, SpanConfig, SpanObject, Value
 from backend.labelstudio.spans.html_nodes import HtmlNodes
 from backend.labelstudio.spans.task_value import decoded, javascript_string, shown_value

@@ -11,7 +11,8 @@ import binascii
 import re
 from collections.abc import Mapping
 
-from backend.labelstudio.documents import UNDEFINED, Undecidable, clean
+from backend.errors import Undecidable
+from backend.labelstudio.text.object_text import UNDEFINED, clean
 
 VARIABLE = re.compile(r"\$[\w\[\].{}]+", re.ASCII)
 """A reference to task data as the page's editor reads it, a full stop after it included."""

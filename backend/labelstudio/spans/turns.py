@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from functools import cmp_to_key
 from itertools import accumulate
 
-from backend.labelstudio.documents import Undecidable, clean
+from backend.errors import Undecidable
 from backend.labelstudio.spans.task_value import javascript_string
+from backend.labelstudio.text.object_text import clean
 
 SEPARATOR = "\n"
 """Stands between turns in the text that the model reads; the page has nothing there."""

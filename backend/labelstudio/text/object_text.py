@@ -58,6 +58,9 @@ INSTEAD = {
 
 Scalar = str | int | float
 
+UNDEFINED = "$undefined$"
+"""Label Studio's field name for texts that were imported before the project had a label config."""
+
 
 class NoText(Exception):
     """This value holds nothing that can be read; the message says what it is instead, and the remedy."""
@@ -209,3 +212,14 @@ def _leaves(value: Json) -> Iterator[str]:
             open_values += reversed(list(value.values()))
         elif isinstance(value, list):
             open_values += reversed(value)
+
+
+def clean(text: str) -> str:
+    """`text` without NUL and lone surrogates, which tokenizers, UTF-8 and the store refuse."""
+    text = text.replace("\0", " ")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        # Through UTF-16, which keeps a pair that arrived as two escapes; "replace" alone would lose it.
+        text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return text

@@ -9,7 +9,7 @@ import pytest
 
 from backend.labelstudio.annotations import accepted_by, mark_result
 from backend.labelstudio.events import to_record
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="label" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>"""

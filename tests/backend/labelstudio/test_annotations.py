@@ -10,8 +10,8 @@ from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.asked_since import ASKED_ALWAYS
 from backend.labelstudio.events import parse_webhook, to_records
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord, microseconds
+from backend.labelstudio.task_spec import parse_label_config
 from tests.support.label_configs import CONFIGS, WEBHOOKS, webhook
 
 SPEC = parse_label_config(CONFIGS["single"])

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from backend.labelstudio.annotations import to_record
 from backend.labelstudio.label_config.assist_controls import BLIND_LINE
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets, to_results
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from model.spec import NONE, Control, Input, Kind, Prediction, TaskSpec
 from tests.support.label_configs import control

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.documents import Undecidable, clean, read_document, read_text
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.errors import Undecidable
+from backend.labelstudio.documents import read_document, read_text
+from backend.labelstudio.task_spec import parse_label_config
+from backend.labelstudio.text.object_text import clean
 from model.spec import Input, TaskSpec
 from tests.support.label_configs import CONFIGS, TASKS, UNSUPPORTED, control, one_input
 

@@ -19,7 +19,7 @@ from backend.labelstudio.events import (
     parse_webhook,
     to_records,
 )
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from tests.support.label_configs import CONFIGS, WEBHOOKS, webhook
 
 TYPES: dict[str, type[Event]] = {

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.errors import BadRequest
 from backend.labelstudio.events import Event, parse_webhook, to_records
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from tests.support.label_configs import CONFIGS, WEBHOOKS
 
 NUMBERS = st.integers() | st.sampled_from([0, -1, 10**30, 2**63]) | st.floats()

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.results import read_targets, to_prediction, to_results
+from backend.labelstudio.task_spec import parse_label_config
 from model.spec import Control, Input, Kind, Label, Prediction, TaskSpec
 from tests.support.label_configs import CONFIGS, WEBHOOKS, control, keys_of
 

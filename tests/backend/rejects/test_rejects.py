@@ -10,8 +10,8 @@ import pytest
 
 from backend.cli.render import render_background_work
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rejects import REJECT_CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rejects.pending import RejectNotes
 from backend.rejects.report import tell_reject, tell_rejects
 from backend.store.rejects import FADING_SECONDS, KINDS_KEPT, OF_NO_PROJECT, RejectRow

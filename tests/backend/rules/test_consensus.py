@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from tests.support.rig import choices_config
 

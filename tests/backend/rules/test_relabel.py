@@ -9,9 +9,9 @@ import pytest
 from click.testing import Result
 
 from backend.jobs.sync.relabel_tab import FIRST_TAB, TAB_TITLE
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.results import read_targets
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.relabel import CHECK, DISAGREE, WRONG, list_label_errors, rank_label_errors
 from tests.backend.cli.test_admin import Admin, admin, understudy
 from tests.conftest import serving

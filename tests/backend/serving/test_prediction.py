@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.prediction import AnswerTools, Question, answer_tasks
 from backend.serving.predictors import Predictors, deadline

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.preparations import Preparations, Preparing
 from tests.backend.serving.test_registry import wait_for
 from tests.support.rig import choices_config

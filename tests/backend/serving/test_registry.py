@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.jobs.learn.refit import refit
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from tests.backend.conftest import PROJECT, Labels
 from tests.support.rig import choices_config
 

@@ -341,7 +341,7 @@ def test_a_range_is_cut_without_gaps_or_overlaps(first: int, last: int, tasks: i
 
 
 def test_what_is_stored_reads_as_the_same_answer(context: Any, studio: Studio, web: Any) -> None:
-    from backend.labelstudio.label_config.config import parse_label_config
+    from backend.labelstudio.task_spec import parse_label_config
 
     ask(context)
     work_off(context.settings)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from backend.jobs.sync.pool import fill_pool
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.tasks import NEIGHBOUR_TASKS
+from backend.labelstudio.task_spec import parse_label_config
 from tests.conftest import serving
 from tests.support.rig import choices_config
 from tests.support.studio import TOKEN, Studio

@@ -15,8 +15,8 @@ from backend.labelstudio.label_config.assist_controls import (
     summarise,
     summary_results,
 )
-from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
 from backend.labelstudio.results import read_targets, to_prediction
+from backend.labelstudio.task_spec import parse_label_config, skipped_controls
 from model.explain.occlusion import Word
 from model.spec import Kind, Prediction, TaskSpec
 from tests.support.label_configs import control

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backend.labelstudio.label_config.config import parse_label_config
 from backend.labelstudio.label_config.labels import STAR_NAMES
+from backend.labelstudio.task_spec import parse_label_config
 from model.spec import Kind
 from tests.support.label_configs import choices, spec_of
 

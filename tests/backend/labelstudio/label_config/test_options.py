@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.documents import Undecidable, read_document, read_options
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.errors import Undecidable
+from backend.labelstudio.documents import read_document, read_options
+from backend.labelstudio.task_spec import parse_label_config
 from model.labels import path_of
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.support.label_configs import CONFIGS, TASKS, choices, control

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.errors import UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
+from backend.labelstudio.task_spec import parse_label_config, skipped_controls
 from model.spec import Control, Input, Kind, TaskSpec
 from tests.support.label_configs import CONFIGS, UNSUPPORTED, paths, recorded
 

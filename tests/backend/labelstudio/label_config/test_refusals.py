@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
+from backend.labelstudio.task_spec import parse_label_config, skipped_controls
 from tests.support.label_configs import choices
 
 AB = '<Choice value="A"/><Choice value="B"/>'

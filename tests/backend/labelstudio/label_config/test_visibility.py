@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend.errors import UnsupportedConfig
 from backend.labelstudio.annotations import to_record
-from backend.labelstudio.label_config.config import parse_label_config, skipped_controls
+from backend.labelstudio.task_spec import parse_label_config, skipped_controls
 from backend.rules.consensus import reach_consensus
 from model.spec import TaskSpec
 from model.visibility import hidden_rows, visible_controls

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.documents import Undecidable
+from backend.errors import Undecidable
 from backend.labelstudio.spans.config import read_span_config
 from backend.labelstudio.spans.page import NoPlace, read_page, read_pages, trimmed
 from tests.support.spans import HTML_CONFIG, INLINE_CONFIG, TEXT_CONFIG, TURNS_CONFIG, opened, recorded

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from backend.labelstudio.documents import Undecidable
+from backend.errors import Undecidable
 from backend.labelstudio.spans.task_value import decoded, javascript_string, look_up, shown_value
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.labelstudio.documents import is_shown_as_read, read_document
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.labelstudio.task_spec import parse_label_config
 from backend.labelstudio.text.object_text import drop_binary
 from model.spec import Input
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from backend.errors import UnsupportedConfig
-from backend.labelstudio.documents import Undecidable, read_document
-from backend.labelstudio.label_config.config import parse_label_config
+from backend.errors import Undecidable, UnsupportedConfig
+from backend.labelstudio.documents import read_document
 from backend.labelstudio.results import read_targets, to_results
+from backend.labelstudio.task_spec import parse_label_config
 from model.spec import Kind, Prediction
 
 CHOICES = '<Choices name="label" toName="it"><Choice value="A"/><Choice value="B"/></Choices>'

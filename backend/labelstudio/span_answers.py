@@ -1,0 +1,120 @@
+"""What a task's annotation marks, as it is stored; and suggested spans as a prediction's results."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from backend.labelstudio.records import SpanRow, SpanTargets
+from backend.labelstudio.spans.annotations import SpanAnswer, read_feedback, read_spans
+from backend.labelstudio.spans.config import with_all_task_labels
+from backend.labelstudio.spans.control import SpanConfig
+from backend.labelstudio.spans.page import Page, read_pages
+from backend.labelstudio.spans.regions import SentSpan, to_regions
+from backend.labelstudio.spans.validator import check_result
+from backend.labelstudio.task_spec import span_config_of
+from model.span import Span
+from model.spec import Json, JsonObject, Prediction, TaskSpec
+
+Suggested = Mapping[str, Sequence[SentSpan]]
+"""Version -> what it suggested for one task, the last version last."""
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What one annotation marks. `texts`: of the inputs that were marked; `ignored`: regions that teach nothing, by the
+    reason; `wrong`: those of a control that has no other."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    spans: SpanTargets = field(default_factory=dict)
+    removed: SpanTargets = field(default_factory=dict)
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+
+def read_marks(
+    spec: TaskSpec, annotation: JsonObject, data: Json, max_chars: int, blank: Iterable[str], suggested: Suggested
+) -> Marks:
+    """What an annotation that is no skip marks. `blank`: controls of which no region says that there is nothing."""
+    if not spec.spans or not isinstance(annotation.get("result"), list):
+        return Marks()
+    config = with_all_task_labels(span_config_of(spec), data)
+    pages, _ = read_pages(config, data)
+    sent = _started_from(annotation, suggested)
+    answer = read_spans(config, pages, annotation, sent)
+    feedback = read_feedback(config, pages, annotation, sent)
+    marked, nothing = _marked_controls(annotation), set(blank)
+    texts: dict[str, str] = {}
+    spans: SpanTargets = {}
+    removed: SpanTargets = {}
+    for control in spec.spans:
+        name = control.name
+        found = answer.spans.get(name)
+        if found is None or not (found or (name not in marked and name in nothing)):
+            continue
+        text = pages[config.by_name[name].object.name].text[:max_chars]
+        texts[control.inputs[0]] = text
+        spans[name] = _rows(found, len(text))
+        if gone := [one.span for one in feedback.rejected if one.control == name]:
+            removed[name] = _rows(gone, len(text))
+    return Marks(texts, spans, removed, answer.ignored)
+
+
+def count_ignored(spec: TaskSpec, annotation: JsonObject, data: Json) -> SpanAnswer:
+    """What an annotation says of spans, and how many of its regions teach nothing for which reason."""
+    config = with_all_task_labels(span_config_of(spec), data)
+    return read_spans(config, read_pages(config, data)[0], annotation)
+
+
+def with_spans(
+    spec: TaskSpec, data: Json, predictions: Sequence[Prediction], version: str, result: Sequence[dict[str, Json]]
+) -> tuple[list[dict[str, Json]], list[SentSpan], Mapping[str, int]]:
+    """(`result`, of choices, and the regions of the spans that are predicted, without what would harm the page; which
+    spans these are; how many were dropped for which reason)."""
+    if not spec.spans:
+        return list(result), [], {}
+    config = with_all_task_labels(span_config_of(spec), data)
+    pages, _ = read_pages(config, data)
+    found: list[dict[str, Json]] = list(result)
+    sent: list[SentSpan] = []
+    for prediction in predictions:
+        control = config.by_name.get(prediction.control)
+        page = pages.get(control.object.name) if control is not None else None
+        if control is not None and page is not None and prediction.spans:
+            taken = {str(one.get("id")) for one in found}
+            regions = to_regions(control, page, prediction.spans, salt=version, taken_ids=taken)
+            found += regions.result
+            sent += regions.sent
+    return _checked(config, pages, found, sent)
+
+
+def _checked(
+    config: SpanConfig, pages: Mapping[str, Page], found: list[dict[str, Json]], sent: list[SentSpan]
+) -> tuple[list[dict[str, Json]], list[SentSpan], Mapping[str, int]]:
+    checked = check_result(config, pages, found)
+    left = {one.get("id") for one in checked.result}
+    return checked.result, [one for one in sent if one.id in left], checked.dropped
+
+
+def _started_from(annotation: JsonObject, suggested: Suggested) -> Sequence[SentSpan]:
+    """The suggestions that this annotation began with: of the version whose regions it still has; the last one's where
+    it has none of any, since all may have been removed."""
+    if annotation.get("parent_prediction") is None or not suggested:
+        return ()
+    result = annotation.get("result")
+    there = {item.get("id") for item in result if isinstance(item, Mapping)} if isinstance(result, list) else set()
+    for sent in reversed(list(suggested.values())):
+        if any(one.id in there for one in sent):
+            return sent
+    return list(suggested.values())[-1]
+
+
+def _marked_controls(annotation: JsonObject) -> set[str]:
+    """The controls of which there is any result."""
+    result = annotation.get("result")
+    names = (item.get("from_name") for item in result if isinstance(item, Mapping)) if isinstance(result, list) else ()
+    return {name for name in names if isinstance(name, str)}
+
+
+def _rows(spans: Iterable[Span], length: int) -> list[SpanRow]:
+    """Of a text that was cut at `length`."""
+    return [(span.start, span.end, span.label) for span in sorted(set(spans)) if span.end <= length]

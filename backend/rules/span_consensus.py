@@ -1,0 +1,192 @@
+"""From stored annotations to labelled texts with spans: whoever and however many annotated them.
+
+Pure. A ground truth wins. Otherwise everybody's answer is an example whose weight is its share, by the reliability that
+shared tasks show: a chain that is fitted to all of them believes a disputed span as far as people do.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+from backend.labelstudio.records import ExampleRecord, SpanRow
+from model.span import Span, SpanSample, sorted_spans
+from model.spans.quality import f1_of
+from model.spec import Control
+
+SHARED_TASKS = 3
+"""Tasks that a person has to share with others before anything is said of them."""
+
+PRIOR_TASKS = 4.0
+"""Tasks for which the mean agreement of all people counts in a person's reliability."""
+
+LEAST_RELIABLE, MOST_RELIABLE = 0.05, 0.95
+
+Truth = frozenset[Span]
+
+
+@dataclass(frozen=True)
+class SpanConsensus:
+    """`samples`: by task id, several of one task where people disagree. `quarantined`: label -> spans that have it and
+    are not learned; `disagreement`: task -> 1 - F1 between its people, tasks with several only; `agreement`: label ->
+    F1 between people; `answers`: annotator -> tasks; `reliability`: annotator -> agreement expected with what is right.
+    """
+
+    samples: list[SpanSample] = field(default_factory=list)
+    quarantined: dict[str, int] = field(default_factory=dict)
+    disagreement: dict[int, float] = field(default_factory=dict)
+    agreement: dict[str, float] = field(default_factory=dict)
+    answers: dict[int, int] = field(default_factory=dict)
+    reliability: dict[int, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Answer:
+    record: ExampleRecord
+    spans: Truth
+    removed: tuple[Span, ...]
+
+
+def reach_span_consensus(control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> SpanConsensus:
+    """What these annotations say of one control."""
+    known = None if control.options_field is not None else frozenset(control.keys())
+    quarantined: Counter[str] = Counter()
+    found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
+    answers = {task: mine for task, mine in found.items() if mine}
+    shared = {task: mine for task, mine in answers.items() if len(mine) > 1}
+    reliability = _reliability(shared)
+    samples = [sample for task, mine in answers.items() for sample in _samples(control, task, mine, reliability)]
+    people = Counter(one.record.annotator for mine in answers.values() for one in mine)
+    return SpanConsensus(
+        samples=samples,
+        quarantined=dict(quarantined),
+        disagreement={task: 1 - _agreement([one.spans for one in mine]) for task, mine in shared.items()},
+        agreement=_by_label(shared),
+        answers={person: count for person, count in sorted(_named(people).items())},
+        reliability=reliability,
+    )
+
+
+def majority(samples: Sequence[SpanSample]) -> tuple[Span, ...]:
+    """The spans that at least half of the weight of one task's samples has."""
+    whole = sum(sample.weight for sample in samples)
+    shares: Counter[Span] = Counter()
+    for sample in samples:
+        for span in sample.spans:
+            shares[span] += sample.weight  # type: ignore[assignment]
+    return sorted_spans(span for span, share in shares.items() if share >= whole / 2)
+
+
+def _answers(
+    control: Control, records: Sequence[ExampleRecord], known: frozenset[str] | None, quarantined: Counter[str]
+) -> list[_Answer]:
+    """One answer a person: a ground truth if there is one, else the newest."""
+    people: dict[tuple[str, int], ExampleRecord] = {}
+    for record in records:
+        if control.name not in record.spans or control.inputs[0] not in record.texts:
+            continue
+        person = ("annotation", record.annotation) if record.annotator is None else ("person", record.annotator)
+        if person not in people or _rank(record) > _rank(people[person]):
+            people[person] = record
+    found = []
+    for record in sorted(people.values(), key=lambda one: one.annotation):
+        rows = record.spans[control.name]
+        length = len(record.texts[control.inputs[0]])
+        usable = [row for row in rows if row[1] <= length and (known is None or row[2] in known)]
+        quarantined.update(row[2] for row in rows if row not in usable)
+        if usable or not rows:  # labels that the config has not say nothing
+            found.append(_Answer(record, frozenset(_spans(usable)), _spans(record.removed.get(control.name, ()))))
+    return found
+
+
+def _rank(record: ExampleRecord) -> tuple[bool, str, int]:
+    return record.ground_truth, record.version, record.annotation
+
+
+def _spans(rows: Sequence[SpanRow]) -> tuple[Span, ...]:
+    return sorted_spans(Span(*row) for row in rows)
+
+
+def _samples(
+    control: Control, task: int, answers: Sequence[_Answer], reliability: Mapping[int, float]
+) -> list[SpanSample]:
+    sure = [one for one in answers if one.record.ground_truth]
+    counted = sure or answers
+    text = max(counted, key=lambda one: one.record.version).record.texts[control.inputs[0]]
+    groups: dict[Truth, list[_Answer]] = {}
+    for one in counted:
+        if one.record.texts[control.inputs[0]] == text:  # else it is of another state of the task
+            groups.setdefault(one.spans, []).append(one)
+    weights = {spans: sum(_weight(one, reliability) for one in mine) for spans, mine in groups.items()}
+    whole = sum(weights.values())
+    return [
+        SpanSample(
+            task,
+            text,
+            sorted_spans(spans),
+            sorted_spans(span for one in mine for span in one.removed if span not in spans),
+            weights[spans] / whole,
+            bool(sure),
+            tuple(one.record.annotation for one in mine),
+        )
+        for spans, mine in groups.items()
+    ]
+
+
+def _weight(one: _Answer, reliability: Mapping[int, float]) -> float:
+    """The odds that this annotator is right; alike for all where nothing is known."""
+    if one.record.annotator is None or not reliability:
+        return 1.0
+    known = reliability.get(one.record.annotator, sum(reliability.values()) / len(reliability))
+    right = min(max(known, LEAST_RELIABLE), MOST_RELIABLE)
+    return right / (1 - right)
+
+
+def _reliability(shared: Mapping[int, Sequence[_Answer]]) -> dict[int, float]:
+    """Annotator -> mean F1 with a ground truth, or with the others of a task where they are at least two: of two people
+    nobody can tell which is wrong."""
+    figures: dict[int, list[float]] = {}
+    for answers in shared.values():
+        sure = [one for one in answers if one.record.ground_truth]
+        for one in answers:
+            others = [other for other in (sure or answers) if other is not one]
+            if one.record.annotator is None or one in sure or len(others) < (1 if sure else 2):
+                continue
+            figures.setdefault(one.record.annotator, []).append(_mean([_f1(one.spans, o.spans) for o in others]))
+    enough = {person: own for person, own in figures.items() if len(own) >= SHARED_TASKS}
+    if not enough:
+        return {}
+    mean = _mean([figure for own in enough.values() for figure in own])
+    return {
+        person: (sum(own) + PRIOR_TASKS * mean) / (len(own) + PRIOR_TASKS) for person, own in sorted(enough.items())
+    }
+
+
+def _by_label(shared: Mapping[int, Sequence[_Answer]]) -> dict[str, float]:
+    """Label -> F1 between people over all pairs of answers to a task."""
+    hits: Counter[str] = Counter()
+    given: Counter[str] = Counter()
+    for answers in shared.values():
+        for one, other in combinations(answers, 2):
+            hits.update(span.label for span in one.spans & other.spans)
+            given.update(span.label for span in (*one.spans, *other.spans))
+    return {label: 2 * hits[label] / count for label, count in sorted(given.items())}
+
+
+def _agreement(answers: Sequence[Truth]) -> float:
+    return _mean([_f1(one, other) for one, other in combinations(answers, 2)])
+
+
+def _f1(one: Truth, other: Truth) -> float:
+    """1 where both have nothing."""
+    return f1_of(len(one & other), len(one), len(other)) if one or other else 1.0
+
+
+def _mean(figures: Sequence[float]) -> float:
+    return sum(figures) / len(figures)
+
+
+def _named(people: Counter[int | None]) -> dict[int, int]:
+    return {person: count for person, count in people.items() if person is not None}

@@ -1,0 +1,60 @@
+"""Which spans were suggested for which task: an annotation says what was removed only by what it lacks."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+
+from backend.labelstudio.spans.regions import SentSpan
+from backend.redis_access.connection import Client, guarded
+from backend.redis_access.keys import project_key
+
+SUGGESTED_TASKS = 20_000
+"""Tasks of a project whose suggestions are kept, the last ones: about 10 MB. Of older ones a removal is not known."""
+
+VERSIONS_KEPT = 3
+"""Versions of one task: a page that is open for long began with an older one."""
+
+
+class SuggestionStore:
+    """All methods raise StoreUnavailable when Redis does not answer or refuses."""
+
+    def __init__(self, client: Client) -> None:
+        self._redis = client
+
+    @guarded
+    def keep(self, project: int, version: str, suggested: Mapping[int, Sequence[SentSpan]]) -> None:
+        """What `version` suggested, also where that is nothing."""
+        key, order, now = project_key(project, "suggested"), project_key(project, "suggested:order"), time.time()
+        if not suggested:
+            return
+        tasks = list(suggested)
+        pipeline = self._redis.pipeline(transaction=True)
+        for task, text in zip(tasks, self._redis.hmget(key, [str(task) for task in tasks]), strict=True):
+            known = json.loads(text) if text else {}
+            known.pop(version, None)
+            known[version] = [one.to_json() for one in suggested[task]]
+            kept = dict(list(known.items())[-VERSIONS_KEPT:])
+            pipeline.hset(key, str(task), json.dumps(kept, separators=(",", ":")))
+            pipeline.zadd(order, {str(task): now})
+        pipeline.execute()
+        excess = int(self._redis.zcard(order)) - SUGGESTED_TASKS
+        if excess > 0:
+            old = self._redis.zrange(order, 0, excess - 1)
+            pipeline = self._redis.pipeline(transaction=True)
+            pipeline.hdel(key, *old)
+            pipeline.zrem(order, *old)
+            pipeline.execute()
+
+    @guarded
+    def of_tasks(self, project: int, tasks: Sequence[int]) -> dict[int, dict[str, list[SentSpan]]]:
+        """Task -> version -> spans, the last version last; tasks of which nothing is known are missing."""
+        if not tasks:
+            return {}
+        values = self._redis.hmget(project_key(project, "suggested"), [str(task) for task in tasks])
+        return {
+            task: {version: [SentSpan.from_json(one) for one in spans] for version, spans in json.loads(text).items()}
+            for task, text in zip(tasks, values, strict=True)
+            if text
+        }
