@@ -66,7 +66,7 @@ def drop_hidden(spec: TaskSpec, predictions: Sequence[Prediction]) -> list[Predi
     if not is_conditional(spec):
         return list(predictions)
     answers = {one.control: _paths(one.chosen) for one in predictions}
-    shown = visible_controls(spec, answers)
+    shown = {*visible_controls(spec, answers), *(control.name for control in spec.spans)}
     return [one for one in predictions if one.control in shown]
 
 

@@ -23,10 +23,9 @@ ALLOWED: dict[str, str] = {
     "model/decoding": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
-    "model/spans/transfer": "model model/numerics model/kernels model/spans/chain model/spans",
+    "model/spans/transfer": "model model/numerics model/spans/chain model/spans",
     "model/spans/features": (
-        "model model/numerics model/kernels model/encoder model/features model/spans/chain model/spans "
-        "model/spans/transfer"
+        "model model/numerics model/encoder model/features model/spans/chain model/spans model/spans/transfer"
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
@@ -42,8 +41,7 @@ ALLOWED: dict[str, str] = {
     "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",
     "model/simulation": (
-        "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "
-        "model/head model/versions model/acquisition"
+        "model model/numerics model/features model/decoding model/head model/versions model/acquisition"
     ),
     "backend": "model model/evidence",
     "backend/addresses": "backend",
@@ -51,8 +49,10 @@ ALLOWED: dict[str, str] = {
     "backend/outbound": "backend backend/addresses backend/settings",
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
-    "backend/labelstudio": "model backend backend/labelstudio/text backend/labelstudio/label_config",
-    "backend/labelstudio/spans": "model backend/labelstudio/label_config backend/labelstudio",
+    "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
+    "backend/labelstudio": (
+        "model backend backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans"
+    ),
     "backend/labelstudio/rest": "backend backend/settings backend/outbound backend/labelstudio",
     "backend/telemetry": "backend backend/settings backend/labelstudio",
     "backend/supervision": "backend backend/addresses backend/settings",
@@ -68,31 +68,29 @@ ALLOWED: dict[str, str] = {
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
     "backend/store": (
-        "model model/evidence backend backend/settings backend/labelstudio/label_config backend/labelstudio "
+        "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
         "backend/redis_access backend/store/work"
     ),
     "backend/health": "backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
-        "model model/numerics model/evidence backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio backend/store"
+        "model model/numerics model/spans model/evidence backend backend/settings backend/labelstudio backend/store"
     ),
     "backend/serving": (
         "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
         "backend/labelstudio backend/telemetry backend/base_model backend/store"
     ),
     "backend/jobs": (
-        "model model/features model/versions backend backend/settings backend/labelstudio/label_config "
-        "backend/telemetry backend/supervision backend/base_model backend/redis_access backend/store/work "
-        "backend/store"
+        "model model/features model/versions backend backend/settings backend/labelstudio backend/telemetry "
+        "backend/supervision backend/base_model backend/redis_access backend/store/work backend/store"
     ),
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/head model/evidence model/versions model/acquisition backend "
-        "backend/labelstudio/label_config backend/labelstudio backend/store backend/rules backend/jobs"
+        "backend/labelstudio backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
-        "model model/evidence model/training backend backend/settings backend/labelstudio/label_config "
-        "backend/supervision backend/base_model backend/store/work backend/store backend/rules backend/jobs"
+        "model model/evidence model/training backend backend/settings backend/labelstudio backend/supervision "
+        "backend/base_model backend/store/work backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/evidence model/versions model/acquisition "
@@ -100,8 +98,8 @@ ALLOWED: dict[str, str] = {
         "backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/sync": (
-        "model backend backend/settings backend/labelstudio/label_config backend/labelstudio "
-        "backend/labelstudio/rest backend/store backend/rejects backend/rules backend/jobs backend/jobs/task_queue"
+        "model backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rejects "
+        "backend/rules backend/jobs backend/jobs/task_queue"
     ),
     "backend/jobs/predict": (
         "model backend backend/labelstudio/rest backend/client backend/store/work backend/store backend/jobs"
@@ -111,10 +109,9 @@ ALLOWED: dict[str, str] = {
         "backend/store/work backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/spans model/spans/transfer model/spans/features model/head "
-        "model/evidence model/versions model/training model/simulation backend backend/settings "
-        "backend/labelstudio/label_config backend/labelstudio/spans backend/base_model backend/store backend/rules "
-        "backend/jobs/train"
+        "model model/encoder model/features model/head model/evidence model/versions model/training "
+        "model/simulation backend backend/settings backend/labelstudio backend/base_model backend/store "
+        "backend/rules backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio/rest backend/store backend/rules backend/jobs/task_queue "
@@ -122,9 +119,9 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
-        "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/telemetry "
-        "backend/base_model backend/redis_access backend/store/work backend/store backend/rejects backend/rules "
-        "backend/serving"
+        "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
+        "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
+        "backend/rejects backend/rules backend/serving"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
@@ -132,26 +129,24 @@ ALLOWED: dict[str, str] = {
         "backend/redis_access backend/store backend/health backend/rejects backend/rules backend/jobs/task_queue"
     ),
     "backend/web": (
-        "model backend backend/settings backend/labelstudio/label_config backend/labelstudio backend/supervision "
-        "backend/redis_access backend/store/work backend/health backend/rejects backend/serving "
-        "backend/application"
+        "model backend backend/settings backend/labelstudio backend/supervision backend/redis_access "
+        "backend/store/work backend/health backend/rejects backend/serving backend/application"
     ),
     "backend/routes": (
-        "model backend backend/labelstudio/label_config backend/labelstudio backend/telemetry backend/rejects "
-        "backend/rules backend/serving backend/application backend/web"
+        "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/serving "
+        "backend/application backend/web"
     ),
     "backend/processes": (
-        "model/head model/versions backend backend/addresses backend/settings backend/outbound "
-        "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/telemetry "
-        "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access "
-        "backend/store/work backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection "
-        "backend/application backend/web backend/routes"
+        "model/head model/versions backend backend/addresses backend/settings backend/outbound backend/labelstudio "
+        "backend/labelstudio/rest backend/telemetry backend/supervision backend/labelstudio/local "
+        "backend/embedded_redis backend/client backend/redis_access backend/store/work backend/store backend/rules "
+        "backend/jobs backend/jobs/task_queue backend/connection backend/application backend/web backend/routes"
     ),
     "backend/cli": (
-        "model model/evidence model/acquisition model/simulation backend backend/settings "
-        "backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest backend/supervision "
-        "backend/embedded_redis backend/client backend/rejects backend/rules backend/jobs/sync backend/backup "
-        "backend/simulate backend/connection backend/doctor backend/processes"
+        "model model/evidence model/acquisition model/simulation backend backend/settings backend/labelstudio "
+        "backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client backend/rejects "
+        "backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor "
+        "backend/processes"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }
@@ -329,4 +324,6 @@ def test_no_file_is_too_long_for_one_idea() -> None:
 
 def test_the_seam_between_the_packages_knows_only_keys() -> None:
     names = set(imports_of(ROOT / "model/spec.py"))
-    assert {name for name in names if name.partition(".")[0] in ("model", "backend")} == {"model.labels"}
+    assert {name for name in names if name.partition(".")[0] in ("model", "backend")} == {
+        *("model.labels", "model.span", "model.spec_json")
+    }

@@ -13,8 +13,7 @@ from contextlib import suppress
 
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio.task_spec import parse_label_config
-from backend.store.projects import ProjectStore
-from backend.store.questions import note_questions
+from backend.store.projects import ProjectStore, note_questions
 from backend.store.work.trainings import JobStore
 from model.spec import TaskSpec
 

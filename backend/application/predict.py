@@ -30,7 +30,7 @@ def answer_request(
     try:
         with services.admission.enter():
             model = services.registry.model_for(project, spec, left())
-            items, documents = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left)
+            answered = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left)
     except Preparing:
         # Soon there is an answer: Label Studio asks again for declined tasks, and shows a refusal as an error.
         services.metrics.declined.labels("preparing").inc(len(tasks))
@@ -38,9 +38,12 @@ def answer_request(
     except Overloaded:
         services.metrics.refused.inc()
         raise
+    items, documents = answered.items, answered.documents
     _note_rejects(services, project, spec, tasks, items, documents)
     if project is not None:
         services.background.add_pool(project, documents)
+        if spec.spans:
+            services.background.note_suggested(project, model.version, answered.suggested)
         if project in services.background.steered:
             told = blind_results(helpers.summary) if helpers.summary and say_blind else []
             instead: Item = {"model_version": model.version, "score": 0.0, "result": told} if told else []

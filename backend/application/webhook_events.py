@@ -15,6 +15,7 @@ from backend.labelstudio.documents import read_document
 from backend.labelstudio.records import ExampleRecord, microseconds
 from backend.labelstudio.rejects import Reject, rejects_of_annotation, rejects_of_task
 from backend.labelstudio.rest.project_connection import SAMPLING
+from backend.labelstudio.span_answers import Suggested
 from backend.store.examples import CHANGING_OUTCOMES
 from model.failpoints import failpoint
 from model.spec import Json, JsonObject, TaskSpec
@@ -95,9 +96,11 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
     records: list[ExampleRecord] = []
     asked = services.stores.projects.asked(event.project)
     refused: list[str] = []
+    suggested = _suggested(services, spec, event)
     for annotation, task in event.items:
         try:
-            records.append(events.to_record(spec, annotation, task, services.settings.max_text_chars, asked))
+            known = suggested.get(_task_of(annotation, task) or 0, {})
+            records.append(events.to_record(spec, annotation, task, services.settings.max_text_chars, asked, known))
         except BadRequest as error:
             if len(event.items) == 1:
                 raise
@@ -114,6 +117,15 @@ def _upsert(services: Services, event: events.AnnotationsUpserted) -> Reply:
         services.stores.projects.mark_dirty(event.project, "some annotations of a batch could not be read")
         reply["refused"] = refused[:20]
     return reply
+
+
+def _suggested(services: Services, spec: TaskSpec, event: events.AnnotationsUpserted) -> Mapping[int, Suggested]:
+    """Task -> the spans that its page may have begun with."""
+    if not spec.spans:
+        return {}
+    begun = [item for item in event.items if item[0].get("parent_prediction") is not None]
+    tasks = {number for item in begun if (number := _task_of(*item)) is not None}
+    return services.stores.suggestions.of_tasks(event.project, sorted(tasks))
 
 
 def _note_rejects(

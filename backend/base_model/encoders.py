@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
     from model.features.cache import CachedEncoder, FeatureCache
     from model.interfaces import Embedder
+    from model.spans.transfer.prior import TransferPrior
+    from model.versions.span_answers import SpanTools
 
 
 class Encoders:
@@ -26,6 +28,7 @@ class Encoders:
         self._base: CachedEncoder | None = None
         self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers
         self._cache: FeatureCache | None = None
+        self._tools: SpanTools | None = None
         self._loading = threading.RLock()
 
     @property
@@ -56,6 +59,21 @@ class Encoders:
         """The base encoder if it has been loaded."""
         return self._base
 
+    def span_tools(self) -> SpanTools:
+        """What spans are read with: the base encoder's word states, cached aside, and the prior that fits it."""
+        from model.features.varied_cache import VariedCache
+        from model.spans.features.reading import SpanReader
+        from model.versions.span_answers import SpanTools
+
+        with self._loading:
+            if self._tools is None:
+                digest, settings = self.base.digest, self._settings
+                assert self._lender is not None  # loaded with `base`
+                cache = VariedCache(settings.words_dir, settings.word_cache_mb)
+                prior = find_prior(settings, digest)
+                self._tools = SpanTools(SpanReader(self._lender, prior, cache), settings.spans_show)
+            return self._tools
+
     @property
     def cache(self) -> FeatureCache:
         """The feature cache of this machine."""
@@ -83,3 +101,15 @@ class Encoders:
             while len(self._tuned) > self._kept:
                 self._tuned.popitem(last=False)
             return self._tuned[weights]
+
+
+def find_prior(settings: Settings, digest: str) -> TransferPrior | None:
+    """The transfer prior of spans for the encoder of this digest: one trained here (`understudy train-prior`), or the
+    one that is shipped; None when neither fits."""
+    from model.spans.transfer.prior import WEIGHTS, read_prior
+
+    for path in (settings.prior_path(digest), WEIGHTS):
+        prior = read_prior(path)
+        if prior is not None and prior.fits(digest):
+            return prior
+    return None

@@ -46,7 +46,9 @@ class Context:
         key = (project, version)
         if key not in self._live:
             base = self.encoders.base
-            self._live[key] = load_version(self.settings.models_dir, project, version, base, self.encoders.open)
+            self._live[key] = load_version(
+                self.settings.models_dir, project, version, base, self.encoders.open, self.encoders.span_tools
+            )
         self._live.move_to_end(key)
         while len(self._live) > KEPT_MODELS:
             self._live.popitem(last=False)

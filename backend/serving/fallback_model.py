@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,19 @@ if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
     from model.interfaces import Embedder
     from model.versions.live_model import LiveModel
+    from model.versions.span_answers import SpanTools
 
 
-def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
+def adapt(
+    live: LiveModel | None, spec: TaskSpec, base: Embedder, tools: Callable[[], SpanTools] | None = None
+) -> LiveModel:
     """`live` answering under `spec`: controls it knows keep their heads, others start cold. None gives a cold start.
 
     A label that is gone is never answered, since answers are chosen among the labels of `spec`; one that is new gets
     its first answers from the refit that follows the change."""
     from model.versions.live_model import LiveModel, cold_start
 
-    cold = cold_start(spec, base)
+    cold = cold_start(spec, base, tools=tools)
     if live is None:
         return cold
     heads: dict[str, LinearHead] = {
@@ -29,7 +33,11 @@ def adapt(live: LiveModel | None, spec: TaskSpec, base: Embedder) -> LiveModel:
     }
     controls = tuple(_as_answered(control, heads[control.name]) for control in spec.controls)
     spec = replace(spec, controls=controls)
-    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest)
+    marking = {
+        control.name: live.span_heads[control.name] if _fits(live, control) else cold.span_heads[control.name]
+        for control in spec.spans
+    }
+    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, marking, cold.tools)
 
 
 def _as_answered(control: Control, head: LinearHead) -> Control:

@@ -17,6 +17,8 @@ from backend.labelstudio.label_config.assist_controls import (
     summary_results,
 )
 from backend.labelstudio.results import PredictionJson, to_prediction
+from backend.labelstudio.span_answers import with_spans
+from backend.labelstudio.spans.regions import SentSpan
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import HighlightRequest, Words, highlight, seconds_for
 from backend.serving.predictors import Chunk, Predictors
@@ -53,6 +55,15 @@ class Question:
     helpers: Helpers = NO_HELPERS
 
 
+@dataclass(frozen=True)
+class Answered:
+    """One item per task; task id -> document of the readable ones; task id -> spans that were suggested."""
+
+    items: list[Item]
+    documents: dict[int, dict[str, str]]
+    suggested: Mapping[int, Sequence[SentSpan]]
+
+
 @dataclass(frozen=True, eq=False)
 class _Request:
     """What the rows of one request share; threads write `items` and `answers`, each at its own tasks."""
@@ -63,7 +74,10 @@ class _Request:
     settings: Settings
     metrics: Metrics
     items: list[Item]
+    tasks: Sequence[Json]
     answers: dict[int, list[Prediction]] = field(default_factory=dict)
+    suggested: dict[int, Sequence[SentSpan]] = field(default_factory=dict)
+    """Task id -> the spans that it is answered with."""
 
     def take(self, index: int, predictions: list[Prediction]) -> None:
         """The answers to the task at `index`."""
@@ -71,10 +85,25 @@ class _Request:
         if not predictions or item["score"] < self.settings.abstain_below:
             self.metrics.declined.labels("unsure").inc()
             return
+        if self.spec.spans:
+            item = self._with_spans(index, predictions, item)
         summary = self.helpers.summary
         self.answers[index] = predictions
         self.items[index] = _with_results(item, summary_results(summary, self.spec, predictions) if summary else [])
         self.metrics.predictions.inc()
+
+    def _with_spans(self, index: int, predictions: Sequence[Prediction], item: PredictionJson) -> PredictionJson:
+        task = self.tasks[index]
+        known: JsonObject = task if isinstance(task, Mapping) else {}
+        result, sent, dropped = with_spans(
+            self.spec, known.get("data"), predictions, self.model.version, item["result"]
+        )
+        for reason, count in dropped.items():
+            self.metrics.dropped_regions.labels(reason).inc(count)
+            log.error("a region that would harm the page was dropped: %s, %s of them", reason, count)
+        if isinstance(number := known.get("id"), int):
+            self.suggested[number] = sent
+        return {**item, "result": result}
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,13 +123,13 @@ class _Row:
 
 def answer_tasks(
     tools: AnswerTools, model: LiveModel, question: Question, tasks: Sequence[Json], left: Callable[[], float]
-) -> tuple[list[Item], dict[int, dict[str, str]]]:
-    """(one item per task, task id -> document of the readable ones). What is not done when time is up is declined.
+) -> Answered:
+    """The answers. What is not done when time is up is declined.
 
     With an `evidence` control in the config, the highlighter explains answers in what time is left after all of them.
     Raises Overloaded when so much waits that none of it would be done in time."""
     helpers, metrics, predictors, cache = question.helpers, tools.metrics, tools.predictors, tools.cache
-    request = _Request(model, question.spec, helpers, tools.settings, metrics, [[] for _ in tasks])
+    request = _Request(model, question.spec, helpers, tools.settings, metrics, [[] for _ in tasks], tasks)
     with metrics.stage.labels("read").time():
         rows, documents = _read(request, tasks)
         unknown = _recall(rows, cache)
@@ -129,7 +158,7 @@ def answer_tasks(
             seconds=seconds,
         )
         items = [_with_results(item, regions.get(index, [])) for index, item in enumerate(items)]
-    return items, documents
+    return Answered(items, documents, dict(request.suggested))
 
 
 def _read(request: _Request, tasks: Sequence[Json]) -> tuple[list[_Row], dict[int, dict[str, str]]]:

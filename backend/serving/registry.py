@@ -100,7 +100,7 @@ class Registry:
             return self._adapt_aside(project or 0, live, spec, min(timeout, PREPARATION_WAIT_SECONDS))
         with self._adapting:
             key = self._key(project or 0, live, spec)
-            return self._recall(key) or self._keep(key, adapt(live, spec, self.encoders.base))
+            return self._recall(key) or self._keep(key, adapt(live, spec, self.encoders.base, self.encoders.span_tools))
 
     def prepare(self, project: int | None, spec: TaskSpec) -> None:
         """Starts to make the model of a large label config, for requests to come. Never waits."""
@@ -119,7 +119,9 @@ class Registry:
             with self._adapting:
                 self._keep(key, model)
 
-        self._preparations.start(key, lambda: adapt(live, spec, self.encoders.base), keep).wait(seconds)
+        self._preparations.start(
+            key, lambda: adapt(live, spec, self.encoders.base, self.encoders.span_tools), keep
+        ).wait(seconds)
         with self._adapting:
             if (made := self._recall(key)) is not None:
                 return made
@@ -201,7 +203,10 @@ class Registry:
 
         began = time.monotonic()
         try:
-            model = load_version(self._settings.models_dir, project, version, self.encoders.base, self.encoders.open)
+            encoders = self.encoders
+            model = load_version(
+                self._settings.models_dir, project, version, encoders.base, encoders.open, encoders.span_tools
+            )
             model.warm()
         except Exception as error:  # of whatever kind: the other projects' versions are loaded all the same
             self._metrics.load_failures.inc()

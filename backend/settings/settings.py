@@ -109,6 +109,9 @@ class Settings(GivenModel):
     max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
     feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
+    word_cache_mb: int = Field(
+        1024, ge=16, description="Upper bound of the on-disk cache of word states, for spans, in MiB: 2 KB a word."
+    )
     answer_cache_mb: int = Field(32, ge=1, le=65536, description="Upper bound of the answers kept in memory, in MiB.")
     pool_size: int = Field(
         4000,
@@ -199,6 +202,10 @@ class Settings(GivenModel):
         "shared",
         description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1).",
     )
+    spans_show: Literal["clicks", "f1"] = Field(
+        "clicks",
+        description="Spans are shown where that saves the annotator clicks, or as many as the figure F1 asks for.",
+    )
     seed: int = Field(0, description="Seed of every random choice in training.")
     failpoint: str = Field(
         "",
@@ -257,6 +264,15 @@ class Settings(GivenModel):
     def features_dir(self) -> Path:
         """The feature cache shared by this machine's processes."""
         return self.data_dir / "features"
+
+    @property
+    def words_dir(self) -> Path:
+        """The cache of word states, for spans."""
+        return self.data_dir / "words"
+
+    def prior_path(self, digest: str) -> Path:
+        """Where a transfer prior that was trained here for the encoder of this digest lies."""
+        return self.data_dir / "priors" / f"{digest}.safetensors"
 
     @property
     def effective_redis_url(self) -> str:

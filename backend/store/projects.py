@@ -6,7 +6,9 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 
+from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.asked_since import Asked
+from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import Summary, SyncRecord
 from backend.redaction import hide_in
 from backend.redis_access.connection import Client, Script, guarded
@@ -184,3 +186,25 @@ def mark_dirty(client: Client, project: int, why: str) -> None:
     pipeline.hincrby(project_key(project, "meta"), "dirty_marks", 1)
     pipeline.sadd(PROJECTS, project)
     pipeline.execute()
+
+
+def note_questions(
+    projects: ProjectStore, project: int, before: str | None, config: str, moment: int | None = None
+) -> None:
+    """Another label config than `before` has come at `moment` (microseconds since 1970; now if not given): call it
+    before it is stored. Raises StoreUnavailable."""
+    names = _questions(config)
+    if names is None or before == config:
+        return
+    earlier = _questions(before) if before else None  # of a store that did not keep this yet
+    projects.follow_questions(project, earlier, names, time.time_ns() // 1000 if moment is None else moment)
+
+
+def _questions(config: str) -> list[str] | None:
+    """Names of the controls that are learned; None for a config that cannot be read."""
+    try:
+        return [control.name for control in parse_label_config(config).questions]
+    except UnsupportedConfig:
+        return []
+    except BadRequest:
+        return None

@@ -18,6 +18,14 @@ class JudgementJson(TypedDict):
     log_loss: float
 
 
+class MarkedJson(TypedDict):
+    """A `Marked`."""
+
+    shown: list[tuple[str, float, bool]]
+    drawn: list[str]
+    edits: int
+
+
 class HeadAnswerJson(JudgementJson, KeptAnswerJson):
     """A `HeadAnswer`, in one object."""
 
@@ -35,6 +43,7 @@ class EvidenceRowJson(JudgementJson):
     blind: NotRequired[bool]
     explore: NotRequired[bool]
     alone: NotRequired[HeadAnswerJson]
+    marked: NotRequired[MarkedJson]
 
 
 @dataclass(frozen=True)
@@ -86,12 +95,31 @@ class HeadAnswer:
 
 
 @dataclass(frozen=True)
+class Marked:
+    """What was suggested in a text and what was drawn. `shown`: label, score and whether just this was drawn, of each
+    span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other."""
+
+    shown: tuple[tuple[str, float, bool], ...]
+    drawn: tuple[str, ...]
+    edits: int
+
+    def to_json(self) -> MarkedJson:
+        return {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
+
+    @classmethod
+    def from_json(cls, data: MarkedJson) -> Marked:
+        shown = tuple((str(label), float(score), bool(right)) for label, score, right in data["shown"])
+        return cls(shown, tuple(map(str, data["drawn"])), int(data["edits"]))
+
+
+@dataclass(frozen=True)
 class EvidenceRow:
     """How `version`, which had learned `labels` labels of `control`, answered a task before it learned its label.
 
     `judged` is the answer as it was shown; `served` the one before any correction. `tuned`: the version that holds the
     fine-tuned encoder, if one had a share in it. `blind`: the queue drew the task at random, and it was shown without a
-    pre-label; `explore`: drawn at random, and shown with one."""
+    pre-label; `explore`: drawn at random, and shown with one. `marked`, of a control that marks text: its spans; right is
+    then a text that was right as it was shown."""
 
     control: str
     judged: Judgement
@@ -104,6 +132,7 @@ class EvidenceRow:
     at: float | None = None
     blind: bool = False
     explore: bool = False
+    marked: Marked | None = None
 
     @property
     def confidence(self) -> float:
@@ -142,12 +171,14 @@ class EvidenceRow:
             row["explore"] = True
         if self.alone is not None:
             row["alone"] = self.alone.to_json()
+        if self.marked is not None:
+            row["marked"] = self.marked.to_json()
         return row
 
     @classmethod
     def from_json(cls, data: EvidenceRowJson) -> EvidenceRow:
         """The other way round; of rows of earlier releases, too, which lack `tuned`, `served` and `alone`."""
-        served, alone, at = data.get("served"), data.get("alone"), data.get("at")
+        served, alone, at, marked = data.get("served"), data.get("alone"), data.get("at"), data.get("marked")
         return cls(
             control=str(data["control"]),
             judged=Judgement.from_json(data),
@@ -160,4 +191,5 @@ class EvidenceRow:
             at=float(at) if at is not None else None,
             blind=bool(data.get("blind")),
             explore=bool(data.get("explore")),
+            marked=Marked.from_json(marked) if marked else None,
         )

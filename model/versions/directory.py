@@ -28,7 +28,12 @@ from model.pretrained.base_model import known_sha256, sha256_of
 from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from model.evidence.gate import VerdictJson
+    from model.spans.head.head import SpanHead, SpanHeadJson
+    from model.spans.transfer.prior import TransferPrior
     from model.spec_json import SpecJson
 
 
@@ -112,12 +117,20 @@ UNFINISHED_FACTOR = 6
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
 
 
+class SpanHeadEntry(TypedDict):
+    """The head of a control that marks text; its arrays are numbered by its place in the list."""
+
+    control: str
+    config: SpanHeadJson
+
+
 class HeadsJson(TypedDict):
     """heads.json; `order` is that of the arrays' numbers."""
 
     heads: dict[str, HeadJson]
     order: list[str]
     finetuned: NotRequired[dict[str, TunedJson]]
+    spans: NotRequired[list[SpanHeadEntry]]
 
 
 def version_path(root: Path, project: int, version: str) -> Path:
@@ -134,7 +147,11 @@ def version_order(version: str) -> tuple[int, int]:
 
 
 def write_version(
-    root: Path, manifest: Manifest, heads: Mapping[str, LinearHead], finetuned: FineTuned | None = None
+    root: Path,
+    manifest: Manifest,
+    heads: Mapping[str, LinearHead],
+    finetuned: FineTuned | None = None,
+    span_heads: Mapping[str, SpanHead] | None = None,
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
@@ -151,6 +168,7 @@ def write_version(
     scratch.mkdir()
     try:
         arrays, state = _collect(heads, finetuned)
+        arrays.update(_add_span_heads(state, span_heads or {}))
         _write(scratch / WEIGHTS, save(arrays))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
@@ -184,6 +202,35 @@ def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tu
         arrays.update({f"tuned.{key}": value for key, value in finetuned.tensors().items()})
         state["finetuned"] = finetuned.config()
     return arrays, state
+
+
+def _add_span_heads(state: HeadsJson, heads: Mapping[str, SpanHead]) -> Mapping[str, NDArray[np.generic]]:
+    """Adds their configs to `state`; their arrays."""
+    if heads:
+        state["spans"] = [{"control": name, "config": head.config()} for name, head in heads.items()]
+    found: dict[str, NDArray[np.generic]] = {}
+    for index, head in enumerate(heads.values()):
+        found.update({f"span.{index}.{key}": value for key, value in head.tensors().items()})
+    return found
+
+
+def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead]:
+    """The heads of a verified version for controls that mark text. Raises VersionError; also where they were fitted
+    with another prior."""
+    from safetensors.numpy import load_file
+
+    from model.spans.head.head import restore_span_head
+
+    try:
+        state: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
+        entries = state.get("spans", [])
+        arrays = load_file(directory / WEIGHTS) if entries else {}
+        return {
+            entry["control"]: restore_span_head(entry["config"], _under(arrays, f"span.{index}."), prior)
+            for index, entry in enumerate(entries)
+        }
+    except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise VersionError(f"{directory.name} cannot be read: {error!r}", version=directory.name) from error
 
 
 def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearHead], FineTuned | None]:

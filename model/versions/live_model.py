@@ -20,9 +20,11 @@ from model.interfaces import Embedder
 from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
+from model.spans.head.head import SpanHead
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
-from model.versions.directory import ENCODER, Manifest, read_heads, verify_version, version_path
+from model.versions.directory import ENCODER, Manifest, read_heads, read_span_heads, verify_version, version_path
 from model.versions.finetuned import FineTuned, align_columns, blend
+from model.versions.span_answers import SpanTools, cold_span_heads
 from model.visibility import drop_hidden
 
 Options = Sequence[Mapping[str, Sequence[str]]]
@@ -39,6 +41,9 @@ class LiveModel:
     finetuned: FineTuned | None = None
     tuned: Embedder | None = None
     manifest: Manifest | None = None
+    span_heads: Mapping[str, SpanHead] = field(default_factory=dict)
+    tools: SpanTools | None = None
+    """What spans are read with; None in a model without."""
     serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
     """Of this object in this process: names of versions come again, after a restored backup say."""
 
@@ -71,7 +76,19 @@ class LiveModel:
                 answer = self._decide(control, probabilities[index], pooled[index], listed)
                 if answer is not None:
                     answers[row].append(answer)
+        for control in self.spec.spans:
+            rows = [i for i, document in enumerate(documents) if control.inputs[0] in document]
+            for row, marked in zip(rows, self.mark(control.name, [documents[row] for row in rows]), strict=True):
+                answers[row].append(marked)
         return [drop_hidden(self.spec, answer) for answer in answers]
+
+    def mark(self, control: str, documents: Sequence[Document]) -> list[Prediction]:
+        """What a control that marks text suggests in each document, all of which hold its input."""
+        if not documents or self.tools is None:
+            return []
+        own = self.spec.control(control)
+        read = self.tools.reader.read([document[own.inputs[0]] for document in documents])
+        return self.tools.answer(own, self.span_heads[control], read)
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
@@ -195,18 +212,30 @@ def _fill_unknown(row: Floats, have: Sequence[str], want: Sequence[str], fallbac
     return filled
 
 
-def cold_start(spec: TaskSpec, base: Embedder, version: str = "v0") -> LiveModel:
-    """The model of a project without any version: label names only, the same wherever it is built."""
+def cold_start(
+    spec: TaskSpec, base: Embedder, version: str = "v0", tools: Callable[[], SpanTools] | None = None
+) -> LiveModel:
+    """The model of a project without any version: label names only, the same wherever it is built. `tools` gives what
+    spans are read with: asked for a spec that has some."""
     heads = fit_heads(spec, {}, [], base)
-    return LiveModel(version, spec, heads, base)
+    if not spec.spans or tools is None:
+        return LiveModel(version, spec, heads, base)
+    found = tools()
+    return LiveModel(version, spec, heads, base, span_heads=cold_span_heads(spec, found), tools=found)
 
 
 def load_version(
-    root: Path, project: int, version: str, base: Embedder, open_encoder: Callable[[Path], Embedder]
+    root: Path,
+    project: int,
+    version: str,
+    base: Embedder,
+    open_encoder: Callable[[Path], Embedder],
+    tools: Callable[[], SpanTools] | None = None,
 ) -> LiveModel:
     """A published version, every digest verified. Raises VersionError and keeps nothing then.
 
-    `open_encoder(weights)` gives the encoder with fine-tuned weights (the caller may share it between versions).
+    `open_encoder(weights)` gives the encoder with fine-tuned weights (the caller may share it between versions);
+    `tools` what spans are read with.
     """
     directory = version_path(root, project, version)
     manifest = verify_version(directory)
@@ -227,7 +256,12 @@ def load_version(
     for control in spec.controls:
         _require_fit(version, control, heads[control.name])
     tuned = open_encoder(weights) if finetuned is not None and weights is not None else None
-    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest)
+    found = tools() if spec.spans and tools is not None else None
+    marking = read_span_heads(directory, found.reader.prior) if found is not None else {}
+    missing = {control.name for control in spec.spans} - set(marking)
+    if missing:
+        raise VersionError(f"{version} has no head for {', '.join(sorted(missing))}", version=version)
+    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, marking, found)
 
 
 def _require_fit(version: str, control: Control, head: LinearHead) -> None:

@@ -22,6 +22,7 @@ from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
+    from model.spans.head.head import SpanHead
     from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
@@ -54,6 +55,7 @@ class Corrected:
     heads: Mapping[str, LinearHead]
     finetuned: FineTuned | None
     hindsight: Hindsight
+    span_heads: Mapping[str, SpanHead]
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -74,15 +76,25 @@ def fit(run: Refit) -> dict[str, LinearHead]:
     )
 
 
-def correct(run: Refit, heads: Mapping[str, LinearHead]) -> Corrected:
+def fit_marks(run: Refit) -> dict[str, SpanHead]:
+    """One head per control that marks text."""
+    from model.versions.span_answers import fit_span_heads
+
+    if not run.spec.spans:
+        return {}
+    previous = run.champion.span_heads if run.champion and not run.search else None
+    return fit_span_heads(run.spec, run.consensus.spans, run.pool, run.work.encoders.span_tools(), previous)
+
+
+def correct(run: Refit, heads: Mapping[str, LinearHead], span_heads: Mapping[str, SpanHead]) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
     stores, champion = run.work.stores, run.champion
     rows = stores.evidence.rows(run.project, RECENT_ROWS)
-    labels = {name: len(samples) for name, samples in run.consensus.samples.items()}
+    labels = run.consensus.sizes()
     evaluated = stores.versions.evaluated(run.project)
     hindsight = retrospect(run.spec, rows, champion, labels, run.work.settings.seed, evaluated)
     finetuned = hindsight.withdraw(champion.finetuned) if champion else None
-    return Corrected(hindsight.correct(heads), finetuned, hindsight)
+    return Corrected(hindsight.correct(heads), finetuned, hindsight, span_heads)
 
 
 def write(run: Refit, corrected: Corrected) -> str:
@@ -94,9 +106,12 @@ def write(run: Refit, corrected: Corrected) -> str:
     tuned = version_order(run.live)[0] if run.live and finetuned is not None else 0
     version = work.stores.versions.allocate(run.project, tuned=tuned)
     manifest = _manifest(run, corrected, version)
-    write_version(work.settings.models_dir, manifest, heads, finetuned)
+    write_version(work.settings.models_dir, manifest, heads, finetuned, corrected.span_heads)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
-    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest)
+    tools = work.encoders.span_tools() if run.spec.spans else None
+    model = LiveModel(
+        version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, corrected.span_heads, tools
+    )
     work.keep_model(run.project, model)
     return version
 
@@ -123,6 +138,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     held_out = {
         name: head.details.held_out for name, head in corrected.heads.items() if head.details.held_out is not None
     }
+    held_out |= {name: dict(head.details.held_out) for name, head in corrected.span_heads.items()}
     return Manifest(
         version=version,
         project=run.project,
@@ -135,7 +151,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         snapshot_seq=run.snapshot.seq,
         spec=run.spec.to_json(),
         spec_digest=run.spec.digest,
-        labels_seen={name: len(samples) for name, samples in run.consensus.samples.items()},
+        labels_seen=run.consensus.sizes(),
         metrics={**held_out, "pool": len(run.pool)},
         reason=corrected.hindsight.reason,
     )
@@ -146,7 +162,7 @@ def _summary(spec: TaskSpec, consensus: Consensus) -> Summary:
     return {
         "labels": rename_counts(spec, consensus.counts()),
         "quarantined": rename_counts(spec, consensus.quarantined),
-        "samples": {name: len(samples) for name, samples in consensus.samples.items()},
-        "classes": {control.name: len(control.labels) for control in spec.controls},
+        "samples": consensus.sizes(),
+        "classes": {control.name: len(control.labels) for control in spec.questions},
         **consensus.describe_annotators(),
     }

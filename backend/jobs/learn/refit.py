@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
-from backend.jobs.learn.head_version import Refit, correct, fit, publish, write
+from backend.jobs.learn.head_version import Refit, correct, fit, fit_marks, publish, write
 from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.test_then_train import test_then_train
@@ -83,14 +83,14 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     if tested := champion or (_cold_start(work, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
     run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, search)
-    corrected = correct(run, fit(run))
+    corrected = correct(run, fit(run), fit_marks(run))
     return publish(run, corrected, write(run, corrected))
 
 
 def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int) -> bool:
     """Whether a new head would differ: labels or label set changed; or, with no label yet, the pool has doubled."""
     if manifest is None:
-        labels = max((len(control.labels) for control in spec.controls), default=1)
+        labels = max((len(control.labels) for control in spec.questions), default=1)
         return bool(snapshot.records) or pool >= 2 * labels
     if manifest.snapshot_seq != snapshot.seq or manifest.spec_digest != spec.digest:
         return True
@@ -112,4 +112,4 @@ def _cold_start(work: Context, spec: TaskSpec) -> LiveModel:
     """What has answered so far in a project without a version."""
     from model.versions.live_model import cold_start
 
-    return cold_start(spec, work.encoders.base)
+    return cold_start(spec, work.encoders.base, tools=work.encoders.span_tools)

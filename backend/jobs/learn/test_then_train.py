@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,19 +12,25 @@ import numpy as np
 
 from backend.jobs.context import Context
 from backend.rules.consensus import Consensus
+from backend.rules.span_consensus import majority
 from model.acquisition.batch import is_blind, is_explored
 from model.decoding.answers import AnswerRules, decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers
-from model.evidence.row import EvidenceRow, HeadAnswer, Judgement
+from model.evidence.row import EvidenceRow, HeadAnswer, Judgement, Marked
 from model.labels import path_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
-from model.spec import NONE, Control, Kind, Sample
+from model.span import Span, SpanSample
+from model.spans.quality import edits
+from model.spec import NONE, Control, Kind, Prediction, Sample
 
 if TYPE_CHECKING:
     from model.versions.live_model import LiveModel
+
+LEAST_SHARE = 1e-4
+"""Below it, and above its complement, a confidence counts as this in a log-loss."""
 
 TRANSACTION_TASKS = 50
 """Most new labels tested in one refit, the last ones: an import must not keep an annotator waiting."""
@@ -37,7 +44,8 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
     store = work.stores.evidence
     learned = champion.manifest.snapshot_seq if champion.manifest else 0
     changed = work.stores.examples.changed_since(project, store.tested(project, champion.version) or learned)
-    touched = {s.task for samples in consensus.samples.values() for s in samples if changed & set(s.annotations)}
+    answered: list[Sequence[Sample | SpanSample]] = [*consensus.samples.values(), *consensus.spans.values()]
+    touched = {s.task for samples in answered for s in samples if changed & set(s.annotations)}
     first = store.first_seen(project, touched, seq)
     new = {task for task in touched if first[task] > learned}
     rows: list[EvidenceRow] = []
@@ -47,6 +55,9 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
         fresh = [sample for sample in samples if sample.task in new and sample.text not in known]
         if name in champion.heads and fresh and _answers_alike(champion, consensus, name):
             rows += _rows(champion, name, fresh[-TRANSACTION_TASKS:], roles)
+    for name, marked in consensus.spans.items():
+        if name in champion.span_heads:
+            rows += _marked_rows(champion, name, marked, new, roles)
     store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
 
@@ -106,6 +117,52 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
             row = replace(row, alone=HeadAnswer(judged, keep_answers(alone[index], target)))
         rows.append(row)
     return rows
+
+
+def _marked_rows(
+    champion: LiveModel, name: str, samples: Sequence[SpanSample], new: set[int], roles: _Roles
+) -> list[EvidenceRow]:
+    """Of a control that marks text: what was suggested in texts that the champion has not seen, and what is right."""
+    known = {sample.text for sample in samples if sample.task not in new}
+    by_task: dict[int, list[SpanSample]] = {}
+    for sample in samples:
+        if sample.task in new and sample.text not in known:
+            by_task.setdefault(sample.task, []).append(sample)
+    tasks = list(by_task)[-TRANSACTION_TASKS:]
+    source = champion.spec.control(name).inputs[0]
+    found = champion.mark(name, [{source: by_task[task][0].text} for task in tasks])
+    manifest = champion.manifest
+    rows = []
+    for task, answer in zip(tasks, found, strict=True):
+        blind, explore = roles.of(task)
+        drawn, own = majority(by_task[task]), by_task[task][-1].annotations
+        rows.append(
+            EvidenceRow(
+                control=name,
+                judged=_judge_marks(answer, drawn),
+                version=champion.version,
+                annotation=own[-1] if own else 0,
+                labels=manifest.labels_seen.get(name, 0) if manifest else 0,
+                at=round(time.time(), 3),
+                blind=blind,
+                explore=explore,
+                marked=_compare_marks(answer, drawn),
+            )
+        )
+    return rows
+
+
+def _judge_marks(answer: Prediction, drawn: Sequence[Span]) -> Judgement:
+    """Whether the text is right as it is shown."""
+    right = {one.span for one in answer.spans} == set(drawn)
+    sure = min(max(answer.score, LEAST_SHARE), 1 - LEAST_SHARE)
+    return Judgement(round(answer.score, 4), right, round(-math.log(sure if right else 1 - sure), 4))
+
+
+def _compare_marks(answer: Prediction, drawn: Sequence[Span]) -> Marked:
+    shown = tuple((one.label, round(one.score, 4), one.span in drawn) for one in answer.spans)
+    clicks = edits([one.span for one in answer.spans], drawn)
+    return Marked(shown, tuple(span.label for span in drawn), clicks)
 
 
 def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, target: Floats) -> Judgement:

@@ -24,7 +24,7 @@ from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.task_spec import parse_label_config
 from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGING_OUTCOMES
-from backend.store.questions import note_questions
+from backend.store.projects import note_questions
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 

@@ -1,0 +1,89 @@
+"""Answers with spans: the heads of the controls that mark text, fitted and asked through one reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from model.span import SpanSample, SpanSamples
+from model.spans.features.feature_space import StateScale
+from model.spans.features.reading import ReadText, SpanReader
+from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, fit_span_head
+from model.spans.head.head import CLICKS, SpanHead
+from model.spec import Control, Document, Prediction, TaskSpec
+
+SCALE_POOL_TEXTS = 64
+"""Unlabelled texts on which the scale of word states is measured, beside the labelled ones."""
+
+
+@dataclass(frozen=True)
+class SpanTools:
+    """What spans are read with. `aim`: what is shown is to be good for, "clicks" or "f1"."""
+
+    reader: SpanReader
+    aim: str = CLICKS
+
+    def answer(self, control: Control, head: SpanHead, read: Sequence[ReadText]) -> list[Prediction]:
+        """What is suggested in each text, and how likely the text is right as it is shown then."""
+        found = head.spans(read, self.aim)
+        return [Prediction(control.name, (), one.score, spans=one.spans) for one in found]
+
+
+def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, SpanHead]:
+    """What the prior says by the names of the labels. Raises ValueError for a spec with spans without tools."""
+    return {control.name: cold_head(_basis(control, _reader(tools), (), None)) for control in spec.spans}
+
+
+def fit_span_heads(
+    spec: TaskSpec,
+    samples: SpanSamples,
+    pool: Sequence[Document],
+    tools: SpanTools | None,
+    previous: Mapping[str, SpanHead] | None = None,
+) -> dict[str, SpanHead]:
+    """One head per control of `spec.spans`; gone on from `previous` where that is enough. Raises ValueError as above."""
+    return {
+        control.name: _fit(
+            control, samples.get(control.name, ()), pool, _reader(tools), (previous or {}).get(control.name)
+        )
+        for control in spec.spans
+    }
+
+
+def _fit(
+    control: Control,
+    samples: Sequence[SpanSample],
+    pool: Sequence[Document],
+    reader: SpanReader,
+    previous: SpanHead | None,
+) -> SpanHead:
+    read = reader.read([sample.text for sample in samples])
+    examples = [
+        SpanExample(text, sample.spans, sample.removed, sample.weight)
+        for text, sample in zip(read, samples, strict=True)
+        if text.bounds
+    ]
+    labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
+    name = control.inputs[0]
+    others = [document[name] for document in pool if name in document][:SCALE_POOL_TEXTS]
+    # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
+    kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
+    scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
+    return fit_span_head(_basis(control, reader, labels, scale), examples, previous)
+
+
+def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:
+    return StateScale.measure([*read, *reader.read(pool)], reader.width)
+
+
+def _basis(control: Control, reader: SpanReader, more: Sequence[str], scale: StateScale | None) -> Basis:
+    """`more`: labels that only the tasks' data offer."""
+    labels = tuple(dict.fromkeys((*control.keys(), *more)))
+    names = reader.name_vectors([control.words.get(label) or label for label in labels])
+    return Basis(labels, names, scale or StateScale.measure((), reader.width), reader.prior)
+
+
+def _reader(tools: SpanTools | None) -> SpanReader:
+    if tools is None:
+        raise ValueError("spans cannot be read without the encoder's word states")
+    return tools.reader
