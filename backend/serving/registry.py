@@ -100,7 +100,10 @@ class Registry:
             return self._adapt_aside(project or 0, live, spec, min(timeout, PREPARATION_WAIT_SECONDS))
         with self._adapting:
             key = self._key(project or 0, live, spec)
-            return self._recall(key) or self._keep(key, adapt(live, spec, self.encoders.base, self.encoders.span_tools))
+            return self._recall(key) or self._keep(key, self._adapted_to(live, spec))
+
+    def _adapted_to(self, live: LiveModel | None, spec: TaskSpec) -> LiveModel:
+        return adapt(live, spec, self.encoders.base, self.encoders.span_tools)
 
     def prepare(self, project: int | None, spec: TaskSpec) -> None:
         """Starts to make the model of a large label config, for requests to come. Never waits."""
@@ -119,9 +122,7 @@ class Registry:
             with self._adapting:
                 self._keep(key, model)
 
-        self._preparations.start(
-            key, lambda: adapt(live, spec, self.encoders.base, self.encoders.span_tools), keep
-        ).wait(seconds)
+        self._preparations.start(key, lambda: self._adapted_to(live, spec), keep).wait(seconds)
         with self._adapting:
             if (made := self._recall(key)) is not None:
                 return made

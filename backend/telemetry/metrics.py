@@ -29,6 +29,12 @@ class Metrics:
         self.declined = Counter(
             "understudy_predictions_declined", "Tasks declined, by reason.", ["reason"], registry=self.registry
         )
+        self.dropped_regions = Counter(
+            "understudy_regions_dropped",
+            "Regions kept back because the page cannot show them, by reason.",
+            ["reason"],
+            registry=self.registry,
+        )
         self.stage = Histogram(
             "understudy_stage_seconds",
             "Time of a /predict by stage: parse, read (the tasks), queue, compute (a chunk), reply.",

@@ -64,7 +64,7 @@ def tally(rows: Iterable[EvidenceRow]) -> dict[str, float]:
 
 def learning_curve(tallies: Mapping[str, float]) -> dict[str, list[CurvePoint]]:
     """Control -> points by rising `labels` (their mean at prediction): n, accuracy with its 95 % interval, confidence,
-    log_loss, ece (biased upwards while n is small: 0.1 with 20 rows of a calibrated model); where text is marked, also f1
+    log_loss, ece (biased upwards while n is small: 0.1 with 20 rows of a calibrated model); where text is marked, f1
     and the share of clicks saved."""
     stages: dict[str, dict[int, Counter[str]]] = {}
     for key, value in tallies.items():

@@ -118,8 +118,8 @@ class EvidenceRow:
 
     `judged` is the answer as it was shown; `served` the one before any correction. `tuned`: the version that holds the
     fine-tuned encoder, if one had a share in it. `blind`: the queue drew the task at random, and it was shown without a
-    pre-label; `explore`: drawn at random, and shown with one. `marked`, of a control that marks text: its spans; right is
-    then a text that was right as it was shown."""
+    pre-label; `explore`: drawn at random, and shown with one. `marked`, of a control that marks text: its spans; then
+    right is a text that was right as it was shown."""
 
     control: str
     judged: Judgement

@@ -168,8 +168,8 @@ def write_version(
     scratch.mkdir()
     try:
         arrays, state = _collect(heads, finetuned)
-        arrays.update(_add_span_heads(state, span_heads or {}))
-        _write(scratch / WEIGHTS, save(arrays))
+        marking = _add_span_heads(state, span_heads or {})
+        _write(scratch / WEIGHTS, save({**arrays, **marking}))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":

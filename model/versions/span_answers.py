@@ -41,13 +41,12 @@ def fit_span_heads(
     tools: SpanTools | None,
     previous: Mapping[str, SpanHead] | None = None,
 ) -> dict[str, SpanHead]:
-    """One head per control of `spec.spans`; gone on from `previous` where that is enough. Raises ValueError as above."""
-    return {
-        control.name: _fit(
-            control, samples.get(control.name, ()), pool, _reader(tools), (previous or {}).get(control.name)
-        )
-        for control in spec.spans
-    }
+    """One head per control of `spec.spans`, gone on from `previous` where that is enough. Raises as above."""
+    found, before = {}, previous or {}
+    for control in spec.spans:
+        marked = samples.get(control.name, ())
+        found[control.name] = _fit(control, marked, pool, _reader(tools), before.get(control.name))
+    return found
 
 
 def _fit(
