@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.evidence.auto_accept import DialJson
     from model.evidence.forecast import LabelsTo
     from model.evidence.learning_curve import CurvePoint
+    from model.evidence.marked_text import MarkedFigures
     from model.evidence.pool_accuracy import PoolEstimate
     from model.spec import Json
 
@@ -48,6 +49,7 @@ class ControlMetrics(TypedDict):
     confidence: float
     log_loss: float
     pool: NotRequired[PoolEstimate]
+    marked: NotRequired[MarkedFigures]
 
 
 class CurveAnswer(TypedDict):
@@ -123,6 +125,14 @@ class ProjectAnswer(TypedDict):
     """Of one project that was asked for."""
 
 
+class MarkedSpan(TypedDict):
+    """Characters `start` to `end`, in code points of the text."""
+
+    start: int
+    end: int
+    label: str
+
+
 class ExampleAnswer(TypedDict):
     """One stored annotation; its labels as people read them."""
 
@@ -132,6 +142,7 @@ class ExampleAnswer(TypedDict):
     updated_at: str
     annotator: int | None
     ground_truth: bool
+    spans: NotRequired[dict[str, list[MarkedSpan]]]
 
 
 class VersionAnswer(TypedDict):

@@ -23,6 +23,7 @@ def summarise_evidence(rows: Sequence[EvidenceRow], survey: Survey | None = None
 
     `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
     rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
+    from model.evidence.marked_text import summarise_marks
     from model.evidence.pool_accuracy import estimate_accuracy
 
     pools: Mapping[str, PoolSummary] = (survey or {}).get("controls", {})
@@ -44,6 +45,8 @@ def summarise_evidence(rows: Sequence[EvidenceRow], survey: Survey | None = None
         )
         if estimate is not None:
             found[control]["pool"] = estimate
+        if (marked := summarise_marks(mine)) is not None:
+            found[control]["marked"] = marked
     return found
 
 

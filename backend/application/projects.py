@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from backend.admin_json import ExampleAnswer, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
+from backend.admin_json import ExampleAnswer, MarkedSpan, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
 from backend.application.task_queue import describe_queue
 from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
+from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.task_spec import skipped_controls
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
@@ -88,12 +89,20 @@ def describe_examples(services: Services, project: int) -> list[ExampleAnswer]:
             "id": record.annotation,
             "task": record.task,
             "labels": {name: [texts[name][key] for key in keys] for name, keys in answer.items()},
+            **({"spans": _marked(record)} if record.spans else {}),
             "updated_at": record.updated_at,
             "annotator": record.annotator,
             "ground_truth": record.ground_truth,
         }
         for record, answer in zip(snapshot.records, answers, strict=True)
     ]
+
+
+def _marked(record: ExampleRecord) -> dict[str, list[MarkedSpan]]:
+    return {
+        name: [{"start": start, "end": end, "label": label} for start, end, label in rows]
+        for name, rows in record.spans.items()
+    }
 
 
 def describe_versions(services: Services, project: int) -> VersionsAnswer:

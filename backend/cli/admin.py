@@ -168,7 +168,7 @@ def audit(api: AdminClient, limit: int, as_json: bool) -> None:
 
 
 def _example_parts(example: ExampleAnswer) -> Iterable[object]:
-    labels = json.dumps(example.get("labels"), ensure_ascii=False)
+    labels = json.dumps({**example.get("labels", {}), **example.get("spans", {})}, ensure_ascii=False)
     return example["id"], example["task"], labels, example.get("updated_at")
 
 

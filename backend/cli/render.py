@@ -13,9 +13,13 @@ if TYPE_CHECKING:
     from model.evidence.anchoring_bias import Anchoring
     from model.evidence.auto_accept import DialJson
     from model.evidence.learning_curve import CurvePoint
+    from model.evidence.marked_text import MarkedFigures
 
 QUARANTINED_SHOWN = 10
 """Labels that are listed."""
+
+LABELS_SHOWN = 8
+"""Labels whose F1 is told."""
 
 COPYING_PER_CENT = 50
 """Width of the copying rate's interval, in points, above which the rate is not told."""
@@ -134,6 +138,8 @@ def render_learning_curve(
             f"{control}: {found['accuracy']:.2f} of the last {found['n']} new labels, with confidence "
             f"{found['confidence']:.2f} and log-loss {found['log_loss']:.2f}"
         )
+        if marked := found.get("marked"):
+            lines.append(f"{control}: {_render_marked(marked)}")
         if pool := found.get("pool"):
             low, high = pool["interval"]
             seem = "better" if pool["bias"] > 0 else "worse"
@@ -142,6 +148,17 @@ def render_learning_curve(
                 f"unlabelled tasks; the labelled ones look {abs(pool['bias']):.2f} {seem}"
             )
     return lines
+
+
+def _render_marked(marked: MarkedFigures) -> str:
+    """Spans of the same texts: the labels that fare worst last."""
+    labels = sorted(marked["labels"].items(), key=lambda item: -item[1]["f1"])
+    named = ", ".join(f"{label} {figures['f1']:.2f}" for label, figures in labels[:LABELS_SHOWN])
+    more = f" and {len(labels) - LABELS_SHOWN} more" if len(labels) > LABELS_SHOWN else ""
+    return (
+        f"F1 of their spans {marked['f1']:.2f} (precision {marked['precision']:.2f}, recall {marked['recall']:.2f}), "
+        f"{marked['saved']:.0%} of the clicks saved; by label: {named}{more}"
+    )
 
 
 def _render_points(points: Sequence[CurvePoint]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
+from backend.labelstudio.label_display import spec_of
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, own_backend
 from backend.settings.secrets_store import webhook_secret
@@ -57,7 +58,7 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
     client = LabelStudioClient.of(settings)
     present = client.project(project)
     before = own_backend(client.backends(project), settings.url, title)
-    yield _connect_backend(client, settings, project, before, title)
+    yield _connect_backend(client, settings, present, before, title)
     backend = own_backend(client.backends(project), settings.url, title) or {}
     yield _connect_webhook(client, settings, project, before)
     yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
@@ -66,13 +67,23 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
 
 
 def _connect_backend(
-    client: LabelStudioClient, settings: Settings, project: int, before: Mapping[str, Any] | None, title: str | None
+    client: LabelStudioClient,
+    settings: Settings,
+    present: Mapping[str, Any],
+    before: Mapping[str, Any] | None,
+    title: str | None,
 ) -> str:
+    project, spec = int(present["id"]), spec_of(str(present.get("label_config") or ""))
     name = title or (str(before["title"]) if before and before.get("title") else TITLE)
     auth = settings.basic_auth
     try:
         client.create_or_update_backend(
-            project, url=settings.url, title=name, basic_auth=auth, backend=int(before["id"]) if before else None
+            project,
+            url=settings.url,
+            title=name,
+            basic_auth=auth,
+            backend=int(before["id"]) if before else None,
+            interactive=bool(spec and spec.spans),
         )
     except LabelStudioError as error:
         after = own_backend(client.backends(project), settings.url, title)

@@ -11,6 +11,7 @@ from model.spec import TaskSpec, Text
 from model.texts import characters_of, portions, text_key
 
 if TYPE_CHECKING:
+    from backend.base_model.encoders import Encoders
     from model.features.cache import CachedEncoder
 
 REFIT_POOL_TEXTS = 1000
@@ -31,6 +32,25 @@ class PoolReader:
         if known is None or known[0] != state:
             known = self._read[project] = state, _chosen(stores, base, project, spec)
         return [document for document, texts in known[1] if all(base.holds(texts))]
+
+
+def read_words_ahead(stores: Stores, encoders: Encoders, project: int) -> int:
+    """Read the words of the pool texts that a refit may look at, for spans, until a refit is due; how many."""
+    from model.versions.span_answers import SCALE_POOL_TEXTS
+
+    spec, done = _spec(stores, project), 0
+    if not spec.spans:
+        return 0
+    documents, reader = stores.projects.pool(project), encoders.span_tools().reader
+    chosen = sorted(documents, key=_spread)[:SCALE_POOL_TEXTS]
+    names = {control.inputs[0] for control in spec.spans}
+    texts = [documents[task][name] for task in chosen for name in names if name in documents[task]]
+    for portion in portions(texts, len):
+        if stores.jobs.is_learner_wanted():
+            return done
+        reader.read(portion)
+        done += len(portion)
+    return done
 
 
 def encode_ahead(stores: Stores, base: CachedEncoder, project: int) -> int:

@@ -11,6 +11,7 @@ from backend.errors import Undecidable
 from backend.labelstudio.documents import read_options, read_text
 from backend.labelstudio.records import ExampleRecord, Targets
 from backend.labelstudio.results import read_targets
+from backend.labelstudio.span_answers import count_ignored
 from model.labels import key_of, shown_labels
 from model.spec import Control, Json, JsonObject, TaskSpec
 
@@ -32,7 +33,7 @@ class Reject:
 
 REJECT_CODES = (
     *("field_missing", "not_a_text", "no_options", "empty_text", "too_long", "url"),
-    *("label_unknown", "control_not_learned", "malformed", "no_config", "no_payload", "request"),
+    *("label_unknown", "region_not_learned", "control_not_learned", "malformed", "no_config", "no_payload", "request"),
 )
 
 
@@ -80,7 +81,9 @@ def rejects_of_annotation(
     if not isinstance(result, list):
         yield Reject("malformed", "have a result that is no list")
         return
-    data, lost = (task or {}).get("data"), _answered(spec, result) - set(record.targets)
+    data = (task or {}).get("data")
+    lost = _answered(spec, result) - set(record.targets)
+    yield from _of_regions(spec, annotation, data, record, max_chars)
     if lost:
         needed = {item for name in lost for item in spec.control(name).inputs}
         unread = list(_of_inputs(spec, needed, data, max_chars))
@@ -91,8 +94,33 @@ def rejects_of_annotation(
     if strangers := spec.strangers(_names(result)):
         listed = ", ".join(quoted(name) for name in strangers[:FIELDS])
         yield Reject("control_not_learned", _cut(f"answer questions that the config does not have: {listed}"))
-    elif not record.targets and not lost:
+    elif not record.teaches and not lost and not spec.spans:
         yield from _of_no_control(spec, result)
+
+
+REGION_WORDS = {
+    "no_labels": "have regions without a label",
+    "unknown_label": "have regions with labels that the config does not have",
+    "no_place": "have regions that are nowhere in the text",
+    "outside": "have regions outside of the text",
+    "blank": "have regions of nothing but blanks",
+    "text_elsewhere": "have regions whose text is not in the task: it was changed since",
+}
+"""Why a region of an annotation teaches nothing, where that is not the page's business alone."""
+
+
+def _of_regions(
+    spec: TaskSpec, annotation: JsonObject, data: Json, record: ExampleRecord, max_chars: int
+) -> Iterator[Reject]:
+    """Of marked text."""
+    if not spec.spans:
+        return
+    inputs = {item for control in spec.spans for item in control.inputs if control.name not in record.spans}
+    unread = list(_of_inputs(spec, inputs, data, max_chars))
+    yield from unread
+    for reason in count_ignored(spec, annotation, data) if not unread else ():
+        if reason in REGION_WORDS:
+            yield Reject("region_not_learned", REGION_WORDS[reason])
 
 
 def _of_inputs(spec: TaskSpec, names: set[str], data: Json, max_chars: int) -> Iterator[Reject]:
@@ -150,7 +178,7 @@ def _unknown_labels(spec: TaskSpec, targets: Targets, data: Json) -> Iterator[Re
 
 def _of_no_control(spec: TaskSpec, result: list[Json]) -> Iterator[Reject]:
     """Nothing of the result could be used."""
-    learned = {control.name for control in spec.controls}
+    learned = {control.name for control in spec.questions}
     others = sorted(_names(result) - learned)
     if others:
         listed = ", ".join(quoted(name) for name in others[:FIELDS])

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.labelstudio.records import SpanRow, SpanTargets
-from backend.labelstudio.spans.annotations import SpanAnswer, read_feedback, read_spans
+from backend.labelstudio.spans.annotations import read_feedback, read_spans
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.control import SpanConfig
 from backend.labelstudio.spans.page import Page, read_pages
@@ -59,10 +59,10 @@ def read_marks(
     return Marks(texts, spans, removed, answer.ignored)
 
 
-def count_ignored(spec: TaskSpec, annotation: JsonObject, data: Json) -> SpanAnswer:
-    """What an annotation says of spans, and how many of its regions teach nothing for which reason."""
+def count_ignored(spec: TaskSpec, annotation: JsonObject, data: Json) -> Mapping[str, int]:
+    """How many regions of an annotation teach nothing, by the reason."""
     config = with_all_task_labels(span_config_of(spec), data)
-    return read_spans(config, read_pages(config, data)[0], annotation)
+    return read_spans(config, read_pages(config, data)[0], annotation).ignored
 
 
 def with_spans(

@@ -17,6 +17,7 @@ from contextlib import suppress
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueTending
+from backend.labelstudio.label_display import spec_of
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
 from backend.rules.finetune_due import Facts, why_due
@@ -123,7 +124,9 @@ class Scheduler:
 
     def _facts(self, project: int, pinned: bool) -> Facts:
         summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)
-        samples: dict[str, int] = summary.get("samples", {})
+        spec = spec_of(self.stores.projects.config(project))
+        tuned = {control.name for control in spec.controls} if spec else set()  # nothing is fine-tuned for spans
+        samples = {name: count for name, count in summary.get("samples", {}).items() if name in tuned}
         largest = max(samples, key=lambda name: samples[name], default="")
         return Facts(
             labels=samples.get(largest, 0),

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, current_app
 
+from backend.application.interactive import answer_page, is_mark
 from backend.application.predict import answer_request
 from backend.application.services import Services
 from backend.application.webhook_events import (
@@ -76,6 +77,10 @@ def predict() -> Response:
         config = wired.stores.projects.config(project)
     elif project is not None:
         wired.configs.remember_first(project, config)
+    context = _context(body)
+    if context is not None and is_mark(spec := parse_label_config(config), tasks, context):
+        items, version = answer_page(wired, project, spec, tasks[0], context)
+        return reply({"results": items, "model_version": version})
     say_blind = body.get("say_blind") is not False  # Label Studio says nothing of it
     items, version = answer_request(wired, project, config, tasks, say_blind=say_blind)
     with stage.labels("reply").time():
@@ -134,6 +139,12 @@ def job_status() -> Response:
     if record is None:
         raise NotFound(f"there is no job {job[:100]!r}", job=job[:100])
     return reply({"job_status": record["status"], "error": "", "log": "", **services().stores.jobs.get(job)})
+
+
+def _context(body: JsonObject) -> Json:
+    """What the page says of a mark that was just made, in the params of a request."""
+    params = body.get("params")
+    return params.get("context") if isinstance(params, Mapping) else None
 
 
 def _project(body: JsonObject) -> int | None:

@@ -6,12 +6,16 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
+from backend.labelstudio.spans.interactive import Memory
 from backend.labelstudio.spans.regions import SentSpan
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 
 SUGGESTED_TASKS = 20_000
 """Tasks of a project whose suggestions are kept, the last ones: about 10 MB. Of older ones a removal is not known."""
+
+MEMORY_SECONDS = 7 * 24 * 3600
+"""For which a task that is marked interactively remembers what was removed."""
 
 VERSIONS_KEPT = 3
 """Versions of one task: a page that is open for long began with an older one."""
@@ -46,6 +50,21 @@ class SuggestionStore:
             pipeline.hdel(key, *old)
             pipeline.zrem(order, *old)
             pipeline.execute()
+
+    @guarded
+    def memory(self, project: int, task: int) -> Memory:
+        """What interactive marking has suggested in a task, and what was removed there."""
+        text = self._redis.get(project_key(project, f"marks:{int(task)}"))
+        try:
+            return Memory.from_json(json.loads(text)) if text else Memory()
+        except (KeyError, TypeError, ValueError):
+            return Memory()  # of another release: what was removed may come once more
+
+    @guarded
+    def keep_memory(self, project: int, task: int, memory: Memory) -> None:
+        """For MEMORY_SECONDS after the last mark."""
+        text = json.dumps(memory.to_json(), separators=(",", ":"))
+        self._redis.set(project_key(project, f"marks:{int(task)}"), text, ex=MEMORY_SECONDS)
 
     @guarded
     def of_tasks(self, project: int, tasks: Sequence[int]) -> dict[int, dict[str, list[SentSpan]]]:

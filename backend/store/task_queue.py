@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from backend.record_json import PlanAgreement, QueueState
 from backend.redis_access.connection import Client, Script, guarded
@@ -29,14 +29,20 @@ return last + 1
 """
 
 
+PlannedSpan = tuple[int, int, str, float, str]
+"""Start and end in the text that was read, label, score, reason."""
+
+
 class PlannedTask(TypedDict):
-    """One task of a plan, with the prediction that is written for it."""
+    """One task of a plan, with the prediction that is written for it. `spans`: by control, what is marked; they join
+    the result when the task is at hand, by which the page counts."""
 
     task: int
     role: str
     cluster: int | None
     result: list[dict[str, Json]]
     score: float
+    spans: NotRequired[dict[str, list[PlannedSpan]]]
 
 
 class QueuePlan(TypedDict, total=False):

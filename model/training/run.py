@@ -193,7 +193,8 @@ class Training:
             name: replace(head, rules=evidence[name].rules, trained_on=counts[name])
             for name, head in tuning.heads(weights, temperatures).items()
         }
-        write_version(root, manifest, heads, FineTuned(path, tuned))
+        parent = version_path(root, self.request.project, self.request.parent) if self.request.parent else None
+        write_version(root, manifest, heads, FineTuned(path, tuned), marking_of=parent if spec.spans else None)
         path.unlink()
         metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
         result = Result(request.version, accepted, reason, metrics, manifest.gate or {})

@@ -152,10 +152,12 @@ def write_version(
     heads: Mapping[str, LinearHead],
     finetuned: FineTuned | None = None,
     span_heads: Mapping[str, SpanHead] | None = None,
+    marking_of: Path | None = None,
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
-    On any failure before the rename nothing is left under the version's name; after it the version is whole.
+    `marking_of`: the directory of a version whose heads for marking text are taken over as they are. On any failure
+    before the rename nothing is left under the version's name; after it the version is whole.
     """
     from safetensors.numpy import save
 
@@ -168,7 +170,7 @@ def write_version(
     scratch.mkdir()
     try:
         arrays, state = _collect(heads, finetuned)
-        marking = _add_span_heads(state, span_heads or {})
+        marking = _add_span_heads(state, span_heads or {}) if marking_of is None else _take_over(state, marking_of)
         _write(scratch / WEIGHTS, save({**arrays, **marking}))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
@@ -212,6 +214,17 @@ def _add_span_heads(state: HeadsJson, heads: Mapping[str, SpanHead]) -> Mapping[
     for index, head in enumerate(heads.values()):
         found.update({f"span.{index}.{key}": value for key, value in head.tensors().items()})
     return found
+
+
+def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.generic]]:
+    """Adds the configs that a version has for marking text to `state`; their arrays."""
+    from safetensors.numpy import load_file
+
+    known: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
+    if "spans" not in known:
+        return {}
+    state["spans"] = known["spans"]
+    return {name: array for name, array in load_file(directory / WEIGHTS).items() if name.startswith("span.")}
 
 
 def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead]:

@@ -13,7 +13,8 @@ from model.spans.head.head import CLICKS, SpanHead
 from model.spec import Control, Document, Prediction, TaskSpec
 
 SCALE_POOL_TEXTS = 64
-"""Unlabelled texts on which the scale of word states is measured, beside the labelled ones."""
+"""Unlabelled texts on which the scale of word states is measured, beside the labelled ones: those that have been read,
+so that no label waits."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def _fit(
 
 
 def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:
-    return StateScale.measure([*read, *reader.read(pool)], reader.width)
+    return StateScale.measure([*read, *reader.known(pool)], reader.width)
 
 
 def _basis(control: Control, reader: SpanReader, more: Sequence[str], scale: StateScale | None) -> Basis:

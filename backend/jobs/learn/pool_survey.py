@@ -30,6 +30,9 @@ log = logging.getLogger(__name__)
 LABEL_GROWTH = 1.1
 """Growth in labels after which the survey is made again."""
 
+MARKED_TEXTS = 200
+"""Texts that are asked for their spans: two seconds where none has been read."""
+
 TUNED_TEXTS = 300
 """Texts asked when a fine-tuned encoder has to read them first: about a second."""
 
@@ -87,6 +90,14 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSumm
             rows = model.scores(control.name, portion)
             scores += [_confidence(model, control, row) for row in rows]
         found[control.name] = summarise_pool(np.array(scores))
+    for control in model.spec.spans:
+        if work.stores.jobs.is_learner_wanted():
+            return None
+        name = control.inputs[0]
+        labelled_texts = {r.texts[name] for r in records if name in r.texts}
+        open_ones = [d for d in documents if name in d and d[name] not in labelled_texts]
+        answers = model.mark(control.name, open_ones[:MARKED_TEXTS])
+        found[control.name] = summarise_pool(np.array([answer.score for answer in answers]))
     return found
 
 

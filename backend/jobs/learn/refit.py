@@ -12,7 +12,7 @@ from backend.jobs.learn.head_version import Refit, correct, fit, fit_marks, publ
 from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.test_then_train import test_then_train
-from backend.jobs.pool_reader import encode_ahead
+from backend.jobs.pool_reader import encode_ahead, read_words_ahead
 from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from backend.store.examples import Snapshot
@@ -43,8 +43,14 @@ def _learn(work: Context, project: int) -> str:
         log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))
     if outcome in ("published", "unchanged"):
         encode_ahead(work.stores, work.encoders.base, project)
+        read_words_ahead(work.stores, work.encoders, project)
         survey_pool(work, project)
     return outcome
+
+
+def refit_anew(work: Context, project: int) -> str:
+    """A refit that takes over nothing from the heads before; its outcome. Raises StoreUnavailable."""
+    return _refit(work, project, search=True)
 
 
 def _is_settled(work: Context, project: int) -> bool:

@@ -12,7 +12,8 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
-from backend.store.task_queue import PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
+from model.span import ScoredSpan
 from model.spec import Json
 
 if TYPE_CHECKING:
@@ -86,6 +87,7 @@ def _entries(
     for place, predictions in zip(places, items, strict=True):
         item = to_prediction(model.spec, predictions, model.version)
         is_blind = place.role == "blind"
+        marked = [] if is_blind else [one for one in predictions if one.spans]
         score = item["score"] if predictions else place.confidence
         entries.append(
             {
@@ -94,9 +96,15 @@ def _entries(
                 "cluster": place.cluster,
                 "result": told if is_blind else item["result"],
                 "score": 0.0 if is_blind else score,
+                "spans": {one.control: [_span_json(span) for span in one.spans] for one in marked},
             }
         )
     return entries
+
+
+def _span_json(span: ScoredSpan) -> PlannedSpan:
+    """The page's unit comes later, when the task itself is at hand."""
+    return span.start, span.end, span.label, span.score, span.reason
 
 
 def _told(work: Context, project: int) -> list[dict[str, Json]]:

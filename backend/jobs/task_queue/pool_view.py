@@ -7,7 +7,7 @@ is left for the next plan.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.jobs.context import Context
+from backend.jobs.task_queue.marked_pool import MarkedPool, read_marked_pool
 from model.acquisition import strategies as acquisition
 from model.acquisition.pool_scoring import answer_pool
 from model.decoding.answers import decide, thresholds_of
@@ -54,6 +55,7 @@ class PoolScorer:
     def __init__(self, work: Context, project: int, model: LiveModel) -> None:
         self._work, self._project, self._model = work, project, model
         self._controls = [control for control in model.spec.controls if model.labels(control.name)]
+        self._marking = [control for control in model.spec.spans if control.name in model.span_heads]
 
     def look(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
         """None for a project whose controls have no labels or whose tasks cannot be read. `members`: also what each
@@ -62,17 +64,29 @@ class PoolScorer:
         readable = [
             task
             for task in sorted(documents, key=lambda task: text_key((str(task),)))
-            if all(name in documents[task] for control in self._controls for name in control.inputs)
+            if all(name in documents[task] for control in (*self._controls, *self._marking) for name in control.inputs)
         ]
-        if not self._controls or not readable:
+        if not (self._controls or self._marking) or not readable:
             return None
         held = np.ones(len(readable), dtype=bool)
         for control in self._controls:
             held &= self._read(control, [control.text_of(documents[task]) for task in readable])
-        tasks = [task for task, known in zip(readable, held, strict=True) if known]
+        chosen = [task for task, known in zip(readable, held, strict=True) if known]
+        marked = self._mark([documents[task] for task in chosen])
+        tasks = chosen[: min((pool.count for pool in marked.values()), default=len(chosen))]
         if not tasks:
             return None
-        return self._view(tasks, [documents[task] for task in tasks], labelled, members, int((~held).sum()))
+        unread = len(readable) - len(tasks)
+        return self._view(tasks, [documents[task] for task in tasks], labelled, members, unread, marked)
+
+    def _mark(self, documents: Sequence[Document]) -> dict[str, MarkedPool]:
+        """Control that marks text -> what its head says of the first of these."""
+        found = {}
+        for control in self._marking:
+            texts, until = [document[control.inputs[0]] for document in documents], time.monotonic() + READ_SECONDS
+            wanted = self._work.stores.jobs.is_learner_wanted
+            found[control.name] = read_marked_pool(self._model, control.name, texts, until, wanted)
+        return found
 
     def _read(self, control: Control, texts: Sequence[Text]) -> NDArray[np.bool_]:
         """Reads what is missing; which of the texts can be had from the feature cache now."""
@@ -101,7 +115,13 @@ class PoolScorer:
         return [text for text, held in zip(known, held_by(self._model.tuned, known), strict=True) if held]
 
     def _view(
-        self, tasks: list[int], documents: list[Document], labelled: set[int], members: bool, unread: int
+        self,
+        tasks: list[int],
+        documents: list[Document],
+        labelled: set[int],
+        members: bool,
+        unread: int,
+        marked: Mapping[str, MarkedPool],
     ) -> PoolView:
         done = np.flatnonzero([task in labelled for task in tasks])
         pools: list[acquisition.Pool] = []
@@ -120,6 +140,12 @@ class PoolScorer:
                 replace(pool, hidden=np.flatnonzero(hidden[name])) for name, pool in zip(answers, pools, strict=True)
             ]
             answers = {name: _shown(said, hidden[name]) for name, said in answers.items()}
+        every = np.arange(len(tasks), dtype=np.int64)
+        for name, found in marked.items():
+            own = found.take(every)
+            pools.append(acquisition.Pool(own.probabilities, own.features, done))
+            answers[name] = own.said
+            confidences.append(own.confidence)
         confidence = np.min(confidences, axis=0)
         joined = ["\x1f".join("\x1e".join(keys) for keys in row) for row in zip(*answers.values(), strict=True)]
         return PoolView(np.array(tasks, dtype=np.int64), documents, pools, confidence, joined, unread)

@@ -16,12 +16,17 @@ from backend.errors import LabelStudioError
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.stream_order import keep_following
+from backend.labelstudio.label_display import spec_of
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
+from backend.labelstudio.span_answers import with_spans
+from backend.labelstudio.spans.regions import SentSpan
 from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.store.task_queue import PlannedTask, QueuePlan
 from model.failpoints import failpoint
+from model.span import ScoredSpan
+from model.spec import Prediction
 
 IMPORT_PREDICTIONS = 500
 """Predictions that Label Studio stores in one step."""
@@ -71,9 +76,9 @@ def _hand_over(
     work: Context, client: LabelStudioClient, fields: Mapping[str, Any], plan: QueuePlan, backend: Mapping[str, Any]
 ) -> str:
     project, steering, entries = int(fields["id"]), work.stores.task_queue, list(plan["entries"])
-    free = set(client.tasks.free(project, [entry["task"] for entry in entries]))
+    free = client.tasks.free_tasks(project, [entry["task"] for entry in entries])
     steering.skip(project, [entry["task"] for entry in entries if entry["task"] not in free])
-    entries = [entry for entry in entries if entry["task"] in free]
+    entries = _with_spans(work, project, plan, [entry for entry in entries if entry["task"] in free], free)
     title = str(backend.get("title") or "")
     done: QueueState = {
         "at": plan["at"],
@@ -107,6 +112,32 @@ def _hand_over(
         project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
     )
     return f"steered: {version}, {len(entries)} tasks, {removed} old predictions deleted"
+
+
+def _with_spans(
+    work: Context,
+    project: int,
+    plan: QueuePlan,
+    entries: list[PlannedTask],
+    tasks: Mapping[int, Mapping[str, Any]],
+) -> list[PlannedTask]:
+    """The entries with the regions of their spans, as the page of each task counts; what is suggested is remembered."""
+    spec = spec_of(work.stores.projects.config(project))
+    if spec is None or not spec.spans:
+        return entries
+    found: list[PlannedTask] = []
+    suggested: dict[int, list[SentSpan]] = {}
+    for entry in entries:
+        marked = [
+            Prediction(name, (), entry["score"], spans=tuple(ScoredSpan(*span) for span in spans))
+            for name, spans in entry.get("spans", {}).items()
+        ]
+        data = tasks[entry["task"]].get("data")
+        result, sent, _ = with_spans(spec, data, marked, plan["live"], entry["result"])
+        found.append({**entry, "result": result})
+        suggested[entry["task"]] = sent
+    work.stores.suggestions.keep(project, plan["live"], suggested)
+    return found
 
 
 def _write(

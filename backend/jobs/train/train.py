@@ -15,6 +15,7 @@ from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.learn.refit import refit_anew
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
@@ -142,6 +143,8 @@ def _attempt(attempt: Attempt, lock: int) -> str:
 
 def _train(attempt: Attempt, lock: int) -> str:
     work, directory = attempt.work, attempt.directory
+    if not parse_label_config(work.stores.projects.config(attempt.project)).controls:
+        return _search_marks(attempt)
     if not (directory / REQUEST).is_file():
         write_json(directory / REQUEST, make_request(work, attempt.project))
     if missing := fetch_base_model(work.settings, attempt.look):
@@ -151,6 +154,22 @@ def _train(attempt: Attempt, lock: int) -> str:
     if ending.crashed:
         return _after_crash(attempt, ending)
     return patiently(work, lambda: _conclude(attempt, ending))
+
+
+def _search_marks(attempt: Attempt) -> str:
+    """A project that only marks text: its heads are fitted from nothing, calibrated on texts held out. Raises
+    StoreUnavailable."""
+    work, project = attempt.work, attempt.project
+    pinned = work.stores.versions.pinned(project)
+    if pinned and pinned == str(attempt.record.get("lifts", "")):
+        work.stores.versions.unpin(project)
+    attempt.write(status="running", stage="head search", beat=time.time())
+    outcome = refit_anew(work, project)
+    work.stores.failures.clear(project, "train")
+    if outcome != "published":
+        return attempt.end("rejected", message=f"the head search came to nothing: {outcome}")
+    live = work.stores.versions.live(project)
+    return attempt.end("done", version=live, message="the span heads were fitted anew; the encoder is not fine-tuned")
 
 
 def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:

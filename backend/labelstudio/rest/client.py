@@ -92,14 +92,18 @@ class LabelStudioClient:
         title: str,
         basic_auth: tuple[str, str] | None = None,
         backend: int | None = None,
+        interactive: bool = False,
     ) -> Json:
-        """The backend with this URL and title; `backend` is the id of the one to change, None makes one.
+        """The backend with this URL and title; `backend` is the id of the one to change, None makes one. `interactive`:
+        it is asked at every mark, where an annotator has Auto-Annotation on; else that stays as it is.
 
         Label Studio tries the URL first. Its refusal of private addresses is a 403 (see the hint); with only one of
         its two switches set the backend row is made all the same, without a webhook."""
         body: Json = {"project": project, "url": url, "title": title, "timeout": TIMEOUT_SECONDS, "auth_method": "NONE"}
         if basic_auth:
             body |= {"auth_method": "BASIC_AUTH", "basic_auth_user": basic_auth[0], "basic_auth_pass": basic_auth[1]}
+        if interactive:
+            body["is_interactive"] = True
         if backend is None:
             return self._transport.call_object("POST", "api/ml/", body)
         return self._transport.call_object("PATCH", f"api/ml/{backend}", body)

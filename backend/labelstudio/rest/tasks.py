@@ -116,12 +116,17 @@ class Tasks:
 
     def free(self, project: int, tasks: Sequence[int]) -> list[int]:
         """Those of `tasks` that nobody has answered, skipped, begun to draft or asked about, in their order."""
-        free: set[int] = set()
+        free = self.free_tasks(project, tasks)
+        return [task for task in tasks if task in free]
+
+    def free_tasks(self, project: int, tasks: Sequence[int]) -> dict[int, Json]:
+        """The same, with the tasks themselves."""
+        free: dict[int, Json] = {}
         for start in range(0, len(tasks), PAGE_TASKS):
             chosen = {"all": False, "included": list(tasks[start : start + PAGE_TASKS])}
             found = self._ask(project, ordered_query("and", _FREE, selectedItems=chosen), PAGE_TASKS).get("tasks") or []
-            free |= {int(task["id"]) for task in found if not task.get("unresolved_comment_count")}
-        return [task for task in tasks if task in free]
+            free |= {int(task["id"]): task for task in found if not task.get("unresolved_comment_count")}
+        return free
 
     def predicted(self, project: int, versions: Sequence[str], most: int) -> list[Json]:
         """The first `most` tasks that have predictions of these versions, with all of their predictions."""

@@ -182,6 +182,12 @@ class SpanReader:
             ReadText(text, bounds[text], rows[text][:, : self.width], rows[text][:, self.width :]) for text in texts
         ]
 
+    def known(self, texts: Sequence[str]) -> list[ReadText]:
+        """Those of `texts` that have been read before, each once: nothing is encoded."""
+        bounds = {text: find_words(text) for text in dict.fromkeys(texts)}
+        rows = self._cached(bounds)
+        return [ReadText(text, bounds[text], own[:, : self.width], own[:, self.width :]) for text, own in rows.items()]
+
     def _key(self, text: str) -> bytes:
         return text_key((self._prefix.hex(), text))
 

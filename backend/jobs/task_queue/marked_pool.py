@@ -1,0 +1,70 @@
+"""What the head of a control that marks text says of the pool: how unsure each text is, and what it is like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model.numerics.arrays import Floats
+from model.texts import portions
+
+if TYPE_CHECKING:
+    from model.spans.features.reading import ReadText
+    from model.spans.head.head import Suggestions
+    from model.versions.live_model import LiveModel
+
+PORTION_TEXTS, PORTION_CHARACTERS = 64, 32_000
+"""Texts whose word states are in memory at once: 2 KB a word."""
+
+
+@dataclass(frozen=True)
+class MarkedPool:
+    """The first `count` texts, as far as time allowed. `probabilities` [count, 2]: as those of an answer with two
+    labels, the further from certain the more the head doubts its spans; `features` [count, width]: mean word states;
+    `confidence` [count]: that a text is right as it is shown; `said`: its spans in words."""
+
+    probabilities: Floats
+    features: Floats
+    confidence: Floats
+    said: list[tuple[str, ...]]
+
+    @property
+    def count(self) -> int:
+        """How many texts were read."""
+        return len(self.said)
+
+    def take(self, rows: NDArray[np.int64]) -> MarkedPool:
+        """Some of the rows."""
+        said = [self.said[row] for row in rows]
+        return MarkedPool(self.probabilities[rows], self.features[rows], self.confidence[rows], said)
+
+
+def read_marked_pool(
+    model: LiveModel, control: str, texts: Sequence[str], until: float, is_wanted: Callable[[], bool]
+) -> MarkedPool:
+    """Of as many texts as can be read before `until` (of the monotonic clock); at least of one portion. Ends early when
+    somebody else waits (`is_wanted`)."""
+    tools, head = model.tools, model.span_heads[control]
+    assert tools is not None  # there is a head
+    rows: list[tuple[float, Floats, float, tuple[str, ...]]] = []
+    for portion in portions(list(texts), len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
+        read = tools.reader.read(portion)
+        rows += [_row(text, own) for text, own in zip(read, head.spans(read, tools.aim), strict=True)]
+        if time.monotonic() > until or is_wanted():
+            break
+    sure = 0.5 + 0.5 * np.exp(-np.array([row[0] for row in rows], dtype=float))
+    width = tools.reader.width
+    features = np.array([row[1] for row in rows], dtype=np.float32).reshape(len(rows), width)
+    confidence = np.array([row[2] for row in rows], dtype=float)
+    return MarkedPool(np.stack([sure, 1 - sure], axis=1), features, confidence, [row[3] for row in rows])
+
+
+def _row(text: ReadText, own: Suggestions) -> tuple[float, Floats, float, tuple[str, ...]]:
+    states = text.states.astype(np.float32)
+    mean = states.mean(0) if len(states) else np.zeros(states.shape[1], np.float32)
+    return own.uncertainty, mean, own.score, tuple(f"{one.start}-{one.end} {one.label}" for one in own.spans)
