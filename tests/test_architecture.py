@@ -30,7 +30,10 @@ ALLOWED: dict[str, str] = {
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/evidence": "model/numerics model/head",
-    "model/versions": "model model/numerics model/pretrained model/features model/decoding model/head model/evidence",
+    "model/versions": (
+        "model model/numerics model/pretrained model/features model/decoding model/spans/transfer "
+        "model/spans/features model/spans/head model/head model/evidence"
+    ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
         "model/head model/evidence model/versions"
@@ -63,7 +66,8 @@ ALLOWED: dict[str, str] = {
         "backend/supervision"
     ),
     "backend/base_model": (
-        "model model/kernels model/pretrained model/encoder model/features backend backend/settings backend/outbound"
+        "model model/kernels model/pretrained model/encoder model/features model/spans/transfer "
+        "model/spans/features model/versions backend backend/settings backend/outbound"
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
@@ -74,28 +78,30 @@ ALLOWED: dict[str, str] = {
     "backend/health": "backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
-        "model model/numerics model/spans model/evidence backend backend/settings backend/labelstudio backend/store"
+        "model model/numerics model/spans model/evidence backend backend/settings backend/labelstudio "
+        "backend/store"
     ),
     "backend/serving": (
         "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio backend/telemetry backend/base_model backend/store"
+        "backend/labelstudio/spans backend/labelstudio backend/telemetry backend/base_model backend/store"
     ),
     "backend/jobs": (
         "model model/features model/versions backend backend/settings backend/labelstudio backend/telemetry "
         "backend/supervision backend/base_model backend/redis_access backend/store/work backend/store"
     ),
     "backend/jobs/learn": (
-        "model model/numerics model/decoding model/head model/evidence model/versions model/acquisition backend "
-        "backend/labelstudio backend/store backend/rules backend/jobs"
+        "model model/numerics model/decoding model/spans model/spans/head model/head model/evidence model/versions "
+        "model/acquisition backend backend/labelstudio backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/labelstudio backend/supervision "
-        "backend/base_model backend/store/work backend/store backend/rules backend/jobs"
+        "backend/base_model backend/store/work backend/store backend/rules backend/jobs backend/jobs/learn"
     ),
     "backend/jobs/task_queue": (
-        "model model/numerics model/features model/decoding model/evidence model/versions model/acquisition "
-        "backend backend/settings backend/labelstudio/label_config backend/labelstudio backend/labelstudio/rest "
-        "backend/store backend/rules backend/jobs"
+        "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "
+        "model/versions model/acquisition backend backend/settings backend/labelstudio/label_config "
+        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
+        "backend/jobs"
     ),
     "backend/jobs/sync": (
         "model backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rejects "
@@ -114,8 +120,8 @@ ALLOWED: dict[str, str] = {
         "backend/rules backend/jobs/train"
     ),
     "backend/connection": (
-        "backend backend/settings backend/labelstudio/rest backend/store backend/rules backend/jobs/task_queue "
-        "backend/jobs/sync"
+        "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
+        "backend/jobs/task_queue backend/jobs/sync"
     ),
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "

@@ -84,18 +84,20 @@ def describe_examples(services: Services, project: int) -> list[ExampleAnswer]:
             found.setdefault(name, {}).update(dict.fromkeys(keys))
     spec = spec_of(services.stores.projects.config(project))
     texts = {name: texts_of(spec, name, keys) for name, keys in found.items()}
-    return [
-        {
+    entries: list[ExampleAnswer] = []
+    for record, answer in zip(snapshot.records, answers, strict=True):
+        entry: ExampleAnswer = {
             "id": record.annotation,
             "task": record.task,
             "labels": {name: [texts[name][key] for key in keys] for name, keys in answer.items()},
-            **({"spans": _marked(record)} if record.spans else {}),
             "updated_at": record.updated_at,
             "annotator": record.annotator,
             "ground_truth": record.ground_truth,
         }
-        for record, answer in zip(snapshot.records, answers, strict=True)
-    ]
+        if record.spans:
+            entry["spans"] = _marked(record)
+        entries.append(entry)
+    return entries
 
 
 def _marked(record: ExampleRecord) -> dict[str, list[MarkedSpan]]:

@@ -7,8 +7,7 @@ from contextlib import suppress
 
 from flask import Blueprint, Response, current_app
 
-from backend.application.interactive import answer_page, is_mark
-from backend.application.predict import answer_request
+from backend.application.predict import answer_page, answer_request, is_mark
 from backend.application.services import Services
 from backend.application.webhook_events import (
     start_training,

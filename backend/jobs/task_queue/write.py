@@ -26,7 +26,7 @@ from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.store.task_queue import PlannedTask, QueuePlan
 from model.failpoints import failpoint
 from model.span import ScoredSpan
-from model.spec import Prediction
+from model.spec import JsonObject, Prediction
 
 IMPORT_PREDICTIONS = 500
 """Predictions that Label Studio stores in one step."""
@@ -119,7 +119,7 @@ def _with_spans(
     project: int,
     plan: QueuePlan,
     entries: list[PlannedTask],
-    tasks: Mapping[int, Mapping[str, Any]],
+    tasks: Mapping[int, JsonObject],
 ) -> list[PlannedTask]:
     """The entries with the regions of their spans, as the page of each task counts; what is suggested is remembered."""
     spec = spec_of(work.stores.projects.config(project))

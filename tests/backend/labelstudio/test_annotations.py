@@ -46,7 +46,7 @@ def test_every_recorded_annotation_becomes_a_record_with_a_version() -> None:
         (found,) = to_records(parse_webhook(body), spec)
         assert microseconds(found.updated_at) > 0 and found.annotator == 1
         single = body["annotation"] if isinstance(body["annotation"], dict) else body["annotation"][0]
-        assert bool(found.targets) == bool(found.texts) == (not single["was_cancelled"])
+        assert found.teaches == bool(found.texts) == (not single["was_cancelled"])
 
 
 def test_a_recorded_skip_teaches_nothing_and_an_empty_submit_says_none_of_these() -> None:
