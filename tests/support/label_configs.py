@@ -23,7 +23,7 @@ def recorded(name: str) -> Any:
 CONFIGS: dict[str, str] = {row["case"]: row["label_config"] for row in recorded("label_configs")}
 """Case -> label config, as delivered."""
 
-UNSUPPORTED = frozenset({"per_region", "valuetype_url", "header_noctl"})
+UNSUPPORTED = frozenset({"valuetype_url", "header_noctl"})
 """Cases of which nothing can be learned."""
 
 TASKS: dict[str, list[dict[str, Any]]] = {row["case"]: row["tasks"] for row in recorded("label_configs")}

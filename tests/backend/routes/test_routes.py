@@ -34,7 +34,7 @@ def test_missing_project_and_ids_are_tolerated(client: Any) -> None:
 
 def test_a_config_that_cannot_be_learned_is_told_in_the_status_line(client: Any) -> None:
     reply = client.post("/setup", json={"project": "7.1", "schema": "<View><Image name='i' value='$i'/></View>"})
-    assert reply.status == "422 no Choices, Taxonomy, Rating or Pairwise in the label config"
+    assert reply.status == "422 no Choices, Taxonomy, Rating, Pairwise or Labels in the label config"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,13 @@ def shape(control: Control) -> Shape:
 
 
 def test_no_recorded_config_is_left_out() -> None:
-    assert {*EXPECTED, *UNSUPPORTED} == set(CONFIGS)
+    assert {*EXPECTED, *UNSUPPORTED, "per_region"} == set(CONFIGS)
+
+
+def test_a_question_about_regions_is_left_out_and_the_regions_are_learned() -> None:
+    spec = parse_label_config(CONFIGS["per_region"])
+    assert spec.controls == () and [control.kind for control in spec.spans] == [Kind.SPANS]
+    assert len(skipped_controls(CONFIGS["per_region"])) == 1
 
 
 @pytest.mark.parametrize("case", EXPECTED)
