@@ -13,7 +13,6 @@ from itertools import combinations
 
 from backend.labelstudio.records import ExampleRecord, SpanRow
 from model.span import Span, SpanSample, sorted_spans
-from model.spans.quality import f1_of
 from model.spec import Control
 
 SHARED_TASKS = 3
@@ -181,7 +180,7 @@ def _agreement(answers: Sequence[Truth]) -> float:
 
 def _f1(one: Truth, other: Truth) -> float:
     """1 where both have nothing."""
-    return f1_of(len(one & other), len(one), len(other)) if one or other else 1.0
+    return 2 * len(one & other) / (len(one) + len(other)) if one or other else 1.0
 
 
 def _mean(figures: Sequence[float]) -> float:

@@ -33,7 +33,7 @@ class Stuck(LiveModel):
 def answer(model: LiveModel, tasks: list[Any], cache: AnswerCache, metrics: Metrics, seconds: float = 30.0) -> Any:
     predictors = Predictors(1, metrics)
     tools = AnswerTools(Settings(), predictors, metrics, cache)
-    items, _ = answer_tasks(tools, model, Question(model.spec), tasks, deadline(seconds))
+    items = answer_tasks(tools, model, Question(model.spec), tasks, deadline(seconds)).items
     predictors.stop()
     return items
 
