@@ -23,9 +23,10 @@ ALLOWED: dict[str, str] = {
     "model/decoding": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
-    "model/spans/transfer": "model model/numerics model/spans/chain model/spans",
+    "model/spans/transfer": "model model/numerics model/kernels model/spans/chain model/spans",
     "model/spans/features": (
-        "model model/numerics model/encoder model/features model/spans/chain model/spans model/spans/transfer"
+        "model model/numerics model/kernels model/encoder model/features model/spans/chain model/spans "
+        "model/spans/transfer"
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
@@ -44,7 +45,8 @@ ALLOWED: dict[str, str] = {
     "model/acquisition": "model model/numerics model/features model/versions",
     "model/explain": "model model/numerics model/versions",
     "model/simulation": (
-        "model model/numerics model/features model/decoding model/head model/versions model/acquisition"
+        "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "
+        "model/head model/versions model/acquisition"
     ),
     "backend": "model model/evidence",
     "backend/addresses": "backend",
@@ -77,10 +79,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/health": "backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
-    "backend/rules": (
-        "model model/numerics model/spans model/evidence backend backend/settings backend/labelstudio "
-        "backend/store"
-    ),
+    "backend/rules": "model model/numerics model/evidence backend backend/settings backend/labelstudio backend/store",
     "backend/serving": (
         "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
         "backend/labelstudio/spans backend/labelstudio backend/telemetry backend/base_model backend/store"
@@ -115,9 +114,10 @@ ALLOWED: dict[str, str] = {
         "backend/store/work backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/head model/evidence model/versions model/training "
-        "model/simulation backend backend/settings backend/labelstudio backend/base_model backend/store "
-        "backend/rules backend/jobs/train"
+        "model model/encoder model/features model/spans model/spans/transfer model/spans/features model/head "
+        "model/evidence model/versions model/training model/simulation backend backend/settings "
+        "backend/labelstudio/spans backend/labelstudio backend/base_model backend/store backend/rules "
+        "backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "

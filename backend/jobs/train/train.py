@@ -15,7 +15,6 @@ from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.learn.refit import refit_anew
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
@@ -159,6 +158,8 @@ def _train(attempt: Attempt, lock: int) -> str:
 def _search_marks(attempt: Attempt) -> str:
     """A project that only marks text: its heads are fitted from nothing, calibrated on texts held out. Raises
     StoreUnavailable."""
+    from backend.jobs.learn.refit import refit_anew
+
     work, project = attempt.work, attempt.project
     pinned = work.stores.versions.pinned(project)
     if pinned and pinned == str(attempt.record.get("lifts", "")):

@@ -20,6 +20,7 @@ FIRST = {
     "paragraphs": {"p": "X: hi\nY: ho"},
     "pair": {"t1": "a", "t2": "b"},
     "static_value": {"text": "Text is a"},
+    "per_region": {"text.page": "some text"},
 }
 
 
