@@ -108,6 +108,7 @@ class ProjectAnswer(TypedDict):
     quarantined: dict[str, dict[str, int]]
     annotators: dict[str, dict[str, Annotator]]
     disagreements: dict[str, list[Disputed]]
+    agreement: dict[str, dict[str, float]]
     not_learned: list[str]
     metrics: dict[str, ControlMetrics]
     curve: dict[str, list[CurvePoint]]
@@ -240,8 +241,16 @@ class RunnerUp(TypedDict, total=False):
     score: float
 
 
+class ExplainedSpan(MarkedSpan):
+    """A suggested span, how sure it is, and what speaks for it."""
+
+    text: str
+    score: float
+    reason: str
+
+
 class ExplainedAnswer(TypedDict):
-    """An answer, and the words that decided."""
+    """An answer, and the words that decided; of a control that marks text, its `spans`."""
 
     version: str
     control: str
@@ -251,6 +260,7 @@ class ExplainedAnswer(TypedDict):
     runner_up: RunnerUp
     texts: dict[str, str]
     words: list[DecidingWord]
+    spans: NotRequired[list[ExplainedSpan]]
 
 
 class Explanation(ExplainedAnswer):

@@ -107,6 +107,7 @@ class Summary(TypedDict, total=False):
     seq: int
     annotators: dict[str, dict[str, Annotator]]
     disagreements: dict[str, list[Disputed]]
+    agreement: dict[str, dict[str, float]]
 
 
 class PlanAgreement(TypedDict):

@@ -103,8 +103,9 @@ def dial_from_body(stores: Stores, project: int, body: JsonObject) -> DialJson:
         pool = np.nan_to_num(np.repeat([float(key) for key in given], sizes))
     except (TypeError, ValueError, OverflowError) as error:
         raise BadRequest("confidences: numbers and how many of each are needed", field="confidences") from error
-    known = stores.projects.summary(project).get("labels") or {}
-    labels = sum(known.get(name, {}).values())
+    summary = stores.projects.summary(project)
+    known = summary.get("labels") or {}
+    labels = (summary.get("samples") or {}).get(name, sum(known.get(name, {}).values()))
     return turn_dial(stores.evidence.rows(project), name, labels, pool.tolist(), target)
 
 

@@ -31,8 +31,8 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
     `control`: default is the first that answers. Raises NotFound for a task or an answer that is not there, BadRequest
     for a control that the label config has not, NotReady when models do not serve in time."""
     spec = parse_label_config(services.stores.projects.config(project))
-    if control and control not in {item.name for item in spec.controls}:
-        known = ", ".join(item.name for item in spec.controls)
+    if control and control not in {item.name for item in spec.questions}:
+        known = ", ".join(item.name for item in spec.questions)
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
     document, options = find_task(services, spec, project, task)
     model = services.registry.model_for(project, spec, WAIT_SECONDS)
@@ -64,10 +64,39 @@ def _explain(model: LiveModel, document: Document, options: Options, control: st
     from model.explain.explanation import explain_answer
 
     answers = [one for one in model.predict([document], [options])[0] if control in ("", one.control)]
+    if answers and answers[0].control in model.span_heads:
+        return [_describe_marks(model, document, answers[0])]
     return [
         _describe(model, document, one, explain_answer(model, document, one, options.get(one.control)))
         for one in answers[:1]
     ]
+
+
+def _describe_marks(model: LiveModel, document: Document, answer: Prediction) -> ExplainedAnswer:
+    """Spans bear their reasons themselves."""
+    control = model.spec.control(answer.control)
+    text = document[control.inputs[0]]
+    return {
+        "version": model.version,
+        "control": answer.control,
+        "label": "",
+        "labels": [],
+        "score": answer.score,
+        "runner_up": {},
+        "texts": {control.inputs[0]: text},
+        "words": [],
+        "spans": [
+            {
+                "start": one.start,
+                "end": one.end,
+                "label": control.show(one.label),
+                "text": text[one.start : one.end],
+                "score": round(one.score, 4),
+                "reason": one.reason,
+            }
+            for one in answer.spans
+        ],
+    }
 
 
 def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:

@@ -45,6 +45,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "quarantined": summary.get("quarantined", {}),
         "annotators": summary.get("annotators", {}),
         "disagreements": summary.get("disagreements", {}),
+        "agreement": summary.get("agreement", {}),
         "not_learned": _not_learned(stores.projects.config(project)),
         "metrics": record["recent"],
         "curve": record["curve"],

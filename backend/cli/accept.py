@@ -99,7 +99,7 @@ def _only_control(studio: LabelStudioClient, project: int) -> str:
     """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
     from backend.labelstudio.task_spec import parse_label_config
 
-    controls = parse_label_config(str(studio.project(project).get("label_config") or "")).controls
+    controls = parse_label_config(str(studio.project(project).get("label_config") or "")).questions
     if len(controls) != 1:
         raise BadRequest(f"project {project} has {len(controls)} controls that are learned; accept needs exactly one")
     return controls[0].name

@@ -204,8 +204,7 @@ def _print_details(entry: ProjectAnswer) -> None:
         say(line)
     if advice := entry.get("advice"):
         say_lines(render_advice(advice))
-    for control, people in (entry.get("annotators") or {}).items():
-        say(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
+    _print_annotators(entry)
     for line in render_background_work(entry, time.time()):
         say(line)
     if line := render_task_queue(entry.get("queue") or {}):
@@ -216,6 +215,14 @@ def _print_details(entry: ProjectAnswer) -> None:
         say(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():
         say(f"off: {what}: {why}")
+
+
+def _print_annotators(entry: ProjectAnswer) -> None:
+    for control, people in (entry.get("annotators") or {}).items():
+        say(f"{control}, annotators: {_people_line(people, (entry.get('disagreements') or {}).get(control))}")
+    for control, labels in (entry.get("agreement") or {}).items():
+        told = ", ".join(f"{label} {share:.2f}" for label, share in labels.items())
+        say(f"{control}, agreement of annotators (F1 of their spans): {told}")
 
 
 def _people_line(people: Mapping[str, Annotator], disputed: Sequence[Disputed] | None) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from backend.admin_json import DecidingWord, Explanation
+from backend.admin_json import DecidingWord, ExplainedSpan, Explanation
 from backend.cli.options import json_option, project_argument, with_api
 from backend.screen import Styled, plain, say, say_json
 
@@ -38,6 +38,9 @@ def explain(api: AdminClient, project: int, task: int, control: str, as_json: bo
 
 def render(found: Explanation) -> Iterator[Line]:
     """The answer, the texts with their words marked (bold for the heavier half), and the weights."""
+    if "spans" in found:
+        yield from _render_spans(found, found["spans"])
+        return
     labels = ", ".join(found["labels"]) or "none of the labels"
     second = found.get("runner_up")
     rest = f"; then {second['label'] or 'none of these'} {second['score']:.2f}" if second else ""
@@ -52,7 +55,30 @@ def render(found: Explanation) -> Iterator[Line]:
         yield [plain(f"{word['weight']:5.2f}  {what}")]
 
 
-def mark(text: str, words: Sequence[DecidingWord]) -> Line:
+def _render_spans(found: Explanation, spans: Sequence[ExplainedSpan]) -> Iterator[Line]:
+    """The text with its spans in brackets, then each with its score and reason."""
+    count = f"{len(spans)} spans" if len(spans) != 1 else "1 span"
+    yield [
+        plain(f"{found['control']}: {count if spans else 'nothing to mark'} {found['score']:.2f} ({found['version']})")
+    ]
+    for text in found["texts"].values():
+        yield []
+        yield mark(text, [{"start": one["start"], "end": one["end"], "weight": one["score"]} for one in spans])
+    if spans:
+        yield []
+    for one in spans:
+        yield [plain(f"{one['score']:5.2f}  {one['label']}: {one['text']}  ({one['reason']})")]
+
+
+class Marked(TypedDict):
+    """What `mark` needs of a word or span."""
+
+    start: int
+    end: int
+    weight: float
+
+
+def mark(text: str, words: Sequence[DecidingWord | Marked]) -> Line:
     """`text` with each word in brackets and colour: without colours the brackets still show it."""
     parts: Line = []
     done = 0

@@ -65,7 +65,8 @@ class Consensus:
         return {**{name: len(samples) for name, samples in self.samples.items()}, **texts}
 
     def describe_annotators(self) -> Summary:
-        """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap."""
+        """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap; of those
+        that mark text also the `agreement` on each label (F1 between people)."""
         overlapping = [name for name, scores in self.disagreement.items() if scores]
         return {
             "annotators": {
@@ -76,6 +77,7 @@ class Consensus:
                 for name in overlapping
             },
             "disagreements": {name: _most_disputed(self.disagreement[name]) for name in overlapping},
+            **({"agreement": self.agreement} if self.agreement else {}),
         }
 
 

@@ -14,6 +14,7 @@ page's own DOM, those of Paragraphs the index of a turn: no words are highlighte
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -104,7 +105,7 @@ def evidence_results(helper: Helper, words: Sequence[Word]) -> list[dict[str, Js
 
 def summary_results(helper: Helper, spec: TaskSpec, predictions: Sequence[Prediction]) -> list[dict[str, Json]]:
     """One result with a line per control that answered."""
-    named = len(spec.controls) > 1
+    named = len(spec.questions) > 1
     lines = [f"{one.control}: {summarise(spec, one)}" if named else summarise(spec, one) for one in predictions]
     if not lines:
         return []
@@ -125,6 +126,8 @@ def _text_results(helper: Helper, lines: list[str]) -> list[dict[str, Json]]:
 def summarise(spec: TaskSpec, prediction: Prediction) -> str:
     """`refund 0.83, delivery 0.11`: what was chosen, then the likeliest of the rest; `none` for an empty set."""
     control, known = spec.control(prediction.control), dict(prediction.ranking)
+    if control.kind is Kind.SPANS:
+        return _count_spans(control, prediction)
     sole = prediction.chosen[0] if len(prediction.chosen) == 1 and not control.multilabel else None
     parts = [_part(control, key, prediction.score if key == sole else known.get(key, 0.0)) for key in prediction.chosen]
     second = runner_up(prediction)
@@ -133,6 +136,12 @@ def summarise(spec: TaskSpec, prediction: Prediction) -> str:
     if not prediction.chosen:
         parts.insert(0, _part(control, NONE, known[NONE]) if NONE in known else "none")
     return ", ".join(parts)
+
+
+def _count_spans(control: Control, prediction: Prediction) -> str:
+    """`2 person, 1 location`."""
+    counts = Counter(control.show(one.label) for one in prediction.spans)
+    return ", ".join(f"{count} {label}" for label, count in counts.most_common()) or "nothing to mark"
 
 
 def runner_up(prediction: Prediction) -> tuple[str, float] | None:
