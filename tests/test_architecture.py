@@ -149,8 +149,9 @@ ALLOWED: dict[str, str] = {
         "backend/jobs backend/jobs/task_queue backend/connection backend/application backend/web backend/routes"
     ),
     "backend/cli": (
-        "model model/evidence model/acquisition model/simulation backend backend/settings backend/labelstudio "
-        "backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client backend/rejects "
+        "model model/spans model/spans/transfer model/evidence model/training/spans model/acquisition "
+        "model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
+        "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects "
         "backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor "
         "backend/processes"
     ),

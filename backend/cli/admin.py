@@ -237,3 +237,28 @@ def _people_line(people: Mapping[str, Annotator], disputed: Sequence[Disputed] |
 def _audit_row(action: Action) -> dict[str, object]:
     moment = datetime.fromtimestamp(action["at"], timezone.utc).isoformat(sep=" ", timespec="seconds")
     return {"at": moment, **{name: action.get(name, "") for name in AUDIT_COLUMNS}}
+
+
+@click.command()
+@project_argument
+@click.option("--plan", "plan_now", is_flag=True, help="Choose the next tasks anew, now.")
+@json_option
+@with_api
+def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None:
+    """Show what steers the labelling queue of a project."""
+    from backend.cli.render import render_task_queue
+    from backend.rules.queue_share import hint_handed
+
+    if plan_now:
+        say(f"A new plan was {api.plan(project)['message']}.")
+        return
+    found = api.project(project).get("queue") or {}
+    if as_json:
+        say_json(found)
+        return
+    say(render_task_queue(found) or "queue: nothing is planned yet")
+    if hint := hint_handed(project, found):
+        say(hint)
+
+
+QUEUE_COMMANDS = (queue,)

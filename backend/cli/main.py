@@ -16,14 +16,14 @@ from typing import Any, TypeVar, cast
 import click
 
 from backend.cli.accept import accept
-from backend.cli.admin import ADMIN_COMMANDS, audit
+from backend.cli.admin import ADMIN_COMMANDS, QUEUE_COMMANDS, audit
 from backend.cli.backup import BACKUP_COMMANDS
 from backend.cli.doctor import doctor
 from backend.cli.explain import EXPLAIN_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
 from backend.cli.predict import PREDICT_COMMANDS
 from backend.cli.simulate import simulate
-from backend.cli.task_queue import QUEUE_COMMANDS
+from backend.cli.train_prior import TRAINING_COMMANDS
 from backend.errors import BackendError
 from backend.redaction import hide_secrets
 from backend.screen import never_fail, plain_error, say, say_lines
@@ -252,6 +252,7 @@ for command in (
     *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,
     *SUSPECT_COMMANDS,
+    *TRAINING_COMMANDS,
     accept,
     simulate,
     doctor,

@@ -35,8 +35,8 @@ class Packing:
         begins = self.starts[order]
         steps = [begins[:count] + step for step, count in enumerate(self.counts)]
         self.rows = np.concatenate(steps) if steps else np.zeros(0, np.int64)
-        befores = [np.arange(count) + self.offsets[step] for step, count in enumerate(self.counts[1:])]
-        self.before = np.concatenate(befores) if befores else np.zeros(0, np.int64)
+        earlier = [np.arange(count) + self.offsets[step] for step, count in enumerate(self.counts[1:])]
+        self.before = np.concatenate(earlier) if earlier else np.zeros(0, np.int64)
         self.places = np.empty(len(self.rows), np.int64)
         self.places[self.rows] = np.arange(len(self.rows))
 
