@@ -16,8 +16,9 @@ from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.interactive import Memory, answer_mark
 from backend.labelstudio.spans.page import read_pages
+from backend.labelstudio.spans.regions import SentSpan
 from backend.labelstudio.task_spec import parse_label_config, span_config_of
-from backend.serving.prediction import AnswerTools, Item, Question, answer_tasks
+from backend.serving.prediction import Answered, AnswerTools, Item, Question, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing
 from model.span import ScoredSpan
@@ -54,13 +55,23 @@ def answer_request(
     _note_rejects(services, project, spec, tasks, items, documents)
     if project is not None:
         services.background.add_pool(project, documents)
-        if spec.spans:
-            services.background.note_suggested(project, model.version, answered.suggested)
         if project in services.background.steered:
             told = blind_results(helpers.summary) if helpers.summary and say_blind else []
             instead: Item = {"model_version": model.version, "score": 0.0, "result": told} if told else []
             items = _hide_blind(services, project, tasks, items, instead)
+        if spec.spans:
+            services.background.note_suggested(project, model.version, _suggested(tasks, items, answered))
     return items, model.version
+
+
+def _suggested(tasks: Sequence[Json], items: Sequence[Item], answered: Answered) -> dict[int, Sequence[SentSpan]]:
+    """Task id -> the spans that its annotator sees: none of a task whose answer is hidden."""
+    found: dict[int, Sequence[SentSpan]] = {}
+    for index, (task, item) in enumerate(zip(tasks, items, strict=True)):
+        number = task.get("id") if isinstance(task, Mapping) else None
+        if item and isinstance(number, int):
+            found[number] = answered.suggested.get(index, ()) if item is answered.items[index] else ()
+    return found
 
 
 def _tools(services: Services, project: int | None) -> AnswerTools:

@@ -57,7 +57,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """One item per task; task id -> document of the readable ones; task id -> spans that were suggested."""
+    """One item per task; task id -> document of the readable ones; place of a task -> spans that were suggested."""
 
     items: list[Item]
     documents: dict[int, dict[str, str]]
@@ -77,7 +77,7 @@ class _Request:
     tasks: Sequence[Json]
     answers: dict[int, list[Prediction]] = field(default_factory=dict)
     suggested: dict[int, Sequence[SentSpan]] = field(default_factory=dict)
-    """Task id -> the spans that it is answered with."""
+    """Place of a task -> the spans that it is answered with."""
 
     def take(self, index: int, predictions: list[Prediction]) -> None:
         """The answers to the task at `index`."""
@@ -101,8 +101,7 @@ class _Request:
         for reason, count in dropped.items():
             self.metrics.dropped_regions.labels(reason).inc(count)
             log.error("a region that would harm the page was dropped: %s, %s of them", reason, count)
-        if isinstance(number := known.get("id"), int):
-            self.suggested[number] = sent
+        self.suggested[index] = sent
         return {**item, "result": result}
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import random
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
@@ -25,6 +27,7 @@ from backend.labelstudio.task_spec import parse_label_config
 from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGING_OUTCOMES
 from backend.store.projects import note_questions
+from backend.store.stores import Stores
 from model.failpoints import failpoint
 from model.spec import TaskSpec
 
@@ -87,7 +90,9 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         note_questions(stores.projects, project, stores.projects.config(project), config)
         changed_config = stores.projects.save_config(project, config)
         asked, notes, began = stores.projects.asked(project), RejectNotes(), time.time()
-        records, unread = _read(client, project, spec, settings.max_text_chars, asked, notes)
+        records, unread = _read(client, stores, project, spec, settings.max_text_chars, asked, notes)
+        if spec.spans:
+            records = _with_removals(records, stores.examples.snapshot(project).records)
         outcomes = stores.examples.reconcile(project, records, since, clock, unread)
         stores.rejects.forget_labels(project, began)
         notes.store(stores)
@@ -107,15 +112,24 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
 
 
 def _read(
-    client: LabelStudioClient, project: int, spec: TaskSpec, max_chars: int, asked: Asked, notes: RejectNotes
+    client: LabelStudioClient,
+    stores: Stores,
+    project: int,
+    spec: TaskSpec,
+    max_chars: int,
+    asked: Asked,
+    notes: RejectNotes,
 ) -> tuple[list[ExampleRecord], list[int]]:
     """All annotations as records; ids of those that cannot be read. Why labels come to nothing goes to `notes`."""
     records: list[ExampleRecord] = []
     unread: list[int] = []
     for task, listed in client.tasks.with_annotations(project):
+        number = task.get("id")
+        begun = spec.spans and any(annotation.get("parent_prediction") is not None for annotation in listed)
+        suggested = stores.suggestions.of_tasks(project, [number]).get(number, {}) if begun else {}
         for annotation in listed:
             try:
-                record = to_record(spec, annotation, task, max_chars, asked)
+                record = to_record(spec, annotation, task, max_chars, asked, suggested)
             except BadRequest as error:
                 why = Reject("malformed", f"have an annotation that cannot be read: {error.message[:200]}")
                 notes.note(project, "labels", [(task.get("id"), why)])
@@ -126,3 +140,16 @@ def _read(
             rejects = rejects_of_annotation(spec, annotation, task, record, max_chars)
             notes.note(project, "labels", ((record.task, reject) for reject in rejects))
     return records, unread
+
+
+def _with_removals(records: list[ExampleRecord], stored: Sequence[ExampleRecord]) -> list[ExampleRecord]:
+    """The records with the removed suggestions that are known of just the same annotations: what was suggested for them
+    may be forgotten or another by now, and Label Studio does not say it."""
+    known = {record.annotation: record for record in stored if record.spans}
+    return [
+        replace(record, removed=before.removed)
+        if (before := known.get(record.annotation)) is not None
+        and (before.version, before.spans) == (record.version, record.spans)
+        else record
+        for record in records
+    ]
