@@ -124,7 +124,7 @@ def _read(
     records: list[ExampleRecord] = []
     unread: list[int] = []
     for task, listed in client.tasks.with_annotations(project):
-        number = task.get("id")
+        number = int(task["id"])  # of a listing, which says so of every task
         begun = spec.spans and any(annotation.get("parent_prediction") is not None for annotation in listed)
         suggested = stores.suggestions.of_tasks(project, [number]).get(number, {}) if begun else {}
         for annotation in listed:
