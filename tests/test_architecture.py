@@ -77,7 +77,7 @@ ALLOWED: dict[str, str] = {
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
         "backend/redis_access backend/store/work"
     ),
-    "backend/health": "backend/settings backend/redis_access backend/store/work backend/store",
+    "backend/health": "backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": "model model/numerics model/evidence backend backend/settings backend/labelstudio backend/store",
     "backend/serving": (
@@ -110,8 +110,7 @@ ALLOWED: dict[str, str] = {
         "model backend backend/labelstudio/rest backend/client backend/store/work backend/store backend/jobs"
     ),
     "backend/backup": (
-        "model model/versions backend backend/settings backend/embedded_redis backend/redis_access "
-        "backend/store/work backend/store"
+        "model model/versions backend backend/settings backend/embedded_redis backend/redis_access backend/store"
     ),
     "backend/simulate": (
         "model model/encoder model/features model/spans model/spans/transfer model/spans/features model/head "

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from backend.admin_json import RunAnswer
 from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
+from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import Trouble
 from backend.rejects.report import tell_rejects
-from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
+from backend.store.work.prediction_runs import TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
 from model.spec import Json
 
 
@@ -44,7 +45,7 @@ def describe_prediction(services: Services, project: int) -> RunAnswer:
 def cancel_prediction(services: Services, project: int) -> RunAnswer:
     """End a run; what is written stays. Raises NotFound, or Conflict when it is over."""
     found = describe_prediction(services, project)
-    if not services.stores.prediction_runs.finish(project, found["id"], "cancelled", "cancelled"):
+    if not services.stores.prediction_runs.finish(project, found["id"], JobOutcome.CANCELLED, "cancelled"):
         raise Conflict(f"{found['id']} is over: {found['status']}", job=found["id"], status=found["status"])
     return describe_prediction(services, project)
 

@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, NotRequired, TypedDict, TypeVar
 
+from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
 from backend.store.schema import SCHEMA_NUMBER, find_schema, take_on_schema
-from backend.store.work.trainings import FINAL_STATES
 
 REDIS_BATCH_KEYS = 500
 

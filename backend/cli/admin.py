@@ -14,6 +14,7 @@ import click
 from backend.admin_json import Action, ExampleAnswer, ProjectAnswer, VersionAnswer
 from backend.cli.options import json_option, project_argument, with_api
 from backend.cli.render import render_advice, render_background_work, render_learning_curve, render_task_queue
+from backend.outcomes import JobOutcome
 from backend.record_json import Annotator, Disputed
 from backend.screen import plain, say, say_json, say_lines, say_table
 
@@ -76,7 +77,7 @@ def retrain(api: AdminClient, project: int, wait: bool) -> None:
         say("")
         say(f"The training goes on; `understudy cancel {reply['job']}` would stop it.")
         return
-    if record["status"] in ("failed", "cancelled"):
+    if record["status"] in (JobOutcome.FAILED, JobOutcome.CANCELLED):
         raise SystemExit(1)
 
 

@@ -12,6 +12,7 @@ import click
 from backend.admin_json import RunAnswer
 from backend.cli.options import json_option, with_api
 from backend.errors import BadRequest
+from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.screen import plain, say, say_json, say_lines
 from backend.settings.home_path import HomePath
 
@@ -72,7 +73,7 @@ def _predict_project(
         say(f"It goes on; `understudy predict {project} --cancel` would end it.")
         return None
     _tell(record, as_json)
-    if record["status"] != "done":
+    if record["status"] != JobOutcome.DONE:
         raise SystemExit(1)
     return None
 
@@ -82,7 +83,7 @@ def _tell(record: RunAnswer, as_json: bool) -> None:
         say_json(dict(record))
     else:
         say(describe_run(record))
-        say_lines(record.get("reasons") or () if record["status"] == "done" else ())
+        say_lines(record.get("reasons") or () if record["status"] == JobOutcome.DONE else ())
 
 
 def describe_run(record: RunAnswer) -> str:
@@ -97,7 +98,7 @@ def describe_run(record: RunAnswer) -> str:
     parts += [f"{count} {words}" for count, words in others if count]
     if record.get("error"):
         parts.append(f"waits {record['retry_in']} s, since: {record['error']}")
-    if record.get("message") and record["status"] in ("failed", "done"):
+    if record.get("message") and record["status"] in (JobOutcome.FAILED, JobOutcome.DONE):
         parts.append(str(record["message"]))
     return ", ".join(parts)
 
@@ -116,7 +117,7 @@ class _Run:
 
     def wait(self) -> RunAnswer:
         """The record once the run is over."""
-        from backend.client.follow import FINAL_STATES, POLL_SECONDS
+        from backend.client.follow import POLL_SECONDS
 
         while (record := self.job())["status"] not in FINAL_STATES:
             time.sleep(POLL_SECONDS)

@@ -8,12 +8,10 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from backend.admin_json import RunAnswer
+from backend.outcomes import FINAL_STATES
 from backend.record_json import JobRecord
 from backend.screen import plain, rich_console, say
 from model.spec import Json
-
-FINAL_STATES = frozenset({"done", "rejected", "failed", "cancelled"})
-"""States a job does not leave."""
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, connect, find_problems, guarded
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
 from backend.store.label_stream import SHARE_LABELS, Handed, count_handed, handed_key
 from backend.store.work.job_counters import JobCounters, parse_counters
-from backend.store.work.trainings import FINAL_STATES
 
 REPLY_SECONDS = 1.0
 """How long one reply may take: Prometheus gives a scrape 10 s."""

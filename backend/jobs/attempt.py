@@ -8,18 +8,19 @@ from collections.abc import Callable
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context
+from backend.outcomes import JobOutcome, waits_after_failure
 from backend.redaction import hide_secrets
 
 log = logging.getLogger(__name__)
 
 
 def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int], str]) -> str:
-    """The outcome: that of `do`, "failed", or that it waits after a failure, and the scheduler asks again.
+    """The outcome: that of `do`, FAILED, or that it waits after a failure, and the scheduler asks again.
 
     Raises StoreUnavailable. `kind` is the name of a JobKind."""
     trouble = work.stores.failures
     if (wait := trouble.begin(project, kind)) > 0:
-        return f"waits {wait:.0f} s after a failure"
+        return waits_after_failure(wait)
     began = time.monotonic()
     try:
         outcome = do(work, project)
@@ -37,7 +38,7 @@ def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int],
             describe(error),
             exc_info=None if expected else error,
         )
-        return "failed"
+        return JobOutcome.FAILED
     trouble.clear(project, kind)
     log.info("%s project=%s outcome=%s seconds=%.3f", kind, project, outcome, time.monotonic() - began)
     return outcome

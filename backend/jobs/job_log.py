@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from backend.errors import StoreUnavailable
+from backend.outcomes import JobOutcome
 from backend.redis_access.job_kinds import KIND_OF_FUNCTION, KIND_OF_NAME
 from backend.store.work.job_counters import JobCounterStore
 from backend.telemetry.log_context import about, sane_id
@@ -53,7 +54,7 @@ def ids_of(kind: str, args: Sequence[object], job: str) -> dict[str, int | str]:
 def outcome_of(kind: str, returned: object) -> str:
     """One of a few words, so that series stay few."""
     if not isinstance(returned, str):
-        return "failed"
+        return JobOutcome.FAILED
     outcomes = KIND_OF_NAME[kind].outcomes if kind in KIND_OF_NAME else ()
     found = next((word for word in outcomes if returned.startswith(word)), None)
-    return found.replace(" ", "_") if found else "failed"
+    return (found or JobOutcome.FAILED).replace(" ", "_")

@@ -18,6 +18,7 @@ from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueTending
 from backend.labelstudio.label_display import spec_of
+from backend.outcomes import JobOutcome
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
 from backend.rules.finetune_due import Facts, why_due
@@ -141,8 +142,9 @@ class Scheduler:
 
     def _note_failure(self, project: int) -> None:
         """A training that failed or was cancelled was an attempt, too: without this it would be asked for again now."""
+        unproven = (JobOutcome.FAILED, JobOutcome.CANCELLED)
         record, last = self.stores.jobs.newest(project), self.stores.versions.evaluated(project)
-        if record is None or record.get("status") not in ("failed", "cancelled") or last.get("job") == record["id"]:
+        if record is None or record.get("status") not in unproven or last.get("job") == record["id"]:
             return
         summary = self.stores.projects.summary(project)
         labels = max(summary.get("samples", {}).values(), default=0)
@@ -152,7 +154,9 @@ class Scheduler:
     def _send_again(self, record: JobRecord) -> None:
         if int(record.get("attempts", 0)) >= TRAINING_ATTEMPTS:
             message = f"its worker died {TRAINING_ATTEMPTS} times"
-            self.stores.jobs.update(record["id"], {"status": "failed", "ended_at": time.time(), "message": message})
+            self.stores.jobs.update(
+                record["id"], {"status": JobOutcome.FAILED, "ended_at": time.time(), "message": message}
+            )
             return
         log.warning("training lost, sent again job=%s", record["id"])
         self.stores.jobs.send(record["id"])

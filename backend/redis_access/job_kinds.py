@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from backend.outcomes import JobOutcome
 from backend.settings.settings import Settings
 
 
@@ -17,7 +18,7 @@ class JobKind:
     function: str
     former_function: str  # of the release before the modules moved: what was queued before an upgrade runs after it
     queue: str
-    outcomes: tuple[str, ...]
+    outcomes: tuple[JobOutcome, ...]
     """First words of what the function returns; a reconciliation returns what went wrong."""
     seconds: Callable[[Settings], float]
     """How long it may take. The worker is told to stop then, and killed JOB_GRACE_SECONDS later."""
@@ -45,14 +46,14 @@ JOB_KINDS = (
         former_function="backend.jobs.refit.refit",
         queue="learn",
         outcomes=(
-            "published",
-            "unchanged",
-            "pinned",
-            "superseded",
-            "no config",
-            "unusable config",
-            "waits",
-            "failed",
+            JobOutcome.PUBLISHED,
+            JobOutcome.UNCHANGED,
+            JobOutcome.PINNED,
+            JobOutcome.SUPERSEDED,
+            JobOutcome.NO_CONFIG,
+            JobOutcome.UNUSABLE_CONFIG,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
         ),
         seconds=_refit_seconds,
         # A refit takes seconds, so one that kills its worker every minute leaves the others most of it. And whoever
@@ -64,7 +65,7 @@ JOB_KINDS = (
         function="backend.jobs.sync.reconcile.resync",
         former_function="backend.jobs.sync.resync",
         queue="sync",
-        outcomes=("done", "waits"),
+        outcomes=(JobOutcome.DONE, JobOutcome.WAITS),
         seconds=_sync_seconds,
     ),
     JobKind(
@@ -72,7 +73,16 @@ JOB_KINDS = (
         function="backend.jobs.train.train.train",
         former_function="backend.jobs.train.train",
         queue="train",
-        outcomes=("done", "rejected", "failed", "cancelled", "stopped", "crashed", "fenced", "waits"),
+        outcomes=(
+            JobOutcome.DONE,
+            JobOutcome.REJECTED,
+            JobOutcome.FAILED,
+            JobOutcome.CANCELLED,
+            JobOutcome.STOPPED,
+            JobOutcome.CRASHED,
+            JobOutcome.FENCED,
+            JobOutcome.WAITS,
+        ),
         seconds=_train_seconds,
     ),
     JobKind(
@@ -80,7 +90,13 @@ JOB_KINDS = (
         function="backend.jobs.task_queue.plan.plan",
         former_function="backend.jobs.plan.plan",
         queue="learn",
-        outcomes=("planned", "no version", "nothing to choose", "waits", "failed"),
+        outcomes=(
+            JobOutcome.PLANNED,
+            JobOutcome.NO_VERSION,
+            JobOutcome.NOTHING_TO_CHOOSE,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
+        ),
         seconds=_refit_seconds,
     ),
     JobKind(
@@ -88,7 +104,14 @@ JOB_KINDS = (
         function="backend.jobs.task_queue.write.steer",
         former_function="backend.jobs.steer.steer",
         queue="sync",
-        outcomes=("steered", "off", "nothing planned", "nothing left to queue", "waits", "failed"),
+        outcomes=(
+            JobOutcome.STEERED,
+            JobOutcome.OFF,
+            JobOutcome.NOTHING_PLANNED,
+            JobOutcome.NOTHING_LEFT,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
+        ),
         seconds=_sync_seconds,
     ),
     JobKind(
@@ -96,7 +119,16 @@ JOB_KINDS = (
         function="backend.jobs.predict.predict.predict",
         former_function="backend.jobs.predict.predict",
         queue="predict",
-        outcomes=("done", "goes on", "planned", "over", "held", "stopped", "waits", "failed"),
+        outcomes=(
+            JobOutcome.DONE,
+            JobOutcome.GOES_ON,
+            JobOutcome.PLANNED,
+            JobOutcome.OVER,
+            JobOutcome.HELD,
+            JobOutcome.STOPPED,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
+        ),
         seconds=_sync_seconds,
     ),
 )

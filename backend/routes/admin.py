@@ -17,6 +17,7 @@ from backend.application.projects import (
 from backend.application.task_queue import request_plan
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
+from backend.outcomes import JobOutcome
 from backend.routes.labelstudio import services
 from backend.web.payloads import read_body, reply
 
@@ -96,4 +97,4 @@ def job(job: str) -> Response:
 @blueprint.post("/jobs/<job>/cancel")
 def cancel(job: str) -> Response:
     record = services().stores.jobs.cancel(job)
-    return reply({**record, "message": "cancelled" if record["status"] == "cancelled" else "asked to stop"})
+    return reply({**record, "message": "cancelled" if record["status"] == JobOutcome.CANCELLED else "asked to stop"})

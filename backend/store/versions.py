@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
+from backend.outcomes import PublishOutcome
 from backend.record_json import Move
 from backend.redis_access.connection import Client, RedisError, Script, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
@@ -85,10 +86,9 @@ class VersionStore:
         force: bool = False,
         token: str = "",
         lifts: str = "",
-    ) -> str:
-        """Make `version` live if `expected` is: published, already, superseded, pinned or fenced (the last three change
-        nothing). `token`: `<job>/<attempt>` of a training, which loses when another attempt has begun since. `lifts`:
-        the version to which the project may be pinned, and is no longer.
+    ) -> PublishOutcome:
+        """Make `version` live if `expected` is. `token`: `<job>/<attempt>` of a training, which loses when another
+        attempt has begun since. `lifts`: the version to which the project may be pinned, and is no longer.
 
         `force` asks for neither live version nor pin. Raises the `trained` watermark to `seq` in the same step."""
         entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
@@ -96,7 +96,7 @@ class VersionStore:
         message = f"{project} {version}"
         arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message, token, lifts]
         failpoint("publish.before", project)
-        outcome = str(self._publish(keys=keys, args=arguments))
+        outcome = PublishOutcome(str(self._publish(keys=keys, args=arguments)))
         failpoint("publish.after", project)
         return outcome
 

@@ -15,6 +15,7 @@ from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
 from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
 from backend.labelstudio.label_display import rename_counts
+from backend.outcomes import PublishOutcome
 from backend.record_json import Summary
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
@@ -121,12 +122,12 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
     project, stores, hindsight = run.project, run.work.stores, corrected.hindsight
     stores.projects.save_summary(project, {**_summary(run.spec, run.consensus), "seq": run.snapshot.seq})
     outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
-    if outcome == "superseded":
+    if outcome == PublishOutcome.SUPERSEDED:
         stores.jobs.enqueue_refit(project)
     elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):
         log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
         stores.versions.note_evaluated(project, last, accepted=False)
-    if outcome == "published":
+    if outcome == PublishOutcome.PUBLISHED:
         keep_suspects(run.work, project, run.spec, corrected.heads, run.consensus, run.snapshot)
     return outcome
 

@@ -14,6 +14,7 @@ from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead, read_words_ahead
 from backend.labelstudio.task_spec import parse_label_config
+from backend.outcomes import JobOutcome
 from backend.rules.consensus import reach_consensus
 from backend.store.examples import Snapshot
 from model.errors import ModelError
@@ -38,10 +39,10 @@ def refit(project: int) -> str:
 def _learn(work: Context, project: int) -> str:
     failpoint("refit.begin", project)
     outcome = _refit(work, project)
-    if outcome == "published" and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
+    if outcome == JobOutcome.PUBLISHED and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
         work.stores.jobs.begin_refit(project)
         log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))
-    if outcome in ("published", "unchanged"):
+    if outcome in (JobOutcome.PUBLISHED, JobOutcome.UNCHANGED):
         encode_ahead(work.stores, work.encoders.base, project)
         read_words_ahead(work.stores, work.encoders, project)
         survey_pool(work, project)
@@ -68,14 +69,14 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     stores = work.stores
     config = stores.projects.config(project)
     if config is None:
-        return "no config"
+        return JobOutcome.NO_CONFIG
     try:
         spec = parse_label_config(config)
     except (UnsupportedConfig, BadRequest) as error:
         stores.versions.note_fitted(project, stores.examples.seq(project))
-        return f"unusable config: {error.message}"
+        return f"{JobOutcome.UNUSABLE_CONFIG}: {error.message}"
     if stores.versions.pinned(project):
-        return "pinned"
+        return JobOutcome.PINNED
     live = stores.versions.live(project)
     snapshot = stores.examples.snapshot(project)
     failpoint("snapshot.after", project)
@@ -83,7 +84,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     champion = _load(work, project, live)
     if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
         stores.versions.note_fitted(project, snapshot.seq)
-        return "unchanged"
+        return JobOutcome.UNCHANGED
     consensus = reach_consensus(spec, snapshot.records)
     spec = consensus.spec
     if tested := champion or (_cold_start(work, spec) if live is None else None):

@@ -19,9 +19,9 @@ from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.predict.shard import Interrupted, ShardRunner
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome, waits_after_failure
 from backend.redaction import hide_secrets
 from backend.store.work.prediction_runs import (
-    FINAL_STATES,
     LEASE_SECONDS,
     PLANNING_CALL,
     SHARD_ATTEMPTS,
@@ -49,12 +49,12 @@ def predict(project: int, run: str, number: int) -> str:
     runs, trouble = work.stores.prediction_runs, work.stores.failures
     record = runs.find(project)
     if record is None or record["id"] != run or record["status"] in FINAL_STATES:
-        return "over"
+        return JobOutcome.OVER
     if (wait := trouble.waits(project, "predict")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
+        return waits_after_failure(wait)  # the scheduler sends it again
     owner = secrets.token_hex(8)
     if not runs.hold(project, number, owner):
-        return "held by another worker"
+        return HELD_BY_ANOTHER
     failpoint("predict.begin", project)
     try:
         with _beating(runs, project, number, owner):
@@ -67,7 +67,7 @@ def predict(project: int, run: str, number: int) -> str:
         with suppress(StoreUnavailable):  # it runs out by itself
             runs.release(project, number, owner)
     trouble.clear(project, "predict")
-    if ended == "goes on":
+    if ended == JobOutcome.GOES_ON:
         runs.send(project, run, number)
     return ended
 
@@ -81,7 +81,7 @@ def _work(work: Context, project: int, record: Run, number: int, owner: str) -> 
             return _plan(work, studio, project, record)
         shard = work.stores.prediction_runs.shards(project).get(number)
         if shard is None or is_over(shard):
-            return "over"
+            return JobOutcome.OVER
         with PredictClient(settings, pause=lambda seconds: _pause(work, seconds)) as asker:
             return _stretch(work, ShardRunner(work, studio, asker, project, record, number, shard, owner))
 
@@ -90,10 +90,10 @@ def _plan(work: Context, studio: LabelStudioClient, project: int, record: Run) -
     runs = work.stores.prediction_runs
     first, last, tasks = studio.tasks.bounds(project, labelled=bool(record["labelled"]))
     if not tasks:
-        runs.finish(project, record["id"], "done", "there is no such task")
-        return "done"
+        runs.finish(project, record["id"], JobOutcome.DONE, "there is no such task")
+        return JobOutcome.DONE
     runs.start(project, record["id"], cut_range(first, last, tasks), tasks)
-    return "planned"
+    return JobOutcome.PLANNED
 
 
 def cut_range(first: int, last: int, tasks: int) -> list[tuple[int, int | None]]:
@@ -116,14 +116,14 @@ def _stretch(work: Context, walk: ShardRunner) -> str:
             took = walk.portion()
             _rest(work, took)
             if time.monotonic() - began > STRETCH_SECONDS and not walk.shard["done"]:
-                return "goes on"
+                return JobOutcome.GOES_ON
     except Interrupted as interruption:
         walk.end_in_order()
         return str(interruption)
     except Exception:
         walk.end_in_order()
         raise
-    return "done"
+    return JobOutcome.DONE
 
 
 def _rest(work: Context, took: float) -> None:
@@ -138,7 +138,7 @@ def _pause(work: Context, seconds: float) -> None:
     while not work.stopping and (left := until - time.monotonic()) > 0:
         time.sleep(min(0.2, left))
     if work.stopping:
-        raise Interrupted("stopped")
+        raise Interrupted(JobOutcome.STOPPED)
 
 
 def _note_failure(work: Context, project: int, run: str, error: Exception) -> str:
@@ -150,11 +150,11 @@ def _note_failure(work: Context, project: int, run: str, error: Exception) -> st
     hint = error.evidence.get("hint") if isinstance(error, BackendError) else None
     said = f"{message}: {hint}"[:400] if hint else message[:400]
     if _is_final(error):
-        work.stores.prediction_runs.finish(project, run, "failed", said)
-        return f"failed: {said}"
+        work.stores.prediction_runs.finish(project, run, JobOutcome.FAILED, said)
+        return f"{JobOutcome.FAILED}: {said}"
     wait = work.stores.failures.fail(project, "predict", said)
     log.warning("predict failed project=%s, again in %.0f s: %s", project, wait, said)
-    return f"failed: {said}"
+    return f"{JobOutcome.FAILED}: {said}"
 
 
 def _is_final(error: Exception) -> bool:

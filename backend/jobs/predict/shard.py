@@ -13,8 +13,9 @@ from backend.client.predict import REQUEST_TASKS, Item, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome
 from backend.store.versions import FIRST_VERSION
-from backend.store.work.prediction_runs import FINAL_STATES, TASK_COUNTS, Count, Run, Shard, is_over
+from backend.store.work.prediction_runs import TASK_COUNTS, Count, Run, Shard, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -180,15 +181,15 @@ class ShardRunner:
         """Nothing is written for a run that is over, nor by a worker that was away so long that another came."""
         record = self._runs.find(self._project)
         if record is None or record["id"] != self._run or record["status"] in FINAL_STATES:
-            raise Interrupted("over")
+            raise Interrupted(JobOutcome.OVER)
         if not self._runs.hold(self._project, self._number, self._owner):
-            raise Interrupted("held by another worker")
+            raise Interrupted(HELD_BY_ANOTHER)
         if self._runs.cursor(self._project, self._number) != self.shard["cursor"]:
-            raise Interrupted("held by another worker")
+            raise Interrupted(HELD_BY_ANOTHER)
 
     def _save(self) -> None:
         if not self._runs.save(self._project, self._run, self._number, self.shard):
-            raise Interrupted("over")
+            raise Interrupted(JobOutcome.OVER)
 
     def _end_run(self) -> None:
         """Whoever ends the last shard ends the run."""
@@ -199,7 +200,7 @@ class ShardRunner:
             f"tasks {s['first']} to {s['last'] or 'the last'}: {s['failed']}" for s in shards.values() if s["failed"]
         ]
         message = "; ".join(failed[:3])
-        self._runs.finish(self._project, self._run, "failed" if failed else "done", message)
+        self._runs.finish(self._project, self._run, JobOutcome.FAILED if failed else JobOutcome.DONE, message)
         log.info("predicted project=%s run=%s %s", self._project, self._run, message or "whole")
 
 

@@ -24,6 +24,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.rejects import Reject, rejects_of_annotation
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.task_spec import parse_label_config
+from backend.outcomes import JobOutcome, waits_after_failure
 from backend.rejects.pending import RejectNotes
 from backend.store.examples import CHANGING_OUTCOMES
 from backend.store.projects import note_questions
@@ -40,7 +41,7 @@ def resync(project: int) -> str:
     stores = work.stores
     stores.jobs.begin_sync(project)
     if (wait := stores.failures.begin(project, "sync")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler asks again
+        return waits_after_failure(wait)  # the scheduler asks again
     began, marks = time.monotonic(), stores.projects.dirty_marks(project)
     try:
         failpoint("sync.begin", project)
@@ -57,7 +58,7 @@ def resync(project: int) -> str:
     stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
     stores.counters.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGING_OUTCOMES, "removed")})
     log.info("resync project=%s %s", project, outcome)
-    return str(outcome.get("error", "done"))
+    return str(outcome.get("error", JobOutcome.DONE))
 
 
 def _describe_failure(error: Exception) -> dict[str, Any]:

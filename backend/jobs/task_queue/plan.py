@@ -12,6 +12,7 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
+from backend.outcomes import JobOutcome
 from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
 from model.span import ScoredSpan
 from model.spec import Json
@@ -42,12 +43,12 @@ def _plan(work: Context, project: int) -> str:
     settings, stores = work.settings, work.stores
     live = stores.versions.live(project)
     if live is None:
-        return "no version"
+        return JobOutcome.NO_VERSION
     model, answers = work.live_model(project, live), stores.examples.answers(project)
     eye = PoolScorer(work, project, model)
     view = eye.look(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
-        return "nothing to choose"
+        return JobOutcome.NOTHING_TO_CHOOSE
     places = plan_batch(
         view.pools,
         view.tasks,
@@ -72,7 +73,7 @@ def _plan(work: Context, project: int) -> str:
     }
     stores.task_queue.save_plan(project, facts)
     stores.task_queue.ask_steer(project)
-    return "planned"
+    return JobOutcome.PLANNED
 
 
 def _entries(

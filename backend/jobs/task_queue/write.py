@@ -21,6 +21,7 @@ from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
 from backend.labelstudio.span_answers import with_spans
 from backend.labelstudio.spans.regions import SentSpan
+from backend.outcomes import JobOutcome
 from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.store.task_queue import PlannedTask, QueuePlan
@@ -49,7 +50,7 @@ def _steer(work: Context, project: int) -> str:
     settings, stores = work.settings, work.stores
     plan = stores.task_queue.plan(project)
     if not plan:
-        return "nothing planned"
+        return JobOutcome.NOTHING_PLANNED
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with LabelStudioClient.of(settings) as client:
@@ -58,7 +59,7 @@ def _steer(work: Context, project: int) -> str:
         stores.task_queue.switch(project, off)
         keep_following(client, stores, project, steered=not off)
         if off or backend is None:
-            return f"off: {off}"
+            return f"{JobOutcome.OFF}: {off}"
         return _hand_over(work, client, fields, plan, backend)
 
 
@@ -92,7 +93,7 @@ def _hand_over(
     }
     if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
         steering.update(project, {**done, "tasks": 0})
-        return "nothing left to queue"
+        return JobOutcome.NOTHING_LEFT
     number = steering.number(project, queue_number(title))
     version = queue_version(title, number)
     is_large = int(fields.get("task_number") or 0) > LARGE_PROJECT_TASKS * len(entries)
@@ -111,7 +112,7 @@ def _hand_over(
     client.create_or_update_backend(
         project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
     )
-    return f"steered: {version}, {len(entries)} tasks, {removed} old predictions deleted"
+    return f"{JobOutcome.STEERED}: {version}, {len(entries)} tasks, {removed} old predictions deleted"
 
 
 def _with_spans(

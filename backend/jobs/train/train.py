@@ -20,6 +20,7 @@ from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.task_spec import parse_label_config
+from backend.outcomes import JobOutcome, PublishOutcome, waits_after_failure
 from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
 from backend.store.versions import Evaluated
@@ -42,7 +43,7 @@ class Stopped(Exception):
     """Ends an attempt. `why`: cancelled, stopped (this worker is to end), crashed (it is tried again later) or fenced
     (a later attempt has begun)."""
 
-    def __init__(self, why: str) -> None:
+    def __init__(self, why: JobOutcome) -> None:
         super().__init__(why)
         self.why = why
 
@@ -70,9 +71,9 @@ class Attempt:
     def write(self, **fields: str | float | None) -> None:
         """Change the job's record, waiting for Redis to come back. Raises Stopped when a later attempt has begun."""
         if not patiently(self.work, lambda: self.work.stores.jobs.update(self.job, fields, self.number)):
-            raise Stopped("fenced")
+            raise Stopped(JobOutcome.FENCED)
 
-    def end(self, status: str, **fields: str | float | None) -> str:
+    def end(self, status: JobOutcome, **fields: str | float | None) -> str:
         """The training is over. Raises Stopped."""
         self.write(status=status, ended_at=time.time(), seconds_left=None, **fields)
         log.info("training over job=%s status=%s %s", self.job, status, fields)
@@ -82,7 +83,7 @@ class Attempt:
         """While it trains: shows how far it is. Raises Stopped. A Redis that is away keeps nobody from training."""
         self.work.keep_alive(ALIVE_SECONDS)
         if self.work.stopping:
-            raise Stopped("stopped")
+            raise Stopped(JobOutcome.STOPPED)
         fields: Fields = {
             "status": "running",
             "beat": time.time(),
@@ -90,9 +91,9 @@ class Attempt:
         }
         try:
             if self.work.stores.jobs.is_cancelled(self.job):
-                raise Stopped("cancelled")
+                raise Stopped(JobOutcome.CANCELLED)
             if not self.work.stores.jobs.update(self.job, fields, self.number):
-                raise Stopped("fenced")
+                raise Stopped(JobOutcome.FENCED)
         except StoreUnavailable as error:
             log.warning("training goes on without Redis job=%s: %s", self.job, error.message)
 
@@ -103,7 +104,7 @@ def train(job: str) -> str:
     record = work.stores.jobs.get(job)
     project = int(record["project"])
     if (wait := work.stores.failures.waits(project, "train")) > 0:
-        return f"waits {wait:.0f} s after a failure"  # the scheduler sends it again
+        return waits_after_failure(wait)  # the scheduler sends it again
     try:
         with hold_run((work.settings.runs_dir / job).absolute()) as lock:
             number = work.stores.jobs.begin(job, project)
@@ -118,24 +119,24 @@ def train(job: str) -> str:
         work.stores.failures.fail(project, "train", error.message)
         return error.message
     except OSError as error:  # the directory could not be made
-        work.stores.jobs.update(job, {"status": "failed", "ended_at": time.time(), "message": str(error)})
-        return "failed"
+        work.stores.jobs.update(job, {"status": JobOutcome.FAILED, "ended_at": time.time(), "message": str(error)})
+        return JobOutcome.FAILED
 
 
 def _attempt(attempt: Attempt, lock: int) -> str:
     try:
         status = _train(attempt, lock)
     except Stopped as stop:
-        if stop.why == "stopped":
+        if stop.why == JobOutcome.STOPPED:
             attempt.work.stores.jobs.send(attempt.job)  # goes on from its checkpoint when a worker is there again
-        if stop.why != "cancelled":
+        if stop.why != JobOutcome.CANCELLED:
             raise
-        status = attempt.end("cancelled", message="cancelled")
+        status = attempt.end(JobOutcome.CANCELLED, message="cancelled")
     except StoreUnavailable:
         raise  # everything is kept on disk: the scheduler finds the training lost, and sends it again
     except (BackendError, OSError, ValueError) as error:
         log.exception("training failed job=%s", attempt.job)
-        status = attempt.end("failed", message=str(error))
+        status = attempt.end(JobOutcome.FAILED, message=str(error))
     shutil.rmtree(attempt.directory, ignore_errors=True)
     return status
 
@@ -167,10 +168,12 @@ def _search_marks(attempt: Attempt) -> str:
     attempt.write(status="running", stage="head search", beat=time.time())
     outcome = refit_anew(work, project)
     work.stores.failures.clear(project, "train")
-    if outcome != "published":
-        return attempt.end("rejected", message=f"the head search came to nothing: {outcome}")
+    if outcome != JobOutcome.PUBLISHED:
+        return attempt.end(JobOutcome.REJECTED, message=f"the head search came to nothing: {outcome}")
     live = work.stores.versions.live(project)
-    return attempt.end("done", version=live, message="the span heads were fitted anew; the encoder is not fine-tuned")
+    return attempt.end(
+        JobOutcome.DONE, version=live, message="the span heads were fitted anew; the encoder is not fine-tuned"
+    )
 
 
 def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
@@ -178,11 +181,11 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     attempt. Raises Stopped: the run's directory stays."""
     work = attempt.work
     if attempt.number >= TRAINING_ATTEMPTS:
-        return attempt.end("failed", message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
+        return attempt.end(JobOutcome.FAILED, message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
     wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
-    raise Stopped("crashed")
+    raise Stopped(JobOutcome.CRASHED)
 
 
 def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
@@ -197,16 +200,16 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
         facts["outdone"] = find_outdone(result.gate)
         lifts = str(attempt.record.get("lifts", ""))
         outcome = publish(work, project, result, request["snapshot_seq"], lifts=lifts, token=attempt.token)
-    if outcome == FENCED:
-        raise Stopped("fenced")
+    if outcome == PublishOutcome.FENCED:
+        raise Stopped(JobOutcome.FENCED)
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
     work.stores.failures.clear(project, "train")
     if result is None:
-        return attempt.end("failed", message=outcome)
-    if outcome == "published":
+        return attempt.end(JobOutcome.FAILED, message=outcome)
+    if outcome == PublishOutcome.PUBLISHED:
         work.stores.jobs.enqueue_refit(project)
-        return attempt.end("done", version=result.version, message=result.reason)
-    return attempt.end("rejected", version=result.version, message=outcome)
+        return attempt.end(JobOutcome.DONE, version=result.version, message=result.reason)
+    return attempt.end(JobOutcome.REJECTED, version=result.version, message=outcome)
 
 
 def make_request(work: Context, project: int) -> Request:
@@ -237,11 +240,8 @@ def make_request(work: Context, project: int) -> Request:
     )
 
 
-FENCED = "fenced"
-
-
 def publish(work: Context, project: int, result: Result, seq: int, *, lifts: str = "", token: str = "") -> str:
-    """Make an accepted challenger live; "published", "fenced" when a later attempt than `token` has begun, or why not.
+    """Make an accepted challenger live; PUBLISHED, FENCED when a later attempt than `token` has begun, or why not.
 
     Head refits go on while it trains, so the live version may have moved: the challenger still replaces it, and the
     refit that follows teaches it what came since. `lifts`: the pin that an admin knew of when asking for this training;
@@ -254,10 +254,10 @@ def publish(work: Context, project: int, result: Result, seq: int, *, lifts: str
         outcome = versions.publish(
             project, result.version, expected=live, seq=seq, by="trainer", token=token, lifts=lifts
         )
-        if outcome in ("published", "already"):
-            return "published"
-        if outcome == FENCED:
+        if outcome in (PublishOutcome.PUBLISHED, PublishOutcome.ALREADY):
+            return PublishOutcome.PUBLISHED
+        if outcome == PublishOutcome.FENCED:
             return outcome
-        if outcome == "pinned":
+        if outcome == PublishOutcome.PINNED:
             return f"accepted, but the project is pinned to {versions.pinned(project)}"
     return "accepted, but the live version kept moving"

@@ -13,6 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, NotRequired, TypedDict, cast
 
+from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PREDICT
@@ -20,9 +21,6 @@ from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
-
-FINAL_STATES = frozenset({"done", "failed", "cancelled"})
-"""States a run does not leave."""
 
 LEASE_SECONDS = 30.0
 """A worker that works on a shard says so more often than this; after so long without it the shard is free."""
@@ -154,7 +152,7 @@ class PredictionRunStore:
         """Set fields of a run; whether it is still the newest, and was not over."""
         return bool(self._change(keys=self._keys(project)[:1], args=[json.dumps(run), *_pairs(fields)]))
 
-    def finish(self, project: int, run: str, status: str, message: str = "") -> bool:
+    def finish(self, project: int, run: str, status: JobOutcome, message: str = "") -> bool:
         """End a run; whether this call did."""
         return self.change(project, run, {"status": status, "message": hide_secrets(message), "ended_at": time.time()})
 

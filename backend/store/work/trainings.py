@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import cast
 
 from backend.errors import Conflict, NotFound
+from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import JobRecord
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
@@ -19,9 +20,6 @@ from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import job_key, project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
-
-FINAL_STATES = frozenset({"done", "rejected", "failed", "cancelled"})
-"""States a job does not leave."""
 
 TRAINING_ATTEMPTS = 5
 """Times a training is begun before it counts as failed."""
@@ -203,7 +201,7 @@ class JobStore:
         if record["status"] in FINAL_STATES:
             raise Conflict(f"{job} is over: {record['status']}", job=job, status=record["status"])
         fields: dict[str, str | float | None] = {
-            "status": "cancelled",
+            "status": JobOutcome.CANCELLED,
             "message": "cancelled before it began",
             "ended_at": time.time(),
         }
