@@ -90,7 +90,8 @@ def to_record(
     marks = Marks()
     if spec.spans and not unseen:
         left = _left_blank(spec, annotation, asked, microseconds(stamp))
-        marks = read_marks(spec, annotation, data, max_chars, left, suggested)
+        seen = NOTHING_SUGGESTED if is_copied_prediction(annotation) else suggested  # nobody removed anything
+        marks = read_marks(spec, annotation, data, max_chars, left, seen)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
         task=read_id(number, "annotation.task"),

@@ -101,7 +101,8 @@ def _started_from(annotation: JsonObject, suggested: Suggested) -> Sequence[Sent
     if annotation.get("parent_prediction") is None or not suggested:
         return ()
     result = annotation.get("result")
-    there = {item.get("id") for item in result if isinstance(item, Mapping)} if isinstance(result, list) else set()
+    items = [item for item in result if isinstance(item, Mapping)] if isinstance(result, list) else []
+    there = {id_ for item in items if isinstance(id_ := item.get("id"), str)}
     for sent in reversed(list(suggested.values())):
         if any(one.id in there for one in sent):
             return sent

@@ -32,7 +32,7 @@ class Preparing(NotReady):
 
 def is_large(spec: TaskSpec) -> bool:
     """Whether a model for this config is made aside."""
-    return sum(len(control.labels) for control in spec.controls) > MANY_LABELS
+    return sum(len(control.labels) for control in spec.questions) > MANY_LABELS
 
 
 class Preparations(Generic[Key]):

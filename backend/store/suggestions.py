@@ -36,10 +36,10 @@ class SuggestionStore:
         tasks = list(suggested)
         pipeline = self._redis.pipeline(transaction=True)
         for task, text in zip(tasks, self._redis.hmget(key, [str(task) for task in tasks]), strict=True):
-            known = json.loads(text) if text else {}
+            known = _read(text)
             known.pop(version, None)
-            known[version] = [one.to_json() for one in suggested[task]]
-            kept = dict(list(known.items())[-VERSIONS_KEPT:])
+            known[version] = list(suggested[task])
+            kept = {name: [one.to_json() for one in spans] for name, spans in list(known.items())[-VERSIONS_KEPT:]}
             pipeline.hset(key, str(task), json.dumps(kept, separators=(",", ":")))
             pipeline.zadd(order, {str(task): now})
         pipeline.execute()
@@ -72,8 +72,14 @@ class SuggestionStore:
         if not tasks:
             return {}
         values = self._redis.hmget(project_key(project, "suggested"), [str(task) for task in tasks])
-        return {
-            task: {version: [SentSpan.from_json(one) for one in spans] for version, spans in json.loads(text).items()}
-            for task, text in zip(tasks, values, strict=True)
-            if text
-        }
+        found = {task: _read(text) for task, text in zip(tasks, values, strict=True)}
+        return {task: known for task, known in found.items() if known}
+
+
+def _read(text: str | None) -> dict[str, list[SentSpan]]:
+    """Version -> spans; none where they are of another release: then no removal is known."""
+    try:
+        known = json.loads(text or "{}")
+        return {version: [SentSpan.from_json(one) for one in spans] for version, spans in known.items()}
+    except (AttributeError, TypeError, ValueError):
+        return {}

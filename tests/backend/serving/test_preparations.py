@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.task_spec import parse_label_config
-from backend.serving.preparations import Preparations, Preparing
+from backend.serving.preparations import Preparations, Preparing, is_large
 from tests.backend.serving.test_registry import wait_for
 from tests.support.rig import choices_config
 
@@ -73,3 +73,9 @@ def test_a_key_is_made_once_however_many_ask() -> None:
     asked = [preparations.start("key", make, lambda model: None) for _ in range(5)]
     may_end.set()
     assert all(done.wait(5) for done in asked) and made == [1]
+
+
+def test_names_of_marks_are_read_aside_as_well() -> None:
+    labels = "".join(f'<Label value="Part number {number:05d}"/>' for number in range(1_200))
+    marks = f'<Labels name="label" toName="text">{labels}</Labels>'
+    assert is_large(parse_label_config(f'<View><Text name="text" value="$text"/>{marks}</View>'))
