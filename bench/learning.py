@@ -37,7 +37,7 @@ from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
 from model.simulation.span_dataset import SpanDataset
-from model.simulation.span_replay import SpanReplay, open_learner
+from model.simulation.span_replay import SpanReplay
 from tests.support.rig import ROOT
 
 GOALS: dict[str, dict[int, tuple[float, float]]] = {
@@ -121,17 +121,17 @@ def measure_spans(
     name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
 ) -> Iterator[Row]:
     """The same of a set of texts with spans."""
-    speaker, reader = Speaker(), place.span_reader()
+    speaker, tools = Speaker(), place.span_tools()
     speaker.about(f"{name}, seed {seed}")
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
-        yield from SpanReplay(data, plan, open_learner(data, reader), speaker.tell).rows()
+        yield from SpanReplay(data, plan, tools, speaker.tell).rows()
     for peer in filter(None, args.peers.split(",")):
         method = spans.SPAN_PEERS[peer].method
         for count in plan.counts:
             if count and (name, method, count, seed) not in done:
                 speaker.tell(f"{method}, {count} texts")
-                yield spans.peer_row(spans.SPAN_PEERS[peer], data, reader, place.base_model, count, seed)
+                yield spans.peer_row(spans.SPAN_PEERS[peer], data, tools.reader, place.base_model, count, seed)
 
 
 def peak_mib() -> int:

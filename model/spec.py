@@ -139,13 +139,13 @@ class Control:
         return tuple(document[name] for name in self.inputs)
 
     def keys(self) -> tuple[str, ...]:
-        """Label keys in config order: the column order of every score matrix."""
+        """Label keys (of spans: names) in config order: the column order of every score matrix."""
         return self._keys
 
     @cached_property
     def words(self) -> Mapping[str, str]:
         """What a person reads for each label key: the cold start's names."""
-        return {label.key: label.words for label in self.labels}
+        return dict(zip(self._keys, (label.words for label in self.labels), strict=True))
 
     @cached_property
     def shown(self) -> Mapping[str, str]:
@@ -159,6 +159,8 @@ class Control:
 
     @cached_property
     def _keys(self) -> tuple[str, ...]:
+        if self.kind is Kind.SPANS:  # a span bears the name itself, which is no path
+            return tuple(label.path[0] for label in self.labels)
         return tuple(label.key for label in self.labels)
 
 

@@ -42,11 +42,11 @@ ALLOWED: dict[str, str] = {
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
     ),
-    "model/acquisition": "model model/numerics model/features model/versions",
+    "model/acquisition": "model model/numerics model/features model/spans/features model/versions",
     "model/explain": "model model/numerics model/versions",
     "model/simulation": (
-        "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "
-        "model/head model/versions model/acquisition"
+        "model model/numerics model/features model/decoding model/spans model/spans/head model/head model/versions "
+        "model/acquisition"
     ),
     "backend": "model model/evidence",
     "backend/addresses": "backend",
@@ -113,10 +113,9 @@ ALLOWED: dict[str, str] = {
         "model model/versions backend backend/settings backend/embedded_redis backend/redis_access backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/spans model/spans/transfer model/spans/features model/head "
-        "model/evidence model/versions model/training model/simulation backend backend/settings "
-        "backend/labelstudio/spans backend/labelstudio backend/base_model backend/store backend/rules "
-        "backend/jobs/train"
+        "model model/encoder model/features model/spans model/spans/features model/head model/evidence "
+        "model/versions model/training model/simulation backend backend/settings backend/labelstudio/spans "
+        "backend/labelstudio backend/base_model backend/store backend/rules backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "

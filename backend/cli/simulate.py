@@ -85,11 +85,9 @@ class Names(click.ParamType):
 
 
 def strategy_names() -> Sequence[str]:
-    """Those of choices, and then what only spans have."""
     from model.acquisition.strategies import STRATEGIES
-    from model.simulation.span_replay import SPAN_STRATEGIES
 
-    return tuple(dict.fromkeys((*STRATEGIES, *SPAN_STRATEGIES)))
+    return tuple(STRATEGIES)
 
 
 def peer_names() -> Sequence[str]:
@@ -142,7 +140,7 @@ class Speaker:
     default="random",
     show_default=True,
     help="How the next labels are chosen: random, margin, entropy, least_confidence, bald, margin_clusters, "
-    "typiclust, typical_first, coreset, badge, or all; of spans: random, uncertainty.",
+    "typiclust, typical_first, coreset, badge, or all.",
 )
 @click.option("--labels", "counts", type=Counts(), default="0,16,64,256", show_default=True, help="Label counts.")
 @click.option(
@@ -277,17 +275,17 @@ def _peers(data: Dataset | SpanDataset, given: tuple[str, ...] | None, as_json: 
 
 
 def _strategies(data: Dataset | SpanDataset, given: tuple[str, ...]) -> tuple[str, ...]:
-    """Those that were asked for; of "all" those that there are for such data."""
-    from model.acquisition.strategies import STRATEGIES
+    """Those that were asked for; of "all" those that differ for such data."""
     from model.simulation.dataset import Dataset
     from model.simulation.span_replay import SPAN_STRATEGIES
 
-    known, what = (STRATEGIES, "choices") if isinstance(data, Dataset) else (SPAN_STRATEGIES, "spans")
-    wrong = [name for name in given if name not in known]
-    if wrong and given != tuple(strategy_names()):
-        words = f"{', '.join(wrong)} is not for {what}; known for them: {', '.join(known)}"
+    if isinstance(data, Dataset):
+        return given
+    same = [name for name in given if name not in SPAN_STRATEGIES]
+    if same and given != tuple(strategy_names()):
+        words = f"{', '.join(same)} is for choices; of spans there are {', '.join(SPAN_STRATEGIES)}"
         raise click.BadParameter(words, param_hint="--strategy")
-    return tuple(name for name in given if name in known)
+    return tuple(name for name in given if name in SPAN_STRATEGIES)
 
 
 def _plans(data: Dataset | SpanDataset, options: Options, speaker: Speaker) -> list[ReplayPlan]:
@@ -345,13 +343,12 @@ def _rows(
 
 
 def _span_rows(place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], speaker: Speaker) -> Iterator[Row]:
-    from model.simulation.span_replay import SpanReplay, open_learner
+    from model.simulation.span_replay import SpanReplay
 
-    speaker.tell("encoding the first texts")
-    learner = open_learner(data, place.span_reader())
+    tools = place.span_tools()
     for plan in plans:
         speaker.about(f"{plan.strategy}, seed {plan.seed}")
-        yield from SpanReplay(data, plan, learner, speaker.tell).rows()
+        yield from SpanReplay(data, plan, tools, speaker.tell).rows()
 
 
 def _peer_rows(

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from model.features.cache import CachedEncoder, FeatureCache
     from model.features.varied_cache import VariedCache
     from model.interfaces import Embedder
-    from model.spans.features.reading import SpanReader, TokenEncoder
+    from model.spans.features.reading import TokenEncoder
     from model.versions.live_model import LiveModel
+    from model.versions.span_answers import SpanTools
 
 PROJECT_ID = 1
 WORDS = "words"
@@ -60,15 +61,17 @@ class Workplace:
         encoder = Encoder(self.base_model, threads=self.threads, weights=weights, base=base)  # type: ignore[arg-type]
         return CachedEncoder(encoder, self.cache)
 
-    def span_reader(self) -> SpanReader:
-        """For spans: states of words, in a cache of their own beside the other."""
+    def span_tools(self) -> SpanTools:
+        """For spans: states of words, in a cache of their own beside the other, and the prior that fits the encoder."""
+        from backend.base_model.encoders import find_prior
         from model.features.varied_cache import VariedCache
         from model.spans.features.reading import SpanReader
-        from model.spans.transfer.prior import read_prior
+        from model.versions.span_answers import SpanTools
 
         if self._words is None:
-            self._words = VariedCache(self.features / WORDS, self.settings.feature_cache_mb)
-        return SpanReader(self._tokens, read_prior(), self._words)
+            self._words = VariedCache(self.features / WORDS, self.settings.word_cache_mb)
+        prior = find_prior(self.settings, self._tokens.digest)
+        return SpanTools(SpanReader(self._tokens, prior, self._words), self.settings.spans_show)
 
     def close(self) -> None:
         self.cache.close()

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from model.acquisition.span_doubts import as_answers, mean_state
 from model.numerics.arrays import Floats
 from model.texts import portions
 
@@ -57,14 +58,17 @@ def read_marked_pool(
         rows += [_row(text, own) for text, own in zip(read, head.spans(read, tools.aim), strict=True)]
         if time.monotonic() > until or is_wanted():
             break
-    sure = 0.5 + 0.5 * np.exp(-np.array([row[0] for row in rows], dtype=float))
+    probabilities = as_answers([row[0] for row in rows])
     width = tools.reader.width
     features = np.array([row[1] for row in rows], dtype=np.float32).reshape(len(rows), width)
     confidence = np.array([row[2] for row in rows], dtype=float)
-    return MarkedPool(np.stack([sure, 1 - sure], axis=1), features, confidence, [row[3] for row in rows])
+    return MarkedPool(probabilities, features, confidence, [row[3] for row in rows])
 
 
 def _row(text: ReadText, own: Suggestions) -> tuple[float, Floats, float, tuple[str, ...]]:
-    states = text.states.astype(np.float32)
-    mean = states.mean(0) if len(states) else np.zeros(states.shape[1], np.float32)
-    return own.uncertainty, mean, own.score, tuple(f"{one.start}-{one.end} {one.label}" for one in own.spans)
+    return (
+        own.uncertainty,
+        mean_state(text),
+        own.score,
+        tuple(f"{one.start}-{one.end} {one.label}" for one in own.spans),
+    )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from backend.labelstudio.records import ExampleRecord, SpanRow
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
 from backend.rules.span_consensus import majority, reach_span_consensus
 from model.span import Span, SpanSample
@@ -198,3 +199,13 @@ def test_weighting_by_reliability_beats_equal_votes(seed: int) -> None:
     weighted = f1([set(majority(mine)) for mine in by_task], truths)
     voted = f1([set(majority(mine)) for mine in equal], truths)
     assert weighted > voted + 0.02 and weighted > 0.9, (weighted, voted)
+
+
+def test_names_of_labels_are_no_paths() -> None:
+    xml = r"""<View><Labels name="label" toName="text"><Label value="Person/Group"/><Label value="N\A"/></Labels>
+        <Text name="text" value="$text"/></View>"""
+    (control,) = parse_label_config(xml).spans
+    assert control.keys() == ("Person/Group", "N\\A") and set(control.words) == set(control.keys())
+    found = reach(answer(1, [(0, 3, "Person/Group"), (8, 11, "N\\A")]), control=control)
+    assert found.quarantined == {}
+    assert rows_of(found.samples[0]) == [(0, 3, "Person/Group"), (8, 11, "N\\A")]
