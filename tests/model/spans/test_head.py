@@ -178,3 +178,13 @@ def test_equal_texts_are_in_one_fold() -> None:
     folds = fold_texts(texts, 4)
     assert len({(text, fold) for text, fold in zip(texts, folds.tolist(), strict=True)}) == 10
     assert set(folds.tolist()) == {0, 1, 2, 3}
+
+
+def test_of_very_many_labels_only_those_in_use_are_looked_for(reader: SpanReader) -> None:
+    many = ["LOC", "PER", *(f"kind of thing {number}" for number in range(fit.MANY_LABELS))]
+    wide = SpanLearner.open(reader, many, [document.text for document in sentences(40, 100)])
+    assert wide.spans(wide.cold(), ["Ann Miller moved to Berlin."])[0].spans == ()
+    nothing = wide.fit([SpanDocument("It rains."), SpanDocument("It snows.")])
+    assert nothing.labels == () and wide.spans(nothing, ["Bob met Ann."])[0].spans == ()
+    learned = wide.fit(sentences(16), nothing)
+    assert learned.labels == ("LOC", "PER") and f1(wide, learned, TEST) > 0.9
