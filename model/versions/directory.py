@@ -217,9 +217,12 @@ def _add_span_heads(state: HeadsJson, heads: Mapping[str, SpanHead]) -> Mapping[
 
 
 def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.generic]]:
-    """Adds the configs that a version has for marking text to `state`; their arrays."""
+    """Adds the configs that a version has for marking text to `state`; their arrays. Nothing of one that is gone: many
+    come in the hours of a training, and the next refit fits what is missing."""
     from safetensors.numpy import load_file
 
+    if not (directory / HEADS).is_file():
+        return {}
     known: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
     if "spans" not in known:
         return {}

@@ -26,6 +26,8 @@ class Studio(ThreadingHTTPServer):
         self.refuse: set[str] = set()
         self.seen: Counter[tuple[str, str]] = Counter()
         self.size = 200
+        self.data: dict[int, Any] = {}
+        """Of tasks, where a test needs them."""
         self.tabs = tabs.Tabs()
 
     @property
@@ -67,8 +69,12 @@ class Studio(ThreadingHTTPServer):
             return 201, body
         if path == "/api/tasks/":
             chosen = json.loads(query["query"][0])["selectedItems"]["included"]
-            return 200, {"tasks": [{"id": task} for task in chosen if task not in self.busy], "total": len(chosen)}
+            free = [{"id": task, **self._data(task)} for task in chosen if task not in self.busy]
+            return 200, {"tasks": free, "total": len(chosen)}
         return 404, {"detail": path}
+
+    def _data(self, task: int) -> dict[str, Any]:
+        return {"data": self.data[task]} if task in self.data else {}
 
     def _versions(self, method: str, body: Any) -> tuple[int, Any]:
         if method == "GET":
