@@ -139,7 +139,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     held_out = {
         name: head.details.held_out for name, head in corrected.heads.items() if head.details.held_out is not None
     }
-    held_out |= {name: dict(head.details.held_out) for name, head in corrected.span_heads.items()}
+    held_out |= {name: _span_figures(head) for name, head in corrected.span_heads.items()}
     return Manifest(
         version=version,
         project=run.project,
@@ -156,6 +156,12 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         metrics={**held_out, "pool": len(run.pool)},
         reason=corrected.hindsight.reason,
     )
+
+
+def _span_figures(head: SpanHead) -> dict[str, float]:
+    """Those of texts held out; and of how many texts it was fitted on a part alone, where they were too many."""
+    details = head.details
+    return {**details.held_out, **({"texts_used": details.used} if details.used < details.texts else {})}
 
 
 def _summary(spec: TaskSpec, consensus: Consensus) -> Summary:
