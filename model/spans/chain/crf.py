@@ -129,6 +129,21 @@ class Chain:
         """The same from log-scores."""
         return forward_backward(emissions, Packing(lengths), _potentials(self.weights, self.tags), self.tags)
 
+    def log_likelihoods(self, emissions: Floats, lattice: Lattice, gold: NDArray[np.int64]) -> Floats:
+        """Of the tags of each text [texts], from log-scores and their lattice; 0 for a text without words."""
+        packing, potentials = lattice.packing, _potentials(self.weights, self.tags)
+        scores = emissions[np.arange(len(gold)), gold].astype(np.float64)
+        inner = np.ones(len(gold), bool)
+        inner[packing.firsts] = False
+        here = np.flatnonzero(inner)
+        scores[here] += potentials.transitions[gold[here - 1], gold[here]]
+        scores[packing.firsts] += potentials.begin[gold[packing.firsts]]
+        scores[packing.lasts] += potentials.end[gold[packing.lasts]]
+        owners = np.repeat(np.arange(len(packing.lengths)), packing.lengths)
+        sums: Floats = np.bincount(owners, scores, len(packing.lengths)).astype(np.float64)
+        sums[packing.texts] -= lattice.log_z
+        return sums
+
 
 def _emissions(features: Features, weights: Weights, tags: TagSet) -> Floats:
     scores = features.dense @ weights.dense

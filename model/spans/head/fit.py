@@ -17,6 +17,7 @@ from model.spans.features.hand_features import Codes, HandFeatures, choose_featu
 from model.spans.features.reading import ReadText
 from model.spans.head.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
 from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
+from model.spans.head.prior_share import PriorShare, expected_share
 from model.spans.string_memory import MemoryBuilder, Said, StringMemory
 from model.spans.transfer.prior import TransferPrior
 from model.spans.transfer.trust import MOST_TEXTS, prior_trust
@@ -100,7 +101,8 @@ def fit_span_head(
         return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
     head = _fit_cold(basis, labels, used, LATE_ITERATIONS if len(used) > MANY else COLD_ITERATIONS)
     held_out = _hold_out(basis, used) if calibrate else HeldOut()
-    head = calibrate_head(head, held_out)
+    held_out = held_out.learn_share(head.alone)
+    head = calibrate_head(replace(head, alone=held_out.share), held_out)
     said = {used[place].text.text: own for place, own in held_out.said(head.rules.clicks).items()}
     memory = _remember(examples, said, None)
     return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
@@ -148,12 +150,15 @@ def _fit_cold(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExam
     tags, count = TagSet(labels), len(examples)
     hand = hand_features(texts)
     names = _names(basis, labels)
-    weight = _offset_weight(basis, tags, examples, names)
+    trust = _trust(basis, tags, examples, names)
+    weight = trust * prior_weight(count)
     space = FeatureSpace(basis.scale, dense_scale(count), _known(hand, count), names, weight)
     chain = _fit(space, basis.prior, tags, examples, hand, None, iterations)
     longest = max((mark.last - mark.first + 1 for example in examples for mark in example.marks), default=1)
     details = SpanDetails(count, count, count, int(np.clip(longest, LONGEST, LONGEST_OF_ALL)))
-    return SpanHead(chain, space, basis.prior, details=details)
+    marked = sum(len(example.marks) for example in examples)
+    alone = PriorShare(expected_share(trust, marked), trust)
+    return SpanHead(chain, space, basis.prior, details=details, alone=alone)
 
 
 def _fit_warm(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], previous: SpanHead) -> SpanHead:
@@ -195,15 +200,14 @@ def _carry(previous: SpanHead, known: Codes) -> NDArray[np.float32]:
     return weights
 
 
-def _offset_weight(basis: Basis, tags: TagSet, examples: Sequence[SpanExample], names: NDArray[np.float32]) -> float:
-    """How much the prior counts: less with more texts, and less where it is wrong about these."""
+def _trust(basis: Basis, tags: TagSet, examples: Sequence[SpanExample], names: NDArray[np.float32]) -> float:
+    """How far the prior is right about these texts; 0 without one."""
     if basis.prior is None:
         return 0.0
     few = examples[:: -(-len(examples) // MOST_TEXTS)]
     hidden = np.concatenate([example.text.hidden for example in few])
     said = basis.prior.log_probabilities(hidden, names)
-    trust = prior_trust(said, [len(example.text.bounds) for example in few], _gold(tags, few), tags)
-    return trust * prior_weight(len(examples))
+    return prior_trust(said, [len(example.text.bounds) for example in few], _gold(tags, few), tags)
 
 
 def _names(basis: Basis, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -14,14 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import VersionError
+from model.numerics.arrays import Floats
 from model.span import ScoredSpan
-from model.spans.chain.crf import Chain, Weights
+from model.spans.chain.crf import Chain, Features, Weights
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
+from model.spans.head.prior_share import PriorShare, PriorShareJson
+from model.spans.head.text_score import right_as_shown
 from model.spans.string_memory import MemoryJson, Said, StringMemory, covered_words
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import to_characters
@@ -101,6 +104,8 @@ class SpanHeadJson(TypedDict):
     rules: RulesJson
     memory: MemoryJson
     details: DetailsJson
+    alone: PriorShareJson
+    text_calibration: CalibrationJson
     iterations: int
 
 
@@ -125,6 +130,8 @@ class SpanHead:
     rules: ShowRules = field(default_factory=ShowRules)
     memory: StringMemory = field(default_factory=StringMemory, repr=False)
     details: SpanDetails = field(default_factory=SpanDetails)
+    alone: PriorShare = field(default_factory=PriorShare)
+    text_calibration: SpanCalibration = field(default_factory=SpanCalibration)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -136,12 +143,28 @@ class SpanHead:
         found = self.candidates(texts)
         return [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
 
+    def text_score(self, text: ReadText, aim: str = CLICKS) -> float:
+        """How likely the text is right as it is shown: what Label Studio is told as the task's score."""
+        return self.spans([text], aim)[0].score
+
     def candidates(self, texts: Sequence[ReadText]) -> list[list[Candidate]]:
-        """What the chain holds possible in each text, as it says (not calibrated); overlapping spans among them."""
+        """What is possible in each text, as chain and prior say (not calibrated); overlapping spans among them."""
         if not self.labels or not texts:
             return [[] for _ in texts]
         features = self.space.features(texts, self.prior)
-        return span_probabilities(self.chain.lattice(features), self.chain.tags, self.details.longest)
+        sides = self.sides(features) if self.alone.share else self.sides(features)[:1]
+        lattices = [chain.lattice_of(scores, features.lengths) for chain, scores in sides]
+        found = [span_probabilities(lattice, self.chain.tags, self.details.longest) for lattice in lattices]
+        return found[0] if len(found) == 1 else [self.alone.blend(*pair) for pair in zip(*found, strict=True)]
+
+    def sides(self, features: Features) -> list[tuple[Chain, Floats]]:
+        """The chain that was fitted, and the prior alone if there is one: as far as it was found right, which is not
+        less with more texts. With the log-scores of the words by each."""
+        found = [(self.chain, self.chain.emissions(features))]
+        if features.offset is not None and self.alone.trust:
+            tags, trust = self.chain.tags, np.float32(self.alone.trust / self.space.offset_weight)
+            found.append((Chain(tags, Weights.zeros(0, 0, tags)), features.offset * trust))
+        return found
 
     def said(self, candidates: Sequence[Candidate], threshold: float) -> Said:
         """The spans of a text that are shown, with their labels, and all that are possible."""
@@ -165,10 +188,9 @@ class SpanHead:
             if covered.isdisjoint(range(memory.span.first, memory.span.last + 1))
         }
         spans = [self._explain(text, words, mark, score, honest) for mark, score in sorted(shown.items())]
-        hidden = max((score for mark, score in honest.items() if mark not in shown), default=0.0)
-        score = float(np.mean([own.score for own in spans])) if spans else 1 - hidden
+        right = float(self.text_calibration.sigmoid(np.array(right_as_shown(shown, honest))))
         doubt = sum(min(own, 1 - own) for own in honest.values())
-        return Suggestions(tuple(spans), score, doubt / max(1.0, len(words)) ** 0.5)
+        return Suggestions(tuple(spans), right, doubt / max(1.0, len(words)) ** 0.5)
 
     def _is_removed(self, words: Sequence[str], own: Candidate) -> bool:
         return self.memory.is_removed(words[own.first : own.last + 1], self.labels[own.label])
@@ -200,6 +222,8 @@ class SpanHead:
             "rules": {"clicks": self.rules.clicks, "f1": self.rules.f1},
             "memory": self.memory.to_json(),
             "details": self.details.to_json(),
+            "alone": self.alone.to_json(),
+            "text_calibration": self.text_calibration.to_json(),
             "iterations": self.chain.iterations,
         }
 
@@ -245,6 +269,8 @@ def restore_span_head(
             ShowRules(**config["rules"]),
             StringMemory.from_json(config["memory"]),
             SpanDetails(**config["details"]),
+            PriorShare(**config["alone"]),
+            SpanCalibration(**config["text_calibration"]),
         )
     except (KeyError, TypeError, ValueError) as error:
         raise VersionError(f"not a span head: {error}") from error

@@ -81,6 +81,20 @@ def test_probabilities_of_spans_are_those_of_all_sequences() -> None:
         first += length
 
 
+def test_the_likelihoods_of_all_sequences_add_up_to_one() -> None:
+    loss, point = random_loss(Penalties())
+    chain, features = Chain(TAGS, loss.blank.like(point)), random_features()
+    emissions, lattice = chain.emissions(features), chain.lattice(features)
+    total = 0.0
+    for tags in itertools.product(range(TAGS.size), repeat=LENGTHS[3]):
+        if TAGS.starts[tags[0]] and all(TAGS.allowed[step] for step in itertools.pairwise(tags)):
+            gold = np.concatenate([GOLD[:5], tags])
+            found = chain.log_likelihoods(emissions, lattice, gold)
+            total += float(np.exp(found[3]))
+            assert found[1] == 0 and found[:3] == pytest.approx(chain.log_likelihoods(emissions, lattice, GOLD)[:3])
+    assert total == pytest.approx(1)
+
+
 def test_tags_are_read_as_they_were_written() -> None:
     spans = [WordSpan(0, 1, "person"), WordSpan(2, 2, "person"), WordSpan(4, 6, "place")]
     tags = TAGS.encode(8, [*spans, WordSpan(7, 7, "unknown")])

@@ -161,6 +161,23 @@ def test_no_two_shown_spans_share_a_character(learner: SpanLearner, head: SpanHe
             assert left.end <= right.start
 
 
+def test_of_overlapping_marks_the_longest_is_learned(learner: SpanLearner) -> None:
+    nested = []
+    for own in sentences(24):
+        inner = tuple(Span(mark.start, mark.start + 1, "LOC") for mark in own.spans if mark.label == "PER")
+        across = tuple(Span(mark.start - 2, mark.start + 2, "LOC") for mark in own.spans if mark.start > 2)
+        nested.append(SpanDocument(own.text, (*inner, *own.spans, *across)))
+    head = learner.fit(nested)
+    people = [
+        [span for span in own.spans if span.label == "PER" and " " in own.text[span.start : span.end]] for own in TEST
+    ]
+    shown = learner.spans(head, [own.text for own in TEST])
+    found = sum({one.span for one in own.spans} >= set(marks) for own, marks in zip(shown, people, strict=True))
+    assert found > 0.6 * len(TEST)
+    for own in shown:
+        assert all(not left.span.overlaps(right.span) for left in own.spans for right in own.spans if left != right)
+
+
 def test_calibration_repairs_over_confidence_and_few_spans_change_nothing() -> None:
     random = np.random.default_rng(0)
     claimed = random.uniform(0.5, 1, 2000)
@@ -169,6 +186,8 @@ def test_calibration_repairs_over_confidence_and_few_spans_change_nothing() -> N
     repaired = found.apply(claimed)
     assert abs(repaired.mean() - right.mean()) < 0.02
     np.testing.assert_array_equal(np.argsort(claimed), np.argsort(repaired))
+    flat = SpanCalibration(0.2, 0.4).apply(np.array([0.0, 0.03, 0.3, 0.9]))  # unlikely spans stay unlikely
+    assert flat[0] == 0 and flat[1] == pytest.approx(flat[2] / 10) and flat[2] < flat[3]
     assert fit_calibration([0.9] * 29, [False] * 29) == SpanCalibration()
     assert fit_calibration([], [], HUMBLE) == HUMBLE
 
