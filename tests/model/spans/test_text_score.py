@@ -57,7 +57,7 @@ def test_the_sigmoid_of_texts_is_fitted_to_those_held_out(learner: SpanLearner) 
         for text, own in zip(learner.embed([own.text for own in careless(96, 0)]), careless(96, 0), strict=True)
     ]
     head = fit_span_head(learner.basis, examples)
-    held_out = _hold_out(learner.basis, examples).learn_share(head.alone)
+    held_out = replace(_hold_out(learner.basis, examples), share=head.alone)
     scores, right = map(np.array, zip(*held_out.text_pairs(head.rules.clicks, head.calibration), strict=True))
     assert head.text_calibration != SpanCalibration()
     calibrated = head.text_calibration.sigmoid(scores)
