@@ -99,8 +99,8 @@ ALLOWED: dict[str, str] = {
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "
         "model/versions model/acquisition backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
-        "backend/jobs"
+        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/store/work backend/store "
+        "backend/rules backend/jobs"
     ),
     "backend/jobs/sync": (
         "model backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rejects "

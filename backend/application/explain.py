@@ -13,6 +13,8 @@ from backend.labelstudio.documents import read_document
 from backend.labelstudio.label_config.assist_controls import runner_up
 from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.predictors import alone
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from model.spec import Document, Prediction, TaskSpec
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
     if control and control not in {item.name for item in spec.questions}:
         known = ", ".join(item.name for item in spec.questions)
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
-    document, options = find_task(services, spec, project, task)
+    document, options = find_task(services.settings, services.stores, spec, project, task)
     model = services.registry.model_for(project, spec, WAIT_SECONDS)
     found: list[ExplainedAnswer] = []
     failed: list[Exception] = []
@@ -99,18 +101,17 @@ def _describe_marks(model: LiveModel, document: Document, answer: Prediction) ->
     }
 
 
-def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
+def find_task(settings: Settings, stores: Stores, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
     """The texts of a task and the choices it lists: as stored here, with its annotations or as an unlabelled text; from
     Label Studio for what is not stored. Raises NotFound with what to do."""
-    stored = _stored(services, project, task)
+    stored = _stored(stores, project, task)
     listed = any(control.options_field is not None for control in spec.controls)
     if not listed and all(item.name in stored for item in spec.inputs):
         return stored, {}
     reason = "LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set"
-    settings = services.settings
     if settings.has_label_studio:
         try:
-            return _ask_label_studio(services, spec, project, task)
+            return _ask_label_studio(settings, spec, project, task)
         except (LabelStudioError, Undecidable) as error:
             reason = error.message
     if stored:
@@ -121,22 +122,22 @@ def find_task(services: Services, spec: TaskSpec, project: int, task: int) -> tu
     )
 
 
-def _ask_label_studio(services: Services, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
+def _ask_label_studio(settings: Settings, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:
     from backend.labelstudio.rest.client import LabelStudioClient
 
     # A thread of the web process waits for it, and so does a person.
-    with closing(LabelStudioClient.of(services.settings, attempts=1, read_seconds=WAIT_SECONDS)) as api:
+    with closing(LabelStudioClient.of(settings, attempts=1, read_seconds=WAIT_SECONDS)) as api:
         found = api.tasks.get(task)
     if found.get("project") != project:
         raise LabelStudioError(f"Label Studio has no task {task} in project {project}")
-    return read_document(spec, found.get("data"), services.settings.max_text_chars)
+    return read_document(spec, found.get("data"), settings.max_text_chars)
 
 
-def _stored(services: Services, project: int, task: int) -> Document:
+def _stored(stores: Stores, project: int, task: int) -> Document:
     """Every text of the task that is stored; empty for an unknown one."""
-    records = services.stores.examples.of_task(project, task)
+    records = stores.examples.of_task(project, task)
     texts = {name: text for record in records for name, text in record.texts.items()}
-    return {**(services.stores.projects.document(project, task) or {}), **texts}
+    return {**(stores.projects.document(project, task) or {}), **texts}
 
 
 def _describe(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from backend.admin_json import Searched, Suspect, SuspectsAnswer
-from backend.application.services import Services
 from backend.errors import NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.record_json import LabelErrorRow
+from backend.store.stores import Stores
 from model.spec import TaskSpec
 
 DEFAULT_LIMIT_SUSPECTS = 100
@@ -16,16 +16,16 @@ DEFAULT_LIMIT_SUSPECTS = 100
 
 
 def describe_suspects(
-    services: Services, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
+    stores: Stores, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
 ) -> SuspectsAnswer:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
     and when, empty before the first whole search. Raises NotFound for a control that has none."""
-    entries = services.stores.label_errors.read(project)
+    entries = stores.label_errors.read(project)
     if control:
         if entries and control not in entries:
             raise NotFound(f"control {control}: not searched here; those that were are {', '.join(entries)}")
         entries = {name: entry for name, entry in entries.items() if name == control}
-    spec = spec_of(services.stores.projects.config(project))
+    spec = spec_of(stores.projects.config(project))
     rows: list[Suspect] = [
         {
             "control": name,

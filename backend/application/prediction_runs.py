@@ -6,48 +6,46 @@ import time
 from collections.abc import Mapping
 
 from backend.admin_json import RunAnswer
-from backend.application.services import Services
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import Trouble
 from backend.rejects.report import tell_rejects
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from backend.store.work.prediction_runs import TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
 from model.spec import Json
 
 
-def request_prediction(services: Services, project: int, labelled: Json) -> RunAnswer:
+def request_prediction(settings: Settings, stores: Stores, project: int, labelled: Json) -> RunAnswer:
     """Ask for a run: the one that is there when it is not over. Raises Conflict when Label Studio is not configured."""
-    settings = services.settings
     if not isinstance(labelled, bool):
         raise BadRequest("all: true or false", field="all")
     if not settings.has_label_studio:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to write predictions into Label Studio")
-    services.stores.failures.release(project, "predict")
-    record, created = services.stores.prediction_runs.request(project, "admin", labelled)
+    stores.failures.release(project, "predict")
+    record, created = stores.prediction_runs.request(project, "admin", labelled)
     message = "asked for" if created else f"already {record['status']}: nothing is predicted twice"
-    return {**describe_prediction(services, project), "new": created, "message": message}
+    return {**describe_prediction(stores, project), "new": created, "message": message}
 
 
-def describe_prediction(services: Services, project: int) -> RunAnswer:
+def describe_prediction(stores: Stores, project: int) -> RunAnswer:
     """The newest run and how far it is. Raises NotFound before the first."""
-    runs = services.stores.prediction_runs
+    runs = stores.prediction_runs
     record = runs.find(project)
     if record is None:
         raise NotFound(f"project {project} was never predicted: `understudy predict {project}` does it")
-    trouble = services.stores.failures.describe(project).get("predict")
+    trouble = stores.failures.describe(project).get("predict")
     found = sum_up(record, runs.shards(project), trouble, time.time())
-    rejects = (
-        [it for it in services.stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []
-    )
+    rejects = [it for it in stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []
     return {**found, "reasons": list(tell_rejects(rejects, time.time()))}
 
 
-def cancel_prediction(services: Services, project: int) -> RunAnswer:
+def cancel_prediction(stores: Stores, project: int) -> RunAnswer:
     """End a run; what is written stays. Raises NotFound, or Conflict when it is over."""
-    found = describe_prediction(services, project)
-    if not services.stores.prediction_runs.finish(project, found["id"], JobOutcome.CANCELLED, "cancelled"):
+    found = describe_prediction(stores, project)
+    if not stores.prediction_runs.finish(project, found["id"], JobOutcome.CANCELLED, "cancelled"):
         raise Conflict(f"{found['id']} is over: {found['status']}", job=found["id"], status=found["status"])
-    return describe_prediction(services, project)
+    return describe_prediction(stores, project)
 
 
 def sum_up(record: Run, shards: Mapping[int, Shard], trouble: Trouble | None, now: float) -> RunAnswer:

@@ -14,15 +14,18 @@ from backend.labelstudio.task_spec import skipped_controls
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
+from backend.settings.settings import Settings
+from backend.store.projects import ProjectStore
 from backend.store.rejects import OF_NO_PROJECT
-from backend.store.versions import FIRST_VERSION
+from backend.store.stores import Stores
+from backend.store.versions import FIRST_VERSION, VersionStore
 from backend.telemetry.log_context import bind_project
 from model.errors import VersionError
 
 
-def require_project(services: Services, project: int) -> int:
+def require_project(projects: ProjectStore, project: int) -> int:
     """The id of a known project. Raises NotFound."""
-    if not services.stores.projects.knows(project):
+    if not projects.knows(project):
         raise NotFound(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
     bind_project(project)
     return project
@@ -52,7 +55,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "job": hide_in(stores.jobs.running(project)),
         "recent_jobs": hide_in(stores.jobs.recent(project)[:5]),
         "last_sync": hide_in(stores.projects.last_sync(project)),
-        "queue": describe_queue(services, project),
+        "queue": describe_queue(services.settings, stores, project),
         "trouble": hide_in(stores.failures.describe(project)),
         "dirty": stores.projects.dirty(project),
         "rejects": stores.rejects.read(project),
@@ -75,15 +78,15 @@ def _not_learned(config: str | None) -> list[str]:
         return []
 
 
-def describe_examples(services: Services, project: int) -> list[ExampleAnswer]:
+def describe_examples(stores: Stores, project: int) -> list[ExampleAnswer]:
     """One entry per stored annotation."""
-    snapshot = services.stores.examples.snapshot(project)
+    snapshot = stores.examples.snapshot(project)
     answers = [{name: label_keys(target) for name, target in record.targets.items()} for record in snapshot.records]
     found: dict[str, dict[str, None]] = {}
     for answer in answers:
         for name, keys in answer.items():
             found.setdefault(name, {}).update(dict.fromkeys(keys))
-    spec = spec_of(services.stores.projects.config(project))
+    spec = spec_of(stores.projects.config(project))
     texts = {name: texts_of(spec, name, keys) for name, keys in found.items()}
     entries: list[ExampleAnswer] = []
     for record, answer in zip(snapshot.records, answers, strict=True):
@@ -108,11 +111,11 @@ def _marked(record: ExampleRecord) -> dict[str, list[MarkedSpan]]:
     }
 
 
-def describe_versions(services: Services, project: int) -> VersionsAnswer:
+def describe_versions(settings: Settings, known: VersionStore, project: int) -> VersionsAnswer:
     """Kept versions, newest first."""
     from model.versions.directory import list_versions
 
-    manifests = list_versions(services.settings.models_dir, project)
+    manifests = list_versions(settings.models_dir, project)
     versions: list[VersionAnswer] = [
         {
             "version": manifest.version,
@@ -129,20 +132,20 @@ def describe_versions(services: Services, project: int) -> VersionsAnswer:
     ]
     versions.sort(key=lambda entry: entry["created_at"], reverse=True)
     return {
-        "live": services.stores.versions.live(project) or FIRST_VERSION,
-        "pinned": services.stores.versions.pinned(project),
+        "live": known.live(project) or FIRST_VERSION,
+        "pinned": known.pinned(project),
         "versions": versions,
-        "history": services.stores.versions.history(project)[:50],
+        "history": known.history(project)[:50],
     }
 
 
-def rollback_to(services: Services, project: int, version: str) -> Rollback:
+def rollback_to(settings: Settings, versions: VersionStore, project: int, version: str) -> Rollback:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
     kept, Conflict for a damaged one."""
     from model.versions.directory import verify_version, version_path
 
     try:
-        directory = version_path(services.settings.models_dir, project, version)
+        directory = version_path(settings.models_dir, project, version)
     except VersionError as error:
         raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version") from error
     try:
@@ -151,7 +154,6 @@ def rollback_to(services: Services, project: int, version: str) -> Rollback:
         manifest = verify_version(directory)
     except VersionError as error:
         raise Conflict(error.message, version=version[:40]) from error
-    versions = services.stores.versions
     versions.pin(project, version)
     live = versions.live(project)
     versions.publish(project, version, expected=live, seq=manifest.snapshot_seq, by="admin", force=True)
@@ -159,22 +161,21 @@ def rollback_to(services: Services, project: int, version: str) -> Rollback:
     return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
 
 
-def unpin(services: Services, project: int) -> Order:
+def unpin(stores: Stores, project: int) -> Order:
     """Let learning publish by itself again."""
-    services.stores.versions.unpin(project)
-    services.stores.jobs.enqueue_refit(project)
+    stores.versions.unpin(project)
+    stores.jobs.enqueue_refit(project)
     return {
-        "live": services.stores.versions.live(project) or FIRST_VERSION,
+        "live": stores.versions.live(project) or FIRST_VERSION,
         "pinned": None,
         "message": "learning goes on",
     }
 
 
-def request_resync(services: Services, project: int) -> Order:
+def request_resync(settings: Settings, stores: Stores, project: int) -> Order:
     """Ask for a reconciliation. Raises Conflict when Label Studio is not configured."""
-    settings = services.settings
     if not settings.has_label_studio:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to reconcile with Label Studio")
-    services.stores.failures.release(project, "sync")
-    created = services.stores.jobs.enqueue_sync(project)
+    stores.failures.release(project, "sync")
+    created = stores.jobs.enqueue_sync(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}

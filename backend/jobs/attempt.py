@@ -7,27 +7,26 @@ import time
 from collections.abc import Callable
 
 from backend.errors import BackendError, StoreUnavailable
-from backend.jobs.context import Context
 from backend.outcomes import JobOutcome, waits_after_failure
 from backend.redaction import hide_secrets
+from backend.store.work.failures import FailureStore
 
 log = logging.getLogger(__name__)
 
 
-def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int], str]) -> str:
+def attempt(failures: FailureStore, project: int, kind: str, do: Callable[[], str]) -> str:
     """The outcome: that of `do`, FAILED, or that it waits after a failure, and the scheduler asks again.
 
     Raises StoreUnavailable. `kind` is the name of a JobKind."""
-    trouble = work.stores.failures
-    if (wait := trouble.begin(project, kind)) > 0:
+    if (wait := failures.begin(project, kind)) > 0:
         return waits_after_failure(wait)
     began = time.monotonic()
     try:
-        outcome = do(work, project)
+        outcome = do()
     except StoreUnavailable:
         raise
     except Exception as error:
-        wait = trouble.fail(project, kind, describe(error))
+        wait = failures.fail(project, kind, describe(error))
         expected = isinstance(error, BackendError)
         log.log(
             logging.WARNING if expected else logging.ERROR,
@@ -39,7 +38,7 @@ def attempt(work: Context, project: int, kind: str, do: Callable[[Context, int],
             exc_info=None if expected else error,
         )
         return JobOutcome.FAILED
-    trouble.clear(project, kind)
+    failures.clear(project, kind)
     log.info("%s project=%s outcome=%s seconds=%.3f", kind, project, outcome, time.monotonic() - began)
     return outcome
 

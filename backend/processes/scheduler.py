@@ -43,7 +43,7 @@ def run_scheduler(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     work = context()
-    wait_for_redis(work)
+    wait_for_redis(work.stores)
     scheduler = Scheduler(work)
     while not stop.is_set():
         try:

@@ -6,10 +6,11 @@ import logging
 from typing import TYPE_CHECKING
 
 from backend.addresses.listening import open_listener
-from backend.application.services import Services, build_services
+from backend.application.services import build_services
 from backend.cpu import keep_heap_trimmed
 from backend.redis_access.address import check_address
 from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from backend.supervision.parent_death import die_with
 from backend.supervision.process_limits import clients_at_once
 from backend.telemetry.logs import configure_logs
@@ -40,7 +41,7 @@ def run_web(settings: Settings) -> None:
             # In the worker, after the fork: torch must not have run before.
             configure_logs(settings, "web")
             services = build_services(settings)
-            _verify_store(services)
+            _verify_store(services.stores)
             # Whatever Label Studio sent while no web process ran, it does not send again.
             services.background.note_missed(None, "the web process was started")
             keep_heap_trimmed()
@@ -77,12 +78,12 @@ def _options(settings: Settings, listener: int) -> dict[str, object]:
     }
 
 
-def _verify_store(services: Services) -> None:
+def _verify_store(stores: Stores) -> None:
     """An unsafe Redis stops the start; one that is away does not, since predictions can go on without it."""
     from backend.errors import StoreUnavailable
 
     try:
-        for problem in services.stores.verify():
+        for problem in stores.verify():
             log.warning("redis: %s", problem)
     except StoreUnavailable as error:
         if error.evidence.get("kind"):

@@ -25,6 +25,7 @@ from backend.redaction import hide_secrets
 from backend.redis_access.connection import connect
 from backend.redis_access.job_queue import AllowedJob
 from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from backend.telemetry.logs import configure_logs
 
 log = logging.getLogger(__name__)
@@ -107,19 +108,19 @@ def run_sync(settings: Settings) -> None:
 def _open() -> Context:
     """The process's context once Redis answers and is safe. Raises StoreUnavailable for an unsafe one."""
     work = context()
-    wait_for_redis(work)
+    wait_for_redis(work.stores)
     return work
 
 
-def wait_for_redis(work: Context, pause: float = 0.2) -> None:
+def wait_for_redis(stores: Stores, pause: float = 0.2) -> None:
     """Returns when Redis answers. Raises StoreUnavailable when its settings could lose labels."""
     while True:
         try:
-            work.stores.ping()
+            stores.ping()
         except StoreUnavailable:
             time.sleep(pause)
             continue
-        for problem in work.stores.verify():
+        for problem in stores.verify():
             log.warning("redis: %s", problem)
         return
 

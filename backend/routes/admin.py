@@ -10,7 +10,6 @@ from backend.application.projects import (
     describe_project,
     describe_versions,
     request_resync,
-    require_project,
     rollback_to,
     unpin,
 )
@@ -18,7 +17,7 @@ from backend.application.task_queue import request_plan
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
 from backend.outcomes import JobOutcome
-from backend.routes.labelstudio import services
+from backend.routes.labelstudio import known_project, services
 from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
@@ -33,7 +32,7 @@ def projects() -> Response:
 @blueprint.get("/projects/<project>")
 def project(project: int) -> Response:
     """One project: live version, examples, pending, labels, held-out metrics, advice, running job, what is off."""
-    known = require_project(services(), project)
+    known = known_project(project)
     advice = services().advisor.advise(services().stores, known)
     return reply({**describe_project(services(), known), "advice": advice})
 
@@ -41,25 +40,25 @@ def project(project: int) -> Response:
 @blueprint.get("/projects/<project>/examples")
 def examples(project: int) -> Response:
     """What is stored, one object per annotation."""
-    return reply({"examples": describe_examples(services(), require_project(services(), project))})
+    return reply({"examples": describe_examples(services().stores, known_project(project))})
 
 
 @blueprint.get("/projects/<project>/versions")
 def versions(project: int) -> Response:
     """Kept versions, newest first, and the history of the live pointer."""
-    return reply(describe_versions(services(), require_project(services(), project)))
+    return reply(describe_versions(services().settings, services().stores.versions, known_project(project)))
 
 
 @blueprint.get("/projects/<project>/curve")
 def curve(project: int) -> Response:
     """Accuracy, confidence, log-loss and ECE of new labels before they were learned, by the labels known then."""
-    return reply(describe_curve(services().stores.evidence, require_project(services(), project)))
+    return reply(describe_curve(services().stores.evidence, known_project(project)))
 
 
 @blueprint.post("/projects/<project>/retrain")
 def retrain(project: int) -> Response:
     """Fine-tune now; the job that is there already when there is one."""
-    return reply(start_training(services(), require_project(services(), project), "admin"), 202)
+    return reply(start_training(services(), known_project(project), "admin"), 202)
 
 
 @blueprint.post("/projects/<project>/rollback")
@@ -68,25 +67,25 @@ def rollback(project: int) -> Response:
     version = read_body().get("version")
     if not isinstance(version, str):
         raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
-    return reply(rollback_to(services(), require_project(services(), project), version))
+    return reply(rollback_to(services().settings, services().stores.versions, known_project(project), version))
 
 
 @blueprint.post("/projects/<project>/unpin")
 def release(project: int) -> Response:
     """End a rollback: learning publishes by itself again."""
-    return reply(unpin(services(), require_project(services(), project)))
+    return reply(unpin(services().stores, known_project(project)))
 
 
 @blueprint.post("/projects/<project>/resync")
 def resync(project: int) -> Response:
     """Reconcile with Label Studio now."""
-    return reply(request_resync(services(), project), 202)
+    return reply(request_resync(services().settings, services().stores, project), 202)
 
 
 @blueprint.post("/projects/<project>/queue")
 def queue(project: int) -> Response:
     """Choose the next tasks of the labelling queue anew, now."""
-    return reply(request_plan(services(), require_project(services(), project)), 202)
+    return reply(request_plan(services().settings, services().stores, known_project(project)), 202)
 
 
 @blueprint.get("/jobs/<job>")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from backend.application.advice import dial_from_body
-from backend.application.projects import require_project
-from backend.routes.labelstudio import services
+from backend.routes.labelstudio import known_project, services
 from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("advice", __name__, url_prefix="/admin/projects/<project>")
@@ -16,11 +15,11 @@ blueprint = Blueprint("advice", __name__, url_prefix="/admin/projects/<project>"
 def advice(project: int) -> Response:
     """Labels still needed, scarce classes, the auto-accept dial, copying, and whether answers have settled."""
     place = services()
-    return reply(place.advisor.advise(place.stores, require_project(place, project)))
+    return reply(place.advisor.advise(place.stores, known_project(project)))
 
 
 @blueprint.post("/dial")
 def dial(project: int) -> Response:
     """The dial for `accuracy`, `control`, and `confidences` of the tasks that might be accepted."""
     place = services()
-    return reply(dial_from_body(place.stores, require_project(place, project), read_body()))
+    return reply(dial_from_body(place.stores, known_project(project), read_body()))

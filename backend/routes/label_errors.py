@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response, request
 
 from backend.application.label_errors import DEFAULT_LIMIT_SUSPECTS, describe_suspects
-from backend.application.projects import require_project
 from backend.labelstudio.ids import read_id
-from backend.routes.labelstudio import services
+from backend.routes.labelstudio import known_project, services
 from backend.rules.relabel import list_label_errors
 from backend.web.payloads import reply
 
@@ -17,14 +16,14 @@ blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
 @blueprint.get("/projects/<project>/suspects")
 def suspects(project: int) -> Response:
     """The most suspicious labels (`?control=NAME&limit=N`), each with what the model would have said."""
-    known = require_project(services(), project)
+    known = known_project(project)
     limit = read_id(request.args.get("limit", DEFAULT_LIMIT_SUSPECTS), "limit")
-    return reply(describe_suspects(services(), known, request.args.get("control", ""), limit))
+    return reply(describe_suspects(services().stores, known, request.args.get("control", ""), limit))
 
 
 @blueprint.get("/projects/<project>/relabel")
 def relabel(project: int) -> Response:
     """The tasks to look at again (`?limit=N`), as predictions ready to be written into Label Studio."""
-    known = require_project(services(), project)
+    known = known_project(project)
     limit = read_id(request.args.get("limit", DEFAULT_LIMIT_SUSPECTS), "limit")
     return reply({"rows": list_label_errors(services().stores, known, limit)})

@@ -8,6 +8,7 @@ from contextlib import suppress
 from flask import Blueprint, Response, current_app
 
 from backend.application.predict import answer_page, answer_request, is_mark
+from backend.application.projects import require_project
 from backend.application.services import Services
 from backend.application.webhook_events import (
     start_training,
@@ -30,6 +31,11 @@ blueprint = Blueprint("labelstudio", __name__)
 def services() -> Services:
     found: Services = current_app.extensions["understudy"]
     return found
+
+
+def known_project(project: int) -> int:
+    """The id of a known project. Raises NotFound."""
+    return require_project(services().stores.projects, project)
 
 
 @blueprint.get("/")

@@ -13,6 +13,7 @@ from flask import Request, g
 from backend.application.services import Services
 from backend.errors import BadRequest, Forbidden, RateLimited, Unauthorized
 from backend.labelstudio.ids import read_id
+from backend.settings.settings import Settings
 from backend.web import guard as auth
 from backend.web.policy import Caller, policy_of
 from backend.web.rate_limit import RateLimiter
@@ -24,36 +25,34 @@ BASIC, BEARER = 'Basic realm="understudy", charset="UTF-8"', 'Bearer realm="unde
 def check(services: Services, caller: Caller, request: Request) -> None:
     """Raises Unauthorized unless the request comes from `caller`; in constant time whatever was sent."""
     if caller is Caller.ADMIN:
-        _check_admin(services, request)
+        _check_admin(services.admin_token, request)
     elif caller is Caller.WEBHOOK:
-        _check_webhook(services, request)
-    elif caller is Caller.LABEL_STUDIO and not _basic_is_right(services, request):
+        _check_webhook(services.webhook_secret, services.settings, request)
+    elif caller is Caller.LABEL_STUDIO and not _basic_is_right(services.settings, request):
         message = "basic auth is needed: the user and password set as BASIC_AUTH_USER and BASIC_AUTH_PASS"
         raise Unauthorized(message, challenge=BASIC)
 
 
-def _check_admin(services: Services, request: Request) -> None:
+def _check_admin(admin_token: str, request: Request) -> None:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
-    if kind.lower() != "bearer" or not _same(token.strip(), services.admin_token):
+    if kind.lower() != "bearer" or not _same(token.strip(), admin_token):
         raise Unauthorized("the admin token is needed: Authorization: Bearer ADMIN_TOKEN", challenge=BEARER)
 
 
-def _check_webhook(services: Services, request: Request) -> None:
+def _check_webhook(secret: str, settings: Settings, request: Request) -> None:
     """The header, the path, or basic auth: Label Studio's Start Training sends the latter, annotations none of them."""
-    secret = services.webhook_secret
     if not secret:
         return
     in_path = request.path.removeprefix("/webhook").strip("/")
     by_header = _same(request.headers.get("X-Webhook-Secret", ""), secret)
     by_path = _same(in_path, secret)
-    by_user = bool(services.settings.basic_auth_user) and _basic_is_right(services, request)
+    by_user = bool(settings.basic_auth_user) and _basic_is_right(settings, request)
     if not (by_header or by_path or by_user):
         message = "the webhook secret is needed, in X-Webhook-Secret (run `understudy connect`) or the path"
         raise Unauthorized(message, challenge=BASIC)
 
 
-def _basic_is_right(services: Services, request: Request) -> bool:
-    settings = services.settings
+def _basic_is_right(settings: Settings, request: Request) -> bool:
     if not settings.basic_auth_user:
         return True
     user, password = _read_basic(request.headers.get("Authorization", ""))

@@ -145,11 +145,11 @@ def test_what_is_stored_of_a_failure_holds_no_secret(context: Any, secret: str) 
     process_redactor().learn(secret)
     stores = context.stores
 
-    def fail(work: Any, project: int) -> str:
+    def fail() -> str:
         raise ValueError(f"Illegal header value {secret.encode()!r}")
 
     stores.failures.release(7, "plan")
-    assert attempt(context, 7, "plan", fail) == "failed"
+    assert attempt(stores.failures, 7, "plan", fail) == "failed"
     stores.failures.fail(7, "sync", "x" * 480 + secret)
     stores.projects.note_sync(7, {"error": f"{secret!r}", "hint": quote(secret)})
     stores.jobs.update("train-7-x", {"status": "queued", "project": 7, "message": f"failed: {secret}"})

@@ -93,7 +93,7 @@ def test_row_25_a_training_on_a_full_disk_fails_with_the_reason_and_leaves_nothi
     letters.add(8)
     run = context.settings.runs_dir / "run"
     run.mkdir(parents=True)
-    write_json(run / REQUEST, make_request(context, PROJECT))
+    write_json(run / REQUEST, make_request(context.settings, context.stores, PROJECT))
     assert run_apart(learn_on_a_full_disk, context.settings, run) == 1
     assert "No space left" in json.loads((run / "said").read_text().splitlines()[-1])["error"]
     assert list((context.settings.models_dir / str(PROJECT)).iterdir()) == []

@@ -271,7 +271,7 @@ def test_row_27_after_a_change_of_the_config_no_answer_names_a_label_that_is_gon
 
 
 def test_row_28_a_rollback_during_a_training_stays_and_the_result_is_kept_as_a_challenger(
-    services: Any, context: Any, letters: Letters
+    context: Any, letters: Letters
 ) -> None:
     from backend.application.projects import rollback_to
     from backend.jobs.train.train import publish
@@ -284,14 +284,14 @@ def test_row_28_a_rollback_during_a_training_stays_and_the_result_is_kept_as_a_c
     stores = context.stores
     record, _ = stores.jobs.request_training(PROJECT, by="admin", force=True)
     number = stores.jobs.begin(record["id"], PROJECT)
-    rollback_to(services, PROJECT, "v0.1")
+    rollback_to(context.settings, stores.versions, PROJECT, "v0.1")
     lifts, token = str(stores.jobs.get(record["id"]).get("lifts", "")), f"{record['id']}/{number}"
-    why = publish(context, PROJECT, Result("v1", True, "better"), 9, lifts=lifts, token=token)
+    why = publish(context.stores.versions, PROJECT, Result("v1", True, "better"), 9, lifts=lifts, token=token)
     assert why == "accepted, but the project is pinned to v0.1"
     assert (live(context), stores.versions.pinned(PROJECT)) == ("v0.1", "v0.1")
     stores.jobs.update(record["id"], {"status": "rejected"})
     record, _ = stores.jobs.request_training(PROJECT, by="admin", force=True)
     lifts = str(stores.jobs.get(record["id"])["lifts"])
     assert lifts == "v0.1", "an admin who asks after the rollback knows of it"
-    assert publish(context, PROJECT, Result("v1", True, "better"), 9, lifts=lifts) == "published"
+    assert publish(context.stores.versions, PROJECT, Result("v1", True, "better"), 9, lifts=lifts) == "published"
     assert stores.versions.pinned(PROJECT) is None

@@ -197,9 +197,9 @@ def test_row_12_an_unsafe_redis_is_refused_at_the_start_or_loudly_accepted(
     for name, value in UNSAFE.items():
         stores._redis.config_set(name, value)
     with pytest.raises(StoreUnavailable, match=r"could lose labels.*CONFIG SET") as refused:
-        wait_for_redis(Context(settings))
+        wait_for_redis(Context(settings).stores)
     assert all(f"{name} is {value!r}" in refused.value.message for name, value in UNSAFE.items())
-    wait_for_redis(Context(settings.model_copy(update={"allow_unsafe_redis": True})))
+    wait_for_redis(Context(settings.model_copy(update={"allow_unsafe_redis": True})).stores)
     assert all(name in caplog.text for name in UNSAFE)
 
 

@@ -199,7 +199,7 @@ def test_row_18_redis_is_away_when_the_training_ends_and_what_it_made_is_publish
     job = ask(work.stores)
     directory = given.runs_dir / job
     directory.mkdir(parents=True)
-    write_json(directory / REQUEST, make_request(work, PROJECT))
+    write_json(directory / REQUEST, make_request(work.settings, work.stores, PROJECT))
     outcome: list[str] = []
     thread = threading.Thread(target=lambda: outcome.append(train(job)))
     thread.start()

@@ -33,7 +33,7 @@ def refit(project: int) -> str:
     failure. Raises StoreUnavailable. (RQ calls this.)"""
     work, project = context(), int(project)
     work.stores.jobs.begin_refit(project)
-    return attempt(work, project, "refit", _learn)
+    return attempt(work.stores.failures, project, "refit", lambda: _learn(work, project))
 
 
 def _learn(work: Context, project: int) -> str:

@@ -21,6 +21,7 @@ from backend.jobs.predict.shard import Interrupted, ShardRunner
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome, waits_after_failure
 from backend.redaction import hide_secrets
+from backend.store.work.failures import FailureStore
 from backend.store.work.prediction_runs import (
     LEASE_SECONDS,
     PLANNING_CALL,
@@ -62,7 +63,7 @@ def predict(project: int, run: str, number: int) -> str:
     except StoreUnavailable:
         raise
     except Exception as error:  # whatever this project's Label Studio sends, the others are served
-        return _note_failure(work, project, run, error)
+        return _note_failure(runs, trouble, project, run, error)
     finally:
         with suppress(StoreUnavailable):  # it runs out by itself
             runs.release(project, number, owner)
@@ -73,21 +74,21 @@ def predict(project: int, run: str, number: int) -> str:
 
 
 def _work(work: Context, project: int, record: Run, number: int, owner: str) -> str:
-    settings = work.settings
+    settings, runs, versions = work.settings, work.stores.prediction_runs, work.stores.versions
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set", status=401)
     with LabelStudioClient.of(settings) as studio:
         if number == PLANNING_CALL:
-            return _plan(work, studio, project, record)
-        shard = work.stores.prediction_runs.shards(project).get(number)
+            return _plan(runs, studio, project, record)
+        shard = runs.shards(project).get(number)
         if shard is None or is_over(shard):
             return JobOutcome.OVER
         with PredictClient(settings, pause=lambda seconds: _pause(work, seconds)) as asker:
-            return _stretch(work, ShardRunner(work, studio, asker, project, record, number, shard, owner))
+            walk = ShardRunner(runs, versions, studio, asker, project, record, number, shard, owner)
+            return _stretch(work, walk)
 
 
-def _plan(work: Context, studio: LabelStudioClient, project: int, record: Run) -> str:
-    runs = work.stores.prediction_runs
+def _plan(runs: PredictionRunStore, studio: LabelStudioClient, project: int, record: Run) -> str:
     first, last, tasks = studio.tasks.bounds(project, labelled=bool(record["labelled"]))
     if not tasks:
         runs.finish(project, record["id"], JobOutcome.DONE, "there is no such task")
@@ -141,7 +142,7 @@ def _pause(work: Context, seconds: float) -> None:
         raise Interrupted(JobOutcome.STOPPED)
 
 
-def _note_failure(work: Context, project: int, run: str, error: Exception) -> str:
+def _note_failure(runs: PredictionRunStore, failures: FailureStore, project: int, run: str, error: Exception) -> str:
     """What will not pass ends the run; the rest waits, longer each time, and is then sent again by the scheduler."""
     known = isinstance(error, BackendError)
     message = error.message if isinstance(error, BackendError) else hide_secrets(f"{type(error).__name__}: {error}")
@@ -150,9 +151,9 @@ def _note_failure(work: Context, project: int, run: str, error: Exception) -> st
     hint = error.evidence.get("hint") if isinstance(error, BackendError) else None
     said = f"{message}: {hint}"[:400] if hint else message[:400]
     if _is_final(error):
-        work.stores.prediction_runs.finish(project, run, JobOutcome.FAILED, said)
+        runs.finish(project, run, JobOutcome.FAILED, said)
         return f"{JobOutcome.FAILED}: {said}"
-    wait = work.stores.failures.fail(project, "predict", said)
+    wait = failures.fail(project, "predict", said)
     log.warning("predict failed project=%s, again in %.0f s: %s", project, wait, said)
     return f"{JobOutcome.FAILED}: {said}"
 

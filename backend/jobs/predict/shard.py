@@ -11,11 +11,10 @@ from typing import Any
 
 from backend.client.predict import REQUEST_TASKS, Item, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
-from backend.jobs.context import Context
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome
-from backend.store.versions import FIRST_VERSION
-from backend.store.work.prediction_runs import TASK_COUNTS, Count, Run, Shard, is_over
+from backend.store.versions import FIRST_VERSION, VersionStore
+from backend.store.work.prediction_runs import TASK_COUNTS, Count, PredictionRunStore, Run, Shard, is_over
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,8 @@ class ShardRunner:
 
     def __init__(
         self,
-        work: Context,
+        runs: PredictionRunStore,
+        versions: VersionStore,
         studio: LabelStudioClient,
         asker: PredictClient,
         project: int,
@@ -47,8 +47,7 @@ class ShardRunner:
         shard: Shard,
         owner: str,
     ) -> None:
-        self._work, self._studio, self._asker = work, studio, asker
-        self._runs = work.stores.prediction_runs
+        self._runs, self._versions, self._studio, self._asker = runs, versions, studio, asker
         self._project, self._number, self._owner = project, number, owner
         self._run, self._labelled = str(record["id"]), bool(record["labelled"])
         self._pages = int(record.get("portion", 1))
@@ -122,7 +121,7 @@ class ShardRunner:
     def _predict(self, tasks: Sequence[Row], counts: Counter[Count]) -> list[Row]:
         """Predictions of those that have none by the version that answers; counts the others."""
         counts["seen"] += len(tasks)
-        live = self._work.stores.versions.live(self._project) or FIRST_VERSION
+        live = self._versions.live(self._project) or FIRST_VERSION
         missing = [task for task in tasks if live not in task["versions"]]
         items, version = self._ask(missing)
         rows = []

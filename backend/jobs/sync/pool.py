@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from backend.errors import Undecidable
-from backend.jobs.context import Context
 from backend.labelstudio.documents import read_document
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from model.spec import Document, TaskSpec
 
 FULL_SHARE = 0.25
@@ -22,12 +23,12 @@ PROJECT_GROWTH = 1.5
 """Growth of a project after which its sample is drawn anew."""
 
 
-def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: TaskSpec) -> int:
+def fill_pool(settings: Settings, stores: Stores, client: LabelStudioClient, project: int, spec: TaskSpec) -> int:
     """Unlabelled tasks as far as there is room; how many are new. Raises LabelStudioError, StoreUnavailable."""
-    projects, limit = work.stores.projects, work.settings.pool_size
+    projects, limit = stores.projects, settings.pool_size
     room = limit - projects.pool_size(project)
     if room < FULL_SHARE * limit:  # else labelled tasks would fill it, and nothing would be left to choose from
-        projects.remove_from_pool(project, work.stores.examples.touched(project))
+        projects.remove_from_pool(project, stores.examples.touched(project))
         room = limit - projects.pool_size(project)
     total, known = client.tasks.count_unanswered(project), projects.pool_tasks(project)
     is_whole, anew = total <= limit, total > max(limit, PROJECT_GROWTH * projects.pool_of(project))
@@ -37,7 +38,7 @@ def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: Task
         tasks = client.tasks.unanswered(project)
     else:
         tasks = client.tasks.sample_unanswered(project, limit if anew else room)
-    documents = _read(work, spec, tasks)
+    documents = _read(spec, tasks, settings.max_text_chars)
     if anew:
         projects.remove_from_pool(project, known - documents.keys())
     if anew or is_whole:
@@ -45,12 +46,12 @@ def fill_pool(work: Context, client: LabelStudioClient, project: int, spec: Task
     return projects.add_pool(project, {task: documents[task] for task in documents.keys() - known}, limit)
 
 
-def _read(work: Context, spec: TaskSpec, tasks: Iterable[Mapping[str, Any]]) -> dict[int, Document]:
+def _read(spec: TaskSpec, tasks: Iterable[Mapping[str, Any]], most_chars: int) -> dict[int, Document]:
     """Task id -> document, of those that can be read."""
     documents: dict[int, Document] = {}
     for task in tasks:
         try:
-            documents[int(task["id"])] = read_document(spec, task.get("data"), work.settings.max_text_chars)[0]
+            documents[int(task["id"])] = read_document(spec, task.get("data"), most_chars)[0]
         except Undecidable:
             continue
     return documents

@@ -15,7 +15,7 @@ from typing import Any
 
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
 from backend.jobs.attempt import describe
-from backend.jobs.context import Context, context
+from backend.jobs.context import context
 from backend.jobs.sync.pool import fill_pool
 from backend.jobs.sync.relabel_tab import push_if_wanted
 from backend.labelstudio.asked_since import Asked
@@ -26,6 +26,7 @@ from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome, waits_after_failure
 from backend.rejects.pending import RejectNotes
+from backend.settings.settings import Settings
 from backend.store.examples import CHANGING_OUTCOMES
 from backend.store.projects import note_questions
 from backend.store.stores import Stores
@@ -45,7 +46,7 @@ def resync(project: int) -> str:
     began, marks = time.monotonic(), stores.projects.dirty_marks(project)
     try:
         failpoint("sync.begin", project)
-        outcome: dict[str, Any] = _resync(work, project)
+        outcome: dict[str, Any] = _resync(work.settings, stores, project)
     except StoreUnavailable:
         raise
     except Exception as error:  # whatever one project's Label Studio sends, the others are reconciled
@@ -55,7 +56,7 @@ def resync(project: int) -> str:
     else:
         stores.failures.clear(project, "sync")
     outcome["seconds"] = round(time.monotonic() - began, 2)
-    stores.projects.note_sync(project, {**outcome, "next": _next_time(work)}, marks)
+    stores.projects.note_sync(project, {**outcome, "next": _next_time(work.settings.resync_minutes)}, marks)
     stores.counters.count_resynced({name: int(outcome.get(name, 0)) for name in (*CHANGING_OUTCOMES, "removed")})
     log.info("resync project=%s %s", project, outcome)
     return str(outcome.get("error", JobOutcome.DONE))
@@ -72,14 +73,13 @@ def _describe_failure(error: Exception) -> dict[str, Any]:
     return {"error": describe(error)}
 
 
-def _next_time(work: Context) -> float:
+def _next_time(minutes: float) -> float:
     """When the next one is due, apart from errors and the dirty flag: a fifth sooner or later than RESYNC_MINUTES, so
     that many projects, or many installations, do not all ask at once."""
-    return time.time() + 60 * work.settings.resync_minutes * random.uniform(0.8, 1.2)
+    return time.time() + 60 * minutes * random.uniform(0.8, 1.2)
 
 
-def _resync(work: Context, project: int) -> dict[str, Any]:
-    settings, stores = work.settings, work.stores
+def _resync(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
     if not settings.has_label_studio:
         raise LabelStudioError("LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY are not set")
     with LabelStudioClient.of(settings) as client:
@@ -97,7 +97,7 @@ def _resync(work: Context, project: int) -> dict[str, Any]:
         outcomes = stores.examples.reconcile(project, records, since, clock, unread)
         stores.rejects.forget_labels(project, began)
         notes.store(stores)
-        added = fill_pool(work, client, project, spec)
+        added = fill_pool(settings, stores, client, project, spec)
     changed = sum(count for name, count in outcomes.items() if name in CHANGING_OUTCOMES or name == "removed")
     if changed or changed_config or added:
         stores.jobs.enqueue_refit(project)

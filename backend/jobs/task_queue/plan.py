@@ -13,6 +13,7 @@ from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
+from backend.store.projects import ProjectStore
 from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
 from model.span import ScoredSpan
 from model.spec import Json
@@ -31,7 +32,7 @@ def plan(project: int) -> str:
     """One plan; its outcome: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
     work, project = context(), int(project)
     try:
-        return attempt(work, project, "plan", _plan)
+        return attempt(work.stores.failures, project, "plan", lambda: _plan(work, project))
     finally:
         work.stores.task_queue.end(project, "plan")
 
@@ -45,7 +46,7 @@ def _plan(work: Context, project: int) -> str:
     if live is None:
         return JobOutcome.NO_VERSION
     model, answers = work.live_model(project, live), stores.examples.answers(project)
-    eye = PoolScorer(work, project, model)
+    eye = PoolScorer(stores.projects, stores.jobs, project, model)
     view = eye.look(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
         return JobOutcome.NOTHING_TO_CHOOSE
@@ -69,7 +70,7 @@ def _plan(work: Context, project: int) -> str:
         "unread": view.unread,
         "open": len(view.tasks) - len(view.pools[0].labelled),
         "agreements": _agree(work, project, view),
-        "entries": _entries(model, view, places, _told(work, project)),
+        "entries": _entries(model, view, places, _told(stores.projects, project)),
     }
     stores.task_queue.save_plan(project, facts)
     stores.task_queue.ask_steer(project)
@@ -108,9 +109,9 @@ def _span_json(span: ScoredSpan) -> PlannedSpan:
     return span.start, span.end, span.label, span.score, span.reason
 
 
-def _told(work: Context, project: int) -> list[dict[str, Json]]:
+def _told(projects: ProjectStore, project: int) -> list[dict[str, Json]]:
     """What the annotator of a blind task reads, where the label config has the control for it."""
-    helper = read_helpers(work.stores.projects.config(project) or "<View/>").summary
+    helper = read_helpers(projects.config(project) or "<View/>").summary
     return blind_results(helper) if helper else []
 
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.jobs.context import Context
 from backend.jobs.task_queue.marked_pool import MarkedPool, read_marked_pool
+from backend.store.projects import ProjectStore
+from backend.store.work.trainings import JobStore
 from model.acquisition import strategies as acquisition
 from model.acquisition.pool_scoring import answer_pool
 from model.decoding.answers import decide, thresholds_of
@@ -52,15 +53,15 @@ class PoolView:
 class PoolScorer:
     """Looks at one project's pool with one version."""
 
-    def __init__(self, work: Context, project: int, model: LiveModel) -> None:
-        self._work, self._project, self._model = work, project, model
+    def __init__(self, projects: ProjectStore, jobs: JobStore, project: int, model: LiveModel) -> None:
+        self._projects, self._jobs, self._project, self._model = projects, jobs, project, model
         self._controls = [control for control in model.spec.controls if model.labels(control.name)]
         self._marking = [control for control in model.spec.spans if control.name in model.span_heads]
 
     def look(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
         """None for a project whose controls have no labels or whose tasks cannot be read. `members`: also what each
         member of the heads says."""
-        documents = self._work.stores.projects.pool(self._project)
+        documents = self._projects.pool(self._project)
         readable = [
             task
             for task in sorted(documents, key=lambda task: text_key((str(task),)))
@@ -84,7 +85,7 @@ class PoolScorer:
         found = {}
         for control in self._marking:
             texts, until = [document[control.inputs[0]] for document in documents], time.monotonic() + READ_SECONDS
-            wanted = self._work.stores.jobs.is_learner_wanted
+            wanted = self._jobs.is_learner_wanted
             found[control.name] = read_marked_pool(self._model, control.name, texts, until, wanted)
         return found
 
@@ -97,7 +98,7 @@ class PoolScorer:
             if self._model.tuned is not None:
                 self._model.tuned.embed(part)
             read.update(part)
-            if time.monotonic() > until or self._work.stores.jobs.is_learner_wanted():
+            if time.monotonic() > until or self._jobs.is_learner_wanted():
                 break
         if read:  # a full cache has dropped others for them
             known = set(self._known(control, texts)) | read

@@ -41,7 +41,7 @@ def steer(project: int) -> str:
     """Write the last plan; its outcome: steered, off, nothing planned, failed or waits. (RQ calls this.)"""
     work, project = context(), int(project)
     try:
-        return attempt(work, project, "steer", _steer)
+        return attempt(work.stores.failures, project, "steer", lambda: _steer(work, project))
     finally:
         work.stores.task_queue.end(project, "steer")
 

@@ -23,7 +23,9 @@ from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome, PublishOutcome, waits_after_failure
 from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
-from backend.store.versions import Evaluated
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
+from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
@@ -146,7 +148,7 @@ def _train(attempt: Attempt, lock: int) -> str:
     if not parse_label_config(work.stores.projects.config(attempt.project)).controls:
         return _search_marks(attempt)
     if not (directory / REQUEST).is_file():
-        write_json(directory / REQUEST, make_request(work, attempt.project))
+        write_json(directory / REQUEST, make_request(work.settings, work.stores, attempt.project))
     if missing := fetch_base_model(work.settings, attempt.look):
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
     ending = run_process(work.settings, directory, attempt.look, lock)
@@ -198,8 +200,8 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     outcome = ending.error
     if result is not None:
         facts["outdone"] = find_outdone(result.gate)
-        lifts = str(attempt.record.get("lifts", ""))
-        outcome = publish(work, project, result, request["snapshot_seq"], lifts=lifts, token=attempt.token)
+        lifts, seq = str(attempt.record.get("lifts", "")), request["snapshot_seq"]
+        outcome = publish(work.stores.versions, project, result, seq, lifts=lifts, token=attempt.token)
     if outcome == PublishOutcome.FENCED:
         raise Stopped(JobOutcome.FENCED)
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
@@ -212,9 +214,8 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     return attempt.end(JobOutcome.REJECTED, version=result.version, message=outcome)
 
 
-def make_request(work: Context, project: int) -> Request:
+def make_request(settings: Settings, stores: Stores, project: int) -> Request:
     """What is to be learned now. Raises BackendError for a project without a usable config."""
-    settings, stores = work.settings, work.stores
     spec = parse_label_config(stores.projects.config(project))
     snapshot = stores.examples.snapshot(project)
     consensus = reach_consensus(spec, snapshot.records)
@@ -240,7 +241,7 @@ def make_request(work: Context, project: int) -> Request:
     )
 
 
-def publish(work: Context, project: int, result: Result, seq: int, *, lifts: str = "", token: str = "") -> str:
+def publish(versions: VersionStore, project: int, result: Result, seq: int, *, lifts: str = "", token: str = "") -> str:
     """Make an accepted challenger live; PUBLISHED, FENCED when a later attempt than `token` has begun, or why not.
 
     Head refits go on while it trains, so the live version may have moved: the challenger still replaces it, and the
@@ -248,7 +249,6 @@ def publish(work: Context, project: int, result: Result, seq: int, *, lifts: str
     any other one, as of a rollback since, stays."""
     if not result.accepted:
         return result.reason
-    versions = work.stores.versions
     for _ in range(PUBLISH_TRIES):
         live = versions.live(project)
         outcome = versions.publish(

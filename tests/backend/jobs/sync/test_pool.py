@@ -36,7 +36,7 @@ def sorted_tasks(count: int, start: int = 5000) -> dict[int, str]:
 
 def fill(context: Any, studio: Studio) -> int:
     with LabelStudioClient(studio.url, TOKEN) as client:
-        return fill_pool(context, client, PROJECT, SPEC)
+        return fill_pool(context.settings, context.stores, client, PROJECT, SPEC)
 
 
 def pool(context: Any) -> set[int]:

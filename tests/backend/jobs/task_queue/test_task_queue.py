@@ -7,7 +7,6 @@ import re
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -246,7 +245,7 @@ def test_labels_of_the_queue_are_told_from_others(
     while context.stores.label_stream.handed(PROJECT).labels < 12:
         assert time.monotonic() < deadline, "the labels are not counted"
         time.sleep(0.1)
-    shown = describe_queue(replace(services, settings=context.settings), PROJECT)
+    shown = describe_queue(context.settings, services.stores, PROJECT)
     assert shown["handed"] == {"labels": 12, "of_queue": 3}
     metrics = client.get("/metrics").get_data(as_text=True)
     assert f'understudy_queue_labels_last{{project="{PROJECT}"}} 12.0' in metrics

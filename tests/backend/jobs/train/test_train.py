@@ -103,14 +103,14 @@ def test_a_stopped_worker_hands_its_training_back(context: Any, labels: Labels) 
 def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels) -> None:
     accepted = Result("v1", True, "better")
     versions = context.stores.versions
-    assert publish(context, PROJECT, Result("v1", False, "worse"), 5) == "worse"
+    assert publish(context.stores.versions, PROJECT, Result("v1", False, "worse"), 5) == "worse"
     versions.publish(PROJECT, "v0.7", expected=None, seq=7, by="learner")
-    assert publish(context, PROJECT, accepted, 5) == "published"
+    assert publish(context.stores.versions, PROJECT, accepted, 5) == "published"
     assert (versions.live(PROJECT), versions.trained(PROJECT), versions.fitted(PROJECT)) == ("v1", 7, 5)
     versions.pin(PROJECT, "v1")
     again = Result("v2", True, "better")
-    assert "pinned to v1" in publish(context, PROJECT, again, 9)
-    assert publish(context, PROJECT, again, 9, lifts="v1") == "published"
+    assert "pinned to v1" in publish(context.stores.versions, PROJECT, again, 9)
+    assert publish(context.stores.versions, PROJECT, again, 9, lifts="v1") == "published"
     assert versions.pinned(PROJECT) is None
 
 
