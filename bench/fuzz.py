@@ -1,10 +1,12 @@
 """Hostile requests against the application: changed recordings of Label Studio, damaged bytes, paths, queries, headers.
 
     python -m bench.fuzz [--cases 100000] [--seed 1] [--minutes 0] [--json]
+    python -m bench.fuzz --spans [--cases 10000] [--json]
 
 Everything is real but the socket: the WSGI application, its models (the packaged MiniLM) and a Redis of its own, which
 writes no log, since what is looked for here is no loss but an answer of 5xx, an exception, or none within 10 seconds.
-Every case can be made again from the seed and its number; those that fail are printed with it.
+Every case can be made again from the seed and its number; those that fail are printed with it. `--spans`: annotations,
+tasks, marks and label configs of marked text; no region that would harm the page may be in a reply either.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from backend.embedded_redis.server import answers
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from bench.support.report import command, show
+from tests.support.marking_fuzz import break_config, harmful, span_rows
 from tests.support.rig import ROOT
 
 VALUES: tuple[Any, ...] = (
@@ -224,18 +227,34 @@ def running_services() -> Iterator[Services]:
             redis.terminate()
 
 
+def recorded_rows() -> list[dict[str, Any]]:
+    """Path and body of what Label Studio sent."""
+    rows = [row for path in sorted(RECORDED.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
+    return [row for row in rows if row["body"] is not None and not row["path"].startswith("/sub")]
+
+
+def _with_broken_config(chance: random.Random, body: Any) -> Any:
+    """A copy, wherever it has its config."""
+    body = copy.deepcopy(body)
+    for holder, name in ((body, "schema"), (body, "label_config"), (body.get("project"), "label_config")):
+        if isinstance(holder, dict) and isinstance(holder.get(name), str):
+            holder[name] = break_config(chance, holder[name])
+    return body
+
+
 class Cases:
     """The requests of one seed."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
-        rows = [row for path in sorted(RECORDED.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
-        self._rows = [row for row in rows if row["body"] is not None and not row["path"].startswith("/sub")]
+    def __init__(self, seed: int, *, spans: bool = False) -> None:
+        self._seed, self._spans = seed, spans
+        self._rows = span_rows() if spans else recorded_rows()
         self._bodies = [row["body"] for row in self._rows]
 
     def make(self, number: int) -> Call:
         """Case `number`."""
         chance = random.Random(f"{self._seed}:{number}")
+        if self._spans:
+            return self._mark(chance)
         if chance.random() < 0.15:
             return self._admin(chance)
         row = chance.choice(self._rows)
@@ -247,6 +266,15 @@ class Cases:
             body = damage(chance, body)
         headers = chance.choice(HEADERS) if chance.random() < 0.1 else {}
         return Call("POST", path, body, headers)
+
+    def _mark(self, chance: random.Random) -> Call:
+        row = chance.choice(self._rows)
+        body = row["body"]
+        if chance.random() < 0.25:
+            body = _with_broken_config(chance, body)
+        elif chance.random() < 0.9:  # others go as they are, so that there is something to begin with
+            body = change(chance, body, self._bodies)
+        return Call("POST", row["path"], encode(body))
 
     def _admin(self, chance: random.Random) -> Call:
         project = chance.choice(("1", "2", "3", chance.choice(PARTS)))
@@ -282,9 +310,9 @@ class Watch:
                 self.hung.append(now[0])
 
 
-def run(cases: int, seed: int, minutes: float) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def run(cases: int, seed: int, minutes: float, *, spans: bool = False) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """(one row of figures, the failures)."""
-    made, watch = Cases(seed), Watch()
+    made, watch = Cases(seed, spans=spans), Watch()
     statuses: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     slowest, began = 0.0, time.monotonic()
@@ -301,9 +329,17 @@ def run(cases: int, seed: int, minutes: float) -> tuple[dict[str, Any], list[dic
             statuses[f"{status // 100}xx"] += 1
             if status >= 500:
                 failures.append({"case": number, "status": status, "call": describe(call), "reply": text[:300]})
+            if spans and call.path == "/predict" and (reasons := harmful(call.body, text)):
+                failures.append({"case": number, "harmful": reasons, "call": describe(call), "reply": text[:300]})
             number += 1
         healthy = client.get("/health").status_code == 200
-    row = {"cases": number, "seed": seed, **dict(sorted(statuses.items())), "server_errors": len(failures)}
+    row = {
+        "cases": number,
+        "seed": seed,
+        **dict(sorted(statuses.items())),
+        "server_errors": sum("status" in one for one in failures),
+    }
+    row |= {"harmful_replies": sum("harmful" in one for one in failures)} if spans else {}
     row |= {"hangs": len(watch.hung), "slowest_s": round(slowest, 2), "healthy": healthy}
     row |= {"seconds": round(time.monotonic() - began)}
     return row, failures + [{"case": case, "status": "hung"} for case in watch.hung]
@@ -330,12 +366,14 @@ def describe(call: Call) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line entry; 1 when anything failed."""
     parser = command(__doc__)
-    parser.add_argument("--cases", type=int, default=100_000)
+    parser.add_argument("--spans", action="store_true")
+    parser.add_argument("--cases", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0, help="Stop after so long; 0: after all cases.")
     args = parser.parse_args(arguments)
     logging.disable(logging.WARNING)
-    row, failures = run(args.cases, args.seed, args.minutes)
+    cases = args.cases or (10_000 if args.spans else 100_000)
+    row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
     show("fuzz: hostile requests", [row], args.json)
     for failure in failures[:SHOWN]:
         print(json.dumps(failure))

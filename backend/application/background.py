@@ -126,10 +126,19 @@ class Background:
                 raise
 
     def _store_suggested(self) -> None:
-        with self._guard:
-            waiting, self._suggested = self._suggested, {}
-        for (project, version), suggested in waiting.items():
-            self._stores.suggestions.keep(project, version, suggested)
+        """While Redis is away they wait."""
+        while True:
+            with self._guard:
+                if not self._suggested:
+                    return
+                (project, version), suggested = self._suggested.popitem()
+            try:
+                self._stores.suggestions.keep(project, version, suggested)
+            except StoreUnavailable:
+                with self._guard:
+                    newer = self._suggested.get((project, version), {})
+                    self._suggested[project, version] = {**suggested, **newer}
+                raise
 
     def _mark_missed(self) -> None:
         """Forgets what was missed only when it is marked: a crash or an outage in between loses nothing."""

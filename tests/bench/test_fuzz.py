@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
@@ -38,3 +39,26 @@ def test_a_server_error_and_an_exception_are_found(services: Any, monkeypatch: p
     assert fuzz.send(client, good)[0] == 500
     monkeypatch.setattr(client, "open", fail)
     assert fuzz.send(client, good)[0] == 599
+
+
+def test_no_broken_annotation_or_config_of_spans_is_a_server_error(capsys: Any) -> None:
+    assert fuzz.main(["--spans", "--cases", "600", "--seed", "5", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (row["cases"], row["server_errors"], row["harmful_replies"], row["hangs"]) == (600, 0, 0, 0)
+    assert row["2xx"] > 200 and row["4xx"] > 20
+
+
+def test_a_region_that_would_harm_the_page_is_found() -> None:
+    row = next(row for row in fuzz.span_rows() if row["path"] == "/predict")
+    body = fuzz.encode(row["body"])
+    value = {"start": 0, "end": 3, "labels": ["PER"]}
+    region = {"id": "a b", "from_name": "label", "to_name": "text", "type": "labels", "value": value, "score": 0.5}
+    assert fuzz.harmful(body, json.dumps({"results": [{"result": [region]}]})) == ["bad_id"]
+    assert fuzz.harmful(body, json.dumps({"results": [{"result": [{**region, "id": "ab"}]}]})) == []
+    assert fuzz.harmful(body, "no reply") == []
+
+
+def test_configs_are_broken_in_many_ways() -> None:
+    config = next(row for row in fuzz.span_rows() if row["path"] == "/setup")["body"]["schema"]
+    broken = {fuzz.break_config(random.Random(seed), config) for seed in range(50)}
+    assert len(broken) > 40 and any("<Labels" in one for one in broken)

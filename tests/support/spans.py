@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,35 @@ def opened(xml: str, data: Any) -> tuple[SpanConfig, dict[str, Page]]:
     pages, reasons = read_pages(config, data)
     assert reasons == []
     return config, pages
+
+
+RecordedPage = tuple[str, str, Any, list[Any]]
+
+
+def recorded_pages(name: str) -> Iterator[RecordedPage]:
+    """(case, config, data, what an annotator sent) of one file of recordings."""
+    file = recorded(name)
+    for case, row in file.items():
+        if not isinstance(row, dict):
+            continue
+        sent = row.get("webhook_result", [])
+        if name == "text_offsets":
+            yield case, TEXT_CONFIG, {"text": row["text"]}, sent
+        elif name == "odd_regions":
+            yield case, TEXT_CONFIG, {"text": ODD_TEXT}, sent
+        elif name == "hypertext":
+            values = [mark for mark in row["marks"] if isinstance(mark, dict)]
+            marks = [_html_region(f"h{at}", mark.get("value", mark)) for at, mark in enumerate(values)]
+            yield case, INLINE_CONFIG if case.endswith("_div") else HTML_CONFIG, {"html": row["html"]}, marks
+        elif name == "paragraphs":
+            own = row.get("config", TURNS_CONFIG), row.get("data", file["dialogue"]["data"])
+            data = own[1] if isinstance(own[1], dict) else {"dialogue": own[1]}
+            yield case, own[0], data, sent
+        elif name == "relations_perregion":
+            yield case, file["config"], {"text": file["text"]}, sent
+        elif name == "config_variants" and "refused" not in row:
+            yield case, row["config"], row["data"], sent
+
+
+def _html_region(id_: str, value: dict[str, Any]) -> dict[str, Any]:
+    return {"id": id_, "from_name": "ner", "to_name": "text", "type": "hypertextlabels", "value": value}

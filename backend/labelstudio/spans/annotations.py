@@ -90,14 +90,13 @@ def read_feedback(
     if annotation.get("was_cancelled") or not isinstance(result, list) or annotation.get("parent_prediction") is None:
         return Feedback()
     answer = read_spans(config, pages, annotation, sent)
+    sent = [one for one in sent if one.control in answer.spans]  # of a config or text that is there no more: nothing
     there = {(name, span) for name, spans in answer.spans.items() for span in spans}
     ids = _spans_by_id(config, pages, result, sent)
     kept: list[SentSpan] = []
     changed: list[tuple[SentSpan, Span]] = []
     removed: list[SentSpan] = []
     for one in sent:
-        if one.control not in answer.spans:
-            continue
         if (one.control, _bare(pages, config, one)) in there:
             kept.append(one)
         elif one.id not in ids:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -18,40 +18,10 @@ from backend.labelstudio.task_spec import parse_label_config, span_config_of
 from model.acquisition.batch import is_blind
 from tests.backend.labelstudio.spans.test_fuzz import forbidden
 from tests.support.marking import MARKS, PROJECT
-from tests.support.spans import HTML_CONFIG, INLINE_CONFIG, ODD_TEXT, TEXT_CONFIG, TURNS_CONFIG, recorded
+from tests.support.spans import HTML_CONFIG, ODD_TEXT, TURNS_CONFIG, recorded, recorded_pages
 
-Case = tuple[str, str, dict[str, Any], list[Any]]
 ADMIN = {"Authorization": "Bearer admin"}
 SUMMARY = '<TextArea name="understudy" toName="text"/>'
-
-
-def cases_of(name: str) -> Iterator[Case]:
-    """(case, config, data, what an annotator sent) of one file of recordings."""
-    file = recorded(name)
-    for case, row in file.items():
-        if not isinstance(row, dict):
-            continue
-        sent = row.get("webhook_result", [])
-        if name == "text_offsets":
-            yield case, TEXT_CONFIG, {"text": row["text"]}, sent
-        elif name == "odd_regions":
-            yield case, TEXT_CONFIG, {"text": ODD_TEXT}, sent
-        elif name == "hypertext":
-            values = [mark for mark in row["marks"] if isinstance(mark, dict)]
-            marks = [_html_region(f"h{at}", mark.get("value", mark)) for at, mark in enumerate(values)]
-            yield case, INLINE_CONFIG if case.endswith("_div") else HTML_CONFIG, {"html": row["html"]}, marks
-        elif name == "paragraphs":
-            own = row.get("config", TURNS_CONFIG), row.get("data", file["dialogue"]["data"])
-            data = own[1] if isinstance(own[1], dict) else {"dialogue": own[1]}
-            yield case, own[0], data, sent
-        elif name == "relations_perregion":
-            yield case, file["config"], {"text": file["text"]}, sent
-        elif name == "config_variants" and "refused" not in row:
-            yield case, row["config"], row["data"], sent
-
-
-def _html_region(id_: str, value: dict[str, Any]) -> dict[str, Any]:
-    return {"id": id_, "from_name": "ner", "to_name": "text", "type": "hypertextlabels", "value": value}
 
 
 FILES = ("text_offsets", "odd_regions", "hypertext", "paragraphs", "relations_perregion", "config_variants")
@@ -87,7 +57,7 @@ def pages_of(config: str, data: Any) -> tuple[Any, dict[str, Page]]:
 def test_every_recorded_page_is_answered_with_regions_that_it_can_show(client: Any) -> None:
     shown = dict.fromkeys(FILES, 0)
     for name in FILES:
-        for case, config, data, _ in cases_of(name):
+        for case, config, data, _ in recorded_pages(name):
             parsed = client.post("/setup", json={"project": f"{PROJECT}.1", "schema": config})
             assert parsed.status_code in (200, 422), (name, case)
             reply = predict(client, config, [{"id": 1, "data": data}])
@@ -110,7 +80,7 @@ def test_every_recorded_page_is_answered_with_regions_that_it_can_show(client: A
 def test_every_recorded_annotation_is_stored_as_it_was_drawn(client: Any, services: Any) -> None:
     number, marked = 0, 0
     for name in FILES:
-        for case, config, data, result in cases_of(name):
+        for case, config, data, result in recorded_pages(name):
             try:
                 found, pages = pages_of(config, data)
             except UnsupportedConfig:  # its annotations wait for a resync under another config
@@ -232,3 +202,22 @@ def test_a_label_with_an_odd_region_id_is_stored(client: Any, services: Any, id_
     assert webhook(client, MARKS, 3, {"text": ODD_TEXT}, [region], parent_prediction=1).status_code == 200
     (record,) = services.stores.examples.of_task(PROJECT, 3)
     assert record.spans == {"label": [(0, 12, "PER")]}
+
+
+@pytest.mark.parametrize("change", ["text gone", "another control", "another object"])
+def test_a_label_of_a_page_that_is_not_what_it_was_is_stored(client: Any, services: Any, change: str) -> None:
+    """What had been suggested for the page before was a 500, and the label was lost until a reconciliation."""
+    predict(client, MARKS, [{"id": 3, "data": {"text": ODD_TEXT}}])
+    eventually(lambda: services.stores.suggestions.of_tasks(PROJECT, [3]))
+    data, config = {"text": ODD_TEXT}, MARKS
+    if change == "text gone":
+        data = {"other": "x"}
+    elif change == "another control":
+        config = MARKS.replace('name="label"', 'name="marks"')
+    else:
+        config = MARKS.replace('"$text"', '"$body"').replace('"text"', '"body"')
+    result = [{"id": "a", "from_name": "marks", "type": "labels", "value": {"start": 0, "end": 12, "labels": ["PER"]}}]
+    assert webhook(client, config, 3, data, result, parent_prediction=1).status_code == 200
+    if change == "another control":
+        (record,) = services.stores.examples.of_task(PROJECT, 3)
+        assert record.spans == {"marks": [(0, 12, "PER")]} and record.removed == {}
