@@ -229,41 +229,49 @@ def _read(
     options: Options,
     speaker: Speaker,
 ) -> Dataset | SpanDataset:
-    from dataclasses import replace
+    from model.simulation.dataset import Dataset
 
-    from backend.simulate.span_files import is_span_file
-    from model.simulation.dataset import read_dataset
-
-    limit = options["test_rows"]
-    if train is not None and is_span_file(train):
-        spans = _read_spans(train, test, options, speaker)
-        return replace(spans, test=spans.test[:limit]) if limit else spans
     if train is not None:
-        if test is not None and is_span_file(test):
-            raise DataError(f"{test} is JSON and {train} is a table: both must be of one kind")
-        data = read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
+        data = _read_file(train, test, options, speaker)
     else:
         from backend.simulate.project_dataset import read_project
 
         data = read_project(settings, int(project or 0), options["control"])
-    return replace(data, test=data.test[:limit]) if limit else data
+        if not isinstance(data, Dataset):
+            _refuse_for_spans(options, f"project {project}")
+    return data.capped(options["test_rows"])
+
+
+def _read_file(train: Path, test: Path | None, options: Options, speaker: Speaker) -> Dataset | SpanDataset:
+    from backend.simulate.span_files import is_span_file
+    from model.simulation.dataset import read_dataset
+
+    if is_span_file(train):
+        return _read_spans(train, test, options, speaker)
+    if test is not None and is_span_file(test):
+        raise DataError(f"{test} is JSON and {train} is a table: both must be of one kind")
+    return read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
 
 
 def _read_spans(train: Path, test: Path | None, options: Options, speaker: Speaker) -> SpanDataset:
-    """Refuses what says nothing about spans, before the work."""
     from backend.simulate.span_files import read_span_files
 
+    _refuse_for_spans(options, str(train))
+    files = read_span_files(train, test, options["control"])
+    for note in files.notes:
+        speaker.note(plain(note))
+    return files.data
+
+
+def _refuse_for_spans(options: Options, where: str) -> None:
+    """What says nothing about spans is refused before the work."""
     for given, option in (
         (options["multilabel"] is not None, "--multilabel/--single-label"),
         (options["blank"] != "unlabelled", "--blank"),
         (bool(options["peers"]), "--peers"),
     ):
         if given:
-            raise click.BadParameter(f"is for choices, and {train} holds texts with spans", param_hint=option)
-    files = read_span_files(train, test, options["control"])
-    for note in files.notes:
-        speaker.note(plain(note))
-    return files.data
+            raise click.BadParameter(f"is for choices, and {where} holds texts with spans", param_hint=option)
 
 
 def _peers(data: Dataset | SpanDataset, given: tuple[str, ...] | None, as_json: bool) -> tuple[str, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from backend.errors import NotFound
 from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
+from backend.rules.span_consensus import majority
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.simulation.dataset import Dataset, hold_out
-from model.spec import Control, Sample, TaskSpec
+from model.simulation.span_dataset import SpanDataset, make_span_dataset
+from model.span import SpanDocument, SpanSample
+from model.spec import Control, Kind, Sample, TaskSpec
 
 
-def read_project(settings: Settings, project: int, control: str = "") -> Dataset:
-    """Samples after consensus, the unlabelled pool, and the stable hold-out. Only reads.
+def read_project(settings: Settings, project: int, control: str = "") -> Dataset | SpanDataset:
+    """Samples after consensus, the unlabelled pool (of spans: none), and the stable hold-out. Only reads.
 
     Raises NotFound for an unknown project or control, DataError with too few labels, StoreUnavailable."""
     stores = Stores(settings)
@@ -24,6 +30,8 @@ def read_project(settings: Settings, project: int, control: str = "") -> Dataset
         spec = parse_label_config(config)
         chosen = _control(spec, control)
         consensus = reach_consensus(spec, stores.examples.snapshot(project).records)
+        if chosen.kind is Kind.SPANS:
+            return _marked(consensus.spans[chosen.name], chosen)
         chosen, samples = consensus.spec.control(chosen.name), consensus.samples[chosen.name]
         documents = stores.projects.pool(project)
     finally:
@@ -37,10 +45,21 @@ def read_project(settings: Settings, project: int, control: str = "") -> Dataset
     return hold_out(chosen, [*samples, *unlabelled])
 
 
+def _marked(samples: Sequence[SpanSample], control: Control) -> SpanDataset:
+    """Each text once, with the spans that most of its annotators drew."""
+    tasks: dict[int, list[SpanSample]] = {}
+    for sample in samples:
+        tasks.setdefault(sample.task, []).append(sample)
+    data = make_span_dataset([SpanDocument(own[0].text, majority(own)) for own in tasks.values()], None, "the data")
+    return replace(data, labels=tuple(dict.fromkeys((*control.keys(), *data.labels))), words=control.words)
+
+
 def _control(spec: TaskSpec, name: str) -> Control:
-    fixed = [control for control in spec.controls if control.options_field is None]
+    fixed = [control for control in spec.questions if control.options_field is None or control.kind is Kind.SPANS]
     for control in fixed:
         if name in ("", control.name):
             return control
     known = ", ".join(control.name for control in fixed) or "none"
-    raise NotFound(f"there is no control {name!r} with choices in the config (these have: {known})", control=name)
+    raise NotFound(
+        f"there is no control {name!r} with choices or spans in the config (these have: {known})", control=name
+    )

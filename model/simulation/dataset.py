@@ -7,7 +7,7 @@ import csv
 import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from model.errors import DataError
@@ -44,6 +44,10 @@ class Dataset:
     def labelled(self) -> int:
         """Rows that can be labelled."""
         return sum(sample.labelled for sample in self.train)
+
+    def capped(self, tests: int | None) -> Dataset:
+        """With the first so many to measure on; None: all."""
+        return replace(self, test=self.test[:tests])
 
 
 def read_rows(path: Path) -> list[tuple[str, tuple[str, ...]]]:

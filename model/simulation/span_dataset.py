@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from model.errors import DataError
 from model.numerics.holdout import is_held_out
@@ -14,16 +14,22 @@ from model.texts import text_key
 
 @dataclass(frozen=True)
 class SpanDataset:
-    """Every text is labelled: no spans say that there is nothing to mark. `labels`: of both parts, sorted."""
+    """Every text is labelled: no spans say that there is nothing to mark. `labels`: of both parts, sorted; `words`:
+    what people read for those that are called otherwise."""
 
     labels: tuple[str, ...]
     train: tuple[SpanDocument, ...]
     test: tuple[SpanDocument, ...]
+    words: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def labelled(self) -> int:
         """Texts that can be labelled."""
         return len(self.train)
+
+    def capped(self, tests: int | None) -> SpanDataset:
+        """With the first so many to measure on; None: all."""
+        return replace(self, test=self.test[:tests])
 
 
 def make_span_dataset(

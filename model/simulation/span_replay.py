@@ -34,9 +34,10 @@ WARM_UP_TEXTS = 4
 CONTROL, INPUT = "label", "text"
 
 
-def spec_of(labels: Sequence[str]) -> TaskSpec:
+def spec_of(data: SpanDataset) -> TaskSpec:
     """A project with one control that marks one text."""
-    control = Control(CONTROL, Kind.SPANS, (INPUT,), tuple(Label((name,), name) for name in labels), "Labels")
+    labels = tuple(Label((name,), data.words.get(name, name)) for name in data.labels)
+    control = Control(CONTROL, Kind.SPANS, (INPUT,), labels, "Labels")
     return TaskSpec((Input(INPUT, "Text", f"${INPUT}"),), (), spans=(control,))
 
 
@@ -45,7 +46,7 @@ class SpanReplay:
 
     def __init__(self, data: SpanDataset, plan: ReplayPlan, tools: SpanTools, tell: Tell = lambda _: None) -> None:
         self.data, self.plan, self.tools, self.tell = data, plan, tools, tell
-        self.spec = spec_of(data.labels)
+        self.spec = spec_of(data)
         order = shuffled(data.train, plan.seed)
         self.candidates = order[: max(plan.pool, *plan.counts)]
         self.pool = [{INPUT: one.text} for one in order[: min(plan.pool, POOL_USED)]]

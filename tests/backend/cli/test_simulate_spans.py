@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from backend.labelstudio.records import ExampleRecord
+from backend.settings.settings import current_settings
 from model.simulation.span_replay import SPAN_STRATEGIES
 from model.span import Span, SpanDocument
 from tests.backend.cli.test_simulate import encoder, letters, rows_of, run, tiny_model  # noqa: F401
@@ -116,3 +119,28 @@ def test_a_bad_line_is_one_line_on_stderr(file: Path) -> None:
     result = run(file, "--json")
     assert result.exit_code == 1 and result.stdout == "" and len(result.stderr.splitlines()) == 1
     assert "line 121: the span 0 to 4 does not lie in the text of 3 characters" in result.stderr
+
+
+def test_a_project_with_spans_is_replayed(
+    encoder: None,  # noqa: F811
+    stores: Any,
+    settings: Any,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    config = """<View><Labels name="ner" toName="text"><Label value="X" alias="x1"/><Label value="unused"/></Labels>
+        <Text name="text" value="$text"/></View>"""
+    stores.projects.save_config(7, config)
+    texts = [f"{'abcdeghi'[number % 8]} f {'b ' * number}" for number in range(60)]
+    records = [
+        ExampleRecord(
+            number, number, {"text.page": text}, {}, f"2026-01-01T00:00:{number:02d}Z", spans={"ner": [(2, 3, "x1")]}
+        )
+        for number, text in enumerate(texts)
+    ]
+    stores.examples.upsert_many(7, records)
+    monkeypatch.setenv("REDIS_URL", settings.redis_url)
+    current_settings.cache_clear()
+    rows = rows_of(run("--project", 7, *OPTIONS, "--labels", "0,16", "--no-finetune", "--json", "--control", "ner"))
+    assert [(row["n"], row["method"], row["classes"]) for row in rows] == [(0, "no prior", 2), (16, "span head", 2)]
+    assert rows[1]["f1"] > 0.5
+    assert "--peers: is for choices, and project 7" in " ".join(run("--project", 7, "--peers", "lr").output.split())

@@ -40,7 +40,7 @@ def test_rows_say_what_the_heads_of_the_product_say(tools: SpanTools, data: Span
     order = [data.train[place] for place in np.random.default_rng(3).permutation(100)]
     assert replay.documents == order[:16], "shuffled by the seed alone"
     samples = {CONTROL: [SpanSample(number, one.text, one.spans) for number, one in enumerate(order[:16])]}
-    head = fit_span_heads(spec_of(data.labels), samples, [{INPUT: one.text} for one in order], tools)[CONTROL]
+    head = fit_span_heads(spec_of(data), samples, [{INPUT: one.text} for one in order], tools)[CONTROL]
     read, drawn = tools.reader.read([one.text for one in data.test]), [one.spans for one in data.test]
     best, shown = (measure([own.spans for own in head.spans(read, aim)], drawn) for aim in (F1, CLICKS))
     assert rows[2]["f1"] == round(best.f1, 6) and rows[2]["macro_f1"] == round(best.macro_f1, 6)
