@@ -64,7 +64,7 @@ class Manifest:
     status: str = "published"  # published | challenger
     reason: str = ""
     metrics: Mapping[str, Mapping[str, float] | int] = field(default_factory=dict)
-    """Of each control; and `pool`, how many unlabelled tasks a refit read."""
+    """Of each control; and `pool`, how many unlabelled tasks a refit read, unless a measured control is called that."""
     incumbent_metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     gate: Mapping[str, VerdictJson] | None = None
     seed: int = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from http.server import ThreadingHTTPServer
 from typing import Any
 
@@ -24,6 +25,9 @@ class Studio(ThreadingHTTPServer):
         self.backend_url, self.predictions, self.busy = backend_url, list[dict[str, Any]](), set[int]()
         self.names: list[str | None] = []
         self.refuse: set[str] = set()
+        self.is_connected = True
+        self.meanwhile: Callable[[], None] = lambda: None
+        """What somebody does while predictions are written."""
         self.seen: Counter[tuple[str, str]] = Counter()
         self.size = 200
         self.data: dict[int, Any] = {}
@@ -52,6 +56,7 @@ class Studio(ThreadingHTTPServer):
     def _project(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         if path.startswith("/api/projects/") and path.endswith("/import/predictions"):
             self.predictions += [{**row, "cluster": None} for row in body]
+            self.meanwhile()
             return 201, {"created": len(body)}
         if path.endswith("/model-versions/"):
             return self._versions(method, body)
@@ -66,6 +71,7 @@ class Studio(ThreadingHTTPServer):
             return self._backend(method, body)
         if path == "/api/predictions/":
             self.predictions.append(body)
+            self.meanwhile()
             return 201, body
         if path == "/api/tasks/":
             chosen = json.loads(query["query"][0])["selectedItems"]["included"]
@@ -91,7 +97,9 @@ class Studio(ThreadingHTTPServer):
                 self.name(body["title"])
             self.title = body["title"]
         found = {"id": 3, "url": self.backend_url, "title": self.title}
-        return 200, [found] if method == "GET" else found
+        if method == "GET":
+            return 200, [found] if self.is_connected else []
+        return 200, found
 
 
 class Handler(studio_stub.Handler):

@@ -153,7 +153,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         spec=run.spec.to_json(),
         spec_digest=run.spec.digest,
         labels_seen=run.consensus.sizes(),
-        metrics={**held_out, "pool": len(run.pool)},
+        metrics={"pool": len(run.pool), **held_out},  # a control may be called "pool"; its measures then stand there
         reason=corrected.hindsight.reason,
     )
 

@@ -24,6 +24,8 @@ from backend.labelstudio.spans.regions import SentSpan
 from backend.outcomes import JobOutcome
 from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from backend.store.task_queue import PlannedTask, QueuePlan
 from model.failpoints import failpoint
 from model.span import ScoredSpan
@@ -60,7 +62,8 @@ def _steer(work: Context, project: int) -> str:
         keep_following(client, stores, project, steered=not off)
         if off or backend is None:
             return f"{JobOutcome.OFF}: {off}"
-        return _hand_over(work, client, fields, plan, backend)
+        task_count = int(fields.get("task_number") or 0)
+        return _hand_over(settings, stores, client, project, task_count, plan, backend)
 
 
 def find_steered(client: LabelStudioClient, fields: Mapping[str, Any], url: str) -> tuple[dict[str, Any] | None, str]:
@@ -74,14 +77,48 @@ def find_steered(client: LabelStudioClient, fields: Mapping[str, Any], url: str)
 
 
 def _hand_over(
-    work: Context, client: LabelStudioClient, fields: Mapping[str, Any], plan: QueuePlan, backend: Mapping[str, Any]
+    settings: Settings,
+    stores: Stores,
+    client: LabelStudioClient,
+    project: int,
+    task_count: int,
+    plan: QueuePlan,
+    backend: Mapping[str, Any],
 ) -> str:
-    project, steering, entries = int(fields["id"]), work.stores.task_queue, list(plan["entries"])
+    steering, entries = stores.task_queue, list(plan["entries"])
     free = client.tasks.free_tasks(project, [entry["task"] for entry in entries])
     steering.skip(project, [entry["task"] for entry in entries if entry["task"] not in free])
-    entries = _with_spans(work, project, plan, [entry for entry in entries if entry["task"] in free], free)
-    title = str(backend.get("title") or "")
-    done: QueueState = {
+    entries = _with_spans(stores, project, plan, [entry for entry in entries if entry["task"] in free], free)
+    title, done = str(backend.get("title") or ""), _state_after(plan)
+    if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
+        steering.update(project, {**done, "tasks": 0})
+        return JobOutcome.NOTHING_LEFT
+    number = steering.number(project, queue_number(title))
+    version = queue_version(title, number)
+    is_large = task_count > LARGE_PROJECT_TASKS * len(entries)
+    _write(client, project, entries, version, number, is_large)
+    failpoint("queue.before_switch", project)
+    if off := _why_given_up(client, stores, project, version, settings.url):
+        return f"{JobOutcome.OFF}: {off}"
+    client.set_project(project, model_version=version)
+    failpoint("queue.after_switch", project)
+    steering.update(project, {**done, "version": version, "tasks": len(entries), "switched_at": time.time()})
+    stores.label_stream.hand_out(project, [entry["task"] for entry in entries])
+    # Now, while no backend bears the name that the queue goes by: else Label Studio would forget that name whatever
+    # version is deleted (Project.should_none_model_version). Until the backend has the name, people see the answers
+    # that were just written instead of live ones.
+    removed = _clean(client, project, version, title)
+    # Label Studio tries the connection, three times, and with the credentials of this request alone.
+    auth = settings.basic_auth
+    client.create_or_update_backend(
+        project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
+    )
+    return f"{JobOutcome.STEERED}: {version}, {len(entries)} tasks, {removed} old predictions deleted"
+
+
+def _state_after(plan: QueuePlan) -> QueueState:
+    """What is remembered of a plan that was written."""
+    return {
         "at": plan["at"],
         "live": plan["live"],
         "answers": plan["answers"],
@@ -91,39 +128,32 @@ def _hand_over(
         "agreements": plan.get("agreements", []),
         "unread": plan["unread"],
     }
-    if not entries:  # all is labelled, or on somebody's screen: what is in the queue stays
-        steering.update(project, {**done, "tasks": 0})
-        return JobOutcome.NOTHING_LEFT
-    number = steering.number(project, queue_number(title))
-    version = queue_version(title, number)
-    is_large = int(fields.get("task_number") or 0) > LARGE_PROJECT_TASKS * len(entries)
-    _write(client, project, entries, version, number, is_large)
-    failpoint("queue.before_switch", project)
-    client.set_project(project, model_version=version)
-    failpoint("queue.after_switch", project)
-    steering.update(project, {**done, "version": version, "tasks": len(entries), "switched_at": time.time()})
-    work.stores.label_stream.hand_out(project, [entry["task"] for entry in entries])
-    # Now, while no backend bears the name that the queue goes by: else Label Studio would forget that name whatever
-    # version is deleted (Project.should_none_model_version). Until the backend has the name, people see the answers
-    # that were just written instead of live ones.
-    removed = _clean(client, project, version, title)
-    # Label Studio tries the connection, three times, and with the credentials of this request alone.
-    auth = work.settings.basic_auth
-    client.create_or_update_backend(
-        project, url=str(backend["url"]), title=version, basic_auth=auth, backend=int(backend["id"])
-    )
-    return f"{JobOutcome.STEERED}: {version}, {len(entries)} tasks, {removed} old predictions deleted"
+
+
+def _why_given_up(client: LabelStudioClient, stores: Stores, project: int, version: str, url: str) -> str:
+    """Why the project's queue is not steered any more, or "": writing a batch may take minutes, and a project that was
+    disconnected meanwhile must not be named after a queue version, nor keep its predictions."""
+    _, off = find_steered(client, client.project(project), url)
+    if not off:
+        return ""
+    stores.task_queue.switch(project, off)
+    keep_following(client, stores, project, steered=False)
+    if own_backend(client.backends(project), url, None) is None:
+        client.predictions.delete(project, version)
+    # Else the connection may bear the name that the queue goes by, and Label Studio would forget that name with any
+    # version that is deleted: the new version, which nothing names, goes with the next queue, or when one disconnects.
+    return off
 
 
 def _with_spans(
-    work: Context,
+    stores: Stores,
     project: int,
     plan: QueuePlan,
     entries: list[PlannedTask],
     tasks: Mapping[int, JsonObject],
 ) -> list[PlannedTask]:
     """The entries with the regions of their spans, as the page of each task counts; what is suggested is remembered."""
-    spec = spec_of(work.stores.projects.config(project))
+    spec = spec_of(stores.projects.config(project))
     if spec is None or not spec.spans:
         return entries
     found: list[PlannedTask] = []
@@ -137,7 +167,7 @@ def _with_spans(
         result, sent, _ = with_spans(spec, data, marked, plan["live"], entry["result"])
         found.append({**entry, "result": result})
         suggested[entry["task"]] = sent
-    work.stores.suggestions.keep(project, plan["live"], suggested)
+    stores.suggestions.keep(project, plan["live"], suggested)
     return found
 
 

@@ -78,6 +78,24 @@ def test_labels_of_every_kind_are_learned_and_answered(
     assert all(0 < item["score"] <= 1 and item["model_version"] == "v0.1" for item in results["results"])
 
 
+def test_a_control_that_is_called_pool_keeps_its_measures(client: Any, context: Any) -> None:
+    from model.versions.directory import read_manifest, version_path
+
+    config = choices("Choices").replace('name="c"', 'name="pool"')
+    assert client.post("/setup", json={"project": "7.1", "schema": config}).status_code == 200
+    for number, text in enumerate(TEXTS, 1):
+        value = {"choices": ["good" if text in GOOD else "bad"]}
+        result = {"from_name": "pool", "to_name": "t", "type": "choices", "value": value}
+        annotation = {"id": number, "task": number, "result": [result], "updated_at": "2026-01-01T00:00:00Z"}
+        body = {"project": {"id": 7, "label_config": config}, "annotation": annotation, "task": task(number, text)}
+        assert client.post("/webhook", json={"action": "ANNOTATION_CREATED", **body}).status_code == 200
+    assert refit(7) == "published"
+    manifest = read_manifest(version_path(context.settings.models_dir, 7, "v0.1"))
+    assert isinstance(manifest.metrics["pool"], dict) and 0 <= manifest.metrics["pool"]["accuracy"] <= 1
+    assert manifest.pool == 0, "what is not said"
+    assert refit(7) == "unchanged"
+
+
 BLANK = [
     *((name, config, kind, answer(True)) for name, config, kind, answer in KINDS),
     ("checkbox", choices("Choices", inner='<Choice value="good"/>'), "choices", ["good"]),

@@ -210,6 +210,41 @@ def test_a_project_with_another_sampling_is_left_alone(context: Any, pool: Label
     assert steer(PROJECT).startswith("off: the project is not connected to")
 
 
+def test_a_project_that_is_disconnected_while_its_queue_is_written_keeps_nothing_of_it(
+    context: Any, pool: Labels, studio: Studio
+) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+    before = studio.of("understudy queue 1")
+
+    def disconnect() -> None:
+        studio.sampling, studio.is_connected, studio.title = "Sequential sampling", False, ""
+
+    studio.meanwhile = disconnect
+    assert steer(PROJECT) == "off: the project's task sampling is not Uncertainty sampling"
+    assert studio.model_version == "understudy queue 1" and None not in studio.names
+    assert len(studio.predictions) == len(before), "what was written goes again"
+    assert studio.tabs.rows == [] and context.stores.task_queue.steered() == set()
+
+
+def test_a_project_whose_sampling_changes_while_its_queue_is_written_keeps_the_queue_before(
+    context: Any, pool: Labels, studio: Studio
+) -> None:
+    plan(PROJECT)
+    steer(PROJECT)
+
+    def choose_another() -> None:
+        studio.sampling = "Sequential sampling"
+
+    studio.meanwhile = choose_another
+    assert steer(PROJECT).startswith("off: ")
+    assert studio.model_version == studio.title == "understudy queue 1" and None not in studio.names
+    assert len(studio.of("understudy queue 1")) == 16 and "off_at" in context.stores.task_queue.state(PROJECT)
+    studio.sampling, studio.meanwhile = "Uncertainty sampling", lambda: None
+    assert steer(PROJECT).startswith("steered: understudy queue 3")
+    assert {row["model_version"] for row in studio.predictions} == {"understudy queue 1", "understudy queue 3"}
+
+
 def test_links_follow_the_queue_as_long_as_it_is_steered(context: Any, pool: Labels, studio: Studio) -> None:
     plan(PROJECT)
     steer(PROJECT)
