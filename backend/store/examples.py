@@ -10,7 +10,7 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -79,11 +79,22 @@ class ExampleStore:
         """Make the store equal to a complete listing that began at seq `since` and time `clock`; outcomes counted.
 
         What changed after the listing began is newer than it, and stays. `unread`: listed, but not understood."""
-        outcomes = Counter(self.upsert_many(project, records, restore=clock))
+        known = self._with_removals(project, records)
+        outcomes = Counter(self.upsert_many(project, known, restore=clock))
         listed = {*unread, *(record.annotation for record in records)}
         gone = sorted(self.ids(project) - listed)
         outcomes.update("removed" if o == "deleted" else o for o in self.remove(project, gone, before=since))
         return outcomes
+
+    def _with_removals(self, project: int, records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
+        """The records with what their annotators took away, as it was stored when they did: a listing says so only as
+        long as nothing else was suggested since."""
+        marked = [record.annotation for record in records if record.spans]
+        stored: dict[int, str | None] = {}
+        for start in range(0, len(marked), REDIS_BATCH_ITEMS):
+            some = marked[start : start + REDIS_BATCH_ITEMS]
+            stored.update(zip(some, self._redis.hmget(project_key(project, "ex"), some), strict=True))
+        return [_with_removal(record, stored.get(record.annotation)) for record in records]
 
     @guarded
     def snapshot(self, project: int) -> Snapshot:
@@ -184,6 +195,14 @@ def _encode(record: ExampleRecord) -> str:
         return ""
     text = json.dumps(record.to_json(), ensure_ascii=True, sort_keys=True, separators=(",", ":"))
     return _digest(text) + text
+
+
+def _with_removal(record: ExampleRecord, value: str | None) -> ExampleRecord:
+    """The record with the removals of the stored `value`, where that is of the same state of the annotation."""
+    stored = _decode(value) if value and '"removed"' in value else None
+    if stored is None or (stored.version, stored.spans) != (record.version, record.spans):
+        return record
+    return replace(record, removed=stored.removed)
 
 
 def _decode(value: str) -> ExampleRecord | None:

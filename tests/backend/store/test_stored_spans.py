@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html as html_module
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -132,3 +133,28 @@ def test_no_entity_is_an_example_and_a_skip_empties_it(stores: Stores) -> None:
     assert stores.examples.upsert_many(7, [nothing]) == ["stored"] and stores.examples.count(7) == 1
     skipped = ExampleRecord(1, 2, {}, {}, "2026-11-28T19:59:00Z", 4)
     assert stores.examples.upsert_many(7, [skipped]) == ["cleared"] and stores.examples.count(7) == 0
+
+
+def test_a_listing_takes_no_removal_back(stores: Stores) -> None:
+    """It knows what was taken away only as long as nothing else was suggested since."""
+    marked = ExampleRecord(
+        1,
+        2,
+        {"text": "Ada and Bob"},
+        updated_at=STAMP,
+        spans={"label": [(0, 3, "PER")]},
+        removed={"label": [(8, 11, "PER")]},
+    )
+    stores.examples.upsert_many(7, [marked])
+    listed = replace(marked, removed={})
+    outcomes = stores.examples.reconcile(7, [listed], stores.examples.seq(7), stores.examples.clock(7))
+    assert outcomes == {"duplicate": 1} and stores.examples.snapshot(7).records == (marked,)
+    later = replace(listed, updated_at="2026-11-28T19:55:47.992582Z")
+    for project, change in ((8, later), (9, replace(listed, spans={"label": []}))):
+        assert stores.examples.upsert_many(project, [marked]) == ["stored"]
+        outcomes = stores.examples.reconcile(
+            project, [change], stores.examples.seq(project), stores.examples.clock(project)
+        )
+        assert outcomes == {"stored": 1} and stores.examples.snapshot(project).records == (change,), (
+            "it says other things"
+        )
