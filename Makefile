@@ -33,7 +33,7 @@ dev: $(VENV)/.developing  ## Make .venv with the tools of tests and checks as we
 up: install  ## Run everything on this machine until Ctrl-C.
 	@$(BIN)/python -m backend up $(ARGS)
 
-demo: install  ## Run everything, with a Label Studio of its own and a ready project.
+demo: install  ## Run everything, with a Label Studio of its own and two ready projects.
 	@$(BIN)/python -m backend demo $(ARGS)
 
 quick: dev  ## Run style checks and the tests that start no server and no program (under a minute).

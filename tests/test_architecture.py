@@ -141,10 +141,11 @@ ALLOWED: dict[str, str] = {
         "backend/application backend/web"
     ),
     "backend/processes": (
-        "model/head model/versions backend backend/addresses backend/settings backend/outbound backend/labelstudio "
-        "backend/labelstudio/rest backend/telemetry backend/supervision backend/labelstudio/local "
-        "backend/embedded_redis backend/client backend/redis_access backend/store/work backend/store backend/rules "
-        "backend/jobs backend/jobs/task_queue backend/connection backend/application backend/web backend/routes"
+        "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
+        "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
+        "backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access backend/store/work "
+        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/application "
+        "backend/web backend/routes"
     ),
     "backend/cli": (
         "model model/spans model/spans/transfer model/evidence model/training/spans model/acquisition "

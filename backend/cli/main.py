@@ -141,7 +141,7 @@ def up(settings: Settings) -> None:
 @main.command()
 @serving_options
 def demo(settings: Settings) -> None:
-    """Run everything, with a Label Studio of its own and a ready project on the sample messages."""
+    """Run everything, with a Label Studio of its own and two ready projects: messages to classify, names to mark."""
     from backend.processes.demo import run_demo
 
     run_demo(settings)
@@ -209,9 +209,9 @@ def console(settings: Settings, is_demo: bool) -> None:
     from functools import partial
 
     from backend.processes.console import run_console
-    from backend.processes.demo import prepare_project
+    from backend.processes.demo import prepare_projects
 
-    run_console(settings, partial(prepare_project, settings) if is_demo else None)
+    run_console(settings, partial(prepare_projects, settings) if is_demo else None)
 
 
 @main.command(hidden=True)

@@ -1,10 +1,12 @@
-"""`understudy demo`: everything, and a Label Studio of its own with a ready project on the sample messages."""
+"""`understudy demo`: everything, and a Label Studio of its own with two ready projects: sample messages to classify,
+and sentences whose names are to be marked."""
 
 from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 from xml.sax.saxutils import quoteattr
@@ -17,19 +19,32 @@ from backend.labelstudio.rest.client import LabelStudioClient
 from backend.processes.up import run_up
 from backend.screen import say
 from backend.settings.settings import Settings, load_settings
+from model.spans.documents import read_documents
 
-SAMPLE_FILE = Path(__file__).parents[2] / "docs" / "examples" / "support_messages.csv"
-PROJECT_TITLE = "Support messages"
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+SAMPLE_FILE = EXAMPLES / "support_messages.csv"
+MARKED_FILE = EXAMPLES / "named_entities.jsonl"
 SAMPLE_TASKS = 300
 LABEL_STUDIO_PORT = 8080
+
+
+@dataclass(frozen=True)
+class DemoProject:
+    """A project to be made. `remembered`: the file beside Label Studio's data that holds its number."""
+
+    title: str
+    remembered: str
+    label_config: str
+    texts: Sequence[str]
 
 
 def run_demo(settings: Settings) -> NoReturn:
     """Start Label Studio (installed on first use), then everything else; makes the project once the models serve.
 
     Ends as `understudy up` does, Label Studio included."""
-    if not SAMPLE_FILE.is_file():
-        raise SettingsError(f"the sample messages are not at {SAMPLE_FILE}: run the demo from a checkout")
+    for file in (SAMPLE_FILE, MARKED_FILE):
+        if not file.is_file():
+            raise SettingsError(f"the sample texts are not at {file}: run the demo from a checkout")
     require_free_port("127.0.0.1", LABEL_STUDIO_PORT)
     server = LabelStudioServer(
         settings.data_dir / "label-studio" / "installation",
@@ -49,27 +64,47 @@ def run_demo(settings: Settings) -> NoReturn:
     run_up(with_studio, console=("console", "--demo"))
 
 
-def prepare_project(settings: Settings) -> None:
-    """Make the demo's project if it is not there, connect it, and say how to log in. Runs once the models serve."""
+def prepare_projects(settings: Settings) -> None:
+    """Make the demo's projects if they are not there, connect them, and say how to log in. Runs once models serve."""
     for line in _prepare(settings):
         say(line)
 
 
 def _prepare(settings: Settings) -> Iterator[str]:
-    with LabelStudioClient.of(settings) as client:
-        remembered = settings.data_dir / "label-studio" / "project"
-        if remembered.is_file():
-            project = int(remembered.read_text(encoding="utf-8"))
-        else:
-            project = int(client.create_project(PROJECT_TITLE, label_config())["id"])
-            client.tasks.add(project, [{"data": {"text": text}} for text, _ in sample_rows()[:SAMPLE_TASKS]])
-            remembered.write_text(str(project), encoding="utf-8")
-    yield from run_connect(settings, project)
+    pages: list[str] = []
+    for project in demo_projects():
+        number = _number_of(settings, project)
+        yield from run_connect(settings, number)
+        pages.append(f"{settings.label_studio_url}/projects/{number}/data   {project.title}")
     account = json.loads((settings.data_dir / "label-studio" / "data" / "account.json").read_text(encoding="utf-8"))
     yield (
-        f"\nLabel Studio:  {settings.label_studio_url}/projects/{project}/data\n"
-        f"Log in as:     {account['username']}   password: {account['password']}\n"
-        "Open the project, press Label All Tasks, and watch the pre-labels get better.\n"
+        f"\nLabel Studio:  {pages[0]}\n"
+        + "".join(f"               {page}\n" for page in pages[1:])
+        + f"Log in as:     {account['username']}   password: {account['password']}\n"
+        "Open a project, press Label All Tasks, and watch the pre-labels get better.\n"
+    )
+
+
+def _number_of(settings: Settings, project: DemoProject) -> int:
+    """In Label Studio, where it is made unless it was."""
+    remembered = settings.data_dir / "label-studio" / project.remembered
+    if remembered.is_file():
+        return int(remembered.read_text(encoding="utf-8"))
+    with LabelStudioClient.of(settings) as client:
+        number = int(client.create_project(project.title, project.label_config)["id"])
+        client.tasks.add(number, [{"data": {"text": text}} for text in project.texts])
+    remembered.write_text(str(number), encoding="utf-8")
+    return number
+
+
+def demo_projects() -> tuple[DemoProject, ...]:
+    """One to choose a label, one to mark names."""
+    rows, marked = sample_rows(), read_documents(MARKED_FILE)
+    labels = sorted({span.label for document in marked for span in document.spans})
+    sentences = [document.text for document in marked]
+    return (
+        DemoProject("Support messages", "project", label_config(), [text for text, _ in rows[:SAMPLE_TASKS]]),
+        DemoProject("Names in texts", "project-names", span_label_config(labels), sentences),
     )
 
 
@@ -86,4 +121,13 @@ def label_config() -> str:
     return (
         '<View><Text name="text" value="$text"/>'
         f'<Choices name="label" toName="text" choice="single">{choices}</Choices></View>'
+    )
+
+
+def span_label_config(labels: Sequence[str]) -> str:
+    """Labels to mark parts of one text with."""
+    drawn = "".join(f"<Label value={quoteattr(label)}/>" for label in labels)
+    return (
+        f'<View><Labels name="label" toName="text">{drawn}</Labels>'
+        '<Text name="text" value="$text" granularity="word"/></View>'
     )
