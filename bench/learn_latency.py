@@ -2,6 +2,7 @@
 
     python -m bench.learn_latency [--labels 16,64,256,1000] [--repeats 30] [--json]
     python -m bench.learn_latency --next-task [--labels 64,1000] [--pool 4000] [--repeats 200] [--json]
+    python -m bench.learn_latency --spans [--next-task] [--labels 16,64,256,1000] [--repeats 30] [--json]
 
 The whole product runs (`understudy up`): web, learner, trainer, sync, scheduler and an embedded Redis with
 appendfsync always. 8 classes, the packaged MiniLM.
@@ -24,7 +25,8 @@ from typing import Any
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.report import command, judge, milliseconds, numbers, show
-from tests.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.marked_project import MarkedProject, kind_of
+from tests.support.rig import Project, Rig
 
 LEARNED_SECONDS = 30.0
 BAR_MS = 300
@@ -35,15 +37,24 @@ PACE_SECONDS = 1.0
 Row = dict[str, Any]
 
 
-def measure_learning(rig: Rig, number: int, labels: int, repeats: int) -> Row:
+SPANS_BARS_MS = {64: 1000.0, 1000: 2000.0}
+"""Texts with spans that are known -> milliseconds within which the next one is learned."""
+
+
+def measure_learning(rig: Rig, number: int, labels: int, repeats: int, kind: type[Project] = Project) -> Row:
     """Latencies of `repeats` single annotations in a project that already holds `labels` labels."""
-    stream = endless_rows(read_rows())
-    project = Project.learned(rig, number, labels, stream)
+    stream = kind.stream()
+    project = kind.learned(rig, number, labels, stream)
     seconds = [label_to_version(project, text, label) for text, label in itertools.islice(stream, repeats)]
-    return {"labels": labels, **milliseconds(seconds)}
+    found = {"labels": labels, **milliseconds(seconds)}
+    if kind is MarkedProject:
+        found["learner_mb"] = rig.memory_mb().get("learner", 0)
+        if (bar := next((ms for most, ms in sorted(SPANS_BARS_MS.items()) if labels <= most), None)) is not None:
+            found |= judge(found["p50_ms"], "<=", bar, "ms p50")
+    return found
 
 
-def label_to_version(project: Project, text: str, label: str) -> float:
+def label_to_version(project: Project, text: str, label: Any) -> float:
     """Seconds from the webhook's reply until a reply of /predict carries a version newer than before."""
     project.predict([text])
     before = project.setup()
@@ -61,13 +72,15 @@ def label_to_version(project: Project, text: str, label: str) -> float:
     return elapsed
 
 
-def measure_next_task(rig: Rig, stores: Stores, number: int, labels: int, pool: int, repeats: int) -> Row:
+def measure_next_task(
+    rig: Rig, stores: Stores, number: int, labels: int, pool: int, repeats: int, kind: type[Project] = Project
+) -> Row:
     """Latencies of one project that holds `labels` labels and `pool` unlabelled texts."""
-    stream = endless_rows(read_rows())
+    stream, source = kind.stream(), "text.page" if kind is MarkedProject else "text"
     texts = [text for text, _ in itertools.islice(stream, pool)]
-    project = Project(rig, number, sorted({label for _, label in read_rows()}))
+    project = kind.of_sample(rig, number)
     project.setup()
-    stores.projects.add_pool(number, {10_000_000 + row: {"text": text} for row, text in enumerate(texts)}, pool)
+    stores.projects.add_pool(number, {10_000_000 + row: {source: text} for row, text in enumerate(texts)}, pool)
     project.annotate_many(list(itertools.islice(stream, labels)))
     project.settle()
     read_all(stores, number, pool)
@@ -91,7 +104,7 @@ def read_all(stores: Stores, number: int, pool: int, limit: float = 600.0) -> No
         time.sleep(0.5)
 
 
-def submit_to_next(project: Project, text: str, label: str) -> float:
+def submit_to_next(project: Project, text: str, label: Any) -> float:
     """Seconds of a webhook, a /setup and the /predict of another task."""
     began = time.perf_counter()
     project.annotate(text, label)
@@ -100,29 +113,32 @@ def submit_to_next(project: Project, text: str, label: str) -> float:
     return time.perf_counter() - began
 
 
-def next_tasks(rig: Rig, labels: list[int], pool: int, repeats: int) -> Iterator[Row]:
+def next_tasks(rig: Rig, labels: list[int], pool: int, repeats: int, kind: type[Project]) -> Iterator[Row]:
     """A row per number of labels."""
     stores = Stores(Settings(data_dir=rig.data_dir, redis_url=""))
     for index, count in enumerate(labels):
-        yield measure_next_task(rig, stores, 200 + index, count, pool, repeats)
+        yield measure_next_task(rig, stores, 200 + index, count, pool, repeats, kind)
 
 
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--next-task", action="store_true")
+    parser.add_argument("--spans", action="store_true")
     parser.add_argument("--labels", type=numbers)
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--repeats", type=int)
     args = parser.parse_args()
+    kind, of_spans = kind_of(args.spans), ", spans" if args.spans else ""
     with Rig() as rig:
         if args.next_task:
-            rows = list(next_tasks(rig, args.labels or [64, 1000], args.pool, args.repeats or 200))
-            show("an annotator's wait on our side, Submit -> next task, while the queue is planned", rows, args.json)
+            rows = list(next_tasks(rig, args.labels or [64, 1000], args.pool, args.repeats or 200, kind))
+            title = "an annotator's wait on our side, Submit -> next task, while the queue is planned"
+            show(f"{title}{of_spans}", rows, args.json)
             return
         counts = enumerate(args.labels or [16, 64, 256, 1000])
-        rows = [measure_learning(rig, 100 + index, count, args.repeats or 30) for index, count in counts]
-    show("learn latency: webhook reply -> new version in /setup and /predict", rows, args.json)
+        rows = [measure_learning(rig, 100 + index, count, args.repeats or 30, kind) for index, count in counts]
+    show(f"learn latency: webhook reply -> new version in /setup and /predict{of_spans}", rows, args.json)
 
 
 if __name__ == "__main__":

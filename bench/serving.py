@@ -2,13 +2,15 @@
 
     python -m bench.serving [--rounds 5] [--engines peer,resident,ours] [--bert-base] [--json]
     python -m bench.serving --formats [--rounds 5]
+    python -m bench.serving --spans [--rounds 5] [--tasks 1000] [--json]
 
 `peer` builds its pipeline anew for every request (`bench/support/peer_server.py`), `resident` keeps it; `ours` is the
 web process with the embedded Redis and a project that has learned 64 labels. No text comes twice
 (`bench/support/texts.py`), but in the rows "ours, cached", which send the round's requests once more. CPU seconds are
 those of all processes of the server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each,
-run in every fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16. Wall times mean
-little on a busy machine: `others` says how many cores were busy with something else.
+run in every fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16; `--spans` a project
+that marks text with one of choices. Wall times mean little on a busy machine: `others` says how many cores were busy
+with something else.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from bench.support.report import command, judge, judge_auto, milliseconds, show
 from bench.support.served import Parts, Server, cores, pinned, start_peer
 from bench.support.texts import labelled_news, mixed_texts
 from model.encoder.encoder import find_base_model
+from tests.support.marked_project import MarkedProject
 from tests.support.rig import Project
 
 ENGINES = ("peer", "resident", "ours")
@@ -173,6 +176,42 @@ def compare_cores(bench: Bench, rounds: int, tasks: int, texts: Iterator[str]) -
     ]
 
 
+def measure_spans(args: argparse.Namespace, rounds: int) -> None:
+    """The same requests of new texts to a project of choices and to one that marks text, one after the other."""
+    tasks = int(args.tasks or 1000)
+    texts = iter(mixed_texts(rounds * tasks))
+    readings: dict[tuple[str, str], list[Reading]] = defaultdict(list)
+    with ExitStack() as stack:
+        scratch, servers = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="us-"))), dict[str, Server]()
+        configs = dict[str, str]()
+        with pinned(cores()[0]):
+            for kind in (Project, MarkedProject):
+                name = "spans" if kind is MarkedProject else "choices"
+                parts = stack.enter_context(Parts(scratch / name))
+                project = kind.of_sample(parts, PROJECT)
+                project.setup()
+                parts.learn(project, args.labels, kind.sample())
+                servers[name], configs[name] = parts.server(name), project.config
+        with pinned(cores()[1]):
+            for _ in range(rounds):
+                new = [next(texts) for _ in range(tasks)]
+                for name, server in servers.items():
+                    sent = body(new, (), PROJECT, configs[name])
+                    readings[name, f"{tasks:,} tasks"].append(send(server, [sent]))
+            peaks = {name: server.peak_mb() for name, server in servers.items()}
+    rows = table(readings, peaks)
+    ours, theirs = (readings[name, f"{tasks:,} tasks"] for name in ("spans", "choices"))
+    share = middle([other.cpu / own.cpu for own, other in zip(ours, theirs, strict=True)], 3)
+    rows = [{**row, **(judge(share, ">=", SPANS_SHARE) if row["engine"] == "spans" else {})} for row in rows]
+    show("serving over HTTP on one core: a project that marks text beside one of choices", rows, args.json)
+    if not args.json:
+        print(f"throughput of spans: {share:.0%} of that of choices, by CPU seconds, in the middle of {rounds} rounds")
+
+
+SPANS_SHARE = 0.6
+"""The bar: a project that marks text answers so large a share of the texts that one of choices does."""
+
+
 def loads_of(args: argparse.Namespace) -> list[Load]:
     """The loads that the arguments ask for; the peers take seconds for a request of BERT-base's shape."""
     sizes = [int(size) for size in (args.tasks or ("1,100" if args.bert_base else "1,100,1000")).split(",")]
@@ -191,9 +230,13 @@ def main() -> None:
     parser.add_argument("--requests", type=int, default=0, help="requests of one task in a round")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--labels", type=int, default=64, help="labels to learn first")
+    parser.add_argument("--spans", action="store_true", help="a project that marks text beside one of choices")
     parser.add_argument("--formats", action="store_true", help="auto, fp32 and bf16 instead of the peers")
     args = parser.parse_args()
     rounds = args.rounds or (3 if args.bert_base else 5)
+    if args.spans:
+        measure_spans(args, rounds)
+        return
     if args.formats:
         measure_formats(args, loads_of(args), rounds)
         return

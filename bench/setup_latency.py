@@ -1,6 +1,6 @@
 """How long /health, /setup and an annotation's webhook take while the whole product is busy with other things.
 
-    python -m bench.setup_latency [--seconds 25] [--swaps 50] [--loads idle,labels,...] [--json]
+    python -m bench.setup_latency [--seconds 25] [--swaps 50] [--loads idle,labels,...] [--spans] [--json]
 
 `understudy up` runs everything. Each load has a fresh project of 64 labels; clients in a process of their own ask at
 fixed times (20, 20 and 12 requests a second), each request on a new connection as Label Studio's, and a late reply
@@ -8,6 +8,7 @@ counts for the requests that had to wait behind it. Every webhook is a label, so
 loads but `idle`. `predicts`: 1,000 new texts a request, one request after the other. `fine-tune`: on 256 labels.
 `swaps`: 50 fine-tuned encoders, each loaded from its files. `all`: the three at once. `fsync_max`: milliseconds of the
 slowest write of Redis's log to disk in that time: a webhook waits for that, and so does whatever else asks Redis.
+`--spans`: projects that mark text, whose encoder is not fine-tuned: idle, labels and predicts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ from backend.settings.settings import Settings
 from bench.support.checkpoints import VersionMaker
 from bench.support.load import Probe, probe_while
 from bench.support.report import command, judge, milliseconds, show
-from tests.support.rig import Project, Rig, endless_rows, read_rows
+from tests.support.marked_project import kind_of
+from tests.support.rig import Project, Rig
 
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}
 """Milliseconds that the p99 may take."""
@@ -57,11 +59,9 @@ def never_waits() -> bool:
 class Bench:
     """The running product, with a project for each kind of load."""
 
-    def __init__(self, rig: Rig, swaps: int = 50) -> None:
-        rows = read_rows()
-        self.rig, self.rows, self.swaps = rig, rows, swaps
-        self.stream = endless_rows(rows)
-        self.labels = sorted({label for _, label in rows})
+    def __init__(self, rig: Rig, swaps: int = 50, kind: type[Project] = Project) -> None:
+        self.rig, self.rows, self.swaps, self.kind = rig, kind.sample(), swaps, kind
+        self.stream = kind.stream()
         self.numbers = itertools.count(100)
         self.tuned: list[str] = []
         self.settings = Settings(data_dir=rig.data_dir)  # type: ignore[call-arg]
@@ -72,7 +72,7 @@ class Bench:
 
     def project(self, number: int) -> Project:
         """A project with the sample's labels."""
-        return Project(self.rig, number, self.labels)
+        return self.kind.of_sample(self.rig, number)
 
     def prepare(self) -> None:
         """Labels for the fine-tune, and the versions to swap."""
@@ -84,7 +84,7 @@ class Bench:
 
     def measure(self, load: str, seconds: float) -> list[dict[str, Any]]:
         """One row per endpoint."""
-        project = Project.learned(self.rig, next(self.numbers), 64, self.stream)
+        project = self.kind.learned(self.rig, next(self.numbers), 64, self.stream)
         probes = self._probes(project, seconds, labels=load != "idle")
         with ExitStack() as stack:
             ends = [stack.enter_context(start(self)) for name, start in LOADS.items() if load in (name, "all")]
@@ -197,18 +197,24 @@ def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--seconds", type=float, default=25.0)
-    parser.add_argument("--loads", default="idle,labels,predicts,fine-tune,swaps,all")
+    parser.add_argument("--loads", default="")
+    parser.add_argument("--spans", action="store_true")
     parser.add_argument("--swaps", type=int, default=50)
     args = parser.parse_args()
+    loads = (
+        args.loads or ("idle,labels,predicts" if args.spans else "idle,labels,predicts,fine-tune,swaps,all")
+    ).split(",")
     with Rig(FINETUNE_STEPS=STEPS) as rig:
-        bench = Bench(rig, args.swaps)
-        bench.prepare()
+        bench = Bench(rig, args.swaps, kind_of(args.spans))
+        if not args.spans:
+            bench.prepare()
         rows = []
         try:
-            for load in args.loads.split(","):
+            for load in loads:
                 rows += bench.measure(load, args.seconds)
         finally:
-            show("latency of /health, /setup and webhooks under load", rows, args.json)
+            title = "latency of /health, /setup and webhooks under load"
+            show(f"{title}{', spans' if args.spans else ''}", rows, args.json)
 
 
 if __name__ == "__main__":

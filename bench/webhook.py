@@ -1,13 +1,14 @@
 """Durable webhooks, AOF always: latency and events a second, idle and during a fine-tune; and a flood of them.
 
-    python -m bench.webhook [--events 300] [--clients 8] [--json]
+    python -m bench.webhook [--events 300] [--clients 8] [--spans] [--json]
     python -m bench.webhook --flood [--rate 200] [--seconds 300] [--json]
 
-The first is a closed loop, one client and then more. `--flood` is an open one, while fine-tunes run: each event is due
-at a fixed time, whatever became of those before it, and its latency counts from then. Its clients are a process of
-their own. A quarter of the events are new annotations, the others correct one of them, so that the examples stay fewer
-than the events. At the end the store must hold, of every annotation, the newest change that was acknowledged: nothing
-may be lost. Label Studio gives up after a second: the table counts those.
+The first is a closed loop, one client and then more; with `--spans` of a project that marks text, where a training is a
+head search. `--flood` is an open one, while fine-tunes run: each event is due at a fixed time, whatever became of those
+before it, and its latency counts from then. Its clients are a process of their own. A quarter of the events are new
+annotations, the others correct one of them, so that the examples stay fewer than the events. At the end the store must
+hold, of every annotation, the newest change that was acknowledged: nothing may be lost. Label Studio gives up after a
+second: the table counts those.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from bench.support.load import exchange
 from bench.support.report import command, judge, milliseconds, show
+from tests.support.marked_project import MarkedProject, kind_of
 from tests.support.rig import Project, Rig, choices_config, endless_rows, read_rows
 
 PROJECT = 7
@@ -43,7 +45,7 @@ BUSY = ("web", "redis", "learner")
 """Processes whose share of a core is shown. The training takes what they leave (it is niced)."""
 
 
-def timed_annotation(project: Project, row: tuple[str, str]) -> float:
+def timed_annotation(project: Project, row: tuple[str, Any]) -> float:
     """Seconds of one acknowledged annotation webhook."""
     pair = project.annotation(*row)
     began = time.perf_counter()
@@ -51,7 +53,7 @@ def timed_annotation(project: Project, row: tuple[str, str]) -> float:
     return time.perf_counter() - began
 
 
-def measure(project: Project, rows: list[tuple[str, str]], clients: int) -> dict[str, Any]:
+def measure(project: Project, rows: list[tuple[str, Any]], clients: int) -> dict[str, Any]:
     """Latency percentiles and rate of the rows sent by `clients` concurrent connections."""
     began = time.perf_counter()
     with ThreadPoolExecutor(clients) as pool:
@@ -222,16 +224,18 @@ def read_versions(rig: Rig) -> dict[int, int]:
     return {int(number): int(version) for number, version in found.items()}
 
 
-def measure_loops(rig: Rig, events: int, clients: int) -> Iterator[dict[str, Any]]:
+def measure_loops(rig: Rig, events: int, clients: int, kind: type[Project]) -> Iterator[dict[str, Any]]:
     """A row per number of clients, while refits run and while a fine-tune does."""
-    stream = endless_rows(read_rows())
-    project = Project.learned(rig, PROJECT, LEARNED, stream)
+    stream = kind.stream()
+    project = kind.learned(rig, PROJECT, LEARNED, stream)
     for count in (1, clients):
         yield {"while": "refits only", **measure(project, list(itertools.islice(stream, events)), count)}
     project.settle()
     began = time.perf_counter()
     job = rig.webhook(project.event("START_TRAINING"))["job"]
     yield {"while": "Start Training", "clients": 1, **milliseconds([time.perf_counter() - began])}
+    if kind is MarkedProject:
+        return
     while rig.admin("GET", f"/jobs/{job}").get("status") == "queued":
         time.sleep(0.1)
     time.sleep(3)  # the trainer has imported torch and runs its first steps
@@ -245,13 +249,15 @@ def main() -> None:
     parser = command(__doc__)
     parser.add_argument("--events", type=int, default=300)
     parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--spans", action="store_true")
     parser.add_argument("--flood", action="store_true")
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--seconds", type=float, default=300.0)
     args = parser.parse_args()
     with Rig() as rig:
         if not args.flood:
-            show("webhook, appendfsync always", list(measure_loops(rig, args.events, args.clients)), args.json)
+            rows = list(measure_loops(rig, args.events, args.clients, kind_of(args.spans)))
+            show(f"webhook, appendfsync always{', spans' if args.spans else ''}", rows, args.json)
             return
         project = Project.learned(rig, PROJECT, LEARNED, endless_rows(read_rows()))
         row = measure_flood(rig, project.labels, args.rate, args.seconds)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psutil
 import requests
@@ -144,10 +145,10 @@ class Parts(Rig):
         stop(self._running[::-1], timeout)
         self._running.clear()
 
-    def learn(self, project: Project, labels: int) -> str:
-        """Run a learner until the project has learned so many labels; the version."""
+    def learn(self, project: Project, labels: int, rows: Sequence[tuple[str, Any]] = ()) -> str:
+        """Run a learner until the project has learned so many labels, of `rows` or else of news; the version."""
         learner = self._launch("learner")
-        project.annotate_many(labelled_news(labels))
+        project.annotate_many(rows[:labels] or labelled_news(labels))
         version = project.settle(quiet=1.0)
         stop([learner])
         return version

@@ -81,9 +81,24 @@ class Project:
         self._ids = itertools.count(number * 1_000_000 + 1)
 
     @classmethod
-    def learned(cls, rig: Rig, number: int, count: int, stream: Iterator[tuple[str, str]]) -> Project:
+    def of_sample(cls, rig: Rig, number: int) -> Project:
+        """One of the sample's labels."""
+        return cls(rig, number, sorted({label for _, label in cls.sample()}))
+
+    @classmethod
+    def sample(cls) -> list[tuple[str, Any]]:
+        """The rows that it is about."""
+        return list(read_rows())
+
+    @classmethod
+    def stream(cls) -> Iterator[tuple[str, Any]]:
+        """Them, and more of their kind without end."""
+        return endless_rows(read_rows())
+
+    @classmethod
+    def learned(cls, rig: Rig, number: int, count: int, stream: Iterator[tuple[str, Any]]) -> Project:
         """One of the sample's labels that has learned the next `count` rows of `stream`."""
-        project = cls(rig, number, sorted({label for _, label in read_rows()}))
+        project = cls.of_sample(rig, number)
         project.setup()
         project.annotate_many(list(itertools.islice(stream, count)))
         project.settle()
@@ -112,16 +127,15 @@ class Project:
         return list(self.rig.post("/predict", body, session=session)["results"])
 
     def annotation(
-        self, text: str, label: str, *, task: int | None = None, annotation: int | None = None
+        self, text: str, label: Any, *, task: int | None = None, annotation: int | None = None
     ) -> dict[str, Any]:
         """One `{annotation, task}` pair, stamped now."""
         number = next(self._ids) if annotation is None else annotation
         now = datetime.now(timezone.utc).isoformat().replace("+00:00", "Z")
-        result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
         return {
             "annotation": {
                 "id": number,
-                "result": result,
+                "result": self.result_of(text, label),
                 "was_cancelled": False,
                 "ground_truth": False,
                 "created_at": now,
@@ -133,17 +147,21 @@ class Project:
             "task": {"id": task or number, "data": {"text": text}, "project": self.number},
         }
 
+    def result_of(self, text: str, label: Any) -> list[dict[str, Any]]:
+        """What an annotator who gives this label submits."""
+        return [{"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": [label]}}]
+
     def event(self, action: str, **fields: Any) -> dict[str, Any]:
         """A webhook body for this project."""
         return {"action": action, "project": {"id": self.number, "label_config": self.config}, **fields}
 
-    def annotate(self, text: str, label: str) -> int:
+    def annotate(self, text: str, label: Any) -> int:
         """Send ANNOTATION_CREATED; the annotation id that the backend acknowledged."""
         pair = self.annotation(text, label)
         self.rig.webhook(self.event("ANNOTATION_CREATED", **pair))
         return int(pair["annotation"]["id"])
 
-    def annotate_many(self, rows: Sequence[tuple[str, str]]) -> list[int]:
+    def annotate_many(self, rows: Sequence[tuple[str, Any]]) -> list[int]:
         """Send one ANNOTATIONS_CREATED with all rows."""
         pairs = [self.annotation(text, label) for text, label in rows]
         body = self.event(
@@ -289,6 +307,15 @@ class Rig:
                 times, name = process.cpu_times(), name_of(process.cmdline())
                 seconds[name] = seconds.get(name, 0.0) + times.user + times.system
         return seconds
+
+    def memory_mb(self) -> dict[str, int]:
+        """Resident megabytes of the running processes, by name."""
+        found: dict[str, int] = {}
+        for process in psutil.Process(self.process.pid).children(recursive=True) if self.process else ():
+            with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+                name = name_of(process.cmdline())
+                found[name] = found.get(name, 0) + process.memory_info().rss // 2**20
+        return found
 
     def touch(self, project: int, version: str) -> None:
         """Make a version's files look new, so that their digests are computed again."""

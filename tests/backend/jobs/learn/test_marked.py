@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from backend.application.learning_curve import describe_curve
-from backend.application.projects import describe_examples, describe_project, rollback_to, unpin
 from backend.cli.render import render_learning_curve
 from backend.jobs.learn.refit import refit, refit_anew
 from backend.labelstudio.records import ExampleRecord
@@ -193,20 +192,28 @@ def test_labels_of_the_tasks_themselves_are_learned(context: Any) -> None:
     assert hits(loaded(context), sentences(12, 100)) > 0.7
 
 
-def test_a_pinned_version_stays_until_it_is_released(context: Any, services: Any) -> None:
+def admin(client: Any, method: str, path: str, body: Any = None) -> Any:
+    """The reply of the admin API."""
+    headers = {"Authorization": "Bearer admin"}
+    reply = getattr(client, method)(f"/admin/projects/{PROJECT}{path}", json=body, headers=headers)
+    assert reply.status_code == 200, reply.text
+    return reply.get_json()
+
+
+def test_a_pinned_version_stays_until_it_is_released(context: Any, services: Any, client: Any) -> None:
     marks = Marks(context)
     marks.add(sentences(16))
     refit(PROJECT)
     marks.add(sentences(16, 16))
     refit(PROJECT)
     assert context.stores.versions.live(PROJECT) == "v0.2"
-    assert rollback_to(services, PROJECT, "v0.1")["live"] == "v0.1"
+    assert admin(client, "post", "/rollback", {"version": "v0.1"})["live"] == "v0.1"
     eventually(lambda: services.registry.version_of(PROJECT) == "v0.1")
     model = services.registry.model_for(PROJECT, parse_label_config(MARKS), 5.0)
     assert model.span_heads["label"].details.texts == 16
     marks.add(sentences(8, 100))
     assert refit(PROJECT) == "pinned"
-    unpin(services, PROJECT)
+    admin(client, "post", "/unpin")
     assert refit(PROJECT) == "published"
     assert live(context).span_heads["label"].details.texts == 40
 
@@ -219,7 +226,7 @@ def eventually(what: Callable[[], Any]) -> Any:
     return found
 
 
-def test_what_was_suggested_is_told_before_it_is_learned(context: Any, services: Any) -> None:
+def test_what_was_suggested_is_told_before_it_is_learned(context: Any, client: Any) -> None:
     marks = Marks(context)
     marks.add(sentences(24))
     refit(PROJECT)
@@ -241,13 +248,13 @@ def test_what_was_suggested_is_told_before_it_is_learned(context: Any, services:
     assert last["f1"] >= first["f1"] and last["saved"] >= first["saved"], "it learns"
     shown = "\n".join(render_learning_curve(told["recent"], told["curve"]))
     assert f"F1 of their spans {figures['f1']:.2f}" in shown and "of the clicks saved" in shown
-    project = describe_project(services, PROJECT)
+    project = admin(client, "get", "")
     assert project["metrics"]["label"]["marked"] == figures and project["labels"]["label"]["PER"] > 20
-    (example, *_) = describe_examples(services, PROJECT)
+    (example, *_) = admin(client, "get", "/examples")["examples"]
     assert example["spans"]["label"][0].keys() == {"start", "end", "label"} and example["labels"] == {}
 
 
-def test_people_who_disagree_teach_as_far_as_they_are_believed(context: Any, services: Any) -> None:
+def test_people_who_disagree_teach_as_far_as_they_are_believed(context: Any, client: Any) -> None:
     marks = Marks(context)
     records = marks.add(sentences(24))
     others = [replace(one, annotation=one.annotation + 1000, annotator=2) for one in records]
@@ -255,7 +262,7 @@ def test_people_who_disagree_teach_as_far_as_they_are_believed(context: Any, ser
     marks.put([*others, *thirds])
     assert refit(PROJECT) == "published"
     assert hits(loaded(context), sentences(12, 100)) > 0.8, "two against one who never marks"
-    told = describe_project(services, PROJECT)
+    told = admin(client, "get", "")
     people = told["annotators"]["label"]
     assert people["1"]["reliability"] > people["3"]["reliability"] and people["3"]["labels"] == 24
     assert len(told["disagreements"]["label"]) == 18, "where there is anything to mark"
