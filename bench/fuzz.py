@@ -202,8 +202,8 @@ def encode(body: Any) -> bytes:
 
 
 RECORDED = ROOT / "tests" / "contract" / "payloads"
-HANG = 10.0
-SHOWN = 20
+HANG_SECONDS = 10.0
+FAILURES_SHOWN = 20
 ADMIN = {"Authorization": "Bearer admin"}
 ROUTES = ("", "/versions", "/examples", "/curve", "/suspects", "/explain", "/retrain", "/rollback", "/unpin", "/resync")
 
@@ -289,7 +289,7 @@ class Cases:
 
 
 class Watch:
-    """Notes a case that takes longer than HANG."""
+    """Notes a case that takes longer than HANG_SECONDS."""
 
     def __init__(self) -> None:
         self.hung: list[int] = []
@@ -306,7 +306,7 @@ class Watch:
         while True:
             time.sleep(1.0)
             now = self._now
-            if now and time.monotonic() - now[1] > HANG and now[0] not in self.hung:
+            if now and time.monotonic() - now[1] > HANG_SECONDS and now[0] not in self.hung:
                 self.hung.append(now[0])
 
 
@@ -375,7 +375,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cases = args.cases or (10_000 if args.spans else 100_000)
     row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
     show("fuzz: hostile requests", [row], args.json)
-    for failure in failures[:SHOWN]:
+    for failure in failures[:FAILURES_SHOWN]:
         print(json.dumps(failure))
     return 1 if failures or not row["healthy"] else 0
 

@@ -39,10 +39,10 @@ TASKS = 4
 BARS = {"MiniLM": 50.0, "BERT-base": 250.0}
 """CPU milliseconds from files to warm, for a machine with AVX-512."""
 
-TIMES = 2.0
+P99_RATIO_BAR = 2.0
 """The p99 of predictions during swaps against that without."""
 
-EVERY = 1.0
+SWAP_EVERY_SECONDS = 1.0
 """Seconds between two swaps over HTTP: faster than people label, and long enough for many requests in between."""
 
 
@@ -173,11 +173,11 @@ def _load_row(name: str, kind: str, rounds: list[dict[str, float]]) -> dict[str,
 
 
 def roll_back_often(project: Project, versions: list[str], swaps: int) -> None:
-    """Make the versions live in turn by the admin API, each time waiting until /setup reports it; one in EVERY s."""
+    """Make the versions live in turn by the admin API, waiting until /setup reports each; one in SWAP_EVERY_SECONDS."""
     due = time.monotonic()
     for version in itertools.islice(itertools.cycle(versions), swaps):
         time.sleep(max(0.0, due - time.monotonic()))
-        due += EVERY
+        due += SWAP_EVERY_SECONDS
         project.rig.touch(project.number, version)
         project.rig.admin("POST", f"/projects/{project.number}/rollback", {"version": version})
         deadline = time.monotonic() + 60
@@ -201,7 +201,7 @@ def on_known_texts(rig: Rig, stream: Stream, swaps: int, clients: int) -> list[R
 
 
 def on_new_texts(rig: Rig, stream: Stream, swaps: int, clients: int) -> list[Row]:
-    """One swap in EVERY seconds."""
+    """One swap in SWAP_EVERY_SECONDS."""
     refitted = Project.learned(rig, 8, 64, stream)
     tuned = Project(rig, 9, refitted.labels)
     maker = VersionMaker(Settings(data_dir=rig.data_dir), tuned.number, read_rows()[:64])  # type: ignore[call-arg]
@@ -213,10 +213,10 @@ def on_new_texts(rig: Rig, stream: Stream, swaps: int, clients: int) -> list[Row
     rows = []
     for name, project, swap in (
         ("fine-tuned encoders", tuned, partial(roll_back_often, tuned, versions, half)),
-        ("head refits", refitted, partial(publish_often, refitted, stream, half, EVERY)),
+        ("head refits", refitted, partial(publish_often, refitted, stream, half, SWAP_EVERY_SECONDS)),
     ):
         swapped, calm = compare(name, project, texts, clients, swap)
-        swapped |= judge(round(swapped["p99_ms"] / calm["p99_ms"], 2), "<=", TIMES, "x p99 of none")
+        swapped |= judge(round(swapped["p99_ms"] / calm["p99_ms"], 2), "<=", P99_RATIO_BAR, "x p99 of none")
         swapped["met"] = swapped["met"] and not swapped["failures"] + swapped["mixed"]
         rows += [swapped, calm]
     return rows

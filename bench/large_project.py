@@ -45,11 +45,11 @@ ONE_BY_ONE, ASKED = 8, 5
 LABELS = 24
 """Labels that are given, to whatever Label Studio hands out next."""
 
-PAUSE = 1.0
+LABEL_EVERY_SECONDS = 1.0
 """Seconds between two labels."""
 
 LEAD_SECONDS = 30.0
-PATIENCE = 1800.0
+WAIT_SECONDS = 1800.0
 
 NO_FILTERS = {"conjunction": "and", "items": list[Any]()}
 
@@ -193,7 +193,7 @@ def _label(
         result = [{"from_name": "label", "to_name": "text", "type": "choices", "value": choice}]
         body = {"result": result, "lead_time": LEAD_SECONDS}
         session.post(f"{server.url}/api/tasks/{task['id']}/annotations/", json=body, timeout=120).raise_for_status()
-        time.sleep(PAUSE)
+        time.sleep(LABEL_EVERY_SECONDS)
     row = {"step": f"{LABELS} labels, next task (median)", "s": round(statistics.median(asked), 2)}
     yield {**row, "most s": round(max(asked), 2), "chosen": chosen, "of": LABELS}
     began = time.monotonic()
@@ -216,10 +216,10 @@ def _batch(stores: Stores, project: int) -> set[int]:
 
 
 def _wait(condition: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + WAIT_SECONDS
     while not (found := condition()):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"nothing after {PATIENCE:.0f} s")
+            raise TimeoutError(f"nothing after {WAIT_SECONDS:.0f} s")
         time.sleep(0.2)
     return found
 

@@ -88,7 +88,7 @@ def measure_next_task(
     for turn, (text, label) in enumerate(itertools.islice(stream, repeats)):
         time.sleep(max(0.0, began + turn * PACE_SECONDS - time.monotonic()))
         if turn % PLANNED_EVERY == 0:
-            plans += stores.task_queue.ask_plan(number)
+            plans += stores.task_queue.enqueue_plan(number)
         seconds.append(submit_to_next(project, text, label))
     found = milliseconds(seconds)
     return {"labels": labels, "pool": pool, "plans": plans, **found, **judge(found["p99_ms"], "<=", BAR_MS, "ms")}
@@ -98,7 +98,7 @@ def read_all(stores: Stores, number: int, pool: int, limit: float = 600.0) -> No
     """Plans until every text has been read: from then on a plan reads the feature cache alone."""
     until = time.monotonic() + limit
     while stores.task_queue.plan(number).get("rows") != pool:
-        stores.task_queue.ask_plan(number)
+        stores.task_queue.enqueue_plan(number)
         if time.monotonic() > until:
             raise TimeoutError(f"the pool was not read in {limit:.0f} s")
         time.sleep(0.5)

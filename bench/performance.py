@@ -172,10 +172,10 @@ def _image(path: Path) -> str:
 
 
 ARTIFACTS = ROOT / "artifacts"
-LIMIT = 1800.0
+BENCH_SECONDS = 1800.0
 """Seconds after which a bench is stopped, and counts as failed."""
 
-GRACE = 90.0
+STOP_SECONDS = 90.0
 """Seconds that it has to stop what it started."""
 
 
@@ -221,7 +221,7 @@ RUNS = (
 )
 
 
-def run_bench(run: Run, smoke: bool = False, limit: float = LIMIT) -> dict[str, Any]:
+def run_bench(run: Run, smoke: bool = False, limit: float = BENCH_SECONDS) -> dict[str, Any]:
     """One record: the rows that the bench printed, and what went wrong ("" for nothing)."""
     command, began = run.command(smoke), time.monotonic()
     environment = {**os.environ, "TQDM_DISABLE": "1"}
@@ -260,7 +260,7 @@ def _stop(process: subprocess.Popen[str]) -> tuple[str, str]:
     """Ctrl-C first: a bench then stops the product that it has started."""
     os.killpg(process.pid, signal.SIGINT)
     try:
-        return process.communicate(timeout=GRACE)
+        return process.communicate(timeout=STOP_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
         return process.communicate()

@@ -39,7 +39,7 @@ CLIENTS = (1, 8, 32)
 REQUESTS = 384
 """Of one task each, shared among the clients: only their number differs."""
 
-PATIENCE = 120.0
+START_SECONDS = 120.0
 MAPPED = ("data.mdb", "model.safetensors")
 
 
@@ -81,7 +81,7 @@ class Start:
         try:
             for path, body in (("/health", None), ("/setup", self.setup), ("/ready", None)):
                 while not self._answers(path, body):
-                    if process.poll() is not None or time.monotonic() - began > PATIENCE:
+                    if process.poll() is not None or time.monotonic() - began > START_SECONDS:
                         raise RuntimeError(f"`{self.command}`: no answer to {path}:\n{self.log.read_text()[-3000:]}")
                     time.sleep(0.02)
                 moments[f"{path[1:]}_s"] = time.monotonic() - began

@@ -93,7 +93,7 @@ class Background:
             if batch is None:
                 return
             try:
-                if "safe" in self.watch.look():
+                if "safe" in self.watch.poll():
                     self.note_missed(None, "Redis was not safe for a while")
                 self._mark_missed()
                 self.rejects.store(self._stores)

@@ -9,7 +9,7 @@ from backend.admin_json import RunAnswer
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import Trouble
-from backend.rejects.report import tell_rejects
+from backend.rejects.report import describe_rejects
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.work.prediction_runs import TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
@@ -37,7 +37,7 @@ def describe_prediction(stores: Stores, project: int) -> RunAnswer:
     trouble = stores.failures.describe(project).get("predict")
     found = sum_up(record, runs.shards(project), trouble, time.time())
     rejects = [it for it in stores.rejects.read(project) if it["where"] == "tasks"] if found["declined"] else []
-    return {**found, "reasons": list(tell_rejects(rejects, time.time()))}
+    return {**found, "reasons": list(describe_rejects(rejects, time.time()))}
 
 
 def cancel_prediction(stores: Stores, project: int) -> RunAnswer:

@@ -53,8 +53,8 @@ def request_plan(settings: Settings, stores: Stores, project: int) -> Order:
         raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to steer Label Studio's queue")
     for kind in ("plan", "steer"):
         stores.failures.release(project, kind)
-    stores.task_queue.look_again(project)
-    created = stores.task_queue.ask_plan(project)
+    stores.task_queue.recheck(project)
+    created = stores.task_queue.enqueue_plan(project)
     return {"status": "queued", "message": "asked for" if created else "already asked for"}
 
 

@@ -68,7 +68,7 @@ def _note_sampling(services: Services, event: events.ProjectUpdated) -> None:
     if event.sampling not in (None, SAMPLING) and event.project in steering.steered():
         steering.switch(event.project, f"the project's task sampling is not {SAMPLING}")
     elif event.sampling in (None, SAMPLING):
-        steering.look_again(event.project)
+        steering.recheck(event.project)
 
 
 def _moment_of(event: events.Event) -> int | None:

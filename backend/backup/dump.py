@@ -14,7 +14,7 @@ from typing import Literal, NotRequired, TypedDict, TypeVar
 from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
-from backend.store.schema import SCHEMA_NUMBER, find_schema, take_on_schema
+from backend.store.schema import SCHEMA_NUMBER, find_schema, upgrade_schema
 
 REDIS_BATCH_KEYS = 500
 
@@ -156,9 +156,9 @@ class Dump:
     def schema(self) -> int:
         return find_schema(self._redis)
 
-    def take_on_schema(self) -> None:
+    def upgrade_schema(self) -> None:
         """Make what has been written this release's."""
-        take_on_schema(self._redis)
+        upgrade_schema(self._redis)
 
     @guarded
     def set_schema(self, number: int) -> None:

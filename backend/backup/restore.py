@@ -103,7 +103,7 @@ def _load(stores: Stores, source: Path, schema: int) -> dict[str, int]:
     dump.set_schema(schema)  # of what follows; a restore that is cut off here is one that needs --force
     for file in sorted(source.glob("*.jsonl")):
         dump.write(_lines(file))
-    dump.take_on_schema()
+    dump.upgrade_schema()
     projects = stores.projects.projects()
     for project in projects:
         stores.projects.mark_dirty(project, "restored from a backup")

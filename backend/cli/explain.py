@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Line = list[str | Styled]
 
-SHOWN = "\n\t"
+CONTROL_CHARACTERS_SHOWN = "\n\t"
 """Control characters of a text that are shown as they are."""
 
 
@@ -33,7 +33,7 @@ def explain(api: AdminClient, project: int, task: int, control: str, as_json: bo
         say_json(found)
         return
     for line in render(found):
-        say(*line, keep=SHOWN)
+        say(*line, keep=CONTROL_CHARACTERS_SHOWN)
 
 
 def render(found: Explanation) -> Iterator[Line]:

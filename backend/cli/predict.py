@@ -127,7 +127,7 @@ class _Run:
 def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:
     from backend.client.predict import PredictClient
     from backend.client.predict_file import predict_file
-    from backend.rejects.report import tell_reject
+    from backend.rejects.report import describe_reject
     from backend.settings.settings import current_settings
 
     with PredictClient(current_settings(), api.url) as client:
@@ -139,7 +139,7 @@ def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_
     declined = f", {outcome.declined} without (unreadable, or not sure enough)" if outcome.declined else ""
     say(f"{plain(output)}: {outcome.tasks} tasks, {outcome.predicted} with a prediction{declined}.")
     for words, count in sorted(outcome.reasons.items(), key=lambda item: -item[1]):
-        say(tell_reject("tasks", words, count))
+        say(describe_reject("tasks", words, count))
     for what, row in outcome.notes.items():
         say(f"row {row}: {what}" if row else what)
     return None

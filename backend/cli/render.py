@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from backend.admin_json import Advice, ControlAdvice, ControlMetrics, Forecast, ProjectAnswer, QueueAnswer
 from backend.record_json import SyncRecord
-from backend.rejects.report import tell_rejects
+from backend.rejects.report import describe_rejects
 
 if TYPE_CHECKING:
     from model.evidence.anchoring_bias import Anchoring
@@ -39,8 +39,8 @@ def render_background_work(entry: ProjectAnswer, now: float) -> Iterator[str]:
         yield f"reconciled with Label Studio: {_render_last_sync(last, now, _are_lost(entry))}"
     if why := entry.get("dirty"):
         yield f"to be reconciled, since {why}"
-    yield from tell_rejects(entry.get("rejects") or (), now)
-    yield from tell_rejects(entry.get("refused") or (), now)
+    yield from describe_rejects(entry.get("rejects") or (), now)
+    yield from describe_rejects(entry.get("refused") or (), now)
     for control, counts in (entry.get("quarantined") or {}).items():
         listed = ", ".join(f"{label} {count}" for label, count in list(counts.items())[:QUARANTINED_SHOWN])
         yield f"{control}: kept apart, since the label config does not have them: {listed}"

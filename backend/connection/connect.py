@@ -145,13 +145,13 @@ def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: s
 def _order_tabs(client: LabelStudioClient, settings: Settings, project: int, *, steered: bool) -> Iterator[str]:
     """A link to the label stream follows the first tab of the Data Manager. The connection stands: what goes wrong here
     is told and tried again with every queue."""
-    from backend.jobs.task_queue.stream_order import describe_link, follow_queue, give_back
+    from backend.jobs.task_queue.stream_order import describe_link, follow_queue, restore_tabs
     from backend.store.stores import Stores
 
     stores = Stores(settings)
     try:
         if not (steered and settings.queue_enabled):
-            yield from give_back(client, stores, project)
+            yield from restore_tabs(client, stores, project)
             return
         yield from follow_queue(client, stores, project)
         yield describe_link(settings.label_studio_url, project, client.tabs.of(project))

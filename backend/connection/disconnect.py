@@ -12,7 +12,7 @@ from typing import Any
 
 from backend.errors import SettingsError, StoreUnavailable
 from backend.jobs.sync.relabel_tab import remove_relabels
-from backend.jobs.task_queue.stream_order import give_back
+from backend.jobs.task_queue.stream_order import restore_tabs
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, own_backend
 from backend.rules.queue_due import queue_number, stale_versions
@@ -45,16 +45,16 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
             yield f"ML backend '{backend.get('title')}' removed."
         yield from _remove_webhooks(client, settings, project)
         yield from _remove_predictions(client, present, predictions)
-        yield from _give_tabs_back(client, settings, project)
+        yield from _restore_tabs(client, settings, project)
         yield from remove_relabels(client, project)
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
 
 
-def _give_tabs_back(client: LabelStudioClient, settings: Settings, project: int) -> Iterator[str]:
+def _restore_tabs(client: LabelStudioClient, settings: Settings, project: int) -> Iterator[str]:
     """What we did to the tabs is remembered in Redis: without that an order may be a user's, and stays."""
     stores = Stores(settings)
     try:
-        yield from give_back(client, stores, project)
+        yield from restore_tabs(client, stores, project)
     except StoreUnavailable as error:
         yield f"The order of the Data Manager's tabs stays, since what we changed is not known: {error.message}"
     finally:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from backend.doctor.connection import look_at_connection
-from backend.doctor.label_studio import look_at_studio, not_configured
-from backend.doctor.learning import judge_refusals, look_at_learning
+from backend.doctor.connection import check_connection
+from backend.doctor.label_studio import check_label_studio, not_configured
+from backend.doctor.learning import check_learning, judge_refusals
 from backend.doctor.machine import check_machine
-from backend.doctor.store import look_at_store
+from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
-from backend.doctor.web import look_at_web
+from backend.doctor.web import check_web
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
@@ -25,31 +25,31 @@ LOOKED_AT = 10
 def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verdict]:
     """Every verdict as soon as it is known. `project` None: the first LOOKED_AT that Redis knows of."""
     yield from check_machine(settings)
-    verdicts, health = look_at_store(settings)
+    verdicts, health = check_store(settings)
     yield from verdicts
-    yield from look_at_web(settings)
+    yield from check_web(settings)
     projects = [project] if project is not None else (health.projects if health else [])[:LOOKED_AT]
     if settings.has_label_studio:
-        yield from _look_at_label_studio(settings, projects)
+        yield from _check_label_studio(settings, projects)
     else:
         yield not_configured(settings)
     if health is not None:
         stores = Stores(settings)
         for number in projects:
-            yield from look_at_learning(settings, stores, number)
+            yield from check_learning(settings, stores, number)
         yield from judge_refusals(stores.rejects.read(OF_NO_PROJECT), time.time())
         stores.close()
 
 
-def _look_at_label_studio(settings: Settings, projects: list[int]) -> Iterator[Verdict]:
+def _check_label_studio(settings: Settings, projects: list[int]) -> Iterator[Verdict]:
     secret = _webhook_secret(settings)
     with LabelStudioClient.of(settings, attempts=2) as client:
         answers = True
-        for verdict in look_at_studio(settings, client):
+        for verdict in check_label_studio(settings, client):
             answers = answers and verdict.state != "fail"
             yield verdict
         for number in projects if answers else ():
-            yield from look_at_connection(settings, client, number, secret)
+            yield from check_connection(settings, client, number, secret)
 
 
 def _webhook_secret(settings: Settings) -> str:

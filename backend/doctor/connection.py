@@ -25,7 +25,7 @@ NEEDED_ACTIONS = frozenset(
 """Actions without which changes are only seen by the next reconciliation."""
 
 
-def look_at_connection(settings: Settings, client: LabelStudioClient, project: int, secret: str) -> Iterator[Verdict]:
+def check_connection(settings: Settings, client: LabelStudioClient, project: int, secret: str) -> Iterator[Verdict]:
     """Asking for the rows makes Label Studio call /health and /setup of each backend, so that its state is of now."""
     try:
         present = client.project(project)
@@ -37,14 +37,14 @@ def look_at_connection(settings: Settings, client: LabelStudioClient, project: i
         return
     yield from judge_backend(settings, project, present, backend)
     if settings.queue_enabled and backend is not None and present.get("sampling") == SAMPLING:
-        yield look_at_tabs(settings, client, project)
+        yield check_tabs(settings, client, project)
     hook = own_webhook(hooks, settings.url, secret)
     yield judge_webhook(project, hook, settings.url, secret)
     if hook is not None:
         yield check_sending(client, project, hook)
 
 
-def look_at_tabs(settings: Settings, client: LabelStudioClient, project: int) -> Verdict:
+def check_tabs(settings: Settings, client: LabelStudioClient, project: int) -> Verdict:
     """Whether a link to the label stream, which follows the first tab of the Data Manager, follows the queue."""
     name = f"project {project}: link to the label stream"
     try:

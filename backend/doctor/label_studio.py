@@ -24,7 +24,7 @@ Token = tuple[str, float | None]
 """Its kind, and when it expires (epoch seconds, None: not known)."""
 
 
-def look_at_studio(settings: Settings, client: LabelStudioClient) -> Iterator[Verdict]:
+def check_label_studio(settings: Settings, client: LabelStudioClient) -> Iterator[Verdict]:
     """Ends at the first check without which the others mean nothing."""
     token = read_token(settings.label_studio_api_key.get_secret_value())
     try:

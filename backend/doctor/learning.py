@@ -7,14 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.record_json import RejectEntry, SyncRecord, Trouble
-from backend.rejects.report import tell_rejects
-from backend.rules.queue_share import BYPASSED, is_bypassed, tell_handed
+from backend.rejects.report import describe_rejects
+from backend.rules.queue_share import BYPASSED, describe_handed, is_bypassed
 from backend.settings.settings import Settings
 from backend.store.label_stream import Handed
 from backend.store.stores import Stores
 
 
-def look_at_learning(settings: Settings, stores: Stores, project: int) -> Iterator[Verdict]:
+def check_learning(settings: Settings, stores: Stores, project: int) -> Iterator[Verdict]:
     """Raises StoreUnavailable."""
     if not stores.projects.knows(project):
         remedy = f"run `understudy connect --project {project}`, and open a task"
@@ -58,7 +58,7 @@ def judge_trouble(project: int, trouble: Mapping[str, Trouble]) -> Iterator[Verd
 def judge_rejects(project: int, rejects: Sequence[RejectEntry], now: float) -> Iterator[Verdict]:
     """Whether tasks and labels can be read. `now`: epoch seconds."""
     name = f"project {project}: tasks and labels"
-    told = list(tell_rejects(rejects, now))
+    told = list(describe_rejects(rejects, now))
     remedy = "compare the label config with the tasks' data; what is mended is told no more after a reconciliation"
     for line in told:
         yield warn(name, line, remedy)
@@ -69,13 +69,13 @@ def judge_rejects(project: int, rejects: Sequence[RejectEntry], now: float) -> I
 def judge_refusals(refused: Sequence[RejectEntry], now: float) -> Iterator[Verdict]:
     """Requests that were refused before it was known which project they are about."""
     remedy = "the log of `web` has them too; for a wrong webhook secret run `understudy connect --project ID`"
-    for line in tell_rejects(refused, now):
+    for line in describe_rejects(refused, now):
         yield warn("requests", line, remedy)
 
 
 def judge_handed(project: int, handed: Handed) -> Iterator[Verdict]:
     """Whether people label what the queue hands out; nothing before the first label."""
-    name, seen = f"project {project}: labels of the queue", tell_handed(handed.labels, handed.of_queue)
+    name, seen = f"project {project}: labels of the queue", describe_handed(handed.labels, handed.of_queue)
     if is_bypassed(handed.labels, handed.of_queue):
         yield warn(name, seen, BYPASSED)
     elif handed.labels:

@@ -19,7 +19,7 @@ CLOCK_WARN, CLOCK_FAIL = 2.0, 10.0
 PROCESS_OF = {"learn": "learner", "train": "trainer", "sync": "sync"}
 
 
-def look_at_store(settings: Settings) -> tuple[list[Verdict], Health | None]:
+def check_store(settings: Settings) -> tuple[list[Verdict], Health | None]:
     """The verdicts, and what was seen; None when Redis does not answer."""
     try:
         health = examine(settings)

@@ -24,7 +24,7 @@ UNASKED_STATUS = -1
 """In the place of the status: a proxy or a certificate of the settings cannot be used; with what is wrong."""
 
 
-def look_at_web(settings: Settings) -> Iterator[Verdict]:
+def check_web(settings: Settings) -> Iterator[Verdict]:
     """Health, readiness and protection."""
     local = ask(settings, f"{local_url(settings)}/health")
     public = local if settings.url == local_url(settings) else ask(settings, f"{settings.url}/health")

@@ -27,7 +27,7 @@ PATIENCE_SECONDS = 600
 """A log that takes longer to check is left to Redis."""
 
 
-def mend_log(server: Path, directory: Path) -> str:
+def repair_log(server: Path, directory: Path) -> str:
     """Makes the log in `directory` one that `server` loads; what was done, "" for a log that is whole or absent.
 
     Changes nothing when there is no room for a copy."""

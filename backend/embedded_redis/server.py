@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from backend.addresses.unix_socket import open_unix_socket
-from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.aof_repair import repair_log
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.data_format import require_readable
 from backend.errors import SettingsError
@@ -82,7 +82,7 @@ def _prepare(settings: Settings) -> list[str]:
     """The command, to be run in the socket's directory, once the server's data can be loaded."""
     server = find_redis_server(settings)
     config = write_config(settings, server)
-    if done := mend_log(server, config.parent):
+    if done := repair_log(server, config.parent):
         log.critical("%s. A reconciliation with Label Studio brings back what is missing", done)
     return [str(server), _plain_name(config)]
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.task_queue.schedule import QueueTending
+from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.labelstudio.label_display import spec_of
 from backend.outcomes import JobOutcome
 from backend.processes.worker import wait_for_redis
@@ -64,14 +64,14 @@ class Scheduler:
         self._cleaned = time.monotonic()
         self._active = False
         self._watch = self.stores.watch()
-        self._queue = QueueTending(work.settings, work.stores)
+        self._queue = QueueScheduler(work.settings, work.stores)
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""
         if not self.stores.hold_lease(self.owner, max(10.0, 4 * self.settings.scheduler_seconds)):
             self._active = False
             return False
-        restarted = "restarted" in self._watch.look()
+        restarted = "restarted" in self._watch.poll()
         if restarted or not self._active:
             self._take_over("Redis was restarted or failed over" if restarted else "understudy was started")
             self._active = True
@@ -79,7 +79,7 @@ class Scheduler:
         for project in self.stores.projects.projects():
             try:
                 with about(project=project):
-                    self._tend(project)
+                    self._schedule(project)
             except StoreUnavailable:
                 raise
             except (BackendError, OSError, ValueError):
@@ -94,20 +94,20 @@ class Scheduler:
         with suppress(StoreUnavailable):  # the lease runs out by itself
             self.stores.give_up_lease(self.owner)
 
-    def _tend(self, project: int) -> None:
+    def _schedule(self, project: int) -> None:
         if self.stores.versions.live(project) is None:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))
         behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
         if behind and not pinned and not self.stores.failures.waits(project, "refit"):
             self.stores.jobs.enqueue_refit(project)
-        self._tend_training(project, pinned)
+        self._schedule_training(project, pinned)
         if self._sync_is_due(project):
             self.stores.jobs.enqueue_sync(project)
-        self._tend_predictions(project)
-        self._queue.tend(project)
+        self._schedule_predictions(project)
+        self._queue.schedule(project)
 
-    def _tend_training(self, project: int, pinned: bool) -> None:
+    def _schedule_training(self, project: int, pinned: bool) -> None:
         jobs = self.stores.jobs
         if running := jobs.running(project):
             if jobs.is_lost(running) and not self.stores.failures.waits(project, "train"):
@@ -118,7 +118,7 @@ class Scheduler:
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
 
-    def _tend_predictions(self, project: int) -> None:
+    def _schedule_predictions(self, project: int) -> None:
         if not self.stores.failures.waits(project, "predict"):
             for run, shard in self.stores.prediction_runs.lost(project):
                 self.stores.prediction_runs.send(project, run, shard)

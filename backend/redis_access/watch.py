@@ -29,7 +29,7 @@ class RedisWatch:
         self.problems: list[str] = []
 
     @guarded
-    def look(self) -> set[str]:
+    def poll(self) -> set[str]:
         """What has happened since the last look: `restarted` (or failed over), `unsafe`, `safe` again. Most calls
         return at once: it looks every LOOK_SECONDS."""
         if time.monotonic() < self._next:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from backend.errors import StoreUnavailable
 from backend.labelstudio.reject_limits import TASKS_REMEMBERED
 from backend.labelstudio.rejects import Reject
-from backend.rejects.report import tell_reject
+from backend.rejects.report import describe_reject
 from backend.store.rejects import OF_NO_PROJECT, RejectRow
 from backend.store.stores import Stores
 from backend.telemetry.log_throttle import LogThrottle
@@ -51,7 +51,7 @@ class RejectNotes:
                 log.warning(
                     "project=%s: %s%s",
                     project or "-",
-                    tell_reject(where, reject.words, times),
+                    describe_reject(where, reject.words, times),
                     f" ({more} more since the last line)" if more else "",
                 )
 

@@ -10,18 +10,18 @@ from backend.record_json import RejectEntry
 SHOWN_KINDS = 10
 
 
-def tell_rejects(entries: Sequence[RejectEntry], now: float) -> Iterator[str]:
+def describe_rejects(entries: Sequence[RejectEntry], now: float) -> Iterator[str]:
     """A line each, as the store gives them; `now` in epoch seconds."""
     for entry in entries[:SHOWN_KINDS]:
         count = int(entry["tasks"] or entry["times"])
         more = TASKS_REMEMBERED <= count < int(entry["times"])  # no more of them are remembered
-        told = tell_reject(str(entry["where"]), str(entry["words"]), count, more)
-        yield f"{told} (last {tell_age(now - float(entry['last']))})"
+        told = describe_reject(str(entry["where"]), str(entry["words"]), count, more)
+        yield f"{told} (last {describe_age(now - float(entry['last']))})"
     if len(entries) > SHOWN_KINDS:
         yield f"and {len(entries) - SHOWN_KINDS} more of the kind"
 
 
-def tell_reject(where: str, words: str, count: int, more: bool = False) -> str:
+def describe_reject(where: str, words: str, count: int, more: bool = False) -> str:
     """ "12 tasks have no field `text`; they have `body`, `title`"."""
     if where == "requests":
         return f"{words}, {count} {'time' if count == 1 else 'times'}"
@@ -34,7 +34,7 @@ def tell_reject(where: str, words: str, count: int, more: bool = False) -> str:
     return f"{number} {kind}{'task' if count == 1 else 'tasks'} {words}"
 
 
-def tell_age(seconds: float) -> str:
+def describe_age(seconds: float) -> str:
     """How long ago."""
     if seconds < 90:
         return "just now"

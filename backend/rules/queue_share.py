@@ -21,7 +21,7 @@ def is_bypassed(labels: int, of_queue: int) -> bool:
     return labels >= LEAST_LABELS and of_queue < LOW_SHARE * labels
 
 
-def tell_handed(labels: int, of_queue: int) -> str:
+def describe_handed(labels: int, of_queue: int) -> str:
     """`17 of the last 20 labels were tasks that the queue handed out`."""
     return f"{of_queue} of the last {labels} labels were tasks that the queue handed out"
 
@@ -32,6 +32,6 @@ def hint_handed(project: int, queue: QueueAnswer) -> str:
     if not handed or not handed["labels"] or queue.get("off"):
         return ""
     labels, of_queue = handed["labels"], handed["of_queue"]
-    told = f"queue: {tell_handed(labels, of_queue)}"
+    told = f"queue: {describe_handed(labels, of_queue)}"
     looks = f"`understudy doctor --project {project}` looks at the tabs"
     return f"{told}. {BYPASSED}; {looks}" if is_bypassed(labels, of_queue) else told

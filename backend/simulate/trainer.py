@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.cpu import cores
-from backend.jobs.train.process import LOG_FILE, Told, run_process
+from backend.jobs.train.process import LOG_FILE, Progress, run_process
 from backend.rules.finetune_due import Facts, why_due
 from backend.settings.settings import Settings
 from model.errors import ModelError
@@ -157,7 +157,7 @@ class PolicyTrainer:
         return f"{outcome.error}: {words[-1]}" if words else outcome.error
 
 
-def describe(last: Told) -> str:
+def describe(last: Progress) -> str:
     """How far a training is, in words."""
     parts = [str(last.get("stage") or "starting")]
     if last.get("of"):

@@ -110,7 +110,7 @@ class LabelStreamStore:
         pipeline.execute()
 
     @guarded
-    def take_tabs(self, project: int) -> bool:
+    def claim_tabs(self, project: int) -> bool:
         """Whether this process may change the tabs' order now; `leave_tabs` when it is done."""
         return self._leases.take(project_key(project, "tabs:held"), TABS_SECONDS)
 

@@ -22,7 +22,7 @@ def find_schema(client: Client) -> int:
 
 
 @guarded
-def take_on_schema(client: Client) -> None:
+def upgrade_schema(client: Client) -> None:
     """Makes the store one of this schema. Raises StoreUnavailable for one that a newer understudy has written."""
     found = find_schema(client)
     if found > SCHEMA_NUMBER:

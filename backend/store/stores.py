@@ -15,7 +15,7 @@ from backend.store.label_errors import LabelErrorStore
 from backend.store.label_stream import LabelStreamStore
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
-from backend.store.schema import take_on_schema
+from backend.store.schema import upgrade_schema
 from backend.store.suggestions import SuggestionStore
 from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
@@ -53,7 +53,7 @@ class Stores:
         """Problems that were accepted; takes on what an older release has stored. Raises StoreUnavailable for a
         Redis that is away or could lose labels, or was written by a newer release."""
         problems = verify(self._redis, self.settings)
-        take_on_schema(self._redis)
+        upgrade_schema(self._redis)
         return problems
 
     def watch(self) -> RedisWatch:

@@ -109,7 +109,7 @@ class TaskQueueStore:
         return {int(item) for item in self._redis.smembers(STEERED)}
 
     @guarded
-    def look_again(self, project: int) -> None:
+    def recheck(self, project: int) -> None:
         """Something changed: a project that is not steered is planned anew, and then looked at."""
         key = project_key(project, "queue")
         if self._redis.hdel(key, "off_at"):
@@ -138,7 +138,7 @@ class TaskQueueStore:
         return frozenset(int(item) for item in self._redis.zrange(key, 0, -1))
 
     @guarded
-    def ask_plan(self, project: int) -> bool:
+    def enqueue_plan(self, project: int) -> bool:
         """Ask the learner for a plan; False when one is asked for already and has not ended."""
         if not self._leases.take(project_key(project, "plan:asked"), ASKED_SECONDS):
             return False
@@ -146,7 +146,7 @@ class TaskQueueStore:
         return True
 
     @guarded
-    def ask_steer(self, project: int) -> bool:
+    def enqueue_steer(self, project: int) -> bool:
         """Ask the sync worker to write the plan; False when it is asked for already and has not ended."""
         if not self._leases.take(project_key(project, "steer:asked"), ASKED_SECONDS):
             return False

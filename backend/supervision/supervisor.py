@@ -218,7 +218,7 @@ def supervise(config: Path, host: str, port: int) -> None:
     watchdog = Watchdog(config.parent / DEADLINES_FOLDER, lambda: list(options.pidhistory))
 
     def watch_and_poll(timeout: float) -> Ready:
-        watchdog.look()
+        watchdog.kill_late()
         # Its own second between two looks is felt at every start, restart and stop.
         ready: Ready = poll(min(timeout, 0.2))
         return ready

@@ -26,7 +26,7 @@ class Watchdog:
         for left in folder.glob("*") if folder.is_dir() else ():
             left.unlink(missing_ok=True)  # of processes that are gone: their ids are given again
 
-    def look(self) -> list[int]:
+    def kill_late(self) -> list[int]:
         """Kill the processes that are late; their ids. Costs nothing within POLL_SECONDS of the last check."""
         now = time.monotonic()
         if now < self._next:

@@ -13,7 +13,7 @@ KEYS_KEPT = 50
 
 
 @dataclass
-class _Said:
+class _LastLine:
     at: float
     held_back: int = 0
 
@@ -23,7 +23,7 @@ class LogThrottle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._guard = clock, threading.Lock()
-        self._said: dict[Hashable, _Said] = {}
+        self._said: dict[Hashable, _LastLine] = {}
 
     def admit(self, key: Hashable, times: int = 1) -> int | None:
         """How often `key` came without a line since its last one, when it is time for another; None when it is not."""
@@ -36,5 +36,5 @@ class LogThrottle:
             if said is not None and now - said.at < EVERY_SECONDS:
                 said.held_back += times
                 return None
-            self._said[key] = _Said(now, 0)
+            self._said[key] = _LastLine(now, 0)
             return (said.held_back if said else 0) + times - 1

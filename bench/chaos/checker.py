@@ -247,7 +247,7 @@ FIRST = "v0"
 BACK_SECONDS = 120.0
 """How long a killed process may be away."""
 
-SLACK = 0.3
+CLOSING_SECONDS = 0.3
 """Seconds between a process's end and the end of its last connection."""
 
 
@@ -284,7 +284,7 @@ def check_failures(history: Sequence[Entry]) -> Found:
     for reply in of_kind(history, "predict"):
         if reply["status"] == 200:
             continue
-        excused = any(reply["t0"] <= end + SLACK and reply["t"] >= begin for begin, end in away)
+        excused = any(reply["t0"] <= end + CLOSING_SECONDS and reply["t"] >= begin for begin, end in away)
         if not excused or reply["status"] not in (0, 503):
             what = f"/predict: {reply['status']} {reply['said'][:200]}"
             yield Violation("failed predict", what, reply["project"], reply["t"], reply)

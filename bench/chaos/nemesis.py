@@ -49,7 +49,7 @@ WEATHER = (
 )
 REDIS_ROAD = tuple(("redis road", mode, 1.0, 5.0) for mode in ("latency", "reset", "silence", "slow close"))
 DISK_FULL = (("disk", "full", 3.0, 8.0),) * 3
-CALM = 6.0
+CALM_SECONDS = 6.0
 """Seconds before the first fault."""
 
 
@@ -67,18 +67,18 @@ def make_schedule(seed: int, seconds: float, *, redis_road: bool, disk: bool) ->
     """Faults by time. Those with a duration are over before `seconds`."""
     chance = random.Random(seed)
     faults = []
-    at = CALM
+    at = CALM_SECONDS
     while (at := at + chance.expovariate(1 / KILL_EVERY)) < seconds:
         faults.append(Fault(at, "kill", chance.choices(list(KILLS), list(KILLS.values()))[0]))
     choices = [*WEATHER, *(REDIS_ROAD if redis_road else ()), *(DISK_FULL if disk else ())]
-    at = CALM
+    at = CALM_SECONDS
     while (at := at + chance.expovariate(1 / WEATHER_EVERY)) < seconds:
         kind, target, least, most = chance.choice(choices)
         faults.append(Fault(at, kind, target, min(chance.uniform(least, most), seconds - at)))
     return sorted(faults, key=lambda fault: fault.at)
 
 
-PATIENCE = 2.0
+VICTIM_WAIT_SECONDS = 2.0
 """Seconds that a kill waits for its victim to be there at all, then takes another one."""
 
 
@@ -115,10 +115,10 @@ class Nemesis:
         if role == "supervisor":
             return self._kill_supervisor()
         began = time.monotonic()
-        while (waited := time.monotonic() - began) < 3 * PATIENCE:
+        while (waited := time.monotonic() - began) < 3 * VICTIM_WAIT_SECONDS:
             running = self._product.processes()
             name = "trainer" if role == "training" and "training" not in running else role
-            if name not in running and waited > PATIENCE:  # it is still away from the last time
+            if name not in running and waited > VICTIM_WAIT_SECONDS:  # it is still away from the last time
                 name = self._random.choice([other for other in ROLES if other in running] or [role])
             if pids := running.get(name):
                 pid = self._random.choice(pids)

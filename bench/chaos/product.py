@@ -211,7 +211,7 @@ def _signal(pid: int, number: int) -> bool:
 
 
 READ_EVERY, LOOK_EVERY = 1.0, 0.25
-LARGE = 8 << 20
+LARGE_FILE_BYTES = 8 << 20
 """Files from this size on (fine-tuned encoders) are hashed once a version, all others at every look."""
 
 Json = dict[str, Any]
@@ -300,7 +300,7 @@ class Observer(Workers):
             return False
         if path in self._hashed:
             return True
-        if facts["size"] >= LARGE:
+        if facts["size"] >= LARGE_FILE_BYTES:
             self._hashed.add(path)
         return sha256_of(path) == facts["sha256"]
 

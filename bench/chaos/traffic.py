@@ -24,27 +24,27 @@ from bench.chaos.checker import History
 from bench.support.load import Workers, exchange
 from tests.support.label_studio_stub import SKIPPED, Change, ReferenceModel, Task
 
-PATIENCE = 1.0
+WEBHOOK_TIMEOUT_SECONDS = 1.0
 """WEBHOOK_TIMEOUT of Label Studio."""
 
-MOST = 400
+ANNOTATIONS_KEPT = 400
 """Annotations a project: beyond that more are deleted than made, so that half an hour is not about size."""
 
-WRONG = 0.2
+WRONG_SHARE = 0.2
 """Share of corrections that are none: with more of them no fine-tune would ever be accepted."""
 
-FRESH = 0.4
+NEWEST_SHARE = 0.4
 """Share of changes to one of the newest annotations."""
 
 ACTIONS = {"create": 42, "bulk": 4, "update": 26, "skip": 4, "delete": 13, "delete tasks": 7, "train": 0.4}
 SPOILT = {"lost": 0.01, "late": 0.15, "twice": 0.04}
 """Shares of deliveries that never leave, that leave up to 1.5 s late (and so in another order), that arrive twice."""
 
-TASKS = 4
+TASKS_PER_REQUEST = 4
 """Tasks a request: more than one, so that a reply could mix versions if the code allowed it."""
 
 MODES = ("pass", "latency", "reset", "silence", "slow close")
-CHUNK = 65536
+CHUNK_BYTES = 65536
 SLOW_CLOSE_SECONDS = 1.5
 
 JSON = {"Content-Type": "application/json"}
@@ -92,7 +92,7 @@ class Annotators(Workers):
         project = self._random.choice(list(self._truth.tasks))
         annotated = self._truth.annotated(project)
         action = self._random.choices(list(ACTIONS), list(ACTIONS.values()))[0]
-        if len(annotated) > MOST and action in ("create", "bulk"):
+        if len(annotated) > ANNOTATIONS_KEPT and action in ("create", "bulk"):
             action = "delete"
         if action == "create" or len(annotated) < 40:
             return self._truth.create(project, [next(self._rows)])
@@ -101,7 +101,7 @@ class Annotators(Workers):
         if action == "train":
             return self._truth.train(project)
         # Some of the newest: their first event may still be under way.
-        among = annotated[-8:] if self._random.random() < FRESH else annotated
+        among = annotated[-8:] if self._random.random() < NEWEST_SHARE else annotated
         return self._change(action, self._random.sample(among, self._random.choice((1, 1, 1, 2, 5))))
 
     def _change(self, action: str, tasks: list[Task]) -> Change:
@@ -109,7 +109,7 @@ class Annotators(Workers):
             return self._truth.delete(tasks)
         if action == "delete tasks":
             return self._truth.delete_tasks(tasks)
-        label = self._random.choice(self._truth.labels) if self._random.random() < WRONG else tasks[0].label
+        label = self._random.choice(self._truth.labels) if self._random.random() < WRONG_SHARE else tasks[0].label
         return self._truth.update(tasks[0], SKIPPED if action == "skip" else label)
 
     def _deliver(self, change: Change) -> None:
@@ -131,7 +131,7 @@ class Annotators(Workers):
         began = time.time()
         headers = {**JSON, "X-Webhook-Secret": self._secret}
         status, reply = exchange(
-            self._port, "POST", "/webhook", json.dumps(change.body).encode(), headers, timeout=PATIENCE
+            self._port, "POST", "/webhook", json.dumps(change.body).encode(), headers, timeout=WEBHOOK_TIMEOUT_SECONDS
         )
         said = "" if 200 <= status < 300 else reply[:300].decode(errors="replace")
         self._history.note("event", n=number, t0=round(began, 4), status=status, said=said)
@@ -157,7 +157,7 @@ class PredictClients(Workers):
         chance = random.Random(seed)
         while not self.stopping.wait(chance.expovariate(self._rate)):
             project = chance.choice(list(self._truth.tasks))
-            texts = chance.sample(self._texts, TASKS)
+            texts = chance.sample(self._texts, TASKS_PER_REQUEST)
             tasks = [{"id": 10**9 + seed * 10**6 + index, "data": {"text": text}} for index, text in enumerate(texts)]
             body = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": self._truth.config}
             began = time.time()
@@ -184,7 +184,7 @@ def summary(status: int, reply: bytes) -> dict[str, object]:
     return {
         "top": found.get("model_version"),
         "versions": versions,
-        "asked": TASKS,
+        "asked": TASKS_PER_REQUEST,
         "answered": sum(map(bool, results)),
     }
 
@@ -270,7 +270,7 @@ class Proxy:
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
-            while data := await reader.read(CHUNK):
+            while data := await reader.read(CHUNK_BYTES):
                 while self.mode == "silence":
                     await self._changed.wait()
                 if self.mode == "latency":

@@ -33,7 +33,7 @@ class Queue:
 
     def ask(self) -> None:
         """A new plan, as `understudy queue PROJECT --plan` asks for it."""
-        wait_until(lambda: self._steering.ask_plan(self.project), "a plan can be asked for")
+        wait_until(lambda: self._steering.enqueue_plan(self.project), "a plan can be asked for")
 
     def plan(self) -> dict[str, Any]:
         return self._steering.plan(self.project)

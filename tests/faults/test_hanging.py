@@ -114,7 +114,7 @@ def test_row_38_a_process_that_stands_still_is_killed_by_the_supervisor(tmp_path
     watchdog = Watchdog(tmp_path / DEADLINES_FOLDER, lambda: children)
     with start("0") as late, start("600") as fine, start("0") as foreign:
         children += [late.pid, fine.pid]
-        assert watchdog.look() == [late.pid] and watchdog.look() == []
+        assert watchdog.kill_late() == [late.pid] and watchdog.kill_late() == []
         assert late.wait(30) == -signal.SIGKILL
         assert fine.poll() is None and foreign.poll() is None, "in time, and not a child"
         for process in (fine, foreign):

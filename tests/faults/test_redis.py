@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.aof_repair import repair_log
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
 from backend.errors import StoreUnavailable
@@ -299,7 +299,7 @@ def test_a_log_damaged_in_the_middle_is_cut_predictions_go_on_and_a_resync_bring
     data = log.read_bytes()
     place = data.index(b"*", data.index(b"c d") - 400)
     log.write_bytes(data[:place] + b"#" + data[place + 1 :])
-    assert "cut off" in mend_log(server, folder)
+    assert "cut off" in repair_log(server, folder)
     assert ask(client).status_code == 200
     own_redis.start()
     assert len(stored(context.stores)) < 4

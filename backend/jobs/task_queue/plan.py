@@ -46,8 +46,8 @@ def _plan(work: Context, project: int) -> str:
     if live is None:
         return JobOutcome.NO_VERSION
     model, answers = work.live_model(project, live), stores.examples.answers(project)
-    eye = PoolScorer(stores.projects, stores.jobs, project, model)
-    view = eye.look(stores.examples.touched(project), members=settings.queue_strategy == "bald")
+    scorer = PoolScorer(stores.projects, stores.jobs, project, model)
+    view = scorer.score(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
         return JobOutcome.NOTHING_TO_CHOOSE
     places = plan_batch(
@@ -73,7 +73,7 @@ def _plan(work: Context, project: int) -> str:
         "entries": _entries(model, view, places, _told(stores.projects, project)),
     }
     stores.task_queue.save_plan(project, facts)
-    stores.task_queue.ask_steer(project)
+    stores.task_queue.enqueue_steer(project)
     return JobOutcome.PLANNED
 
 

@@ -58,7 +58,7 @@ class PoolScorer:
         self._controls = [control for control in model.spec.controls if model.labels(control.name)]
         self._marking = [control for control in model.spec.spans if control.name in model.span_heads]
 
-    def look(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
+    def score(self, labelled: set[int], *, members: bool = False) -> PoolView | None:
         """None for a project whose controls have no labels or whose tasks cannot be read. `members`: also what each
         member of the heads says."""
         documents = self._projects.pool(self._project)
@@ -132,7 +132,7 @@ class PoolScorer:
             texts = [control.text_of(document) for document in documents]
             pool = self._pool(control, texts, done, members)
             pools.append(pool)
-            answers[control.name], sure = self._say(control, pool.probabilities)
+            answers[control.name], sure = self._join_answer(control, pool.probabilities)
             confidences.append(sure)
         if is_conditional(self._model.spec):
             hidden = hidden_rows(self._model.spec, answers)
@@ -166,7 +166,7 @@ class PoolScorer:
             shares=found.shares if members else None,
         )
 
-    def _say(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
+    def _join_answer(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
         """Per row the labels of the answer, and its confidence."""
         rules = self._model.rules(control.name)
         labels = self._model.labels(control.name)

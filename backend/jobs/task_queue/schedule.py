@@ -14,14 +14,14 @@ from backend.store.stores import Stores
 log = logging.getLogger(__name__)
 
 
-class QueueTending:
+class QueueScheduler:
     """The queues that one scheduler keeps planned and written."""
 
     def __init__(self, settings: Settings, stores: Stores) -> None:
         self._settings, self._stores = settings, stores
         self._can = settings.has_label_studio
 
-    def tend(self, project: int) -> None:
+    def schedule(self, project: int) -> None:
         """Raises StoreUnavailable."""
         if not (self._can and self._settings.queue_enabled):
             return
@@ -30,12 +30,12 @@ class QueueTending:
         planned = float(state.get("planned_at", 0))
         if planned > float(state.get("at", 0)) and "off_at" not in state:
             if not trouble.waits(project, "steer"):
-                steering.ask_steer(project)
+                steering.enqueue_steer(project)
             return
         if trouble.waits(project, "plan"):
             return
         reason = why_plan(self._settings, self._facts(project, state))
-        if reason and steering.ask_plan(project):
+        if reason and steering.enqueue_plan(project):
             log.info("plan due project=%s: %s", project, reason)
 
     def _facts(self, project: int, state: QueueState) -> QueueFacts:

@@ -62,7 +62,7 @@ def follow_queue(client: LabelStudioClient, stores: Stores, project: int) -> lis
     return lines
 
 
-def give_back(client: LabelStudioClient, stores: Stores, project: int) -> list[str]:
+def restore_tabs(client: LabelStudioClient, stores: Stores, project: int) -> list[str]:
     """Undo `follow_queue`, as far as nobody has chosen another order since; a line for every tab that was changed.
 
     Raises LabelStudioError and StoreUnavailable."""
@@ -92,7 +92,7 @@ def give_back(client: LabelStudioClient, stores: Stores, project: int) -> list[s
 def keep_following(client: LabelStudioClient, stores: Stores, project: int, *, steered: bool) -> None:
     """The same for jobs: what goes wrong is logged, since the queue itself is in order."""
     try:
-        for line in (follow_queue if steered else give_back)(client, stores, project):
+        for line in (follow_queue if steered else restore_tabs)(client, stores, project):
             log.info("project=%s: %s", project, line)
     except LabelStudioError as error:
         log.warning("the Data Manager's tabs stay as they are project=%s: %s", project, error.message)
@@ -151,7 +151,7 @@ def describe_link(studio_url: str, project: int, tabs: Sequence[Tab]) -> str:
 def _marks(stores: Stores, project: int) -> Iterator[dict[int, str] | None]:
     """The marks, to be changed in place, and kept whatever goes wrong; None while another process has them."""
     store = stores.label_stream
-    if not store.take_tabs(project):
+    if not store.claim_tabs(project):
         yield None
         return
     marks = store.marks(project)

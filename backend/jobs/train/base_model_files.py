@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.base_model.hub import find_encoder_files
-from backend.jobs.train.process import Told
+from backend.jobs.train.process import Progress
 from backend.settings.settings import Settings
 from model.errors import EncoderError
 
@@ -15,7 +15,7 @@ POLL_SECONDS = 0.5
 """Seconds between two looks at a download."""
 
 
-def fetch_base_model(settings: Settings, look: Callable[[Told], None]) -> str:
+def fetch_base_model(settings: Settings, look: Callable[[Progress], None]) -> str:
     """Why the files of a model on the hub cannot be had; "" when they lie in the hub's cache, or are not on the hub.
 
     `look`, called every POLL_SECONDS, may raise to give the download up: it then ends with this process."""

@@ -41,7 +41,7 @@ class ProcessOutcome:
     crashed: bool = False
 
 
-class Told(TypedDict, total=False):
+class Progress(TypedDict, total=False):
     """What the process tells of itself, a line at a time; {} before the first. `error`: why it ends."""
 
     stage: str
@@ -57,12 +57,12 @@ class Told(TypedDict, total=False):
 class _LastProgress:
     """The last progress that the process told, and when."""
 
-    last: Told
+    last: Progress
     at: float
 
 
 def run_process(
-    settings: Settings, directory: Path, look: Callable[[Told], None], lock: int | None = None
+    settings: Settings, directory: Path, look: Callable[[Progress], None], lock: int | None = None
 ) -> ProcessOutcome:
     """Runs the training in `directory` to its end. `look`, called with its progress every POLL_SECONDS, may raise to
     stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""

@@ -17,7 +17,7 @@ from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
-from backend.jobs.train.process import ProcessOutcome, Told, run_process, trainer_threads
+from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome, PublishOutcome, waits_after_failure
@@ -50,7 +50,7 @@ class Stopped(Exception):
         self.why = why
 
 
-SHOWN: tuple[Literal["stage", "step", "of", "epoch", "loss", "seconds_left"], ...] = (
+PROGRESS_FIELDS: tuple[Literal["stage", "step", "of", "epoch", "loss", "seconds_left"], ...] = (
     *("stage", "step", "of", "epoch"),
     *("loss", "seconds_left"),
 )
@@ -81,7 +81,7 @@ class Attempt:
         log.info("training over job=%s status=%s %s", self.job, status, fields)
         return status
 
-    def look(self, said: Told) -> None:
+    def report(self, said: Progress) -> None:
         """While it trains: shows how far it is. Raises Stopped. A Redis that is away keeps nobody from training."""
         self.work.keep_alive(ALIVE_SECONDS)
         if self.work.stopping:
@@ -89,7 +89,7 @@ class Attempt:
         fields: Fields = {
             "status": "running",
             "beat": time.time(),
-            **{name: said[name] for name in SHOWN if name in said},
+            **{name: said[name] for name in PROGRESS_FIELDS if name in said},
         }
         try:
             if self.work.stores.jobs.is_cancelled(self.job):
@@ -149,9 +149,9 @@ def _train(attempt: Attempt, lock: int) -> str:
         return _search_marks(attempt)
     if not (directory / REQUEST).is_file():
         write_json(directory / REQUEST, make_request(work.settings, work.stores, attempt.project))
-    if missing := fetch_base_model(work.settings, attempt.look):
+    if missing := fetch_base_model(work.settings, attempt.report):
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
-    ending = run_process(work.settings, directory, attempt.look, lock)
+    ending = run_process(work.settings, directory, attempt.report, lock)
     work.keep_alive(LAST_STEPS_SECONDS)
     if ending.crashed:
         return _after_crash(attempt, ending)

@@ -16,12 +16,12 @@ def described(client: Any) -> dict[str, Any]:
 def test_status_says_that_redis_could_lose_labels_and_why_a_reconciliation_is_due(client: Any, services: Any) -> None:
     stores, watch = services.stores, services.background.watch
     stores.projects.save_config(7, choices_config(["a", "b"]))
-    watch.look()
+    watch.poll()
     assert "durability of Redis" not in described(client)["off"]
     stores._redis.config_set("appendfsync", "everysec")
     try:
         watch._next = 0.0
-        watch.look()
+        watch.poll()
         assert "appendfsync is 'everysec'" in described(client)["off"]["durability of Redis"]
     finally:
         stores._redis.config_set("appendfsync", "always")

@@ -15,7 +15,7 @@ from werkzeug.serving import make_server
 from backend.cli.main import main
 from backend.connection.connect import run_connect
 from backend.doctor.all_checks import examine_all
-from backend.doctor.store import look_at_store
+from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
 from backend.embedded_redis.binary import find_redis_server, server_version
 from backend.settings.settings import Settings
@@ -56,7 +56,7 @@ def examined(settings: Settings) -> dict[str, Verdict]:
 
 def test_the_redis_that_up_starts_is_in_order_whichever_is_found(own_redis: RedisServer) -> None:
     assert not own_redis.settings.redis_url
-    verdicts, _ = look_at_store(own_redis.settings)
+    verdicts, _ = check_store(own_redis.settings)
     assert [verdict.state for verdict in verdicts if verdict.check.startswith("redis")] == ["ok", "ok"]
 
 

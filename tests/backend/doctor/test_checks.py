@@ -17,7 +17,7 @@ from backend.doctor.label_studio import judge_release, judge_token, read_token
 from backend.doctor.learning import judge_sync, judge_trouble
 from backend.doctor.liveness import find_silence
 from backend.doctor.machine import check_base_model, check_data_dir, differences, judge_space
-from backend.doctor.store import judge_clock, judge_durability, judge_version, judge_workers, look_at_store
+from backend.doctor.store import check_store, judge_clock, judge_durability, judge_version, judge_workers
 from backend.doctor.verdict import exit_status, fail, ok, skipped, warn
 from backend.doctor.web import judge_answers, judge_events, judge_protection, judge_ready
 from backend.redis_access.workers import Workers
@@ -105,7 +105,7 @@ def test_redis_and_its_workers_are_seen(settings: Settings, stores: Any) -> None
     stores._redis.sadd("rq:workers:learn", "rq:worker:a", "rq:worker:gone")
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", time.gmtime())
     stores._redis.hset("rq:worker:a", mapping={"last_heartbeat": now, "state": "idle"})
-    verdicts, health = look_at_store(settings)
+    verdicts, health = check_store(settings)
     seen = {verdict.check: verdict.state for verdict in verdicts}
     assert seen["redis keeps labels"] == seen["clock of redis"] == seen["learner"] == seen["scheduler"] == "ok"
     assert seen["trainer"] == seen["sync"] == "fail"
@@ -113,7 +113,7 @@ def test_redis_and_its_workers_are_seen(settings: Settings, stores: Any) -> None
 
 
 def test_a_redis_that_is_away_is_told_without_its_password() -> None:
-    (verdict,), health = look_at_store(make(redis_url="redis://:p4ssw0rd@127.0.0.1:1/0"))
+    (verdict,), health = check_store(make(redis_url="redis://:p4ssw0rd@127.0.0.1:1/0"))
     assert (verdict.state, health) == ("fail", None)
     assert "127.0.0.1:1" in verdict.evidence and "p4ssw0rd" not in verdict.evidence + verdict.remedy
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.aof_repair import repair_log
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers, redis_at_hand
 from backend.settings.settings import Settings
@@ -78,20 +78,20 @@ def test_a_damaged_log_is_cut_where_it_ends_to_make_sense(
     log = fill(settings, server)
     damage(log)
     damaged = log.read_bytes()
-    done = mend_log(server, tmp_path / "redis")
+    done = repair_log(server, tmp_path / "redis")
     assert "cut off" in done and "damaged-1" in done
     assert next((tmp_path / "redis" / "damaged-1").rglob(log.name)).read_bytes() == damaged
     with serving(settings, server) as client:
         assert client.dbsize() in left
-    assert mend_log(server, tmp_path / "redis") == ""
+    assert repair_log(server, tmp_path / "redis") == ""
 
 
 def test_a_whole_log_and_none_at_all_are_left_alone(tmp_path: Path, server: Path) -> None:
     settings = settings_for(tmp_path)
-    assert mend_log(server, tmp_path / "redis") == ""
+    assert repair_log(server, tmp_path / "redis") == ""
     fill(settings, server)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*.aof*")}
-    assert mend_log(server, tmp_path / "redis") == ""
+    assert repair_log(server, tmp_path / "redis") == ""
     assert {path: path.read_bytes() for path in tmp_path.rglob("*.aof*")} == before
 
 
@@ -101,7 +101,7 @@ def test_a_log_without_its_list_is_set_aside_aloud(tmp_path: Path) -> None:
     if log.parent.name != "appendonlydir":
         pytest.skip("this redis-server keeps a single file")
     lose_list(log)
-    assert "starts empty" in mend_log(find_redis_server(), tmp_path / "redis")
+    assert "starts empty" in repair_log(find_redis_server(), tmp_path / "redis")
     assert (tmp_path / "redis" / "damaged-1" / "appendonlydir" / log.name).exists()
     with serving(settings, find_redis_server()) as client:
         assert client.dbsize() == 0
@@ -112,7 +112,7 @@ def test_only_the_last_copies_are_kept(tmp_path: Path) -> None:
     log = fill(settings, find_redis_server())
     for _ in range(4):
         add_garbage(log)
-        assert mend_log(find_redis_server(), tmp_path / "redis")
+        assert repair_log(find_redis_server(), tmp_path / "redis")
     assert sorted(path.name for path in (tmp_path / "redis").glob("damaged-*")) == ["damaged-3", "damaged-4"]
 
 
@@ -146,4 +146,4 @@ def test_a_server_stopped_before_its_first_write_leaves_nothing_damaged(server: 
     settings = settings_for(tmp_path)
     with serving(settings, server):
         pass
-    assert mend_log(server, settings.data_dir / "redis") == ""
+    assert repair_log(server, settings.data_dir / "redis") == ""

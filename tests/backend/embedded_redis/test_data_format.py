@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.embedded_redis.aof_repair import mend_log
+from backend.embedded_redis.aof_repair import repair_log
 from backend.embedded_redis.binary import find_redis_server, server_version
 from backend.embedded_redis.server import write_config
 from backend.errors import SettingsError
@@ -44,7 +44,7 @@ def load_with(server: Path, settings: Settings) -> int | None:
         assert "cannot read" in error.message and "REDIS_BINARY" in error.message
         assert content(settings) == before
         return None
-    assert mend_log(server, settings.data_dir / "redis") == ""
+    assert repair_log(server, settings.data_dir / "redis") == ""
     with serving(settings, server) as client:
         return int(client.dbsize())
 

@@ -80,7 +80,7 @@ def test_a_failover_is_followed_and_noticed(tmp_path: Path, make_record: Callabl
         stores = Stores(Settings(redis_url=place.url))
         watch = stores.watch()
         watch._seconds = 0.0
-        assert watch.look() == set()
+        assert watch.poll() == set()
         stores.examples.upsert_many(7, [make_record(1)])
         fail_over(place.ports)
         deadline = time.monotonic() + 30
@@ -89,7 +89,7 @@ def test_a_failover_is_followed_and_noticed(tmp_path: Path, make_record: Callabl
             assert time.monotonic() < deadline
             time.sleep(0.05)
             with suppress(StoreUnavailable):
-                happened = watch.look()
+                happened = watch.poll()
         assert happened == {"restarted"}, "what the old primary took last may be lost: a reconciliation is due"
         stores.examples.upsert_many(7, [make_record(2)])
         assert stores.examples.ids(7) == {1, 2}

@@ -13,7 +13,7 @@ from backend.labelstudio.annotations import to_record
 from backend.labelstudio.rejects import REJECT_CODES, rejects_of_annotation, rejects_of_task, rejects_of_text
 from backend.labelstudio.task_spec import parse_label_config
 from backend.rejects.pending import RejectNotes
-from backend.rejects.report import tell_reject, tell_rejects
+from backend.rejects.report import describe_reject, describe_rejects
 from backend.store.rejects import FADING_SECONDS, KINDS_KEPT, OF_NO_PROJECT, RejectRow
 from tests.backend.routes.test_routes import ADMIN
 from tests.support.rig import choices_config
@@ -185,13 +185,13 @@ def test_nothing_is_lost_while_redis_is_away(own_redis: Any) -> None:
 
 def test_words_fit_one_and_many() -> None:
     words = "have no field `a`; they have `b`"
-    assert tell_reject("tasks", words, 1) == "1 task has no field `a`; it has `b`"
-    assert tell_reject("labels", words, 2) == "2 labelled tasks have no field `a`; they have `b`"
+    assert describe_reject("tasks", words, 1) == "1 task has no field `a`; it has `b`"
+    assert describe_reject("labels", words, 2) == "2 labelled tasks have no field `a`; they have `b`"
     entry = {"where": "tasks", "words": "hold a URL", "tasks": 2, "times": 9, "last": 0.0}
-    assert list(tell_rejects([entry], 7200.0)) == ["2 tasks hold a URL (last 2 hours ago)"]
+    assert list(describe_rejects([entry], 7200.0)) == ["2 tasks hold a URL (last 2 hours ago)"]
     full = {**entry, "tasks": 1000, "times": 1000}
-    assert list(tell_rejects([full], 0.0)) == ["1000 tasks hold a URL (last just now)"]
-    assert list(tell_rejects([{**full, "times": 1001}], 0.0)) == ["1000 or more tasks hold a URL (last just now)"]
+    assert list(describe_rejects([full], 0.0)) == ["1000 tasks hold a URL (last just now)"]
+    assert list(describe_rejects([{**full, "times": 1001}], 0.0)) == ["1000 or more tasks hold a URL (last just now)"]
 
 
 def test_no_line_says_that_nothing_was_missing_while_labels_fall_away() -> None:

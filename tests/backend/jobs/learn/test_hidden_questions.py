@@ -39,7 +39,7 @@ def pool(context: Any) -> list[str]:
 
 def test_the_least_sure_visible_question_orders_the_queue(context: Any, pool: list[str]) -> None:
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    view = PoolScorer(context.stores.projects, context.stores.jobs, PROJECT, model).look(set())
+    view = PoolScorer(context.stores.projects, context.stores.jobs, PROJECT, model).score(set())
     assert view is not None
     hidden = {int(row) for row in view.pools[1].hidden}
     items = model.predict(view.documents)

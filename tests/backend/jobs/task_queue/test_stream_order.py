@@ -20,8 +20,8 @@ from backend.jobs.task_queue.stream_order import (
     QUEUE_ORDER,
     describe_link,
     follow_queue,
-    give_back,
     keep_following,
+    restore_tabs,
 )
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.settings.settings import Settings
@@ -56,15 +56,15 @@ def test_a_project_without_a_tab_gets_the_one_that_the_page_would_make(
     assert tab["data"] == {"title": "Default", "ordering": QUEUE_ORDER} and "made" in told[0]
     assert follow_queue(client, stores, 1) == [] and len(studio.tabs.rows) == 1
     assert "data?labeling=1" in describe_link("http://ls/", 1, studio.tabs.rows)
-    assert "removed" in give_back(client, stores, 1)[0]
-    assert studio.tabs.rows == [] and give_back(client, stores, 1) == []
+    assert "removed" in restore_tabs(client, stores, 1)[0]
+    assert studio.tabs.rows == [] and restore_tabs(client, stores, 1) == []
 
 
 def test_a_tab_that_we_made_and_people_changed_stays(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
     follow_queue(client, stores, 1)
     (tab,) = studio.tabs.rows
     studio.tabs.change(tab, {**tab["data"], "gridWidth": 5, "filters": filters(FILTER)})
-    assert "lists by id again" in give_back(client, stores, 1)[0]
+    assert "lists by id again" in restore_tabs(client, stores, 1)[0]
     assert tab["data"] == {"title": "Default", "ordering": BY_ID, "gridWidth": 5, "filters": filters(FILTER)}
 
 
@@ -82,7 +82,7 @@ def test_plain_tabs_follow_the_queue_and_no_other(studio: Studio, client: LabelS
     assert len(follow_queue(client, stores, 1)) == 2
     assert studio.tabs.order(plain["id"]) == studio.tabs.order(second["id"]) == QUEUE_ORDER
     assert plain["data"]["hiddenColumns"] == {"explore": ["tasks:id"]}, "the rest of a tab stays"
-    assert len(give_back(client, stores, 1)) == 2
+    assert len(restore_tabs(client, stores, 1)) == 2
     assert studio.tabs.order(plain["id"]) == studio.tabs.order(second["id"]) == BY_ID
     assert theirs == before
     assert len(follow_queue(client, stores, 1)) == 2, "connected again after all"
@@ -95,9 +95,9 @@ def test_an_order_that_somebody_chose_since_is_never_overwritten(
     tab = studio.tabs.add(title="Default")
     follow_queue(client, stores, 1)
     studio.tabs.change(tab, {**tab["data"], "ordering": ["tasks:data.text"]})
-    assert follow_queue(client, stores, 1) == give_back(client, stores, 1) == []
+    assert follow_queue(client, stores, 1) == restore_tabs(client, stores, 1) == []
     studio.tabs.change(tab, {**tab["data"], "ordering": QUEUE_ORDER})
-    assert give_back(client, stores, 1) == [] and studio.tabs.order(tab["id"]) == QUEUE_ORDER, "theirs by now"
+    assert restore_tabs(client, stores, 1) == [] and studio.tabs.order(tab["id"]) == QUEUE_ORDER, "theirs by now"
 
 
 def test_a_tab_follows_once_its_filter_is_gone(studio: Studio, client: LabelStudioClient, stores: Stores) -> None:
@@ -118,7 +118,7 @@ def test_a_selection_is_not_written_into_the_tab(studio: Studio, client: LabelSt
 def test_while_another_process_has_the_tabs_nothing_is_done(
     studio: Studio, client: LabelStudioClient, stores: Stores
 ) -> None:
-    assert stores.label_stream.take_tabs(1)
+    assert stores.label_stream.claim_tabs(1)
     assert follow_queue(client, stores, 1) == [] and studio.tabs.rows == []
     stores.label_stream.leave_tabs(1)
     assert len(follow_queue(client, stores, 1)) == 1
@@ -174,7 +174,7 @@ def test_whatever_the_tabs_are_what_people_chose_survives(
             expected[row["id"]] = order
     follow_queue(client, stores, 1)
     assert {tab: studio.tabs.order(tab) for tab in expected} == expected
-    give_back(client, stores, 1)
+    restore_tabs(client, stores, 1)
     left = {row["id"]: row["data"] for row in studio.tabs.rows}
     for row in original:
         was, now = row["data"], left[row["id"]]

@@ -16,7 +16,7 @@ from backend.application.task_queue import describe_queue
 from backend.doctor.learning import judge_handed
 from backend.jobs.learn.refit import refit
 from backend.jobs.task_queue.plan import plan
-from backend.jobs.task_queue.schedule import QueueTending
+from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.jobs.task_queue.write import steer
 from backend.labelstudio.label_config.assist_controls import BLIND_LINE
 from model.acquisition.batch import is_blind, is_explored
@@ -337,8 +337,8 @@ def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
 ) -> None:
     assert plan(PROJECT) == "planned", "reads the texts while nobody waits for the learner"
     context.stores.task_queue.switch(PROJECT, "not connected")
-    context.stores.task_queue.look_again(PROJECT)
-    tending, steering = QueueTending(context.settings, context.stores), context.stores.task_queue
+    context.stores.task_queue.recheck(PROJECT)
+    scheduler, steering = QueueScheduler(context.settings, context.stores), context.stores.task_queue
 
     def waiting() -> list[str]:
         found = []
@@ -347,17 +347,17 @@ def test_the_scheduler_asks_for_plan_and_writing_until_both_are_done(
         return found
 
     before = waiting()
-    tending.tend(PROJECT)
-    tending.tend(PROJECT)
+    scheduler.schedule(PROJECT)
+    scheduler.schedule(PROJECT)
     assert waiting() == ["plan", *before], "asked once"
     assert plan(PROJECT) == "planned"
-    tending.tend(PROJECT)
+    scheduler.schedule(PROJECT)
     assert waiting() == ["plan", "steer"]
     steer(PROJECT)
-    tending.tend(PROJECT)
+    scheduler.schedule(PROJECT)
     assert waiting() == ["plan", "steer"], "nothing is due"
     pool.add(60, 70)
-    tending.tend(PROJECT)
+    scheduler.schedule(PROJECT)
     assert sorted(waiting()) == ["plan", "plan", "steer"], "ten of 16 may be used up"
     steering.compare(PROJECT, "another name")
     assert "planned_at" not in steering.state(PROJECT), "somebody changed the name by hand: planned anew"
