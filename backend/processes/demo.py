@@ -77,12 +77,9 @@ def _prepare(settings: Settings) -> Iterator[str]:
         yield from run_connect(settings, number)
         pages.append(f"{settings.label_studio_url}/projects/{number}/data   {project.title}")
     account = json.loads((settings.data_dir / "label-studio" / "data" / "account.json").read_text(encoding="utf-8"))
-    yield (
-        f"\nLabel Studio:  {pages[0]}\n"
-        + "".join(f"               {page}\n" for page in pages[1:])
-        + f"Log in as:     {account['username']}   password: {account['password']}\n"
-        "Open a project, press Label All Tasks, and watch the pre-labels get better.\n"
-    )
+    yield from ("", f"Label Studio:  {pages[0]}", *(f"               {page}" for page in pages[1:]))
+    yield f"Log in as:     {account['username']}   password: {account['password']}"
+    yield from ("Open a project, press Label All Tasks, and watch the pre-labels get better.", "")
 
 
 def _number_of(settings: Settings, project: DemoProject) -> int:
