@@ -57,6 +57,7 @@ class LiveModel:
 
         `options`: per document, control -> the choices that the task itself lists (dynamic choices).
         """
+        self._read_together(documents)
         answers: list[list[Prediction]] = [[] for _ in documents]
         features: dict[tuple[str, ...], tuple[Floats, Floats | None]] = {}
         for control in self.spec.controls:
@@ -81,6 +82,21 @@ class LiveModel:
             for row, marked in zip(rows, self.mark(control.name, [documents[row] for row in rows]), strict=True):
                 answers[row].append(marked)
         return [drop_hidden(self.spec, answer) for answer in answers]
+
+    def _read_together(self, documents: Sequence[Document]) -> None:
+        """One pass of the encoder over what both kinds of controls read: they find it in their caches then."""
+        if self.tools is None or not self.spec.controls:
+            return
+        marked = {control.inputs[0] for control in self.spec.spans}
+        asked = {control.inputs[0] for control in self.spec.controls if len(control.inputs) == 1}
+        shared = {
+            document[name]: None
+            for document in documents
+            for name in marked
+            if name in document and any(document.get(other) == document[name] for other in asked)
+        }
+        if shared:
+            self.tools.reader.read_both(self.base, list(shared))
 
     def mark(self, control: str, documents: Sequence[Document]) -> list[Prediction]:
         """What a control that marks text suggests in each document, all of which hold its input."""

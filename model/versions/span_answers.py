@@ -41,12 +41,14 @@ def fit_span_heads(
     pool: Sequence[Document],
     tools: SpanTools | None,
     previous: Mapping[str, SpanHead] | None = None,
+    repeat: bool = False,
 ) -> dict[str, SpanHead]:
-    """One head per control of `spec.spans`, gone on from `previous` where that is enough. Raises as above."""
+    """One head per control of `spec.spans`, gone on from `previous` where that is enough; with `repeat` for longer, so
+    that no annotator waits for a fit from nothing. Raises as above."""
     found, before = {}, previous or {}
     for control in spec.spans:
         marked = samples.get(control.name, ())
-        found[control.name] = _fit(control, marked, pool, _reader(tools), before.get(control.name))
+        found[control.name] = _fit(control, marked, pool, _reader(tools), before.get(control.name), repeat)
     return found
 
 
@@ -56,6 +58,7 @@ def _fit(
     pool: Sequence[Document],
     reader: SpanReader,
     previous: SpanHead | None,
+    repeat: bool,
 ) -> SpanHead:
     read = reader.read([sample.text for sample in samples])
     examples = [
@@ -69,7 +72,7 @@ def _fit(
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
     kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
-    return fit_span_head(_basis(control, reader, labels, scale), examples, previous)
+    return fit_span_head(_basis(control, reader, labels, scale), examples, previous, repeat=repeat)
 
 
 def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:

@@ -84,7 +84,8 @@ def fit_marks(run: Refit) -> dict[str, SpanHead]:
     if not run.spec.spans:
         return {}
     previous = run.champion.span_heads if run.champion and not run.search else None
-    return fit_span_heads(run.spec, run.consensus.spans, run.pool, run.work.encoders.span_tools(), previous)
+    tools = run.work.encoders.span_tools()
+    return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
 def correct(run: Refit, heads: Mapping[str, LinearHead], span_heads: Mapping[str, SpanHead]) -> Corrected:

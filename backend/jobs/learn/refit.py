@@ -57,11 +57,15 @@ def refit_anew(work: Context, project: int) -> str:
 def _is_settled(work: Context, project: int) -> bool:
     """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
     from model.head.fit import is_settled
+    from model.spans.head.fit import is_settled as is_span_head_settled
 
     live = work.stores.versions.live(project)
     if live is None:
         return True
-    configs = work.live_model(project, live).configs
+    model = work.live_model(project, live)
+    if not all(is_span_head_settled(head) for head in model.span_heads.values()):
+        return False
+    configs = model.configs
     return all(is_settled(config) for config in configs.values()) and is_covered(work, project, configs)
 
 

@@ -32,6 +32,10 @@ MANY = 128
 ALWAYS_COLD, GROWTH = 64, 1.25
 """Texts up to which every fit is cold (.3 s), and growth since the last cold one from which the next is."""
 
+REPEAT_GROWTH = 3.0
+"""The same where an annotator waits: a cold fit of 1,000 texts takes 5 CPU seconds, a warm one takes one. The cold one
+follows when nobody waits."""
+
 RARE_FROM = 2000
 """Texts above which features seen once are left out: half of the columns, for a point of F1 with 256 to 1,000 texts."""
 
@@ -87,15 +91,21 @@ def cold_head(basis: Basis) -> SpanHead:
 
 
 def fit_span_head(
-    basis: Basis, examples: Sequence[SpanExample], previous: SpanHead | None = None, *, calibrate: bool = True
+    basis: Basis,
+    examples: Sequence[SpanExample],
+    previous: SpanHead | None = None,
+    *,
+    calibrate: bool = True,
+    repeat: bool = False,
 ) -> SpanHead:
     """The head of these texts, in the order in which they were labelled. `previous`, of the same basis, is gone on from
-    where that is enough. `calibrate`: figures on held-out texts, at a cold fit."""
+    where that is enough. `calibrate`: figures on held-out texts, at a cold fit. `repeat`: go on from `previous`
+    for longer; `is_settled` tells whether a fit from nothing is due then."""
     if not examples:
         return cold_head(basis)
     used = _thin(examples)
     labels = _labels(basis, used)
-    if previous is not None and _is_enough(previous, basis, labels, len(used)):
+    if previous is not None and _is_enough(previous, basis, labels, len(used), repeat):
         head = _fit_warm(basis, labels, used, previous)
         memory = _remember(examples, {}, previous.memory)
         return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
@@ -117,11 +127,16 @@ def _labels(basis: Basis, examples: Sequence[SpanExample]) -> tuple[str, ...]:
     return tuple(label for label in basis.labels if label in seen)
 
 
-def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count: int) -> bool:
+def is_settled(head: SpanHead) -> bool:
+    """Whether a head was fitted from nothing on about as many texts as it knows."""
+    return head.details.used <= ALWAYS_COLD or head.details.used < GROWTH * head.details.cold
+
+
+def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count: int, repeat: bool) -> bool:
     """Whether a warm fit will do."""
     same = previous.labels == labels and previous.prior is basis.prior and previous.details.cold > 0
     kept = same and np.array_equal(previous.space.scale.mean, basis.scale.mean)
-    return kept and count > ALWAYS_COLD and count < GROWTH * previous.details.cold
+    return kept and count > ALWAYS_COLD and count < (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
 
 
 def _thin(examples: Sequence[SpanExample]) -> Sequence[SpanExample]:

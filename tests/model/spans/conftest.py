@@ -7,8 +7,8 @@ import pytest
 from model.encoder.encoder import Encoder
 from model.span import Span, SpanDocument
 from model.spans.features.reading import SpanReader
-from model.spans.head.learner import SpanLearner
 from model.spans.transfer.prior import TransferPrior, read_prior
+from tests.support.span_learner import SpanLearner
 
 PEOPLE = ("Ann Miller", "Bob", "Chandra Rao", "Dora Berg", "Emil", "Fatima Khan", "Gregor", "Hana Sato")
 PLACES = ("Berlin", "New York", "Oslo", "Nairobi", "Lima", "San Marino", "Kyoto", "Ghent")

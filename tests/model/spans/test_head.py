@@ -17,9 +17,9 @@ from model.spans.head.calibration import HUMBLE, SpanCalibration, fit_calibratio
 from model.spans.head.fit import SpanExample, fit_span_head
 from model.spans.head.head import F1, SpanHead, restore_span_head
 from model.spans.head.held_out import fold_texts
-from model.spans.head.learner import SpanLearner
 from model.spans.quality import measure
 from tests.model.spans.conftest import mark, sentences
+from tests.support.span_learner import SpanLearner
 
 TEST = sentences(24, 200)
 
@@ -207,3 +207,14 @@ def test_of_very_many_labels_only_those_in_use_are_looked_for(reader: SpanReader
     assert nothing.labels == () and wide.spans(nothing, ["Bob met Ann."])[0].spans == ()
     learned = wide.fit(sentences(16), nothing)
     assert learned.labels == ("LOC", "PER") and f1(wide, learned, TEST) > 0.9
+
+
+def test_where_somebody_waits_a_fit_from_nothing_comes_later(learner: SpanLearner) -> None:
+    read = learner.embed([document.text for document in sentences(96)])
+    examples = [SpanExample(text, own.spans) for text, own in zip(read, sentences(96), strict=True)]
+    cold = fit_span_head(learner.basis, examples[:70], calibrate=False)
+    assert fit.is_settled(cold) and cold.details.cold == 70
+    waiting = fit_span_head(learner.basis, examples, cold, calibrate=False, repeat=True)
+    assert waiting.details.cold == 70 and waiting.details.used == 96 and not fit.is_settled(waiting)
+    anew = fit_span_head(learner.basis, examples, waiting, calibrate=False)
+    assert anew.details.cold == 96 and fit.is_settled(anew)

@@ -8,9 +8,9 @@ import pytest
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.head.calibration import HUMBLE, SpanCalibration, humble
 from model.spans.head.fit import cold_head
-from model.spans.head.learner import SpanLearner
 from model.spans.head.prior_share import PriorShare, expected_share, learned_share
 from tests.model.spans.conftest import sentences
+from tests.support.span_learner import SpanLearner
 
 
 def test_a_span_is_as_likely_as_both_say_on_average() -> None:

@@ -12,9 +12,9 @@ from model.spans.chain.tags import WordSpan
 from model.spans.head.calibration import SpanCalibration
 from model.spans.head.fit import SpanExample, _hold_out, fit_span_head
 from model.spans.head.head import F1
-from model.spans.head.learner import SpanLearner
 from model.spans.head.text_score import right_as_shown
 from tests.model.spans.conftest import sentences
+from tests.support.span_learner import SpanLearner
 
 
 def test_all_that_is_shown_must_be_right_and_nothing_else_there() -> None:
