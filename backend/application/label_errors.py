@@ -19,7 +19,8 @@ def describe_suspects(
     stores: Stores, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
 ) -> SuspectsAnswer:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
-    and when, empty before the first whole search. Raises NotFound for a control that has none."""
+    and when, empty before the first whole search; `not_searched`: controls that mark text. Raises NotFound for a
+    control that has none."""
     entries = stores.label_errors.read(project)
     if control:
         if entries and control not in entries:
@@ -45,7 +46,8 @@ def describe_suspects(
     searched: dict[str, Searched] = {
         name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()
     }
-    return {"suspects": rows[:limit], "found": len(rows), "searched": searched}
+    marking = [item.name for item in spec.spans] if spec else []
+    return {"suspects": rows[:limit], "found": len(rows), "searched": searched, "not_searched": marking}
 
 
 def _texts(spec: TaskSpec | None, control: str, rows: Sequence[LabelErrorRow]) -> list[tuple[str, str]]:

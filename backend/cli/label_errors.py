@@ -83,6 +83,8 @@ def _show(api: AdminClient, project: int, control: str, limit: int, as_json: boo
     if as_json:
         say_json(found)
         return
+    if marking := found.get("not_searched"):
+        say(f"Marked text is not searched for wrong labels: {', '.join(marking)}.")
     if not found["searched"]:
         say("No whole search has run yet: label tasks of at least two classes, and wait for the next version.")
         return

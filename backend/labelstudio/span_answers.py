@@ -96,8 +96,8 @@ def _checked(
 
 
 def _started_from(annotation: JsonObject, suggested: Suggested) -> Sequence[SentSpan]:
-    """The suggestions that this annotation began with: of the version whose regions it still has; the last one's where
-    it has none of any, since all may have been removed."""
+    """The suggestions that this annotation began with: of the version whose regions it still has. Where it has none of
+    any, all may have been removed: then what every version suggested, since nobody knows which one was shown."""
     if annotation.get("parent_prediction") is None or not suggested:
         return ()
     result = annotation.get("result")
@@ -106,7 +106,12 @@ def _started_from(annotation: JsonObject, suggested: Suggested) -> Sequence[Sent
     for sent in reversed(list(suggested.values())):
         if any(one.id in there for one in sent):
             return sent
-    return list(suggested.values())[-1]
+    *before, last = suggested.values()
+    return [one for one in last if all(any(_is_same(one, other) for other in sent) for sent in before)]
+
+
+def _is_same(one: SentSpan, other: SentSpan) -> bool:
+    return (one.control, one.span) == (other.control, other.span)
 
 
 def _marked_controls(annotation: JsonObject) -> set[str]:

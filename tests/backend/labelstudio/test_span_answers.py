@@ -114,7 +114,10 @@ def test_the_suggestions_are_those_of_the_version_whose_regions_are_still_there(
     old = record([region(0, 12, id="a1")], suggested=suggested, parent_prediction=1)
     assert old.removed == {"label": [(36, 42, "PER")]}
     new = record([region(0, 12, id="hand")], suggested=suggested, parent_prediction=1)
-    assert new.removed == {"label": [(17, 32, "PER")]}, "none of any: the last version's"
+    assert new.removed == {}, "none of any: nobody knows which version was shown"
+    both = {**suggested, "v2": [sent("b1", 17, 32), sent("b2", 36, 42)]}
+    gone = record([region(0, 12, id="hand")], suggested=both, parent_prediction=1)
+    assert gone.removed == {"label": [(36, 42, "PER")]}, "what every version suggested"
     assert record([region(0, 12)], suggested=suggested).removed == {}, "from scratch"
     assert record([region(0, 12)], parent_prediction=1).removed == {}, "of which nothing is known"
 
