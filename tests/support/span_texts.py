@@ -12,7 +12,7 @@ from model.span import Span, SpanDocument
 
 LABELS = ("person", "organisation", "place")
 
-PEOPLE = ("Mara Voss", "Tobias Hale", "Ines Okoro", "Emil Sandoval", "Yuki Tamura", "Anouk Leclerc", "Piet van Oost")
+PEOPLE = ("Mara Voss", "Tobias Hale", "Iris Okoro", "Emil Sandoval", "Yuki Tamura", "Anouk Leclerc", "Piet van Oost")
 FIRMS = ("Brightwater Bank", "Northlight Studios", "Kestrel Foods", "Harbour Museum", "Daily Lantern")
 PLACES = ("Lindholm", "Port Averil", "Castel Nuovo", "Salt Plain", "Graubach", "Ormsby Bay")
 
