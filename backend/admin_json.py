@@ -211,7 +211,7 @@ class SuspectsAnswer(TypedDict):
     suspects: list[Suspect]
     found: int
     searched: dict[str, Searched]
-    not_searched: list[str]
+    not_searched: NotRequired[list[str]]
 
 
 class RelabelRow(TypedDict):

@@ -371,9 +371,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0, help="Stop after so long; 0: after all cases.")
     args = parser.parse_args(arguments)
-    logging.disable(logging.WARNING)
     cases = args.cases or (10_000 if args.spans else 100_000)
-    row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
+    logging.disable(logging.WARNING)
+    try:
+        row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
+    finally:
+        logging.disable(logging.NOTSET)
     show("fuzz: hostile requests", [row], args.json)
     for failure in failures[:FAILURES_SHOWN]:
         print(json.dumps(failure))

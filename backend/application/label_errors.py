@@ -19,8 +19,8 @@ def describe_suspects(
     stores: Stores, project: int, control: str = "", limit: int = DEFAULT_LIMIT_SUSPECTS
 ) -> SuspectsAnswer:
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
-    and when, empty before the first whole search; `not_searched`: controls that mark text. Raises NotFound for a
-    control that has none."""
+    and when, empty before the first whole search; `not_searched`: controls that mark text, if any. Raises NotFound for
+    a control that has none."""
     entries = stores.label_errors.read(project)
     if control:
         if entries and control not in entries:
@@ -47,7 +47,8 @@ def describe_suspects(
         name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()
     }
     marking = [item.name for item in spec.spans] if spec else []
-    return {"suspects": rows[:limit], "found": len(rows), "searched": searched, "not_searched": marking}
+    found: SuspectsAnswer = {"suspects": rows[:limit], "found": len(rows), "searched": searched}
+    return {**found, "not_searched": marking} if marking else found
 
 
 def _texts(spec: TaskSpec | None, control: str, rows: Sequence[LabelErrorRow]) -> list[tuple[str, str]]:

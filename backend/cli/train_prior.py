@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from backend.errors import BadRequest
-from backend.screen import say
+from backend.screen import plain, say
 from backend.settings.settings import current_settings
 
 
@@ -23,11 +23,13 @@ def train_prior(folder: Path, steps: int) -> None:
     from model.training.spans.train_prior import PriorRecipe
     from model.training.spans.train_prior import train_prior as train
 
+    settings = current_settings()
     paths = sorted(folder.glob("*/train.jsonl"))
     if not paths:
-        raise BadRequest(f"{folder} holds no folder with a train.jsonl: one for each labelled set", field="folder")
+        raise BadRequest(
+            f"{plain(folder)} holds no folder with a train.jsonl: one for each labelled set", field="folder"
+        )
     sources = [read_documents(path) for path in paths]
-    settings = current_settings()
     encoder = Encoders(settings, threads=0).span_tools().reader.encoder
     prior = train(encoder, sources, PriorRecipe(steps=steps), report=say)
     target = settings.prior_path(prior.digest)

@@ -101,6 +101,7 @@ SHOWING = {
     "versions": [["versions", "7"], ["versions", "7", "--json"]],
     "examples": [["examples", "7"], ["examples", "7", "--json"]],
     "audit": [["audit"], ["audit", "--json"]],
+    "train-prior": [["train-prior", NASTY.replace("\0", "").replace("\ud83d", "")]],
     "predict": [
         ["predict", "7"],
         ["predict", "7", "--status"],
