@@ -92,6 +92,7 @@ def files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield str(path.relative_to(folder)), path.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_row_37_planted_secrets_are_found_nowhere(rig: Rig) -> None:
     caller = Caller(rig)

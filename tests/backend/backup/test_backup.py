@@ -305,6 +305,7 @@ def test_a_backup_of_schema_1_is_taken_on(target: Settings, there: Stores) -> No
     assert there.examples.pending(7) == 1
 
 
+@pytest.mark.slow
 def test_the_commands_start_the_embedded_redis_when_nothing_runs(tmp_path: Path) -> None:
     run = CliRunner()
     first, second, file = (str(tmp_path / name) for name in ("first", "second", "backup.tar.gz"))

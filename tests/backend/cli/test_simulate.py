@@ -64,6 +64,7 @@ def test_json_prints_one_row_per_seed_strategy_and_count_and_nothing_else(encode
     assert len(at_zero) <= 2, "before the first label the strategies do not differ"
 
 
+@pytest.mark.slow
 def test_the_real_learner_learns_and_peers_run_on_request(tmp_path: Path) -> None:
     rows = read_rows(SAMPLE)
     names = sorted({label for _, label in rows})[:3]

@@ -41,6 +41,7 @@ def with_verbs(documents: list[SpanDocument]) -> list[SpanDocument]:
     return found
 
 
+@pytest.mark.slow
 def test_the_real_learner_learns_and_finds_spans_before_any_label(tmp_path: Path) -> None:
     file = write_lines(tmp_path / "x.jsonl", with_verbs(sentences(120)))
     test = write_lines(tmp_path / "t.jsonl", with_verbs(sentences(40, 300)))

@@ -121,6 +121,7 @@ def test_nobody_waits_for_others_to_come(one: Predictors) -> None:
     assert recorder.together == [[0], [1], [2]]
 
 
+@pytest.mark.slow
 def test_a_request_that_cannot_be_done_in_time_is_refused(one: Predictors) -> None:
     recorder = Recorder(0.2)
     assert one.run([recorder.chunk([0], size=100)], 5), "now the pace is known: 500 characters a second"

@@ -238,6 +238,7 @@ def broken_turns(value: dict[str, Any], data: dict[str, Any]) -> list[str]:
 BROKEN_PLACE = {"labels": broken_text, "hypertextlabels": broken_html, "paragraphlabels": broken_turns}
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_nothing_forbidden_leaves_and_no_annotation_is_an_error() -> None:
     chance = random.Random(14)
