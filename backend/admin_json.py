@@ -135,7 +135,7 @@ class MarkedSpan(TypedDict):
 
 
 class ExampleAnswer(TypedDict):
-    """One stored annotation; its labels as people read them."""
+    """One stored annotation; its labels as people read them. `removed`: suggestions that its annotator took away."""
 
     id: int
     task: int
@@ -144,6 +144,7 @@ class ExampleAnswer(TypedDict):
     annotator: int | None
     ground_truth: bool
     spans: NotRequired[dict[str, list[MarkedSpan]]]
+    removed: NotRequired[dict[str, list[MarkedSpan]]]
 
 
 class VersionAnswer(TypedDict):

@@ -9,7 +9,7 @@ from backend.application.task_queue import describe_queue
 from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
-from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.records import SpanTargets
 from backend.labelstudio.task_spec import skipped_controls
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
@@ -99,15 +99,17 @@ def describe_examples(stores: Stores, project: int) -> list[ExampleAnswer]:
             "ground_truth": record.ground_truth,
         }
         if record.spans:
-            entry["spans"] = _marked(record)
+            entry["spans"] = _marked(record.spans)
+        if record.removed:
+            entry["removed"] = _marked(record.removed)
         entries.append(entry)
     return entries
 
 
-def _marked(record: ExampleRecord) -> dict[str, list[MarkedSpan]]:
+def _marked(targets: SpanTargets) -> dict[str, list[MarkedSpan]]:
     return {
         name: [{"start": start, "end": end, "label": label} for start, end, label in rows]
-        for name, rows in record.spans.items()
+        for name, rows in targets.items()
     }
 
 

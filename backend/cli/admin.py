@@ -170,7 +170,9 @@ def audit(api: AdminClient, limit: int, as_json: bool) -> None:
 
 def _example_parts(example: ExampleAnswer) -> Iterable[object]:
     labels = json.dumps({**example.get("labels", {}), **example.get("spans", {})}, ensure_ascii=False)
-    return example["id"], example["task"], labels, example.get("updated_at")
+    removed = example.get("removed")
+    more = (f"removed: {json.dumps(removed, ensure_ascii=False)}",) if removed else ()
+    return example["id"], example["task"], labels, example.get("updated_at"), *more
 
 
 def _status_row(entry: ProjectAnswer) -> dict[str, object]:

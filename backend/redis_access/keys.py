@@ -62,7 +62,7 @@ PROJECT_KEYS = (
     Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
     Key("cfg", "HASH", "label config, and `asked`: since when each question is in it"),
     Key("pool", "HASH", "task → unlabelled text"),
-    Key("suggested", "HASH", "task → version → spans that were suggested, as JSON: the last 20,000 tasks"),
+    Key("suggested", "HASH", "task → a line a version: its name, a tab, what it suggested; the last 100,000 tasks"),
     Key("suggested:order", "ZSET", "these tasks by time"),
     Key("marks:<task>", "STRING", "what interactive marking has suggested in a task, and what was removed (expires)"),
     Key(

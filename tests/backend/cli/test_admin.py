@@ -140,6 +140,15 @@ def test_examples_are_one_line_each(admin: Admin, understudy: Any) -> None:
     assert [json.loads(line) for line in understudy("examples", "7", "--json").output.splitlines()] == stored
 
 
+def test_an_example_shows_what_was_taken_away(admin: Admin, understudy: Any) -> None:
+    span = {"start": 0, "end": 3, "label": "PER"}
+    marks: Any = {"spans": {"marks": []}, "removed": {"marks": [span]}}
+    example = {"id": 1, "task": 5, "labels": {}, "updated_at": "x", **marks}
+    admin.replies["GET", "/admin/projects/7/examples"] = 200, {"examples": [example]}
+    removed = json.dumps({"marks": [span]})
+    assert understudy("examples", "7").output == f'1\t5\t{{"marks": []}}\tx\tremoved: {removed}\n'
+
+
 def test_versions_say_which_one_is_live_and_why_one_is_not(admin: Admin, understudy: Any) -> None:
     kept = [
         {"version": "v2", "kind": "finetune", "status": "challenger", "labels_seen": {"topic": 64}, "reason": "worse"},

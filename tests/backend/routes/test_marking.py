@@ -170,6 +170,8 @@ def test_a_suggestion_that_was_taken_away_is_remembered_with_the_label(client: A
     assert webhook(client, MARKS, 3, task["data"], [kept], parent_prediction=1).status_code == 200
     (record,) = services.stores.examples.of_task(PROJECT, 3)
     assert set(record.removed["label"]) == rows and len(record.spans["label"]) == 1
+    (shown,) = client.get(f"/admin/projects/{PROJECT}/examples", headers=ADMIN).get_json()["examples"]
+    assert {(one["start"], one["end"], one["label"]) for one in shown["removed"]["label"]} == rows
     later = {"updated_at": "2026-01-02T00:00:00Z", "parent_prediction": 1}
     assert webhook(client, MARKS, 3, task["data"], item["result"], **later).status_code == 200
     (record,) = services.stores.examples.of_task(PROJECT, 3)

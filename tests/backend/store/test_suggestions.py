@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -43,6 +45,37 @@ def test_the_tasks_that_are_kept_are_the_last_ones(stores: Stores, monkeypatch: 
     assert (
         stores._redis.hlen(project_key(1, "suggested")) == 10 == stores._redis.zcard(project_key(1, "suggested:order"))
     )
+
+
+def test_two_processes_that_keep_at_once_lose_nothing(stores: Stores) -> None:
+    tasks = range(40)
+
+    def keep(version: str) -> None:
+        for task in tasks:
+            stores.suggestions.keep(1, version, {task: [ADA]})
+
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(keep, ("v0.1", "v0.2", "v0.3")))
+    assert [set(known) for known in stores.suggestions.of_tasks(1, tasks).values()] == [{"v0.1", "v0.2", "v0.3"}] * 40
+
+
+def test_what_an_earlier_release_kept_is_read_and_gone_on_with(stores: Stores) -> None:
+    spans = [ADA.to_json(), BOB.to_json()]
+    stores._redis.hset(project_key(1, "suggested"), "5", json.dumps({"v0.1": spans, "v0.2": []}))
+    stores._redis.zadd(project_key(1, "suggested:order"), {"5": 1.0})
+    assert stores.suggestions.of_tasks(1, [5]) == {5: {"v0.1": [ADA, BOB], "v0.2": []}}
+    stores.suggestions.keep(1, "v0.3", {5: [BOB]})
+    assert list(stores.suggestions.of_tasks(1, [5])[5].items()) == [("v0.1", [ADA, BOB]), ("v0.2", []), ("v0.3", [BOB])]
+    stores.suggestions.keep(1, "v0.1", {5: [ADA]})
+    assert list(stores.suggestions.of_tasks(1, [5])[5].items()) == [("v0.2", []), ("v0.3", [BOB]), ("v0.1", [ADA])]
+    stores.suggestions.keep(1, "v0.4", {5: []})
+    assert list(stores.suggestions.of_tasks(1, [5])[5]) == ["v0.3", "v0.1", "v0.4"]
+
+
+def test_labels_of_any_letters_come_back(stores: Stores) -> None:
+    odd = [SentSpan("x-_1", "a b\tc", 0, 3, "Ort 'é\n\u2028\\' 🌍", 0.5)]
+    stores.suggestions.keep(1, "v0.1", dict.fromkeys(range(1200), odd))
+    assert stores.suggestions.of_tasks(1, range(1200)) == {task: {"v0.1": odd} for task in range(1200)}
 
 
 def test_nothing_is_written_for_nothing(stores: Stores) -> None:
