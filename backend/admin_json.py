@@ -279,6 +279,14 @@ class ShardsLeft(TypedDict):
     over: int
 
 
+class RefusedAnswer(TypedDict):
+    """Predictions that Label Studio dropped for one reason: how many, and the first tasks."""
+
+    words: str
+    count: int
+    tasks: list[int]
+
+
 class RunAnswer(Progress):
     """A run that predicts a project, and how far it is: `step` of `of` tasks were looked at."""
 
@@ -293,6 +301,7 @@ class RunAnswer(Progress):
     present: int
     declined: int
     dropped: int
+    refused: list[RefusedAnswer]
     seconds: dict[str, float]
     shards: ShardsLeft
     error: str

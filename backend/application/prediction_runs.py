@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
-from backend.admin_json import RunAnswer
+from backend.admin_json import RefusedAnswer, RunAnswer
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import Trouble
 from backend.rejects.report import describe_rejects
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.work.prediction_runs import TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
+from backend.store.work.prediction_runs import REFUSED_TASKS, TASK_COUNTS, TIMED_STEPS, Run, Shard, is_over
 from model.spec import Json
 
 
@@ -68,6 +68,7 @@ def sum_up(record: Run, shards: Mapping[int, Shard], trouble: Trouble | None, no
         "present": counts["present"],
         "declined": counts["declined"],
         "dropped": counts["dropped"],
+        "refused": _sum_refused(shards.values()),
         "seconds": {name: round(sum(shard["seconds"][name] for shard in shards.values()), 1) for name in TIMED_STEPS},
         "step": seen,
         "of": whole,
@@ -77,3 +78,14 @@ def sum_up(record: Run, shards: Mapping[int, Shard], trouble: Trouble | None, no
         "error": "" if ended or trouble is None else trouble["error"],
         "retry_in": 0 if ended or trouble is None else trouble["retry_in"],
     }
+
+
+def _sum_refused(shards: Iterable[Shard]) -> list[RefusedAnswer]:
+    """Reasons of all shards, the most frequent first."""
+    found: dict[str, RefusedAnswer] = {}
+    for shard in shards:
+        for words, own in shard.get("refused", {}).items():
+            row = found.setdefault(words, {"words": words, "count": 0, "tasks": []})
+            row["count"] += own["count"]
+            row["tasks"] = sorted({*row["tasks"], *own["tasks"]})[:REFUSED_TASKS]
+    return sorted(found.values(), key=lambda row: (-row["count"], row["words"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +85,16 @@ def _tell(record: RunAnswer, as_json: bool) -> None:
     else:
         say(describe_run(record))
         say_lines(record.get("reasons") or () if record["status"] == JobOutcome.DONE else ())
+        say_lines(describe_refused(record))
+
+
+def describe_refused(record: RunAnswer) -> Iterator[str]:
+    """A line for each reason why Label Studio dropped predictions, with the tasks."""
+    for row in record.get("refused") or ():
+        named = ", ".join(str(task) for task in row["tasks"])
+        more = f" and {row['count'] - len(row['tasks'])} more" if row["count"] > len(row["tasks"]) else ""
+        verb = "prediction was" if row["count"] == 1 else "predictions were"
+        yield f"{row['count']} {verb} refused by Label Studio: {plain(row['words'])} (tasks {named}{more})"
 
 
 def describe_run(record: RunAnswer) -> str:

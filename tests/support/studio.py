@@ -7,6 +7,7 @@ import json
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,6 +30,9 @@ class Studio(ThreadingHTTPServer):
         self.tabs: list[dict[str, Any]] = []
         self.seen: Counter[tuple[str, str]] = Counter()
         self.import_seconds = 0.0
+        self.label_config, self.parsed = "", dict[str, Any]()
+        self.unfit: Callable[[dict[str, Any]], bool] = lambda row: False
+        """Predictions that the import drops unsaid."""
         self.guard = threading.Lock()
 
     @property
@@ -46,6 +50,8 @@ class Studio(ThreadingHTTPServer):
                 return 200, self._list(query)
             case "POST", ["api", "projects", _, "import", "predictions"]:
                 return self._store(body)
+            case "GET", ["api", "projects", number]:
+                return 200, {"id": int(number), "label_config": self.label_config, "parsed_label_config": self.parsed}
             case "GET", ["api", "projects", _, "model-versions"]:
                 return 200, dict(Counter(row["model_version"] for row in self.predictions))
             case "DELETE", ["api", "projects", _, "model-versions"]:
@@ -64,8 +70,10 @@ class Studio(ThreadingHTTPServer):
 
     def _list(self, query: dict[str, list[str]]) -> Any:
         asked = json.loads(query["query"][0])
+        chosen = asked.get("selectedItems", {}).get("included", self.tasks)
         with self.guard:
-            found = sorted(task for task in self.tasks if all(self._passes(task, i) for i in asked["filters"]["items"]))
+            found = sorted(task for task in self.tasks if task in chosen)
+            found = sorted(task for task in found if all(self._passes(task, i) for i in asked["filters"]["items"]))
         found = found[::-1] if asked["ordering"] == ["-tasks:id"] else found
         page = found[: int(query["page_size"][0])]
         return {"tasks": [self._describe(task) for task in page], "total": len(found)}
@@ -91,8 +99,9 @@ class Studio(ThreadingHTTPServer):
             for row in rows:
                 if row["task"] not in self.tasks:
                     return 400, {"detail": f"{row} contains invalid task field"}
-            self.predictions += rows
-        return 201, {"created": len(rows)}
+            fit = [row for row in rows if not self.unfit(row)]
+            self.predictions += fit
+        return 201, {"created": len(fit)}
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -5,22 +5,30 @@ from __future__ import annotations
 import logging
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from backend.client.predict import REQUEST_TASKS, Item, PredictClient
 from backend.errors import LabelStudioError, StoreUnavailable
+from backend.jobs.predict.dropped import GONE, find_dropped
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome
 from backend.store.versions import FIRST_VERSION, VersionStore
-from backend.store.work.prediction_runs import TASK_COUNTS, Count, PredictionRunStore, Run, Shard, is_over
+from backend.store.work.prediction_runs import TASK_COUNTS, Count, PredictionRunStore, Run, Shard, is_over, note_refused
 from model.failpoints import failpoint
+from model.texts import portions
 
 log = logging.getLogger(__name__)
 
 MOST_PAGES = 25
 """Pages of REQUEST_TASKS tasks that are written in one call, at most."""
+
+REQUEST_CHARACTERS = 200_000
+"""Of the tasks of one /predict: spans of so many are read in about 20 s of a core."""
+
+PORTION_BYTES = 32 << 20
+"""Of the data of a portion's tasks: no further page is listed then. Pages of long documents have fewer tasks."""
 
 IMPORT_PREDICTIONS = 500
 """Predictions of which Label Studio takes all or none, however it imports."""
@@ -51,6 +59,7 @@ class ShardRunner:
         self._project, self._number, self._owner = project, number, owner
         self._run, self._labelled = str(record["id"]), bool(record["labelled"])
         self._pages = int(record.get("portion", 1))
+        self._page_tasks, self._again_helps = REQUEST_TASKS, True
         self.shard = shard.copy()
 
     def begin(self) -> int:
@@ -89,13 +98,15 @@ class ShardRunner:
         listed = time.monotonic() - began
         counts = Counter[Count](dict.fromkeys(TASK_COUNTS, 0))
         rows: list[Row] = []
-        for start in range(0, len(tasks), REQUEST_TASKS):
-            rows += self._predict(tasks[start : start + REQUEST_TASKS], counts)
+        for some in _requests(tasks):
+            rows += self._predict(some, counts)
         read = time.monotonic() - began
         self._require_mine()
         failpoint("predict.before_write", self._project)
         counts["written"] = self._write(rows, lot)
         failpoint("predict.after_write", self._project)
+        if counts["written"] < len(rows):
+            counts["written"] += self._write_dropped(tasks, rows)
         counts["dropped"] = len(rows) - counts["written"]
         took = time.monotonic() - began
         self._adapt(read, took - read)
@@ -107,15 +118,19 @@ class ShardRunner:
     def _list(self) -> tuple[list[Row], bool]:
         """The next tasks, and whether they are the last of the shard."""
         tasks: list[Row] = []
-        after = int(self.shard["cursor"])
+        after, size = int(self.shard["cursor"]), 0
         for _ in range(self._pages):
-            page = self._studio.tasks.page(
-                self._project, after, self.shard["last"], most=REQUEST_TASKS, labelled=self._labelled
-            )
+            most = self._page_tasks
+            page = self._studio.tasks.page(self._project, after, self.shard["last"], most=most, labelled=self._labelled)
             tasks += page
-            if len(page) < REQUEST_TASKS:
+            if len(page) < most:
                 return tasks, True
             after = int(page[-1]["id"])
+            own = sum(_size_of(task["data"]) for task in page)
+            size += own
+            self._page_tasks = max(1, min(REQUEST_TASKS, PORTION_BYTES * len(page) // max(1, own)))
+            if size > PORTION_BYTES:
+                break
         return tasks, False
 
     def _predict(self, tasks: Sequence[Row], counts: Counter[Count]) -> list[Row]:
@@ -153,6 +168,23 @@ class ShardRunner:
                 if error.evidence.get("status") != 400 or lot > IMPORT_PREDICTIONS:
                     raise
                 created += self._write(some, (len(some) + 1) // 2) if len(some) > 1 else 0
+        return created
+
+    def _write_dropped(self, tasks: Sequence[Row], rows: Sequence[Row]) -> int:
+        """What the import has dropped, asked for once more, since the label config may be another one by now; how many
+        went then. The shard remembers which did not, and why."""
+        reasons = find_dropped(self._studio, self._project, rows)
+        left = [task for task in tasks if reasons.get(task["id"], GONE) != GONE]
+        created = 0
+        if left and self._again_helps:
+            again = [row for some in _requests(left) for row in self._predict(some, Counter[Count]())]
+            created = self._write(again, IMPORT_PREDICTIONS)
+            self._again_helps = created > 0
+            if created:
+                gone = {task: why for task, why in reasons.items() if why == GONE}
+                reasons = gone | find_dropped(self._studio, self._project, again)
+        if reasons:
+            self.shard["refused"] = note_refused(self.shard.get("refused", {}), reasons)
         return created
 
     def _adapt(self, reading: float, writing: float) -> None:
@@ -201,6 +233,20 @@ class ShardRunner:
         message = "; ".join(failed[:3])
         self._runs.finish(self._project, self._run, JobOutcome.FAILED if failed else JobOutcome.DONE, message)
         log.info("predicted project=%s run=%s %s", self._project, self._run, message or "whole")
+
+
+def _requests(tasks: Sequence[Row]) -> Iterator[list[Row]]:
+    """The tasks as they are asked for: few long documents at a time, so that none misses the deadline."""
+    return portions(tasks, lambda task: _size_of(task["data"]), texts=REQUEST_TASKS, characters=REQUEST_CHARACTERS)
+
+
+def _size_of(value: object) -> int:
+    """About the bytes of some data: of all its strings."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        return sum(_size_of(one) for one in value.values())
+    return sum(_size_of(one) for one in value) if isinstance(value, list) else 8
 
 
 def _to_ask(task: Row) -> Row:

@@ -105,6 +105,16 @@ class Tasks:
             task["versions"] = self._versions_of(task)
         return tasks
 
+    def versions(self, project: int, tasks: Sequence[int]) -> dict[int, frozenset[str]]:
+        """The model versions of the predictions of `tasks`, of those that are still there."""
+        found: dict[int, frozenset[str]] = {}
+        for start in range(0, len(tasks), PAGE_TASKS):
+            chosen = {"all": False, "included": list(tasks[start : start + PAGE_TASKS])}
+            query = ordered_query("and", [_EVERY_VERSION], selectedItems=chosen)
+            listed = self._ask(project, query, PAGE_TASKS).get("tasks") or []
+            found |= {int(task["id"]): self._versions_of(task) for task in listed}
+        return found
+
     def bounds(self, project: int, *, labelled: bool = True) -> tuple[int, int, int]:
         """(lowest id, highest id, how many tasks); zeros when there are none. `labelled` as above."""
         items = [] if labelled else [_UNANSWERED]

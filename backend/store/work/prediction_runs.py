@@ -43,6 +43,11 @@ blind); dropped by Label Studio as unfit for its label config."""
 TIMED_STEPS = ("listing", "asking", "writing")
 """What takes time: Label Studio's list, the web process's answers, Label Studio's import."""
 
+REASONS_KEPT, REFUSED_TASKS = 10, 20
+"""Reasons why predictions were dropped that are kept apart, and tasks that are named of each."""
+
+OTHER_REASONS = "for other reasons"
+
 _IS_OVER = """
 local over = {['"done"'] = true, ['"failed"'] = true, ['"cancelled"'] = true}
 local status = redis.call('HGET', KEYS[1], 'status')
@@ -104,7 +109,7 @@ class Counts(TypedDict):
 class Shard(Counts):
     """`first` and `last` task id (`last` None: whatever comes), `cursor`: the id up to which it is done, TASK_COUNTS,
     `seconds` of TIMED_STEPS, `attempts` in a row that ended nobody knows how, `done`, `failed` (why, "" when it has
-    not)."""
+    not), `refused`: why Label Studio dropped predictions -> which."""
 
     first: int
     last: int | None
@@ -113,6 +118,14 @@ class Shard(Counts):
     attempts: int
     done: bool
     failed: str
+    refused: NotRequired[dict[str, Refused]]
+
+
+class Refused(TypedDict):
+    """Predictions that Label Studio dropped for one reason: how many, and the first tasks."""
+
+    count: int
+    tasks: list[int]
 
 
 class PredictionRunStore:
@@ -249,6 +262,17 @@ def new_shard(first: int, last: int | None) -> Shard:
         "done": False,
         "failed": "",
     }
+
+
+def note_refused(known: dict[str, Refused], reasons: Mapping[int, str]) -> dict[str, Refused]:
+    """`known` with more predictions that were dropped: task -> why. Few reasons, and few tasks of each."""
+    found = {words: Refused(count=own["count"], tasks=list(own["tasks"])) for words, own in known.items()}
+    for task, words in sorted(reasons.items()):
+        kept = words if words in found or len(found) < REASONS_KEPT else OTHER_REASONS
+        own = found.setdefault(kept, Refused(count=0, tasks=[]))
+        own["count"] += 1
+        own["tasks"] = sorted({*own["tasks"], task})[:REFUSED_TASKS]
+    return found
 
 
 def is_over(shard: Shard) -> bool:

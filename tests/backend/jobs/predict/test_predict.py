@@ -348,3 +348,78 @@ def test_what_is_stored_reads_as_the_same_answer(context: Any, studio: Studio, w
     spec = parse_label_config(choices_config(["a", "e"]))
     for row in json.loads(json.dumps(studio.predictions)):
         assert read_targets(spec, row["result"])["label"] in ([["a"]], [["e"]]) and 0 <= row["score"] <= 1
+
+
+CONTROL = {"type": "Choices", "to_name": ["text"], "inputs": [{"type": "Text", "value": "text"}], "labels": ["e"]}
+
+
+def test_what_the_import_drops_unsaid_is_told_with_tasks_and_reason(context: Any, studio: Studio, web: Any) -> None:
+    from backend.application.prediction_runs import describe_prediction
+    from backend.cli.predict import describe_refused
+
+    studio.parsed = {"label": CONTROL}
+    studio.unfit = lambda row: row["result"][0]["value"]["choices"] == ["a"]
+    ask(context)
+    work_off(context.settings)
+    dropped = sorted(WANTED - set(predicted(studio)))
+    assert state(context) == "done" and dropped and predicted(studio) == Counter(WANTED - set(dropped))
+    assert totals(context)["written"] + totals(context)["dropped"] == len(WANTED)
+    assert totals(context)["dropped"] == len(dropped)
+    (row,) = (record := describe_prediction(context.stores, PROJECT))["refused"]
+    assert row == {
+        "words": "its label config has no label 'a' in 'label'",
+        "count": len(dropped),
+        "tasks": dropped[:20],
+    }
+    (line,) = describe_refused(record)
+    assert line.startswith(
+        f"{len(dropped)} predictions were refused by Label Studio: its label config has no label 'a'"
+    )
+    assert f"(tasks {dropped[0]}, {dropped[1]}" in line
+
+
+def test_what_is_dropped_for_a_config_that_changed_goes_at_the_second_time(
+    context: Any, studio: Studio, web: Any
+) -> None:
+    dropped: list[int] = []
+
+    def unfit(row: dict[str, Any]) -> bool:
+        first = len(dropped) < 3 and row["task"] not in dropped
+        dropped.extend([row["task"]] if first else [])
+        return first
+
+    studio.unfit = unfit
+    ask(context)
+    work_off(context.settings)
+    assert len(dropped) == 3 and predicted(studio) == Counter(WANTED) and totals(context)["dropped"] == 0
+    assert all("refused" not in shard for shard in context.stores.prediction_runs.shards(PROJECT).values())
+
+
+def test_tasks_that_are_deleted_meanwhile_are_told_as_gone(context: Any, studio: Studio, web: Any) -> None:
+    gone = sorted(WANTED)[4]
+    studio.unfit = lambda row: bool(row["task"] == gone and studio.tasks.pop(gone, None))
+    ask(context)
+    work_off(context.settings)
+    refused = [
+        shard["refused"] for shard in context.stores.prediction_runs.shards(PROJECT).values() if "refused" in shard
+    ]
+    assert refused == [{"the task is gone": {"count": 1, "tasks": [gone]}}]
+
+
+def test_long_documents_are_listed_and_asked_for_a_few_at_a_time(
+    context: Any, studio: Studio, web: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    ask_all = prediction_walk.PredictClient.predict
+
+    def note(self: Any, project: int, tasks: Any) -> Any:
+        asked.append(sum(len(task["data"]["text"]) for task in tasks))
+        return ask_all(self, project, tasks)
+
+    monkeypatch.setattr(prediction_walk.PredictClient, "predict", note)
+    monkeypatch.setattr(prediction_walk, "REQUEST_CHARACTERS", 1000)
+    monkeypatch.setattr(prediction_walk, "PORTION_BYTES", 2000)
+    studio.tasks = {task: text + " x" * 200 for task, text in studio.tasks.items()}
+    ask(context)
+    work_off(context.settings)
+    assert predicted(studio) == Counter(WANTED) and max(asked) <= 1000 and len(asked) >= len(WANTED) / 2
