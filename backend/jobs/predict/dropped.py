@@ -6,18 +6,16 @@ Its own log says why; here its rules are gone through once more, with the label 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
 
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.rest.transport import Json
 
 GONE = "the task is gone"
 
 UNKNOWN = "Label Studio does not say why; its server's log does"
 
-Row = Mapping[str, Any]
 
-
-def find_dropped(studio: LabelStudioClient, project: int, rows: Sequence[Row]) -> dict[int, str]:
+def find_dropped(studio: LabelStudioClient, project: int, rows: Sequence[Json]) -> dict[int, str]:
     """Task -> why its prediction is not there, of those that were sent. Raises LabelStudioError."""
     there = studio.tasks.versions(project, [int(row["task"]) for row in rows])
     missing = [row for row in rows if row["model_version"] not in there.get(int(row["task"]), ())]
@@ -29,7 +27,7 @@ def find_dropped(studio: LabelStudioClient, project: int, rows: Sequence[Row]) -
     }
 
 
-def why_dropped(project: Mapping[str, Any], result: object) -> str:
+def why_dropped(project: Json, result: object) -> str:
     """What in a result does not go with the label config of a project, as Label Studio tells it."""
     parsed = project.get("parsed_label_config")
     controls = parsed if isinstance(parsed, Mapping) else {}
@@ -42,7 +40,7 @@ def why_dropped(project: Mapping[str, Any], result: object) -> str:
     return UNKNOWN
 
 
-def _mismatch(controls: Mapping[str, Any], item: Mapping[str, Any]) -> str:
+def _mismatch(controls: Mapping[str, object], item: Json) -> str:
     name, kind = str(item.get("from_name")), str(item.get("type"))
     control, value = controls.get(name), item.get("value")
     if not isinstance(control, Mapping):
