@@ -10,9 +10,11 @@ from backend.record_json import (
     Disputed,
     JobRecord,
     Move,
+    PlannedSpan,
     Progress,
     QueueState,
     RejectEntry,
+    SpanPlace,
     SyncRecord,
     Trouble,
 )
@@ -186,7 +188,7 @@ Rollback = TypedDict("Rollback", {"live": str, "from": str, "pinned": str, "mess
 
 
 class Suspect(TypedDict):
-    """The same for people: labels as they read them."""
+    """The same for people: labels as they read them. `kind` and where the spans stand: of marked text."""
 
     control: str
     task: int
@@ -197,6 +199,9 @@ class Suspect(TypedDict):
     p_given: float
     p_suggested: float
     flag: str
+    kind: NotRequired[str]
+    given_span: NotRequired[SpanPlace]
+    suggested_span: NotRequired[SpanPlace]
 
 
 class Searched(TypedDict):
@@ -216,12 +221,14 @@ class SuspectsAnswer(TypedDict):
 
 
 class RelabelRow(TypedDict):
-    """A task to look at again, as a prediction to be written."""
+    """A task to look at again, as a prediction to be written. `spans`: control -> what is marked in the text then; the
+    task itself tells where on its page that is."""
 
     task: int
     result: list[dict[str, Json]]
     score: float
     model_version: str
+    spans: NotRequired[dict[str, list[PlannedSpan]]]
 
 
 class DecidingWord(TypedDict):

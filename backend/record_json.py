@@ -143,8 +143,21 @@ Move = TypedDict("Move", {"version": str, "from": str, "by": str, "at": float})
 """One move of the live pointer."""
 
 
+PlannedSpan = tuple[int, int, str, float, str]
+"""A span that is suggested: start and end in the text that was read, label, score, reason."""
+
+
+class SpanPlace(TypedDict):
+    """Where a marked span stands, in characters of the plain text, and what stands there."""
+
+    start: int
+    end: int
+    text: str
+
+
 class LabelErrorRow(TypedDict):
-    """A label that is probably wrong, by its key. `annotations`: id -> the version that it is said of."""
+    """A label that is probably wrong, by its key. `annotations`: id -> the version that it is said of. Of marked text
+    also what `kind` of error it is, and where what was given and what is suggested stand."""
 
     task: int
     annotations: dict[str, str]
@@ -154,3 +167,6 @@ class LabelErrorRow(TypedDict):
     p_given: float
     p_suggested: float
     flag: str
+    kind: NotRequired[str]
+    given_span: NotRequired[SpanPlace]
+    suggested_span: NotRequired[SpanPlace]

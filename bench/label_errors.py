@@ -1,29 +1,48 @@
 """Injected label errors found again: precision and recall of both flags and of the most suspicious twentieth.
 
     python -m bench.label_errors [--data DIR] [--sets agnews,sst2] [--labels 512,1000] [--seeds 1] [--cache DIR]
+    python -m bench.label_errors --spans [--sets wikigold,snips] [as above]
 
 5 % of the labels are replaced by another one, drawn evenly. DIR holds folders with a train.csv of `text,label`. Errors
-that a set has of its own count as false alarms, so precision is a lower bound.
+that a set has of its own count as false alarms, so precision is a lower bound. Of texts with spans one in twenty gets
+an error: in turn another label, a boundary moved by a word, a span taken away, one or two words marked for nothing.
+`cleanlab`: the same out-of-fold answers, ranked by its token classification.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from backend.settings.settings import load_settings
+from backend.simulate.trainer import Workplace
 from bench.support.report import command, show
+from bench.support.spans import find_span_sets
 from bench.support.texts import DATA, choice_control, read_split
 from model.encoder.encoder import Encoder, find_base_model
-from model.evidence.label_errors import LIKELY_WRONG, find_suspects
+from model.evidence.label_errors import LIKELY_WRONG, find_suspects, flag_of_span
 from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.interfaces import Embedder
+from model.numerics.arrays import Floats
+from model.simulation.replay import shuffled
+from model.simulation.span_dataset import SpanDataset
+from model.simulation.span_replay import spec_of
+from model.span import Span, SpanDocument, SpanSample, sorted_spans
+from model.spans.chain.crf import Chain
+from model.spans.chain.tags import TagSet, WordSpan
+from model.spans.head.held_out import HeldOut, calibration_of
+from model.spans.head.label_errors import ErrorKind, find_span_errors
+from model.spans.words import Bounds, apart, find_words, to_characters, to_words, word_spans
 from model.spec import Sample
+from model.versions.span_answers import SpanTools, fit_span_heads, hold_out_samples
 
 SHARE = 0.05
 
@@ -70,6 +89,152 @@ def find_again(rows: Sequence[tuple[str, str]], embedder: Embedder, seed: int) -
     return {**row, "suggestion right": round(right / max(1, found), 2)}
 
 
+KINDS = tuple(kind.value for kind in ErrorKind)
+
+
+def spoil(document: SpanDocument, kind: str, labels: Sequence[str], random: np.random.Generator) -> SpanDocument | None:
+    """The text with one error of this kind; None where there can be none."""
+    bounds = find_words(document.text)
+    marks = {mark: span for span in document.spans if (mark := to_words(bounds, span)) is not None}
+    if kind == ErrorKind.SUPERFLUOUS:
+        return _with_one_more(document, bounds, marks, labels, random)
+    if not marks:
+        return None
+    mark = sorted(marks)[int(random.integers(len(marks)))]
+    others = [span for span in document.spans if span != marks[mark]]
+    if kind == ErrorKind.MISSED:
+        return replace(document, spans=tuple(others))
+    if kind == ErrorKind.LABEL:
+        names = [label for label in labels if label != mark.label]
+        return replace(document, spans=sorted_spans([*others, replace(marks[mark], label=str(random.choice(names)))]))
+    taken = {word for other in marks if other != mark for word in range(other.first, other.last + 1)}
+    moved = [(mark.first + start, mark.last + end) for start, end in ((-1, 0), (1, 0), (0, 1), (0, -1))]
+    moved = [(a, b) for a, b in moved if 0 <= a <= b < len(bounds) and taken.isdisjoint(range(a, b + 1))]
+    if not moved:
+        return None
+    first, last = moved[int(random.integers(len(moved)))]
+    return replace(document, spans=sorted_spans([*others, to_characters(bounds, WordSpan(first, last, mark.label))]))
+
+
+def _with_one_more(
+    document: SpanDocument,
+    bounds: Bounds,
+    marks: Mapping[WordSpan, Span],
+    labels: Sequence[str],
+    random: np.random.Generator,
+) -> SpanDocument | None:
+    """One or two words that nobody marked are marked."""
+    taken = {word for mark in marks for word in range(mark.first, mark.last + 1)}
+    free = [w for w, (a, b) in enumerate(bounds) if w not in taken and document.text[a:b].isalnum()]
+    if not free:
+        return None
+    first = int(random.choice(free))
+    last = first + int(first + 1 in free and random.random() < 0.5)
+    more = to_characters(bounds, WordSpan(first, last, str(random.choice(labels))))
+    return replace(document, spans=sorted_spans([*document.spans, more]))
+
+
+def spoil_texts(
+    documents: Sequence[SpanDocument], labels: Sequence[str], seed: int
+) -> tuple[list[SpanDocument], dict[int, str]]:
+    """The texts with one error in SHARE of them, the kinds in turn; place -> kind."""
+    random = np.random.default_rng(1000 + seed)
+    changed, wrong = list(documents), dict[int, str]()
+    for place in random.permutation(len(documents)).tolist():
+        if len(wrong) == round(SHARE * len(documents)):
+            break
+        kind = KINDS[len(wrong) % len(KINDS)]
+        if (spoilt := spoil(documents[place], kind, labels, random)) is not None:
+            changed[place], wrong[place] = spoilt, kind
+    return changed, wrong
+
+
+def word_posteriors(held_out: HeldOut, labels: Sequence[str]) -> list[Floats]:
+    """Of each text what the head that has not seen it says of each word [words, tags of `labels`]."""
+    tags = TagSet(tuple(labels))
+    found: dict[int, Floats] = {}
+    for head in {id(head): head for head in held_out.heads}.values():
+        rows = [row for row, other in enumerate(held_out.heads) if other is head]
+        texts = [held_out.texts[row] for row in rows]
+        features = head.space.features(texts, head.prior)
+        said = [_posteriors(chain, scores, features.lengths) for chain, scores in head.sides(features)]
+        share = held_out.share.share if len(said) > 1 else 0.0
+        whole = np.full((len(said[0]), tags.size), 1e-6)
+        places = [0, *(1 + 2 * labels.index(label) + more for label in head.labels for more in (0, 1))]
+        whole[:, places] = (1 - share) * said[0] + share * said[-1]
+        whole /= whole.sum(1, keepdims=True)
+        found |= zip(rows, np.split(whole, np.cumsum([len(text.bounds) for text in texts])[:-1]), strict=True)
+    return [found[row] for row in range(len(held_out.texts))]
+
+
+def _posteriors(chain: Chain, scores: Floats, lengths: Sequence[int]) -> Floats:
+    lattice = chain.lattice_of(scores, lengths)
+    found: Floats = (lattice.forward * lattice.backward)[lattice.packing.places]
+    return found / found.sum(1, keepdims=True)
+
+
+def rank_by_cleanlab(held_out: HeldOut, labels: Sequence[str]) -> list[int]:
+    """Places of the texts, the worst first, by the least self-confidence of a word."""
+    from cleanlab.token_classification.rank import get_label_quality_scores
+
+    tags = TagSet(tuple(labels))
+    rows = [row for row, text in enumerate(held_out.texts) if text.bounds]
+    words = [len(held_out.texts[row].bounds) for row in rows]
+    marks = [apart(word_spans(held_out.texts[row].bounds, held_out.drawn[row])) for row in rows]
+    given = [tags.encode(count, own).tolist() for count, own in zip(words, marks, strict=True)]
+    said = word_posteriors(held_out, labels)
+    scores, _ = get_label_quality_scores(given, [said[row] for row in rows])
+    return [held_out.places[rows[row]] for row in np.argsort(scores, kind="stable")]
+
+
+def find_spans_again(data: SpanDataset, count: int, tools: SpanTools, seed: int) -> dict[str, Any]:
+    """Precision and recall of what is flagged, and of the most suspicious twentieth beside cleanlab's; with both as
+    many texts are shown as are wrong, so that precision is recall."""
+    documents, wrong = spoil_texts(shuffled(data.train, seed)[:count], data.labels, seed)
+    samples = [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents)]
+    spec, control = spec_of(data), spec_of(data).spans[0]
+    head = fit_span_heads(spec, {control.name: samples}, [], tools)[control.name]
+    began = time.process_time()
+    held_out = hold_out_samples(control, samples, head, tools)
+    if held_out is None:
+        raise SystemExit("too few texts")
+    errors = find_span_errors(held_out, calibration_of(head, held_out))
+    seconds = time.process_time() - began
+    flags = {one: flag_of_span(one.p_given, one.p_suggested) for one in errors}
+    shown = {
+        "likely_wrong": {one.place for one in errors if flags[one] == LIKELY_WRONG},
+        "flagged": {one.place for one in errors if flags[one]},
+    }
+    row: dict[str, Any] = {}
+    for name, places in shown.items():
+        row |= {f"{name} P": round(len(places & set(wrong)) / max(1, len(places)), 2)}
+        row |= {f"{name} R": round(len(places & set(wrong)) / len(wrong), 2)}
+    top = list(dict.fromkeys(one.place for one in errors))[: len(wrong)]
+    theirs = rank_by_cleanlab(held_out, data.labels)[: len(wrong)]
+    row |= {"top_5%": _share(top, wrong), "cleanlab": _share(theirs, wrong)}
+    for kind in KINDS:
+        own = {place: other for place, other in wrong.items() if other == kind}
+        row[kind] = round(len(set(top) & set(own)) / max(1, len(own)), 2)
+    named = [place for place, kind in wrong.items() if any(one.place == place and one.kind == kind for one in errors)]
+    return {**row, "found and named": _share(named, wrong), "seconds": round(seconds, 1)}
+
+
+def _share(places: Sequence[int], wrong: Mapping[int, str]) -> float:
+    return round(len(set(places) & set(wrong)) / len(wrong), 2)
+
+
+def run_spans(args: argparse.Namespace, place: Workplace) -> Iterator[dict[str, Any]]:
+    """The same rows for sets of texts with spans."""
+    sets = find_span_sets(args.data, args.sets.split(",") if args.sets else ())
+    for count in (int(count) for count in args.labels.split(",")):
+        medians = []
+        for name, data in sets.items():
+            found = [find_spans_again(data, count, place.span_tools(), seed) for seed in range(args.seeds)]
+            medians.append(_median(found))
+            yield {"set": name, "texts": count, **medians[-1]}
+        yield {"set": "median", "texts": count, **_median(medians)}
+
+
 def run(args: argparse.Namespace, embedder: Embedder) -> Iterator[dict[str, Any]]:
     """A row per set and number of labels (medians over seeds), then the medians over sets."""
     names = args.sets.split(",") if args.sets else sorted(path.parent.name for path in args.data.glob("*/train.csv"))
@@ -92,13 +257,20 @@ def _median(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--spans", action="store_true", help="wrong spans in texts instead of wrong choices")
     parser.add_argument("--sets", default="", help="default: all")
     parser.add_argument("--labels", default="512,1000")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="where encoded texts are kept for the next run")
     args = parser.parse_args()
+    args.data = args.data or (DATA / "ner" if args.spans else DATA)
     with tempfile.TemporaryDirectory() as scratch:
+        if args.spans:
+            place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", 1)
+            show("injected errors in spans found again", list(run_spans(args, place)), args.json)
+            place.close()
+            return
         base = CachedEncoder(Encoder(find_base_model()), FeatureCache(args.cache or Path(scratch), 512))
         show("injected label errors found again", list(run(args, base)), args.json)
 

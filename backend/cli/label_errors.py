@@ -10,6 +10,7 @@ import click
 from backend.admin_json import Suspect, SuspectsAnswer
 from backend.cli.options import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
+from backend.record_json import SpanPlace
 from backend.screen import plain, say, say_json, say_lines, say_table
 from backend.settings.settings import current_settings
 
@@ -84,14 +85,17 @@ def _show(api: AdminClient, project: int, control: str, limit: int, as_json: boo
         say_json(found)
         return
     if marking := found.get("not_searched"):
-        say(f"Marked text is not searched for wrong labels: {', '.join(marking)}.")
+        say(f"Not searched yet: {', '.join(marking)}. Marked text is, from 16 texts on, when nobody is labelling.")
     if not found["searched"]:
+        if marking:
+            return
         say("No whole search has run yet: label tasks of at least two classes, and wait for the next version.")
         return
     if not found["suspects"]:
         say(f"None: the model agrees with all labels it was asked about ({_searched(found)}).")
         return
-    say_table([_row(row) for row in found["suspects"]])
+    marked = any("kind" in row for row in found["suspects"])
+    say_table([_row(row, marked) for row in found["suspects"]])
     say(f"{len(found['suspects'])} of {found['found']} ({_searched(found)}).")
 
 
@@ -99,8 +103,9 @@ def _searched(found: SuspectsAnswer) -> str:
     return ", ".join(f"{control}: {entry['labels']} labels" for control, entry in found["searched"].items())
 
 
-def _row(row: Suspect) -> dict[str, str]:
-    return dict(zip(COLUMNS, _cells(row), strict=True))
+def _row(row: Suspect, marked: bool) -> dict[str, str]:
+    cells = dict(zip(COLUMNS, _cells(row), strict=True))
+    return {**cells, "kind": row.get("kind", "")} if marked else cells
 
 
 def _cells(row: Suspect) -> Iterator[str]:
@@ -109,11 +114,17 @@ def _cells(row: Suspect) -> Iterator[str]:
     yield ", ".join(str(id_) for id_ in row["annotations"])
     text = plain(row["text"])
     yield text if len(text) <= TEXT_COLUMNS else text[: TEXT_COLUMNS - 1] + "…"
-    yield row["given"] or "(not set)"
-    yield row["suggested"] or "(not set)"
+    yield _shown(row["given"], row.get("given_span"), "kind" in row)
+    yield _shown(row["suggested"], row.get("suggested_span"), "kind" in row)
     yield f"{row['p_given']:.3f}"
     yield f"{row['p_suggested']:.3f}"
     yield row["flag"]
+
+
+def _shown(label: str, span: SpanPlace | None, marked: bool) -> str:
+    if span is not None:
+        return f'"{plain(span["text"])}" {label}'
+    return label or ("(nothing)" if marked else "(not set)")
 
 
 SUSPECT_COMMANDS = (suspects,)

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from backend.admin_json import RelabelRow
 from backend.errors import BadRequest, UnsupportedConfig
-from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.records import ExampleRecord, SpanRow
 from backend.labelstudio.results import to_results
 from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import Disputed, LabelErrorRow
 from backend.rules.consensus import label_keys
+from model.span import ScoredSpan
 from model.spec import Control, Prediction, TaskSpec
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ def rank_label_errors(
             chosen = _majority(control, records.get(task, ()))
             if records.get(task) and not any(known.control == control.name for *_, known in doubts.get(task, ())):
                 doubts.setdefault(task, []).append((DISAGREE, agreement, Prediction(control.name, chosen, agreement)))
+    for control in spec.spans:
+        _add_marked(doubts, control, suspects.get(control.name, ()), disputed.get(control.name, ()), records)
     return sorted(
         (_to_row(spec, task, found) for task, found in doubts.items()), key=lambda row: (row["score"], row["task"])
     )
@@ -86,7 +89,63 @@ def _to_row(spec: TaskSpec, task: int, found: Sequence[tuple[str, float, Predict
     version = min((version for version, *_ in found), key=RELABEL_VERSIONS.index)
     score = round(min(score for _, score, _ in found), 4)
     result = to_results(spec, [prediction for *_, prediction in found])
-    return {"task": task, "result": result, "score": score, "model_version": version}
+    row: RelabelRow = {"task": task, "result": result, "score": score, "model_version": version}
+    marking = {control.name for control in spec.spans}
+    if spans := {
+        one.control: [(span.start, span.end, span.label, span.score, span.reason) for span in one.spans]
+        for *_, one in found
+        if one.control in marking
+    }:
+        row["spans"] = spans
+    return row
+
+
+def _add_marked(
+    doubts: dict[int, list[tuple[str, float, Prediction]]],
+    control: Control,
+    suspects: Sequence[LabelErrorRow],
+    disputed: Sequence[Disputed],
+    records: Mapping[int, Sequence[ExampleRecord]],
+) -> None:
+    """Adds what is doubtful in a control that marks text: what stands there, with the doubtful spans put right."""
+    by_task: dict[int, list[LabelErrorRow]] = {}
+    for row in suspects:
+        by_task.setdefault(int(row["task"]), []).append(row)
+    for task, rows in by_task.items():
+        version = min((FLAGS[row["flag"]] for row in rows), key=RELABEL_VERSIONS.index)
+        score = min(float(row["p_given"]) for row in rows)
+        spans = _corrected(_agreed_spans(control, records.get(task, ())), rows)
+        doubts.setdefault(task, []).append((version, score, Prediction(control.name, (), 1 - score, spans=spans)))
+    for entry in disputed:
+        task, agreement = int(entry["task"]), 1 - float(entry["score"])
+        if task in by_task or not records.get(task):
+            continue
+        kept = [ScoredSpan(*span, agreement, "most annotators") for span in _agreed_spans(control, records[task])]
+        prediction = Prediction(control.name, (), agreement, spans=tuple(kept))
+        doubts.setdefault(task, []).append((DISAGREE, agreement, prediction))
+
+
+def _corrected(given: Sequence[SpanRow], rows: Sequence[LabelErrorRow]) -> tuple[ScoredSpan, ...]:
+    """The given spans that are not doubted, and what is suggested for the others."""
+    gone = {(at["start"], at["end"], row["given"]) for row in rows if (at := row.get("given_span"))}
+    found = {
+        (at["start"], at["end"], row["suggested"]): ScoredSpan(
+            at["start"], at["end"], row["suggested"], row["p_suggested"], row.get("kind", "")
+        )
+        for row in rows
+        if (at := row.get("suggested_span"))
+    }
+    for span in given:
+        if span not in gone:
+            found.setdefault(span, ScoredSpan(*span, 1.0, "as annotated"))
+    return tuple(found[place] for place in sorted(found))
+
+
+def _agreed_spans(control: Control, records: Sequence[ExampleRecord]) -> list[SpanRow]:
+    """The spans that at least half of the annotations have."""
+    answers = [record.spans[control.name] for record in records if control.name in record.spans]
+    held = Counter(span for spans in answers for span in dict.fromkeys(spans))
+    return sorted(span for span, count in held.items() if 2 * count >= len(answers))
 
 
 def _suggestion(control: Control, rows: Sequence[LabelErrorRow], records: Sequence[ExampleRecord]) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import NotRequired, TypedDict, cast
 
-from backend.record_json import PlanAgreement, QueueState
+from backend.record_json import PlanAgreement, PlannedSpan, QueueState
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PLAN, STEER
 from backend.redis_access.job_queue import JobQueue
@@ -27,10 +27,6 @@ if tonumber(ARGV[1]) > last then last = tonumber(ARGV[1]) end
 redis.call('SET', KEYS[1], last + 1)
 return last + 1
 """
-
-
-PlannedSpan = tuple[int, int, str, float, str]
-"""Start and end in the text that was read, label, score, reason."""
 
 
 class PlannedTask(TypedDict):

@@ -19,6 +19,9 @@ WRONG, CHECK, SURE = 0.02, 0.1, 0.7
 hardly get a flag: where one label in twenty is wrong, an honest model leaves every label about that much. Measured by
 `python -m bench.label_errors`; without SURE many classes raise half as many false alarms again."""
 
+SURE_SPAN = 0.95
+"""Probability of another span, or of none, from which a span is likely wrong."""
+
 LIKELY_WRONG, TO_CHECK = "likely wrong", "check"
 
 TIED_SHARE = 0.75
@@ -70,6 +73,13 @@ def given_confidence(probabilities: Floats, targets: Floats) -> Floats:
 def flag_of(p_given: float, p_suggested: float) -> str:
     """How sure one can be that the label is wrong."""
     if p_given < WRONG:
+        return LIKELY_WRONG
+    return TO_CHECK if p_given < CHECK and p_suggested > SURE else ""
+
+
+def flag_of_span(p_given: float, p_suggested: float) -> str:
+    """The same of a span in a text: of those, a head is often unsure, and its own mistakes are the false alarms."""
+    if p_given < WRONG and p_suggested > SURE_SPAN:
         return LIKELY_WRONG
     return TO_CHECK if p_given < CHECK and p_suggested > SURE else ""
 

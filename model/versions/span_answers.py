@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from model.span import SpanSample, SpanSamples
@@ -10,6 +10,8 @@ from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, fit_span_head
 from model.spans.head.head import CLICKS, SpanHead
+from model.spans.head.held_out import HeldOut, calibration_of
+from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all
 from model.spec import Control, Document, Prediction, TaskSpec
 
 SCALE_POOL_TEXTS = 64
@@ -50,6 +52,36 @@ def fit_span_heads(
         marked = samples.get(control.name, ())
         found[control.name] = _fit(control, marked, pool, _reader(tools), before.get(control.name), repeat)
     return found
+
+
+def find_errors(
+    control: Control, samples: Sequence[SpanSample], head: SpanHead, tools: SpanTools | None, go_on: Callable[[], bool]
+) -> list[SpanError] | None:
+    """What is probably wrong in the samples, which the errors name by their places; None where `go_on` says that
+    somebody waits, or for too few of them. `head`: the one fitted on all of them."""
+    held_out = hold_out_samples(control, samples, head, tools, go_on)
+    if held_out is None:
+        return None
+    removed = [samples[place].removed for place in held_out.places]
+    return find_span_errors(held_out, calibration_of(head, held_out), removed)
+
+
+def hold_out_samples(
+    control: Control,
+    samples: Sequence[SpanSample],
+    head: SpanHead,
+    tools: SpanTools | None,
+    go_on: Callable[[], bool] = lambda: True,
+) -> HeldOut | None:
+    """What heads that were fitted on other samples say of each; None as above."""
+    reader = _reader(tools)
+    read = reader.read([sample.text for sample in samples])
+    examples = [
+        SpanExample(text, sample.spans, sample.removed, sample.weight)
+        for text, sample in zip(read, samples, strict=True)
+    ]
+    labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
+    return hold_out_all(_basis(control, reader, labels, head.space.scale), examples, head, go_on)
 
 
 def _fit(

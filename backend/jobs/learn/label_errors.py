@@ -66,7 +66,7 @@ def keep_suspects(
         suspects = find_suspects(head.labels, answers, multilabel=multilabel, sure=sure)
         rows = [_row(suspect, samples[suspect.task], versions) for suspect in suspects]
         found[name] = {"searched": len(answers.tasks), "at": round(time.time(), 3), "rows": rows}
-    work.stores.label_errors.replace(project, found, [control.name for control in spec.controls], snapshot.seq)
+    work.stores.label_errors.replace(project, found, [control.name for control in spec.questions], snapshot.seq)
 
 
 def _row(suspect: LabelError, sample: Sample, versions: Mapping[int, str]) -> LabelErrorRow:

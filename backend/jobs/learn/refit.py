@@ -11,6 +11,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.learn.head_version import Refit, correct, fit, fit_marks, publish, write
 from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
+from backend.jobs.learn.span_errors import search_marks
 from backend.jobs.learn.test_then_train import test_then_train
 from backend.jobs.pool_reader import encode_ahead, read_words_ahead
 from backend.labelstudio.task_spec import parse_label_config
@@ -46,6 +47,7 @@ def _learn(work: Context, project: int) -> str:
         encode_ahead(work.stores, work.encoders.base, project)
         read_words_ahead(work.stores, work.encoders, project)
         survey_pool(work, project)
+        search_marks(work, project)
     return outcome
 
 

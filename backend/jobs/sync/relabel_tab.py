@@ -12,10 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from backend.admin_json import RelabelRow
 from backend.errors import LabelStudioError
-from backend.jobs.task_queue.stream_order import FIRST_TAB
+from backend.jobs.task_queue.stream_order import FIRST_TAB, Tab
 from backend.labelstudio.rest.client import LabelStudioClient
+from backend.labelstudio.span_answers import with_spans
+from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX, list_label_errors
 from backend.settings.settings import Settings
+from model.span import ScoredSpan
+from model.spec import Prediction
 
 if TYPE_CHECKING:
     from backend.store.stores import Stores
@@ -64,8 +68,9 @@ def push_relabels(client: LabelStudioClient, project: int, rows: Sequence[Relabe
     """Make Label Studio list exactly these. Raises LabelStudioError."""
     if _wanted(rows) == _present(client, project):
         return Pushed(len(rows), False)
+    written = _with_regions(client, project, rows)
     _delete_predictions(client, project)
-    count = client.predictions.add_many(project, rows) if rows else 0
+    count = client.predictions.add_many(project, written) if written else 0
     if rows:
         _ensure_tab(client, project)
     log.info("tasks to look at again project=%s: %s", project, count)
@@ -87,6 +92,26 @@ def remove_relabels(client: LabelStudioClient, project: int) -> list[str]:
 def _delete_predictions(client: LabelStudioClient, project: int) -> int:
     present = client.predictions.versions(project)
     return sum(client.predictions.delete(project, version) for version in present if version.startswith(VERSION_PREFIX))
+
+
+def _with_regions(client: LabelStudioClient, project: int, rows: Sequence[RelabelRow]) -> list[RelabelRow]:
+    """As they are written: marked spans as regions, which the page of each task counts in its own way."""
+    marked = [row for row in rows if "spans" in row]
+    if not marked:
+        return list(rows)
+    spec = parse_label_config(str(client.project(project).get("label_config") or ""))
+    tasks = client.tasks.some(project, [row["task"] for row in marked])
+    found: list[RelabelRow] = []
+    for row in rows:
+        version, score, result = row["model_version"], row["score"], row["result"]
+        if row.get("spans") and row["task"] in tasks:
+            predictions = [
+                Prediction(control, (), score, spans=tuple(ScoredSpan(*span) for span in spans))
+                for control, spans in row["spans"].items()
+            ]
+            result, *_ = with_spans(spec, tasks[row["task"]].get("data"), predictions, version, result)
+        found.append({"task": row["task"], "result": result, "score": score, "model_version": version})
+    return found
 
 
 def _wanted(rows: Sequence[RelabelRow]) -> set[tuple[int, str, float]]:
@@ -125,5 +150,5 @@ def _ensure_tab(client: LabelStudioClient, project: int) -> None:
     )
 
 
-def _title(tab: Any) -> str:
+def _title(tab: Tab) -> str:
     return str((tab.get("data") or {}).get("title") or "")

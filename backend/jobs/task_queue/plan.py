@@ -13,8 +13,9 @@ from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
+from backend.record_json import PlannedSpan
 from backend.store.projects import ProjectStore
-from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedTask, QueuePlan
 from model.span import ScoredSpan
 from model.spec import Json
 

@@ -138,6 +138,15 @@ class Tasks:
             free |= {int(task["id"]): task for task in found if not task.get("unresolved_comment_count")}
         return free
 
+    def some(self, project: int, tasks: Sequence[int]) -> dict[int, Json]:
+        """Those of `tasks` that there are, by id."""
+        found: dict[int, Json] = {}
+        for start in range(0, len(tasks), PAGE_TASKS):
+            chosen = {"all": False, "included": list(tasks[start : start + PAGE_TASKS])}
+            listed = self._ask(project, ordered_query("and", [], selectedItems=chosen), PAGE_TASKS).get("tasks") or []
+            found |= {int(task["id"]): task for task in listed}
+        return found
+
     def predicted(self, project: int, versions: Sequence[str], most: int) -> list[Json]:
         """The first `most` tasks that have predictions of these versions, with all of their predictions."""
         query = ordered_query("and", [versions_filter("contains", versions)])

@@ -239,15 +239,25 @@ def _hold_out(basis: Basis, examples: Sequence[SpanExample]) -> HeldOut:
     folds = 0 if count < FEWEST else 3 if ALWAYS_COLD / 2 < count <= MANY else 4
     own = fold_texts([example.text.text for example in examples], max(folds, 1))
     for fold in range(folds):
-        rest = [example for example, part in zip(examples, own, strict=True) if part != fold]
-        places = np.flatnonzero(own == fold)
-        if rest and len(places):
-            head = _fit_cold(basis, _labels(basis, rest), rest, FOLD_ITERATIONS)
+        places, head = fold_head(basis, examples, own, fold)
+        if head is not None and len(places):
             texts = [examples[place].text for place in places]
             held_out = held_out.add(places, texts, [examples[place].spans for place in places], head)
         if count > MANY and len(held_out.pairs) >= ENOUGH_SPANS:
             break
     return held_out
+
+
+def fold_head(
+    basis: Basis, examples: Sequence[SpanExample], folds: NDArray[np.int64], fold: int
+) -> tuple[NDArray[np.int64], SpanHead | None]:
+    """(Places of the texts of a fold, the head that is fitted to the others; None where there are none)."""
+    rest = [example for example, part in zip(examples, folds, strict=True) if part != fold]
+    places = np.flatnonzero(folds == fold)
+    if not rest or not len(places):
+        return places, None
+    rest = list(_thin(rest))
+    return places, _fit_cold(basis, _labels(basis, rest), rest, FOLD_ITERATIONS)
 
 
 def _remember(examples: Sequence[SpanExample], said: Mapping[str, Said], previous: StringMemory | None) -> StringMemory:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from model.span import ScoredSpan, Span
 from model.spans.chain.schedule import choose
-from model.spans.chain.span_probabilities import Candidate, span_probabilities
+from model.spans.chain.span_probabilities import LEAST, Candidate, span_probabilities
 from model.spans.chain.tags import WordSpan
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import FITTED_FROM, SpanCalibration, fit_calibration, humble
@@ -45,10 +45,15 @@ class HeldOut:
     share: PriorShare = field(default_factory=PriorShare)
 
     def add(
-        self, places: NDArray[np.int64], texts: Sequence[ReadText], drawn: Sequence[Sequence[Span]], head: SpanHead
+        self,
+        places: NDArray[np.int64],
+        texts: Sequence[ReadText],
+        drawn: Sequence[Sequence[Span]],
+        head: SpanHead,
+        least: float = LEAST,
     ) -> HeldOut:
-        """With more texts, which this head was not fitted on."""
-        fitted, alone, likelihoods = both_sides(head, texts, drawn)
+        """With more texts, which this head was not fitted on. `least`: probability from which a span is a candidate."""
+        fitted, alone, likelihoods = both_sides(head, texts, drawn, least)
         return replace(
             self,
             places=self.places + tuple(int(place) for place in places),
@@ -104,7 +109,7 @@ class HeldOut:
 
 
 def both_sides(
-    head: SpanHead, texts: Sequence[ReadText], drawn: Sequence[Sequence[Span]]
+    head: SpanHead, texts: Sequence[ReadText], drawn: Sequence[Sequence[Span]], least: float = LEAST
 ) -> tuple[list[list[Candidate]], list[list[Candidate]], list[tuple[float, float]]]:
     """Candidates by the chain of a head and by the prior alone, and how likely each holds what was drawn."""
     if not head.labels:
@@ -116,7 +121,7 @@ def both_sides(
     found, likelihoods = [], []
     for chain, scores in head.sides(features):
         lattice = chain.lattice_of(scores, features.lengths)
-        found.append(span_probabilities(lattice, tags, head.details.longest))
+        found.append(span_probabilities(lattice, tags, head.details.longest, least))
         likelihoods.append(chain.log_likelihoods(scores, lattice, gold).tolist())
     return found[0], found[-1], list(zip(likelihoods[0], likelihoods[-1], strict=True))
 
@@ -135,11 +140,9 @@ def fold_texts(texts: Sequence[str], folds: int) -> NDArray[np.int64]:
 
 def calibrate_head(head: SpanHead, held_out: HeldOut) -> SpanHead:
     """The head with calibration, thresholds and figures from texts held out."""
-    expected = humble(head.alone.share) if head.prior is not None else SpanCalibration()
+    calibration = calibration_of(head, held_out)
     if not held_out.texts:
-        return replace(head, calibration=expected)
-    pairs = held_out.pairs
-    calibration = fit_calibration([score for score, _ in pairs], [right for _, right in pairs], expected)
+        return replace(head, calibration=calibration)
     clicks = _least_edits(held_out, head.rules.clicks)
     texts = held_out.text_pairs(clicks, calibration)
     text_calibration = fit_calibration([score for score, _ in texts], [right for _, right in texts])
@@ -154,6 +157,13 @@ def calibrate_head(head: SpanHead, held_out: HeldOut) -> SpanHead:
         details=details,
         text_calibration=text_calibration,
     )
+
+
+def calibration_of(head: SpanHead, held_out: HeldOut) -> SpanCalibration:
+    """What makes probabilities honest, from spans held out; what is expected of the head where they are few."""
+    expected = humble(head.alone.share) if head.prior is not None else SpanCalibration()
+    pairs = held_out.pairs
+    return fit_calibration([score for score, _ in pairs], [right for _, right in pairs], expected)
 
 
 def _least_edits(held_out: HeldOut, usual: float) -> float:

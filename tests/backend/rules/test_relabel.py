@@ -141,3 +141,40 @@ def test_without_a_label_studio_or_with_both_options_the_remedy_is_told(admin: A
     admin.replies["GET", "/admin/projects/7/relabel?limit=5"] = rows_of(1)
     assert "LABEL_STUDIO_API_KEY" in understudy("suspects", "7", "--push", "--limit", "5").output
     assert "one of them" in understudy("suspects", "7", "--push", "--remove").output
+
+
+MARKS = parse_label_config(
+    '<View><Labels name="label" toName="text"><Label value="PER"/><Label value="LOC"/></Labels>'
+    '<Text name="text" value="$text"/></View>'
+)
+
+
+def annotated(annotation: int, *spans: tuple[int, int, str], person: int = 1) -> ExampleRecord:
+    stamp = f"2026-01-01T00:00:{annotation:02d}Z"
+    return ExampleRecord(annotation, 1, {"text.page": "x" * 40}, {}, stamp, person, spans={"label": list(spans)})
+
+
+def at(start: int, end: int) -> dict[str, Any]:
+    return {"start": start, "end": end, "text": "x"}
+
+
+def test_doubtful_spans_are_put_right_and_the_others_stay_as_they_are() -> None:
+    given = [(0, 3, "PER"), (5, 8, "LOC"), (10, 12, "PER")]
+    rows = [
+        {**suspect(1, "PER", "LOC", 0.01), "p_suggested": 0.9, "given_span": at(0, 3), "suggested_span": at(0, 3)},
+        {**suspect(1, "LOC", "", 0.05, "check"), "p_suggested": 0.8, "given_span": at(5, 8)},
+        {**suspect(1, "", "PER", 0.04, "check"), "p_suggested": 0.96, "suggested_span": at(20, 24), "kind": "missed"},
+    ]
+    [row] = rank_label_errors(MARKS, {"label": rows}, {}, {1: [annotated(1, *given)]})
+    assert (row["score"], row["model_version"], row["result"]) == (0.01, WRONG, [])
+    assert row["spans"] == {
+        "label": [(0, 3, "LOC", 0.9, ""), (10, 12, "PER", 1.0, "as annotated"), (20, 24, "PER", 0.96, "missed")]
+    }
+
+
+def test_of_disputed_spans_those_that_half_of_the_annotators_have_are_suggested() -> None:
+    answers = [annotated(1, (0, 3, "PER")), annotated(2, (0, 3, "PER"), (5, 8, "LOC"), person=2)]
+    answers.append(annotated(3, (0, 4, "PER"), person=3))
+    [row] = rank_label_errors(MARKS, {}, {"label": [{"task": 1, "score": 0.6}]}, {1: answers})
+    assert (row["score"], row["model_version"]) == (0.4, DISAGREE)
+    assert row["spans"] == {"label": [(0, 3, "PER", pytest.approx(0.4), "most annotators")]}
