@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.region import RegionAnswer
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Span:
@@ -25,13 +27,15 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class ScoredSpan:
-    """A span that is suggested: `score` is the probability that it is exactly right, `reason` what speaks for it."""
+    """A span that is suggested: `score` is the probability that it is exactly right, `reason` what speaks for it;
+    `answers`: what is suggested for the questions about it."""
 
     start: int
     end: int
     label: str
     score: float
     reason: str = ""
+    answers: tuple[RegionAnswer, ...] = ()
 
     @property
     def span(self) -> Span:

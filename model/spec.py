@@ -14,14 +14,9 @@ from enum import Enum
 from functools import cached_property
 
 from model.labels import key_of, shown_labels
+from model.region import RegionScope
 from model.span import ScoredSpan
-from model.spec_json import (
-    ConditionJson,
-    ControlJson,
-    InputJson,
-    SampleJson,
-    SpecJson,
-)
+from model.spec_json import ConditionJson, ControlJson, InputJson, SampleJson, SpecJson
 
 Json = None | bool | int | float | str | Sequence["Json"] | Mapping[str, "Json"]
 """What JSON can hold."""
@@ -114,7 +109,8 @@ class Control:
     asked where all `conditions` hold (`model/visibility.py`). `required`: the page takes no answer without it; any
     other question may be left blank, which says "none of these". `most`: paths that a Taxonomy takes (None: any
     number). `several`: its answers are sets of paths, since people give such; by the labels, not the config.
-    `templates`: those paths of its labels that are written with the task's data, `$field` and all."""
+    `templates`: those paths of its labels that are written with the task's data, `$field` and all. `scope`: the regions
+    that it is asked of, where it is asked of regions."""
 
     name: str
     kind: Kind
@@ -128,6 +124,7 @@ class Control:
     most: int | None = None
     several: bool = False
     templates: tuple[tuple[str, ...], ...] = ()
+    scope: RegionScope | None = None
 
     @property
     def multilabel(self) -> bool:
@@ -166,7 +163,8 @@ class Control:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """Everything that is learned for one project: `controls` that are answered with choices, `spans` that mark text.
+    """Everything that is learned for one project: `controls` that are answered with choices, `spans` that mark text,
+    `regions` that are asked of each marked region.
 
     `unlearned`: names of the config's other tags, None when the spec is not straight from a config; `source`: the label
     config it was read from, "" likewise. No part of what is learned, so neither compared nor kept."""
@@ -176,12 +174,13 @@ class TaskSpec:
     unlearned: frozenset[str] | None = field(default=None, compare=False, repr=False)
     spans: tuple[Control, ...] = ()
     source: str = field(default="", compare=False, repr=False)
+    regions: tuple[Control, ...] = ()
 
     @cached_property
     def digest(self) -> str:
         """Changes when inputs, controls or label sets change, not with what the labels taught; 16 hex digits."""
         asked = self.to_json()
-        for item in asked["controls"]:
+        for item in (*asked["controls"], *asked.get("regions", ())):
             item.pop("several", None)
         # Versions of before keys were escaped know such labels by other names: they are fitted anew.
         escaped = [label.key for control in self.controls for label in control.labels if "\\" in label.key]
@@ -190,12 +189,12 @@ class TaskSpec:
 
     @property
     def questions(self) -> tuple[Control, ...]:
-        """All controls, whatever they are answered with."""
+        """All controls about a task, whatever they are answered with."""
         return (*self.controls, *self.spans)
 
     def control(self, name: str) -> Control:
         """The control called `name`. Raises KeyError."""
-        for control in self.questions:
+        for control in (*self.questions, *self.regions):
             if control.name == name:
                 return control
         raise KeyError(name)
@@ -214,6 +213,8 @@ class TaskSpec:
         }
         if self.spans:
             data["spans"] = [_control_json(item) for item in self.spans]
+        if self.regions:
+            data["regions"] = [_control_json(item) for item in self.regions]
         return data
 
     @classmethod
@@ -223,10 +224,12 @@ class TaskSpec:
             inputs=tuple(_input(item) for item in data["inputs"]),
             controls=tuple(_control(item) for item in data["controls"]),
             spans=tuple(_control(item) for item in data.get("spans", ())),
+            regions=tuple(_control(item) for item in data.get("regions", ())),
         )
 
 
 def _control(item: ControlJson) -> Control:
+    scope = item.get("scope")
     return Control(
         name=item["name"],
         kind=Kind(item["kind"]),
@@ -240,6 +243,7 @@ def _control(item: ControlJson) -> Control:
         most=item.get("most"),
         several=bool(item.get("several", False)),
         templates=tuple(tuple(path) for path in item.get("templates", ())),
+        scope=RegionScope.from_json(scope) if scope else None,
     )
 
 
@@ -288,6 +292,8 @@ def _control_json(control: Control) -> ControlJson:
         data["several"] = True
     if control.templates:
         data["templates"] = control.templates
+    if control.scope is not None:
+        data["scope"] = control.scope.to_json()
     return data
 
 

@@ -38,6 +38,11 @@ class ConditionJson(TypedDict):
     unless: bool
 
 
+class ScopeJson(TypedDict):
+    controls: Sequence[str]
+    labels: Sequence[str] | None
+
+
 class ControlJson(TypedDict):
     """A `Control`. What came later is left out where it says nothing: a spec keeps its digest."""
 
@@ -53,12 +58,14 @@ class ControlJson(TypedDict):
     most: NotRequired[int | None]
     several: NotRequired[bool]
     templates: NotRequired[Sequence[Sequence[str]]]
+    scope: NotRequired[ScopeJson]
 
 
 class SpecJson(TypedDict):
     inputs: Sequence[InputJson]
     controls: Sequence[ControlJson]
     spans: NotRequired[Sequence[ControlJson]]
+    regions: NotRequired[Sequence[ControlJson]]
 
 
 class SampleJson(TypedDict):

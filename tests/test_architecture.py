@@ -30,10 +30,11 @@ ALLOWED: dict[str, str] = {
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
+    "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
     "model/evidence": "model/numerics model/head",
     "model/versions": (
         "model model/numerics model/pretrained model/features model/decoding model/spans/transfer "
-        "model/spans/features model/spans/head model/head model/evidence"
+        "model/spans/features model/spans/head model/head model/regions model/evidence"
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
@@ -55,8 +56,10 @@ ALLOWED: dict[str, str] = {
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
+    "backend/labelstudio/regions": "model backend backend/labelstudio/label_config backend/labelstudio/spans",
     "backend/labelstudio": (
-        "model backend backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans"
+        "model backend backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans "
+        "backend/labelstudio/regions"
     ),
     "backend/labelstudio/rest": "backend backend/settings backend/outbound backend/labelstudio",
     "backend/telemetry": "backend backend/settings backend/labelstudio",
@@ -79,7 +82,10 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/health": "backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
-    "backend/rules": "model model/numerics model/evidence backend backend/settings backend/labelstudio backend/store",
+    "backend/rules": (
+        "model model/numerics model/evidence backend backend/settings backend/labelstudio/regions "
+        "backend/labelstudio backend/store"
+    ),
     "backend/serving": (
         "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
         "backend/labelstudio/spans backend/labelstudio backend/telemetry backend/base_model backend/store"
@@ -89,8 +95,8 @@ ALLOWED: dict[str, str] = {
         "backend/supervision backend/base_model backend/redis_access backend/store/work backend/store"
     ),
     "backend/jobs/learn": (
-        "model model/numerics model/decoding model/spans model/spans/head model/head model/evidence model/versions "
-        "model/acquisition backend backend/labelstudio backend/store backend/rules backend/jobs"
+        "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
+        "model/versions model/acquisition backend backend/labelstudio backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/labelstudio backend/supervision "
@@ -331,5 +337,5 @@ def test_no_file_is_too_long_for_one_idea() -> None:
 def test_the_seam_between_the_packages_knows_only_keys() -> None:
     names = set(imports_of(ROOT / "model/spec.py"))
     assert {name for name in names if name.partition(".")[0] in ("model", "backend")} == {
-        *("model.labels", "model.span", "model.spec_json")
+        *("model.labels", "model.region", "model.span", "model.spec_json")
     }

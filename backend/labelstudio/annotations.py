@@ -91,7 +91,9 @@ def to_record(
     if spec.spans and not unseen:
         left = _left_blank(spec, annotation, asked, microseconds(stamp))
         seen = NOTHING_SUGGESTED if is_copied_prediction(annotation) else suggested  # nobody removed anything
-        marks = read_marks(spec, annotation, data, max_chars, left, seen)
+        copied = is_copied_prediction(annotation)
+        about = [one.name for one in spec.regions if not copied and asked.at(one.name, microseconds(stamp))]
+        marks = read_marks(spec, annotation, data, max_chars, left, seen, about)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
         task=read_id(number, "annotation.task"),
@@ -102,6 +104,7 @@ def to_record(
         ground_truth=bool(annotation.get("ground_truth")),
         spans=marks.spans,
         removed=marks.removed,
+        answers=marks.answers,
     )
 
 

@@ -35,4 +35,5 @@ def rename_counts(spec: TaskSpec | None, counts: Mapping[str, Mapping[str, int]]
 
 
 def _control(spec: TaskSpec | None, name: str) -> Control | None:
-    return next((control for control in spec.questions if control.name == name), None) if spec is not None else None
+    controls = () if spec is None else (*spec.questions, *spec.regions)
+    return next((control for control in controls if control.name == name), None)

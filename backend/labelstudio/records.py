@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import NotRequired, TypedDict
 
+from backend.labelstudio.regions.rows import RegionTargets, answer_rows
 from model.spec import Json
 
 Targets = dict[str, list[list[str]] | int]
@@ -34,13 +35,15 @@ class RecordJson(TypedDict):
     ground_truth: NotRequired[bool]
     spans: NotRequired[SpanTargets]
     removed: NotRequired[SpanTargets]
+    answers: NotRequired[RegionTargets]
 
 
 @dataclass(frozen=True)
 class ExampleRecord:
     """One human annotation of one task.
 
-    `texts` maps input name -> plain text. `spans`: what is marked; `removed`: suggestions that the annotator took away.
+    `texts` maps input name -> plain text. `spans`: what is marked; `removed`: suggestions that the annotator took away;
+    `answers`: what is said about the marked regions.
     No `targets` and no `spans` say that the annotation teaches nothing (skipped, nothing to be read): it still
     supersedes an older record of the same annotation. `updated_at` is Label Studio's own time stamp, as sent: it alone
     orders the changes of an annotation."""
@@ -54,6 +57,7 @@ class ExampleRecord:
     ground_truth: bool = False
     spans: SpanTargets = field(default_factory=dict)
     removed: SpanTargets = field(default_factory=dict)
+    answers: RegionTargets = field(default_factory=dict)
 
     @property
     def teaches(self) -> bool:
@@ -81,6 +85,8 @@ class ExampleRecord:
             data["spans"] = self.spans
         if self.removed:
             data["removed"] = self.removed
+        if self.answers:
+            data["answers"] = self.answers
         return data
 
     @classmethod
@@ -89,7 +95,8 @@ class ExampleRecord:
         record = cls(**data)
         if not (record.spans or record.removed):
             return record
-        return replace(record, spans=_rows(record.spans), removed=_rows(record.removed))
+        answers = answer_rows(record.answers)
+        return replace(record, spans=_rows(record.spans), removed=_rows(record.removed), answers=answers)
 
 
 def _rows(spans: SpanTargets) -> SpanTargets:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
+from backend.labelstudio.label_config.answer_values import read_value, value_key, write_value
 from backend.labelstudio.records import Targets
 from backend.score import shown_score, task_score
-from model.labels import path_of
-from model.spec import Control, Json, JsonObject, Kind, Prediction, TaskSpec
+from model.spec import Control, Json, JsonObject, Prediction, TaskSpec
 
 
 class PredictionJson(TypedDict):
@@ -47,7 +46,7 @@ def to_results(
                 "from_name": control.name,
                 "to_name": (to_name or {}).get(control.name, _shown_on(control)),
                 "type": kind,
-                "value": {_value_key(control): _value(control, prediction.chosen)},
+                "value": {value_key(control): write_value(control, prediction.chosen)},
                 "score": shown_score(prediction.score),
                 # The page keeps `meta` and shows of it only `text`.
                 **({"meta": {"levels": levels}} if levels else {}),
@@ -70,7 +69,7 @@ def read_targets(spec: TaskSpec, result: Json) -> Targets:
         value = item.get("value") if control else None
         if control is None or not isinstance(value, Mapping) or "start" in value or "item_index" in item:
             continue
-        target = _read_value(control, value.get(_value_key(control)))
+        target = read_value(control, value.get(value_key(control)))
         earlier = targets.get(control.name)
         if isinstance(target, list) and isinstance(earlier, list):
             targets[control.name] = earlier + [path for path in target if path not in earlier]
@@ -132,59 +131,6 @@ def _plain_paths(value: Json) -> list[tuple[str, ...]]:
     return [tuple(str(part) for part in path) for path in paths if path]
 
 
-def _value_key(control: Control) -> str:
-    return "selected" if control.tag == "Pairwise" else control.tag.lower()
-
-
 def _shown_on(control: Control) -> str:
     """The object of its results: its first input; the page files a Pairwise's under the Pairwise itself."""
     return control.name if control.tag == "Pairwise" else control.inputs[0]
-
-
-def _value(control: Control, chosen: Sequence[str]) -> Json:
-    if control.kind is Kind.RATING:
-        return int(chosen[0])
-    paths = [list(path_of(key)) for key in chosen]
-    if control.kind is Kind.TAXONOMY or control.nested:
-        return paths
-    if control.tag == "Pairwise":
-        return paths[0][0]
-    # The page takes a plain string for a choice at the top.
-    return [path[0] if len(path) == 1 else path for path in paths]
-
-
-def _read_value(control: Control, value: Json) -> list[list[str]] | int | None:
-    """The answer in a result's value, empty when nothing is chosen; None when it cannot be read."""
-    if control.kind is Kind.RATING:
-        if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-            return None
-        return [] if value == 0 else int(value) if value >= 1 else None
-    if value == []:
-        return []
-    entries = [value] if isinstance(value, str) else value if isinstance(value, list) else []
-    if control.kind is Kind.TAXONOMY and entries and all(isinstance(entry, str) for entry in entries):
-        entries = [entries]  # one path that was not wrapped
-    paths: list[list[str]] = []
-    for entry in entries:
-        path = _read_path(control, entry)
-        if path and path not in paths:
-            paths.append(path)
-    return _without_parents(control, paths) or None
-
-
-def _read_path(control: Control, entry: Json) -> list[str]:
-    """A label as the path from its root. A bare name of one inner choice (old exports) finds its path."""
-    if isinstance(entry, list):
-        return [str(part) for part in entry if isinstance(part, str | int | float)]
-    if not isinstance(entry, str | int | float) or isinstance(entry, bool):
-        return []
-    name = str(entry)
-    ending = [label.path for label in control.labels if label.path[-1] == name]
-    return list(ending[0]) if len(ending) == 1 else [name]
-
-
-def _without_parents(control: Control, paths: list[list[str]]) -> list[list[str]]:
-    """Of a nested single choice only the innermost: the page reports a parent along with its only child."""
-    if control.kind is not Kind.SINGLE or not control.nested:
-        return paths
-    return [path for path in paths if not any(other[: len(path)] == path and other != path for other in paths)]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.labelstudio.records import SpanRow, SpanTargets
-from backend.labelstudio.spans.annotations import read_feedback, read_spans
+from backend.labelstudio.regions.answers import MarkedRegions, read_answers
+from backend.labelstudio.regions.results import answer_results
+from backend.labelstudio.regions.rows import RegionTargets
+from backend.labelstudio.spans.annotations import read_feedback, read_spans, spans_by_id
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.control import SpanConfig
 from backend.labelstudio.spans.page import Page, read_pages
@@ -29,13 +32,22 @@ class Marks:
     spans: SpanTargets = field(default_factory=dict)
     removed: SpanTargets = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)
+    answers: RegionTargets = field(default_factory=dict)
 
 
 def read_marks(
-    spec: TaskSpec, annotation: JsonObject, data: Json, max_chars: int, blank: Iterable[str], suggested: Suggested
+    spec: TaskSpec,
+    annotation: JsonObject,
+    data: Json,
+    max_chars: int,
+    blank: Iterable[str],
+    suggested: Suggested,
+    asked: Collection[str] = (),
 ) -> Marks:
-    """What an annotation that is no skip marks. `blank`: controls of which no region says that there is nothing."""
-    if not spec.spans or not isinstance(annotation.get("result"), list):
+    """What an annotation that is no skip marks. `blank`: controls of which no region says that there is nothing;
+    `asked`: questions about regions that the page asked, so that no answer says that one was left blank."""
+    result = annotation.get("result")
+    if not spec.spans or not isinstance(result, list):
         return Marks()
     config = with_all_task_labels(span_config_of(spec), data)
     pages, _ = read_pages(config, data)
@@ -56,7 +68,22 @@ def read_marks(
         spans[name] = _rows(found, len(text))
         if gone := [one.span for one in feedback.rejected if one.control == name]:
             removed[name] = _rows(gone, len(text))
-    return Marks(texts, spans, removed, answer.ignored)
+    marks = spans_by_id(config, pages, result, sent) if spec.regions else {}
+    answers = _read_answers(spec, marks, result, asked, spans) if spec.regions else {}
+    return Marks(texts, spans, removed, answer.ignored, answers)
+
+
+def _read_answers(
+    spec: TaskSpec, marks: MarkedRegions, result: Sequence[Json], asked: Collection[str], spans: SpanTargets
+) -> RegionTargets:
+    """What is said about the regions of the spans that are learned."""
+    learned = {(name, *row) for name, rows in spans.items() for row in rows}
+    regions = {
+        id_: [(name, span) for name, span in own if (name, span.start, span.end, span.label) in learned]
+        for id_, own in marks.items()
+    }
+    given = [read_answers([control], regions, result, control.name in asked) for control in spec.regions]
+    return {name: rows for found in given for name, rows in found.items()}
 
 
 def count_ignored(spec: TaskSpec, annotation: JsonObject, data: Json) -> Mapping[str, int]:
@@ -82,7 +109,7 @@ def with_spans(
         if control is not None and page is not None and prediction.spans:
             taken = {str(one.get("id")) for one in found}
             regions = to_regions(control, page, prediction.spans, salt=version, taken_ids=taken)
-            found += regions.result
+            found += [*regions.result, *answer_results(spec.regions, page, regions)]
             sent += regions.sent
     return _checked(config, pages, found, sent)
 

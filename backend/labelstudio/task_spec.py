@@ -7,7 +7,8 @@ from dataclasses import replace
 from functools import lru_cache
 
 from backend.errors import UnsupportedConfig
-from backend.labelstudio.label_config.config import checked, read_choices
+from backend.labelstudio.label_config.config import checked, of_regions, read_choices
+from backend.labelstudio.regions.questions import region_controls
 from backend.labelstudio.spans.config import read_span_config
 from backend.labelstudio.spans.control import SpanConfig, SpanControl, SpanObject
 from model.spec import Control, Input, Json, Kind, Label, PageRules, TaskSpec
@@ -89,7 +90,11 @@ def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
     taken = {item.name for item in spec.inputs}
     inputs = {item.name: _input(item, taken) for item in config.objects}
     spans = tuple(_control(control, inputs[control.object.name]) for control in config.controls)
-    return replace(spec, inputs=(*spec.inputs, *inputs.values()), spans=spans, source=xml), skipped
+    regions = region_controls(config, inputs)
+    learned = {of_regions(control.tag, control.name) for control in regions}
+    skipped = tuple(reason for reason in skipped if reason not in learned)
+    found = replace(spec, inputs=(*spec.inputs, *inputs.values()), spans=spans, source=xml, regions=regions)
+    return found, skipped
 
 
 def _input(item: SpanObject, taken: set[str]) -> Input:

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field, replace
 from backend.labelstudio.records import ExampleRecord
 from backend.record_json import Disputed, Summary
 from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
+from backend.rules.region_consensus import reach_region_consensus
 from backend.rules.span_consensus import reach_span_consensus
 from model.labels import key_of
+from model.region import RegionSample
 from model.span import SpanSample
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
@@ -47,6 +49,8 @@ class Consensus:
     """Control that marks text -> its samples, by task id."""
     agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     """Control that marks text -> label -> F1 between people, where tasks are shared."""
+    regions: dict[str, list[RegionSample]] = field(default_factory=dict)
+    """Question about regions -> its samples, by task."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Control -> label -> samples whose heaviest label it is (for sets: that hold it); NONE for none of these."""
@@ -57,12 +61,16 @@ class Consensus:
             counted[name] = dict(sorted(labels.items()))
         for name, marked in self.spans.items():
             counted[name] = dict(sorted(Counter(span.label for sample in marked for span in sample.spans).items()))
+        for name, asked in self.regions.items():
+            found = Counter(key for one in asked for key, share in one.target.items() if share >= 0.5)
+            counted[name] = dict(sorted(found.items()))
         return counted
 
     def sizes(self) -> dict[str, int]:
         """Control -> tasks with an answer."""
         texts = {name: len({sample.task for sample in marked}) for name, marked in self.spans.items()}
-        return {**{name: len(samples) for name, samples in self.samples.items()}, **texts}
+        asked = {name: len({sample.task for sample in samples}) for name, samples in self.regions.items()}
+        return {**{name: len(samples) for name, samples in self.samples.items()}, **texts, **asked}
 
     def describe_annotators(self) -> Summary:
         """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap; of those
@@ -90,7 +98,8 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
     controls = tuple(_reach(reached, control, by_task) for control in spec.controls)
     for control in spec.spans:
         _reach_spans(reached, control, by_task)
-    return replace(reached, spec=replace(spec, controls=controls))
+    regions = tuple(_reach_regions(reached, control, by_task) for control in spec.regions)
+    return replace(reached, spec=replace(spec, controls=controls, regions=regions))
 
 
 def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
@@ -141,6 +150,15 @@ def _reach_spans(reached: Consensus, control: Control, by_task: Mapping[int, Seq
         reached.reliability[name] = found.reliability
     if found.quarantined:
         reached.quarantined[name] = found.quarantined
+
+
+def _reach_regions(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> Control:
+    """Adds what is known of a question about regions, and gives it back as it is answered."""
+    found = reach_region_consensus(control, by_task)
+    reached.regions[control.name] = found.samples
+    if found.quarantined:
+        reached.quarantined[control.name] = found.quarantined
+    return replace(control, several=found.several)
 
 
 def takes_several(control: Control, answers: Answers) -> bool:

@@ -37,7 +37,10 @@ def adapt(
         control.name: live.span_heads[control.name] if _fits(live, control) else cold.span_heads[control.name]
         for control in spec.spans
     }
-    return LiveModel(live.version, spec, heads, base, live.finetuned, live.tuned, live.manifest, marking, cold.tools)
+    asked = {control.name for control in spec.regions if _fits(live, control) or control.tag == "TextArea"}
+    about = {name: head for name, head in live.region_heads.items() if name in asked}
+    fine = live.finetuned, live.tuned, live.manifest
+    return LiveModel(live.version, spec, heads, base, *fine, marking, cold.tools, about)
 
 
 def _as_answered(control: Control, head: LinearHead) -> Control:

@@ -203,7 +203,8 @@ def note_questions(
 def _questions(config: str) -> list[str] | None:
     """Names of the controls that are learned; None for a config that cannot be read."""
     try:
-        return [control.name for control in parse_label_config(config).questions]
+        spec = parse_label_config(config)
+        return [control.name for control in (*spec.questions, *spec.regions)]
     except UnsupportedConfig:
         return []
     except BadRequest:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.evidence.gate import VerdictJson
+    from model.regions.region_head import RegionHead, RegionHeadJson
     from model.spans.head.head import SpanHead, SpanHeadJson
     from model.spans.transfer.prior import TransferPrior
     from model.spec_json import SpecJson
@@ -131,6 +132,7 @@ class HeadsJson(TypedDict):
     order: list[str]
     finetuned: NotRequired[dict[str, TunedJson]]
     spans: NotRequired[list[SpanHeadEntry]]
+    regions: NotRequired[list[RegionHeadJson]]
 
 
 def version_path(root: Path, project: int, version: str) -> Path:
@@ -153,10 +155,12 @@ def write_version(
     finetuned: FineTuned | None = None,
     span_heads: Mapping[str, SpanHead] | None = None,
     marking_of: Path | None = None,
+    region_heads: Mapping[str, RegionHead] | None = None,
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
-    `marking_of`: the directory of a version whose heads for marking text are taken over as they are. On any failure
+    `marking_of`: the directory of a version whose heads for marking text, and for questions about what is marked, are
+    taken over as they are. On any failure
     before the rename nothing is left under the version's name; after it the version is whole.
     """
     from safetensors.numpy import save
@@ -171,7 +175,8 @@ def write_version(
     try:
         arrays, state = _collect(heads, finetuned)
         marking = _add_span_heads(state, span_heads or {}) if marking_of is None else _take_over(state, marking_of)
-        _write(scratch / WEIGHTS, save({**arrays, **marking}))
+        about = _add_region_heads(state, region_heads or {})
+        _write(scratch / WEIGHTS, save({**arrays, **marking, **about}))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":
@@ -216,6 +221,16 @@ def _add_span_heads(state: HeadsJson, heads: Mapping[str, SpanHead]) -> Mapping[
     return found
 
 
+def _add_region_heads(state: HeadsJson, heads: Mapping[str, RegionHead]) -> Mapping[str, NDArray[np.generic]]:
+    """Adds their configs to `state`; their arrays, numbered by their places there."""
+    if heads:
+        state["regions"] = [head.config() for head in heads.values()]
+    found: dict[str, NDArray[np.generic]] = {}
+    for index, head in enumerate(heads.values()):
+        found.update({f"region.{index}.{key}": value for key, value in head.tensors().items()})
+    return found
+
+
 def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.generic]]:
     """Adds the configs that a version has for marking text to `state`; their arrays. Nothing of one that is gone: many
     come in the hours of a training, and the next refit fits what is missing."""
@@ -227,7 +242,10 @@ def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.gen
     if "spans" not in known:
         return {}
     state["spans"] = known["spans"]
-    return {name: array for name, array in load_file(directory / WEIGHTS).items() if name.startswith("span.")}
+    if "regions" in known:
+        state["regions"] = known["regions"]
+    arrays = load_file(directory / WEIGHTS)
+    return {name: array for name, array in arrays.items() if name.startswith(("span.", "region."))}
 
 
 def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead]:
@@ -242,7 +260,7 @@ def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, S
         entries = state.get("spans", [])
         arrays = load_file(directory / WEIGHTS) if entries else {}
         return {
-            entry["control"]: restore_span_head(entry["config"], _under(arrays, f"span.{index}."), prior)
+            entry["control"]: restore_span_head(entry["config"], arrays_under(arrays, f"span.{index}."), prior)
             for index, entry in enumerate(entries)
         }
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
@@ -257,17 +275,18 @@ def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearH
         arrays = load_file(directory / WEIGHTS)
         state: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
         heads = {
-            name: restore_head(HeadConfig.from_json(state["heads"][name]), _under(arrays, f"head.{index}."))
+            name: restore_head(HeadConfig.from_json(state["heads"][name]), arrays_under(arrays, f"head.{index}."))
             for index, name in enumerate(state["order"])
         }
         tuned = state.get("finetuned")
-        finetuned = restore_finetuned(tuned, _under(arrays, "tuned."), encoder) if tuned and encoder else None
+        finetuned = restore_finetuned(tuned, arrays_under(arrays, "tuned."), encoder) if tuned and encoder else None
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise VersionError(f"{directory.name} cannot be read: {error!r}", version=directory.name) from error
     return heads, finetuned
 
 
-def _under(arrays: Arrays, prefix: str) -> Arrays:
+def arrays_under(arrays: Arrays, prefix: str) -> Arrays:
+    """Those whose names begin so, by the rest of their names."""
     return {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
 
 

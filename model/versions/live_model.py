@@ -24,6 +24,8 @@ from model.spans.head.head import SpanHead
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import ENCODER, Manifest, read_heads, read_span_heads, verify_version, version_path
 from model.versions.finetuned import FineTuned, align_columns, blend
+from model.versions.region_answers import RegionHeads, answer_regions
+from model.versions.region_files import read_region_heads
 from model.versions.span_answers import SpanTools, cold_span_heads
 from model.visibility import drop_hidden
 
@@ -44,6 +46,7 @@ class LiveModel:
     span_heads: Mapping[str, SpanHead] = field(default_factory=dict)
     tools: SpanTools | None = None
     """What spans are read with; None in a model without."""
+    region_heads: RegionHeads = field(default_factory=dict)
     serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
     """Of this object in this process: names of versions come again, after a restored backup say."""
 
@@ -104,7 +107,8 @@ class LiveModel:
             return []
         own = self.spec.control(control)
         read = self.tools.reader.read([document[own.inputs[0]] for document in documents])
-        return self.tools.answer(own, self.span_heads[control], read)
+        marked = self.tools.answer(own, self.span_heads[control], read)
+        return answer_regions(self.spec, self.region_heads, marked, read)
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
@@ -276,7 +280,8 @@ def load_version(
     marking = read_span_heads(directory, found.reader.prior) if found is not None else {}
     if found is not None:  # a fine-tune that began before there were spans has none: the next refit adds them
         marking = {**cold_span_heads(spec, found), **marking}
-    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, marking, found)
+    about = read_region_heads(directory) if found is not None and spec.regions else {}
+    return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, marking, found, about)
 
 
 def _require_fit(version: str, control: Control, head: LinearHead) -> None:

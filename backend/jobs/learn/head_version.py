@@ -23,6 +23,7 @@ from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
+    from model.regions.region_head import RegionHead
     from model.spans.head.head import SpanHead
     from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
@@ -57,6 +58,7 @@ class Corrected:
     finetuned: FineTuned | None
     hindsight: Hindsight
     span_heads: Mapping[str, SpanHead]
+    region_heads: Mapping[str, RegionHead]
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -88,7 +90,23 @@ def fit_marks(run: Refit) -> dict[str, SpanHead]:
     return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
-def correct(run: Refit, heads: Mapping[str, LinearHead], span_heads: Mapping[str, SpanHead]) -> Corrected:
+def fit_answers(run: Refit) -> dict[str, RegionHead]:
+    """One head per question about marked regions."""
+    from model.versions.region_answers import fit_region_heads
+
+    if not run.spec.regions:
+        return {}
+    previous = run.champion.region_heads if run.champion else None
+    tools = run.work.encoders.span_tools()
+    return fit_region_heads(run.spec, run.consensus.regions, tools, previous, repeat=not run.search)
+
+
+def correct(
+    run: Refit,
+    heads: Mapping[str, LinearHead],
+    span_heads: Mapping[str, SpanHead],
+    region_heads: Mapping[str, RegionHead],
+) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
     stores, champion = run.work.stores, run.champion
     rows = stores.evidence.rows(run.project, RECENT_ROWS)
@@ -96,7 +114,7 @@ def correct(run: Refit, heads: Mapping[str, LinearHead], span_heads: Mapping[str
     evaluated = stores.versions.evaluated(run.project)
     hindsight = retrospect(run.spec, rows, champion, labels, run.work.settings.seed, evaluated)
     finetuned = hindsight.withdraw(champion.finetuned) if champion else None
-    return Corrected(hindsight.correct(heads), finetuned, hindsight, span_heads)
+    return Corrected(hindsight.correct(heads), finetuned, hindsight, span_heads, region_heads)
 
 
 def write(run: Refit, corrected: Corrected) -> str:
@@ -108,12 +126,11 @@ def write(run: Refit, corrected: Corrected) -> str:
     tuned = version_order(run.live)[0] if run.live and finetuned is not None else 0
     version = work.stores.versions.allocate(run.project, tuned=tuned)
     manifest = _manifest(run, corrected, version)
-    write_version(work.settings.models_dir, manifest, heads, finetuned, corrected.span_heads)
+    marking, about = corrected.span_heads, corrected.region_heads
+    write_version(work.settings.models_dir, manifest, heads, finetuned, marking, region_heads=about)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
     tools = work.encoders.span_tools() if run.spec.spans else None
-    model = LiveModel(
-        version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, corrected.span_heads, tools
-    )
+    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, marking, tools, about)
     work.keep_model(run.project, model)
     return version
 
@@ -141,6 +158,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         name: head.details.held_out for name, head in corrected.heads.items() if head.details.held_out is not None
     }
     held_out |= {name: _span_figures(head) for name, head in corrected.span_heads.items()}
+    held_out |= {name: head.held_out for name, head in corrected.region_heads.items() if head.held_out}
     return Manifest(
         version=version,
         project=run.project,
@@ -171,6 +189,6 @@ def _summary(spec: TaskSpec, consensus: Consensus) -> Summary:
         "labels": rename_counts(spec, consensus.counts()),
         "quarantined": rename_counts(spec, consensus.quarantined),
         "samples": consensus.sizes(),
-        "classes": {control.name: len(control.labels) for control in spec.questions},
+        "classes": {control.name: len(control.labels) for control in (*spec.questions, *spec.regions)},
         **consensus.describe_annotators(),
     }

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
-from backend.jobs.learn.head_version import Refit, correct, fit, fit_marks, publish, write
+from backend.jobs.learn.head_version import Refit, correct, fit, fit_answers, fit_marks, publish, write
 from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.span_errors import search_marks
@@ -59,6 +59,7 @@ def refit_anew(work: Context, project: int) -> str:
 def _is_settled(work: Context, project: int) -> bool:
     """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
     from model.head.fit import is_settled
+    from model.regions.region_fit import is_settled as is_region_head_settled
     from model.spans.head.fit import is_settled as is_span_head_settled
 
     live = work.stores.versions.live(project)
@@ -66,6 +67,8 @@ def _is_settled(work: Context, project: int) -> bool:
         return True
     model = work.live_model(project, live)
     if not all(is_span_head_settled(head) for head in model.span_heads.values()):
+        return False
+    if not all(is_region_head_settled(head) for head in model.region_heads.values()):
         return False
     configs = model.configs
     return all(is_settled(config) for config in configs.values()) and is_covered(work, project, configs)
@@ -96,7 +99,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     if tested := champion or (_cold_start(work, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
     run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, search)
-    corrected = correct(run, fit(run), fit_marks(run))
+    corrected = correct(run, fit(run), fit_marks(run), fit_answers(run))
     return publish(run, corrected, write(run, corrected))
 
 

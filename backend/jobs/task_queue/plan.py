@@ -107,7 +107,8 @@ def _entries(
 
 def _span_json(span: ScoredSpan) -> PlannedSpan:
     """The page's unit comes later, when the task itself is at hand."""
-    return span.start, span.end, span.label, span.score, span.reason
+    own = span.start, span.end, span.label, span.score, span.reason
+    return (*own, [(one.control, one.chosen, one.score) for one in span.answers]) if span.answers else own
 
 
 def _told(projects: ProjectStore, project: int) -> list[dict[str, Json]]:

@@ -26,8 +26,9 @@ from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.task_queue import PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
 from model.failpoints import failpoint
+from model.region import RegionAnswer
 from model.span import ScoredSpan
 from model.spec import JsonObject, Prediction
 
@@ -160,7 +161,7 @@ def _with_spans(
     suggested: dict[int, list[SentSpan]] = {}
     for entry in entries:
         marked = [
-            Prediction(name, (), entry["score"], spans=tuple(ScoredSpan(*span) for span in spans))
+            Prediction(name, (), entry["score"], spans=tuple(_scored(span) for span in spans))
             for name, spans in entry.get("spans", {}).items()
         ]
         data = tasks[entry["task"]].get("data")
@@ -169,6 +170,15 @@ def _with_spans(
         suggested[entry["task"]] = sent
     stores.suggestions.keep(project, plan["live"], suggested)
     return found
+
+
+def _scored(planned: PlannedSpan) -> ScoredSpan:
+    """A span of a plan that went through JSON."""
+    if len(planned) == 5:
+        return ScoredSpan(*planned)
+    start, end, label, score, reason, about = planned
+    answers = tuple(RegionAnswer(name, tuple(chosen), sure) for name, chosen, sure in about)
+    return ScoredSpan(start, end, label, score, reason, answers)
 
 
 def _write(

@@ -142,7 +142,7 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
     if not name:
         raise _Skipped(f"{tag} has no name")
     if is_true(element, "perRegion") or is_true(element, "perItem"):
-        raise _Skipped(f"{shown} is answered per region, not per task")
+        raise _Skipped(of_regions(tag, name))
     if place.repeated:
         raise _Skipped(f"{shown} is inside a Repeater")
     to_name = tuple(part.strip() for part in element.get("toName", "").split(",") if part.strip())
@@ -174,6 +174,11 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
         most=_most(element) if kind is Kind.TAXONOMY else None,
         templates=templates,
     )
+
+
+def of_regions(tag: str, name: str) -> str:
+    """Why a control is no question about the task."""
+    return f"{tag} '{_ascii(name)}' is answered per region, not per task"
 
 
 def _kind(element: Element, tag: str) -> Kind:

@@ -92,7 +92,7 @@ def read_feedback(
     answer = read_spans(config, pages, annotation, sent)
     sent = [one for one in sent if one.control in answer.spans]  # of a config or text that is there no more: nothing
     there = {(name, span) for name, spans in answer.spans.items() for span in spans}
-    ids = _spans_by_id(config, pages, result, sent)
+    ids = spans_by_id(config, pages, result, sent)
     kept: list[SentSpan] = []
     changed: list[tuple[SentSpan, Span]] = []
     removed: list[SentSpan] = []
@@ -214,8 +214,8 @@ def _raw_offsets(page: Page | None, value: Foreign) -> Offsets | None:
         return None
 
 
-def _spans_by_id(
-    config: SpanConfig, pages: Mapping[str, Page], result: Sequence[object], sent: Collection[SentSpan]
+def spans_by_id(
+    config: SpanConfig, pages: Mapping[str, Page], result: Sequence[object], sent: Collection[SentSpan] = ()
 ) -> dict[str, list[tuple[str, Span]]]:
     """Region id -> what its results say: control and span; an empty list for a region without label or place."""
     found: dict[str, list[tuple[str, Span]]] = {}

@@ -5,13 +5,14 @@ Label Studio accepts all that is refused here; its page then cannot mark, or sho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 from xml.etree.ElementTree import Element
 
 from backend.labelstudio.label_config.assist_controls import read_helpers
 from backend.labelstudio.label_config.config import elements_of
+from backend.labelstudio.label_config.region_controls import conditions_above, read_region_control, region_condition
 from backend.labelstudio.spans.control import (
     HYPERTEXT,
     PARAGRAPHS,
@@ -87,7 +88,7 @@ def read_span_config(xml: str) -> SpanConfig:
                 shown = control
             else:
                 controls.setdefault(control.name, control)
-    questions = tuple(_questions(elements))
+    questions = tuple(_questions(elements, repeated))
     if questions and not controls and not _marks_regions(elements):
         listed = ", ".join(f"'{ascii_words(one.name)}'" for one in questions[:5])
         refusals.append(
@@ -219,19 +220,21 @@ def _count(value: object) -> int | None:
     return (int(text) or None) if text.isascii() and text.isdigit() and len(text) < 7 else None
 
 
-def _questions(elements: Sequence[Element]) -> Iterator[RegionQuestion]:
+def _questions(elements: Sequence[Element], repeated: Collection[int]) -> Iterator[RegionQuestion]:
     """The controls that are answered per region."""
     inside = {
         id(one) for view in elements if _attribute(view, "visibleWhen") == "region-selected" for one in view.iter()
     }
+    above = conditions_above(elements)
     for element in elements:
         name, to_name = _attribute(element, "name"), _attribute(element, "toName")
         if not name or not to_name or _tag(element) in _CONTROLS:
             continue
         if _attribute(element, "perRegion").lower() == "true" or id(element) in inside:
-            labels = _attribute(element, "whenLabelValue")
-            when = tuple(labels.split(",")) if labels else None
-            yield RegionQuestion(name, _tag(element), to_name, _attribute(element, "whenTagName"), when)
+            own, more = region_condition(element), above.get(id(element), [])
+            learned = more is not None and id(element) not in repeated
+            asked = read_region_control(element) if learned else None
+            yield RegionQuestion(name, _tag(element), to_name, own.tag, own.labels, tuple(more or ()), asked)
 
 
 def _marks_regions(elements: Sequence[Element]) -> bool:

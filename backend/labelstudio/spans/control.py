@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from backend.labelstudio.label_config.region_controls import RegionCondition
+from model.spec import Control
+
 TEXT, HYPERTEXT, PARAGRAPHS = "Text", "HyperText", "Paragraphs"
 """Object tags whose text can be marked."""
 
@@ -82,13 +85,21 @@ class SpanControl:
 
 @dataclass(frozen=True, slots=True)
 class RegionQuestion:
-    """A control that is answered per region. `when_label`: only regions with one of these labels (None: all)."""
+    """A control that is answered per region. `when_label`: only regions with one of these labels (None: all); `above`:
+    what the Views that hold it ask for besides. `asked`: its answers, None where they are not learned."""
 
     name: str
     tag: str
     to_name: str
     when_tag: str = ""
     when_label: tuple[str, ...] | None = None
+    above: tuple[RegionCondition, ...] = field(default=(), compare=False)
+    asked: Control | None = field(default=None, compare=False)
+
+    @property
+    def conditions(self) -> tuple[RegionCondition, ...]:
+        """All of them hold for a region that it is asked of."""
+        return (RegionCondition(self.when_tag, self.when_label), *self.above)
 
 
 @dataclass(frozen=True, slots=True)

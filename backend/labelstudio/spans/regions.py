@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 
 from backend.labelstudio.spans.control import Foreign, Result, SpanControl
 from backend.labelstudio.spans.granularity import snapped
@@ -46,10 +46,11 @@ class SentSpan:
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Regions of one control, in the order of the text, and what they say."""
+    """Regions of one control, in the order of the text, and what they say: the spans of each by its id."""
 
     result: Result
     sent: tuple[SentSpan, ...]
+    spans: Mapping[str, Sequence[ScoredSpan]] = field(default_factory=dict)
 
 
 def to_regions(
@@ -73,16 +74,18 @@ def to_regions(
         groups.setdefault(place, []).append(one)
     result: Result = []
     sent: list[SentSpan] = []
+    marked: dict[str, Sequence[ScoredSpan]] = {}
     ids = set(taken_ids)
     for group in groups.values():
         id_ = fresh_id(ids, salt, control.name, *(f"{one.start}-{one.end} {one.label}" for one in group))
         value = page.value_of(group[0].start, group[0].end)
         if value is not None:
             result.append(_region(control, id_, value, group))
+            marked[id_] = group
             sent += [
                 SentSpan(id_, control.name, one.start, one.end, one.label, shown_score(one.score)) for one in group
             ]
-    return Regions(result, tuple(sent))
+    return Regions(result, tuple(sent), marked)
 
 
 def fresh_id(taken: set[str], *parts: str) -> str:
@@ -105,7 +108,7 @@ def _placed(control: SpanControl, page: Page, spans: Iterable[ScoredSpan]) -> li
         place = snapped(page.text, one.start, end, page.object.granularity) if 0 <= one.start < end else None
         if name is None or place is None:
             continue
-        found = ScoredSpan(*place, name, one.score, one.reason)
+        found = replace(one, start=place[0], end=place[1], label=name)
         key = (*place, name)
         if key not in best or found.score > best[key].score:
             best[key] = found

@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backend.labelstudio.label_config.answer_values import is_answer
+from backend.labelstudio.label_config.region_controls import RegionCondition
 from backend.labelstudio.spans.control import Foreign, RegionQuestion, Result, SpanConfig, SpanControl
 from backend.labelstudio.spans.page import NoPlace, Offsets, Page
 
@@ -177,14 +179,20 @@ class _Check:
         if region is None or region.page.object.name != question.to_name:
             raise _Dropped("no_region")
         _look_at_value(question.tag, value)
+        if question.asked is not None and not is_answer(question.asked, value):
+            raise _Dropped("bad_answer")
         if (
             any(name in value for name in ("start", "end", "globalOffsets"))
             and _offsets(region.page, value) != region.offsets
         ):
             raise _Dropped("no_place")
-        labels = {label for name, found in region.labels.items() if question.when_tag in ("", name) for label in found}
-        if question.when_label is not None and not self._asked(question.when_label, region, labels):
+        if not all(self._holds(condition, region) for condition in question.conditions):
             raise _Dropped("label_not_asked")
+
+    def _holds(self, condition: RegionCondition, region: _Region) -> bool:
+        """Whether a region has what a question is asked for."""
+        labels = {label for name, found in region.labels.items() if condition.tag in ("", name) for label in found}
+        return condition.labels is None or self._asked(condition.labels, region, labels)
 
     def _asked(self, wanted: Sequence[str], region: _Region, labels: Collection[str]) -> bool:
         """Whether one of the labels is wanted, by its alias or its value."""

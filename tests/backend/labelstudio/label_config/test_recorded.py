@@ -58,10 +58,11 @@ def test_no_recorded_config_is_left_out() -> None:
     assert {*EXPECTED, *UNSUPPORTED, "per_region"} == set(CONFIGS)
 
 
-def test_a_question_about_regions_is_left_out_and_the_regions_are_learned() -> None:
+def test_a_question_about_regions_is_learned_along_with_the_regions() -> None:
     spec = parse_label_config(CONFIGS["per_region"])
     assert spec.controls == () and [control.kind for control in spec.spans] == [Kind.SPANS]
-    assert len(skipped_controls(CONFIGS["per_region"])) == 1
+    assert [(control.name, control.inputs) for control in spec.regions] == [("c", ("text.page",))]
+    assert skipped_controls(CONFIGS["per_region"]) == ()
 
 
 @pytest.mark.parametrize("case", EXPECTED)

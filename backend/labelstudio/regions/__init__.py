@@ -1,0 +1,1 @@
+"""What a label config asks about marked regions, what annotations answer, and suggested answers as results."""

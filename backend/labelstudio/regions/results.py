@@ -1,0 +1,47 @@
+"""Suggested answers about regions as results: with the id of the region, after it, at its place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from backend.labelstudio.label_config.answer_values import value_key, write_value
+from backend.labelstudio.spans.control import Result
+from backend.labelstudio.spans.page import Page
+from backend.labelstudio.spans.regions import Regions
+from backend.score import shown_score
+from model.region import RegionAnswer
+from model.span import ScoredSpan
+from model.spec import Control
+
+
+def answer_results(questions: Sequence[Control], page: Page, regions: Regions) -> Result:
+    """What is suggested about each of these regions, all of one object."""
+    by_name = {control.name: control for control in questions}
+    found: Result = []
+    for id_, spans in regions.spans.items():
+        value = page.value_of(spans[0].start, spans[0].end)
+        for answer in _answers(spans):
+            control = by_name.get(answer.control)
+            if control is None or value is None or not answer.chosen:
+                continue
+            place = {name: part for name, part in value.items() if name != "text"}  # which the page fills in
+            found.append(
+                {
+                    "id": id_,
+                    "from_name": control.name,
+                    "to_name": page.object.name,
+                    "type": control.tag.lower(),
+                    "value": {**place, value_key(control): write_value(control, answer.chosen)},
+                    "score": shown_score(answer.score),
+                }
+            )
+    return found
+
+
+def _answers(spans: Sequence[ScoredSpan]) -> list[RegionAnswer]:
+    """Of a region with several labels to each question the surest."""
+    found: dict[str, RegionAnswer] = {}
+    for answer in (one for span in spans for one in span.answers):
+        if answer.control not in found or answer.score > found[answer.control].score:
+            found[answer.control] = answer
+    return list(found.values())

@@ -1,0 +1,39 @@
+"""What annotations say about marked regions, as it is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from model.region import Region
+
+Answered = list[list[str]] | int
+"""Paths of the chosen labels, or stars; an empty list says that the question was left blank."""
+
+AnswerRow = tuple[str, int, int, str, Answered]
+"""A region (the control that marks it, start, end, label) and an answer about it."""
+
+RegionTargets = dict[str, list[AnswerRow]]
+"""Question -> its answers, one for each region that it was asked of."""
+
+RegionTargetsJson = Mapping[str, Sequence[Sequence[str | int | Answered]]]
+"""JSON has lists for tuples."""
+
+
+def answer_rows(data: RegionTargets) -> RegionTargets:
+    """The rows that JSON gave back. Raises TypeError or ValueError on foreign data."""
+    return {
+        name: [
+            (str(control), int(start), int(end), str(label), _answered(answer))
+            for control, start, end, label, answer in rows
+        ]
+        for name, rows in data.items()
+    }
+
+
+def region_of(row: AnswerRow) -> Region:
+    """What a row is about."""
+    return Region(*row[:4])
+
+
+def _answered(answer: Answered) -> Answered:
+    return int(answer) if isinstance(answer, int) else [[str(part) for part in path] for path in answer]

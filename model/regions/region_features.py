@@ -1,0 +1,117 @@
+"""What a marked region looks like in its text: states of the words inside and around it, and its words as numbers.
+
+Dense columns: the mean state inside, of the words just before and just after, and of the whole text. Hand features are
+64-bit hashes of a kind and what it says, as those of words are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import xxhash
+from numpy.typing import NDArray
+
+from model.numerics.arrays import SparseRows
+from model.numerics.float16 import widen
+from model.region import Region
+from model.span import Span
+from model.spans.features.feature_space import StateScale
+from model.spans.features.hand_features import Codes, HandFeatures, feature_matrix
+from model.spans.features.reading import ReadText
+from model.spans.words import to_words
+
+NEAR = 4
+"""Words before and after a region that are looked at."""
+
+BLOCKS = (1.0, 0.5, 0.5, 0.5)
+"""How much the states inside, before, after and of the whole text weigh."""
+
+HAND = 0.3
+"""The value of a hand feature."""
+
+
+@dataclass(frozen=True)
+class RegionPlace:
+    """A region in a text that was read."""
+
+    text: ReadText
+    region: Region
+
+    @property
+    def words(self) -> tuple[int, int]:
+        """Its first word and the one after its last; the same where it touches none."""
+        found = to_words(self.text.bounds, Span(self.region.start, self.region.end, self.region.label))
+        return (0, 0) if found is None else (found.first, found.last + 1)
+
+
+def dense_features(places: Sequence[RegionPlace], scale: StateScale) -> NDArray[np.float32]:
+    """[places, BLOCKS * width]."""
+    width = len(scale.mean)
+    found = np.zeros((len(places), len(BLOCKS), width), np.float32)
+    read: dict[int, NDArray[np.float32]] = {}
+    for row, place in enumerate(places):
+        states = read.get(id(place.text))
+        if states is None:
+            states = read[id(place.text)] = _scaled(place.text, scale)
+        first, stop = place.words
+        parts = (states[first:stop], states[max(0, first - NEAR) : first], states[stop : stop + NEAR], states)
+        for block, (part, weight) in enumerate(zip(parts, BLOCKS, strict=True)):
+            if len(part):
+                found[row, block] = np.float32(weight) * part.mean(0)
+    return found.reshape(len(places), len(BLOCKS) * width)
+
+
+def hand_features(places: Sequence[RegionPlace]) -> HandFeatures:
+    """Of all places in turn."""
+    rows = [[_hash(said) for said in dict.fromkeys(_said(place))] for place in places]
+    codes = np.array([code for row in rows for code in row], np.uint64)
+    return HandFeatures(codes, np.cumsum([len(row) for row in rows], dtype=np.int64))
+
+
+def hand_matrix(features: HandFeatures, known: Codes) -> SparseRows:
+    """Places by known features."""
+    found = feature_matrix(features, known)
+    found.data *= np.float32(HAND)
+    return found
+
+
+def _scaled(text: ReadText, scale: StateScale) -> NDArray[np.float32]:
+    states = widen(text.states)
+    states -= scale.mean
+    states /= scale.spread * np.float32(np.sqrt(len(scale.mean)))
+    return states
+
+
+def _said(place: RegionPlace) -> Iterator[str]:
+    words = [word.lower() for word in place.text.words]
+    first, stop = place.words
+    label, inside = place.region.label, words[first:stop]
+    string = " ".join(inside)
+    yield f"label {label}"
+    yield f"string {string}"
+    yield f"string {label} {string}"
+    yield f"long {min(stop - first, 4)}"
+    for word in inside:
+        yield f"word {word}"
+        yield f"start {word[:3]}"
+        yield f"end {word[-3:]}"
+    if inside:
+        yield f"first {inside[0]}"
+        yield f"last {inside[-1]}"
+    own = place.text.text[place.region.start : place.region.end]
+    yield f"form {own.isupper()} {own.istitle()} {any(c.isdigit() for c in own)}"
+    for distance in (1, 2):
+        yield f"before {distance} {words[first - distance] if first >= distance else ''}"
+        yield f"after {distance} {words[stop + distance - 1] if stop + distance <= len(words) else ''}"
+    for word in words[max(0, first - NEAR) : first]:
+        yield f"left {word}"
+        yield f"near {word}"
+    for word in words[stop : stop + NEAR]:
+        yield f"right {word}"
+        yield f"near {word}"
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) | 1

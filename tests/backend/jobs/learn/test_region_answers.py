@@ -1,0 +1,110 @@
+"""Questions about regions through the whole loop: from annotations to answers that the page can show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from backend.jobs.learn.refit import refit, refit_anew
+from backend.labelstudio.span_answers import with_spans
+from model.versions.directory import read_manifest, version_path
+from model.versions.live_model import LiveModel, load_version
+from tests.support.region_texts import CONFIG, SPEC, Note, add_notes, notes
+
+PROJECT = 7
+
+
+def live(context: Any) -> LiveModel:
+    found: LiveModel = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
+    return found
+
+
+def loaded(context: Any) -> LiveModel:
+    """The live version as any other process has it."""
+    encoders, name = context.encoders, context.stores.versions.live(PROJECT)
+    return load_version(context.settings.models_dir, PROJECT, name, encoders.base, encoders.open, encoders.span_tools)
+
+
+def suggested(model: LiveModel, one: Note) -> list[dict[str, Any]]:
+    """The result of a prediction for a note."""
+    answers = model.predict([{"text.page": one.text}])[0]
+    result, _, dropped = with_spans(SPEC, {"text": one.text}, answers, model.version, [])
+    assert not dropped, dropped
+    return result
+
+
+def right(model: LiveModel, asked: list[Note], name: str) -> tuple[float, float]:
+    """(share of what is suggested that is right, share of the answers that are suggested) of one question."""
+    hits = said = wanted = 0
+    for one in asked:
+        given, truth = Note(one.text, suggested(model, one)).answers(name), one.answers(name)
+        said, wanted = said + len(given), wanted + len(truth)
+        hits += sum(truth.get(place) == answer for place, answer in given.items())
+    return hits / max(1, said), said / wanted
+
+
+def test_what_was_answered_about_regions_is_suggested_for_the_regions_that_are(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    assert refit(PROJECT) == "published"
+    model, fresh = live(context), notes(40, 500)
+    for name in ("state", "tags", "kind", "sure", "code"):
+        precision, shown = right(model, fresh, name)
+        assert precision > 0.85 and shown > 0.5, (name, precision, shown)
+    manifest = read_manifest(version_path(context.settings.models_dir, PROJECT, model.version))
+    assert manifest.labels_seen == dict.fromkeys(("label", "state", "tags", "kind", "sure", "code"), 40)
+    assert manifest.metrics["state"]["accuracy"] > 0.8
+    assert [suggested(loaded(context), one) for one in fresh] == [suggested(model, one) for one in fresh]
+
+
+def test_answers_come_after_their_region_at_its_place_and_only_where_the_page_asks(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    refit(PROJECT)
+    seen: Counter[str] = Counter()
+    for one in notes(30, 900):
+        regions: dict[str, Any] = {}
+        for item in suggested(live(context), one):
+            if item["type"] == "labels":
+                regions[item["id"]] = item
+                continue
+            region = regions[item["id"]]
+            assert {name: item["value"][name] for name in ("start", "end")} == {
+                name: region["value"][name] for name in ("start", "end")
+            }
+            assert 0 < item["score"] <= 1 and item["to_name"] == "text"
+            assert region["value"]["labels"] == (["PLACE"] if item["from_name"] == "kind" else ["FINDING"])
+            seen[item["from_name"]] += 1
+    assert set(seen) == {"state", "tags", "kind", "sure", "code"}
+
+
+def test_few_answers_and_answers_at_random_are_not_repeated(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(4))
+    assert refit(PROJECT) == "published"
+    assert all(len(one.answers(name)) == 0 for one in shown(context, 20) for name in ("state", "code"))
+    random = [_with_state(one, "present" if turn % 2 else "absent") for turn, one in enumerate(notes(40))]
+    add_notes(context.stores, PROJECT, random)
+    assert refit(PROJECT) == "published"
+    assert sum(len(one.answers("state")) for one in shown(context, 20)) <= 4
+
+
+def shown(context: Any, count: int) -> list[Note]:
+    """What is suggested for fresh notes."""
+    return [Note(one.text, suggested(live(context), one)) for one in notes(count, 700)]
+
+
+def _with_state(one: Note, state: str) -> Note:
+    result = [
+        {**item, "value": {**item["value"], "choices": [state]}} if item.get("from_name") == "state" else item
+        for item in one.result
+    ]
+    return Note(one.text, result)
+
+
+def test_a_config_without_questions_answers_none_whatever_was_learned(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    refit(PROJECT)
+    bare = CONFIG[: CONFIG.index("<View visibleWhen")] + "</View>"
+    context.stores.projects.save_config(PROJECT, bare)
+    assert refit_anew(context, PROJECT) == "published"
+    model = live(context)
+    assert model.region_heads == {} and model.spec.regions == ()
+    assert all(not span.answers for span in model.mark("label", [{"text.page": notes(1)[0].text}])[0].spans)
