@@ -15,10 +15,10 @@ are not among the labels. `right` has it as it is, `wrong` with two of its eight
 `flips`: answers that change; `margin`: the largest lead of the exact answer over the runner-up among those. Without
 bfloat16 in the hardware torch emulates it, so times say nothing then.
 
-`--regions`: questions about marked regions, what is marked given. The labels of public sets are answers about one coarse
-label; in `assertions`, generated notes, only the words around a region tell. Medians over the seeds; `labels` counts
-texts, `shown` is the share of regions with a suggestion, `precision` of those the right ones, `saved` the right less the
-wrong ones by all regions, `cpu_s` of the fit; beside it the accuracy of two baselines.
+`--regions`: questions about marked regions, what is marked given. The labels of public sets are answers about one
+coarse label; in `assertions`, generated notes, only the words around a region tell. Medians over the seeds; `labels`
+counts texts, `shown` is the share of regions with a suggestion, `precision` of those the right ones, `saved` the right
+less the wrong ones by all regions, `cpu_s` of the fit; beside it the accuracy of two baselines.
 """
 
 from __future__ import annotations
