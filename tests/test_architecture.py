@@ -56,7 +56,7 @@ ALLOWED: dict[str, str] = {
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
-    "backend/labelstudio/regions": "model backend backend/labelstudio/label_config backend/labelstudio/spans",
+    "backend/labelstudio/regions": "model backend/labelstudio/label_config backend/labelstudio/spans",
     "backend/labelstudio": (
         "model backend backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans "
         "backend/labelstudio/regions"

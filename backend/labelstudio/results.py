@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
-from backend.labelstudio.label_config.answer_values import read_value, value_key, write_value
+from backend.labelstudio.label_config.answer_values import read_value, shown_score, task_score, value_key, write_value
 from backend.labelstudio.records import Targets
-from backend.score import shown_score, task_score
 from model.spec import Control, Json, JsonObject, Prediction, TaskSpec
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NotRequired, TypedDict, cast
 
 from backend.record_json import PlanAgreement, PlannedSpan, QueueState
@@ -29,6 +29,10 @@ return last + 1
 """
 
 
+PlannedRegion = PlannedSpan | tuple[int, int, str, float, str, Sequence[tuple[str, Sequence[str], float]]]
+"""A suggested span, and what is suggested about it, if anything is: question, keys, score."""
+
+
 class PlannedTask(TypedDict):
     """One task of a plan, with the prediction that is written for it. `spans`: by control, what is marked; they join
     the result when the task is at hand, by which the page counts."""
@@ -38,7 +42,7 @@ class PlannedTask(TypedDict):
     cluster: int | None
     result: list[dict[str, Json]]
     score: float
-    spans: NotRequired[dict[str, list[PlannedSpan]]]
+    spans: NotRequired[dict[str, list[PlannedRegion]]]
 
 
 class QueuePlan(TypedDict, total=False):

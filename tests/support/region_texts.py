@@ -29,7 +29,7 @@ CONFIG = """<View>
 SPEC = parse_label_config(CONFIG)
 
 FINDINGS = {"fever": "R50", "cough": "R05", "rash": "R21", "nausea": "R11"}
-PEOPLE = ("Ada Moor", "Bo Lind", "Cleo Hart", "Dan Falk", "Eva Roth", "Finn Bey", "Gus Weld", "Ina Sorg")
+PEOPLE = ("Ada Moor", "Bo Lind", "Cleo Brand", "Dan Falk", "Eva Roth", "Finn Bey", "Gus Weld", "Ina Sorg")
 HOSPITALS = ("Norton Clinic", "Selby Clinic", "Aldon Clinic", "Merrow Clinic")
 TOWNS = ("Upton", "Garth", "Kelso", "Wick")
 

@@ -13,9 +13,8 @@ from backend.jobs.context import Context, context
 from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
-from backend.record_json import PlannedSpan
 from backend.store.projects import ProjectStore
-from backend.store.task_queue import PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedRegion, PlannedTask, QueuePlan
 from model.span import ScoredSpan
 from model.spec import Json
 
@@ -105,7 +104,7 @@ def _entries(
     return entries
 
 
-def _span_json(span: ScoredSpan) -> PlannedSpan:
+def _span_json(span: ScoredSpan) -> PlannedRegion:
     """The page's unit comes later, when the task itself is at hand."""
     own = span.start, span.end, span.label, span.score, span.reason
     return (*own, [(one.control, one.chosen, one.score) for one in span.answers]) if span.answers else own

@@ -26,7 +26,7 @@ from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.task_queue import PlannedSpan, PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedRegion, PlannedTask, QueuePlan
 from model.failpoints import failpoint
 from model.region import RegionAnswer
 from model.span import ScoredSpan
@@ -172,7 +172,7 @@ def _with_spans(
     return found
 
 
-def _scored(planned: PlannedSpan) -> ScoredSpan:
+def _scored(planned: PlannedRegion) -> ScoredSpan:
     """A span of a plan that went through JSON."""
     if len(planned) == 5:
         return ScoredSpan(*planned)

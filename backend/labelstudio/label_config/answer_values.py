@@ -1,4 +1,5 @@
-"""The answer in the value of a result: how each kind of control has it there."""
+"""The answer in the value of a result, as each kind of control has it there, and how sure it is: the `score` that Label
+Studio shows, and goes by when uncertain tasks come first."""
 
 from __future__ import annotations
 
@@ -6,9 +7,19 @@ import math
 from collections.abc import Mapping, Sequence
 
 from model.labels import path_of
-from model.spec import Control, Json, Kind
+from model.spec import Control, Json, Kind, Prediction
 
 _KEYS = {"Pairwise": "selected", "TextArea": "text"}
+
+
+def shown_score(confidence: float) -> float:
+    """In [0, 1] and never null: Label Studio would drop the whole batch."""
+    return round(min(max(float(confidence), 0.0), 1.0), 6) if math.isfinite(confidence) else 0.0
+
+
+def task_score(predictions: Sequence[Prediction]) -> float:
+    """That of the least sure control, so that low first means uncertain first."""
+    return min((shown_score(prediction.score) for prediction in predictions), default=0.0)
 
 
 def value_key(control: Control) -> str:

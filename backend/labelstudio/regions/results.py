@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from backend.labelstudio.label_config.answer_values import value_key, write_value
+from backend.labelstudio.label_config.answer_values import shown_score, value_key, write_value
 from backend.labelstudio.spans.control import Result
 from backend.labelstudio.spans.page import Page
 from backend.labelstudio.spans.regions import Regions
-from backend.score import shown_score
 from model.region import RegionAnswer
 from model.span import ScoredSpan
 from model.spec import Control

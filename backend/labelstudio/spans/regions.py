@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from backend.labelstudio.label_config.answer_values import shown_score
 from backend.labelstudio.spans.control import Foreign, Result, SpanControl
 from backend.labelstudio.spans.granularity import snapped
 from backend.labelstudio.spans.page import Page
-from backend.score import shown_score
 from model.span import ScoredSpan, Span
 
 ID_LENGTH = 10
