@@ -3,13 +3,15 @@
     python -m bench.learning [--data DIR|FILE.csv] [--sets agnews,sst2] [--labels 0,64] [--seeds 11,12,13]
                              [--peers tfidf,lr] [--results R.jsonl] [--out DIR] [--no-finetune] [--json]
     python -m bench.learning --spans [--data DIR|FILE.jsonl] [--sets wikigold,snips] [--peers memory,crf,humansignal]
+    python -m bench.learning --spans --nested [--sets invented_nested] [--peers longest,each]
     python -m bench.learning --report R.jsonl [--out DIR]
     python -m bench.learning --picture
 
 DIR holds one folder per set with train.csv and test.csv (of spans: train.jsonl and test.jsonl). `--spans` takes all
-other options, too. Every row is appended to --results as soon as it is measured; rows that are there already are not
-measured again, so the bench can be stopped, continued and run in pieces. Ours is what `understudy simulate` does.
-`--picture` measures nothing: it draws the README's picture from the table in docs/learning/learning.md.
+other options, too; `--nested`: on sets whose spans overlap, which it makes. Every row is appended to --results as soon
+as it is measured; rows that are there already are not measured again, so the bench can be stopped, continued and run in
+pieces. Ours is what `understudy simulate` does. `--picture` measures nothing: it draws the README's picture from the
+table in docs/learning/learning.md.
 """
 
 from __future__ import annotations
@@ -31,7 +33,7 @@ from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
-from bench.support import spans
+from bench.support import nested_sets, spans
 from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
@@ -134,6 +136,17 @@ def measure_spans(
                 yield spans.peer_row(spans.SPAN_PEERS[peer], data, tools.reader, place.base_model, count, seed)
 
 
+def measure_nested(
+    name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
+) -> Iterator[Row]:
+    """The same of a set whose spans overlap."""
+    reader = place.span_tools().reader
+    for count in reachable(data.labelled, counts):
+        for method in ("understudy", *filter(None, args.peers.split(","))):
+            if count and (name, method, count, seed) not in done:
+                yield nested_sets.nested_row(method, data, reader, count, seed)
+
+
 def peak_mib() -> int:
     """Largest memory so far of this process or of one of its trainings."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -153,13 +166,19 @@ def run(args: Any) -> list[Row]:
     done = {key_of(row) for row in rows}
     counts, seeds = numbers(args.labels), numbers(args.seeds)
     names = args.sets.split(",") if args.sets else ()
-    sets: Any = spans.find_span_sets(args.data, names) if args.spans else find_sets(args.data, names)
+    sets: Any
+    if args.nested:
+        sets, by = nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
+    elif args.spans:
+        sets, by = spans.find_span_sets(args.data, names), measure_spans
+    else:
+        sets, by = find_sets(args.data, names), measure
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         features = args.cache or Path(scratch) / "features"
         place = Workplace(load_settings(), Path(scratch), features, args.threads)
         for name, data in sets.items():
             for seed in seeds:
-                measured = (measure_spans if args.spans else measure)(name, data, counts, seed, args, place, done)
+                measured = by(name, data, counts, seed, args, place, done)
                 for row in measured:
                     complete = {"set": name, **row, "peak_mib": peak_mib()}
                     if key_of(complete) in done:
@@ -187,10 +206,13 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
     cells: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
         cells.setdefault((row["set"], curve_name(row), row["n"]), []).append(row)
-    table, of_spans = [], is_of_spans(rows)
-    measures = spans.MEASURES if of_spans else MEASURES
+    table, of_spans, nested = [], is_of_spans(rows), nested_sets.is_nested(rows)
+    measures = nested_sets.MEASURES if nested else spans.MEASURES if of_spans else MEASURES
     for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
         middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in measures}
+        if nested:
+            table.append({"set": name, "n": count, "method": method, **middle, "seeds": len(cell)})
+            continue
         if of_spans:
             missed = spans.shortfalls(name, count, middle["f1"], middle["saved"], middle["ece"])
         else:
@@ -204,10 +226,12 @@ def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
     """`learning.md` (of spans `spans.md`) with the table and one picture per set."""
     out.mkdir(parents=True, exist_ok=True)
     page, heading = ("spans", spans.HEADING) if is_of_spans(rows) else ("learning", HEADING)
+    if nested_sets.is_nested(rows):
+        page, heading = "spans-nested", nested_sets.HEADING
     lines = [heading, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
     (out / f"{page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name in dict.fromkeys(row["set"] for row in rows):
+    for name in dict.fromkeys(row["set"] for row in rows if not nested_sets.is_nested(rows)):
         draw([row for row in rows if row["set"] == name], out / f"{page}-{name}.png", name)
 
 
@@ -215,6 +239,7 @@ def parse(arguments: Sequence[str] | None) -> Any:
     """The command line."""
     parser = command(__doc__)
     parser.add_argument("--spans", action="store_true", help="of texts with marked spans")
+    parser.add_argument("--nested", action="store_true", help="of spans that overlap")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", default="")
     parser.add_argument("--labels")
@@ -230,13 +255,13 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--picture", action="store_true", help="measure nothing: draw the README's picture")
     args = parser.parse_args(arguments)
     data = ROOT.parent / "shared" / "data"
-    for name, choices, of_spans in (
-        ("data", data, data / "ner"),
-        ("labels", COUNTS, spans.COUNTS),
-        ("peers", "tfidf,lr", "memory,crf,softmax"),
+    for name, *values in (
+        ("data", data, data / "ner", data / "ner"),
+        ("labels", COUNTS, spans.COUNTS, nested_sets.COUNTS),
+        ("peers", "tfidf,lr", "memory,crf,softmax", "longest,each"),
     ):
         if getattr(args, name) is None:
-            setattr(args, name, of_spans if args.spans else choices)
+            setattr(args, name, values[2 if args.nested else 1 if args.spans else 0])
     return args
 
 

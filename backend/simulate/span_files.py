@@ -58,7 +58,7 @@ def read_span_files(train: Path, test: Path | None = None, control: str = "") ->
     data = make_span_dataset(learned.documents, None if measured is None else measured.documents, str(train))
     notes = (*learned.notes, *(measured.notes if measured is not None else ()))
     if overlaps := count_overlaps((*data.train, *data.test)):
-        notes += (f"{overlaps} spans overlap others: of those the longest is learned, and all count in the figures",)
+        notes += (f"{overlaps} spans overlap others: where labels do so in two texts and more, all are learned",)
     return SpanFiles(data, notes)
 
 

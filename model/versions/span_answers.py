@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader
-from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, fit_span_head
+from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head
+from model.spans.head.fit_layers import fit_layered_head, parts_of
 from model.spans.head.head import CLICKS, SpanHead
 from model.spans.head.held_out import HeldOut, calibration_of
-from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all
+from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all, join_errors
 from model.spec import Control, Document, Prediction, TaskSpec
 
 SCALE_POOL_TEXTS = 64
@@ -59,11 +60,15 @@ def find_errors(
 ) -> list[SpanError] | None:
     """What is probably wrong in the samples, which the errors name by their places; None where `go_on` says that
     somebody waits, or for too few of them. `head`: the one fitted on all of them."""
-    held_out = hold_out_samples(control, samples, head, tools, go_on)
-    if held_out is None:
-        return None
-    removed = [samples[place].removed for place in held_out.places]
-    return find_span_errors(held_out, calibration_of(head, held_out), removed)
+    basis, examples = _examples(control, samples, head, tools)
+    found = []
+    for layer, own, learned in parts_of(head, basis, examples):
+        held_out = hold_out_all(own, learned, layer, go_on)
+        if held_out is None:
+            return None
+        removed = [learned[place].removed for place in held_out.places]
+        found.append(find_span_errors(held_out, calibration_of(layer, held_out), removed))
+    return found[0] if len(found) == 1 else join_errors(found, [sample.spans for sample in samples])
 
 
 def hold_out_samples(
@@ -74,6 +79,14 @@ def hold_out_samples(
     go_on: Callable[[], bool] = lambda: True,
 ) -> HeldOut | None:
     """What heads that were fitted on other samples say of each; None as above."""
+    basis, examples = _examples(control, samples, head, tools)
+    return hold_out_all(basis, examples, head, go_on)
+
+
+def _examples(
+    control: Control, samples: Sequence[SpanSample], head: SpanHead, tools: SpanTools | None
+) -> tuple[Basis, list[SpanExample]]:
+    """The samples as they are learned, one after another, on the scale of the head."""
     reader = _reader(tools)
     read = reader.read([sample.text for sample in samples])
     examples = [
@@ -81,7 +94,7 @@ def hold_out_samples(
         for text, sample in zip(read, samples, strict=True)
     ]
     labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
-    return hold_out_all(_basis(control, reader, labels, head.space.scale), examples, head, go_on)
+    return _basis(control, reader, labels, head.space.scale), examples
 
 
 def _fit(
@@ -104,7 +117,7 @@ def _fit(
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
     kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
-    return fit_span_head(_basis(control, reader, labels, scale), examples, previous, repeat=repeat)
+    return fit_layered_head(_basis(control, reader, labels, scale), examples, previous, repeat=repeat)
 
 
 def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:

@@ -101,21 +101,33 @@ def fit_span_head(
     """The head of these texts, in the order in which they were labelled. `previous`, of the same basis, is gone on from
     where that is enough. `calibrate`: figures on held-out texts, at a cold fit. `repeat`: go on from `previous`
     for longer; `is_settled` tells whether a fit from nothing is due then."""
+    return fit_and_hold_out(basis, examples, previous, calibrate=calibrate, repeat=repeat)[0]
+
+
+def fit_and_hold_out(
+    basis: Basis,
+    examples: Sequence[SpanExample],
+    previous: SpanHead | None = None,
+    *,
+    calibrate: bool = True,
+    repeat: bool = False,
+) -> tuple[SpanHead, HeldOut]:
+    """The same, with what was held out at a cold fit."""
     if not examples:
-        return cold_head(basis)
+        return cold_head(basis), HeldOut()
     used = _thin(examples)
     labels = _labels(basis, used)
     if previous is not None and _is_enough(previous, basis, labels, len(used), repeat):
         head = _fit_warm(basis, labels, used, previous)
         memory = _remember(examples, {}, previous.memory)
-        return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
+        return replace(head, memory=memory, details=replace(head.details, texts=len(examples))), HeldOut()
     head = _fit_cold(basis, labels, used, LATE_ITERATIONS if len(used) > MANY else COLD_ITERATIONS)
     held_out = _hold_out(basis, used) if calibrate else HeldOut()
     held_out = held_out.learn_share(head.alone)
     head = calibrate_head(replace(head, alone=held_out.share), held_out)
     said = {used[place].text.text: own for place, own in held_out.said(head.rules.clicks).items()}
     memory = _remember(examples, said, None)
-    return replace(head, memory=memory, details=replace(head.details, texts=len(examples)))
+    return replace(head, memory=memory, details=replace(head.details, texts=len(examples))), held_out
 
 
 def _labels(basis: Basis, examples: Sequence[SpanExample]) -> tuple[str, ...]:

@@ -7,8 +7,9 @@ comes with the encoder, is named only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, TypedDict
+from dataclasses import dataclass, field, replace
+from math import prod
+from typing import NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,8 +24,10 @@ from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
+from model.spans.head.layers import put_together
 from model.spans.head.prior_share import PriorShare, PriorShareJson
 from model.spans.head.text_score import right_as_shown
+from model.spans.overlaps import Layer, Relation
 from model.spans.string_memory import MemoryJson, Said, StringMemory, covered_words
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import to_characters
@@ -92,8 +95,18 @@ class SpanDetails:
         }
 
 
+class LayersJson(TypedDict):
+    """How the labels of a head overlap, its layers, the heads of all but the first, and the calibration of a
+    whole text."""
+
+    overlaps: Sequence[Sequence[str]]
+    layers: Sequence[tuple[Sequence[str], Sequence[str], int]]
+    inner: Sequence[SpanHeadJson]
+    whole: CalibrationJson
+
+
 class SpanHeadJson(TypedDict):
-    """A head without its arrays."""
+    """A head without its arrays. `layered` is only where labels overlap."""
 
     format: int
     labels: Sequence[str]
@@ -107,6 +120,7 @@ class SpanHeadJson(TypedDict):
     alone: PriorShareJson
     text_calibration: CalibrationJson
     iterations: int
+    layered: NotRequired[LayersJson]
 
 
 @dataclass(frozen=True)
@@ -121,7 +135,10 @@ class Suggestions:
 
 @dataclass(frozen=True)
 class SpanHead:
-    """Suggestions of one control. Without a chain fitted it says what the prior says, or nothing."""
+    """Suggestions of one control. Without a chain fitted it says what the prior says, or nothing.
+
+    Where labels overlap in the ways of `overlaps`, this is the head of the first of `layers`, `inner` those of the
+    others, and `whole` calibrates how likely a text is right in all of them."""
 
     chain: Chain
     space: FeatureSpace
@@ -132,16 +149,29 @@ class SpanHead:
     details: SpanDetails = field(default_factory=SpanDetails)
     alone: PriorShare = field(default_factory=PriorShare)
     text_calibration: SpanCalibration = field(default_factory=SpanCalibration)
+    inner: tuple[SpanHead, ...] = field(default=(), repr=False)
+    layers: tuple[Layer, ...] = ()
+    overlaps: frozenset[Relation] = frozenset()
+    whole: SpanCalibration = field(default_factory=SpanCalibration)
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """What spans can be."""
+        """What spans can be, in the first layer."""
         return self.chain.tags.labels
 
     def spans(self, texts: Sequence[ReadText], aim: str = CLICKS) -> list[Suggestions]:
         """What to show of each text."""
         found = self.candidates(texts)
-        return [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
+        own = [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
+        if not self.inner:
+            return own
+        layers = [own, *(head.spans(texts, aim) for head in self.inner)]
+        return [self._put_together(of_text) for of_text in zip(*layers, strict=True)]
+
+    def _put_together(self, layers: Sequence[Suggestions]) -> Suggestions:
+        spans = put_together([own.spans for own in layers], self.overlaps)
+        right = float(self.whole.sigmoid(np.array(prod(own.score for own in layers))))
+        return Suggestions(spans, right, sum(own.uncertainty for own in layers))
 
     def text_score(self, text: ReadText, aim: str = CLICKS) -> float:
         """How likely the text is right as it is shown: what Label Studio is told as the task's score."""
@@ -212,7 +242,13 @@ class SpanHead:
 
     def config(self) -> SpanHeadJson:
         """Everything but the arrays, as `restore_span_head` reads it."""
-        return {
+        layered: LayersJson = {
+            "overlaps": sorted(self.overlaps),
+            "layers": list(self.layers),
+            "inner": [head.config() for head in self.inner],
+            "whole": self.whole.to_json(),
+        }
+        own: SpanHeadJson = {
             "format": FORMAT,
             "labels": list(self.labels),
             "dense": self.space.dense,
@@ -226,6 +262,7 @@ class SpanHead:
             "text_calibration": self.text_calibration.to_json(),
             "iterations": self.chain.iterations,
         }
+        return {**own, "layered": layered} if self.inner else own
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""
@@ -236,6 +273,8 @@ class SpanHead:
             "scale.spread": self.space.scale.spread,
         }
         arrays |= {f"chain.{name}": array for name, array in self.chain.weights.arrays().items()}
+        for place, head in enumerate(self.inner):
+            arrays |= {f"inner.{place}.{name}": array for name, array in head.tensors().items()}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
@@ -261,7 +300,7 @@ def restore_span_head(
             tensors["names"].astype(np.float32, copy=False),
             float(config["offset_weight"]),
         )
-        return SpanHead(
+        head = SpanHead(
             Chain(TagSet(tuple(config["labels"])), Weights(**weights), int(config["iterations"])),
             space,
             prior if wanted else None,
@@ -272,8 +311,24 @@ def restore_span_head(
             PriorShare(**config["alone"]),
             SpanCalibration(**config["text_calibration"]),
         )
+        layered = config.get("layered")
+        return _restore_layers(head, layered, tensors, prior) if layered else head
     except (KeyError, TypeError, ValueError) as error:
         raise VersionError(f"not a span head: {error}") from error
+
+
+def _restore_layers(
+    head: SpanHead, layered: LayersJson, tensors: Mapping[str, NDArray[np.generic]], prior: TransferPrior | None
+) -> SpanHead:
+    inner = []
+    for place, config in enumerate(layered["inner"]):
+        prefix = f"inner.{place}."
+        own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+        inner.append(restore_span_head(config, own, prior))
+    layers = tuple(Layer(tuple(labels), tuple(yielding), int(depth)) for labels, yielding, depth in layered["layers"])
+    overlaps = frozenset(Relation(*one) for one in layered["overlaps"])
+    whole = SpanCalibration(**layered["whole"])
+    return replace(head, inner=tuple(inner), layers=layers, overlaps=overlaps, whole=whole)
 
 
 def _often(count: int) -> str:

@@ -18,7 +18,7 @@ from model.spans.head.calibration import FITTED_FROM, SpanCalibration, fit_calib
 from model.spans.head.head import ShowRules, SpanHead
 from model.spans.head.prior_share import PriorShare, learned_share
 from model.spans.head.text_score import right_as_shown
-from model.spans.quality import edits, measure
+from model.spans.quality import SpanQuality, edits, measure
 from model.spans.string_memory import Said
 from model.spans.words import apart, to_characters, word_spans
 from model.texts import text_key
@@ -147,8 +147,7 @@ def calibrate_head(head: SpanHead, held_out: HeldOut) -> SpanHead:
     texts = held_out.text_pairs(clicks, calibration)
     text_calibration = fit_calibration([score for score, _ in texts], [right for _, right in texts])
     found = measure(held_out.scored(clicks, calibration), held_out.drawn)
-    figures = {"f1": found.f1, "macro_f1": found.macro_f1, "saved": found.saved, "ece": found.ece}
-    details = replace(head.details, held_out={name: round(value, 4) for name, value in figures.items()})
+    details = replace(head.details, held_out=held_out_figures(found))
     threshold = float(np.clip((found.f1 / 2 + USUAL_F1) / 2, LEAST_F1, MOST_F1))  # F1 is largest at half of itself
     return replace(
         head,
@@ -164,6 +163,12 @@ def calibration_of(head: SpanHead, held_out: HeldOut) -> SpanCalibration:
     expected = humble(head.alone.share) if head.prior is not None else SpanCalibration()
     pairs = held_out.pairs
     return fit_calibration([score for score, _ in pairs], [right for _, right in pairs], expected)
+
+
+def held_out_figures(found: SpanQuality) -> dict[str, float]:
+    """What is told of a head."""
+    figures = {"f1": found.f1, "macro_f1": found.macro_f1, "saved": found.saved, "ece": found.ece}
+    return {name: round(value, 4) for name, value in figures.items()}
 
 
 def _least_edits(held_out: HeldOut, usual: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -106,6 +106,19 @@ def find_span_errors(
             for kind, drawn, mark, p_given, p_suggested in rows
         ]
     return _in_turn(found)
+
+
+def join_errors(layers: Sequence[Sequence[SpanError]], drawn: Sequence[Collection[Span]]) -> list[SpanError]:
+    """Those of several layers of labels, in one order, each once: the most suspicious. What one layer misses another
+    may have: `drawn` are all spans of each text."""
+    found: dict[tuple[int, Span | None, Span | None], SpanError] = {}
+    for error in (error for errors in layers for error in errors):
+        key = (error.place, error.given, error.suggested)
+        if error.suggested in drawn[error.place]:
+            continue
+        if key not in found or _innocence(error) < _innocence(found[key]):
+            found[key] = error
+    return _in_turn(list(found.values()))
 
 
 Doubt = tuple[ErrorKind, Span | None, WordSpan | None, float, float]

@@ -122,7 +122,7 @@ def test_of_several_controls_one_is_replayed_and_it_is_said(tmp_path: Path) -> N
 def test_overlapping_spans_are_read_and_told(tmp_path: Path) -> None:
     nested = SpanDocument("Bank of Oslo", (Span(0, 12, "ORG"), Span(8, 12, "LOC")))
     files = read_span_files(write_lines(tmp_path / "x.jsonl", [*sentences(30), nested]))
-    assert files.notes == ("2 spans overlap others: of those the longest is learned, and all count in the figures",)
+    assert files.notes == ("2 spans overlap others: where labels do so in two texts and more, all are learned",)
     assert nested in (*files.data.train, *files.data.test)
 
 
