@@ -39,7 +39,7 @@ from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
 from model.simulation.span_dataset import SpanDataset
-from model.simulation.span_replay import SpanReplay
+from model.simulation.span_replay import TUNED, SpanReplay
 from tests.support.rig import ROOT
 
 GOALS: dict[str, dict[int, tuple[float, float]]] = {
@@ -128,6 +128,12 @@ def measure_spans(
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
         yield from SpanReplay(data, plan, tools, speaker.tell).rows()
+    tuned = replace(plan, counts=tuple(count for count in plan.counts if count in spans.TUNED_COUNTS))
+    wanted = args.finetune and any((name, f"understudy, {TUNED}", count, seed) not in done for count in tuned.counts)
+    if wanted:
+        trainer = PolicyTrainer(place, speaker.tell)
+        for row in SpanReplay(data, tuned, tools, speaker.tell, trainer).rows():
+            yield {**row, "method": f"understudy, {row['method']}"}
     for peer in filter(None, args.peers.split(",")):
         method = spans.SPAN_PEERS[peer].method
         for count in plan.counts:

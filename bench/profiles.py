@@ -6,8 +6,8 @@
 the innermost function that is in the table below; a thread's CPU time is split as its samples are.
 
 `finetune`: a step of the product's loop by kind of operator, with what a profile led to (in
-model/training/packed_layer.py) and as it was before: attention of the whole batch in one padded call of torch (with
-dropout that is its slow path), torch's dropout masks, AdamW one operator at a time.
+model/training/layers/packed_layer.py) and as it was before: attention of the whole batch in one padded call of torch
+(with dropout that is its slow path), torch's dropout masks, AdamW one operator at a time.
 """
 
 from __future__ import annotations
@@ -317,7 +317,7 @@ def _by_kind(work: Callable[[], Any]) -> Counter[str]:
     """Kind -> milliseconds a step of its operators' own time."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
-    from model.training.packed_layer import Noise
+    from model.training.layers.packed_layer import Noise
 
     draw = Noise.mask
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 from model.region import RegionAnswer
 
@@ -56,6 +57,18 @@ class SpanDocument:
                 raise ValueError(f"a span ends at {span.end} in a text of {len(self.text)} characters")
 
 
+class SpanSampleJson(TypedDict):
+    """A `SpanSample`; each span is start, end, label."""
+
+    task: int
+    text: str
+    spans: Sequence[tuple[int, int, str]]
+    removed: Sequence[tuple[int, int, str]]
+    weight: float
+    ground_truth: bool
+    annotations: Sequence[int]
+
+
 @dataclass(frozen=True)
 class SpanSample:
     """A task's spans of one control, as one answer has them (a text whose annotators disagree gives several, whose
@@ -68,6 +81,31 @@ class SpanSample:
     weight: float = 1.0
     ground_truth: bool = False
     annotations: tuple[int, ...] = ()
+
+    def to_json(self) -> SpanSampleJson:
+        """Plain types, as `from_json` reads them."""
+        return {
+            "task": self.task,
+            "text": self.text,
+            "spans": [(span.start, span.end, span.label) for span in self.spans],
+            "removed": [(span.start, span.end, span.label) for span in self.removed],
+            "weight": self.weight,
+            "ground_truth": self.ground_truth,
+            "annotations": self.annotations,
+        }
+
+    @classmethod
+    def from_json(cls, data: SpanSampleJson) -> SpanSample:
+        """Raises KeyError, TypeError or ValueError on foreign data."""
+        return cls(
+            int(data["task"]),
+            str(data["text"]),
+            tuple(Span(*span) for span in data["spans"]),
+            tuple(Span(*span) for span in data["removed"]),
+            float(data["weight"]),
+            bool(data["ground_truth"]),
+            tuple(data["annotations"]),
+        )
 
 
 SpanSamples = Mapping[str, Sequence[SpanSample]]

@@ -106,10 +106,6 @@ class Encoders:
 def find_prior(settings: Settings, digest: str) -> TransferPrior | None:
     """The transfer prior of spans for the encoder of this digest: one trained here (`understudy train-prior`), or the
     one that is shipped; None when neither fits."""
-    from model.spans.transfer.prior import WEIGHTS, read_prior
+    from model.spans.transfer.prior import fitting_prior
 
-    for path in (settings.prior_path(digest), WEIGHTS):
-        prior = read_prior(path)
-        if prior is not None and prior.fits(digest):
-            return prior
-    return None
+    return fitting_prior(digest, settings.prior_path(digest))

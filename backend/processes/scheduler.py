@@ -114,7 +114,8 @@ class Scheduler:
                 self._send_again(running)
             return
         self._note_failure(project)
-        if reason := why_due(self.settings, self._facts(project, pinned)):
+        due = (why_due(self.settings, self._facts(project, pinned, marked)) for marked in (False, True))
+        if reason := next(filter(None, due), ""):
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
 
@@ -123,22 +124,31 @@ class Scheduler:
             for run, shard in self.stores.prediction_runs.lost(project):
                 self.stores.prediction_runs.send(project, run, shard)
 
-    def _facts(self, project: int, pinned: bool) -> Facts:
+    def _facts(self, project: int, pinned: bool, marked: bool) -> Facts:
+        """Of the controls that choose, or of those that mark text."""
         summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)
-        spec = spec_of(self.stores.projects.config(project))
-        tuned = {control.name for control in spec.controls} if spec else set()  # nothing is fine-tuned for spans
-        samples = {name: count for name, count in summary.get("samples", {}).items() if name in tuned}
-        largest = max(samples, key=lambda name: samples[name], default="")
+        largest, labels = self._largest(project, marked)
+        trained = last.get("texts", 0) if marked else last.get("labels", 0)
         return Facts(
-            labels=samples.get(largest, 0),
+            labels=labels,
             classes=int(summary.get("classes", {}).get(largest, 0)),
             now=time.time(),
-            trained_labels=int(last["labels"]) if last else None,
+            trained_labels=int(trained) if trained else None,
             trained_at=float(last.get("at", 0)),
             changed=summary.get("seq") != last.get("seq"),
             pinned=pinned,
             refusals=int(last.get("refusals", 0)),
+            marked=marked,
         )
+
+    def _largest(self, project: int, marked: bool) -> tuple[str, int]:
+        """The control with the most labels (texts) of either kind, and how many."""
+        spec = spec_of(self.stores.projects.config(project))
+        controls = (spec.spans if marked else spec.controls) if spec else ()
+        known = self.stores.projects.summary(project).get("samples", {})
+        samples = {control.name: known[control.name] for control in controls if control.name in known}
+        largest = max(samples, key=lambda name: samples[name], default="")
+        return largest, samples.get(largest, 0)
 
     def _note_failure(self, project: int) -> None:
         """A training that failed or was cancelled was an attempt, too: without this it would be asked for again now."""
@@ -147,8 +157,12 @@ class Scheduler:
         if record is None or record.get("status") not in unproven or last.get("job") == record["id"]:
             return
         summary = self.stores.projects.summary(project)
-        labels = max(summary.get("samples", {}).values(), default=0)
-        facts: Evaluated = {"labels": labels, "seq": summary.get("seq"), "job": record["id"]}
+        facts: Evaluated = {
+            "labels": self._largest(project, False)[1],
+            "texts": self._largest(project, True)[1],
+            "seq": summary.get("seq"),
+            "job": record["id"],
+        }
         self.stores.versions.note_evaluated(project, facts, accepted=False)
 
     def _send_again(self, record: JobRecord) -> None:

@@ -270,9 +270,14 @@ class Settings(GivenModel):
         """The cache of word states, for spans."""
         return self.data_dir / "words"
 
+    @property
+    def priors_dir(self) -> Path:
+        """The transfer priors that were trained here, one an encoder."""
+        return self.data_dir / "priors"
+
     def prior_path(self, digest: str) -> Path:
-        """Where a transfer prior that was trained here for the encoder of this digest lies."""
-        return self.data_dir / "priors" / f"{digest}.safetensors"
+        """Where the one for the encoder of this digest lies."""
+        return self.priors_dir / f"{digest}.safetensors"
 
     @property
     def effective_redis_url(self) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,9 @@ from backend.settings.settings import Settings
 from model.errors import ModelError
 from model.evidence.gate import find_outdone
 from model.simulation.replay import Tuned
+from model.span import SpanSampleJson, SpanSamples
 from model.spec import Sample, TaskSpec
+from model.spec_json import SampleJson
 from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
@@ -79,6 +82,17 @@ class Workplace:
             self._words.close()
 
 
+@dataclass(frozen=True)
+class Learned:
+    """What one training is given: samples of controls that choose, and of those that mark text."""
+
+    spec: TaskSpec
+    samples: Mapping[str, Sequence[SampleJson]]
+    spans: Mapping[str, Sequence[SpanSampleJson]]
+    pool: list[dict[str, str]]
+    seed: int
+
+
 class PolicyTrainer:
     """Fine-tunes at the counts at which `backend.trigger` would, by growth alone: a replay has no clock."""
 
@@ -88,8 +102,21 @@ class PolicyTrainer:
     def why_due(self, labels: int, classes: int, trained: int | None) -> str:
         return why_due(self.place.settings, Facts(labels, classes, now=0.0, trained_labels=trained))
 
+    def why_marked_due(self, texts: int, trained: int | None) -> str:
+        facts = Facts(texts, 0, now=0.0, trained_labels=trained, marked=True)
+        return why_due(self.place.settings, facts)
+
     def tune(self, spec: TaskSpec, samples: Sequence[Sample], pool: Sequence[dict[str, str]], seed: int) -> Tuned:
         """Runs the training process to its end; an accepted version is loaded as the server would load it."""
+        learned = {spec.controls[0].name: [sample.to_json() for sample in samples]}
+        return self._tune(Learned(spec, learned, {}, list(pool), seed), len(samples))
+
+    def tune_marks(self, spec: TaskSpec, samples: SpanSamples, pool: Sequence[dict[str, str]], seed: int) -> Tuned:
+        """The same for marked text."""
+        marked = {name: [sample.to_json() for sample in own] for name, own in samples.items()}
+        return self._tune(Learned(spec, {}, marked, list(pool), seed), max(map(len, marked.values())))
+
+    def _tune(self, learned: Learned, count: int) -> Tuned:
         began = time.perf_counter()
         self._runs += 1
         version = f"v{self._runs}"
@@ -97,13 +124,15 @@ class PolicyTrainer:
         directory.mkdir(parents=True)
         models = self.place.scratch / "models"
         try:
-            write_json(directory / REQUEST, self._request(version, models, spec, samples, pool, seed))
-            error = self._run(directory, len(samples))
+            write_json(directory / REQUEST, self._request(version, models, learned))
+            error = self._run(directory, count)
             result = read_result(directory)
             if result is None:
                 return Tuned(None, f"failed: {error}", time.perf_counter() - began)
-            model = self._load(models, version) if result.accepted else None
-            return Tuned(model, result.reason, time.perf_counter() - began, bool(find_outdone(result.gate)))
+            seconds = time.perf_counter() - began
+            model = self._load(models, version) if result.accepted or learned.spans else None
+            kept, refused = (model, None) if result.accepted else (None, model)
+            return Tuned(kept, result.reason, seconds, bool(find_outdone(result.gate)), refused)
         except ModelError as problem:
             return Tuned(None, f"failed: {problem.message}", time.perf_counter() - began)
         finally:  # loaded weights are in memory; a version of 90 MB per training would fill the disk
@@ -113,36 +142,33 @@ class PolicyTrainer:
     def _load(self, models: Path, version: str) -> LiveModel:
         from model.versions.live_model import load_version
 
-        return load_version(models, PROJECT_ID, version, self.place.base, self.place.open_encoder)
+        place = self.place
+        return load_version(models, PROJECT_ID, version, place.base, place.open_encoder, place.span_tools)
 
-    def _request(
-        self,
-        version: str,
-        models: Path,
-        spec: TaskSpec,
-        samples: Sequence[Sample],
-        pool: Sequence[dict[str, str]],
-        seed: int,
-    ) -> Request:
+    def _request(self, version: str, models: Path, learned: Learned) -> Request:
         settings = self.place.settings
         return Request(
             project=PROJECT_ID,
             version=version,
             parent=None,
             snapshot_seq=0,
-            spec=spec.to_json(),
-            samples={spec.controls[0].name: [sample.to_json() for sample in samples]},
-            pool=list(pool),
+            spec=learned.spec.to_json(),
+            samples=learned.samples,
+            pool=learned.pool,
             base_model=str(self.place.base_model.absolute()),
             models=str(models.absolute()),
             features=str(self.place.features.absolute()),
             features_mb=settings.feature_cache_mb,
             steps=settings.finetune_steps,
             threads=self.place.threads,
-            seed=seed,
+            seed=learned.seed,
             min_examples=settings.gate_min_examples,
             precision=settings.precision,
             timings=str(self.place.timings or ""),
+            spans=learned.spans,
+            words=str((self.place.features / WORDS).absolute()) if learned.spans else "",
+            words_mb=settings.word_cache_mb,
+            priors=str(settings.priors_dir.absolute()) if learned.spans else "",
         )
 
     def _run(self, directory: Path, count: int) -> str:

@@ -19,9 +19,11 @@ FIRST_VERSION = "v0"
 
 
 class Evaluated(TypedDict, total=False):
-    """The last fine-tune: on how many `labels` and which `seq`, and the controls that the head alone did better on."""
+    """The last fine-tune: on how many `labels` and marked `texts` (of the largest control of either kind) and which
+    `seq`, and the controls that the head alone did better on."""
 
     labels: int
+    texts: int
     seq: int | None
     job: str
     at: float

@@ -64,7 +64,13 @@ POOL, TEST = 1000, 500
 """Texts of a set to learn from and to measure on: the first ones."""
 
 COUNTS = "0,4,8,16,32,64,128,256,512,1000"
-MEASURES = ("f1", "macro_f1", "saved", "ece", "f1_seen", "f1_unseen", "refit_seconds", "cold_seconds", "peak_mib")
+TUNED_COUNTS = (64, 256, 1000)
+"""Texts with which a fine-tune is tried, too."""
+
+MEASURES = (
+    *("f1", "macro_f1", "saved", "ece", "f1_seen", "f1_unseen", "refit_seconds", "cold_seconds"),
+    *("finetune_seconds", "peak_mib"),
+)
 
 HEADING = """# Learning curves of spans
 

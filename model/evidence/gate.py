@@ -42,6 +42,7 @@ class GateEvidence(TypedDict, total=False):
     champion: dict[str, float]
     challenger: dict[str, float]
     log_loss_change: float
+    edits_change: float
     interval: list[float]
     better: float
     collapsed: list[int]
@@ -121,17 +122,20 @@ def decide_promotion(
     return Verdict(True, True, f"{how} than the champion: {shown}", evidence)
 
 
-def decide_withdrawal(served: ArrayLike, alone: ArrayLike, *, seed: int = 0) -> Verdict:
-    """Whether a published blend goes on (`accepted`), by its log-losses [n] on labels that came since it was published,
-    and those of the head alone on the same labels: withdrawn when it is worse in WITHDRAW_PROOF of the resamples."""
+def decide_withdrawal(
+    served: ArrayLike, alone: ArrayLike, *, seed: int = 0, measure: str = "log-loss", what: str = "labels"
+) -> Verdict:
+    """Whether a published blend goes on (`accepted`), by its log-losses [n] (or another `measure`) on labels (`what`)
+    that came since it was published, and those of the head alone on the same: withdrawn when it is worse in
+    WITHDRAW_PROOF of the resamples."""
     blend, head = np.asarray(served, dtype=float), np.asarray(alone, dtype=float)
     count = len(blend)
     evidence: GateEvidence = {"n": count}
     if count < WITHDRAW_FROM:
-        return Verdict(True, False, f"{count} of {WITHDRAW_FROM} new labels", evidence)
+        return Verdict(True, False, f"{count} of {WITHDRAW_FROM} new {what}", evidence)
     better, change, interval = compare_losses(head, blend, seed)
     evidence |= {"log_loss_change": change, "interval": interval, "better": better}
-    shown = f"log-loss {blend.mean():.3f} against {head.mean():.3f} on {count} new labels"
+    shown = f"{measure} {blend.mean():.3f} against {head.mean():.3f} on {count} new {what}"
     if better <= 1 - WITHDRAW_PROOF:
         return _refuse(f"worse than the head alone: {shown}", evidence)
     return Verdict(True, better >= WITHDRAW_PROOF, f"not proven worse than the head alone: {shown}", evidence)

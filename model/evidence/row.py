@@ -24,6 +24,7 @@ class MarkedJson(TypedDict):
     shown: list[tuple[str, float, bool]]
     drawn: list[str]
     edits: int
+    edits_alone: NotRequired[int]
 
 
 class HeadAnswerJson(JudgementJson, KeptAnswerJson):
@@ -97,19 +98,25 @@ class HeadAnswer:
 @dataclass(frozen=True)
 class Marked:
     """What was suggested in a text and what was drawn. `shown`: label, score and whether just this was drawn, of each
-    span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other."""
+    span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other; `edits_alone`: from what the
+    head alone would have shown, where a fine-tuned encoder has a share."""
 
     shown: tuple[tuple[str, float, bool], ...]
     drawn: tuple[str, ...]
     edits: int
+    edits_alone: int | None = None
 
     def to_json(self) -> MarkedJson:
-        return {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
+        row: MarkedJson = {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
+        if self.edits_alone is not None:
+            row["edits_alone"] = self.edits_alone
+        return row
 
     @classmethod
     def from_json(cls, data: MarkedJson) -> Marked:
         shown = tuple((str(label), float(score), bool(right)) for label, score, right in data["shown"])
-        return cls(shown, tuple(map(str, data["drawn"])), int(data["edits"]))
+        alone = data.get("edits_alone")
+        return cls(shown, tuple(map(str, data["drawn"])), int(data["edits"]), None if alone is None else int(alone))
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ class Tuned:
     reason: str
     seconds: float
     outdone: bool = False  # the head alone was better: an older fine-tune goes
+    refused: LiveModel | None = None  # what the gate did not let through, to be measured
 
 
 T = TypeVar("T")

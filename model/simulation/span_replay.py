@@ -8,20 +8,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 
 from model.acquisition import strategies as acquisition
 from model.acquisition.span_doubts import as_answers, mean_state
 from model.numerics.arrays import Floats
-from model.simulation.replay import CHUNK_TEXTS, POOL_USED, ReplayPlan, Row, Tell, shuffled
+from model.simulation.replay import CHUNK_TEXTS, POOL_USED, ReplayPlan, Row, Tell, Tuned, shuffled
 from model.simulation.span_dataset import SpanDataset
-from model.span import SpanDocument, SpanSample
+from model.span import SpanDocument, SpanSample, SpanSamples
 from model.spans.head.fit import ALWAYS_COLD
 from model.spans.head.head import CLICKS, F1, SpanHead
 from model.spans.quality import f1_by_novelty, measure
 from model.spec import Control, Input, Kind, Label, TaskSpec
-from model.versions.span_answers import SpanTools, cold_span_heads, fit_span_heads
+from model.versions.live_model import LiveModel
+from model.versions.span_answers import SpanAnswerer, SpanTools, cold_span_heads, fit_span_heads
 
 SPAN_STRATEGIES = ("random", "margin", "margin_clusters", "typiclust", "typical_first", "coreset", "badge")
 """Of all strategies; the others order texts as `margin` does: there is one number, the head's doubt in a text."""
@@ -41,11 +44,37 @@ def spec_of(data: SpanDataset) -> TaskSpec:
     return TaskSpec((Input(INPUT, "Text", f"${INPUT}"),), (), spans=(control,))
 
 
-class SpanReplay:
-    """One curve, row by row."""
+class SpanTrainer(Protocol):
+    """Fine-tunes when the policy says so."""
 
-    def __init__(self, data: SpanDataset, plan: ReplayPlan, tools: SpanTools, tell: Tell = lambda _: None) -> None:
+    def why_marked_due(self, texts: int, trained: int | None) -> str:
+        """Why to fine-tune with so many texts, the last time being with `trained`; "" for not now."""
+        ...
+
+    def tune_marks(self, spec: TaskSpec, samples: SpanSamples, pool: Sequence[dict[str, str]], seed: int) -> Tuned:
+        """One training and its verdict."""
+        ...
+
+
+TUNED, UNGATED = "fine-tuned", "fine-tuned, whatever the gate says"
+"""Methods of the rows of a replay with a trainer: with what is published, and with what a training came to."""
+
+
+class SpanReplay:
+    """One curve, row by row; with a `trainer` of what a fine-tune comes to, two rows a count."""
+
+    def __init__(
+        self,
+        data: SpanDataset,
+        plan: ReplayPlan,
+        tools: SpanTools,
+        tell: Tell = lambda _: None,
+        trainer: SpanTrainer | None = None,
+    ) -> None:
         self.data, self.plan, self.tools, self.tell = data, plan, tools, tell
+        self.trainer = trainer
+        self.trained: int | None = None
+        self.live: LiveModel | None = None
         self.spec = spec_of(data)
         order = shuffled(data.train, plan.seed)
         self.candidates = order[: max(plan.pool, *plan.counts)]
@@ -66,12 +95,38 @@ class SpanReplay:
         for count in self.plan.counts:
             self._grow(count)
             took = self._refit()
-            yield {**self._measure(count), **took, "finetune_seconds": None, "finetune": ""}
+            if self.trainer is None:
+                yield {**self._measure(count, self._answerer()), **took, "finetune_seconds": None, "finetune": ""}
+            else:
+                yield from self._tuned_rows(count, took)
+
+    def _samples(self, documents: Sequence[SpanDocument]) -> list[SpanSample]:
+        return [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents)]
 
     def _fit(self, documents: Sequence[SpanDocument], previous: SpanHead | None = None) -> SpanHead:
-        samples = [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents)]
+        samples = self._samples(documents)
         before = {CONTROL: previous} if previous is not None else None
         return fit_span_heads(self.spec, {CONTROL: samples}, self.pool, self.tools, before)[CONTROL]
+
+    def _tuned_rows(self, count: int, took: Row) -> Iterator[Row]:
+        """A training on the texts so far, if it is due: what the gate makes of it, and what it would have been."""
+        assert self.trainer is not None
+        reason, seconds, ungated = "", None, None
+        if self.trainer.why_marked_due(count, self.trained):
+            samples = {CONTROL: self._samples(self.documents)}
+            found = self.trainer.tune_marks(self.spec, samples, self.pool, self.plan.seed)
+            reason, seconds, self.trained = found.reason, round(found.seconds, 3), count
+            self.live = found.model or (None if found.outdone else self.live)
+            ungated = found.model or found.refused
+        told: Row = {**took, "finetune_seconds": seconds, "finetune": reason}
+        for method, model in ((TUNED, self.live), (UNGATED, ungated)):
+            if method == TUNED or model is not None:
+                yield {**self._measure(count, self._answerer(model)), **told, "method": method}
+
+    def _answerer(self, model: LiveModel | None = None) -> SpanAnswerer:
+        """The head as it is, with what a fine-tuned model adds to it."""
+        own = SpanAnswerer(self.head, self.tools)
+        return own if model is None else replace(model.answerer(CONTROL), head=self.head, tools=self.tools)
 
     def _encode(self) -> None:
         pool = [document[INPUT] for document in self.pool]
@@ -121,10 +176,11 @@ class SpanReplay:
             cold = seconds
         return {"refit_seconds": round(seconds, 4), "cold_seconds": None if cold is None else round(cold, 4)}
 
-    def _measure(self, count: int) -> Row:
+    def _measure(self, count: int, answerer: SpanAnswerer) -> Row:
         self.tell(f"measuring {count} texts")
         read, drawn = self.tools.reader.read([one.text for one in self.data.test]), [o.spans for o in self.data.test]
-        best, shown = ([own.spans for own in self.head.spans(read, aim)] for aim in (F1, CLICKS))
+        aimed = (replace(answerer, tools=replace(self.tools, aim=aim)) for aim in (F1, CLICKS))
+        best, shown = ([own.spans for own in one.suggest(read)] for one in aimed)
         found, spared = measure(best, drawn), measure(shown, drawn)
         seen, unseen = f1_by_novelty(best, self.data.test, self.documents)
         measures = {

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
+from model.training.marked_set import MarkedSet, MarkedSetJson
 from model.training.training_set import TrainingSetJson
 from model.training.tuner import FineTuner, TrainingSet
 
@@ -25,6 +26,8 @@ class RunConfigJson(TypedDict):
     steps: int
     last: int | None
     watched: bool
+    marks: list[MarkedSetJson]
+    marked: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class RunConfig:
     steps: int
     last: int | None
     watched: bool
+    marks: tuple[MarkedSet, ...] = ()
+    marked: int = 0
 
     def to_json(self) -> RunConfigJson:
         """For another process."""
@@ -51,6 +56,8 @@ class RunConfig:
             "steps": self.steps,
             "last": self.last,
             "watched": self.watched,
+            "marks": [lesson.to_json() for lesson in self.marks],
+            "marked": self.marked,
         }
 
     @staticmethod
@@ -65,6 +72,8 @@ class RunConfig:
             raw["steps"],
             raw["last"],
             raw["watched"],
+            tuple(map(MarkedSet.from_json, raw["marks"])),
+            raw["marked"],
         )
 
 
@@ -81,12 +90,14 @@ def follow(team: Team) -> None:
         tuning = FineTuner(
             find_base_model(order.base_model),
             order.lessons,
+            order.marks,
             seed=order.seed,
             threads=threads_each(order.threads, team),
             team=team,
             precision=order.precision,
         )
-        tuning.run(order.steps, _say_nothing, last=order.last, watch=_leave_it_to_the_leader if order.watched else None)
+        watch = _leave_it_to_the_leader if order.watched else None
+        tuning.run(order.steps, _say_nothing, marked=order.marked, last=order.last, watch=watch)
 
 
 def _hear(team: Team) -> RunConfigJson | None:

@@ -35,6 +35,19 @@ class TrainingRecipe:
     """AdamW's, a step, in units of the rate (Devlin et al. 2019)."""
     largest_gradient: float = 1.0
     """Norm to which the gradients of a step are cut (Devlin et al. 2019)."""
+    marked_batch: int = 8
+    """Texts of one step on marked text; also the most processes of a team that has such."""
+    marked_epochs: tuple[int, int] = (12, 6)
+    """Times that each marked text is read, within `marked_steps`: without a prior, and with one that is right about the
+    texts. Half of the steps are then better, not just cheaper: there is less to learn (saved edits at 256 texts of
+    bc5cdr .53 against .51, at 64 of wikigold .55 against .54)."""
+    marked_steps: tuple[int, int] = (40, 400)
+    """Fewest and most optimiser steps on marked text."""
+    marked_encoder_rate: float = 2e-4
+    """AdamW's rate of the encoder there: words are judged by states that it never made for that."""
+    marked_head_rate: float = 2e-3
+    """The same of the head on words."""
+
     dropout: float = 0.1
     """Share of the embedding that the head does not see, where the encoder's config has no `hidden_dropout_prob`."""
 
@@ -65,6 +78,12 @@ class TrainingRecipe:
     def steps_for(self, count: int) -> int:
         """Optimiser steps for `count` labels."""
         return round(float(np.interp(np.log(max(count, 1)), np.log(self.step_counts), self.steps)))
+
+    def marked_steps_for(self, count: int, trust: float) -> int:
+        """Optimiser steps for `count` marked texts, with a prior that can be trusted so far (0: none)."""
+        (least, most), (alone, trusted) = self.marked_steps, self.marked_epochs
+        epochs = alone + (trusted - alone) * min(1.0, max(0.0, trust))
+        return min(most, max(least, round(epochs * count / self.marked_batch)))
 
     def rate_at(self, step: int, steps: int) -> float:
         """Share of the learning rate: linear warm-up, then linear decay to 0."""

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from model.errors import TrainingError
 from model.evidence.gate import VerdictJson
+from model.span import SpanSample, SpanSampleJson
 from model.spec import Json, Sample, TaskSpec
 from model.spec_json import SampleJson, SpecJson
 
@@ -42,6 +43,10 @@ class Request:
     min_examples: int = 20
     precision: str = "fp32"
     timings: str = ""
+    spans: Mapping[str, Sequence[SpanSampleJson]] = field(default_factory=dict)
+    words: str = ""
+    words_mb: int = 0
+    priors: str = ""
 
     @property
     def timings_folder(self) -> Path | None:
@@ -55,6 +60,9 @@ class Request:
 
     def samples_of(self, control: str) -> list[Sample]:
         return [Sample.from_json(item) for item in self.samples.get(control, ())]
+
+    def marked_samples_of(self, control: str) -> list[SpanSample]:
+        return [SpanSample.from_json(item) for item in self.spans.get(control, ())]
 
 
 @dataclass(frozen=True)

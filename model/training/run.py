@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypedDict
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from model.errors import TrainingError
 from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.long_texts import LabelAwarePooling
+from model.features.varied_cache import VariedCache
 from model.head.fit import fit_head
 from model.head.zero_shot import refine_prototypes, with_none
 from model.interfaces import Embedder
@@ -23,15 +25,28 @@ from model.labels import names_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
-from model.spec import NONE, Text
+from model.spans.chain.span_probabilities import Candidate
+from model.spans.features.reading import SpanReader
+from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
+from model.spans.transfer.prior import fitting_prior
+from model.spec import NONE, Json, Text
 from model.training.distributed import Team
 from model.training.follower import RunConfig, broadcast, threads_each
 from model.training.holdout_evidence import Evidence, HeldOut, split_rows
+from model.training.marked_evidence import (
+    Earned,
+    MarkedEvidence,
+    MarkedRows,
+    marked_set,
+    split_texts,
+)
+from model.training.marked_task import MarkedTask
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from model.versions.directory import ENCODER, Manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, blend, blend_weight
+from model.versions.span_answers import SpanTools, fit_span_heads
 
 
 class Training:
@@ -48,14 +63,49 @@ class Training:
         controls, seed = self.request.task_spec.controls, self.request.seed
         rows = (split_rows(control, self.request.samples_of(control.name), seed) for control in controls)
         self.lessons = [lesson for lesson in rows if lesson is not None]
-        if not self.lessons:
+        self.tools = self._span_tools()
+        self.marks = self._split_marks()
+        if not self.lessons and not self.marks:
             raise TrainingError("there are too few labels to train on: at least two classes are needed")
-        self.count = max(len(x.samples) for x in self.lessons)
-        self.steps = self.request.steps or DEFAULT_RECIPE.steps_for(self.count)
+        if self.marks and team.size > DEFAULT_RECIPE.marked_batch:
+            most = DEFAULT_RECIPE.marked_batch
+            raise TrainingError(
+                f"FINETUNE_LAUNCH starts {team.size} processes; marked text is split over at most {most}"
+            )
+        self.count = max([len(x.samples) for x in self.lessons] + [x.texts for x in self.marks])
         self.last: int | None = None  # the step after which the first part's held-out answers got worse
-        self.parts = sorted({int(p) for x in self.lessons for p in x.parts if p >= 0})
+        parts = [lesson.parts for lesson in self.lessons] + [rows.parts for rows in self.marks]
+        self.parts = sorted({int(p) for own in parts for p in own if p >= 0})
+        self.steps, self.marked_steps = self._plan()
         runs = len(self.parts) if self.count < DEFAULT_RECIPE.hold_out_from else 1
         self.progress = Progress(self.steps * (runs + (1 if self.count < DEFAULT_RECIPE.hold_out_from else 0)))
+
+    def _span_tools(self) -> SpanTools | None:
+        """What spans are read with, where there are controls that mark text."""
+        request = self.request
+        if not request.task_spec.spans:
+            return None
+        trained = [Path(request.priors) / f"{self.base.digest}.safetensors"] if request.priors else []
+        prior = fitting_prior(self.base.digest, *trained)
+        cache = VariedCache(Path(request.words), request.words_mb) if request.words else None
+        return SpanTools(SpanReader(self.encoder, prior, cache))
+
+    def _split_marks(self) -> list[MarkedRows]:
+        if self.tools is None:
+            return []
+        request, reader = self.request, self.tools.reader
+        controls = request.task_spec.spans
+        rows = (split_texts(own, request.marked_samples_of(own.name), request.pool, reader) for own in controls)
+        return [own for own in rows if own is not None]
+
+    def _plan(self) -> tuple[int, int]:
+        """Steps of a training, and how many of them are on marked text."""
+        choices = DEFAULT_RECIPE.steps_for(max(len(x.samples) for x in self.lessons)) if self.lessons else 0
+        recipe, first = DEFAULT_RECIPE, self.parts[0]
+        marked = max((recipe.marked_steps_for(x.texts, x.head(first).alone.trust) for x in self.marks), default=0)
+        steps = self.request.steps or choices + marked
+        share = round(steps * marked / (choices + marked))
+        return steps, share if not self.lessons or not self.marks else min(max(1, share), max(1, steps - 1))
 
     def run(self) -> Result:
         """Train, judge and write the version. Raises ModelError."""
@@ -64,29 +114,38 @@ class Training:
             return found
         few = self.count < DEFAULT_RECIPE.hold_out_from
         evidence = {x.control.name: Evidence(x) for x in self.lessons}
+        marked = {x.control.name: MarkedEvidence(x) for x in self.marks}
         final = None
         limits = self.request.min_examples, self.request.seed
         for part in self.parts:
             stage = f"checking {part + 1} of {len(self.parts)}" if few else "training"
-            rows, tuning = self._held_out(part, stage, keep=not few)
-            for name, (champion, challenger) in rows.items():
+            answered, tuning = self._held_out(part, stage, keep=not few)
+            for name, (champion, challenger) in answered.answers.items():
                 evidence[name].add(part, champion, challenger)
-            if not few or (tuning is not None and all(item.is_hopeless(*limits) for item in evidence.values())):
-                final = tuning  # a hopeless one is kept as it is, with the reason
+            for name, (labels, candidates) in answered.marked.items():
+                marked[name].add(part, labels, candidates)
+            hopeless = [item.is_hopeless(*limits) for item in evidence.values()]
+            hopeless += [item.is_hopeless(*limits) for item in marked.values()]
+            if not few or (tuning is not None and all(hopeless)):
+                final = part, tuning  # a hopeless one is kept as it is, with the reason
                 break
         verdicts = {name: item.judge(*limits) for name, item in evidence.items()}
-        return self._write(final or self._tuning(part=None, stage="training"), evidence, verdicts)
+        earned = {name: own for name, item in marked.items() if (own := item.judge(*limits)) is not None}
+        verdicts |= {name: own.verdict for name, own in earned.items()}
+        left_out, tuning = final or (None, None)
+        return self._write(left_out, tuning or self._tuning(part=None, stage="training"), evidence, earned, verdicts)
 
-    def _held_out(self, part: int, stage: str, keep: bool) -> tuple[dict[str, tuple[Floats, Floats]], FineTuner | None]:
-        """Per control (head alone, blend) on the rows of `part`; none of them saw these rows in training."""
+    def _held_out(self, part: int, stage: str, keep: bool) -> tuple[_Found, FineTuner | None]:
+        """Per control (head alone, blend) on the rows of `part`, and what is marked in its texts; none of them was seen
+        in training."""
         stored = self.directory / f"part{part}.json"
         if stored.is_file() and not keep:
             self.progress.skip(self.steps)
-            raw = json.loads(stored.read_text(encoding="utf-8"))
-            return {name: (np.array(a), np.array(b)) for name, (a, b) in raw.items()}, None
+            return _Found.from_json(json.loads(stored.read_text(encoding="utf-8"))), None
         tuning = self._tuning(part, stage)
         answers: dict[str, tuple[Floats, Floats]] = {}
         with _Scratch(self.directory, self.encoder, tuning) as encoder:
+            marked = self._mark(tuning, encoder, part)
             heads = tuning.heads(dict.fromkeys(self._names(), 1.0), dict.fromkeys(self._names(), 1.0))
             for lesson in self.lessons:
                 rows = np.flatnonzero(lesson.parts == part)
@@ -99,27 +158,53 @@ class Training:
                 tuned = heads[lesson.control.name].scores(encoder.embed(texts)[:, -1])
                 weight = blend_weight(len(rest))
                 answers[lesson.control.name] = own, blend(own, tuned, weight, multilabel=lesson.multilabel)
-        write_json(stored, {name: [a.tolist(), b.tolist()] for name, (a, b) in answers.items()})
-        return answers, tuning
+        found = _Found(answers, marked)
+        write_json(stored, found.to_json())
+        return found, tuning
+
+    def _mark(self, tuning: FineTuner, encoder: Encoder, part: int) -> dict[str, Marked]:
+        """What a fine-tuned encoder alone would mark in the texts of a part."""
+        found: dict[str, Marked] = {}
+        tasks = {task.lesson.name: task for task in tuning.marked}
+        for rows in self.marks:
+            texts = [example.text for example in rows.of(part)]
+            if not texts or rows.control.name not in tasks or self.tools is None:
+                continue
+            head = rows.head(part)
+            scorer = tasks[rows.control.name].scorer(head.space.names, head.space.offset_weight, head.prior)
+            again = SpanReader(encoder, None, None, TAGGED_DEPTHS).read([text.text for text in texts])
+            found[rows.control.name] = scorer.labels, scorer.candidates(texts, again, head.details.longest)
+        return found
 
     def _tuning(self, part: int | None, stage: str) -> FineTuner:
         """An encoder trained on all rows but those of `part`."""
         lessons = [x for lesson in self.lessons if (x := self._lesson(lesson, part)) is not None]
-        if not lessons:
+        marks = [
+            marked_set(rows.control.name, rows.head(part), rows.but(part))
+            for rows in self.marks
+            if any(example.marks for example in rows.but(part))
+        ]
+        if not lessons and not marks:
             raise TrainingError("the labels are too few to hold some of them out")
         watch = part == self.parts[0]
         seed, threads, base = self.request.seed, self.request.threads, self.request.base_model
         wanted, timings = self.request.precision, self.request.timings_folder  # one precision for all of a team
         precision = training_precision(wanted, self.encoder.config, self.team.device, timings)
-        broadcast(self.team, RunConfig(base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch))
+        marked = self.marked_steps if lessons and marks else self.steps if marks else 0
+        order = RunConfig(
+            base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch, tuple(marks), marked
+        )
+        broadcast(self.team, order)
         each = threads_each(threads, self.team)
-        tuning = FineTuner(self.base_path, lessons, seed=seed, threads=each, team=self.team, precision=precision)
+        tuning = FineTuner(self.base_path, lessons, marks, seed=seed, threads=each, team=self.team, precision=precision)
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
-        per_epoch = DEFAULT_RECIPE.batch / max(1, sum(len(lesson.texts) for lesson in lessons))
+        whole = sum(len(x.texts) for x in lessons) + sum(len(x.texts) for x in marks)
+        per_epoch = (DEFAULT_RECIPE.batch if lessons else DEFAULT_RECIPE.marked_batch) / max(1, whole)
         ended = tuning.run(
             self.steps,
             lambda step, loss: self.progress.tell(stage, step, loss, step * per_epoch),
             checkpoint,
+            marked=marked,
             last=self.last,
             watch=self._watch(tuning, part) if part is not None and watch else None,
         )
@@ -137,9 +222,10 @@ class Training:
             if len(rows):
                 held.append((index, [whole.samples[row].text for row in rows], whole.targets[rows]))
         seen: list[float] = []
+        marked = self._held_marks(tuning, part)
 
         def look() -> bool:
-            losses = []
+            losses = [tuning.marked_loss(index, own) for index, own in marked]
             for index, texts, targets in held:
                 loss = log_losses_binary if tuning.lessons[index].multilabel else log_losses
                 losses.append(float(loss(tuning.answers(index, texts), targets).mean()))
@@ -147,6 +233,16 @@ class Training:
             return DEFAULT_RECIPE.should_stop(seen)
 
         return look
+
+    def _held_marks(self, tuning: FineTuner, part: int) -> list[tuple[int, MarkedTask]]:
+        """The texts of a part for each task on marked text, with the tags that its head knows."""
+        found = []
+        for index, task in enumerate(tuning.marked):
+            rows = next(own for own in self.marks if own.control.name == task.lesson.name)
+            if rows.of(part):
+                held = marked_set(task.lesson.name, rows.head(part), rows.of(part))
+                found.append((index, tuning.read_marks(held)))
+        return found
 
     def _lesson(self, lesson: HeldOut, part: int | None) -> TrainingSet | None:
         rows = np.flatnonzero(lesson.parts != part) if part is not None else np.arange(len(lesson.samples))
@@ -167,17 +263,23 @@ class Training:
     def _names(self) -> list[str]:
         return [lesson.control.name for lesson in self.lessons]
 
-    def _write(self, tuning: FineTuner, evidence: Mapping[str, Evidence], verdicts: Mapping[str, Verdict]) -> Result:
-        """The version: heads on all labels, the tuned encoder, and for each control the share that it earned."""
+    def _write(
+        self,
+        part: int | None,
+        tuning: FineTuner,
+        evidence: Mapping[str, Evidence],
+        earned: Mapping[str, Earned],
+        verdicts: Mapping[str, Verdict],
+    ) -> Result:
+        """The version: heads on all labels, the encoder tuned on all but those of `part`, and of each control the share
+        that it earned."""
         self.progress.tell("writing", self.steps, None, None)
         request, spec = self.request, self.request.task_spec
         accepted = any(verdict.accepted for verdict in verdicts.values())
         reason = "; ".join(f"{name}: {v.reason}" if len(verdicts) > 1 else v.reason for name, v in verdicts.items())
         # A control whose challenger was refused goes on with its head alone, when another control's was accepted.
-        weights = {
-            x.control.name: blend_weight(len(x.samples)) if verdicts[x.control.name].accepted or not accepted else 0.0
-            for x in self.lessons
-        }
+        refused = {name for name, verdict in verdicts.items() if accepted and not verdict.accepted}
+        weights = {x.control.name: blend_weight(len(x.samples)) for x in self.lessons}
         temperatures = {name: item.temperature for name, item in evidence.items()}
         heads = {
             c.name: fit_head(c, request.samples_of(c.name), request.pool, self.base, seed=request.seed)
@@ -193,13 +295,25 @@ class Training:
             name: replace(head, rules=evidence[name].rules, trained_on=counts[name])
             for name, head in tuning.heads(weights, temperatures).items()
         }
-        parent = version_path(root, self.request.project, self.request.parent) if self.request.parent else None
-        write_version(root, manifest, heads, FineTuned(path, tuned), marking_of=parent if spec.spans else None)
+        parts = FineTuned(path, tuned, self._tuned_marks(part, tuning, earned)).without(refused)
+        samples = {control.name: request.marked_samples_of(control.name) for control in spec.spans}
+        write_version(root, manifest, heads, parts, fit_span_heads(spec, samples, request.pool, self.tools))
         path.unlink()
         metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
         result = Result(request.version, accepted, reason, metrics, manifest.gate or {})
         write_json(self.directory / RESULT, result)
         return result
+
+    def _tuned_marks(self, part: int | None, tuning: FineTuner, earned: Mapping[str, Earned]) -> dict[str, TunedMarks]:
+        """What the encoder says of words, for each control of which held-out texts told how."""
+        found = {}
+        tasks = {task.lesson.name: task for task in tuning.marked}
+        for rows in self.marks:
+            name, head = rows.control.name, rows.head(part)
+            if name in tasks and name in earned:
+                scorer = tasks[name].scorer(head.space.names, head.space.offset_weight, head.prior)
+                found[name] = earned[name].marks(scorer, rows.texts)
+        return found
 
     def _manifest(self, verdicts: Mapping[str, Verdict], accepted: bool, reason: str) -> Manifest:
         request = self.request
@@ -212,7 +326,10 @@ class Training:
             spec=request.spec,
             spec_digest=request.task_spec.digest,
             encoder_digest=self.base.digest,
-            labels_seen={name: len(items) for name, items in request.samples.items()},
+            labels_seen={
+                **{name: len(items) for name, items in request.samples.items()},
+                **{name: len({item["task"] for item in items}) for name, items in request.spans.items()},
+            },
             finetuned=request.version,
             status="published" if accepted else "challenger",
             reason=reason,
@@ -221,6 +338,37 @@ class Training:
             gate={name: verdict.to_json() for name, verdict in verdicts.items()},
             seed=request.seed,
         )
+
+
+Marked = tuple[tuple[str, ...], list[list[Candidate]]]
+"""Labels, and the candidates of each text with those labels' places."""
+
+
+class _FoundJson(TypedDict):
+    answers: Mapping[str, Sequence[Sequence[Sequence[float]]]]
+    marked: Mapping[str, tuple[Sequence[str], Sequence[Sequence[tuple[int, int, int, float]]]]]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Of one part: control -> (head alone, blend), and what a fine-tuned encoder alone marks."""
+
+    answers: dict[str, tuple[Floats, Floats]]
+    marked: dict[str, Marked]
+
+    def to_json(self) -> Mapping[str, Json]:
+        return {
+            "answers": {name: [a.tolist(), b.tolist()] for name, (a, b) in self.answers.items()},
+            "marked": {name: (labels, found) for name, (labels, found) in self.marked.items()},
+        }
+
+    @classmethod
+    def from_json(cls, raw: _FoundJson) -> _Found:
+        marked = {
+            name: (tuple(labels), [[Candidate(*one) for one in own] for own in found])
+            for name, (labels, found) in raw["marked"].items()
+        }
+        return cls({name: (np.array(a), np.array(b)) for name, (a, b) in raw["answers"].items()}, marked)
 
 
 class _Scratch:

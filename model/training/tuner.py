@@ -1,9 +1,10 @@
-"""Fine-tunes the upper half of the encoder, and a prototype head on it (docs/learning.md, decision 0006).
+"""Fine-tunes the upper half of the encoder, and a head on it: of prototypes for choices (docs/learning.md, decision
+0006), on words for marked text (model/training/marked_task.py). Both at once take turns on one encoder.
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,
 batches of 16 drawn evenly over the classes; embeddings and the lower half of the layers frozen
-(model/training/frozen_encoder.py).
+(model/training/layers/frozen_encoder.py).
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ from model.pretrained.base_model import has_token_types, read_config, read_pooli
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
-from model.training.frozen_encoder import TopLayers
-from model.training.packed_layer import Noise
+from model.training.layers.frozen_encoder import TopLayers
+from model.training.layers.packed_layer import Noise
+from model.training.marked_set import MarkedSet
+from model.training.marked_task import MarkedBatch, MarkedTask
 from model.training.recipe import DEFAULT_RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
@@ -56,6 +59,7 @@ class FineTuner:
         self,
         directory: Path,
         lessons: Sequence[TrainingSet],
+        marks: Sequence[MarkedSet] = (),
         *,
         seed: int,
         threads: int = 0,
@@ -72,6 +76,7 @@ class FineTuner:
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
         self.encoder = _load(directory)
+        self._dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", recipe.dropout))
         nn.Module.to(self.encoder.float(), self.device)  # its own `to` has no types
         self.windows = Windows(directory, min(recipe.tokens, read_window(directory, read_config(directory))))
         self.top = TopLayers(
@@ -85,6 +90,8 @@ class FineTuner:
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})
         self.weight.to(self.device)
         self.bias.to(self.device)
+        self.marked = [self.read_marks(own) for own in marks]
+        self._steps, self._marked_steps = 1, 0
         self._head_noise = Noise()
         self._read: list[list[list[Window]]] = [_by_text(self.windows, lesson.texts) for lesson in self.lessons]
 
@@ -94,28 +101,31 @@ class FineTuner:
         report: Report,
         checkpoint: Path | None = None,
         *,
+        marked: int = 0,
         last: int | None = None,
         watch: Callable[[], bool] | None = None,
     ) -> int:
-        """Train for `steps` steps, calling `report(step, loss)` after each; the step it ended after.
+        """Train for `steps` steps, calling `report(step, loss)` after each; the step it ended after. `marked` of the
+        steps, evenly spread, are on marked text.
 
         Goes on from `checkpoint` if there is one. Batches and dropout depend on seed and step only, so that a resumed
         run does what the first would have done. Ends after step `last`, with the learning rate of a longer run, or when
         `watch()`, asked now and then in the second half, says so. Of several processes the leader alone reads and
         writes the checkpoint and looks; the others need a `watch` where it has one."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
-        head = [*self.weight.values(), *self.bias.values()]
+        marks = [parameter for task in self.marked for parameter in task.parameters()]
+        head = [*self.weight.values(), *self.bias.values(), *marks]
         recipe = self.recipe
-        rates = (recipe.encoder_rate, recipe.head_rate)
-        groups = [{"params": part, "lr": rate} for part, rate in zip((encoder, head), rates, strict=True)]
+        self._steps, self._marked_steps = steps, marked
+        groups = [{"params": part} for part in (encoder, [*self.weight.values(), *self.bias.values()], marks) if part]
         optimizer = _optimizer(groups, recipe.weight_decay)
         named, looks, end = self._trainable(), recipe.looks_at(steps), last or steps
         start = self._begin(checkpoint, named, optimizer)
         with self._autocast:
-            self.top.remember([window for step in range(start, end) for window in self._draw(step)[2]])
+            self.top.remember([window for step in range(start, end) for window in self._windows_of(step)])
         self.encoder.train()
         for step in range(start, end):
-            for group, rate in zip(optimizer.param_groups, rates, strict=True):
+            for group, rate in zip(optimizer.param_groups, self._rates(step), strict=True):
                 group["lr"] = rate * recipe.rate_at(step, steps)
             loss = self._step(step)
             optimizer.zero_grad(set_to_none=True)
@@ -151,6 +161,21 @@ class FineTuner:
         self.encoder.train(was_training)
         return result
 
+    def read_marks(self, lesson: MarkedSet) -> MarkedTask:
+        """Marked texts in windows, with a head as it is before training."""
+        windows = Windows(self.base, read_window(self.base, read_config(self.base)))  # as long as when it is served
+        width = int(self.encoder.config.hidden_size)
+        return MarkedTask(lesson, windows, width, self._dropout, self.device)
+
+    def marked_loss(self, task: int, held: MarkedTask) -> float:
+        """Mean loss of a word in the texts of `held`, by one task's head as it is now."""
+        was_training = self.encoder.training
+        self.encoder.eval()
+        with self._autocast:
+            loss = self.marked[task].held_out_loss(held, self.top.states, self.recipe.batch)
+        self.encoder.train(was_training)
+        return loss
+
     def heads(self, weights: Mapping[str, float], temperatures: Mapping[str, float]) -> dict[str, TunedHead]:
         """The trained heads, to be blended with these weights and temperatures."""
         return {
@@ -178,6 +203,8 @@ class FineTuner:
         named: dict[str, Tensor] = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}
         named.update({f"weight.{n}": p for n, p in self.weight.items()})
         named.update({f"bias.{n}": p for n, p in self.bias.items()})
+        for index, task in enumerate(self.marked):
+            named.update({f"marked.{index}.{n}": p for n, p in task.named_parameters()})
         return named
 
     def _begin(self, checkpoint: Path | None, named: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> int:
@@ -187,12 +214,35 @@ class FineTuner:
         self.team.copy(begin_at(start, named, optimizer))
         return start
 
+    def _turn(self, step: int) -> tuple[bool, int]:
+        """Whether a step is on marked text, and how many of its kind were before it."""
+        before, after = (turn * self._marked_steps // self._steps for turn in (step, step + 1))
+        return (True, before) if after > before else (False, step - before)
+
+    def _rates(self, step: int) -> list[float]:
+        """Highest rates of encoder and heads, of the kinds that there are."""
+        recipe, marked = self.recipe, self._turn(step)[0]
+        rates = [recipe.marked_encoder_rate if marked else recipe.encoder_rate]
+        rates += [recipe.head_rate] if self.lessons else []
+        return rates + ([recipe.marked_head_rate] if self.marked else [])
+
+    def _windows_of(self, step: int) -> list[Window]:
+        marked, turn = self._turn(step)
+        if marked:
+            return [part.window for part in self._draw_marks(turn)[1].parts]
+        return self._draw(turn)[2]
+
     def _draw(self, step: int) -> Draw:
-        """The batch of a step; controls take turns."""
+        """The batch of a step on choices; controls take turns."""
         generator = np.random.default_rng([self.seed, step])
         index = step % len(self.lessons)
         rows = draw_batch(self.lessons[index].targets, self.lessons[index].multilabel, generator)
         return index, rows, [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
+
+    def _draw_marks(self, step: int) -> tuple[MarkedTask, MarkedBatch]:
+        """The batch of a step on marked text; controls take turns."""
+        task = self.marked[step % len(self.marked)]
+        return task, task.draw(self.seed, step // len(self.marked), self.recipe.marked_batch)
 
     def _pooled(self, windows: Sequence[Window]) -> Tensor:
         """Of all windows [n, width], each process having computed its share."""
@@ -201,16 +251,30 @@ class FineTuner:
             part = self.top.embed([windows[row] for row in self.team.share(order)])
         return self.team.gather(part.float(), order)
 
+    def _words(self, task: MarkedTask, batch: MarkedBatch) -> list[Tensor]:
+        """Of all texts the words' states [words, width], each process having computed its share."""
+        order = sorted(range(len(batch.rows)), key=lambda row: len(batch.parts[row].window.ids))
+        own = [batch.parts[row] for row in self.team.share(order)]
+        with self._autocast:
+            found = task.words(own, self.top.states([part.window for part in own]))
+        longest, width = max(len(part.words) for part in batch.parts), found[0].shape[1]
+        padded = [F.pad(words.float(), (0, 0, 0, longest - len(words))).flatten() for words in found]
+        rows = self.team.gather(torch.stack(padded), order).view(len(order), longest, width)
+        return [words[: len(part.words)] for words, part in zip(rows, batch.parts, strict=True)]
+
     def _step(self, step: int) -> Tensor:
         team = self.team
         torch.manual_seed((self.seed * 1_000_003 + step) * team.size + team.rank)
         self.top.noise.begin([self.seed, step, team.rank])
+        marked, turn = self._turn(step)
+        if marked:
+            task, batch = self._draw_marks(turn)
+            return task.loss(batch, self._words(task, batch), [self.seed, step, HEAD_NOISE])
         self._head_noise.begin([self.seed, step, HEAD_NOISE])
-        index, rows, windows = self._draw(step)
+        index, rows, windows = self._draw(turn)
         lesson = self.lessons[index]
         embeddings = F.normalize(self._pooled(windows), dim=-1)
-        dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", self.recipe.dropout))
-        logits = self._head_noise.drop(embeddings, dropout) @ self.weight[str(index)].T + self.bias[str(index)]
+        logits = self._head_noise.drop(embeddings, self._dropout) @ self.weight[str(index)].T + self.bias[str(index)]
         targets = torch.tensor(lesson.targets[rows], dtype=torch.float32, device=self.device)
         importance = torch.tensor(lesson.weights[rows], dtype=torch.float32, device=self.device)
         if lesson.multilabel:

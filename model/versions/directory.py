@@ -25,6 +25,7 @@ from model.head.head_config import HeadConfig, HeadJson
 from model.head.linear_head import LinearHead, restore_head
 from model.numerics.arrays import Floats
 from model.pretrained.base_model import known_sha256, sha256_of
+from model.spans.head.tuned_marks import TunedMarksJson
 from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
 
 if TYPE_CHECKING:
@@ -125,6 +126,13 @@ class SpanHeadEntry(TypedDict):
     config: SpanHeadJson
 
 
+class TunedMarksEntry(TypedDict):
+    """What a fine-tuned encoder says for a control that marks text; its arrays are numbered likewise."""
+
+    control: str
+    config: TunedMarksJson
+
+
 class HeadsJson(TypedDict):
     """heads.json; `order` is that of the arrays' numbers."""
 
@@ -133,6 +141,7 @@ class HeadsJson(TypedDict):
     finetuned: NotRequired[dict[str, TunedJson]]
     spans: NotRequired[list[SpanHeadEntry]]
     regions: NotRequired[list[RegionHeadJson]]
+    tuned_spans: NotRequired[list[TunedMarksEntry]]
 
 
 def version_path(root: Path, project: int, version: str) -> Path:
@@ -154,14 +163,13 @@ def write_version(
     heads: Mapping[str, LinearHead],
     finetuned: FineTuned | None = None,
     span_heads: Mapping[str, SpanHead] | None = None,
-    marking_of: Path | None = None,
+    regions_of: Path | None = None,
     region_heads: Mapping[str, RegionHead] | None = None,
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
-    `marking_of`: the directory of a version whose heads for marking text, and for questions about what is marked, are
-    taken over as they are. On any failure
-    before the rename nothing is left under the version's name; after it the version is whole.
+    `regions_of`: the directory of a version whose heads for questions about what is marked are taken over as they are.
+    On any failure before the rename nothing is left under the version's name; after it the version is whole.
     """
     from safetensors.numpy import save
 
@@ -174,8 +182,8 @@ def write_version(
     scratch.mkdir()
     try:
         arrays, state = _collect(heads, finetuned)
-        marking = _add_span_heads(state, span_heads or {}) if marking_of is None else _take_over(state, marking_of)
-        about = _add_region_heads(state, region_heads or {})
+        marking = _add_span_heads(state, span_heads or {})
+        about = _take_over(state, regions_of) if regions_of else _add_region_heads(state, region_heads or {})
         _write(scratch / WEIGHTS, save({**arrays, **marking, **about}))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
@@ -208,6 +216,10 @@ def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tu
     if finetuned is not None:
         arrays.update({f"tuned.{key}": value for key, value in finetuned.tensors().items()})
         state["finetuned"] = finetuned.config()
+        if finetuned.marks:
+            state["tuned_spans"] = [{"control": name, "config": own.config()} for name, own in finetuned.marks.items()]
+        for index, own in enumerate(finetuned.marks.values()):
+            arrays.update({f"tuned_span.{index}.{key}": value for key, value in own.tensors().items()})
     return arrays, state
 
 
@@ -232,20 +244,17 @@ def _add_region_heads(state: HeadsJson, heads: Mapping[str, RegionHead]) -> Mapp
 
 
 def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.generic]]:
-    """Adds the configs that a version has for marking text to `state`; their arrays. Nothing of one that is gone: many
-    come in the hours of a training, and the next refit fits what is missing."""
+    """Adds the configs that a version has for questions about what is marked to `state`; their arrays. Nothing of one
+    that is gone: many come in the hours of a training, and the next refit fits what is missing."""
     from safetensors.numpy import load_file
 
     if not (directory / HEADS).is_file():
         return {}
     known: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
-    if "spans" not in known:
+    if "regions" not in known:
         return {}
-    state["spans"] = known["spans"]
-    if "regions" in known:
-        state["regions"] = known["regions"]
-    arrays = load_file(directory / WEIGHTS)
-    return {name: array for name, array in arrays.items() if name.startswith(("span.", "region."))}
+    state["regions"] = known["regions"]
+    return {name: array for name, array in load_file(directory / WEIGHTS).items() if name.startswith("region.")}
 
 
 def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead]:
@@ -279,7 +288,9 @@ def read_heads(directory: Path, encoder: Path | None) -> tuple[dict[str, LinearH
             for index, name in enumerate(state["order"])
         }
         tuned = state.get("finetuned")
-        finetuned = restore_finetuned(tuned, arrays_under(arrays, "tuned."), encoder) if tuned and encoder else None
+        finetuned = None
+        if tuned is not None and encoder is not None:
+            finetuned = restore_finetuned(tuned, arrays_under(arrays, "tuned."), encoder)
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise VersionError(f"{directory.name} cannot be read: {error!r}", version=directory.name) from error
     return heads, finetuned

@@ -1,8 +1,9 @@
-"""A fine-tuned encoder with one cosine head per control, and how its answer is blended with the refitted head's."""
+"""A fine-tuned encoder with one head per control (cosine; of spans a linear one over words), and how its answer is
+blended with the refitted head's."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NotRequired, TypedDict
@@ -13,6 +14,7 @@ from scipy.special import expit, logit
 
 from model.decoding.answers import SetRules, SetRulesJson
 from model.numerics.arrays import Floats, normalise, softmax_rows
+from model.spans.head.tuned_marks import TunedMarks
 
 
 class TunedJson(TypedDict):
@@ -61,6 +63,20 @@ class FineTuned:
 
     encoder_weights: Path
     heads: Mapping[str, TunedHead] = field(default_factory=dict)
+    marks: Mapping[str, TunedMarks] = field(default_factory=dict)
+    """Of the controls that mark text."""
+
+    @property
+    def has_share(self) -> bool:
+        """Whether any control's answer comes from it in part."""
+        weights = [part.weight for part in self.heads.values()] + [part.weight for part in self.marks.values()]
+        return any(weight > 0 for weight in weights)
+
+    def without(self, names: Container[str]) -> FineTuned:
+        """Without a share in what these controls answer."""
+        heads = {name: replace(part, weight=0.0) if name in names else part for name, part in self.heads.items()}
+        marks = {name: replace(part, weight=0.0) if name in names else part for name, part in self.marks.items()}
+        return replace(self, heads=heads, marks=marks)
 
     def config(self) -> dict[str, TunedJson]:
         return {

@@ -22,11 +22,19 @@ from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.spans.head.head import SpanHead
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
-from model.versions.directory import ENCODER, Manifest, read_heads, read_span_heads, verify_version, version_path
+from model.versions.directory import (
+    ENCODER,
+    Manifest,
+    read_heads,
+    read_span_heads,
+    verify_version,
+    version_path,
+)
 from model.versions.finetuned import FineTuned, align_columns, blend
 from model.versions.region_answers import RegionHeads, answer_regions
 from model.versions.region_files import read_region_heads
-from model.versions.span_answers import SpanTools, cold_span_heads
+from model.versions.span_answers import SpanAnswerer, SpanTools, as_answer, cold_span_heads
+from model.versions.tuned_files import with_tuned_marks
 from model.visibility import drop_hidden
 
 Options = Sequence[Mapping[str, Sequence[str]]]
@@ -98,17 +106,31 @@ class LiveModel:
             for name in marked
             if name in document and any(document.get(other) == document[name] for other in asked)
         }
-        if shared:
-            self.tools.reader.read_both(self.base, list(shared))
+        if not shared:
+            return
+        self.tools.reader.read_both(self.base, list(shared))
+        if self.tuned is not None and self.finetuned is not None and self.finetuned.marks:
+            self.tools.tuned_reader(self.tuned).read_both(self.tuned, list(shared))
 
-    def mark(self, control: str, documents: Sequence[Document]) -> list[Prediction]:
-        """What a control that marks text suggests in each document, all of which hold its input."""
+    def mark(self, control: str, documents: Sequence[Document], *, alone: bool = False) -> list[Prediction]:
+        """What a control that marks text suggests in each document, all of which hold its input; `alone`: by its head,
+        without what a fine-tuned encoder says."""
         if not documents or self.tools is None:
             return []
-        own = self.spec.control(control)
-        read = self.tools.reader.read([document[own.inputs[0]] for document in documents])
-        marked = self.tools.answer(own, self.span_heads[control], read)
+        source = self.spec.control(control).inputs[0]
+        read = self.tools.reader.read([document[source] for document in documents])
+        answerer = self.answerer(control)
+        found = (replace(answerer, marks=None) if alone else answerer).suggest(read)
+        marked = [as_answer(control, own) for own in found]
         return answer_regions(self.spec, self.region_heads, marked, read)
+
+    def answerer(self, control: str) -> SpanAnswerer:
+        """What suggests for a control that marks text. Raises ValueError in a model without tools."""
+        if self.tools is None:
+            raise ValueError("spans cannot be read without the encoder's word states")
+        marks = self.finetuned.marks.get(control) if self.finetuned is not None else None
+        reader = self.tools.tuned_reader(self.tuned) if marks is not None and self.tuned is not None else None
+        return SpanAnswerer(self.span_heads[control], self.tools, marks, reader)
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""
@@ -280,6 +302,7 @@ def load_version(
     marking = read_span_heads(directory, found.reader.prior) if found is not None else {}
     if found is not None:  # a fine-tune that began before there were spans has none: the next refit adds them
         marking = {**cold_span_heads(spec, found), **marking}
+        finetuned = with_tuned_marks(finetuned, directory, found.reader.prior)
     about = read_region_heads(directory) if found is not None and spec.regions else {}
     return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, marking, found, about)
 

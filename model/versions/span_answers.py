@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from model.features.cache import CachedEncoder
+from model.interfaces import Embedder
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
-from model.spans.features.reading import ReadText, SpanReader
+from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
 from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head
 from model.spans.head.fit_layers import fit_layered_head, parts_of
-from model.spans.head.head import CLICKS, SpanHead
+from model.spans.head.head import CLICKS, SpanHead, Suggestions
 from model.spans.head.held_out import HeldOut, calibration_of
 from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all, join_errors
+from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
 from model.spec import Control, Document, Prediction, TaskSpec
 
 SCALE_POOL_TEXTS = 64
@@ -27,10 +30,41 @@ class SpanTools:
     reader: SpanReader
     aim: str = CLICKS
 
-    def answer(self, control: Control, head: SpanHead, read: Sequence[ReadText]) -> list[Prediction]:
+    def tuned_reader(self, encoder: Embedder) -> SpanReader:
+        """What reads the last layer of a fine-tuned encoder, over the same cache. Raises ValueError for one that gives
+        no states of words."""
+        own = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+        if not isinstance(own, TokenEncoder):
+            raise ValueError("this encoder gives no states of words")
+        return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS)
+
+
+@dataclass(frozen=True)
+class SpanAnswerer:
+    """Suggests by one head, and by what a fine-tuned encoder says where it has a share (`marks`, read by `tuned`)."""
+
+    head: SpanHead
+    tools: SpanTools
+    marks: TunedMarks | None = None
+    tuned: SpanReader | None = None
+
+    def suggest(self, read: Sequence[ReadText]) -> list[Suggestions]:
         """What is suggested in each text, and how likely the text is right as it is shown then."""
-        found = head.spans(read, self.aim)
-        return [Prediction(control.name, (), one.score, spans=one.spans) for one in found]
+        if self.marks is None or self.tuned is None or not self.is_blend or not read or not self.head.labels:
+            return self.head.spans(read, self.tools.aim)
+        again = self.tuned.read([text.text for text in read])
+        blend = self.marks.blend(self.head, self.head.candidates(read), self.marks.candidates(read, again))
+        return blend.head.spans(read, self.tools.aim, blend.candidates)
+
+    @property
+    def is_blend(self) -> bool:
+        """Whether a fine-tuned encoder has a share."""
+        return self.marks is not None and self.tuned is not None and self.marks.weight > 0
+
+
+def as_answer(control: str, own: Suggestions) -> Prediction:
+    """The suggestions of one text as a control's answer."""
+    return Prediction(control, (), own.score, spans=own.spans)
 
 
 def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, SpanHead]:
@@ -105,6 +139,18 @@ def _fit(
     previous: SpanHead | None,
     repeat: bool,
 ) -> SpanHead:
+    basis, examples = span_lesson(control, samples, pool, reader, previous)
+    return fit_layered_head(basis, examples, previous, repeat=repeat)
+
+
+def span_lesson(
+    control: Control,
+    samples: Sequence[SpanSample],
+    pool: Sequence[Document],
+    reader: SpanReader,
+    previous: SpanHead | None = None,
+) -> tuple[Basis, list[SpanExample]]:
+    """What a head of this control is fitted on: the samples that have words, read, and what does not depend on them."""
     read = reader.read([sample.text for sample in samples])
     examples = [
         SpanExample(text, sample.spans, sample.removed, sample.weight)
@@ -117,7 +163,7 @@ def _fit(
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
     kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
-    return fit_layered_head(_basis(control, reader, labels, scale), examples, previous, repeat=repeat)
+    return _basis(control, reader, labels, scale), examples
 
 
 def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:

@@ -51,8 +51,8 @@ class Hindsight:
         """The fine-tuned part without the withdrawn controls; None when nothing of it is left."""
         if finetuned is None or not self.withdrawn:
             return finetuned
-        parts = {n: replace(p, weight=0.0) if n in self.withdrawn else p for n, p in finetuned.heads.items()}
-        return replace(finetuned, heads=parts) if any(part.weight > 0 for part in parts.values()) else None
+        left = finetuned.without(self.withdrawn)
+        return left if left.has_share else None
 
 
 def retrospect(
@@ -92,7 +92,11 @@ def _withdrawn(rows: Sequence[EvidenceRow], champion: LiveModel, seed: int) -> d
     for name in _shares(champion):
         mine = [row for row in rows if row.control == name and row.tuned == owner]
         pairs = [(row.log_loss, row.alone.judged.log_loss) for row in mine if row.alone is not None]
-        verdict = decide_withdrawal([served for served, _ in pairs], [alone for _, alone in pairs], seed=seed)
+        marked = [row.marked for row in mine if row.marked is not None]
+        clicks = [(float(own.edits), float(own.edits_alone)) for own in marked if own.edits_alone is not None]
+        served, alone = zip(*(clicks or pairs), strict=True) if clicks or pairs else ((), ())
+        said = {"measure": "edits a text", "what": "texts"} if clicks else {}
+        verdict = decide_withdrawal(served, alone, seed=seed, **said)
         if not verdict.accepted:
             found[name] = f"{owner} is {verdict.reason}"
     return found
@@ -100,14 +104,27 @@ def _withdrawn(rows: Sequence[EvidenceRow], champion: LiveModel, seed: int) -> d
 
 def _outdone(champion: LiveModel, evaluated: Evaluated) -> dict[str, str]:
     """Fine-tunes on fewer labels than the last training, which the head alone was better than."""
-    parts = champion.finetuned.heads if champion.finetuned is not None else {}
-    count = int(evaluated.get("labels", 0))
-    why = f"one on {count} labels was worse than the head alone"
-    older = [name for name in _shares(champion) if 0 < parts[name].trained_on < count]
-    return {name: why for name in older if name in evaluated.get("outdone", ())}
+    found: dict[str, str] = {}
+    labels, texts = int(evaluated.get("labels", 0)), int(evaluated.get("texts", 0))
+    for names, count, what in ((_learned(champion), labels, "labels"), (_marked(champion), texts, "texts")):
+        why = f"one on {count} {what} was worse than the head alone"
+        older = [name for name, trained_on in names.items() if 0 < trained_on < count]
+        found |= {name: why for name in older if name in evaluated.get("outdone", ())}
+    return found
 
 
 def _shares(champion: LiveModel | None) -> list[str]:
     """Controls that the fine-tuned encoder has a share in."""
-    heads = champion.finetuned.heads if champion is not None and champion.finetuned is not None else {}
-    return [name for name, part in heads.items() if part.weight > 0]
+    return [*_learned(champion), *_marked(champion)] if champion is not None else []
+
+
+def _learned(champion: LiveModel) -> dict[str, int]:
+    """Those that choose, and on how many labels it was trained."""
+    heads = champion.finetuned.heads if champion.finetuned is not None else {}
+    return {name: part.trained_on for name, part in heads.items() if part.weight > 0}
+
+
+def _marked(champion: LiveModel) -> dict[str, int]:
+    """Those that mark text, and on how many texts it was trained."""
+    marks = champion.finetuned.marks if champion.finetuned is not None else {}
+    return {name: part.trained_on for name, part in marks.items() if part.weight > 0}

@@ -130,10 +130,12 @@ def _marked_rows(
             by_task.setdefault(sample.task, []).append(sample)
     tasks = list(by_task)[-TRANSACTION_TASKS:]
     source = champion.spec.control(name).inputs[0]
-    found = champion.mark(name, [{source: by_task[task][0].text} for task in tasks])
-    manifest = champion.manifest
+    documents = [{source: by_task[task][0].text} for task in tasks]
+    found, manifest = champion.mark(name, documents), champion.manifest
+    blended = bool(tasks) and champion.answerer(name).is_blend
+    alone = champion.mark(name, documents, alone=True) if blended else [None] * len(found)
     rows = []
-    for task, answer in zip(tasks, found, strict=True):
+    for task, answer, head in zip(tasks, found, alone, strict=True):
         blind, explore = roles.of(task)
         drawn, own = majority(by_task[task]), by_task[task][-1].annotations
         rows.append(
@@ -141,12 +143,13 @@ def _marked_rows(
                 control=name,
                 judged=_judge_marks(answer, drawn),
                 version=champion.version,
+                tuned=manifest.finetuned if manifest and blended else None,
                 annotation=own[-1] if own else 0,
                 labels=manifest.labels_seen.get(name, 0) if manifest else 0,
                 at=round(time.time(), 3),
                 blind=blind,
                 explore=explore,
-                marked=_compare_marks(answer, drawn),
+                marked=_compare_marks(answer, drawn, head),
             )
         )
     return rows
@@ -159,10 +162,11 @@ def _judge_marks(answer: Prediction, drawn: Sequence[Span]) -> Judgement:
     return Judgement(round(answer.score, 4), right, round(-math.log(sure if right else 1 - sure), 4))
 
 
-def _compare_marks(answer: Prediction, drawn: Sequence[Span]) -> Marked:
+def _compare_marks(answer: Prediction, drawn: Sequence[Span], head: Prediction | None) -> Marked:
     shown = tuple((one.label, round(one.score, 4), one.span in drawn) for one in answer.spans)
     clicks = edits([one.span for one in answer.spans], drawn)
-    return Marked(shown, tuple(span.label for span in drawn), clicks)
+    alone = None if head is None else edits([one.span for one in head.spans], drawn)
+    return Marked(shown, tuple(span.label for span in drawn), clicks, alone)
 
 
 def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, target: Floats) -> Judgement:

@@ -50,12 +50,12 @@ def read_marked_pool(
 ) -> MarkedPool:
     """Of as many texts as can be read before `until` (of the monotonic clock); at least of one portion. Ends early when
     somebody else waits (`is_wanted`)."""
-    tools, head = model.tools, model.span_heads[control]
+    tools, answerer = model.tools, model.answerer(control)
     assert tools is not None  # there is a head
     rows: list[tuple[float, Floats, float, tuple[str, ...]]] = []
     for portion in portions(list(texts), len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
         read = tools.reader.read(portion)
-        rows += [_row(text, own) for text, own in zip(read, head.spans(read, tools.aim), strict=True)]
+        rows += [_row(text, own) for text, own in zip(read, answerer.suggest(read), strict=True)]
         if time.monotonic() > until or is_wanted():
             break
     probabilities = as_answers([row[0] for row in rows])

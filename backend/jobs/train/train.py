@@ -11,10 +11,12 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.learn.refit import refit_anew
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
@@ -29,11 +31,15 @@ from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
+from model.span import SpanSampleJson
 from model.training.request import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
 
 PUBLISH_TRIES = 20
+LEAST_MARKED_TEXTS = 16
+"""Marked texts from which it is tried to fine-tune for them: held out in three parts, fewer say nothing."""
+
 PROTOTYPE_TEXTS = 1000
 """Unlabelled texts that a training reads for its prototypes."""
 
@@ -145,10 +151,11 @@ def _attempt(attempt: Attempt, lock: int) -> str:
 
 def _train(attempt: Attempt, lock: int) -> str:
     work, directory = attempt.work, attempt.directory
-    if not parse_label_config(work.stores.projects.config(attempt.project)).controls:
-        return _search_marks(attempt)
     if not (directory / REQUEST).is_file():
-        write_json(directory / REQUEST, make_request(work.settings, work.stores, attempt.project))
+        request = make_request(work.settings, work.stores, attempt.project)
+        if not request.task_spec.controls and _count_texts(request.spans) < LEAST_MARKED_TEXTS:
+            return _search_marks(attempt)
+        write_json(directory / REQUEST, request)
     if missing := fetch_base_model(work.settings, attempt.report):
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
     ending = run_process(work.settings, directory, attempt.report, lock)
@@ -158,11 +165,14 @@ def _train(attempt: Attempt, lock: int) -> str:
     return patiently(work, lambda: _conclude(attempt, ending))
 
 
-def _search_marks(attempt: Attempt) -> str:
-    """A project that only marks text: its heads are fitted from nothing, calibrated on texts held out. Raises
-    StoreUnavailable."""
-    from backend.jobs.learn.refit import refit_anew
+def _count_texts(samples: Mapping[str, Sequence[SpanSampleJson]]) -> int:
+    """Marked texts of the largest control."""
+    return max((len({sample["task"] for sample in own}) for own in samples.values()), default=0)
 
+
+def _search_marks(attempt: Attempt) -> str:
+    """A project that only marks text, and has few: its heads are fitted from nothing, calibrated on texts held out.
+    Raises StoreUnavailable."""
     work, project = attempt.work, attempt.project
     pinned = work.stores.versions.pinned(project)
     if pinned and pinned == str(attempt.record.get("lifts", "")):
@@ -174,7 +184,9 @@ def _search_marks(attempt: Attempt) -> str:
         return attempt.end(JobOutcome.REJECTED, message=f"the head search came to nothing: {outcome}")
     live = work.stores.versions.live(project)
     return attempt.end(
-        JobOutcome.DONE, version=live, message="the span heads were fitted anew; the encoder is not fine-tuned"
+        JobOutcome.DONE,
+        version=live,
+        message=f"the span heads were fitted anew; a fine-tune takes {LEAST_MARKED_TEXTS} annotated texts",
     )
 
 
@@ -196,7 +208,12 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     result = read_result(attempt.directory)
     request = json.loads((attempt.directory / REQUEST).read_text(encoding="utf-8"))
     counts = [len(samples) for samples in request["samples"].values()]
-    facts: Evaluated = {"labels": max(counts, default=0), "seq": request["snapshot_seq"], "job": attempt.job}
+    facts: Evaluated = {
+        "labels": max(counts, default=0),
+        "texts": _count_texts(request.get("spans", {})),
+        "seq": request["snapshot_seq"],
+        "job": attempt.job,
+    }
     outcome = ending.error
     if result is not None:
         facts["outdone"] = find_outdone(result.gate)
@@ -211,6 +228,8 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     if outcome == PublishOutcome.PUBLISHED:
         work.stores.jobs.enqueue_refit(project)
         return attempt.end(JobOutcome.DONE, version=result.version, message=result.reason)
+    if not counts and not work.stores.versions.pinned(project):
+        outcome = f"{outcome}; the span heads were fitted anew ({refit_anew(work, project)})"
     return attempt.end(JobOutcome.REJECTED, version=result.version, message=outcome)
 
 
@@ -238,6 +257,10 @@ def make_request(settings: Settings, stores: Stores, project: int) -> Request:
         min_examples=settings.gate_min_examples,
         precision=settings.precision,
         timings=str(settings.data_dir.absolute()),
+        spans={name: [sample.to_json() for sample in samples] for name, samples in consensus.spans.items()},
+        words=str(settings.words_dir.absolute()) if consensus.spans else "",
+        words_mb=settings.word_cache_mb,
+        priors=str(settings.priors_dir.absolute()) if consensus.spans else "",
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,7 @@ READING = "words 1"
 Halves = NDArray[np.float16]
 
 
+@runtime_checkable
 class TokenEncoder(Embedder, Protocol):
     """An encoder that also gives the hidden states of word pieces."""
 
@@ -80,7 +81,7 @@ def word_states(bounds: Bounds, tokens: TokenStates) -> Halves:
 
     pieces, layers, width = tokens.states.shape
     sums = np.zeros((len(bounds), layers * width), np.float32)
-    owners, rows = _overlaps(bounds, tokens.offsets)
+    owners, rows = overlaps(bounds, tokens.offsets)
     if not owners:
         return sums.astype(np.float16)
     order = np.argsort(owners, kind="stable")
@@ -94,7 +95,7 @@ def word_states(bounds: Bounds, tokens: TokenStates) -> Halves:
     return to_half(sums)
 
 
-def _overlaps(bounds: Bounds, offsets: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+def overlaps(bounds: Bounds, offsets: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
     """(word, piece) of every pair that shares a character."""
     owners, rows = [], []
     first = 0

@@ -17,7 +17,7 @@ from model.spans.head.fit import MANY_LABELS, Basis, SpanExample, fit_and_hold_o
 from model.spans.head.head import SpanHead
 from model.spans.head.held_out import HeldOut, held_out_figures
 from model.spans.head.layers import put_together, spans_of
-from model.spans.overlaps import Layer, find_overlaps, plan_layers
+from model.spans.overlaps import Layer, Relation, find_overlaps, plan_layers
 from model.spans.quality import measure
 
 
@@ -30,8 +30,7 @@ def fit_layered_head(
     repeat: bool = False,
 ) -> SpanHead:
     """As `fit_span_head`, for spans that may overlap. `previous` is gone on from while labels overlap as they did."""
-    overlaps = find_overlaps([example.spans for example in examples])
-    layers = plan_layers(_looked_for(basis, examples), overlaps) if overlaps else ()
+    overlaps, layers = _plan(basis, examples)
     if len(layers) < 2:
         alone = previous if previous is None or not previous.inner else None
         return fit_span_head(basis, examples, alone, calibrate=calibrate, repeat=repeat)
@@ -45,6 +44,18 @@ def fit_layered_head(
     outer, *inner = (head for head, _ in found)
     outer = replace(outer, inner=tuple(inner), layers=layers, overlaps=overlaps)
     return _with_figures(outer, [held_out for _, held_out in found], examples)
+
+
+def _plan(basis: Basis, examples: Sequence[SpanExample]) -> tuple[frozenset[Relation], tuple[Layer, ...]]:
+    """How labels overlap, and the layers that follow; none where nothing does."""
+    overlaps = find_overlaps([example.spans for example in examples])
+    return overlaps, plan_layers(_looked_for(basis, examples), overlaps) if overlaps else ()
+
+
+def first_layer(basis: Basis, examples: Sequence[SpanExample]) -> tuple[Basis, list[SpanExample]]:
+    """What the first layer of a head looks for and learns of the texts; all of it where nothing overlaps."""
+    layers = _plan(basis, examples)[1]
+    return (_only(basis, layers[0]), _share(layers[0], examples)) if len(layers) > 1 else (basis, list(examples))
 
 
 def _with_figures(head: SpanHead, held_out: Sequence[HeldOut], examples: Sequence[SpanExample]) -> SpanHead:

@@ -159,9 +159,12 @@ class SpanHead:
         """What spans can be, in the first layer."""
         return self.chain.tags.labels
 
-    def spans(self, texts: Sequence[ReadText], aim: str = CLICKS) -> list[Suggestions]:
-        """What to show of each text."""
-        found = self.candidates(texts)
+    def spans(
+        self, texts: Sequence[ReadText], aim: str = CLICKS, candidates: Sequence[Sequence[Candidate]] | None = None
+    ) -> list[Suggestions]:
+        """What to show of each text; `candidates`: what is possible in the first layer, where others have a say in
+        it."""
+        found = self.candidates(texts) if candidates is None else candidates
         own = [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
         if not self.inner:
             return own

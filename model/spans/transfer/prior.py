@@ -152,6 +152,15 @@ def read_prior(path: Path = WEIGHTS) -> TransferPrior | None:
         raise VersionError(f"{path} holds no transfer prior: {error}", path=str(path)) from error
 
 
+def fitting_prior(digest: str, *paths: Path) -> TransferPrior | None:
+    """The first prior in these files, or the one that is shipped, that was trained over the encoder of this digest."""
+    for path in (*paths, WEIGHTS):
+        prior = read_prior(path)
+        if prior is not None and prior.fits(digest):
+            return prior
+    return None
+
+
 def write_prior(prior: TransferPrior, path: Path) -> None:
     """In float16, with the encoder it belongs to."""
     from safetensors.numpy import save_file

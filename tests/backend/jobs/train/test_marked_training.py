@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from typing import Any
 
 import pytest
@@ -22,25 +21,22 @@ def heads_of(context: Any, version: str) -> Any:
     return read_span_heads(version_path(context.settings.models_dir, PROJECT, version), prior)
 
 
-def test_a_project_that_only_marks_text_is_fitted_from_nothing(context: Any) -> None:
+def test_few_marked_texts_are_fitted_from_nothing(context: Any) -> None:
     marks = Marks(context, MARKS)
-    marks.add(sentences(70))
+    marks.add(sentences(12))
     refit(PROJECT)
-    marks.add(sentences(2, 100))
-    refit(PROJECT)
-    assert heads_of(context, "v0.2")["label"].details.cold == 70
     job = ask(context)
     assert train(job) == "done"
     record = context.stores.jobs.get(job)
-    assert (record["version"], record["stage"]) == ("v0.3", "head search")
-    assert "not fine-tuned" in record["message"] and context.stores.versions.live(PROJECT) == "v0.3"
-    assert heads_of(context, "v0.3")["label"].details.cold == 72
+    assert (record["version"], record["stage"]) == ("v0.2", "head search")
+    assert "16 annotated texts" in record["message"] and context.stores.versions.live(PROJECT) == "v0.2"
+    assert heads_of(context, "v0.2")["label"].details.cold == 12
     assert context.stores.jobs.running(PROJECT) is None
 
 
 def test_a_pin_stays_unless_it_is_the_one_that_was_known(context: Any) -> None:
     marks = Marks(context, MARKS)
-    marks.add(sentences(16))
+    marks.add(sentences(12))
     refit(PROJECT)
     job = ask(context)
     context.stores.versions.pin(PROJECT, "v0.1")  # a rollback since
@@ -56,52 +52,72 @@ def test_without_a_label_there_is_nothing_to_search(context: Any) -> None:
     assert train(job) in ("rejected", "done"), context.stores.jobs.get(job)
 
 
+@pytest.fixture
+def quick(context: Any) -> Any:
+    """Four steps a training: the road is the same."""
+    context.settings = context.settings.model_copy(update={"finetune_steps": 4})
+    return context
+
+
 @pytest.mark.slow
-def test_a_fine_tune_takes_the_span_heads_over_as_they_are(context: Any) -> None:
-    context.settings = context.settings.model_copy(update={"finetune_steps": 2})
-    marks = Marks(context, MIXED)
-    marks.add(sentences(40))
+def test_marked_text_is_fine_tuned_and_judged_by_edits(quick: Any) -> None:
+    marks = Marks(quick, MARKS)
+    marks.add(sentences(70))
     refit(PROJECT)
-    before = heads_of(context, "v0.1")["label"]
-    job = ask(context)
+    marks.add(sentences(2, 100))
+    refit(PROJECT)
+    job = ask(quick)
     status = train(job)
-    assert status in ("done", "rejected"), context.stores.jobs.get(job)
-    manifest = read_manifest(version_path(context.settings.models_dir, PROJECT, "v1"))
-    assert manifest.kind == "finetune" and set(manifest.gate or {}) == {"topic"}, "the gate is about what was tuned"
-    after = heads_of(context, "v1")["label"]
-    assert after.config() == before.config()
-    assert all((array == before.tensors()[name]).all() for name, array in after.tensors().items())
-    texts = [{"text": one.text, "text.page": one.text} for one in sentences(8, 100)]
-    tuned, head = (context.live_model(PROJECT, version) for version in ("v1", "v0.1"))
-    assert tuned.tuned is not None and tuned.mark("label", texts) == head.mark("label", texts)
-    context.stores.versions.publish(PROJECT, "v1", expected="v0.1", seq=40, by="test", force=True)
-    marks.add(sentences(4, 200))
-    assert refit(PROJECT) == "published"
-    live = context.stores.versions.live(PROJECT)
-    model = context.live_model(PROJECT, live)
-    assert live == "v1.1" and model.span_heads["label"].details.texts == 44 and model.tuned is not None
+    record = quick.stores.jobs.get(job)
+    assert status in ("done", "rejected"), record
+    directory = version_path(quick.settings.models_dir, PROJECT, "v1")
+    manifest = read_manifest(directory)
+    assert manifest.kind == "finetune" and manifest.gate is not None
+    verdict = manifest.gate["label"]
+    assert verdict["evidence"]["n"] == 72, "every text was held out once"
+    assert {"f1", "saved", "ece"} <= set(verdict["evidence"]["champion"])
+    assert "edits a text against" in manifest.reason and "F1" in manifest.reason
+    model = quick.live_model(PROJECT, "v1")
+    part = model.finetuned.marks["label"]
+    assert part.trained_on == 72 and part.weight in (0.3, 0.5) and model.tuned is not None
+    assert quick.stores.versions.evaluated(PROJECT)["texts"] == 72
+    live = quick.stores.versions.live(PROJECT)
+    assert heads_of(quick, live)["label"].details.cold == 72, "retraining fits the heads anew, whatever the verdict"
 
 
 @pytest.mark.slow
-def test_a_fine_tune_whose_parent_is_gone_by_its_end_is_no_failure(
-    context: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """While it trains for hours, refits go on, and old versions are cleared away."""
-    from backend.jobs.train import train as module
-
-    context.settings = context.settings.model_copy(update={"finetune_steps": 2})
-    marks = Marks(context, MIXED)
+def test_refits_keep_the_blend_and_an_older_one_counts_less(quick: Any) -> None:
+    marks = Marks(quick, MARKS)
     marks.add(sentences(40))
     refit(PROJECT)
-    run = module.run_process
+    assert train(ask(quick)) in ("done", "rejected")
+    versions = quick.stores.versions
+    versions.publish(PROJECT, "v1", expected=versions.live(PROJECT), seq=40, by="test", force=True)
+    marks.add(sentences(40, 200))
+    assert refit(PROJECT) == "published"
+    live = versions.live(PROJECT)
+    model = quick.live_model(PROJECT, live)
+    assert live == "v1.1" and model.span_heads["label"].details.texts == 80
+    assert model.answerer("label").is_blend
+    part = model.finetuned.marks["label"]
+    assert part.aged(80).weight == part.weight / 2
+    texts = [{"text.page": one.text} for one in sentences(8, 100)]
+    both, alone = model.mark("label", texts), model.mark("label", texts, alone=True)
+    assert [one.score for one in both] != [one.score for one in alone]
+    rows = quick.stores.evidence.rows(PROJECT, 100)
+    tested = [row for row in rows if row.version == "v1"]
+    assert tested and all(row.tuned == "v1" and row.marked.edits_alone is not None for row in tested)
 
-    def meanwhile(*given: Any) -> Any:
-        shutil.rmtree(version_path(context.settings.models_dir, PROJECT, "v0.1"))
-        return run(*given)
 
-    monkeypatch.setattr(module, "run_process", meanwhile)
-    job = ask(context)
-    assert train(job) in ("done", "rejected"), context.stores.jobs.get(job)
-    assert heads_of(context, "v1") == {}
-    tuned = context.live_model(PROJECT, "v1")
-    assert set(tuned.span_heads) == {"label"}, "cold until the next refit"
+@pytest.mark.slow
+def test_one_encoder_is_tuned_for_choices_and_marks_together(quick: Any) -> None:
+    marks = Marks(quick, MIXED)
+    marks.add(sentences(40))
+    refit(PROJECT)
+    assert train(ask(quick)) in ("done", "rejected")
+    manifest = read_manifest(version_path(quick.settings.models_dir, PROJECT, "v1"))
+    assert set(manifest.gate or {}) == {"topic", "label"}
+    model = quick.live_model(PROJECT, "v1")
+    assert set(model.finetuned.heads) == {"topic"} and set(model.finetuned.marks) == {"label"}
+    answers = model.predict([{"text": one.text, "text.page": one.text} for one in sentences(4, 100)])
+    assert all({answer.control for answer in own} == {"topic", "label"} for own in answers)

@@ -15,8 +15,7 @@ from torch import Tensor, nn
 
 from model.encoder.windows import Window, in_chunks
 from model.kernels.attention import spans_of
-from model.training.packed_layer import BertLayer, Noise
-from model.training.recipe import DEFAULT_RECIPE
+from model.training.layers.packed_layer import BertLayer, Noise
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,7 +33,7 @@ Key = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class TopLayers:
-    """Pooled outputs of an encoder of which only the upper layers and norms learn. `encoder` is changed in place.
+    """Outputs of an encoder of which only the upper layers and norms learn. `encoder` is changed in place.
 
     `pooling` is `mean` or `cls`, `typed` whether the encoder reads token types, `keep` the type in which the lower
     layers' outputs are remembered. `noise` draws the dropout masks while the encoder is in training mode."""
@@ -45,7 +44,7 @@ class TopLayers:
         *,
         pooling: str,
         typed: bool,
-        frozen_share: float = DEFAULT_RECIPE.frozen_share,
+        frozen_share: float = 0.5,
         keep: torch.dtype = torch.float32,
     ) -> None:
         self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep
@@ -64,15 +63,33 @@ class TopLayers:
     def embed(self, windows: Sequence[Window]) -> Tensor:
         """Pooled last-layer outputs [len(windows), width], with gradients."""
         if not self.packed:
-            return self._embed_padded(windows)
+            hidden, mask = self._run_padded(windows)
+            if self.pooling == "cls":
+                return hidden[:, 0]
+            share = mask[:, :, None].to(hidden.dtype)
+            return (hidden * share).sum(1) / share.sum(1)
+        hidden, order, lengths = self._run_upper(windows)
+        back = torch.tensor(order, device=hidden.device).argsort()
+        return _pool(hidden, lengths, self.pooling)[back]
+
+    def states(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Last-layer outputs [length, width] of each window's tokens, with gradients."""
+        if not self.packed:
+            hidden, _ = self._run_padded(windows)
+            return [own[: len(window.ids)] for own, window in zip(hidden, windows, strict=True)]
+        packed, order, lengths = self._run_upper(windows)
+        found = dict(zip(order, packed.split(lengths), strict=True))
+        return [found[row] for row in range(len(windows))]
+
+    def _run_upper(self, windows: Sequence[Window]) -> tuple[Tensor, list[int], list[int]]:
+        """Last-layer outputs of all tokens, packed; the windows in the order in which they lie there, their lengths."""
         parts = self._lower(windows)
         order = sorted(range(len(parts)), key=lambda row: len(parts[row]))  # equal lengths are one span
         lengths = [len(parts[row]) for row in order]
         hidden = torch.cat([parts[row] for row in order]).float()
         for layer in self._bert[self.frozen :]:
             hidden = layer.apply(hidden, spans_of(lengths), self.noise if self.encoder.training else None)
-        back = torch.tensor(order, device=hidden.device).argsort()
-        return _pool(hidden, lengths, self.pooling)[back]
+        return hidden, order, lengths
 
     def remember(self, windows: Sequence[Window]) -> None:
         """Compute the frozen part of these windows ahead, in large chunks; those named first where room is short."""
@@ -126,8 +143,9 @@ class TopLayers:
         self.encoder.train(was_training)
         return list(hidden.to(self.keep).split(lengths))
 
-    def _embed_padded(self, windows: Sequence[Window]) -> Tensor:
-        """Through the encoder's own forward pass, padded to the longest."""
+    def _run_padded(self, windows: Sequence[Window]) -> tuple[Tensor, Tensor]:
+        """Last-layer outputs [windows, longest, width] and which tokens are real [windows, longest], through the
+        encoder's own forward pass."""
         longest = max(len(window.ids) for window in windows)
         ids = torch.full((len(windows), longest), int(self.encoder.config.pad_token_id or 0))
         mask, types = torch.zeros_like(ids), torch.zeros_like(ids)
@@ -138,11 +156,8 @@ class TopLayers:
         device = next(self.encoder.parameters()).device
         ids, mask, types = (tensor.to(device) for tensor in (ids, mask, types))
         extra = {"token_type_ids": types} if self.typed else {}
-        hidden = self.encoder(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        share = mask[:, :, None].to(hidden.dtype)
-        return (hidden * share).sum(1) / share.sum(1)
+        hidden: Tensor = self.encoder(input_ids=ids, attention_mask=mask, **extra).last_hidden_state
+        return hidden, mask
 
 
 def _pool(hidden: Tensor, lengths: Sequence[int], pooling: str) -> Tensor:

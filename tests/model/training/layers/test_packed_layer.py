@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from model.kernels.attention import spans_of
-from model.training.packed_layer import Noise, attend, attend_padded
+from model.training.layers.packed_layer import Noise, attend, attend_padded
 
 LENGTHS = [3, 3, 5, 8]
 HEADS, WIDTH = 2, 16

@@ -14,8 +14,8 @@ from model.encoder.encoder import Encoder
 from model.encoder.windows import Window, Windows
 from model.pretrained.base_model import has_token_types
 from model.spec import Text
-from model.training import frozen_encoder as toplayers
-from model.training.frozen_encoder import TopLayers
+from model.training.layers import frozen_encoder as toplayers
+from model.training.layers.frozen_encoder import TopLayers
 from tests.model.conftest import TinyModel
 
 PACKED, PADDED = ("bert", "roberta", "xlm-roberta", "camembert", "electra"), ("distilbert", "modernbert", "mpnet")
