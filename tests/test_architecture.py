@@ -36,9 +36,14 @@ ALLOWED: dict[str, str] = {
         "model model/numerics model/pretrained model/features model/decoding model/spans/transfer "
         "model/spans/features model/spans/head model/head model/regions model/evidence"
     ),
+    "model/training/layers": "model/kernels model/encoder",
+    "model/training/marks": (
+        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head model/training/layers"
+    ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
-        "model/head model/evidence model/versions"
+        "model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head model/head "
+        "model/evidence model/versions model/training/layers model/training/marks"
     ),
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"

@@ -12,7 +12,7 @@ from typing import TypedDict
 
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
-from model.training.marked_set import MarkedSet, MarkedSetJson
+from model.training.marks.marked_set import MarkedSet, MarkedSetJson
 from model.training.training_set import TrainingSetJson
 from model.training.tuner import FineTuner, TrainingSet
 

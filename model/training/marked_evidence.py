@@ -9,8 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evidence.gate import Verdict
-from model.evidence.marked_gate import MarkedSide, decide_marked_promotion
+from model.evidence.gate import MarkedSide, Verdict, decide_marked_promotion
 from model.numerics.arrays import Floats
 from model.numerics.holdout import is_held_out
 from model.span import ScoredSpan, Span, SpanSample
@@ -23,7 +22,7 @@ from model.spans.head.prior_share import PriorShare
 from model.spans.head.tuned_marks import TunedMarks, WordScorer, mix
 from model.spans.quality import edits
 from model.spec import Control, Document
-from model.training.marked_set import MarkedSet
+from model.training.marks.marked_set import MarkedSet
 from model.training.recipe import DEFAULT_RECIPE
 from model.versions.span_answers import span_lesson
 

@@ -40,7 +40,7 @@ from model.training.marked_evidence import (
     marked_set,
     split_texts,
 )
-from model.training.marked_task import MarkedTask
+from model.training.marks.marked_task import MarkedTask
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head

@@ -1,5 +1,5 @@
 """Fine-tunes the upper half of the encoder, and a head on it: of prototypes for choices (docs/learning.md, decision
-0006), on words for marked text (model/training/marked_task.py). Both at once take turns on one encoder.
+0006), on words for marked text (model/training/marks/marked_task.py). Both at once take turns on one encoder.
 
 logits = dropout(e) W' + b with e the normalised pooled output and W = 20 normalise(P_k + n_k normalised centroid): the
 first step already classifies by label name and class centroid. Cross-entropy plus half a supervised contrastive loss,
@@ -32,8 +32,8 @@ from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
 from model.training.layers.frozen_encoder import TopLayers
 from model.training.layers.packed_layer import Noise
-from model.training.marked_set import MarkedSet
-from model.training.marked_task import MarkedBatch, MarkedTask
+from model.training.marks.marked_set import MarkedSet
+from model.training.marks.marked_task import MarkedBatch, MarkedTask
 from model.training.recipe import DEFAULT_RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead

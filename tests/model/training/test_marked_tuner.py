@@ -1,4 +1,4 @@
-"""Fine-tuning on marked text with a tiny BERT: it learns, it resumes exactly, and what is served is what was trained."""
+"""Fine-tuning on marked text with a tiny BERT: it learns, it resumes exactly, what is served is what was trained."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.reading import SpanReader
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, WordScorer
 from model.training.follower import RunConfig
-from model.training.marked_set import MarkedSet, draw_texts, read_parts
+from model.training.marks.marked_set import MarkedSet, draw_texts, read_parts
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.tuner import FineTuner, TrainingSet
 from tests.model.training.test_tuner import WORDS, lesson, tiny
@@ -38,7 +38,9 @@ def marked_texts(count: int, seed: int = 0) -> MarkedSet:
     return MarkedSet("marks", LABELS, texts, found, [1.0] * count)
 
 
-def tune(tiny: Path, marks: MarkedSet, steps: int, checkpoint: Path | None = None, stop: int | None = None) -> FineTuner:
+def tune(
+    tiny: Path, marks: MarkedSet, steps: int, checkpoint: Path | None = None, stop: int | None = None
+) -> FineTuner:
     tuning = FineTuner(tiny, [], [marks], seed=3, threads=1)
 
     def report(step: int, loss: float) -> None:

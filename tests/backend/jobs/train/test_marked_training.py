@@ -97,7 +97,7 @@ def test_refits_keep_the_blend_and_an_older_one_counts_less(quick: Any) -> None:
     assert refit(PROJECT) == "published"
     live = versions.live(PROJECT)
     model = quick.live_model(PROJECT, live)
-    assert live == "v1.1" and model.span_heads["label"].details.texts == 80
+    assert live.startswith("v1.") and model.span_heads["label"].details.texts == 80
     assert model.answerer("label").is_blend
     part = model.finetuned.marks["label"]
     assert part.aged(80).weight == part.weight / 2

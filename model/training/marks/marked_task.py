@@ -19,7 +19,7 @@ from model.encoder.windows import Window, Windows
 from model.spans.head.tuned_marks import WordScorer
 from model.spans.transfer.prior import TransferPrior
 from model.training.layers.packed_layer import Noise
-from model.training.marked_set import MarkedSet, WordPart, draw_texts, read_parts
+from model.training.marks.marked_set import MarkedSet, WordPart, draw_texts, read_parts
 
 SMOOTHED = 0.5
 """Added to the count of each tag."""
