@@ -297,7 +297,9 @@ class Training:
         }
         parts = FineTuned(path, tuned, self._tuned_marks(part, tuning, earned)).without(refused)
         samples = {control.name: request.marked_samples_of(control.name) for control in spec.spans}
-        write_version(root, manifest, heads, parts, fit_span_heads(spec, samples, request.pool, self.tools))
+        marking = fit_span_heads(spec, samples, request.pool, self.tools)
+        parent = version_path(root, request.project, request.parent) if request.parent else None
+        write_version(root, manifest, heads, parts, marking, regions_of=parent)
         path.unlink()
         metrics = {name: verdict.evidence.get("challenger", {}) for name, verdict in verdicts.items()}
         result = Result(request.version, accepted, reason, metrics, manifest.gate or {})
