@@ -16,6 +16,7 @@ from model.span import ScoredSpan, Span, SpanSample
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.features.reading import SpanReader
 from model.spans.head.fit import Basis, SpanExample, fit_span_head
+from model.spans.head.fit_layers import first_layer
 from model.spans.head.head import SpanHead
 from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
 from model.spans.head.prior_share import PriorShare
@@ -66,8 +67,9 @@ class MarkedRows:
 def split_texts(
     control: Control, samples: Sequence[SpanSample], pool: Sequence[Document], reader: SpanReader
 ) -> MarkedRows | None:
-    """The texts of a control and their split; None where nothing is marked, or there is one text only."""
-    basis, examples = span_lesson(control, samples, pool, reader)
+    """The texts of a control and their split; None where nothing is marked, or there is one text only. Where spans
+    overlap, what the first layer of the head learns of them: the others are its chains' own."""
+    basis, examples = first_layer(*span_lesson(control, samples, pool, reader))
     texts = [example.text.text for example in examples]
     if len(set(texts)) < 2 or not any(example.marks for example in examples):
         return None
