@@ -71,9 +71,10 @@ class Forecast(TypedDict):
 
 
 class ControlAdvice(TypedDict):
-    """What can be said of one control."""
+    """What can be said of one control. `forecast_f1`, of marked text: the same of the F1 of its spans."""
 
     forecast: Forecast | None
+    forecast_f1: NotRequired[Forecast]
     classes: dict[str, int]
     scarce: int
     dial: list[DialJson]

@@ -3,12 +3,14 @@
     python -m bench.active_learning [--data DIR|FILE.csv] [--sets banking77,agnews] [--strategies random,margin]
                                     [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
+    python -m bench.active_learning --spans [--sets wikigold,snips] [--strategies random,margin_clusters,sum_div]
     python -m bench.active_learning --report R.jsonl [--out DIR]
 
 DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
 all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
 are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
-continued.
+continued. Of texts with spans it is F1 on the test texts at so many words read, beside random's there (between its own
+points, along the logarithm; the mean over its seeds), and at so many texts.
 """
 
 from __future__ import annotations
@@ -17,16 +19,19 @@ import statistics
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import find_sets, keep, read_results
-from bench.support.replays import QUEUED, Course, QueueReplay
+from bench.support.replays import QUEUED, SUM_DIV, WITHOUT_QUEUE, Course, QueueReplay, SpanQueueReplay
 from bench.support.report import command, judge, show
+from bench.support.spans import find_span_sets
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.simulation.dataset import Dataset
 from model.spec import Label
@@ -89,6 +94,81 @@ def run(args: Any) -> list[Row]:
                         keep(row, args)
         place.close()
     return rows
+
+
+def run_spans(args: Any) -> list[Row]:
+    """The same of texts with spans: no curve ends early."""
+    rows = read_results(args.results)
+    sets = find_span_sets(args.data, args.sets.split(",") if args.sets else ())
+    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
+        place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
+        for seed in (int(part) for part in args.seeds.split(",")):
+            for name, strategy in product(sets, args.strategies.split(",")):
+                if any(_is_end(row, name, strategy, seed, args.max_labels) for row in rows):
+                    continue
+                speaker, course = Speaker(), Course(strategy, seed, args.pool, args.max_labels)
+                speaker.about(f"{name}, {strategy}, seed {seed}")
+                rows = [row for row in rows if not _is_of(row, name, strategy, seed)]
+                replay = SpanQueueReplay(sets[name], course, place.span_tools(), place.settings, speaker.tell)
+                for row in replay.points():
+                    rows.append({"set": name, **row})
+                    keep(rows[-1], args)
+                rows.append({"set": name, "strategy": strategy, "seed": seed, "finished": args.max_labels})
+                keep(rows[-1], args)
+                speaker.clear()
+        place.close()
+    return rows
+
+
+def summarise_spans(rows: Sequence[Row]) -> list[Row]:
+    """One row per set, strategy and number of texts: means over the seeds of words read, F1, and of its distance in
+    points from random's F1 at so many words, and at so many texts."""
+    ended = {(row["set"], row["strategy"], row["seed"]) for row in rows if "finished" in row}
+    points = [row for row in rows if "f1" in row and (row["set"], row["strategy"], row["seed"]) in ended]
+    found: list[Row] = []
+    for key in sorted({(row["set"], row["strategy"], row["n"]) for row in points}):
+        own = [row for row in points if (row["set"], row["strategy"], row["n"]) == key]
+        random = [row for row in points if (row["set"], row["strategy"]) == (key[0], WITHOUT_QUEUE)]
+        gains = [row["f1"] - _random_f1(random, row["words"], "words") for row in own] if random else []
+        gains_by_text = [row["f1"] - _random_f1(random, row["n"], "n") for row in own] if random else []
+        f1 = [row["f1"] for row in own]
+        line: Row = {"set": key[0], "strategy": key[1], "texts": key[2], "seeds": len(own)}
+        line |= {"words": round(statistics.mean(row["words"] for row in own)), "f1": round(statistics.mean(f1), 3)}
+        line |= {"at equal words": f"{100 * statistics.mean(gains):+.1f}" if gains else ""}
+        found.append({**line, "at equal texts": f"{100 * statistics.mean(gains_by_text):+.1f}" if gains else ""})
+    return found
+
+
+def _random_f1(random: Sequence[Row], where: float, axis: str) -> float:
+    """Random's F1 there, the mean over its seeds."""
+    curves = [sorted((row[axis], row["f1"]) for row in random if row["seed"] == seed) for seed in _seeds(random)]
+    return statistics.mean(float(np.interp(np.log(where), *_logs(curve))) for curve in curves)
+
+
+def _seeds(rows: Sequence[Row]) -> set[int]:
+    return {row["seed"] for row in rows}
+
+
+def _logs(curve: Curve) -> tuple[list[float], list[float]]:
+    return [float(np.log(place)) for place, _ in curve], [value for _, value in curve]
+
+
+def bars_of_spans(table: Sequence[Row], default: str = DEFAULT_STRATEGY) -> list[Row]:
+    """The default against the bars: never below random by more than its noise at equal words read (the mean over all
+    numbers of texts of a set), and three points above it on two sets at one number of texts at least."""
+    own = [row for row in table if row["strategy"] == default and row["at equal words"]]
+    found: list[Row] = []
+    best: dict[str, float] = {}
+    for name in sorted({row["set"] for row in own}):
+        gains = [float(row["at equal words"]) for row in own if row["set"] == name]
+        best[name] = max(gains)
+        mean = statistics.mean(gains)
+        found.append({"set": name, "points": "mean", "gain": round(mean, 1), **judge(mean, ">=", 0)})
+        found.append({"set": name, "points": "least", "gain": min(gains), **judge(min(gains), ">=", 0)})
+    if len(best) > 1:
+        second = sorted(best.values())[-2]
+        found.append({"set": "second best", "points": "most", "gain": second, **judge(second, ">=", 3)})
+    return found
 
 
 def without_names(data: Dataset) -> Dataset:
@@ -224,12 +304,13 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
 def parse(arguments: Sequence[str] | None) -> Any:
     """The command line."""
     parser = command(__doc__)
-    parser.add_argument("--data", type=Path, default=ROOT.parent / "shared" / "data")
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--spans", action="store_true", help="texts with spans instead of choices")
     parser.add_argument("--sets", default="")
-    parser.add_argument("--strategies", default=",".join([*STRATEGIES, QUEUED]))
+    parser.add_argument("--strategies")
     parser.add_argument("--seeds", default="0,1,2")
-    parser.add_argument("--pool", type=int, default=4000)
-    parser.add_argument("--max-labels", type=int, default=1000)
+    parser.add_argument("--pool", type=int, help="default 4000, of spans 1000")
+    parser.add_argument("--max-labels", type=int, help="default 1000, of spans 256")
     parser.add_argument("--anonymous", action="store_true", help="with label names that say nothing")
     parser.add_argument("--annotators", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
@@ -237,12 +318,24 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--results", type=Path)
     parser.add_argument("--report", type=Path, help="measure nothing: summarise these results")
     parser.add_argument("--out", type=Path)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    data, spans = ROOT.parent / "shared" / "data", [WITHOUT_QUEUE, DEFAULT_STRATEGY, SUM_DIV]
+    args.data = args.data or (data / "ner" if args.spans else data)
+    args.strategies = args.strategies or ",".join(spans if args.spans else [*STRATEGIES, QUEUED])
+    args.pool = args.pool or (1000 if args.spans else 4000)
+    args.max_labels = args.max_labels or (256 if args.spans else 1000)
+    return args
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line entry."""
     args = parse(arguments)
+    if args.spans:
+        rows = read_results(args.report) if args.report else run_spans(args)
+        table = summarise_spans(rows)
+        show("F1 beside random's at equal words read and at equal texts, points", table, args.json)
+        show("the default's gain at equal words, points", bars_of_spans(table), args.json)
+        return
     rows = read_results(args.report) if args.report else run(args)
     if not rows:
         raise SystemExit(f"nothing measured: no set found in {args.data}")

@@ -2,6 +2,7 @@
 
     python -m bench.advice [--data DIR] [--sets agnews,sst2] [--seeds 3] [--replays 10] [--pool 4000] [--labels 1536]
                            [--copying-labels 1000,1536] [--blind .05,.2] [--priors] [--cache DIR] [--json]
+    python -m bench.advice --spans [--sets wikigold,snips] [--labels 512] [as above]
 
 Of each set and seed one random and one active order are followed (bench/support/replays.py); streams of test-then-train
 rows are drawn from them. `bar` is the goal; `share` of the replays in which it was met. --priors: only what has a
@@ -24,15 +25,18 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logit
 
+from backend.settings.settings import load_settings
+from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
 from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow
 from bench.support.report import command, judge, show
+from bench.support.spans import find_span_sets, follow_spans
 from bench.support.texts import DATA
 from model.encoder.encoder import Encoder, find_base_model
 from model.evidence.anchoring_bias import MISS_PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold
 from model.evidence.forecast import SLOPE_PRIOR, Stage, fit_forecast
-from model.evidence.row import EvidenceRow, Judgement
+from model.evidence.row import EvidenceRow, Judgement, Marked
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
 
@@ -40,6 +44,9 @@ Row = dict[str, Any]
 
 GAINS = (0.01, 0.02)
 TARGETS = (0.9, 0.95, 0.98)
+SPAN_TARGETS = (0.6, 0.7, 0.8, 0.9, 0.95)
+"""Whole texts, right to the character, are accepted at such accuracies."""
+
 RATES = (0.0, 0.3, 0.6)
 FACTOR = 1.5
 NEAR = 0.05
@@ -78,14 +85,20 @@ def draw_rows(
         found += [
             EvidenceRow(
                 "label",
-                Judgement(float(confidence), bool(right), 0.0),
+                Judgement(float(trajectory.confidences[stage, row]), bool(right), 0.0),
                 labels=int(trajectory.counts[stage]),
                 blind=bool(kind == 0),
                 explore=bool(kind == 1),
+                marked=_marked(int(trajectory.answers[stage, row])) if trajectory.marked else None,
             )
-            for confidence, right, kind in zip(trajectory.confidences[stage, rows], agreed, kind, strict=True)
+            for row, right, kind in zip(rows, agreed, kind, strict=True)
         ]
     return found
+
+
+def _marked(shown: int) -> Marked:
+    """All that accepting asks of the spans of a text: whether some are shown."""
+    return Marked((("", 0.0, False),) * shown, (), 0)
 
 
 def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
@@ -147,13 +160,15 @@ def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, pr
     return fit_forecast(stages, prior)
 
 
-def judge_acceptance(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
+def judge_acceptance(group: Sequence[Trajectory], replays: int, targets: Sequence[float] = TARGETS) -> Iterator[Row]:
     """How often what is accepted reaches its target; what of the pool that is, and what could have been."""
-    for target in TARGETS:
+    for target in targets:
         kept, found, share, best = [], [], [], []
         for seed, trajectory in enumerate(group):
             for stage in np.flatnonzero(trajectory.counts >= FIRST):
                 waiting, random = open_rows(trajectory, int(stage)), np.random.default_rng([seed, stage])
+                if trajectory.marked:  # texts without a suggestion are left to people
+                    waiting = waiting[trajectory.answers[stage, waiting] > 0]
                 confidences, right = trajectory.confidences[stage, waiting], trajectory.correct[stage, waiting]
                 best.append(_best_share(confidences, right, target))
                 for _ in range(replays):
@@ -305,6 +320,22 @@ def judge_misses(
 ORDERS = ("random", "margin_clusters")
 
 
+def run_spans(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, Any]]:
+    """What accepting texts with spans comes to."""
+    stages, found = [count for count in STAGES if count <= args.labels], dict[tuple[str, str], list[Trajectory]]()
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Workplace(load_settings(), Path(scratch), cache / "features", 1)
+        for name, data in find_span_sets(args.data, args.sets.split(",") if args.sets else ()).items():
+            for seed, order in itertools.product(range(args.seeds), ORDERS):
+                path = cache / f"{name}-{order}-{seed}.npz"
+                if not path.exists():
+                    follow_spans(data, order, seed, place.span_tools(), stages).save(path)
+                found.setdefault((name, order), []).append(Trajectory.load(path))
+        place.close()
+    for (name, order), group in found.items():
+        yield from ({"set": name, "order": order, **row} for row in judge_acceptance(group, args.replays, SPAN_TARGETS))
+
+
 def find_trajectories(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[tuple[str, str, Trajectory]]:
     """(set, order, trajectory) of every set, order and seed."""
     stages = [count for count in STAGES if count <= args.labels]
@@ -341,7 +372,8 @@ def run(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[dict[
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
-    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--spans", action="store_true", help="accepting texts with spans")
     parser.add_argument("--sets", default="", help="default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--replays", type=int, default=10)
@@ -354,6 +386,10 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cache = args.cache or Path(scratch)
+        args.data = args.data or (DATA / "ner" if args.spans else DATA)
+        if args.spans:
+            show("accepted texts with spans against what came of it", list(run_spans(args, cache)), args.json)
+            return
         base = CachedEncoder(Encoder(find_base_model()), FeatureCache(cache / "features", 2048))
         show("advice against what came of it", list(run(args, base, cache)), args.json)
 

@@ -365,7 +365,8 @@ class Prediction:
 
     `chosen` holds label keys (several for sets; none says "none of these"); `score` in [0, 1] is the calibrated
     confidence in the whole answer, also in none; `ranking` lists (key, probability), best first (NONE among them where
-    that is a class); `levels`, for a taxonomy, (key, confidence) of every node from the root to the answer."""
+    that is a class); `levels`, for a taxonomy, (key, confidence) of every node from the root to the answer. `spans`: of
+    marked text, what is shown; `expected_spans`: how many there are, as far as is known (a sum of probabilities)."""
 
     control: str
     chosen: tuple[str, ...]
@@ -373,6 +374,7 @@ class Prediction:
     ranking: tuple[tuple[str, float], ...] = field(default=())
     levels: tuple[tuple[str, float], ...] = field(default=())
     spans: tuple[ScoredSpan, ...] = field(default=())
+    expected_spans: float = 0.0
 
 
 Samples = Mapping[str, Sequence[Sample]]

@@ -38,8 +38,7 @@ ALLOWED: dict[str, str] = {
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
-        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head "
-        "model/training/layers"
+        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head model/training/layers"
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "

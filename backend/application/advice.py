@@ -19,6 +19,7 @@ from model.spec import JsonObject
 
 if TYPE_CHECKING:
     from model.evidence.auto_accept import DialJson
+    from model.evidence.forecast import Forecast as Curve
     from model.evidence.forecast import SurveyMean
     from model.evidence.pool_accuracy import PoolSummary
 
@@ -67,13 +68,16 @@ def advise_control(
     pools: Mapping[str, PoolSummary] = survey.get("controls") or {}
     pool = pools.get(name) or {}
     needs = list(needs_of_classes(counts).items())
-    return {
+    found: ControlAdvice = {
         "forecast": _forecast(name, rows, surveys),
         "classes": dict(needs[:MOST_CLASSES]),
         "scarce": len(needs),
         "dial": _dials(name, rows, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
         "copying": estimate_anchoring([row for row in rows if row.control == name]),
     }
+    if (f1 := _forecast_f1(name, rows, surveys)) is not None:
+        found["forecast_f1"] = f1
+    return found
 
 
 def turn_dial(rows: Sequence[EvidenceRow], name: str, labels: int, pool: Sequence[float], target: float) -> DialJson:
@@ -128,7 +132,21 @@ def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurv
         for survey in surveys
         if (pool := survey["controls"].get(name)) and pool["n"]
     ]
-    found = fit_forecast(stages_of(sorted(means, key=lambda item: item["labels"]), rows, name))
+    return _to_json(fit_forecast(stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)))
+
+
+def _forecast_f1(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey]) -> Forecast | None:
+    from model.evidence.forecast import f1_stages_of, fit_forecast
+
+    means: list[SurveyMean] = [
+        {"labels": survey["labels"], "confidence": pool["f1"]}
+        for survey in surveys
+        if (pool := survey["controls"].get(name)) and pool["n"] and "f1" in pool
+    ]
+    return _to_json(fit_forecast(f1_stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)))
+
+
+def _to_json(found: Curve | None) -> Forecast | None:
     if found is None:
         return None
     return {
@@ -142,5 +160,5 @@ def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurv
 def _dials(name: str, rows: Sequence[EvidenceRow], pool: PoolSummary, labels: int) -> list[DialJson]:
     from model.evidence.pool_accuracy import pool_confidences
 
-    confidences = pool_confidences(pool).tolist()
+    confidences = pool["shown"] if "shown" in pool else pool_confidences(pool).tolist()
     return [turn_dial(rows, name, labels, confidences, target) for target in ACCURACY_TARGETS]

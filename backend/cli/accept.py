@@ -64,11 +64,16 @@ def _undo(studio: LabelStudioClient, project: int) -> None:
 def _accept(
     api: AdminClient, studio: LabelStudioClient, settings: Settings, project: int, accuracy: float, write: bool
 ) -> None:
-    control = _only_control(studio, project)
+    control, marked = _only_control(studio, project)
     answers, blank = _ask(studio, settings, api.url, project)
     if blank:
+        what = (
+            "seem to hold nothing to mark and are left to people"
+            if marked
+            else "are answered with none of these and left to people"
+        )
         say(
-            f"{blank} of {blank + len(answers)} unlabelled tasks are answered with none of these and left to people: "
+            f"{blank} of {blank + len(answers)} unlabelled tasks {what}: "
             "an annotation without any answer bears no mark, so that it could not be told from a person's, nor undone."
         )
     if not answers:
@@ -95,14 +100,16 @@ def _accept(
     say(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
 
 
-def _only_control(studio: LabelStudioClient, project: int) -> str:
-    """Its name. Raises BadRequest for a project with several: no one number says how sure all of them are."""
+def _only_control(studio: LabelStudioClient, project: int) -> tuple[str, bool]:
+    """Its name, and whether it marks text. Raises BadRequest for a project with several: no number says how sure all
+    of them are."""
     from backend.labelstudio.task_spec import parse_label_config
 
-    controls = parse_label_config(str(studio.project(project).get("label_config") or "")).questions
+    spec = parse_label_config(str(studio.project(project).get("label_config") or ""))
+    controls = spec.questions
     if len(controls) != 1:
         raise BadRequest(f"project {project} has {len(controls)} controls that are learned; accept needs exactly one")
-    return controls[0].name
+    return controls[0].name, bool(spec.spans)
 
 
 def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) -> tuple[list[_Answer], int]:

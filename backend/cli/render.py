@@ -69,6 +69,7 @@ def render_advice(advice: Advice) -> list[str]:
     for control, found in (advice.get("controls") or {}).items():
         told = [
             _render_forecast(found.get("forecast")),
+            _render_forecast(found.get("forecast_f1"), "F1 of the spans of", "texts"),
             _render_classes(found),
             *map(_render_threshold, found.get("dial") or ()),
         ]
@@ -82,7 +83,7 @@ def render_advice(advice: Advice) -> list[str]:
     return lines
 
 
-def _render_forecast(forecast: Forecast | None) -> str:
+def _render_forecast(forecast: Forecast | None, what: str = "on", unit: str = "tasks") -> str:
     if not forecast:
         return ""
     now, parts = int(forecast["labels"]), []
@@ -93,7 +94,8 @@ def _render_forecast(forecast: Forecast | None) -> str:
             continue
         upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
         parts.append(f"about {median - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
-    return f"{forecast['accuracy']:.2f} on unlabelled tasks now; more labels needed: {', '.join(parts)} points"
+    labels = "labels" if unit == "tasks" else unit
+    return f"{forecast['accuracy']:.2f} {what} unlabelled {unit} now; more {labels} needed: {', '.join(parts)} points"
 
 
 def _render_classes(found: ControlAdvice) -> str:

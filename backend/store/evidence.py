@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
@@ -34,10 +34,11 @@ class Survey(TypedDict, total=False):
 
 
 class PoolMean(TypedDict):
-    """Number and mean of a pool's confidences."""
+    """Number and mean of a pool's confidences; of marked text the F1 that was expected."""
 
     n: int
     mean: float
+    f1: NotRequired[float]
 
 
 class PastSurvey(TypedDict):
@@ -118,9 +119,7 @@ class EvidenceStore:
     @guarded
     def save_survey(self, project: int, survey: Survey) -> None:
         """What the live version said to the unlabelled pool; its means join those of earlier ones, for the forecast."""
-        means: dict[str, PoolMean] = {
-            name: {"n": pool.get("n", 0), "mean": pool.get("mean", 0.0)} for name, pool in survey["controls"].items()
-        }
+        means = {name: _mean_of(pool) for name, pool in survey["controls"].items()}
         past: PastSurvey = {"labels": survey.get("labels", 0), "controls": means}
         pipeline = self._redis.pipeline(transaction=True)
         pipeline.set(project_key(project, "survey"), json.dumps(dict(survey)))
@@ -137,3 +136,8 @@ class EvidenceStore:
     def surveys(self, project: int) -> list[PastSurvey]:
         """The last SURVEYS_KEPT, oldest first: labels, and of each control n and mean of the confidences."""
         return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]
+
+
+def _mean_of(pool: PoolSummary) -> PoolMean:
+    found: PoolMean = {"n": pool.get("n", 0), "mean": pool.get("mean", 0.0)}
+    return {**found, "f1": pool["f1"]} if "f1" in pool else found

@@ -30,6 +30,9 @@ LEAST_LABELLED_SHARE = 0.25
 MOST_RESERVED = 0.5
 """Share of a batch that blind and explored tasks together take at most, each half of it."""
 
+APART = 1e-6
+"""Least difference of two confidences that shall be told apart."""
+
 ONE_SIDED, TRIED = 8, 4
 """From so many labels on, while the model gives all of them the same answer, so many explored tasks go first: nothing
 is known yet of what lies between two answers. On SMS spam with label names that say nothing, margins went on asking for
@@ -79,12 +82,15 @@ def plan_batch(
     explore_share: float = 0.0,
     avoid: Collection[int] = frozenset(),
     seed: int = 0,
+    in_order: bool = False,
 ) -> list[QueueEntry]:
     """`size` places, or all tasks that are left: blind, explored, then chosen ones in the order of their choice.
 
     `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to them.
     `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done; more
-    than one control choose in turn. Raises ValueError when lengths differ, KeyError for an unknown strategy."""
+    than one control choose in turn. `in_order`: chosen tasks are handed out in the order of their choice; they have
+    their confidences between them, the first one the least. Raises ValueError when lengths differ, KeyError for an
+    unknown strategy."""
     if not pools or any(len(pool.probabilities) != len(tasks) for pool in pools) or len(tasks) != len(confidence):
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
     shares = np.array([share_of(project, int(task)) for task in tasks])
@@ -103,7 +109,16 @@ def plan_batch(
     rows["chosen"] = _choose_in_turn(pools, free, strategy, min(left, int(free.sum())), seed)
     reserved: dict[Role, NDArray[np.bool_]] = {"blind": blind & open_, "explore": explored & open_}
     _top_up(rows, reserved, shares, size)
+    if in_order:
+        confidence = _in_order_of_choice(confidence, rows["chosen"])
     return _list(rows, tasks, confidence)[:size]
+
+
+def _in_order_of_choice(confidence: Floats, chosen: Sequence[int]) -> Floats:
+    """What the chosen rows have, dealt out anew, ascending; no two have the same."""
+    dealt, places = confidence.astype(float), np.arange(len(chosen))
+    dealt[list(chosen)] = np.sort(dealt[list(chosen)]) * (1 - APART * len(chosen)) + APART * places
+    return dealt
 
 
 def _done_and_open(

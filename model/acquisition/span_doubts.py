@@ -6,14 +6,22 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model.acquisition.uncertainty import Pool, Rows
 from model.numerics.arrays import Floats
 from model.spans.features.reading import ReadText
 
 
-def as_answers(doubts: Sequence[float]) -> Floats:
+def as_answers(doubts: Sequence[float] | Floats) -> Floats:
     """Probabilities [n, 2] as those of an answer with two labels: the nearer to each other, the larger the doubt."""
     sure = 0.5 + 0.5 * np.exp(-np.array(doubts, dtype=float))
     return np.stack([sure, 1 - sure], axis=1)
+
+
+def marked_pool(doubts: Sequence[float] | Floats, states: Floats, labelled: Rows) -> Pool:
+    """The pool of a control that marks text. `states` [n, width]: of each text as `mean_state` says; what all of them
+    share says nothing."""
+    features = states - states.mean(0) if len(states) else states
+    return Pool(as_answers(doubts), features, labelled, worth=np.array(doubts, dtype=float))
 
 
 def mean_state(text: ReadText) -> Floats:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from model.acquisition.diversity import badge, coreset, margin, margin_clusters, smallest, typical_first, typiclust
+from model.acquisition.reading_worth import most_worth
 from model.acquisition.uncertainty import Pool, Rows, confidences, disagreements, entropies, margins
 
 __all__ = ["DEFAULT_STRATEGY", "STRATEGIES", "Pool", "Strategy", "choose", "confidences", "entropies", "margins"]
@@ -23,11 +24,14 @@ DEFAULT_STRATEGY = "margin_clusters"
 
 def choose(strategy: str, pool: Pool, count: int, seed: int = 0) -> Rows:
     """`count` distinct rows without a label, in the order they should be labelled; all of them when fewer are left.
+    The default chooses texts with spans by what they are worth reading for (reading_worth.py).
 
     Raises KeyError for an unknown strategy."""
     pick, rows = STRATEGIES[strategy], pool.open
     if len(rows) <= count:
         return rows
+    if pool.worth is not None and strategy == DEFAULT_STRATEGY:
+        pick = most_worth
     return np.asarray(pick(pool, count, np.random.default_rng(seed)), dtype=np.int64)
 
 

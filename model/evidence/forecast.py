@@ -162,6 +162,36 @@ def stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], contro
     ]
 
 
+def f1_stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], control: str) -> list[Stage]:
+    """The same for the F1 of marked spans; `confidence` is the F1 that the version expected."""
+    counts = [float(survey["labels"]) for survey in surveys]
+    tests: list[list[tuple[float, float, int, int, int]]] = [[] for _ in surveys]
+    for row in rows:
+        place = int(np.searchsorted(counts, float(row.labels), side="right")) - 1
+        if row.control == control and place >= 0 and row.marked is not None and row.marked.expected is not None:
+            shown, hits = row.marked.shown, sum(right for *_, right in row.marked.shown)
+            likely = sum(score for _, score, _ in shown)
+            tests[place].append((likely, row.marked.expected, hits, len(row.marked.drawn), len(shown)))
+    return [
+        Stage(labels, float(survey["confidence"]), *_f1_gap(own))
+        for labels, survey, own in zip(counts, surveys, tests, strict=True)
+    ]
+
+
+def _f1_gap(tests: Sequence[tuple[float, float, int, int, int]]) -> tuple[int, float, float]:
+    """(Texts, the F1 that was expected of them less the one that came, its variance a text: a ratio's, linearised)."""
+    if not tests:
+        return 0, 0.0, 0.2
+    likely, expected, hits, drawn, shown = np.array(tests, dtype=float).T
+    parts = []
+    for right, there in ((likely, expected), (hits, drawn)):
+        sizes = shown + there
+        f1 = 2 * right.sum() / max(sizes.sum(), 1e-9)
+        parts.append((f1, (2 * right - f1 * sizes) / max(sizes.mean(), 1e-9)))
+    (told, their), (came, ours) = parts
+    return len(tests), float(told - came), float(np.var(their - ours))
+
+
 def needs_of_classes(counts: Mapping[str, int]) -> dict[str, int]:
     """Labels that each scarce class lacks to ENOUGH_CLASS_LABELS, the scarcest first."""
     lacking = {

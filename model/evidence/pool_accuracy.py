@@ -30,12 +30,15 @@ RESAMPLES = 1000
 
 
 class PoolSummary(TypedDict, total=False):
-    """The confidences of a pool: number, mean, histogram of CONFIDENCE_BINS, quantiles (earlier releases kept none)."""
+    """The confidences of a pool: number, mean, histogram of CONFIDENCE_BINS, quantiles (earlier releases kept none). Of
+    marked text also the F1 that is expected, and the confidences of the texts in which spans are shown."""
 
     n: int
     mean: float
     counts: list[int]
     quantiles: list[float]
+    f1: float
+    shown: list[float]
 
 
 class PoolEstimate(TypedDict):

@@ -25,6 +25,7 @@ class MarkedJson(TypedDict):
     drawn: list[str]
     edits: int
     edits_alone: NotRequired[int]
+    expected: NotRequired[float]
 
 
 class HeadAnswerJson(JudgementJson, KeptAnswerJson):
@@ -99,24 +100,30 @@ class HeadAnswer:
 class Marked:
     """What was suggested in a text and what was drawn. `shown`: label, score and whether just this was drawn, of each
     span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other; `edits_alone`: from what the
-    head alone would have shown, where a fine-tuned encoder has a share."""
+    head alone would have shown, where a fine-tuned encoder has a share; `expected`: how many spans the version thought
+    there were (a sum of probabilities)."""
 
     shown: tuple[tuple[str, float, bool], ...]
     drawn: tuple[str, ...]
     edits: int
     edits_alone: int | None = None
+    expected: float | None = None  # rows of earlier releases have none
 
     def to_json(self) -> MarkedJson:
         row: MarkedJson = {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
         if self.edits_alone is not None:
             row["edits_alone"] = self.edits_alone
+        if self.expected is not None:
+            row["expected"] = self.expected
         return row
 
     @classmethod
     def from_json(cls, data: MarkedJson) -> Marked:
         shown = tuple((str(label), float(score), bool(right)) for label, score, right in data["shown"])
-        alone = data.get("edits_alone")
-        return cls(shown, tuple(map(str, data["drawn"])), int(data["edits"]), None if alone is None else int(alone))
+        alone, expected = data.get("edits_alone"), data.get("expected")
+        drawn, clicks = tuple(map(str, data["drawn"])), int(data["edits"])
+        told = None if expected is None else float(expected)
+        return cls(shown, drawn, clicks, None if alone is None else int(alone), told)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from model.acquisition import strategies as acquisition
-from model.acquisition.span_doubts import as_answers, mean_state
+from model.acquisition.span_doubts import marked_pool, mean_state
 from model.numerics.arrays import Floats
 from model.simulation.replay import CHUNK_TEXTS, POOL_USED, ReplayPlan, Row, Tell, Tuned, shuffled
 from model.simulation.span_dataset import SpanDataset
@@ -91,7 +91,7 @@ class SpanReplay:
     def rows(self) -> Iterator[Row]:
         """One row per count of texts: the measures on the test texts, and what it took."""
         self._encode()
-        self._fit(self.candidates[:WARM_UP_TEXTS])  # untimed and unused: libraries load
+        self.fit(self.candidates[:WARM_UP_TEXTS])  # untimed and unused: libraries load
         for count in self.plan.counts:
             self._grow(count)
             took = self._refit()
@@ -103,7 +103,8 @@ class SpanReplay:
     def _samples(self, documents: Sequence[SpanDocument]) -> list[SpanSample]:
         return [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents)]
 
-    def _fit(self, documents: Sequence[SpanDocument], previous: SpanHead | None = None) -> SpanHead:
+    def fit(self, documents: Sequence[SpanDocument], previous: SpanHead | None = None) -> SpanHead:
+        """The head of these texts, gone on from `previous` where that is enough."""
         samples = self._samples(documents)
         before = {CONTROL: previous} if previous is not None else None
         return fit_span_heads(self.spec, {CONTROL: samples}, self.pool, self.tools, before)[CONTROL]
@@ -144,7 +145,7 @@ class SpanReplay:
             return
         while len(self.chosen) < count:
             if self.head.details.texts != len(self.chosen):
-                self.head = self._fit(self.documents, self.head)
+                self.head = self.fit(self.documents, self.head)
             self.tell(f"choosing {len(self.chosen)}/{count}")
             wanted = min(self.plan.batch - len(self.chosen) % self.plan.batch, count - len(self.chosen))
             seed = self.plan.seed * 1_000_003 + len(self.chosen)
@@ -159,7 +160,7 @@ class SpanReplay:
             states += [mean_state(text) for text in read] if self._features is None else []
         if self._features is None:
             self._features = np.stack(states)
-        return acquisition.Pool(as_answers(doubts), self._features, np.array(self.chosen, dtype=int))
+        return marked_pool(doubts, self._features, np.array(self.chosen, dtype=int))
 
     def _refit(self) -> Row:
         """The head on all texts, as the learner comes to it: from the head that knew all but the last of them. What
@@ -167,10 +168,10 @@ class SpanReplay:
         documents, cold = self.documents, None
         if len(documents) > ALWAYS_COLD:
             began = time.perf_counter()
-            self.head = self._fit(documents[:-1], self.head)
+            self.head = self.fit(documents[:-1], self.head)
             cold = time.perf_counter() - began if self.head.details.cold == len(documents) - 1 else None
         began = time.perf_counter()
-        self.head = self._fit(documents, self.head)
+        self.head = self.fit(documents, self.head)
         seconds = time.perf_counter() - began
         if self.head.details.cold == len(documents):
             cold = seconds

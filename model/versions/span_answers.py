@@ -64,7 +64,7 @@ class SpanAnswerer:
 
 def as_answer(control: str, own: Suggestions) -> Prediction:
     """The suggestions of one text as a control's answer."""
-    return Prediction(control, (), own.score, spans=own.spans)
+    return Prediction(control, (), own.score, spans=own.spans, expected_spans=own.expected)
 
 
 def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, SpanHead]:

@@ -18,7 +18,7 @@ from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.pool_accuracy import PoolSummary, summarise_pool
 from model.numerics.arrays import Floats
-from model.spec import Control, Document
+from model.spec import Control, Document, Prediction
 from model.texts import characters_of, portions
 from model.visibility import is_conditional
 
@@ -97,8 +97,16 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSumm
         labelled_texts = {r.texts[name] for r in records if name in r.texts}
         open_ones = [d for d in documents if name in d and d[name] not in labelled_texts]
         answers = model.mark(control.name, open_ones[:MARKED_TEXTS])
-        found[control.name] = summarise_pool(np.array([answer.score for answer in answers]))
+        found[control.name] = _summarise_marks(answers)
     return found
+
+
+def _summarise_marks(answers: Sequence[Prediction]) -> PoolSummary:
+    found = summarise_pool(np.array([answer.score for answer in answers]))
+    hits = sum(span.score for answer in answers for span in answer.spans)
+    sizes = sum(len(answer.spans) + answer.expected_spans for answer in answers)
+    shown = [round(answer.score, 4) for answer in answers if answer.spans]
+    return {**found, "f1": round(2 * hits / sizes, 5) if sizes else 0.0, "shown": shown}
 
 
 def _asked_of(work: Context, model: LiveModel, documents: Sequence[Document]) -> dict[str, list[int]] | None:

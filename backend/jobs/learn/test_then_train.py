@@ -166,7 +166,7 @@ def _compare_marks(answer: Prediction, drawn: Sequence[Span], head: Prediction |
     shown = tuple((one.label, round(one.score, 4), one.span in drawn) for one in answer.spans)
     clicks = edits([one.span for one in answer.spans], drawn)
     alone = None if head is None else edits([one.span for one in head.spans], drawn)
-    return Marked(shown, tuple(span.label for span in drawn), clicks, alone)
+    return Marked(shown, tuple(span.label for span in drawn), clicks, alone, round(answer.expected_spans, 3))
 
 
 def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, target: Floats) -> Judgement:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.acquisition.span_doubts import as_answers, mean_state
+from model.acquisition.span_doubts import mean_state
 from model.numerics.arrays import Floats
 from model.texts import portions
 
@@ -25,11 +25,11 @@ PORTION_TEXTS, PORTION_CHARACTERS = 64, 32_000
 
 @dataclass(frozen=True)
 class MarkedPool:
-    """The first `count` texts, as far as time allowed. `probabilities` [count, 2]: as those of an answer with two
-    labels, the further from certain the more the head doubts its spans; `features` [count, width]: mean word states;
+    """The first `count` texts, as far as time allowed. `doubts` [count]: clicks in doubt for each word
+    that is read; `features` [count, width]: mean word states;
     `confidence` [count]: that a text is right as it is shown; `said`: its spans in words."""
 
-    probabilities: Floats
+    doubts: Floats
     features: Floats
     confidence: Floats
     said: list[tuple[str, ...]]
@@ -42,7 +42,7 @@ class MarkedPool:
     def take(self, rows: NDArray[np.int64]) -> MarkedPool:
         """Some of the rows."""
         said = [self.said[row] for row in rows]
-        return MarkedPool(self.probabilities[rows], self.features[rows], self.confidence[rows], said)
+        return MarkedPool(self.doubts[rows], self.features[rows], self.confidence[rows], said)
 
 
 def read_marked_pool(
@@ -58,11 +58,11 @@ def read_marked_pool(
         rows += [_row(text, own) for text, own in zip(read, answerer.suggest(read), strict=True)]
         if time.monotonic() > until or is_wanted():
             break
-    probabilities = as_answers([row[0] for row in rows])
+    doubts = np.array([row[0] for row in rows], dtype=float)
     width = tools.reader.width
     features = np.array([row[1] for row in rows], dtype=np.float32).reshape(len(rows), width)
     confidence = np.array([row[2] for row in rows], dtype=float)
-    return MarkedPool(probabilities, features, confidence, [row[3] for row in rows])
+    return MarkedPool(doubts, features, confidence, [row[3] for row in rows])
 
 
 def _row(text: ReadText, own: Suggestions) -> tuple[float, Floats, float, tuple[str, ...]]:

@@ -61,6 +61,7 @@ def _plan(work: Context, project: int) -> str:
         explore_share=settings.queue_explore_share,
         avoid=stores.task_queue.passed(project),
         seed=settings.seed + answers,
+        in_order=_goes_by_order(model),
     )
     facts: QueuePlan = {
         "at": time.time(),
@@ -90,7 +91,8 @@ def _entries(
         item = to_prediction(model.spec, predictions, model.version)
         is_blind = place.role == "blind"
         marked = [] if is_blind else [one for one in predictions if one.spans]
-        score = item["score"] if predictions else place.confidence
+        ordered = place.role == "chosen" and _goes_by_order(model)
+        score = item["score"] if predictions and not ordered else place.confidence
         entries.append(
             {
                 "task": place.task,
@@ -102,6 +104,12 @@ def _entries(
             }
         )
     return entries
+
+
+def _goes_by_order(model: LiveModel) -> bool:
+    """Whether chosen tasks come in the order of their choice. Where text is marked the least sure are the longest, not
+    those worth most; and a choice is the answer's own confidence."""
+    return bool(model.spec.spans) and not model.spec.controls
 
 
 def _span_json(span: ScoredSpan) -> PlannedRegion:

@@ -19,6 +19,7 @@ from backend.store.projects import ProjectStore
 from backend.store.work.trainings import JobStore
 from model.acquisition import strategies as acquisition
 from model.acquisition.pool_scoring import answer_pool
+from model.acquisition.span_doubts import marked_pool
 from model.decoding.answers import decide, thresholds_of
 from model.features.cache import held_by
 from model.features.long_texts import LabelAwarePooling
@@ -144,7 +145,7 @@ class PoolScorer:
         every = np.arange(len(tasks), dtype=np.int64)
         for name, found in marked.items():
             own = found.take(every)
-            pools.append(acquisition.Pool(own.probabilities, own.features, done))
+            pools.append(marked_pool(own.doubts, own.features, done))
             answers[name] = own.said
             confidences.append(own.confidence)
         confidence = np.min(confidences, axis=0)

@@ -40,6 +40,9 @@ COLD_THRESHOLD, COLD_F1 = 0.7, 0.5
 CLICKS, F1 = "clicks", "f1"
 """What suggestions are to be good for: the annotator's clicks, or the figure F1, for which more is shown."""
 
+OPENING_WORDS = 10.0
+"""Words that could be read while a text is opened and submitted: without them, short odd texts would be worth most."""
+
 ALSO = 0.05
 """Probability from which a reason names another label for the same words."""
 
@@ -125,12 +128,13 @@ class SpanHeadJson(TypedDict):
 
 @dataclass(frozen=True)
 class Suggestions:
-    """The spans of one text. `score`: how likely the text is right as it is shown; `uncertainty`: of its candidates, by
-    the square root of its words: what the queue asks for."""
+    """The spans of one text. `score`: how likely the text is right as it is shown; `uncertainty`: clicks that
+    are in doubt, for each word that is read: what the queue asks for; `expected`: how many spans are likely there."""
 
     spans: tuple[ScoredSpan, ...]
     score: float
     uncertainty: float
+    expected: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,8 @@ class SpanHead:
     def _put_together(self, layers: Sequence[Suggestions]) -> Suggestions:
         spans = put_together([own.spans for own in layers], self.overlaps)
         right = float(self.whole.sigmoid(np.array(prod(own.score for own in layers))))
-        return Suggestions(spans, right, sum(own.uncertainty for own in layers))
+        doubt, expected = sum(own.uncertainty for own in layers), sum(own.expected for own in layers)
+        return Suggestions(spans, right, doubt, expected)
 
     def text_score(self, text: ReadText, aim: str = CLICKS) -> float:
         """How likely the text is right as it is shown: what Label Studio is told as the task's score."""
@@ -223,7 +228,7 @@ class SpanHead:
         spans = [self._explain(text, words, mark, score, honest) for mark, score in sorted(shown.items())]
         right = float(self.text_calibration.sigmoid(np.array(right_as_shown(shown, honest))))
         doubt = sum(min(own, 1 - own) for own in honest.values())
-        return Suggestions(tuple(spans), right, doubt / max(1.0, len(words)) ** 0.5)
+        return Suggestions(tuple(spans), right, doubt / (OPENING_WORDS + len(words)), sum(honest.values()))
 
     def _is_removed(self, words: Sequence[str], own: Candidate) -> bool:
         return self.memory.is_removed(words[own.first : own.last + 1], self.labels[own.label])

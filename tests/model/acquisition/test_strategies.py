@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.acquisition import diversity
+from model.acquisition import diversity, reading_worth
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES, Pool, choose, confidences, entropies, margins
 from model.acquisition.uncertainty import disagreements
 from model.head.fit import fit_head
@@ -173,3 +173,37 @@ def test_every_strategy_serves_every_kind_of_control(kind: Kind, count: int) -> 
 
 def test_the_default_is_a_strategy() -> None:
     assert DEFAULT_STRATEGY in STRATEGIES
+
+
+def marked(worth: np.ndarray, sorts: int, labelled: np.ndarray = NONE) -> Pool:
+    """Texts of so many sorts in turn, each sort on an axis of its own."""
+    features = np.eye(sorts)[np.arange(len(worth)) % sorts]
+    return replace(pool(len(worth), labelled=labelled), features=features, worth=worth)
+
+
+def test_texts_with_spans_are_asked_for_by_sort_at_first() -> None:
+    given = marked(np.random.default_rng(1).random(400), 8)
+    first = choose(DEFAULT_STRATEGY, given, 64)
+    assert len(set(first.tolist())) == 64 and set(first[:8] % 8) == set(range(8))
+    known = np.array([0, 1, 2, 3])
+    following = choose(DEFAULT_STRATEGY, replace(given, labelled=known), 8)
+    assert set(following[:4] % 8) == {4, 5, 6, 7}, "sorts without a label first"
+
+
+def test_then_the_most_doubt_for_each_word_read_is_asked_for_of_every_sort() -> None:
+    worth = np.arange(400) / 400
+    labelled = np.arange(40)
+    chosen = choose(DEFAULT_STRATEGY, marked(worth, 4, labelled), 32)
+    assert (chosen[:8] >= 400 - reading_worth.SHORTLIST * 8).all(), "these are labelled before the next plan"
+    assert set(chosen[:4] % 4) == {0, 1, 2, 3} and 399 in chosen[:4]
+    assert not set(chosen.tolist()) & set(labelled.tolist()) and len(set(chosen.tolist())) == 32
+
+
+def test_of_a_large_project_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading_worth, "MOST_ROWS", 50)
+    worth = np.zeros(1000)
+    worth[:5] = 1.0
+    chosen = [choose(DEFAULT_STRATEGY, marked(worth, 5, np.arange(900, 940)), 8, seed) for seed in range(10)]
+    assert len({tuple(rows) for rows in chosen}) > 1
+    assert all(len(set(rows.tolist())) == 8 for rows in chosen)
+    assert len(choose(DEFAULT_STRATEGY, marked(worth, 5), 60)) == 60, "a batch may be larger"

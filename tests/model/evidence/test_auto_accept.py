@@ -17,7 +17,7 @@ from model.evidence.auto_accept import (
     finite_p_value,
     tests_needed,
 )
-from model.evidence.row import EvidenceRow, Judgement
+from model.evidence.row import EvidenceRow, Judgement, Marked
 
 tests_needed.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
@@ -87,3 +87,13 @@ def test_rows_of_early_versions_do_not_count_and_random_ones_go_first() -> None:
     drawn = [replace(rows[1], blind=True)] * 120
     assert choose_rows([*rows, *drawn], "label", 100) == drawn
     assert choose_rows(rows, "stars", 0) == []
+
+
+def test_texts_in_which_nothing_was_shown_are_no_tests_of_what_is_accepted() -> None:
+    def row(shown: int, right: bool) -> EvidenceRow:
+        marks = Marked((("PER", 0.9, right),) * shown, ("PER",) * shown, 0)
+        return EvidenceRow("label", Judgement(0.9, right, 0.1), labels=100, marked=marks)
+
+    rows = [row(0, True)] * 200 + [row(2, True)] * 20 + [row(1, False)] * 10
+    chosen = choose_rows(rows, "label", 100)
+    assert len(chosen) == 30 and all(one.marked is not None and one.marked.shown for one in chosen)

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.evidence.forecast import Forecast, Stage, fit_forecast, needs_of_classes, stages_of
-from model.evidence.row import EvidenceRow, Judgement
+from model.evidence.forecast import Forecast, Stage, SurveyMean, f1_stages_of, fit_forecast, needs_of_classes, stages_of
+from model.evidence.row import EvidenceRow, Judgement, Marked
 
 COUNTS = [16 * 2 ** (half / 2) for half in range(12)]
 
@@ -71,3 +71,36 @@ def test_stages_are_surveys_with_the_tests_of_their_time() -> None:
 def test_a_class_needs_what_it_lacks() -> None:
     assert needs_of_classes({"refund": 5, "order": 400, "rare": 0}) == {"rare": 25, "refund": 20}
     assert needs_of_classes({}) == {}
+
+
+def marked_row(labels: int, scores: list[float], right: list[bool], drawn: int, expected: float | None) -> EvidenceRow:
+    shown = tuple(("PER", score, ok) for score, ok in zip(scores, right, strict=True))
+    marks = Marked(shown, ("PER",) * drawn, 0, expected=expected)
+    return EvidenceRow("label", Judgement(0.5, True, 0.1), labels=labels, marked=marks)
+
+
+def test_stages_of_f1_compare_what_was_expected_with_what_came() -> None:
+    surveys: list[SurveyMean] = [{"labels": 10, "confidence": 0.6}, {"labels": 20, "confidence": 0.7}]
+    honest = [marked_row(12, [0.5, 0.5], [True, False], 2, 2.0)] * 30
+    proud = [marked_row(25, [0.9, 0.9], [True, False], 2, 2.0)] * 30
+    old = [marked_row(25, [0.9], [False], 3, None)] * 9
+    first, second = f1_stages_of(surveys, [*honest, *proud, *old], "label")
+    assert (first.labels, first.confidence, first.tests, first.gap) == (10, 0.6, 30, pytest.approx(0.0))
+    assert second.tests == 30 and second.gap == pytest.approx(0.4), "2 * 1.8 / 4 was expected, 2 * 1 / 4 came"
+    assert first.spread == pytest.approx(0.0)
+    assert f1_stages_of(surveys, [], "label")[0] == Stage(10, 0.6)
+    assert f1_stages_of(surveys, [marked_row(12, [], [], 0, 0.0)], "label")[0].gap == 0
+
+
+def test_the_spread_of_a_ratio_is_that_of_resampled_texts() -> None:
+    random = np.random.default_rng(4)
+    rows = []
+    for _ in range(400):
+        shown = int(random.integers(0, 4))
+        right = (random.random(shown) < 0.7).tolist()
+        rows.append(marked_row(12, [0.7] * shown, right, sum(right) + int(random.integers(0, 2)), shown * 0.7 + 0.5))
+    surveys: list[SurveyMean] = [{"labels": 10, "confidence": 0.6}]
+    [stage] = f1_stages_of(surveys, rows, "label")
+    draws = [[rows[place] for place in random.integers(0, 400, 400)] for _ in range(300)]
+    gaps = [f1_stages_of(surveys, drawn, "label")[0].gap for drawn in draws]
+    assert stage.spread / 400 == pytest.approx(np.var(gaps), rel=0.35)

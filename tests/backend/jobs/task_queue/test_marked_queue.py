@@ -18,6 +18,7 @@ from backend.jobs.task_queue.plan import plan
 from backend.jobs.task_queue.write import steer
 from backend.labelstudio.documents import read_document
 from backend.labelstudio.records import ExampleRecord
+from backend.labelstudio.results import to_prediction
 from backend.labelstudio.spans.page import read_pages
 from backend.labelstudio.spans.validator import check_result
 from backend.labelstudio.task_spec import parse_label_config, span_config_of
@@ -146,6 +147,27 @@ def test_texts_that_the_head_doubts_come_first(context: Any) -> None:
     assert doubt(chosen) > 2 * doubt(rest)
 
 
+def test_chosen_texts_are_handed_out_in_the_order_of_their_choice(context: Any) -> None:
+    fill(context, MARKS, lambda text: {"text": text})
+    assert plan(PROJECT) == "planned"
+    entries = context.stores.task_queue.plan(PROJECT)["entries"]
+    scores = [entry["score"] for entry in entries if entry["role"] == "chosen"]
+    assert len(scores) > 8 and scores == sorted(scores) and len(set(scores)) == len(scores)
+    assert all(0 <= score <= 1 for score in scores)
+
+
+def test_a_question_beside_them_is_asked_by_its_own_confidence(context: Any) -> None:
+    fill(context, MIXED, OBJECTS["mixed"][1])
+    assert plan(PROJECT) == "planned"
+    entries = context.stores.task_queue.plan(PROJECT)["entries"]
+    model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
+    pool = context.stores.projects.pool(PROJECT)
+    for entry in entries:
+        if entry["role"] == "chosen":
+            said = to_prediction(model.spec, model.predict([pool[entry["task"]]])[0], model.version)
+            assert entry["score"] == pytest.approx(said["score"], abs=1e-5)
+
+
 def test_a_pool_is_read_as_far_as_time_allows(context: Any) -> None:
     marks = Marks(context)
     marks.add(sentences(16))
@@ -153,7 +175,7 @@ def test_a_pool_is_read_as_far_as_time_allows(context: Any) -> None:
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
     texts = [one.text for one in sentences(PORTION_TEXTS + 20, 100)]
     whole = read_marked_pool(model, "label", texts, time.monotonic() + 60, lambda: False)
-    assert whole.count == len(texts) == len(whole.features) and np.allclose(whole.probabilities.sum(1), 1)
+    assert whole.count == len(texts) == len(whole.features) and (whole.doubts >= 0).all()
     assert ((whole.confidence >= 0) & (whole.confidence <= 1)).all() and np.isfinite(whole.features).all()
     for late, wanted in ((0.0, False), (time.monotonic() + 60, True)):
         part = read_marked_pool(model, "label", texts, late, lambda wanted=wanted: wanted)  # type: ignore[misc]
