@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from model.region import RegionAnswer
 
@@ -67,12 +67,13 @@ class SpanSampleJson(TypedDict):
     weight: float
     ground_truth: bool
     annotations: Sequence[int]
+    question: NotRequired[str]
 
 
 @dataclass(frozen=True)
 class SpanSample:
     """A task's spans of one control, as one answer has them (a text whose annotators disagree gives several, whose
-    weights are shares). `removed`: suggestions that its annotator took away."""
+    weights are shares). `removed`: suggestions that its annotator took away; `question`: what the spans answer."""
 
     task: int
     text: str
@@ -81,10 +82,16 @@ class SpanSample:
     weight: float = 1.0
     ground_truth: bool = False
     annotations: tuple[int, ...] = ()
+    question: str | None = None
+
+    @property
+    def content(self) -> tuple[str, str | None]:
+        """What makes it the same example in another task: a text with another question is another one."""
+        return self.text, self.question
 
     def to_json(self) -> SpanSampleJson:
         """Plain types, as `from_json` reads them."""
-        return {
+        asked: SpanSampleJson = {
             "task": self.task,
             "text": self.text,
             "spans": [(span.start, span.end, span.label) for span in self.spans],
@@ -93,6 +100,9 @@ class SpanSample:
             "ground_truth": self.ground_truth,
             "annotations": self.annotations,
         }
+        if self.question is not None:
+            asked["question"] = self.question
+        return asked
 
     @classmethod
     def from_json(cls, data: SpanSampleJson) -> SpanSample:
@@ -105,6 +115,7 @@ class SpanSample:
             float(data["weight"]),
             bool(data["ground_truth"]),
             tuple(data["annotations"]),
+            data.get("question"),
         )
 
 

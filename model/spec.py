@@ -135,6 +135,11 @@ class Control:
         """The segments of `document` which this control reads, in the order of its `toName`."""
         return tuple(document[name] for name in self.inputs)
 
+    @property
+    def question(self) -> str | None:
+        """The input with the question, of a control that marks the answer to one in its first input, the passage."""
+        return self.inputs[1] if self.kind is Kind.SPANS and len(self.inputs) > 1 else None
+
     def keys(self) -> tuple[str, ...]:
         """Label keys (of spans: names) in config order: the column order of every score matrix."""
         return self._keys

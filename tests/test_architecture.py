@@ -29,12 +29,15 @@ ALLOWED: dict[str, str] = {
         "model/spans/transfer"
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
+    "model/questions": (
+        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head"
+    ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
     "model/evidence": "model/numerics model/head",
     "model/versions": (
         "model model/numerics model/pretrained model/features model/decoding model/spans/transfer "
-        "model/spans/features model/spans/head model/head model/regions model/evidence"
+        "model/spans/features model/spans/head model/questions model/head model/regions model/evidence"
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
@@ -62,9 +65,12 @@ ALLOWED: dict[str, str] = {
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
     "backend/labelstudio/regions": "model backend/labelstudio/label_config backend/labelstudio/spans",
+    "backend/labelstudio/questions": (
+        "model backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans"
+    ),
     "backend/labelstudio": (
         "model backend backend/labelstudio/text backend/labelstudio/label_config backend/labelstudio/spans "
-        "backend/labelstudio/regions"
+        "backend/labelstudio/regions backend/labelstudio/questions"
     ),
     "backend/labelstudio/rest": "backend backend/settings backend/outbound backend/labelstudio",
     "backend/telemetry": "backend backend/settings backend/labelstudio",

@@ -85,7 +85,7 @@ def _describe_marks(model: LiveModel, document: Document, answer: Prediction) ->
         "labels": [],
         "score": answer.score,
         "runner_up": {},
-        "texts": {control.inputs[0]: text},
+        "texts": {name: document[name] for name in control.inputs},
         "words": [],
         "spans": [
             {

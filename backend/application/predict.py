@@ -174,7 +174,7 @@ def _likely(model: LiveModel, spec: TaskSpec, data: Json, longest: int) -> dict[
     return {
         control.name: model.mark(control.name, [texts])[0].spans
         for control in spec.spans
-        if control.inputs[0] in texts and control.name in model.span_heads
+        if all(name in texts for name in control.inputs) and control.name in model.span_heads
     }
 
 

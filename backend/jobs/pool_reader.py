@@ -41,15 +41,15 @@ def read_words_ahead(stores: Stores, encoders: Encoders, project: int) -> int:
     spec, done = _spec(stores, project), 0
     if not spec.spans:
         return 0
-    documents, reader = stores.projects.pool(project), encoders.span_tools().reader
-    chosen = sorted(documents, key=_spread)[:SCALE_POOL_TEXTS]
-    names = {control.inputs[0] for control in spec.spans}
-    texts = [documents[task][name] for task in chosen for name in names if name in documents[task]]
-    for portion in portions(texts, len):
-        if stores.jobs.is_learner_wanted():
-            return done
-        reader.read(portion)
-        done += len(portion)
+    pool, tools = stores.projects.pool(project), encoders.span_tools()
+    chosen = [pool[task] for task in sorted(pool, key=_spread)[:SCALE_POOL_TEXTS]]
+    for control in spec.spans:
+        own = [document for document in chosen if all(name in document for name in control.inputs)]
+        for portion in portions(own, lambda document: sum(map(len, document.values()))):
+            if stores.jobs.is_learner_wanted():
+                return done
+            tools.read_ahead(control, portion)
+            done += len(portion)
     return done
 
 

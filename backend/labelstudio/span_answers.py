@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from backend.errors import Undecidable
+from backend.labelstudio.documents import read_text
 from backend.labelstudio.records import SpanRow, SpanTargets
 from backend.labelstudio.regions.answers import MarkedRegions, read_answers
 from backend.labelstudio.regions.results import answer_results
@@ -17,7 +19,7 @@ from backend.labelstudio.spans.regions import SentSpan, to_regions
 from backend.labelstudio.spans.validator import check_result
 from backend.labelstudio.task_spec import span_config_of
 from model.span import Span
-from model.spec import Json, JsonObject, Prediction, TaskSpec
+from model.spec import Control, Json, JsonObject, Prediction, TaskSpec
 
 Suggested = Mapping[str, Sequence[SentSpan]]
 """Version -> what it suggested for one task, the last version last."""
@@ -65,6 +67,7 @@ def read_marks(
             continue
         text = pages[config.by_name[name].object.name].text[:max_chars]
         texts[control.inputs[0]] = text
+        texts |= _question(spec, control, data, max_chars)
         spans[name] = _rows(found, len(text))
         if gone := [one.span for one in feedback.rejected if one.control == name]:
             removed[name] = _rows(gone, len(text))
@@ -84,6 +87,15 @@ def _read_answers(
     }
     given = [read_answers([control], regions, result, control.name in asked) for control in spec.regions]
     return {name: rows for found in given for name, rows in found.items()}
+
+
+def _question(spec: TaskSpec, control: Control, data: Json, max_chars: int) -> dict[str, str]:
+    """The text of the input that a control asks, by name; nothing where it asks none or the task lacks it."""
+    item = next((one for one in spec.inputs if one.name == control.question), None)
+    try:
+        return {} if item is None else {item.name: read_text(item, data, max_chars)}
+    except Undecidable:
+        return {}
 
 
 def count_ignored(spec: TaskSpec, annotation: JsonObject, data: Json) -> Mapping[str, int]:

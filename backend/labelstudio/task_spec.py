@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from backend.errors import UnsupportedConfig
 from backend.labelstudio.label_config.config import checked, of_regions, read_choices
+from backend.labelstudio.questions.recognise import find_question
 from backend.labelstudio.regions.questions import region_controls
 from backend.labelstudio.spans.config import read_span_config
 from backend.labelstudio.spans.control import SpanConfig, SpanControl, SpanObject
@@ -38,8 +39,20 @@ def skipped_controls(xml: Json) -> tuple[str, ...]:
 
 
 def span_config_of(spec: TaskSpec) -> SpanConfig:
-    """All that the label config of this spec says of spans; nothing where the spec is not straight from one."""
-    return read_span_config(spec.source) if spec.source and spec.spans else SpanConfig()
+    """All that the label config of this spec says of spans; nothing where the spec is not straight from one. Of what
+    answers a question the page takes one region a label: Label Studio's own template says so, to no effect."""
+    if not spec.source or not spec.spans:
+        return SpanConfig()
+    config = read_span_config(spec.source)
+    asking = {control.name for control in spec.spans if control.question is not None}
+    if not asking:
+        return config
+    controls = (_with_one_answer(one) if one.name in asking else one for one in config.controls)
+    return replace(config, controls=tuple(controls))
+
+
+def _with_one_answer(control: SpanControl) -> SpanControl:
+    return replace(control, labels=tuple(replace(label, most=1) for label in control.labels))
 
 
 def object_of(item: Input) -> SpanObject:
@@ -89,11 +102,16 @@ def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
         return spec, skipped
     taken = {item.name for item in spec.inputs}
     inputs = {item.name: _input(item, taken) for item in config.objects}
-    spans = tuple(_control(control, inputs[control.object.name]) for control in config.controls)
+    known = {item.name: item for item in (*spec.inputs, *inputs.values())}
+    spans: list[Control] = []
+    for control in config.controls:
+        asked = find_question(xml, config, control)
+        question = None if asked is None else known.setdefault(asked.name, asked)
+        spans.append(_control(control, inputs[control.object.name], question))
     regions = region_controls(config, inputs)
     learned = {of_regions(control.tag, control.name) for control in regions}
     skipped = tuple(reason for reason in skipped if reason not in learned)
-    found = replace(spec, inputs=(*spec.inputs, *inputs.values()), spans=spans, source=xml, regions=regions)
+    found = replace(spec, inputs=tuple(known.values()), spans=tuple(spans), source=xml, regions=regions)
     return found, skipped
 
 
@@ -106,6 +124,7 @@ def _input(item: SpanObject, taken: set[str]) -> Input:
     return Input(name, item.tag, item.value, item.name_key, item.text_key, rules)
 
 
-def _control(control: SpanControl, item: Input) -> Control:
+def _control(control: SpanControl, item: Input, question: Input | None) -> Control:
+    asked = () if question is None else (question.name,)
     labels = tuple(Label((one.name,), f"{one.value} {one.hint}".strip()) for one in control.labels)
-    return Control(control.name, Kind.SPANS, (item.name,), labels, control.tag, control.options_field)
+    return Control(control.name, Kind.SPANS, (item.name, *asked), labels, control.tag, control.options_field)

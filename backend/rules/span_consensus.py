@@ -84,7 +84,7 @@ def _answers(
     """One answer a person: a ground truth if there is one, else the newest."""
     people: dict[tuple[str, int], ExampleRecord] = {}
     for record in records:
-        if control.name not in record.spans or control.inputs[0] not in record.texts:
+        if control.name not in record.spans or any(name not in record.texts for name in control.inputs):
             continue
         person = ("annotation", record.annotation) if record.annotator is None else ("person", record.annotator)
         if person not in people or _rank(record) > _rank(people[person]):
@@ -113,22 +113,23 @@ def _samples(
 ) -> list[SpanSample]:
     sure = [one for one in answers if one.record.ground_truth]
     counted = sure or answers
-    text = max(counted, key=lambda one: one.record.version).record.texts[control.inputs[0]]
+    content = control.text_of(max(counted, key=lambda one: one.record.version).record.texts)
     groups: dict[Truth, list[_Answer]] = {}
     for one in counted:
-        if one.record.texts[control.inputs[0]] == text:  # else it is of another state of the task
+        if control.text_of(one.record.texts) == content:  # else it is of another state of the task
             groups.setdefault(one.spans, []).append(one)
     weights = {spans: sum(_weight(one, reliability) for one in mine) for spans, mine in groups.items()}
     whole = sum(weights.values())
     return [
         SpanSample(
             task,
-            text,
+            content[0],
             sorted_spans(spans),
             sorted_spans(span for one in mine for span in one.removed if span not in spans),
             weights[spans] / whole,
             bool(sure),
             tuple(one.record.annotation for one in mine),
+            content[1] if control.question is not None else None,
         )
         for spans, mine in groups.items()
     ]

@@ -24,7 +24,7 @@ from model.spans.head.head import CLICKS, F1, SpanHead
 from model.spans.quality import f1_by_novelty, measure
 from model.spec import Control, Input, Kind, Label, TaskSpec
 from model.versions.live_model import LiveModel
-from model.versions.span_answers import SpanAnswerer, SpanTools, cold_span_heads, fit_span_heads
+from model.versions.span_answers import MarkHead, SpanAnswerer, SpanTools, cold_span_heads, fit_span_heads
 
 SPAN_STRATEGIES = ("random", "margin", "margin_clusters", "typiclust", "typical_first", "coreset", "badge")
 """Of all strategies; the others order texts as `margin` does: there is one number, the head's doubt in a text."""
@@ -42,6 +42,12 @@ def spec_of(data: SpanDataset) -> TaskSpec:
     labels = tuple(Label((name,), data.words.get(name, name)) for name in data.labels)
     control = Control(CONTROL, Kind.SPANS, (INPUT,), labels, "Labels")
     return TaskSpec((Input(INPUT, "Text", f"${INPUT}"),), (), spans=(control,))
+
+
+def _marking(head: MarkHead) -> SpanHead:
+    """The head of a control that asks nothing."""
+    assert isinstance(head, SpanHead)
+    return head
 
 
 class SpanTrainer(Protocol):
@@ -80,7 +86,7 @@ class SpanReplay:
         self.candidates = order[: max(plan.pool, *plan.counts)]
         self.pool = [{INPUT: one.text} for one in order[: min(plan.pool, POOL_USED)]]
         self.chosen: list[int] = []
-        self.head = cold_span_heads(self.spec, tools)[CONTROL]
+        self.head = _marking(cold_span_heads(self.spec, tools)[CONTROL])
         self._features: Floats | None = None
 
     @property
@@ -107,7 +113,7 @@ class SpanReplay:
         """The head of these texts, gone on from `previous` where that is enough."""
         samples = self._samples(documents)
         before = {CONTROL: previous} if previous is not None else None
-        return fit_span_heads(self.spec, {CONTROL: samples}, self.pool, self.tools, before)[CONTROL]
+        return _marking(fit_span_heads(self.spec, {CONTROL: samples}, self.pool, self.tools, before)[CONTROL])
 
     def _tuned_rows(self, count: int, took: Row) -> Iterator[Row]:
         """A training on the texts so far, if it is due: what the gate makes of it, and what it would have been."""

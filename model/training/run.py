@@ -94,7 +94,7 @@ class Training:
         if self.tools is None:
             return []
         request, reader = self.request, self.tools.reader
-        controls = request.task_spec.spans
+        controls = [own for own in request.task_spec.spans if own.question is None]  # a tagger sees no question
         rows = (split_texts(own, request.marked_samples_of(own.name), request.pool, reader) for own in controls)
         return [own for own in rows if own is not None]
 

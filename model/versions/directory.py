@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.evidence.gate import VerdictJson
+    from model.questions.head import QuestionHead, QuestionHeadJson
     from model.regions.region_head import RegionHead, RegionHeadJson
     from model.spans.head.head import SpanHead, SpanHeadJson
     from model.spans.transfer.prior import TransferPrior
@@ -123,7 +124,7 @@ class SpanHeadEntry(TypedDict):
     """The head of a control that marks text; its arrays are numbered by its place in the list."""
 
     control: str
-    config: SpanHeadJson
+    config: SpanHeadJson | QuestionHeadJson
 
 
 class TunedMarksEntry(TypedDict):
@@ -162,7 +163,7 @@ def write_version(
     manifest: Manifest,
     heads: Mapping[str, LinearHead],
     finetuned: FineTuned | None = None,
-    span_heads: Mapping[str, SpanHead] | None = None,
+    span_heads: Mapping[str, SpanHead | QuestionHead] | None = None,
     regions_of: Path | None = None,
     region_heads: Mapping[str, RegionHead] | None = None,
 ) -> Path:
@@ -223,7 +224,9 @@ def _collect(heads: Mapping[str, LinearHead], finetuned: FineTuned | None) -> tu
     return arrays, state
 
 
-def _add_span_heads(state: HeadsJson, heads: Mapping[str, SpanHead]) -> Mapping[str, NDArray[np.generic]]:
+def _add_span_heads(
+    state: HeadsJson, heads: Mapping[str, SpanHead | QuestionHead]
+) -> Mapping[str, NDArray[np.generic]]:
     """Adds their configs to `state`; their arrays."""
     if heads:
         state["spans"] = [{"control": name, "config": head.config()} for name, head in heads.items()]
@@ -257,19 +260,19 @@ def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.gen
     return {name: array for name, array in load_file(directory / WEIGHTS).items() if name.startswith("region.")}
 
 
-def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead]:
+def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead | QuestionHead]:
     """The heads of a verified version for controls that mark text. Raises VersionError; also where they were fitted
     with another prior."""
     from safetensors.numpy import load_file
 
-    from model.spans.head.head import restore_span_head
+    from model.versions.span_answers import restore_mark_head
 
     try:
         state: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
         entries = state.get("spans", [])
         arrays = load_file(directory / WEIGHTS) if entries else {}
         return {
-            entry["control"]: restore_span_head(entry["config"], arrays_under(arrays, f"span.{index}."), prior)
+            entry["control"]: restore_mark_head(entry["config"], arrays_under(arrays, f"span.{index}."), prior)
             for index, entry in enumerate(entries)
         }
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:

@@ -20,7 +20,9 @@ from model.interfaces import Embedder
 from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
-from model.spans.head.head import SpanHead
+from model.questions.head import QuestionHead
+from model.spans.features.reading import ReadText
+from model.spans.head.head import Suggestions
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import (
     ENCODER,
@@ -33,7 +35,7 @@ from model.versions.directory import (
 from model.versions.finetuned import FineTuned, align_columns, blend
 from model.versions.region_answers import RegionHeads, answer_regions
 from model.versions.region_files import read_region_heads
-from model.versions.span_answers import SpanAnswerer, SpanTools, as_answer, cold_span_heads
+from model.versions.span_answers import MarkHead, SpanAnswerer, SpanTools, as_answer, cold_span_heads
 from model.versions.tuned_files import with_tuned_marks
 from model.visibility import drop_hidden
 
@@ -51,7 +53,7 @@ class LiveModel:
     finetuned: FineTuned | None = None
     tuned: Embedder | None = None
     manifest: Manifest | None = None
-    span_heads: Mapping[str, SpanHead] = field(default_factory=dict)
+    span_heads: Mapping[str, MarkHead] = field(default_factory=dict)
     tools: SpanTools | None = None
     """What spans are read with; None in a model without."""
     region_heads: RegionHeads = field(default_factory=dict)
@@ -89,7 +91,7 @@ class LiveModel:
                 if answer is not None:
                     answers[row].append(answer)
         for control in self.spec.spans:
-            rows = [i for i, document in enumerate(documents) if control.inputs[0] in document]
+            rows = [i for i, document in enumerate(documents) if all(name in document for name in control.inputs)]
             for row, marked in zip(rows, self.mark(control.name, [documents[row] for row in rows]), strict=True):
                 answers[row].append(marked)
         return [drop_hidden(self.spec, answer) for answer in answers]
@@ -98,7 +100,7 @@ class LiveModel:
         """One pass of the encoder over what both kinds of controls read: they find it in their caches then."""
         if self.tools is None or not self.spec.controls:
             return
-        marked = {control.inputs[0] for control in self.spec.spans}
+        marked = {control.inputs[0] for control in self.spec.spans if control.question is None}
         asked = {control.inputs[0] for control in self.spec.controls if len(control.inputs) == 1}
         shared = {
             document[name]: None
@@ -113,24 +115,46 @@ class LiveModel:
             self.tools.tuned_reader(self.tuned).read_both(self.tuned, list(shared))
 
     def mark(self, control: str, documents: Sequence[Document], *, alone: bool = False) -> list[Prediction]:
-        """What a control that marks text suggests in each document, all of which hold its input; `alone`: by its head,
+        """What a control that marks text suggests in each document, all of which hold its inputs; `alone`: by its head,
         without what a fine-tuned encoder says."""
         if not documents or self.tools is None:
             return []
-        source = self.spec.control(control).inputs[0]
-        read = self.tools.reader.read([document[source] for document in documents])
-        answerer = self.answerer(control)
-        found = (replace(answerer, marks=None) if alone else answerer).suggest(read)
-        marked = [as_answer(control, own) for own in found]
+        inputs = self.spec.control(control).inputs
+        found = self.look(control, [(one[inputs[0]], one[inputs[-1]]) for one in documents], alone=alone)
+        marked = [as_answer(control, own) for _, own in found]
+        if not self.region_heads:
+            return marked
+        read = self.tools.reader.read([document[inputs[0]] for document in documents])
         return answer_regions(self.spec, self.region_heads, marked, read)
 
+    def look(
+        self, control: str, texts: Sequence[tuple[str, str]], *, alone: bool = False
+    ) -> list[tuple[ReadText, Suggestions]]:
+        """What is suggested in each text, given with its question where the control asks one; and what a text is to be
+        compared by: its question, since several may be asked about it, or itself. Raises as `answerer`."""
+        tools, head = self._tools(), self.span_heads[control]
+        if isinstance(head, QuestionHead):
+            asked = tools.questions.read(texts)
+            return list(zip([one.question for one in asked], head.spans(asked, tools.aim), strict=True))
+        read = tools.reader.read([text for text, _ in texts])
+        answerer = self.answerer(control)
+        found = (replace(answerer, marks=None) if alone else answerer).suggest(read)
+        return list(zip(read, found, strict=True))
+
     def answerer(self, control: str) -> SpanAnswerer:
-        """What suggests for a control that marks text. Raises ValueError in a model without tools."""
+        """What suggests for a control that marks text and asks nothing. Raises ValueError for another, and in a model
+        without tools."""
+        tools, head = self._tools(), self.span_heads[control]
+        if isinstance(head, QuestionHead):
+            raise ValueError(f"{control} asks a question: its head answers alone")
+        marks = self.finetuned.marks.get(control) if self.finetuned is not None else None
+        reader = tools.tuned_reader(self.tuned) if marks is not None and self.tuned is not None else None
+        return SpanAnswerer(head, tools, marks, reader)
+
+    def _tools(self) -> SpanTools:
         if self.tools is None:
             raise ValueError("spans cannot be read without the encoder's word states")
-        marks = self.finetuned.marks.get(control) if self.finetuned is not None else None
-        reader = self.tools.tuned_reader(self.tuned) if marks is not None and self.tuned is not None else None
-        return SpanAnswerer(self.span_heads[control], self.tools, marks, reader)
+        return self.tools
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""

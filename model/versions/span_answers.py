@@ -4,23 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from model.features.cache import CachedEncoder
 from model.interfaces import Embedder
+from model.questions.asked import AnsweredText
+from model.questions.fit import QuestionBasis, cold_question_head, fit_question_head
+from model.questions.head import QuestionHead, QuestionHeadJson, restore_question_head
+from model.questions.reading import QuestionReader
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
 from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head
+from model.spans.head.fit import is_settled as is_settled_alone
 from model.spans.head.fit_layers import fit_layered_head, parts_of
-from model.spans.head.head import CLICKS, SpanHead, Suggestions
+from model.spans.head.fit_layers import is_settled as is_settled_in_layers
+from model.spans.head.head import CLICKS, SpanHead, SpanHeadJson, Suggestions, restore_span_head
 from model.spans.head.held_out import HeldOut, calibration_of
 from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all, join_errors
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
+from model.spans.transfer.prior import TransferPrior
 from model.spec import Control, Document, Prediction, TaskSpec
 
 SCALE_POOL_TEXTS = 64
 """Unlabelled texts on which the scale of word states is measured, beside the labelled ones: those that have been read,
 so that no label waits."""
+
+
+MarkHead = SpanHead | QuestionHead
+"""The head of a control that marks text: of one that asks a question about it, or of any other."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,19 @@ class SpanTools:
 
     reader: SpanReader
     aim: str = CLICKS
+
+    @cached_property
+    def questions(self) -> QuestionReader:
+        """What questions and their passages are read with."""
+        return QuestionReader(self.reader)
+
+    def read_ahead(self, control: Control, documents: Sequence[Document]) -> None:
+        """Reads what an answer needs, so that it is found in the cache then."""
+        inputs = control.inputs
+        if control.question is None:
+            self.reader.read([document[inputs[0]] for document in documents])
+        else:
+            self.questions.read([(document[inputs[0]], document[inputs[1]]) for document in documents])
 
     def tuned_reader(self, encoder: Embedder) -> SpanReader:
         """What reads the last layer of a fine-tuned encoder, over the same cache. Raises ValueError for one that gives
@@ -67,9 +96,32 @@ def as_answer(control: str, own: Suggestions) -> Prediction:
     return Prediction(control, (), own.score, spans=own.spans, expected_spans=own.expected)
 
 
-def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, SpanHead]:
-    """What the prior says by the names of the labels. Raises ValueError for a spec with spans without tools."""
-    return {control.name: cold_head(_basis(control, _reader(tools), (), None)) for control in spec.spans}
+def is_settled(head: MarkHead) -> bool:
+    """Whether a head was fitted from nothing on about as many texts as it knows."""
+    return is_settled_alone(head) if isinstance(head, QuestionHead) else is_settled_in_layers(head)
+
+
+def restore_mark_head(
+    config: SpanHeadJson | QuestionHeadJson, arrays: Mapping[str, NDArray[np.generic]], prior: TransferPrior | None
+) -> MarkHead:
+    """The head that was written so. Raises VersionError for what is none."""
+    # Heads of questions say what they are; those of any other marks never did.
+    if config.get("kind"):
+        return restore_question_head(cast("QuestionHeadJson", config), arrays, prior)
+    return restore_span_head(cast("SpanHeadJson", config), arrays, prior)
+
+
+def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, MarkHead]:
+    """What is known before any label. Raises ValueError for a spec with spans without tools."""
+    found: dict[str, MarkHead] = {}
+    for control in spec.spans:
+        if control.question is None:
+            found[control.name] = cold_head(_basis(control, _reader(tools), (), None))
+        else:
+            words = _tools(tools).questions.words
+            basis = QuestionBasis(control.keys(), StateScale.measure((), words.width), words.prior)
+            found[control.name] = cold_question_head(basis)
+    return found
 
 
 def fit_span_heads(
@@ -77,23 +129,30 @@ def fit_span_heads(
     samples: SpanSamples,
     pool: Sequence[Document],
     tools: SpanTools | None,
-    previous: Mapping[str, SpanHead] | None = None,
+    previous: Mapping[str, MarkHead] | None = None,
     repeat: bool = False,
-) -> dict[str, SpanHead]:
+) -> dict[str, MarkHead]:
     """One head per control of `spec.spans`, gone on from `previous` where that is enough; with `repeat` for longer, so
     that no annotator waits for a fit from nothing. Raises as above."""
-    found, before = {}, previous or {}
+    found: dict[str, MarkHead] = {}
     for control in spec.spans:
-        marked = samples.get(control.name, ())
-        found[control.name] = _fit(control, marked, pool, _reader(tools), before.get(control.name), repeat)
+        marked, before = samples.get(control.name, ()), (previous or {}).get(control.name)
+        if control.question is not None:
+            known = before if isinstance(before, QuestionHead) else None
+            found[control.name] = _fit_question(control, marked, _tools(tools), known, repeat)
+        else:
+            gone_on = before if isinstance(before, SpanHead) else None
+            found[control.name] = _fit(control, marked, pool, _reader(tools), gone_on, repeat)
     return found
 
 
 def find_errors(
-    control: Control, samples: Sequence[SpanSample], head: SpanHead, tools: SpanTools | None, go_on: Callable[[], bool]
+    control: Control, samples: Sequence[SpanSample], head: MarkHead, tools: SpanTools | None, go_on: Callable[[], bool]
 ) -> list[SpanError] | None:
     """What is probably wrong in the samples, which the errors name by their places; None where `go_on` says that
-    somebody waits, or for too few of them. `head`: the one fitted on all of them."""
+    somebody waits, for too few of them, and for answers to questions. `head`: the one fitted on all of them."""
+    if isinstance(head, QuestionHead):
+        return None
     basis, examples = _examples(control, samples, head, tools)
     found = []
     for layer, own, learned in parts_of(head, basis, examples):
@@ -129,6 +188,24 @@ def _examples(
     ]
     labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
     return _basis(control, reader, labels, head.space.scale), examples
+
+
+def _fit_question(
+    control: Control,
+    samples: Sequence[SpanSample],
+    tools: SpanTools,
+    previous: QuestionHead | None,
+    repeat: bool,
+) -> QuestionHead:
+    asked = [sample for sample in samples if sample.question is not None]
+    read = tools.questions.read([(sample.text, sample.question or "") for sample in asked])
+    examples = [AnsweredText(text, sample.spans, sample.weight) for text, sample in zip(read, asked, strict=True)]
+    words = tools.questions.words
+    kept = previous.scale if previous is not None and len(examples) > ALWAYS_COLD else None
+    if kept is None or len(kept.mean) != words.width:
+        kept = StateScale.measure([one.asked.passage for one in examples], words.width)
+    basis = QuestionBasis(control.keys(), kept, words.prior)
+    return fit_question_head(basis, examples, previous, repeat=repeat)
 
 
 def _fit(
@@ -178,6 +255,10 @@ def _basis(control: Control, reader: SpanReader, more: Sequence[str], scale: Sta
 
 
 def _reader(tools: SpanTools | None) -> SpanReader:
+    return _tools(tools).reader
+
+
+def _tools(tools: SpanTools | None) -> SpanTools:
     if tools is None:
         raise ValueError("spans cannot be read without the encoder's word states")
-    return tools.reader
+    return tools

@@ -24,10 +24,10 @@ from model.spec import Document, TaskSpec
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
     from model.regions.region_head import RegionHead
-    from model.spans.head.head import SpanHead
     from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
+    from model.versions.span_answers import MarkHead
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +57,7 @@ class Corrected:
     heads: Mapping[str, LinearHead]
     finetuned: FineTuned | None
     hindsight: Hindsight
-    span_heads: Mapping[str, SpanHead]
+    span_heads: Mapping[str, MarkHead]
     region_heads: Mapping[str, RegionHead]
 
 
@@ -79,7 +79,7 @@ def fit(run: Refit) -> dict[str, LinearHead]:
     )
 
 
-def fit_marks(run: Refit) -> dict[str, SpanHead]:
+def fit_marks(run: Refit) -> dict[str, MarkHead]:
     """One head per control that marks text."""
     from model.versions.span_answers import fit_span_heads
 
@@ -104,7 +104,7 @@ def fit_answers(run: Refit) -> dict[str, RegionHead]:
 def correct(
     run: Refit,
     heads: Mapping[str, LinearHead],
-    span_heads: Mapping[str, SpanHead],
+    span_heads: Mapping[str, MarkHead],
     region_heads: Mapping[str, RegionHead],
 ) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
@@ -177,7 +177,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     )
 
 
-def _span_figures(head: SpanHead) -> dict[str, float]:
+def _span_figures(head: MarkHead) -> dict[str, float]:
     """Those of texts held out; and of how many texts it was fitted on a part alone, where they were too many."""
     details = head.details
     return {**details.held_out, **({"texts_used": details.used} if details.used < details.texts else {})}

@@ -93,9 +93,9 @@ def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSumm
     for control in model.spec.spans:
         if work.stores.jobs.is_learner_wanted():
             return None
-        name = control.inputs[0]
-        labelled_texts = {r.texts[name] for r in records if name in r.texts}
-        open_ones = [d for d in documents if name in d and d[name] not in labelled_texts]
+        labelled_texts = {control.text_of(r.texts) for r in records if all(name in r.texts for name in control.inputs)}
+        readable = [d for d in documents if all(name in d for name in control.inputs)]
+        open_ones = [d for d in readable if control.text_of(d) not in labelled_texts]
         answers = model.mark(control.name, open_ones[:MARKED_TEXTS])
         found[control.name] = _summarise_marks(answers)
     return found

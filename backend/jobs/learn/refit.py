@@ -60,7 +60,7 @@ def _is_settled(work: Context, project: int) -> bool:
     """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
     from model.head.fit import is_settled
     from model.regions.region_fit import is_settled as is_region_head_settled
-    from model.spans.head.fit_layers import is_settled as is_span_head_settled
+    from model.versions.span_answers import is_settled as is_span_head_settled
 
     live = work.stores.versions.live(project)
     if live is None:

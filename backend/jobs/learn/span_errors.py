@@ -55,7 +55,8 @@ def _search(work: Context, project: int, model: LiveModel) -> bool:
     due = [
         control
         for control in model.spec.spans
-        if sizes.get(control.name, 0)
+        if control.question is None  # answers are not searched
+        and sizes.get(control.name, 0)
         >= LABEL_GROWTH * (known[control.name]["searched"] if control.name in known else 0)
         and sizes.get(control.name, 0)
     ]

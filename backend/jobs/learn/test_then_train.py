@@ -123,16 +123,17 @@ def _marked_rows(
     champion: LiveModel, name: str, samples: Sequence[SpanSample], new: set[int], roles: _Roles
 ) -> list[EvidenceRow]:
     """Of a control that marks text: what was suggested in texts that the champion has not seen, and what is right."""
-    known = {sample.text for sample in samples if sample.task not in new}
+    known = {sample.content for sample in samples if sample.task not in new}
     by_task: dict[int, list[SpanSample]] = {}
     for sample in samples:
-        if sample.task in new and sample.text not in known:
+        if sample.task in new and sample.content not in known:
             by_task.setdefault(sample.task, []).append(sample)
     tasks = list(by_task)[-TRANSACTION_TASKS:]
-    source = champion.spec.control(name).inputs[0]
-    documents = [{source: by_task[task][0].text} for task in tasks]
+    control = champion.spec.control(name)  # of a version before the question was known: its input is the text alone
+    contents = [by_task[task][0].content for task in tasks]
+    documents = [{item: part or "" for item, part in zip(control.inputs, own, strict=False)} for own in contents]
     found, manifest = champion.mark(name, documents), champion.manifest
-    blended = bool(tasks) and champion.answerer(name).is_blend
+    blended = bool(tasks) and control.question is None and champion.answerer(name).is_blend
     alone = champion.mark(name, documents, alone=True) if blended else [None] * len(found)
     rows = []
     for task, answer, head in zip(tasks, found, alone, strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,20 +47,25 @@ class MarkedPool:
 
 
 def read_marked_pool(
-    model: LiveModel, control: str, texts: Sequence[str], until: float, is_wanted: Callable[[], bool]
+    model: LiveModel,
+    control: str,
+    texts: Sequence[str],
+    until: float,
+    is_wanted: Callable[[], bool],
+    questions: Sequence[str] = (),
 ) -> MarkedPool:
     """Of as many texts as can be read before `until` (of the monotonic clock); at least of one portion. Ends early when
-    somebody else waits (`is_wanted`)."""
-    tools, answerer = model.tools, model.answerer(control)
+    somebody else waits (`is_wanted`). `questions`: of each text, where the control asks one."""
+    tools = model.tools
     assert tools is not None  # there is a head
+    pairs = list(zip_longest(texts, questions, fillvalue=""))
     rows: list[tuple[float, Floats, float, tuple[str, ...]]] = []
-    for portion in portions(list(texts), len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
-        read = tools.reader.read(portion)
-        rows += [_row(text, own) for text, own in zip(read, answerer.suggest(read), strict=True)]
+    for portion in portions(pairs, lambda own: len(own[0]), texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
+        rows += [_row(text, own) for text, own in model.look(control, portion)]
         if time.monotonic() > until or is_wanted():
             break
     doubts = np.array([row[0] for row in rows], dtype=float)
-    width = tools.reader.width
+    width = len(rows[0][1]) if rows else tools.reader.width
     features = np.array([row[1] for row in rows], dtype=np.float32).reshape(len(rows), width)
     confidence = np.array([row[2] for row in rows], dtype=float)
     return MarkedPool(doubts, features, confidence, [row[3] for row in rows])

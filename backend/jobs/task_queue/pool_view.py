@@ -86,8 +86,9 @@ class PoolScorer:
         found = {}
         for control in self._marking:
             texts, until = [document[control.inputs[0]] for document in documents], time.monotonic() + READ_SECONDS
+            questions = [document[control.question] for document in documents] if control.question else []
             wanted = self._jobs.is_learner_wanted
-            found[control.name] = read_marked_pool(self._model, control.name, texts, until, wanted)
+            found[control.name] = read_marked_pool(self._model, control.name, texts, until, wanted, questions)
         return found
 
     def _read(self, control: Control, texts: Sequence[Text]) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -139,7 +140,16 @@ def _labels(basis: Basis, examples: Sequence[SpanExample]) -> tuple[str, ...]:
     return tuple(label for label in basis.labels if label in seen)
 
 
-def is_settled(head: SpanHead) -> bool:
+class Fitted(Protocol):
+    """A head, as far as what its fit found out goes."""
+
+    @property
+    def details(self) -> SpanDetails:
+        """That."""
+        ...
+
+
+def is_settled(head: Fitted) -> bool:
     """Whether a head was fitted from nothing on about as many texts as it knows."""
     return head.details.used <= ALWAYS_COLD or head.details.used < GROWTH * head.details.cold
 
