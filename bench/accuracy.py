@@ -4,6 +4,7 @@
     python -m bench.accuracy --trained-head [--labels 0,8,16,32,64,128,256] [--taught 160] [--seeds 3] [--json]
     python -m bench.accuracy --bf16 [--train 200] [--held-out 200] [--json]
     python -m bench.accuracy --regions [--labels 16,64,256] [--seeds 3] [--json]
+    python -m bench.accuracy --questions [--squad FILE] [--labels 0,16,64,256] [--held-out 300] [--json]
 
 The first: accuracy, macro-F1, log-loss and calibration error of heads that are fitted as the learner does it, on the
 sample's train split; the test split is never fitted on.
@@ -19,6 +20,10 @@ bfloat16 in the hardware torch emulates it, so times say nothing then.
 coarse label; in `assertions`, generated notes, only the words around a region tell. Medians over the seeds; `labels`
 counts texts, `shown` is the share of regions with a suggestion, `precision` of those the right ones, `saved` the right
 less the wrong ones by all regions, `cpu_s` of the fit; beside it the accuracy of two baselines.
+
+`--questions`: answers to questions about passages, beside a chain for entities, the best-matching sentence's longest
+name, and a memory of strings. Asked is for what public sets mark in four texts together, or what FILE, in SQuAD's
+format, asks (articles apart).
 """
 
 from __future__ import annotations
@@ -40,6 +45,7 @@ from bench.support.spans import find_span_sets
 from bench.support.texts import DATA, choice_control, read_split
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
+from model.features.varied_cache import VariedCache
 from model.head.fit import fit_head
 from model.numerics.metrics import evaluate
 from model.pretrained_head import PretrainedHead
@@ -48,7 +54,10 @@ from model.regions.region_fit import RegionExample, fit_region_head
 from model.regions.region_head import choose
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
+from model.spans.transfer.prior import read_prior
 from model.spec import Sample
+from tests.support.question_peers import rows_of
+from tests.support.question_sets import ask_about_labels, read_squad
 from tests.support.region_sets import BASELINES, Asked, AskedSet, asked_sets
 from tests.support.rig import read_rows
 
@@ -202,6 +211,19 @@ def read_regions(reader: SpanReader, texts: Sequence[Asked]) -> list[tuple[Regio
     ]
 
 
+def about_questions(squad: Path | None, counts: Sequence[int], held_out: int) -> Iterator[Row]:
+    """A row per set, number of answers and method."""
+    with tempfile.TemporaryDirectory() as scratch:
+        reader = SpanReader(Encoder(find_base_model()), read_prior(), VariedCache(Path(scratch), 2000))
+        if squad is not None:
+            sets = [read_squad(squad, held_out)]
+        else:
+            named = find_span_sets(DATA / "ner", ("snips", "bc5cdr"))
+            sets = [ask_about_labels(name, data, held_out) for name, data in named.items()]
+        for data in sets:
+            yield from rows_of(data, reader, counts)
+
+
 def _features(encoder: Encoder, rows: Rows) -> Any:
     from sklearn.preprocessing import normalize
 
@@ -214,6 +236,8 @@ def main() -> None:
     parser.add_argument("--trained-head", action="store_true")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--regions", action="store_true")
+    parser.add_argument("--questions", action="store_true")
+    parser.add_argument("--squad", type=Path)
     parser.add_argument("--labels", type=numbers)
     parser.add_argument("--held-out", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -226,6 +250,9 @@ def main() -> None:
     elif args.regions:
         rows = list(about_regions(args.labels or [16, 64, 256], args.seeds))
         show("answers about marked regions beside baselines", rows, args.json)
+    elif args.questions:
+        rows = list(about_questions(args.squad, args.labels or [0, 16, 64, 256], args.held_out or 300))
+        show("answers to questions about passages beside baselines", rows, args.json)
     elif args.trained_head:
         counts = args.labels or [0, 8, 16, 32, 64, 128, 256]
         rows = list(with_trained_head(counts, args.held_out or 300, args.taught, args.seeds))

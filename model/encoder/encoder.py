@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from model.encoder.answering import TaughtAnswers, read_answers
 from model.encoder.one_pass import read_whole
 from model.encoder.pairs import interact, two_segments
 from model.encoder.token_states import TokenStates, read_token_states
 from model.encoder.windows import Windows, in_chunks
 from model.errors import EncoderError
 from model.interfaces import Embedder, EncoderCounters
+from model.pretrained.answering_head import read_answering
 from model.pretrained.architectures import BaseConfig, linear_cost
 from model.pretrained.base_model import (
     find_base_model,
@@ -87,6 +89,7 @@ class Encoder(Embedder):
         self.cost = linear_cost(config)
         # Other weights give other features than those that the trained head was trained on.
         self.taught = read_taught(directory, config, self.pooling) if weights is None else None
+        self.answering = read_answering(directory, config) if weights is None else None
         self._parts: DigestParts = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
         self.digest = _digest(self._parts, weights or directory / "model.safetensors", directory)
 
@@ -121,6 +124,13 @@ class Encoder(Embedder):
         for place, (features, _) in whole.items():
             pooled[place] = features
         return pooled, [further[place] if place in further else whole[place][1] for place in range(len(texts))]
+
+    def answers(self, pairs: Sequence[tuple[str, str]]) -> list[TaughtAnswers]:
+        """What the base model's trained question-answering head says of each (passage, question). Raises EncoderError
+        if there is none."""
+        if self.answering is None:
+            raise EncoderError(f"the encoder in {self.directory} has no question-answering head")
+        return read_answers(self._windows, self._engine, self.answering, pairs, self.layers)
 
     @property
     def layers(self) -> int:

@@ -37,6 +37,15 @@ class Pieces:
     offsets: list[tuple[int, int]]
 
 
+@dataclass(frozen=True)
+class PairWindow:
+    """A window of a question and a part of its passage: `passage` lists the places of the passage's pieces in it, with
+    the characters that each covers."""
+
+    window: Window
+    passage: list[tuple[int, tuple[int, int]]]
+
+
 class Windows:
     """Tokenises with the encoder's own fast tokenizer. Thread-safe after construction."""
 
@@ -66,6 +75,23 @@ class Windows:
     def pieces(self, texts: Sequence[str]) -> list[Pieces]:
         """The word pieces of whole texts, however long."""
         return [Pieces(found.ids, found.offsets) for found in self._whole.encode_batch(texts, add_special_tokens=False)]
+
+    def pairs(self, pairs: Sequence[tuple[str, str]], stride: int) -> list[PairWindow]:
+        """All windows of questions with their passages, whose parts share so many tokens; each has the question."""
+        found: list[PairWindow] = []
+        for owner, encoding in enumerate(self._asking(stride).encode_batch(list(pairs))):
+            for part in (encoding, *encoding.overflowing):
+                rows = enumerate(zip(part.sequence_ids, part.offsets, strict=True))
+                passage = [(place, offsets) for place, (sequence, offsets) in rows if sequence == 1]
+                found.append(PairWindow(Window(owner, part.ids, part.type_ids), passage))
+        return found
+
+    def _asking(self, stride: int) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        found: Tokenizer = Tokenizer.from_str(self._whole.to_str())
+        found.enable_truncation(max_length=self.length, stride=min(stride, self.length // 4), strategy="only_second")
+        return found
 
     @cached_property
     def frame(self) -> tuple[list[int], list[int]]:

@@ -13,8 +13,19 @@ from model.span import Span
 from model.spans.features.reading import ReadText
 from model.spans.words import to_words
 
+LAYERS, STATE_LAYER = 3, 1
+"""Of the states: low and middle know the words, the last the sentence; and the one that tells words apart best."""
+
 MOST_QUESTION_WORDS = 64
 """Words of a question that are looked at: the similarities of a passage of a million characters stay small so."""
+
+
+@dataclass(frozen=True)
+class TaughtWords:
+    """Scores of the passage's words as an answer's first and last [words, 2], and of no answer."""
+
+    scores: NDArray[np.float32] = field(repr=False)
+    none: float
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,8 @@ class AskedText:
     type: QuestionType
     name: NDArray[np.float32] = field(repr=False)
     """Unit vector of the name of what is asked for; zeros without."""
+    taught: TaughtWords | None = None
+    """What the base model's own question-answering head says, if it has one."""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -41,6 +54,10 @@ class AnsweredText:
     asked: AskedText
     spans: tuple[Span, ...] = ()
     weight: float = 1.0
+
+    def word_spans(self) -> list[tuple[int, int]]:
+        """First and last word of every answer, whatever its label."""
+        return sorted({place for label in {span.label for span in self.spans} for place in self.answers(label)})
 
     def answers(self, label: str) -> list[tuple[int, int]]:
         """First and last word of every answer with this label."""

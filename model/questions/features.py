@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import normalise
 from model.numerics.float16 import widen
-from model.questions.asked import MOST_QUESTION_WORDS, AskedText, find_sentences
+from model.questions.answer_memory import AnswerMemory
+from model.questions.asked import LAYERS, MOST_QUESTION_WORDS, AskedText, TaughtWords, find_sentences
 from model.questions.question_type import KINDS, STOP_WORDS
 from model.spans.features.feature_space import StateScale
 from model.spans.transfer.prior import TransferPrior
@@ -29,16 +30,14 @@ first of its sentence; a bracket or quotation mark that opens or closes, a hyphe
 NEAR = (3, 10)
 """Words before and behind in which matches with the question count as near."""
 
-LAYERS = 3
-"""Of the states: low and middle know the words, the last the sentence."""
-
 MATCHES = (
     *(f"{how} {what}" for how in ("same", "low", "middle", "last") for what in ("here", "sentence", "lead")),
     *(f"{how} {side} {near}" for how in ("same", "last") for near in NEAR for side in ("before", "behind")),
-    *("meaning", "meaning lead", "type", "type on"),
+    *("meaning", "meaning lead", "type", "type on", "taught start", "taught end", "like answers", "same answers"),
 )
 """Columns of how a word stands to the question: here, its sentence's share of the question, and that share's lead over
-the other sentences'; matches before and behind; the sentence's meaning; the prior's log-odds of the name asked for."""
+the other sentences'; matches before and behind; the sentence's meaning; the prior's log-odds of the name asked for;
+what the base model's own head says; how much a word is like what answered such questions before, or just that."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +52,14 @@ class AskedFeatures:
     none: Floats32 = field(repr=False)
 
 
-NONE = ("any", "same", "last", "meaning", "type", "short", "negated")
-"""What speaks for no answer: a constant, the best sentence's shares and meaning, the best word of the type."""
+NONE = ("any", "same", "last", "meaning", "type", "short", "negated", "taught", "like answers")
+"""What speaks for no answer: a constant, the best sentence's shares and meaning, the best word of the type, a short
+passage, a question that denies, the base model's own head, and how much any word is like what answered before."""
 
 
-def read_features(asked: AskedText, scale: StateScale, prior: TransferPrior | None) -> AskedFeatures:
+def read_features(
+    asked: AskedText, scale: StateScale, prior: TransferPrior | None, memory: AnswerMemory
+) -> AskedFeatures:
     """What a head sees of a question and its passage."""
     sentences = find_sentences(asked.passage)
     of = np.array(sentences.of, np.int64)
@@ -80,6 +82,9 @@ def read_features(asked: AskedText, scale: StateScale, prior: TransferPrior | No
     columns += [meaning[of] if len(of) else meaning, _lead(meaning)[of] if len(of) else meaning]
     begins, goes_on = _type_odds(asked, prior)
     columns += [begins, goes_on]
+    taught = asked.taught or TaughtWords(np.zeros((len(of), 2), np.float32), 0.0)
+    like = memory.likeness(asked, scale)
+    columns += [taught.scores[:, 0], taught.scores[:, 1], like[:, 0], like[:, 1]]
     match = np.stack(columns, axis=1).astype(np.float32) if len(of) else np.zeros((0, len(MATCHES)), np.float32)
     none = [
         1.0,
@@ -89,6 +94,8 @@ def read_features(asked: AskedText, scale: StateScale, prior: TransferPrior | No
         begins.max(initial=-5) / 5,
         float(len(of) < 20),
         float(any(word.lower() in ("not", "never", "no", "n't", "without") for word in asked.question.words)),
+        taught.none,
+        like[:, 0].max(initial=0),
     ]
     return AskedFeatures(match, shape, of, KINDS.index(asked.type.kind), np.array(none, np.float32))
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.numerics.lbfgs import minimise
+from model.questions.answer_memory import AnswerMemory
 from model.questions.answer_model import AnswerWeights, Floats32, Gold, Questions, loss
-from model.questions.asked import AnsweredText
+from model.questions.asked import LAYERS, AnsweredText
 from model.questions.head import QuestionHead
 from model.questions.held_out import HeldOut, calibrate_head
 from model.questions.layout import put_together
@@ -40,19 +41,22 @@ MOST_WORDS = 60_000
 
 @dataclass(frozen=True)
 class QuestionBasis:
-    """What does not depend on answers: labels, the scale of word states, and the prior if there is one."""
+    """What does not depend on answers: labels, the scale of word states, and the prior if there is one; whether the
+    base model has a `taught` head for questions."""
 
     labels: tuple[str, ...]
     scale: StateScale
     prior: TransferPrior | None = None
+    taught: bool = False
 
 
 def cold_question_head(basis: QuestionBasis) -> QuestionHead:
     """Before any answer: what the starting weights are sure of."""
-    weights = starting_weights(0)
-    rules = ShowRules(COLD_THRESHOLD, COLD_F1)
+    weights = starting_weights(0, basis.taught)
+    memory = AnswerMemory.empty(len(basis.scale.mean) // LAYERS)
+    rules = ShowRules() if basis.taught else ShowRules(COLD_THRESHOLD, COLD_F1)
     return QuestionHead(
-        basis.labels, (weights,) * len(basis.labels), basis.scale, basis.prior, 0.0, LONGEST, rules=rules
+        basis.labels, (weights,) * len(basis.labels), basis.scale, basis.prior, 0.0, LONGEST, memory, rules=rules
     )
 
 
@@ -72,7 +76,7 @@ def fit_question_head(
     if previous is not None and _is_enough(previous, basis, used, repeat):
         head = _fit(basis, used, WARM_ITERATIONS, previous)
         details = replace(previous.details, used=len(used), texts=len(examples))
-        return replace(previous, weights=head.weights, details=details)
+        return replace(previous, weights=head.weights, memory=head.memory, details=details)
     head = _fit(basis, used, COLD_ITERATIONS)
     details = SpanDetails(len(examples), len(used), len(used), head.longest)
     return calibrate_head(replace(head, details=details), _hold_out(basis, used))
@@ -122,13 +126,15 @@ def _fit(
     dense = previous.dense if previous is not None else DENSE if len(examples) >= DENSE_FROM else 0.0
     longest = previous.longest if previous is not None else _longest(examples)
     asked = [one.asked for one in examples]
-    questions = put_together(asked, basis.scale, basis.prior, dense, longest)
+    memory = AnswerMemory.of(examples, basis.scale)
+    questions = put_together(asked, basis.scale, basis.prior, memory, dense, longest)
+    width = questions.states.shape[1]
     start = previous.weights if previous is not None else (None,) * len(basis.labels)
     weights = [
-        _minimise(questions, examples, label, iterations, begin)
+        _minimise(questions, examples, label, iterations, begin or starting_weights(width, basis.taught), basis.taught)
         for label, begin in zip(basis.labels, start, strict=True)
     ]
-    return QuestionHead(basis.labels, tuple(weights), basis.scale, basis.prior, dense, longest)
+    return QuestionHead(basis.labels, tuple(weights), basis.scale, basis.prior, dense, longest, memory)
 
 
 def _minimise(
@@ -136,12 +142,13 @@ def _minimise(
     examples: Sequence[AnsweredText],
     label: str,
     iterations: int,
-    begin: AnswerWeights | None,
+    begin: AnswerWeights,
+    taught: bool,
 ) -> AnswerWeights:
     """The likeliest weights of one label's answers, held to the starting ones."""
     answers = [one.answers(label) for one in examples]
     gold = Gold.of(questions.band, answers, [one.weight for one in examples])
-    centre = starting_weights(questions.states.shape[1])
+    centre = starting_weights(questions.states.shape[1], taught)
     middle, hold = centre.flat, _holds(centre)
 
     def objective(flat: Floats32) -> tuple[float, Floats32]:
@@ -149,7 +156,7 @@ def _minimise(
         off = flat - middle
         return value + 0.5 * float((hold * off * off).sum()), gradient.flat + hold * off
 
-    found = minimise(objective, (begin or centre).flat, iterations)
+    found = minimise(objective, begin.flat, iterations)
     return centre.like(found.point)
 
 

@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.errors import VersionError
+from model.questions.answer_memory import AnswerMemory, restore_memory
 from model.questions.answer_model import AnswerWeights
 from model.questions.asked import AskedText, find_sentences
-from model.questions.layout import put_together
+from model.questions.layout import COLUMNS, NONE_COLUMNS, put_together
 from model.questions.question_type import STOP_WORDS
 from model.span import ScoredSpan
 from model.spans.chain.tags import WordSpan
@@ -77,6 +78,7 @@ class QuestionHead:
     prior: TransferPrior | None = field(repr=False)
     dense: float
     longest: int
+    memory: AnswerMemory = field(repr=False)
     rules: ShowRules = field(default_factory=ShowRules)
     calibration: SpanCalibration = field(default_factory=SpanCalibration)
     text_calibration: SpanCalibration = field(default_factory=SpanCalibration)
@@ -92,7 +94,7 @@ class QuestionHead:
         return [own for part in _portions(texts) for own in self._best(part)]
 
     def _best(self, texts: Sequence[AskedText]) -> list[list[BestAnswer]]:
-        questions = put_together(texts, self.scale, self.prior, self.dense, self.longest)
+        questions = put_together(texts, self.scale, self.prior, self.memory, self.dense, self.longest)
         found: list[list[BestAnswer]] = [[] for _ in texts]
         for label, weights in zip(self.labels, self.weights, strict=True):
             scores, none = questions.scores(weights)
@@ -144,6 +146,7 @@ class QuestionHead:
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name."""
         arrays: dict[str, NDArray[np.generic]] = {"scale.mean": self.scale.mean, "scale.spread": self.scale.spread}
+        arrays |= self.memory.tensors()
         for place, own in enumerate(self.weights):
             arrays |= {f"weights.{place}.{name}": array for name, array in own.arrays().items()}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
@@ -166,6 +169,8 @@ def restore_question_head(
             AnswerWeights(*(arrays[f"weights.{place}.{part}"] for part in ("words", "states", "lengths", "none")))
             for place in range(len(labels))
         )
+        if any(own.words.shape[0] != len(COLUMNS) or len(own.none) != len(NONE_COLUMNS) for own in weights):
+            raise ValueError("its columns are others")
         return QuestionHead(
             labels,
             weights,
@@ -173,6 +178,7 @@ def restore_question_head(
             prior if wanted else None,
             float(config["dense"]),
             int(config["longest"]),
+            restore_memory(tensors),
             ShowRules(**config["rules"]),
             SpanCalibration(**config["calibration"]),
             SpanCalibration(**config["text_calibration"]),

@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
+from model.questions.answer_memory import AnswerMemory
 from model.questions.answer_model import BUCKETS, ROLES, AnswerWeights, Band, Floats32, Questions
-from model.questions.asked import AskedText
-from model.questions.features import LAYERS, MATCHES, NONE, SHAPES, AskedFeatures, read_features, scaled
+from model.questions.asked import LAYERS, STATE_LAYER, AskedText
+from model.questions.features import MATCHES, NONE, SHAPES, AskedFeatures, read_features, scaled
 from model.questions.question_type import KINDS
 from model.spans.features.feature_space import StateScale
 from model.spans.transfer.prior import TransferPrior
@@ -22,9 +23,6 @@ COLUMNS = (
 kind of question is asked."""
 
 NONE_COLUMNS = (*NONE, *KINDS)
-
-STATE_LAYER = 1
-"""Which of the states' layers a head reads as they are: the middle one."""
 
 Table = Mapping[str, tuple[float, float, float]]
 """Column -> weight at an answer's start, at each of its words, and at its end."""
@@ -41,10 +39,15 @@ def zero_weights(width: int) -> AnswerWeights:
 
 
 def put_together(
-    asked: Sequence[AskedText], scale: StateScale, prior: TransferPrior | None, dense: float, longest: int
+    asked: Sequence[AskedText],
+    scale: StateScale,
+    prior: TransferPrior | None,
+    memory: AnswerMemory,
+    dense: float,
+    longest: int,
 ) -> Questions:
     """All questions as a head sees them. `dense`: mean squared length of a word's states; 0: they are left out."""
-    features = [read_features(own, scale, prior) for own in asked]
+    features = [read_features(own, scale, prior, memory) for own in asked]
     kinds = np.array([own.kind for own in features], np.int64)
     words = [word_columns(own) for own in features]
     none = [np.concatenate([own.none, np.eye(len(KINDS), dtype=np.float32)[own.kind]]) for own in features]

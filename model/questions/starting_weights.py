@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from model.questions.answer_model import AnswerWeights
+from model.questions.answer_model import END, START, AnswerWeights
 from model.questions.layout import COLUMNS, NONE_COLUMNS, zero_weights
 
 WORDS: Mapping[str, tuple[float, float, float]] = {
@@ -37,6 +37,8 @@ WORDS: Mapping[str, tuple[float, float, float]] = {
     "meaning": (0.0, 0.4, 0.0),
     "meaning lead": (0.5, 0.5, 0.5),
     "type": (0.4, -0.1, 0.1),
+    "like answers": (0.5, 0.5, 0.5),
+    "same answers": (0.5, 0.5, 0.5),
     "type on": (-0.4, 0.1, 0.2),
     "capital": (-0.4, 0.5, 0.0),
     "number": (-0.3, -0.4, -0.3),
@@ -91,14 +93,20 @@ NOTHING: Mapping[str, float] = {"any": 2.2, "same": 0.3, "last": 0.6, "meaning":
 
 
 @lru_cache(maxsize=8)
-def starting_weights(width: int) -> AnswerWeights:
-    """For states of this width, of which nothing is known before answers are."""
+def starting_weights(width: int, taught: bool = False) -> AnswerWeights:
+    """For states of this width, of which nothing is known before answers are. `taught`: the base model has a head of
+    its own for questions, which then says all there is to say."""
     found = zero_weights(width)
-    for name, row in WORDS.items():
-        found.words[COLUMNS.index(name)] = row
-    found.lengths[0] = SIZES
-    for name, weight in NOTHING.items():
-        found.none[NONE_COLUMNS.index(name)] = weight
+    if taught:
+        found.words[COLUMNS.index("taught start"), START] = 1
+        found.words[COLUMNS.index("taught end"), END] = 1
+        found.none[NONE_COLUMNS.index("taught")] = 1
+    else:
+        found.lengths[0] = SIZES
+        for name, row in WORDS.items():
+            found.words[COLUMNS.index(name)] = row
+        for name, weight in NOTHING.items():
+            found.none[NONE_COLUMNS.index(name)] = weight
     for part in found.arrays().values():
         part.setflags(write=False)
     return found

@@ -119,7 +119,8 @@ def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, MarkHe
             found[control.name] = cold_head(_basis(control, _reader(tools), (), None))
         else:
             words = _tools(tools).questions.words
-            basis = QuestionBasis(control.keys(), StateScale.measure((), words.width), words.prior)
+            taught = _tools(tools).questions.is_taught
+            basis = QuestionBasis(control.keys(), StateScale.measure((), words.width), words.prior, taught)
             found[control.name] = cold_question_head(basis)
     return found
 
@@ -204,7 +205,7 @@ def _fit_question(
     kept = previous.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     if kept is None or len(kept.mean) != words.width:
         kept = StateScale.measure([one.asked.passage for one in examples], words.width)
-    basis = QuestionBasis(control.keys(), kept, words.prior)
+    basis = QuestionBasis(control.keys(), kept, words.prior, tools.questions.is_taught)
     return fit_question_head(basis, examples, previous, repeat=repeat)
 
 
