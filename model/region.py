@@ -1,4 +1,4 @@
-"""What is said about marked regions: answers to questions that the page asks of each of them."""
+"""What is said about marked regions: answers to questions that the page asks of each of them, and their relations."""
 
 from __future__ import annotations
 
@@ -63,3 +63,33 @@ class RegionSample:
 
 RegionSamples = Mapping[str, list[RegionSample]]
 """Question about regions -> its samples, by task."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Two regions of one text that belong together: from `source` to `target`, or both ways; with all its labels."""
+
+    source: Region
+    target: Region
+    labels: tuple[str, ...] = ()
+    both_ways: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRelation:
+    """A relation that is suggested, where both its regions are right; `score`: the probability that it is, too."""
+
+    relation: Relation
+    score: float
+
+
+@dataclass(frozen=True)
+class RelationSample:
+    """The regions of a text, and how related they are: a relation's share is that of the people who drew it among those
+    who marked both its regions. No relation says that there is none."""
+
+    task: int
+    text: str
+    regions: tuple[Region, ...]
+    relations: Mapping[Relation, float]
+    weight: float = 1.0

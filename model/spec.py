@@ -14,7 +14,7 @@ from enum import Enum
 from functools import cached_property
 
 from model.labels import key_of, shown_labels
-from model.region import RegionScope
+from model.region import RegionScope, ScoredRelation
 from model.span import ScoredSpan
 from model.spec_json import ConditionJson, ControlJson, InputJson, SampleJson, SpecJson
 
@@ -169,7 +169,7 @@ class Control:
 @dataclass(frozen=True)
 class TaskSpec:
     """Everything that is learned for one project: `controls` that are answered with choices, `spans` that mark text,
-    `regions` that are asked of each marked region.
+    `regions` that are asked of each marked region, and labels of `relations` between them (None: there are none).
 
     `unlearned`: names of the config's other tags, None when the spec is not straight from a config; `source`: the label
     config it was read from, "" likewise. No part of what is learned, so neither compared nor kept."""
@@ -180,6 +180,7 @@ class TaskSpec:
     spans: tuple[Control, ...] = ()
     source: str = field(default="", compare=False, repr=False)
     regions: tuple[Control, ...] = ()
+    relations: tuple[str, ...] | None = None
 
     @cached_property
     def digest(self) -> str:
@@ -220,6 +221,8 @@ class TaskSpec:
             data["spans"] = [_control_json(item) for item in self.spans]
         if self.regions:
             data["regions"] = [_control_json(item) for item in self.regions]
+        if self.relations is not None:
+            data["relations"] = self.relations
         return data
 
     @classmethod
@@ -230,6 +233,7 @@ class TaskSpec:
             controls=tuple(_control(item) for item in data["controls"]),
             spans=tuple(_control(item) for item in data.get("spans", ())),
             regions=tuple(_control(item) for item in data.get("regions", ())),
+            relations=tuple(data["relations"]) if "relations" in data else None,
         )
 
 
@@ -371,7 +375,8 @@ class Prediction:
     `chosen` holds label keys (several for sets; none says "none of these"); `score` in [0, 1] is the calibrated
     confidence in the whole answer, also in none; `ranking` lists (key, probability), best first (NONE among them where
     that is a class); `levels`, for a taxonomy, (key, confidence) of every node from the root to the answer. `spans`: of
-    marked text, what is shown; `expected_spans`: how many there are, as far as is known (a sum of probabilities)."""
+    marked text, what is shown; `expected_spans`: how many there are, as far as is known (a sum of probabilities);
+    `relations`: those whose source is one of its spans."""
 
     control: str
     chosen: tuple[str, ...]
@@ -380,6 +385,7 @@ class Prediction:
     levels: tuple[tuple[str, float], ...] = field(default=())
     spans: tuple[ScoredSpan, ...] = field(default=())
     expected_spans: float = 0.0
+    relations: tuple[ScoredRelation, ...] = field(default=())
 
 
 Samples = Mapping[str, Sequence[Sample]]

@@ -66,6 +66,7 @@ class SpecJson(TypedDict):
     controls: Sequence[ControlJson]
     spans: NotRequired[Sequence[ControlJson]]
     regions: NotRequired[Sequence[ControlJson]]
+    relations: NotRequired[Sequence[str]]
 
 
 class SampleJson(TypedDict):

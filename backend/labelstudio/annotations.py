@@ -12,7 +12,7 @@ from backend.labelstudio.documents import read_texts
 from backend.labelstudio.ids import bad_field, read_id
 from backend.labelstudio.records import ExampleRecord, Targets, microseconds, read_time
 from backend.labelstudio.results import blank_controls, blank_marks, paths_chosen, read_targets
-from backend.labelstudio.span_answers import Marks, Suggested, read_marks
+from backend.labelstudio.span_answers import RELATIONS, Marks, Suggested, read_marks
 from model.spec import Json, JsonObject, TaskSpec
 from model.visibility import is_conditional, visible_controls
 
@@ -92,7 +92,8 @@ def to_record(
         left = _left_blank(spec, annotation, asked, microseconds(stamp))
         seen = NOTHING_SUGGESTED if is_copied_prediction(annotation) else suggested  # nobody removed anything
         copied = is_copied_prediction(annotation)
-        about = [one.name for one in spec.regions if not copied and asked.at(one.name, microseconds(stamp))]
+        names = [*(one.name for one in spec.regions), RELATIONS]
+        about = [name for name in names if not copied and asked.at(name, microseconds(stamp))]
         marks = read_marks(spec, annotation, data, max_chars, left, seen, about)
     return ExampleRecord(
         annotation=read_id(annotation.get("id"), "annotation.id"),
@@ -105,6 +106,7 @@ def to_record(
         spans=marks.spans,
         removed=marks.removed,
         answers=marks.answers,
+        relations=marks.relations,
     )
 
 

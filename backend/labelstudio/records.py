@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from typing import NotRequired, TypedDict
 
-from backend.labelstudio.regions.rows import RegionTargets, answer_rows
+from backend.labelstudio.regions.rows import RegionTargets, RelationRow, answer_rows, relation_rows
 from model.spec import Json
 
 Targets = dict[str, list[list[str]] | int]
@@ -36,6 +36,7 @@ class RecordJson(TypedDict):
     spans: NotRequired[SpanTargets]
     removed: NotRequired[SpanTargets]
     answers: NotRequired[RegionTargets]
+    relations: NotRequired[list[RelationRow]]
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class ExampleRecord:
     """One human annotation of one task.
 
     `texts` maps input name -> plain text. `spans`: what is marked; `removed`: suggestions that the annotator took away;
-    `answers`: what is said about the marked regions.
+    `answers`: what is said about the marked regions; `relations` between them, None where none can be drawn.
     No `targets` and no `spans` say that the annotation teaches nothing (skipped, nothing to be read): it still
     supersedes an older record of the same annotation. `updated_at` is Label Studio's own time stamp, as sent: it alone
     orders the changes of an annotation."""
@@ -58,6 +59,7 @@ class ExampleRecord:
     spans: SpanTargets = field(default_factory=dict)
     removed: SpanTargets = field(default_factory=dict)
     answers: RegionTargets = field(default_factory=dict)
+    relations: list[RelationRow] | None = None
 
     @property
     def teaches(self) -> bool:
@@ -87,6 +89,8 @@ class ExampleRecord:
             data["removed"] = self.removed
         if self.answers:
             data["answers"] = self.answers
+        if self.relations is not None:
+            data["relations"] = self.relations
         return data
 
     @classmethod
@@ -95,8 +99,13 @@ class ExampleRecord:
         record = cls(**data)
         if not (record.spans or record.removed):
             return record
-        answers = answer_rows(record.answers)
-        return replace(record, spans=_rows(record.spans), removed=_rows(record.removed), answers=answers)
+        return replace(
+            record,
+            spans=_rows(record.spans),
+            removed=_rows(record.removed),
+            answers=answer_rows(record.answers),
+            relations=None if record.relations is None else relation_rows(record.relations),
+        )
 
 
 def _rows(spans: SpanTargets) -> SpanTargets:

@@ -9,8 +9,9 @@ from backend.errors import Undecidable
 from backend.labelstudio.documents import read_text
 from backend.labelstudio.records import SpanRow, SpanTargets
 from backend.labelstudio.regions.answers import MarkedRegions, read_answers
-from backend.labelstudio.regions.results import answer_results
-from backend.labelstudio.regions.rows import RegionTargets
+from backend.labelstudio.regions.relations import read_relations, relation_results
+from backend.labelstudio.regions.results import answer_results, region_ids
+from backend.labelstudio.regions.rows import RegionTargets, RelationRow
 from backend.labelstudio.spans.annotations import read_feedback, read_spans, spans_by_id
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.control import SpanConfig
@@ -18,8 +19,12 @@ from backend.labelstudio.spans.page import Page, read_pages
 from backend.labelstudio.spans.regions import SentSpan, to_regions
 from backend.labelstudio.spans.validator import check_result
 from backend.labelstudio.task_spec import span_config_of
+from model.region import Region
 from model.span import Span
 from model.spec import Control, Json, JsonObject, Prediction, TaskSpec
+
+RELATIONS = "<Relations>"
+"""What relations are called among the questions that a page asks: no control can have this name."""
 
 Suggested = Mapping[str, Sequence[SentSpan]]
 """Version -> what it suggested for one task, the last version last."""
@@ -35,6 +40,7 @@ class Marks:
     removed: SpanTargets = field(default_factory=dict)
     ignored: Mapping[str, int] = field(default_factory=dict)
     answers: RegionTargets = field(default_factory=dict)
+    relations: list[RelationRow] | None = None
 
 
 def read_marks(
@@ -47,7 +53,8 @@ def read_marks(
     asked: Collection[str] = (),
 ) -> Marks:
     """What an annotation that is no skip marks. `blank`: controls of which no region says that there is nothing;
-    `asked`: questions about regions that the page asked, so that no answer says that one was left blank."""
+    `asked`: questions about regions that the page asked, and RELATIONS, so that no answer says that one was left
+    blank."""
     result = annotation.get("result")
     if not spec.spans or not isinstance(result, list):
         return Marks()
@@ -71,22 +78,23 @@ def read_marks(
         spans[name] = _rows(found, len(text))
         if gone := [one.span for one in feedback.rejected if one.control == name]:
             removed[name] = _rows(gone, len(text))
-    marks = spans_by_id(config, pages, result, sent) if spec.regions else {}
-    answers = _read_answers(spec, marks, result, asked, spans) if spec.regions else {}
-    return Marks(texts, spans, removed, answer.ignored, answers)
+    if not spans or not (spec.regions or spec.relations is not None):
+        return Marks(texts, spans, removed, answer.ignored)
+    regions = _learned(spans_by_id(config, pages, result, sent), spans)
+    given = [read_answers([control], regions, result, control.name in asked) for control in spec.regions]
+    answers = {name: rows for found in given for name, rows in found.items()}
+    relations = None if spec.relations is None else read_relations(spec.relations, regions, result)
+    drawn = relations or (relations if RELATIONS in asked else None)
+    return Marks(texts, spans, removed, answer.ignored, answers, drawn)
 
 
-def _read_answers(
-    spec: TaskSpec, marks: MarkedRegions, result: Sequence[Json], asked: Collection[str], spans: SpanTargets
-) -> RegionTargets:
-    """What is said about the regions of the spans that are learned."""
+def _learned(marks: MarkedRegions, spans: SpanTargets) -> MarkedRegions:
+    """The regions of the spans that are learned."""
     learned = {(name, *row) for name, rows in spans.items() for row in rows}
-    regions = {
+    return {
         id_: [(name, span) for name, span in own if (name, span.start, span.end, span.label) in learned]
         for id_, own in marks.items()
     }
-    given = [read_answers([control], regions, result, control.name in asked) for control in spec.regions]
-    return {name: rows for found in given for name, rows in found.items()}
 
 
 def _question(spec: TaskSpec, control: Control, data: Json, max_chars: int) -> dict[str, str]:
@@ -115,6 +123,7 @@ def with_spans(
     pages, _ = read_pages(config, data)
     found: list[dict[str, Json]] = list(result)
     sent: list[SentSpan] = []
+    ids: dict[Region, str] = {}
     for prediction in predictions:
         control = config.by_name.get(prediction.control)
         page = pages.get(control.object.name) if control is not None else None
@@ -123,6 +132,8 @@ def with_spans(
             regions = to_regions(control, page, prediction.spans, salt=version, taken_ids=taken)
             found += [*regions.result, *answer_results(spec.regions, page, regions)]
             sent += regions.sent
+            ids |= region_ids(control, page, prediction.spans, regions)
+    found += relation_results([one for prediction in predictions for one in prediction.relations], ids)
     return _checked(config, pages, found, sent)
 
 

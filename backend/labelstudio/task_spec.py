@@ -111,8 +111,8 @@ def _read_anew(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
     regions = region_controls(config, inputs)
     learned = {of_regions(control.tag, control.name) for control in regions}
     skipped = tuple(reason for reason in skipped if reason not in learned)
-    found = replace(spec, inputs=tuple(known.values()), spans=tuple(spans), source=xml, regions=regions)
-    return found, skipped
+    spec = replace(spec, inputs=tuple(known.values()), spans=tuple(spans), source=xml, regions=regions)
+    return replace(spec, relations=config.relations), skipped
 
 
 def _input(item: SpanObject, taken: set[str]) -> Input:

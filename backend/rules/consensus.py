@@ -16,9 +16,10 @@ from backend.labelstudio.records import ExampleRecord
 from backend.record_json import Disputed, Summary
 from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
 from backend.rules.region_consensus import reach_region_consensus
+from backend.rules.relation_consensus import reach_relation_consensus
 from backend.rules.span_consensus import reach_span_consensus
 from model.labels import key_of
-from model.region import RegionSample
+from model.region import RegionSample, RelationSample
 from model.span import SpanSample
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
@@ -51,6 +52,8 @@ class Consensus:
     """Control that marks text -> label -> F1 between people, where tasks are shared."""
     regions: dict[str, list[RegionSample]] = field(default_factory=dict)
     """Question about regions -> its samples, by task."""
+    relations: list[RelationSample] = field(default_factory=list)
+    """Of each text with two regions or more, by task."""
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Control -> label -> samples whose heaviest label it is (for sets: that hold it); NONE for none of these."""
@@ -99,7 +102,8 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
     for control in spec.spans:
         _reach_spans(reached, control, by_task)
     regions = tuple(_reach_regions(reached, control, by_task) for control in spec.regions)
-    return replace(reached, spec=replace(spec, controls=controls, regions=regions))
+    relations = reach_relation_consensus(spec, by_task)
+    return replace(reached, spec=replace(spec, controls=controls, regions=regions), relations=relations)
 
 
 def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:

@@ -38,7 +38,10 @@ def adapt(
         for control in spec.spans
     }
     asked = {control.name for control in spec.regions if _fits(live, control) or control.tag == "TextArea"}
-    about = {name: head for name, head in live.region_heads.items() if name in asked}
+    known = {name: head for name, head in live.region_heads.questions.items() if name in asked}
+    about = replace(live.region_heads, questions=known)
+    if spec.relations is None or live.spec.relations != spec.relations:
+        about = replace(about, relations=None)
     fine = live.finetuned, live.tuned, live.manifest
     return LiveModel(live.version, spec, heads, base, *fine, marking, cold.tools, about)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.asked_since import Asked
+from backend.labelstudio.span_answers import RELATIONS
 from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import Summary, SyncRecord
 from backend.redaction import hide_in
@@ -204,7 +205,8 @@ def _questions(config: str) -> list[str] | None:
     """Names of the controls that are learned; None for a config that cannot be read."""
     try:
         spec = parse_label_config(config)
-        return [control.name for control in (*spec.questions, *spec.regions)]
+        names = [control.name for control in (*spec.questions, *spec.regions)]
+        return names if spec.relations is None else [*names, RELATIONS]
     except UnsupportedConfig:
         return []
     except BadRequest:

@@ -33,6 +33,11 @@ PlannedRegion = PlannedSpan | tuple[int, int, str, float, str, Sequence[tuple[st
 """A suggested span, and what is suggested about it, if anything is: question, keys, score."""
 
 
+PlannedEnd = tuple[str, int, int, str]
+PlannedRelation = tuple[PlannedEnd, PlannedEnd, Sequence[str], bool, float]
+"""A suggested relation: source and target (control, start, end, label), labels, whether both ways, score."""
+
+
 class PlannedTask(TypedDict):
     """One task of a plan, with the prediction that is written for it. `spans`: by control, what is marked; they join
     the result when the task is at hand, by which the page counts."""
@@ -43,6 +48,7 @@ class PlannedTask(TypedDict):
     result: list[dict[str, Json]]
     score: float
     spans: NotRequired[dict[str, list[PlannedRegion]]]
+    relations: NotRequired[list[PlannedRelation]]
 
 
 class QueuePlan(TypedDict, total=False):

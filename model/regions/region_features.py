@@ -65,7 +65,7 @@ def dense_features(places: Sequence[RegionPlace], scale: StateScale) -> NDArray[
 
 def hand_features(places: Sequence[RegionPlace]) -> HandFeatures:
     """Of all places in turn."""
-    rows = [[_hash(said) for said in dict.fromkeys(_said(place))] for place in places]
+    rows = [[code_of(said) for said in dict.fromkeys(_said(place))] for place in places]
     codes = np.array([code for row in rows for code in row], np.uint64)
     return HandFeatures(codes, np.cumsum([len(row) for row in rows], dtype=np.int64))
 
@@ -113,5 +113,6 @@ def _said(place: RegionPlace) -> Iterator[str]:
         yield f"near {word}"
 
 
-def _hash(text: str) -> int:
+def code_of(text: str) -> int:
+    """The hand feature that says this."""
     return xxhash.xxh3_64_intdigest(text.encode("utf-8", "surrogatepass")) | 1

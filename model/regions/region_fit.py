@@ -7,16 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.special import expit
 
-from model.numerics.arrays import Floats, softmax_rows
-from model.numerics.logistic import fit_blocks
-from model.numerics.metrics import log_losses, log_losses_binary
-from model.numerics.temperature import HUMBLE, HUMBLE_STRENGTH, apply_temperature, fit_temperature
+from model.numerics.arrays import Floats
 from model.regions.closed_answers import close_answers
+from model.regions.linear_fit import FOLDS, FittedRows, least_clicks
+from model.regions.linear_weights import LinearWeights
 from model.regions.region_features import RegionPlace, dense_features, hand_features, hand_matrix
-from model.regions.region_head import NEVER, RegionHead, RegionWeights, choose
+from model.regions.region_head import RegionHead, choose
 from model.regions.region_space import RegionSpace
 from model.spans.features.feature_space import StateScale
 from model.spans.features.hand_features import choose_features
@@ -26,28 +23,14 @@ from model.spec import NONE
 MOST_REGIONS = 3000
 """Regions fitted on: the last ones."""
 
-FOLDS = 5
-
-STRENGTHS = (0.3, 1.0, 3.0, 10.0)
-"""Variances of the coefficients' prior that are tried."""
-
 LEAST_REGIONS = 8
 """Answered regions below which nothing is learned, and nothing is shown."""
-
-LEAST_RIGHT = 3
-"""Held-out answers that have to be right before any are shown."""
-
-THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9)
-"""Probabilities from which answers are shown, tried in this order."""
 
 ONCE_UP_TO = 500
 """Regions up to which hand features that occur once are kept."""
 
 MOST_CLASSES = 200
 """Labels told apart: the most frequent."""
-
-SEARCH_CELLS = 1_000_000
-"""Rows x directions x classes above which the choices of the head before are kept: a search takes half a second."""
 
 GROWTH = 1.25
 """Growth in regions after which the choices are searched for again."""
@@ -60,35 +43,6 @@ class RegionExample:
     place: RegionPlace
     target: Mapping[str, float]
     weight: float = 1.0
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """What is fitted: rows of the space, targets [n, K], weights [n], and the fold of each row."""
-
-    space: RegionSpace
-    targets: Floats
-    weights: Floats
-    folds: NDArray[np.int64]
-    several: bool
-
-    def fit(self, weights: Floats, strength: float) -> tuple[Floats, Floats]:
-        """Coefficients and intercepts of as many problems as `weights` [B, n] has rows."""
-        offsets = np.zeros((len(weights), *self.targets.shape))
-        rows = self.space.rows
-        return fit_blocks(rows, self.targets, weights, offsets, strength, multilabel=self.several)
-
-    def held_out(self, strength: float) -> Floats:
-        """Probabilities [n, K] by fits on the other folds."""
-        kept = np.array([self.weights * (self.folds != fold) for fold in range(self.folds.max() + 1)])
-        coefficients, intercepts = self.fit(kept, strength)
-        logits = np.einsum("nr,nrk->nk", self.space.rows, coefficients[self.folds]) + intercepts[self.folds]
-        return expit(logits) if self.several else softmax_rows(logits)
-
-    def loss(self, probabilities: Floats) -> float:
-        """Mean log-loss."""
-        losses = (log_losses_binary if self.several else log_losses)(probabilities, self.targets)
-        return float((losses * self.weights).sum() / self.weights.sum())
 
 
 def fit_region_head(
@@ -142,18 +96,14 @@ def _fit(empty: RegionHead, used: Sequence[RegionExample], scale: StateScale, ke
     targets = _target_matrix(empty, used)
     space = RegionSpace(dense_features(places, scale), hand_matrix(said, known), targets)
     folds = fold_texts([place.text.text for place in places], FOLDS)
-    rows = _Rows(space, targets, np.array([one.weight for one in used]), folds, empty.several)
-    large = space.rows.size * len(empty.labels) > SEARCH_CELLS
-    if kept is not None and large:
+    rows = FittedRows(space, targets, np.array([one.weight for one in used]), folds, empty.several)
+    if kept is not None and rows.is_large:
         head = replace(kept, labels=empty.labels, several=empty.several, regions=len(used))
     else:
-        head = _search(empty, rows, STRENGTHS[1:3] if large else STRENGTHS)
-    coefficients, intercepts = rows.fit(rows.weights[None], head.strength)
-    dense, hand = space.primal(coefficients[0])
-    weights = RegionWeights(
-        scale, known, dense.astype(np.float16), hand.astype(np.float16), intercepts[0].astype(np.float32)
-    )
-    return replace(head, weights=weights)
+        head = _search(empty, rows) if rows.can_hold_out else empty
+    dense, hand, intercepts = rows.coefficients(head.strength)
+    halved = dense.astype(np.float16), hand.astype(np.float16)
+    return replace(head, weights=LinearWeights(scale, known, *halved, intercepts.astype(np.float32)))
 
 
 def _target_matrix(head: RegionHead, used: Sequence[RegionExample]) -> Floats:
@@ -161,22 +111,15 @@ def _target_matrix(head: RegionHead, used: Sequence[RegionExample]) -> Floats:
     return found if head.several else found / found.sum(1, keepdims=True)
 
 
-def _search(head: RegionHead, rows: _Rows, strengths: Sequence[float]) -> RegionHead:
+def _search(head: RegionHead, rows: FittedRows) -> RegionHead:
     """The head with what regions held out say: the strength of its prior, how sure it may be, what may be shown."""
-    if rows.folds.max() < 1:
-        return head  # of one text alone
-    tried = [(rows.held_out(strength), strength) for strength in strengths]
-    raw, strength = min(tried, key=lambda one: rows.loss(one[0]))
-    temperature = fit_temperature(
-        raw, rows.targets, prior_strength=HUMBLE_STRENGTH, centre=HUMBLE, multilabel=head.several
-    )
-    sure = apply_temperature(raw, temperature, multilabel=head.several)
-    said = choose(sure, head.labels, head.several)
-    right = np.array([set(keys) == truth for (keys, _), truth in zip(said, _truths(head, rows.targets), strict=True)])
+    strength, temperature, sure = rows.search()
+    said, truths = choose(sure, head.labels, head.several), _truths(head, rows.targets)
+    right = np.array([set(keys) == truth for (keys, _), truth in zip(said, truths, strict=True)])
     scores = np.array([score if keys else -1.0 for keys, score in said])
-    threshold = _least_clicks(scores, right)
+    threshold = least_clicks(scores, right)
     shown = scores >= threshold
-    answered = sum(bool(truth) for truth in _truths(head, rows.targets))
+    answered = sum(map(bool, truths))
     figures = {
         "accuracy": float(right.mean()),
         "shown": float(shown.mean()),
@@ -197,13 +140,3 @@ def _truths(head: RegionHead, targets: Floats) -> list[set[str]]:
     if head.several:
         return [{label for label, share in zip(head.labels, row, strict=True) if share >= 0.5} for row in targets]
     return [{head.labels[at]} - {NONE} for at in targets.argmax(1)]
-
-
-def _least_clicks(scores: Floats, right: NDArray[np.bool_]) -> float:
-    """The least threshold from which answers surely save clicks: a right one saves one, a wrong one costs one."""
-    for threshold in THRESHOLDS:
-        shown = scores >= threshold
-        hits, count = int(right[shown].sum()), int(shown.sum())
-        if hits >= LEAST_RIGHT and 2 * hits - count >= count**0.5:  # one standard error above nothing gained
-            return threshold
-    return NEVER

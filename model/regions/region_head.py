@@ -17,15 +17,12 @@ from model.errors import VersionError
 from model.numerics.arrays import Floats, softmax_rows
 from model.numerics.temperature import apply_temperature
 from model.region import RegionAnswer
+from model.regions.linear_fit import NEVER
+from model.regions.linear_weights import LinearWeights, restore_weights
 from model.regions.region_features import RegionPlace, dense_features, hand_features, hand_matrix
-from model.spans.features.feature_space import StateScale
-from model.spans.features.hand_features import Codes
 from model.spec import NONE
 
 FORMAT = 1
-
-NEVER = 2.0
-"""A threshold that no probability reaches."""
 
 
 class RegionHeadJson(TypedDict):
@@ -44,24 +41,6 @@ class RegionHeadJson(TypedDict):
 
 
 @dataclass(frozen=True)
-class RegionWeights:
-    """Coefficients of dense columns [D, K] and of `known` hand features [V, K], halved, and intercepts [K]."""
-
-    scale: StateScale = field(repr=False)
-    known: Codes = field(repr=False)
-    dense: NDArray[np.float16] = field(repr=False)
-    hand: NDArray[np.float16] = field(repr=False)
-    intercepts: NDArray[np.float32] = field(repr=False)
-
-    def logits(self, places: Sequence[RegionPlace]) -> NDArray[np.float32]:
-        """[places, K]."""
-        found: NDArray[np.float32] = dense_features(places, self.scale) @ self.dense.astype(np.float32)
-        if len(self.known):
-            found += np.asarray(hand_matrix(hand_features(places), self.known) @ self.hand.astype(np.float32))
-        return found + self.intercepts
-
-
-@dataclass(frozen=True)
 class RegionHead:
     """Suggestions for one question. `labels`: what is told apart, NONE where a question may be left blank; `several`:
     answers are sets; `threshold`: the least probability that is shown; `regions`: how many it was fitted on;
@@ -70,7 +49,7 @@ class RegionHead:
     control: str
     labels: tuple[str, ...] = ()
     several: bool = False
-    weights: RegionWeights | None = field(default=None, repr=False)
+    weights: LinearWeights | None = field(default=None, repr=False)
     temperature: float = 1.0
     threshold: float = NEVER
     regions: int = 0
@@ -82,7 +61,9 @@ class RegionHead:
         """[places, K], calibrated; of sets each label by itself."""
         if self.weights is None or not places:
             return np.zeros((len(places), len(self.labels)))
-        logits = self.weights.logits(places).astype(np.float64)
+        own = self.weights
+        hand = hand_matrix(hand_features(places), own.known)
+        logits = own.logits(dense_features(places, own.scale), hand).astype(np.float64)
         raw = expit(logits) if self.several else softmax_rows(logits)
         return apply_temperature(raw, self.temperature, multilabel=self.several)
 
@@ -113,18 +94,7 @@ class RegionHead:
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
         """Arrays by name; none before anything was learned."""
-        own = self.weights
-        if own is None:
-            return {}
-        arrays: dict[str, NDArray[np.generic]] = {
-            "scale.mean": own.scale.mean,
-            "scale.spread": own.scale.spread,
-            "known": own.known,
-            "dense": own.dense,
-            "hand": own.hand,
-            "intercepts": own.intercepts,
-        }
-        return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        return self.weights.tensors() if self.weights is not None else {}
 
 
 def choose(probabilities: Floats, labels: Sequence[str], several: bool) -> list[tuple[tuple[str, ...], float]]:
@@ -145,23 +115,11 @@ def choose(probabilities: Floats, labels: Sequence[str], several: bool) -> list[
 def restore_region_head(config: RegionHeadJson, tensors: Mapping[str, NDArray[np.generic]]) -> RegionHead:
     """The head that `config()` and `tensors()` describe. Raises VersionError where they do not."""
     try:
-        weights = None
-        if tensors:
-            scale = StateScale(
-                *(tensors[f"scale.{part}"].astype(np.float32, copy=False) for part in ("mean", "spread"))
-            )
-            weights = RegionWeights(
-                scale,
-                tensors["known"].astype(np.uint64, copy=False),
-                tensors["dense"].astype(np.float16, copy=False),
-                tensors["hand"].astype(np.float16, copy=False),
-                tensors["intercepts"].astype(np.float32, copy=False),
-            )
         return RegionHead(
             str(config["control"]),
             tuple(config["labels"]),
             bool(config["several"]),
-            weights,
+            restore_weights(tensors),
             float(config["temperature"]),
             float(config["threshold"]),
             int(config["regions"]),

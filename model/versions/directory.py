@@ -27,6 +27,7 @@ from model.numerics.arrays import Floats
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.spans.head.tuned_marks import TunedMarksJson
 from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
+from model.versions.region_files import heads_json, take_over
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from model.evidence.gate import VerdictJson
     from model.questions.head import QuestionHead, QuestionHeadJson
-    from model.regions.region_head import RegionHead, RegionHeadJson
+    from model.regions.region_heads import RegionHeads
     from model.spans.head.head import SpanHead, SpanHeadJson
     from model.spans.transfer.prior import TransferPrior
     from model.spec_json import SpecJson
@@ -141,7 +142,6 @@ class HeadsJson(TypedDict):
     order: list[str]
     finetuned: NotRequired[dict[str, TunedJson]]
     spans: NotRequired[list[SpanHeadEntry]]
-    regions: NotRequired[list[RegionHeadJson]]
     tuned_spans: NotRequired[list[TunedMarksEntry]]
 
 
@@ -165,7 +165,7 @@ def write_version(
     finetuned: FineTuned | None = None,
     span_heads: Mapping[str, SpanHead | QuestionHead] | None = None,
     regions_of: Path | None = None,
-    region_heads: Mapping[str, RegionHead] | None = None,
+    region_heads: RegionHeads | None = None,
 ) -> Path:
     """Write a version; its directory. Raises VersionError if it exists, OSError if the disk refuses.
 
@@ -184,10 +184,13 @@ def write_version(
     try:
         arrays, state = _collect(heads, finetuned)
         marking = _add_span_heads(state, span_heads or {})
-        about = _take_over(state, regions_of) if regions_of else _add_region_heads(state, region_heads or {})
+        about: Mapping[str, NDArray[np.generic]] = region_heads.tensors() if region_heads is not None else {}
+        said = heads_json(region_heads)
+        if regions_of is not None:
+            said, about = take_over(regions_of / HEADS, regions_of / WEIGHTS)
         _write(scratch / WEIGHTS, save({**arrays, **marking, **about}))
         failpoint("version.write", manifest.project)
-        _write(scratch / HEADS, json.dumps(state, ensure_ascii=True).encode())
+        _write(scratch / HEADS, json.dumps({**state, **said}, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":
             _copy(finetuned.encoder_weights, scratch / ENCODER)
         complete = replace(
@@ -234,30 +237,6 @@ def _add_span_heads(
     for index, head in enumerate(heads.values()):
         found.update({f"span.{index}.{key}": value for key, value in head.tensors().items()})
     return found
-
-
-def _add_region_heads(state: HeadsJson, heads: Mapping[str, RegionHead]) -> Mapping[str, NDArray[np.generic]]:
-    """Adds their configs to `state`; their arrays, numbered by their places there."""
-    if heads:
-        state["regions"] = [head.config() for head in heads.values()]
-    found: dict[str, NDArray[np.generic]] = {}
-    for index, head in enumerate(heads.values()):
-        found.update({f"region.{index}.{key}": value for key, value in head.tensors().items()})
-    return found
-
-
-def _take_over(state: HeadsJson, directory: Path) -> Mapping[str, NDArray[np.generic]]:
-    """Adds the configs that a version has for questions about what is marked to `state`; their arrays. Nothing of one
-    that is gone: many come in the hours of a training, and the next refit fits what is missing."""
-    from safetensors.numpy import load_file
-
-    if not (directory / HEADS).is_file():
-        return {}
-    known: HeadsJson = json.loads((directory / HEADS).read_text(encoding="utf-8"))
-    if "regions" not in known:
-        return {}
-    state["regions"] = known["regions"]
-    return {name: array for name, array in load_file(directory / WEIGHTS).items() if name.startswith("region.")}
 
 
 def read_span_heads(directory: Path, prior: TransferPrior | None) -> dict[str, SpanHead | QuestionHead]:

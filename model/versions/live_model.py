@@ -21,11 +21,14 @@ from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.questions.head import QuestionHead
+from model.regions.region_heads import RegionHeads
 from model.spans.features.reading import ReadText
 from model.spans.head.head import Suggestions
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import (
     ENCODER,
+    HEADS,
+    WEIGHTS,
     Manifest,
     read_heads,
     read_span_heads,
@@ -33,7 +36,7 @@ from model.versions.directory import (
     version_path,
 )
 from model.versions.finetuned import FineTuned, align_columns, blend
-from model.versions.region_answers import RegionHeads, answer_regions
+from model.versions.region_answers import answer_regions, relate_regions
 from model.versions.region_files import read_region_heads
 from model.versions.span_answers import MarkHead, SpanAnswerer, SpanTools, as_answer, cold_span_heads
 from model.versions.tuned_files import with_tuned_marks
@@ -56,7 +59,7 @@ class LiveModel:
     span_heads: Mapping[str, MarkHead] = field(default_factory=dict)
     tools: SpanTools | None = None
     """What spans are read with; None in a model without."""
-    region_heads: RegionHeads = field(default_factory=dict)
+    region_heads: RegionHeads = field(default_factory=RegionHeads)
     serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
     """Of this object in this process: names of versions come again, after a restored backup say."""
 
@@ -94,6 +97,12 @@ class LiveModel:
             rows = [i for i, document in enumerate(documents) if all(name in document for name in control.inputs)]
             for row, marked in zip(rows, self.mark(control.name, [documents[row] for row in rows]), strict=True):
                 answers[row].append(marked)
+        relations = self.region_heads.relations
+        if relations is not None and self.tools is not None:
+            answers = [
+                relate_regions(self.spec, relations, answer, document, self.tools.reader)
+                for answer, document in zip(answers, documents, strict=True)
+            ]
         return [drop_hidden(self.spec, answer) for answer in answers]
 
     def _read_together(self, documents: Sequence[Document]) -> None:
@@ -122,7 +131,7 @@ class LiveModel:
         inputs = self.spec.control(control).inputs
         found = self.look(control, [(one[inputs[0]], one[inputs[-1]]) for one in documents], alone=alone)
         marked = [as_answer(control, own) for _, own in found]
-        if not self.region_heads:
+        if not self.region_heads.questions:
             return marked
         read = self.tools.reader.read([document[inputs[0]] for document in documents])
         return answer_regions(self.spec, self.region_heads, marked, read)
@@ -327,7 +336,7 @@ def load_version(
     if found is not None:  # a fine-tune that began before there were spans has none: the next refit adds them
         marking = {**cold_span_heads(spec, found), **marking}
         finetuned = with_tuned_marks(finetuned, directory, found.reader.prior)
-    about = read_region_heads(directory) if found is not None and spec.regions else {}
+    about = read_region_heads(directory / HEADS, directory / WEIGHTS) if found is not None else RegionHeads()
     return LiveModel(version, spec, heads, base, finetuned, tuned, manifest, marking, found, about)
 
 

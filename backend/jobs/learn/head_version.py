@@ -15,6 +15,7 @@ from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
 from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
 from backend.labelstudio.label_display import rename_counts
+from backend.labelstudio.span_answers import RELATIONS
 from backend.outcomes import PublishOutcome
 from backend.record_json import Summary
 from backend.rules.consensus import Consensus
@@ -23,7 +24,7 @@ from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
-    from model.regions.region_head import RegionHead
+    from model.regions.region_heads import RegionHeads
     from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
@@ -58,7 +59,7 @@ class Corrected:
     finetuned: FineTuned | None
     hindsight: Hindsight
     span_heads: Mapping[str, MarkHead]
-    region_heads: Mapping[str, RegionHead]
+    region_heads: RegionHeads
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -90,22 +91,24 @@ def fit_marks(run: Refit) -> dict[str, MarkHead]:
     return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
-def fit_answers(run: Refit) -> dict[str, RegionHead]:
-    """One head per question about marked regions."""
+def fit_answers(run: Refit) -> RegionHeads:
+    """What is said about marked regions, and between them."""
+    from model.regions.region_heads import RegionHeads
     from model.versions.region_answers import fit_region_heads
 
-    if not run.spec.regions:
-        return {}
+    if not run.spec.regions and run.spec.relations is None:
+        return RegionHeads()
     previous = run.champion.region_heads if run.champion else None
     tools = run.work.encoders.span_tools()
-    return fit_region_heads(run.spec, run.consensus.regions, tools, previous, repeat=not run.search)
+    reached = run.consensus
+    return fit_region_heads(run.spec, reached.regions, reached.relations, tools, previous, repeat=not run.search)
 
 
 def correct(
     run: Refit,
     heads: Mapping[str, LinearHead],
     span_heads: Mapping[str, MarkHead],
-    region_heads: Mapping[str, RegionHead],
+    region_heads: RegionHeads,
 ) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
     stores, champion = run.work.stores, run.champion
@@ -158,7 +161,10 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         name: head.details.held_out for name, head in corrected.heads.items() if head.details.held_out is not None
     }
     held_out |= {name: _span_figures(head) for name, head in corrected.span_heads.items()}
-    held_out |= {name: head.held_out for name, head in corrected.region_heads.items() if head.held_out}
+    about = corrected.region_heads
+    held_out |= {name: head.held_out for name, head in about.questions.items() if head.held_out}
+    if about.relations is not None and about.relations.held_out:
+        held_out[RELATIONS] = about.relations.held_out
     return Manifest(
         version=version,
         project=run.project,

@@ -59,7 +59,7 @@ def refit_anew(work: Context, project: int) -> str:
 def _is_settled(work: Context, project: int) -> bool:
     """False when the live heads repeat choices that were made on clearly fewer labels, or labels were not checked."""
     from model.head.fit import is_settled
-    from model.regions.region_fit import is_settled as is_region_head_settled
+    from model.versions.region_answers import are_settled
     from model.versions.span_answers import is_settled as is_span_head_settled
 
     live = work.stores.versions.live(project)
@@ -68,7 +68,7 @@ def _is_settled(work: Context, project: int) -> bool:
     model = work.live_model(project, live)
     if not all(is_span_head_settled(head) for head in model.span_heads.values()):
         return False
-    if not all(is_region_head_settled(head) for head in model.region_heads.values()):
+    if not are_settled(model.region_heads):
         return False
     configs = model.configs
     return all(is_settled(config) for config in configs.values()) and is_covered(work, project, configs)

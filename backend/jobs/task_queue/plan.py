@@ -14,7 +14,8 @@ from backend.labelstudio.label_config.assist_controls import blind_results, read
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
 from backend.store.projects import ProjectStore
-from backend.store.task_queue import PlannedRegion, PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
+from model.region import ScoredRelation
 from model.span import ScoredSpan
 from model.spec import Json
 
@@ -103,6 +104,8 @@ def _entries(
                 "spans": {one.control: [_span_json(span) for span in one.spans] for one in marked},
             }
         )
+        if relations := [_relation_json(relation) for one in marked for relation in one.relations]:
+            entries[-1]["relations"] = relations
     return entries
 
 
@@ -116,6 +119,12 @@ def _span_json(span: ScoredSpan) -> PlannedRegion:
     """The page's unit comes later, when the task itself is at hand."""
     own = span.start, span.end, span.label, span.score, span.reason
     return (*own, [(one.control, one.chosen, one.score) for one in span.answers]) if span.answers else own
+
+
+def _relation_json(scored: ScoredRelation) -> PlannedRelation:
+    own = scored.relation
+    ends = [(end.control, end.start, end.end, end.label) for end in (own.source, own.target)]
+    return ends[0], ends[1], own.labels, own.both_ways, scored.score
 
 
 def _told(projects: ProjectStore, project: int) -> list[dict[str, Json]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from backend.errors import LabelStudioError
@@ -26,9 +27,9 @@ from backend.record_json import QueueState
 from backend.rules.queue_due import queue_number, queue_version, stale_versions
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.task_queue import PlannedRegion, PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
 from model.failpoints import failpoint
-from model.region import RegionAnswer
+from model.region import Region, RegionAnswer, Relation, ScoredRelation
 from model.span import ScoredSpan
 from model.spec import JsonObject, Prediction
 
@@ -164,6 +165,8 @@ def _with_spans(
             Prediction(name, (), entry["score"], spans=tuple(_scored(span) for span in spans))
             for name, spans in entry.get("spans", {}).items()
         ]
+        if marked:
+            marked[0] = replace(marked[0], relations=tuple(map(_related, entry.get("relations", ()))))
         data = tasks[entry["task"]].get("data")
         result, sent, _ = with_spans(spec, data, marked, plan["live"], entry["result"])
         found.append({**entry, "result": result})
@@ -179,6 +182,12 @@ def _scored(planned: PlannedRegion) -> ScoredSpan:
     start, end, label, score, reason, about = planned
     answers = tuple(RegionAnswer(name, tuple(chosen), sure) for name, chosen, sure in about)
     return ScoredSpan(start, end, label, score, reason, answers)
+
+
+def _related(planned: PlannedRelation) -> ScoredRelation:
+    """The same of a relation."""
+    source, target, labels, both_ways, score = planned
+    return ScoredRelation(Relation(Region(*source), Region(*target), tuple(labels), bool(both_ways)), score)
 
 
 def _write(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from backend.labelstudio.label_config.answer_values import shown_score, value_key, write_value
-from backend.labelstudio.spans.control import Result
+from backend.labelstudio.spans.control import Result, SpanControl
+from backend.labelstudio.spans.granularity import snapped
 from backend.labelstudio.spans.page import Page
 from backend.labelstudio.spans.regions import Regions
-from model.region import RegionAnswer
+from model.region import Region, RegionAnswer
 from model.span import ScoredSpan
 from model.spec import Control
 
@@ -34,6 +35,19 @@ def answer_results(questions: Sequence[Control], page: Page, regions: Regions) -
                     "score": shown_score(answer.score),
                 }
             )
+    return found
+
+
+def region_ids(control: SpanControl, page: Page, spans: Iterable[ScoredSpan], regions: Regions) -> dict[Region, str]:
+    """Suggested spans -> ids of the regions that they became, as far as they did."""
+    placed = {(one.start, one.end, one.label): id_ for id_, group in regions.spans.items() for one in group}
+    found: dict[Region, str] = {}
+    for one in spans:
+        end = min(one.end, len(page.text))
+        place = snapped(page.text, one.start, end, page.object.granularity) if 0 <= one.start < end else None
+        id_ = placed.get((*place, control.names.get(one.label, ""))) if place is not None else None
+        if id_ is not None:
+            found[Region(control.name, one.start, one.end, one.label)] = id_
     return found
 
 

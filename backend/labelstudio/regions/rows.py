@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from model.region import Region
 
@@ -12,11 +12,14 @@ Answered = list[list[str]] | int
 AnswerRow = tuple[str, int, int, str, Answered]
 """A region (the control that marks it, start, end, label) and an answer about it."""
 
+RegionRow = tuple[str, int, int, str]
+"""The control that marks a region, start, end, label."""
+
+RelationRow = tuple[RegionRow, RegionRow, bool, list[str]]
+"""Source, target, whether it holds both ways, and its labels."""
+
 RegionTargets = dict[str, list[AnswerRow]]
 """Question -> its answers, one for each region that it was asked of."""
-
-RegionTargetsJson = Mapping[str, Sequence[Sequence[str | int | Answered]]]
-"""JSON has lists for tuples."""
 
 
 def answer_rows(data: RegionTargets) -> RegionTargets:
@@ -33,6 +36,16 @@ def answer_rows(data: RegionTargets) -> RegionTargets:
 def region_of(row: AnswerRow) -> Region:
     """What a row is about."""
     return Region(*row[:4])
+
+
+def relation_rows(data: Sequence[RelationRow]) -> list[RelationRow]:
+    """As above."""
+    return [(_region(source), _region(target), bool(both), list(labels)) for source, target, both, labels in data]
+
+
+def _region(row: RegionRow) -> RegionRow:
+    control, start, end, label = row
+    return str(control), int(start), int(end), str(label)
 
 
 def _answered(answer: Answered) -> Answered:

@@ -65,6 +65,7 @@ def test_answers_come_after_their_region_at_its_place_and_only_where_the_page_as
         for item in suggested(live(context), one):
             if item["type"] == "labels":
                 regions[item["id"]] = item
+            if item["type"] in ("labels", "relation"):
                 continue
             region = regions[item["id"]]
             assert {name: item["value"][name] for name in ("start", "end")} == {
@@ -106,5 +107,40 @@ def test_a_config_without_questions_answers_none_whatever_was_learned(context: A
     context.stores.projects.save_config(PROJECT, bare)
     assert refit_anew(context, PROJECT) == "published"
     model = live(context)
-    assert model.region_heads == {} and model.spec.regions == ()
+    assert not model.region_heads.questions and model.spec.regions == ()
     assert all(not span.answers for span in model.mark("label", [{"text.page": notes(1)[0].text}])[0].spans)
+
+
+def ties(result: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
+    """(text of the source, text of the target, label) of the relations in a result, whose ends are all there."""
+    places = {item["id"]: item["value"]["text"] for item in result if item.get("type") == "labels"}
+    return {
+        (places[item["from_id"]], places[item["to_id"]], *item.get("labels", ["-"]))
+        for item in result
+        if item.get("type") == "relation"
+    }
+
+
+def test_relations_are_learned_and_suggested_between_suggested_regions(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    assert refit(PROJECT) == "published"
+    model = live(context)
+    hits = said = wanted = 0
+    for one in notes(40, 500):
+        found, truth = ties(suggested(model, one)), ties(one.result)
+        hits, said, wanted = hits + len(found & truth), said + len(found), wanted + len(truth)
+    assert hits / max(1, said) > 0.85 and hits / wanted > 0.6, (hits, said, wanted)
+    manifest = read_manifest(version_path(context.settings.models_dir, PROJECT, model.version))
+    assert manifest.metrics["<Relations>"]["precision"] > 0.85
+
+
+def test_a_config_without_relations_suggests_none_and_few_relations_are_kept_to_itself(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(6))
+    refit(PROJECT)
+    assert all(not ties(suggested(live(context), one)) for one in notes(20, 700)), "six are too few"
+    bare = CONFIG.replace(CONFIG[CONFIG.index("<Relations>") : CONFIG.index("</Relations>") + 12], "")
+    add_notes(context.stores, PROJECT, notes(40), config=bare)
+    assert refit(PROJECT) == "published" and live(context).region_heads.relations is None
+    assert all(
+        not answer.relations for one in notes(9) for answer in live(context).predict([{"text.page": one.text}])[0]
+    )
