@@ -102,7 +102,7 @@ def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consens
     for control in spec.spans:
         _reach_spans(reached, control, by_task)
     regions = tuple(_reach_regions(reached, control, by_task) for control in spec.regions)
-    relations = reach_relation_consensus(spec, by_task)
+    relations = [] if spec.relations is None else reach_relation_consensus(spec, by_task)
     return replace(reached, spec=replace(spec, controls=controls, regions=regions), relations=relations)
 
 

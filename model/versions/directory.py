@@ -27,7 +27,7 @@ from model.numerics.arrays import Floats
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.spans.head.tuned_marks import TunedMarksJson
 from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
-from model.versions.region_files import heads_json, take_over
+from model.versions.region_files import RegionHeadsJson, heads_json, take_over
 
 if TYPE_CHECKING:
     import numpy as np
@@ -184,10 +184,12 @@ def write_version(
     try:
         arrays, state = _collect(heads, finetuned)
         marking = _add_span_heads(state, span_heads or {})
-        about: Mapping[str, NDArray[np.generic]] = region_heads.tensors() if region_heads is not None else {}
-        said = heads_json(region_heads)
+        said: RegionHeadsJson = {}
+        about: Mapping[str, NDArray[np.generic]] = {}
         if regions_of is not None:
             said, about = take_over(regions_of / HEADS, regions_of / WEIGHTS)
+        elif region_heads is not None:
+            said, about = heads_json(region_heads), region_heads.tensors()
         _write(scratch / WEIGHTS, save({**arrays, **marking, **about}))
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps({**state, **said}, ensure_ascii=True).encode())

@@ -27,12 +27,12 @@ class RegionHeadsJson(TypedDict):
     relations: NotRequired[RelationHeadJson]
 
 
-def heads_json(heads: RegionHeads | None) -> RegionHeadsJson:
+def heads_json(heads: RegionHeads) -> RegionHeadsJson:
     """Their configs."""
     found: RegionHeadsJson = {}
-    if heads is not None and heads.questions:
+    if heads.questions:
         found["regions"] = [head.config() for head in heads.questions.values()]
-    if heads is not None and heads.relations is not None:
+    if heads.relations is not None:
         found["relations"] = heads.relations.config()
     return found
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
@@ -59,7 +59,7 @@ class Corrected:
     finetuned: FineTuned | None
     hindsight: Hindsight
     span_heads: Mapping[str, MarkHead]
-    region_heads: RegionHeads
+    region_heads: RegionHeads | None
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -91,13 +91,12 @@ def fit_marks(run: Refit) -> dict[str, MarkHead]:
     return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
-def fit_answers(run: Refit) -> RegionHeads:
-    """What is said about marked regions, and between them."""
-    from model.regions.region_heads import RegionHeads
+def fit_answers(run: Refit) -> RegionHeads | None:
+    """What is said about marked regions, and between them; None in a project where nothing is."""
     from model.versions.region_answers import fit_region_heads
 
     if not run.spec.regions and run.spec.relations is None:
-        return RegionHeads()
+        return None
     previous = run.champion.region_heads if run.champion else None
     tools = run.work.encoders.span_tools()
     reached = run.consensus
@@ -108,7 +107,7 @@ def correct(
     run: Refit,
     heads: Mapping[str, LinearHead],
     span_heads: Mapping[str, MarkHead],
-    region_heads: RegionHeads,
+    region_heads: RegionHeads | None,
 ) -> Corrected:
     """What test-then-train evidence says about the champion, carried over to its successor."""
     stores, champion = run.work.stores, run.champion
@@ -133,7 +132,9 @@ def write(run: Refit, corrected: Corrected) -> str:
     write_version(work.settings.models_dir, manifest, heads, finetuned, marking, region_heads=about)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
     tools = work.encoders.span_tools() if run.spec.spans else None
-    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, marking, tools, about)
+    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, marking, tools)
+    if about is not None:
+        model = replace(model, region_heads=about)
     work.keep_model(run.project, model)
     return version
 
@@ -162,9 +163,10 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
     }
     held_out |= {name: _span_figures(head) for name, head in corrected.span_heads.items()}
     about = corrected.region_heads
-    held_out |= {name: head.held_out for name, head in about.questions.items() if head.held_out}
-    if about.relations is not None and about.relations.held_out:
-        held_out[RELATIONS] = about.relations.held_out
+    if about is not None:
+        held_out |= {name: head.held_out for name, head in about.questions.items() if head.held_out}
+        if about.relations is not None and about.relations.held_out:
+            held_out[RELATIONS] = about.relations.held_out
     return Manifest(
         version=version,
         project=run.project,
