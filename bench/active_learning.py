@@ -140,8 +140,10 @@ def summarise_spans(rows: Sequence[Row]) -> list[Row]:
 
 
 def _random_f1(random: Sequence[Row], where: float, axis: str) -> float:
-    """Random's F1 there, the mean over its seeds."""
+    """Random's F1 there, the mean over its seeds; of those that were followed so far."""
     curves = [sorted((row[axis], row["f1"]) for row in random if row["seed"] == seed) for seed in _seeds(random)]
+    farthest = max(curve[-1][0] for curve in curves)
+    curves = [curve for curve in curves if curve[-1][0] >= 0.9 * min(where, farthest)]
     return statistics.mean(float(np.interp(np.log(where), *_logs(curve))) for curve in curves)
 
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 
+from backend.application.advice import Advisor
+from backend.cli.render import render_advice
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.span_errors import newest, search_marks
 from backend.rules.relabel import DISAGREE, list_label_errors
@@ -107,3 +109,24 @@ def test_only_the_last_texts_are_searched_where_they_are_long() -> None:
     assert [sample.task for sample in newest(samples)] == [3, 4]
     assert newest(samples[:1]) == samples[:1]
     assert newest([SpanSample(1, "x" * 500_000)])[0].task == 1
+
+
+def test_texts_to_a_point_of_f1_and_what_may_stand_unseen_are_told(context: Any) -> None:
+    marks = Marks(context)
+    pool = {1000 + place: {"text.page": one.text} for place, one in enumerate(sentences(60, 300))}
+    context.stores.projects.add_pool(PROJECT, pool, 4000)
+    for count in (8, 12, 16, 24, 32):
+        marks.add(sentences(count)[marks.count :])
+        assert refit(PROJECT) == "published"
+    survey = context.stores.evidence.survey(PROJECT)["controls"]["label"]
+    assert 0.5 < survey["f1"] <= 1 and len(survey["shown"]) < survey["n"] == 60, "some texts hold nothing to mark"
+    assert all("f1" in past["controls"]["label"] for past in context.stores.evidence.surveys(PROJECT))
+    found = Advisor().advise(context.stores, PROJECT)["controls"]["label"]
+    forecast = found["forecast_f1"]
+    assert forecast["labels"] == 32 and 0.5 < forecast["accuracy"] <= 1
+    assert [gain["gain"] for gain in forecast["gains"]] == [0.01, 0.02, 0.05]
+    told = render_advice({"controls": {"label": found}, "stability": None})
+    assert any("F1 of the spans of unlabelled texts now; more texts needed: " in line for line in told), told
+    assert found["dial"][0]["count"] <= len(survey["shown"])
+    rows = context.stores.evidence.rows(PROJECT)
+    assert rows[-1].marked.expected is not None
