@@ -29,8 +29,9 @@ from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import find_sets, keep, read_results
-from bench.support.replays import QUEUED, SUM_DIV, WITHOUT_QUEUE, Course, QueueReplay, SpanQueueReplay
+from bench.support.replays import QUEUED, WITHOUT_QUEUE, Course, QueueReplay
 from bench.support.report import command, judge, show
+from bench.support.span_replays import SUM_DIV, SpanQueueReplay
 from bench.support.spans import find_span_sets
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.simulation.dataset import Dataset

@@ -30,13 +30,14 @@ from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
 from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow
 from bench.support.report import command, judge, show
-from bench.support.spans import find_span_sets, follow_spans
+from bench.support.span_replays import as_marked, f1_of_texts, follow_spans, stages_of_f1
+from bench.support.spans import find_span_sets
 from bench.support.texts import DATA
 from model.encoder.encoder import Encoder, find_base_model
 from model.evidence.anchoring_bias import MISS_PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold
 from model.evidence.forecast import SLOPE_PRIOR, Stage, fit_forecast
-from model.evidence.row import EvidenceRow, Judgement, Marked
+from model.evidence.row import EvidenceRow, Judgement
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
 
@@ -89,25 +90,28 @@ def draw_rows(
                 labels=int(trajectory.counts[stage]),
                 blind=bool(kind == 0),
                 explore=bool(kind == 1),
-                marked=_marked(int(trajectory.answers[stage, row])) if trajectory.marked else None,
+                marked=as_marked(trajectory.marks[stage, row]) if trajectory.marked else None,
             )
             for row, right, kind in zip(rows, agreed, kind, strict=True)
         ]
     return found
 
 
-def _marked(shown: int) -> Marked:
-    """All that accepting asks of the spans of a text: whether some are shown."""
-    return Marked((("", 0.0, False),) * shown, (), 0)
-
-
 def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Label counts, and the accuracy on the unlabelled rows: the seeds' mean, smoothed (cubic in ln n), rising."""
+    """Label counts, and the accuracy (of spans F1) on the unlabelled rows: the seeds' mean, smoothed (cubic in ln n),
+    rising."""
     counts = group[0].counts
-    mean = [np.mean([t.correct[stage, open_rows(t, stage)].mean() for t in group]) for stage in range(len(counts))]
+    mean = [np.mean([_reached(t, stage) for t in group]) for stage in range(len(counts))]
     fitted = np.polynomial.Polynomial.fit(np.log(counts), mean, 3)
     labels = np.arange(counts[0], counts[-1] + 1)
     return labels, np.maximum.accumulate(fitted(np.log(labels)))
+
+
+def _reached(trajectory: Trajectory, stage: int) -> float:
+    free = open_rows(trajectory, stage)
+    if trajectory.marked:
+        return f1_of_texts(trajectory.marks[stage, free])
+    return float(trajectory.correct[stage, free].mean())
 
 
 def judge_forecast(
@@ -151,6 +155,9 @@ def judge_forecast(
 
 def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, prior: tuple[float, float]) -> Any:
     rows = draw_rows(trajectory, stage, random)
+    if trajectory.marked:
+        frees = [open_rows(trajectory, number) for number in range(stage + 1)]
+        return fit_forecast(stages_of_f1(trajectory, frees, rows), prior)
     stages = []
     for number in range(stage + 1):
         labels = int(trajectory.counts[number])
@@ -321,7 +328,7 @@ ORDERS = ("random", "margin_clusters")
 
 
 def run_spans(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, Any]]:
-    """What accepting texts with spans comes to."""
+    """What forecasts of F1 and accepting texts with spans come to."""
     stages, found = [count for count in STAGES if count <= args.labels], dict[tuple[str, str], list[Trajectory]]()
     with tempfile.TemporaryDirectory() as scratch:
         place = Workplace(load_settings(), Path(scratch), cache / "features", 1)
@@ -333,7 +340,9 @@ def run_spans(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, Any]]
                 found.setdefault((name, order), []).append(Trajectory.load(path))
         place.close()
     for (name, order), group in found.items():
-        yield from ({"set": name, "order": order, **row} for row in judge_acceptance(group, args.replays, SPAN_TARGETS))
+        about = {"set": name, "order": order}
+        yield from ({**about, **row, "what": "texts to F1"} for row in judge_forecast(group, args.replays))
+        yield from ({**about, **row} for row in judge_acceptance(group, args.replays, SPAN_TARGETS))
 
 
 def find_trajectories(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[tuple[str, str, Trajectory]]:
@@ -373,7 +382,7 @@ def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--data", type=Path)
-    parser.add_argument("--spans", action="store_true", help="accepting texts with spans")
+    parser.add_argument("--spans", action="store_true", help="F1 of spans, and accepting texts with spans")
     parser.add_argument("--sets", default="", help="default: all")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--replays", type=int, default=10)
@@ -388,7 +397,7 @@ def main() -> None:
         cache = args.cache or Path(scratch)
         args.data = args.data or (DATA / "ner" if args.spans else DATA)
         if args.spans:
-            show("accepted texts with spans against what came of it", list(run_spans(args, cache)), args.json)
+            show("advice on texts with spans against what came of it", list(run_spans(args, cache)), args.json)
             return
         base = CachedEncoder(Encoder(find_base_model()), FeatureCache(cache / "features", 2048))
         show("advice against what came of it", list(run(args, base, cache)), args.json)

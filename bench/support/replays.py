@@ -6,8 +6,6 @@ the labels have grown by a tenth and by 8 at least. A replay has no clock, so QU
 a point of the curve. `random` is Label Studio's own random sampling, without a queue: any unlabelled task. Through the
 queue a random batch is no longer random, the least confident of it go first: that is `queued_random`.
 
-`SpanQueueReplay` does the same for texts with spans.
-
 `follow`: what the heads answer to every text of a set after few and after many labels. One trajectory costs some
 fifteen refits; any number of streams of test-then-train rows is then drawn from it at once.
 """
@@ -15,11 +13,10 @@ fifteen refits; any number of streams of test-then-train rows is then drawn from
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,8 +24,6 @@ from numpy.typing import NDArray
 from backend.rules.queue_due import QueueFacts, why_plan
 from backend.settings.settings import Settings
 from model.acquisition.batch import QueueEntry, plan_batch
-from model.acquisition.diversity import clusters
-from model.acquisition.span_doubts import marked_pool, mean_state
 from model.acquisition.strategies import Pool, choose, confidences
 from model.decoding.answers import AnswerRules, decide
 from model.decoding.evaluate_answers import measure
@@ -39,24 +34,12 @@ from model.interfaces import Embedder
 from model.numerics.arrays import Floats
 from model.simulation.dataset import Dataset
 from model.simulation.replay import Replay, ReplayPlan, Tell, encode_ahead, shuffled
-from model.simulation.span_dataset import SpanDataset
-from model.simulation.span_replay import SpanReplay
-from model.span import SpanDocument
-from model.spans.features.reading import ReadText
-from model.spans.head.head import OPENING_WORDS
 from model.versions.live_model import LiveModel
-from model.versions.span_answers import SpanTools
 from tests.support.next_place import next_place
 
 Row = dict[str, Any]
 
 WITHOUT_QUEUE, QUEUED = "random", "queued_random"
-
-SUM_DIV = "sum_div"
-"""Of texts with spans: the sum of doubts, not by what is read, one of each cluster (the literature's usual choice)."""
-
-MILESTONES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
-CHUNK = 256
 
 SEARCH_GROWTH = 1.5
 """Growth in labels after which the head's choices are searched for again. The product does at a tenth, which would take
@@ -146,13 +129,13 @@ class QueueReplay(Replay):
             taken.add(place.task)
             solved[place.cluster] += 1
             self.roles[place.role] += 1
-            if is_due(self, before, len(places)):
+            if is_due(self.policy, len(self.chosen), len(self.candidates), before, len(places)):
                 return
 
 
-def is_due(replay: QueueReplay | SpanQueueReplay, before: int, size: int) -> bool:
-    """Whether the product would plan anew, `size` tasks having been planned with `before` labels."""
-    answers, known = len(replay.chosen), len(replay.candidates)
+def is_due(policy: Settings, answers: int, known: int, before: int, size: int) -> bool:
+    """Whether the product would plan anew: of `known` texts `answers` are labelled by now, `before` were when `size`
+    tasks were planned."""
     facts = QueueFacts(
         now=1e6,
         live=(0, answers),
@@ -165,104 +148,7 @@ def is_due(replay: QueueReplay | SpanQueueReplay, before: int, size: int) -> boo
         size=size,
         open=known - before,
     )
-    return bool(why_plan(replay.policy, facts))
-
-
-class SpanQueueReplay(SpanReplay):
-    """The curve of one course over texts with spans. Its points are at MILESTONES, as far as `course.most`."""
-
-    def __init__(
-        self, data: SpanDataset, course: Course, tools: SpanTools, policy: Settings, tell: Tell = lambda _: None
-    ) -> None:
-        counts = tuple(count for count in MILESTONES if count <= course.most)
-        super().__init__(data, ReplayPlan(counts, course.strategy, course.seed, course.pool), tools, tell)
-        self.candidates = self.candidates[: course.pool]
-        self.course, self.policy = course, policy
-        self._generator = np.random.default_rng(course.seed)
-        self._words = np.zeros(0)
-        self._texts: list[ReadText] = []
-
-    def points(self) -> Iterator[Row]:
-        """One row per milestone."""
-        self._encode()
-        self._texts = self._read(self.candidates)
-        self._words = np.array([len(text.bounds) for text in self._texts])
-        milestones = list(self.plan.counts)
-        while milestones:
-            places = self._plan_queue()
-            before, solved, taken = len(self.chosen), Counter[int | None]({None: len(self.chosen)}), set[int]()
-            while milestones and (place := self._next(places, solved, taken)) is not None:
-                self.chosen.append(place.row)
-                taken.add(place.task)
-                solved[place.cluster] += 1
-                at_one, due = len(self.chosen) == milestones[0], is_due(self, before, len(places))
-                if at_one or due:
-                    self.head = self.fit(self.documents, self.head)
-                if at_one:
-                    yield self._point(milestones.pop(0))
-                if due:
-                    break
-
-    def _next(self, places: list[QueueEntry], solved: Counter[int | None], taken: set[int]) -> QueueEntry | None:
-        return next_place(places, solved, taken, self._generator if self.course.strategy == WITHOUT_QUEUE else None)
-
-    def _point(self, count: int) -> Row:
-        found = self._measure(count, self._answerer())
-        about = {"strategy": self.course.strategy, "n": count, "seed": self.course.seed}
-        words = int(self._words[self.chosen].sum())
-        return {**about, "words": words, **{name: found[name] for name in ("f1", "saved", "classes_seen")}}
-
-    def _plan_queue(self) -> list[QueueEntry]:
-        self.tell(f"planning with {len(self.chosen)} texts")
-        tasks = np.arange(len(self.candidates), dtype=np.int64)
-        if self.course.strategy == WITHOUT_QUEUE:
-            left = np.setdiff1d(tasks, self.chosen)
-            return [QueueEntry(int(row), int(row), 0.0, None, "chosen") for row in left]
-        seed = self.course.seed * 1_000_003 + len(self.chosen)
-        pool, confidence = self._look()
-        if self.course.strategy == SUM_DIV:
-            rows = self._sum_div(pool, max(8, len(self.chosen) // 10), np.random.default_rng(seed))
-            return [QueueEntry(row, row, place / 1e3, None, "chosen") for place, row in enumerate(rows)]
-        return plan_batch(
-            [pool],
-            tasks,
-            confidence,
-            project=self.course.seed,
-            strategy=self.course.strategy,
-            size=self.policy.queue_size,
-            blind_share=self.policy.queue_blind_share,
-            explore_share=self.policy.queue_explore_share,
-            seed=seed,
-            in_order=True,
-        )
-
-    def _sum_div(self, pool: Pool, count: int, generator: np.random.Generator) -> list[int]:
-        assert pool.worth is not None
-        sums = pool.worth * (self._words + OPENING_WORDS)
-        close = pool.open[np.argsort(-sums[pool.open], kind="stable")][: 4 * count]
-        labels, _ = clusters(pool.unit(close), min(count, len(close)), generator)
-        return [int(close[first]) for first in np.sort(np.unique(labels, return_index=True)[1])]
-
-    def _look(self) -> tuple[Pool, Floats]:
-        """As the queue sees the pool (backend/jobs/task_queue/marked_pool.py)."""
-        read = self._texts
-        said = portioned(partial(self.head.spans, aim=self.tools.aim), read)
-        doubts = np.array([one.uncertainty for one in said])
-        states = np.stack([mean_state(text) for text in read])
-        pool = marked_pool(doubts, states, np.array(self.chosen, dtype=np.int64))
-        return pool, np.array([one.score for one in said])
-
-    def _read(self, documents: Sequence[SpanDocument]) -> list[ReadText]:
-        return portioned(self.tools.reader.read, [one.text for one in documents])
-
-
-Told = TypeVar("Told")
-Asked = TypeVar("Asked")
-
-
-def portioned(ask: Callable[[Sequence[Asked]], list[Told]], items: Sequence[Asked]) -> list[Told]:
-    """What is said of each, asked for CHUNK of them at a time."""
-    return [one for start in range(0, len(items), CHUNK) for one in ask(items[start : start + CHUNK])]
+    return bool(why_plan(policy, facts))
 
 
 STAGES = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048)
@@ -279,8 +165,8 @@ BLIND, EXPLORED = 0.05, 0.05
 class Trajectory:
     """After `counts[s]` labels row r (pool rows first, then test rows) is answered `answers[s, r]` with `confidences`,
     and `correct`. `order`: pool rows as they were labelled; `blind`, `explored`: which of these were drawn at random.
-    `classes`: the true class of every row (-1 for sets and spans). `marked`: 1 where rows are texts with spans; then
-    `answers` says how many are shown."""
+    `classes`: the true class of every row (-1 for sets and spans). `marks`, of texts with
+    spans: see span_replays.py; then `answers` says how many are shown."""
 
     counts: NDArray[np.int64]
     order: NDArray[np.int64]
@@ -291,7 +177,12 @@ class Trajectory:
     answers: NDArray[np.int32]
     classes: NDArray[np.int32]
     pool: int
-    marked: int = 0
+    marks: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def marked(self) -> bool:
+        """Whether these are texts with spans."""
+        return bool(self.marks.size)
 
     def save(self, path: Path) -> None:
         """Keep it for the next run."""

@@ -11,19 +11,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from backend.simulate.span_files import read_span_files
-from bench.support.replays import Queue, Trajectory, portioned
-from model.acquisition.span_doubts import marked_pool, mean_state
 from model.numerics.float16 import widen
-from model.simulation.replay import ReplayPlan, Row, Tell, shuffled
+from model.simulation.replay import Row, shuffled
 from model.simulation.span_dataset import SpanDataset, make_span_dataset
-from model.simulation.span_replay import SpanReplay
 from model.span import ScoredSpan, SpanDocument
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import SCALE_TEXTS, StateScale
@@ -32,7 +28,6 @@ from model.spans.features.reading import ReadText, SpanReader
 from model.spans.quality import f1_by_novelty, measure
 from model.spans.string_memory import MemoryBuilder, occurrences
 from model.spans.words import apart, to_characters, word_spans
-from model.versions.span_answers import SpanTools
 
 GOALS: dict[str, dict[int, float | None]] = {
     "wikigold": {0: 0.645, 8: 0.660, 16: 0.675, 64: 0.710, 256: 0.770, 1000: 0.790},
@@ -150,31 +145,6 @@ def peer_row(peer: SpanPeer, data: SpanDataset, reader: SpanReader, base_model: 
     about: Row = {"strategy": "random", "n": count, "seed": seed}
     rounded = {name: round(value, 6) for name, value in figures.items()}
     return about | rounded | {"method": peer.method, "refit_seconds": round(seconds, 4), "test_rows": len(data.test)}
-
-
-def follow_spans(
-    data: SpanDataset, strategy: str, seed: int, tools: SpanTools, stages: Sequence[int], tell: Tell = print
-) -> Trajectory:
-    """As `bench.support.replays.follow`, of texts with spans: right is a text that is right as it is shown."""
-    replay = SpanReplay(data, ReplayPlan((POOL,), strategy, seed, POOL), tools)
-    pool, everything = replay.candidates, [*replay.candidates, *data.test]
-    counts = [count for count in stages if count <= len(pool) * 3 // 4]
-    read = portioned(tools.reader.read, [one.text for one in everything])
-    states = np.stack([mean_state(text) for text in read[: len(pool)]])
-    queue, kept, head = Queue(len(pool), strategy, seed), [], replay.head
-    for count in counts:
-        head = replay.fit([pool[row] for row in queue.order[:count]], head)
-        said = portioned(partial(head.spans, aim=tools.aim), read)
-        right = [{s.span for s in own.spans} == set(one.spans) for own, one in zip(said, everything, strict=True)]
-        kept.append((np.array([own.score for own in said]), np.array(right), np.array([len(o.spans) for o in said])))
-        doubts = [own.uncertainty for own in said[: len(pool)]]
-        following = next((other for other in counts if other > count), count + 1)
-        queue.grow(following, marked_pool(doubts, states, np.zeros(0, np.int64)))
-        tell(f"{strategy} seed {seed}: {count} texts, {kept[-1][1][len(pool) :].mean():.3f} right")
-    facts = [np.stack([stage[part] for stage in kept]) for part in range(3)]
-    order, kinds = np.array(queue.order), (np.array(queue.blind), np.array(queue.explored))
-    nobody = np.full(len(everything), -1)
-    return Trajectory(np.array(counts), order, *kinds, *facts, nobody, len(pool), marked=1)
 
 
 def string_memory(task: Recipe) -> tuple[Shown, float]:

@@ -1,0 +1,195 @@
+"""Labelling projects with marked text replayed with real heads: through the real queue, and stage by stage."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from backend.settings.settings import Settings
+from bench.support.replays import WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due
+from bench.support.spans import POOL
+from model.acquisition.batch import QueueEntry, plan_batch
+from model.acquisition.diversity import clusters
+from model.acquisition.span_doubts import marked_pool, mean_state
+from model.acquisition.strategies import Pool
+from model.evidence.forecast import Stage, SurveyMean, f1_stages_of
+from model.evidence.row import EvidenceRow, Marked
+from model.numerics.arrays import Floats
+from model.simulation.replay import ReplayPlan, Tell
+from model.simulation.span_dataset import SpanDataset
+from model.simulation.span_replay import SpanReplay
+from model.span import SpanDocument
+from model.spans.features.reading import ReadText
+from model.spans.head.head import OPENING_WORDS, Suggestions
+from model.versions.span_answers import SpanTools
+from tests.support.next_place import next_place
+
+SUM_DIV = "sum_div"
+"""Of texts with spans: the sum of doubts, not by what is read, one of each cluster (the literature's usual choice)."""
+
+MILESTONES = (8, 16, 24, 32, 48, 64, 96, 128, 192, 256)
+CHUNK = 256
+
+
+class SpanQueueReplay(SpanReplay):
+    """The curve of one course over texts with spans. Its points are at MILESTONES, as far as `course.most`."""
+
+    def __init__(
+        self, data: SpanDataset, course: Course, tools: SpanTools, policy: Settings, tell: Tell = lambda _: None
+    ) -> None:
+        counts = tuple(count for count in MILESTONES if count <= course.most)
+        super().__init__(data, ReplayPlan(counts, course.strategy, course.seed, course.pool), tools, tell)
+        self.candidates = self.candidates[: course.pool]
+        self.course, self.policy = course, policy
+        self._generator = np.random.default_rng(course.seed)
+        self._words = np.zeros(0)
+        self._texts: list[ReadText] = []
+
+    def points(self) -> Iterator[Row]:
+        """One row per milestone."""
+        self._encode()
+        self._texts = self._read(self.candidates)
+        self._words = np.array([len(text.bounds) for text in self._texts])
+        milestones = list(self.plan.counts)
+        while milestones:
+            places = self._plan_queue()
+            before, solved, taken = len(self.chosen), Counter[int | None]({None: len(self.chosen)}), set[int]()
+            while milestones and (place := self._next(places, solved, taken)) is not None:
+                self.chosen.append(place.row)
+                taken.add(place.task)
+                solved[place.cluster] += 1
+                answers, known = len(self.chosen), len(self.candidates)
+                at_one, due = answers == milestones[0], is_due(self.policy, answers, known, before, len(places))
+                if at_one or due:
+                    self.head = self.fit(self.documents, self.head)
+                if at_one:
+                    yield self._point(milestones.pop(0))
+                if due:
+                    break
+
+    def _next(self, places: list[QueueEntry], solved: Counter[int | None], taken: set[int]) -> QueueEntry | None:
+        return next_place(places, solved, taken, self._generator if self.course.strategy == WITHOUT_QUEUE else None)
+
+    def _point(self, count: int) -> Row:
+        found = self._measure(count, self._answerer())
+        about = {"strategy": self.course.strategy, "n": count, "seed": self.course.seed}
+        words = int(self._words[self.chosen].sum())
+        return {**about, "words": words, **{name: found[name] for name in ("f1", "saved", "classes_seen")}}
+
+    def _plan_queue(self) -> list[QueueEntry]:
+        self.tell(f"planning with {len(self.chosen)} texts")
+        tasks = np.arange(len(self.candidates), dtype=np.int64)
+        if self.course.strategy == WITHOUT_QUEUE:
+            left = np.setdiff1d(tasks, self.chosen)
+            return [QueueEntry(int(row), int(row), 0.0, None, "chosen") for row in left]
+        seed = self.course.seed * 1_000_003 + len(self.chosen)
+        pool, confidence = self._look()
+        if self.course.strategy == SUM_DIV:
+            rows = self._sum_div(pool, max(8, len(self.chosen) // 10), np.random.default_rng(seed))
+            return [QueueEntry(row, row, place / 1e3, None, "chosen") for place, row in enumerate(rows)]
+        return plan_batch(
+            [pool],
+            tasks,
+            confidence,
+            project=self.course.seed,
+            strategy=self.course.strategy,
+            size=self.policy.queue_size,
+            blind_share=self.policy.queue_blind_share,
+            explore_share=self.policy.queue_explore_share,
+            seed=seed,
+            in_order=True,
+        )
+
+    def _sum_div(self, pool: Pool, count: int, generator: np.random.Generator) -> list[int]:
+        assert pool.worth is not None
+        sums = pool.worth * (self._words + OPENING_WORDS)
+        close = pool.open[np.argsort(-sums[pool.open], kind="stable")][: 4 * count]
+        labels, _ = clusters(pool.unit(close), min(count, len(close)), generator)
+        return [int(close[first]) for first in np.sort(np.unique(labels, return_index=True)[1])]
+
+    def _look(self) -> tuple[Pool, Floats]:
+        """As the queue sees the pool (backend/jobs/task_queue/marked_pool.py)."""
+        read = self._texts
+        said = portioned(partial(self.head.spans, aim=self.tools.aim), read)
+        doubts = np.array([one.uncertainty for one in said])
+        states = np.stack([mean_state(text) for text in read])
+        pool = marked_pool(doubts, states, np.array(self.chosen, dtype=np.int64))
+        return pool, np.array([one.score for one in said])
+
+    def _read(self, documents: Sequence[SpanDocument]) -> list[ReadText]:
+        return portioned(self.tools.reader.read, [one.text for one in documents])
+
+
+Told = TypeVar("Told")
+Asked = TypeVar("Asked")
+
+
+def portioned(ask: Callable[[Sequence[Asked]], list[Told]], items: Sequence[Asked]) -> list[Told]:
+    """What is said of each, asked for CHUNK of them at a time."""
+    return [one for start in range(0, len(items), CHUNK) for one in ask(items[start : start + CHUNK])]
+
+
+def follow_spans(
+    data: SpanDataset, strategy: str, seed: int, tools: SpanTools, stages: Sequence[int], tell: Tell = print
+) -> Trajectory:
+    """As `bench.support.replays.follow`, of texts with spans: right is a text that is right as it is shown."""
+    replay = SpanReplay(data, ReplayPlan((POOL,), strategy, seed, POOL), tools)
+    pool, everything = replay.candidates, [*replay.candidates, *data.test]
+    counts = [count for count in stages if count <= len(pool) * 3 // 4]
+    read = portioned(tools.reader.read, [one.text for one in everything])
+    states = np.stack([mean_state(text) for text in read[: len(pool)]])
+    queue, kept, head = Queue(len(pool), strategy, seed), [], replay.head
+    for count in counts:
+        head = replay.fit([pool[row] for row in queue.order[:count]], head)
+        said = portioned(partial(head.spans, aim=tools.aim), read)
+        marks = np.array([_facts(own, one) for own, one in zip(said, everything, strict=True)], np.float32)
+        right = [{s.span for s in own.spans} == set(one.spans) for own, one in zip(said, everything, strict=True)]
+        kept.append((np.array([own.score for own in said]), np.array(right), marks))
+        doubts = [own.uncertainty for own in said[: len(pool)]]
+        following = next((other for other in counts if other > count), count + 1)
+        queue.grow(following, marked_pool(doubts, states, np.zeros(0, np.int64)))
+        tell(f"{strategy} seed {seed}: {count} texts, {kept[-1][1][len(pool) :].mean():.3f} right")
+    confidences, correct, facts = (np.stack([stage[part] for stage in kept]) for part in range(3))
+    order, kinds = np.array(queue.order), (np.array(queue.blind), np.array(queue.explored))
+    nobody, shown = np.full(len(everything), -1), facts[..., SHOWN].astype(np.int32)
+    return Trajectory(np.array(counts), order, *kinds, confidences, correct, shown, nobody, len(pool), facts)
+
+
+LIKELY, EXPECTED, HITS, DRAWN, SHOWN = range(5)
+"""Of a text: sums of the probabilities of the spans that are shown, and of all; how many are right, there, shown."""
+
+
+def _facts(own: Suggestions, document: SpanDocument) -> tuple[float, float, int, int, int]:
+    hits = {span.span for span in own.spans} & set(document.spans)
+    return sum(one.score for one in own.spans), own.expected, len(hits), len(document.spans), len(own.spans)
+
+
+def as_marked(facts: Floats) -> Marked:
+    """A text's facts as a row of evidence has them."""
+    shown = int(facts[SHOWN])
+    score = float(facts[LIKELY]) / max(1, shown)
+    marks = tuple(("", score, place < facts[HITS]) for place in range(shown))
+    return Marked(marks, ("",) * int(facts[DRAWN]), 0, expected=float(facts[EXPECTED]))
+
+
+def f1_of_texts(facts: NDArray[np.float32], expected: bool = False) -> float:
+    """The F1 that came of these texts [n, 5], or that was expected."""
+    right, there = (LIKELY, EXPECTED) if expected else (HITS, DRAWN)
+    total = facts.sum(0, dtype=float)
+    return float(2 * total[right] / max(1e-9, total[SHOWN] + total[there]))
+
+
+def stages_of_f1(
+    trajectory: Trajectory, open_rows: Sequence[NDArray[np.int64]], rows: Sequence[EvidenceRow]
+) -> list[Stage]:
+    """What the product knows at the last of these stages, whose open rows are given."""
+    surveys: list[SurveyMean] = [
+        {"labels": int(trajectory.counts[stage]), "confidence": f1_of_texts(trajectory.marks[stage, free], True)}
+        for stage, free in enumerate(open_rows)
+    ]
+    return f1_stages_of(surveys, rows, "label")
