@@ -28,7 +28,7 @@ from scipy.special import logit
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
-from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow
+from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow, open_rows
 from bench.support.report import command, judge, show
 from bench.support.span_replays import as_marked, f1_of_texts, follow_spans, stages_of_f1
 from bench.support.spans import find_span_sets
@@ -56,12 +56,6 @@ LAST = 3
 
 FIRST = 64
 """Labels from which advice is judged."""
-
-
-def open_rows(trajectory: Trajectory, stage: int) -> NDArray[np.int64]:
-    """Rows without a label at this stage, test rows included."""
-    taken = trajectory.order[: trajectory.counts[stage]]
-    return np.setdiff1d(np.arange(trajectory.correct.shape[1]), taken)
 
 
 def draw_rows(
@@ -98,8 +92,7 @@ def draw_rows(
 
 
 def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Label counts, and the accuracy (of spans F1) on the unlabelled rows: the seeds' mean, smoothed (cubic in ln n),
-    rising."""
+    """Label counts, and accuracy (of spans F1) on unlabelled rows: the mean of seeds, smoothed (cubic in ln n), rising."""
     counts = group[0].counts
     mean = [np.mean([_reached(t, stage) for t in group]) for stage in range(len(counts))]
     fitted = np.polynomial.Polynomial.fit(np.log(counts), mean, 3)
@@ -156,8 +149,7 @@ def judge_forecast(
 def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, prior: tuple[float, float]) -> Any:
     rows = draw_rows(trajectory, stage, random)
     if trajectory.marked:
-        frees = [open_rows(trajectory, number) for number in range(stage + 1)]
-        return fit_forecast(stages_of_f1(trajectory, frees, rows), prior)
+        return fit_forecast(stages_of_f1(trajectory, stage, rows), prior)
     stages = []
     for number in range(stage + 1):
         labels = int(trajectory.counts[number])

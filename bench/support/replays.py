@@ -196,6 +196,12 @@ class Trajectory:
             return cls(**{name: kept[name] if kept[name].ndim else int(kept[name]) for name in kept.files})
 
 
+def open_rows(trajectory: Trajectory, stage: int) -> NDArray[np.int64]:
+    """Rows without a label at this stage, test rows included."""
+    taken = trajectory.order[: trajectory.counts[stage]]
+    return np.setdiff1d(np.arange(trajectory.correct.shape[1]), taken)
+
+
 def follow(
     data: Dataset, strategy: str, seed: int, base: Embedder, stages: Sequence[int] = STAGES, tell: Tell = print
 ) -> Trajectory:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from backend.settings.settings import Settings
-from bench.support.replays import WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due
+from bench.support.replays import WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due, open_rows
 from bench.support.spans import POOL
 from model.acquisition.batch import QueueEntry, plan_batch
 from model.acquisition.diversity import clusters
@@ -47,7 +47,7 @@ class SpanQueueReplay(SpanReplay):
         self.candidates = self.candidates[: course.pool]
         self.course, self.policy = course, policy
         self._generator = np.random.default_rng(course.seed)
-        self._words = np.zeros(0)
+        self._words: Floats = np.zeros(0)
         self._texts: list[ReadText] = []
 
     def points(self) -> Iterator[Row]:
@@ -184,12 +184,11 @@ def f1_of_texts(facts: NDArray[np.float32], expected: bool = False) -> float:
     return float(2 * total[right] / max(1e-9, total[SHOWN] + total[there]))
 
 
-def stages_of_f1(
-    trajectory: Trajectory, open_rows: Sequence[NDArray[np.int64]], rows: Sequence[EvidenceRow]
-) -> list[Stage]:
-    """What the product knows at the last of these stages, whose open rows are given."""
+def stages_of_f1(trajectory: Trajectory, stage: int, rows: Sequence[EvidenceRow]) -> list[Stage]:
+    """What the product knows at this stage of the ones so far."""
+    frees = [open_rows(trajectory, number) for number in range(stage + 1)]
     surveys: list[SurveyMean] = [
-        {"labels": int(trajectory.counts[stage]), "confidence": f1_of_texts(trajectory.marks[stage, free], True)}
-        for stage, free in enumerate(open_rows)
+        {"labels": int(trajectory.counts[number]), "confidence": f1_of_texts(trajectory.marks[number, free], True)}
+        for number, free in enumerate(frees)
     ]
     return f1_stages_of(surveys, rows, "label")
