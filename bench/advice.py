@@ -92,7 +92,7 @@ def draw_rows(
 
 
 def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Label counts, and accuracy (of spans F1) on unlabelled rows: the mean of seeds, smoothed (cubic in ln n), rising."""
+    """Label counts, and accuracy (of spans F1) on unlabelled rows: a mean, smoothed (cubic in ln n), rising."""
     counts = group[0].counts
     mean = [np.mean([_reached(t, stage) for t in group]) for stage in range(len(counts))]
     fitted = np.polynomial.Polynomial.fit(np.log(counts), mean, 3)

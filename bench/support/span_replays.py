@@ -15,6 +15,7 @@ from bench.support.replays import WITHOUT_QUEUE, Course, Queue, Row, Trajectory,
 from bench.support.spans import POOL
 from model.acquisition.batch import QueueEntry, plan_batch
 from model.acquisition.diversity import clusters
+from model.acquisition.reading_worth import RANDOM_UNTIL
 from model.acquisition.span_doubts import marked_pool, mean_state
 from model.acquisition.strategies import Pool
 from model.evidence.forecast import Stage, SurveyMean, f1_stages_of
@@ -37,7 +38,8 @@ CHUNK = 256
 
 
 class SpanQueueReplay(SpanReplay):
-    """The curve of one course over texts with spans. Its points are at MILESTONES, as far as `course.most`."""
+    """The curve of one course over texts with spans. Its points are at MILESTONES, as far as `course.most`. All courses
+    of a seed begin with the same texts, drawn at random, as the queue draws them."""
 
     def __init__(
         self, data: SpanDataset, course: Course, tools: SpanTools, policy: Settings, tell: Tell = lambda _: None
@@ -55,7 +57,10 @@ class SpanQueueReplay(SpanReplay):
         self._encode()
         self._texts = self._read(self.candidates)
         self._words = np.array([len(text.bounds) for text in self._texts])
-        milestones = list(self.plan.counts)
+        self.chosen = np.random.default_rng(self.course.seed).permutation(len(self.candidates))[:RANDOM_UNTIL].tolist()
+        self.head, milestones = self.fit(self.documents), list(self.plan.counts)
+        while milestones and milestones[0] <= len(self.chosen):
+            yield self._point(milestones.pop(0))
         while milestones:
             places = self._plan_queue()
             before, solved, taken = len(self.chosen), Counter[int | None]({None: len(self.chosen)}), set[int]()
