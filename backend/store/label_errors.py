@@ -12,12 +12,14 @@ from backend.redis_access.keys import project_key
 
 
 class LabelErrors(TypedDict):
-    """One control's: how many labels were `searched`, when (epoch seconds), and on which `seq`."""
+    """One control's: how many labels were `searched`, when (epoch seconds), and on which `seq`; `known`: labels that
+    there were, of marked text, where not all are searched."""
 
     searched: int
     at: float
     rows: list[LabelErrorRow]
     seq: NotRequired[int]
+    known: NotRequired[int]
 
 
 class LabelErrorStore:

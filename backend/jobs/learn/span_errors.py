@@ -52,14 +52,7 @@ def _search(work: Context, project: int, model: LiveModel) -> bool:
 
     stores, known = work.stores, work.stores.label_errors.read(project)
     sizes = model.manifest.labels_seen if model.manifest else {}
-    due = [
-        control
-        for control in model.spec.spans
-        if control.question is None  # answers are not searched
-        and sizes.get(control.name, 0)
-        >= LABEL_GROWTH * (known[control.name]["searched"] if control.name in known else 0)
-        and sizes.get(control.name, 0)
-    ]
+    due = [control for control in model.spec.spans if _is_due(sizes.get(control.name, 0), known.get(control.name))]
     if not due:
         return False
     snapshot = stores.examples.snapshot(project)
@@ -73,10 +66,18 @@ def _search(work: Context, project: int, model: LiveModel) -> bool:
         if errors is not None:
             rows = list_rows(samples, errors, versions)
             texts = len({sample.task for sample in samples})
-            found[control.name] = {"searched": texts, "at": round(time.time(), 3), "rows": rows}
+            at, size = round(time.time(), 3), sizes[control.name]
+            found[control.name] = {"searched": texts, "at": at, "rows": rows, "known": size}
     names = [control.name for control in model.spec.questions]
     stores.label_errors.replace(project, found, names, snapshot.seq)
     return bool(found)
+
+
+def _is_due(size: int, last: LabelErrors | None) -> bool:
+    from model.spans.head.label_errors import FEWEST_TEXTS
+
+    before = last.get("known", last["searched"]) if last else 0
+    return size >= FEWEST_TEXTS and size >= LABEL_GROWTH * before
 
 
 def newest(samples: Sequence[SpanSample]) -> list[SpanSample]:

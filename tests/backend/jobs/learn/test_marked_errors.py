@@ -104,6 +104,18 @@ def test_a_search_waits_for_growth_and_gives_way_to_whoever_waits(
     assert suspects(client)["searched"]["label"]["labels"] == 60
 
 
+def test_a_project_of_which_a_part_is_searched_is_not_searched_again_at_once(
+    context: Any, marks: Marks, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.jobs.learn.span_errors.MOST_TEXTS", 20)
+    refit(PROJECT)
+    found = suspects(client)["searched"]["label"]
+    assert found["labels"] == 20
+    marks.add(sentences(60)[50:52])
+    refit(PROJECT)
+    assert suspects(client)["searched"]["label"]["at"] == found["at"]
+
+
 def test_only_the_last_texts_are_searched_where_they_are_long() -> None:
     samples = [SpanSample(task, "x" * 150_000) for task in range(5)]
     assert [sample.task for sample in newest(samples)] == [3, 4]
