@@ -123,7 +123,7 @@ class SpanQueueReplay(SpanReplay):
         said = portioned(partial(self.head.spans, aim=self.tools.aim), read)
         doubts = np.array([one.uncertainty for one in said])
         states = np.stack([mean_state(text) for text in read])
-        pool = marked_pool(doubts, states, np.array(self.chosen, dtype=np.int64))
+        pool = marked_pool(doubts, states, np.array(self.chosen, dtype=np.int64), self.head.unseen(self.data.labels))
         return pool, np.array([one.score for one in said])
 
     def _read(self, documents: Sequence[SpanDocument]) -> list[ReadText]:
@@ -157,7 +157,7 @@ def follow_spans(
         kept.append((np.array([own.score for own in said]), np.array(right), marks))
         doubts = [own.uncertainty for own in said[: len(pool)]]
         following = next((other for other in counts if other > count), count + 1)
-        queue.grow(following, marked_pool(doubts, states, np.zeros(0, np.int64)))
+        queue.grow(following, marked_pool(doubts, states, np.zeros(0, np.int64), head.unseen(data.labels)))
         tell(f"{strategy} seed {seed}: {count} texts, {kept[-1][1][len(pool) :].mean():.3f} right")
     confidences, correct, facts = (np.stack([stage[part] for stage in kept]) for part in range(3))
     order, kinds = np.array(queue.order), (np.array(queue.blind), np.array(queue.explored))

@@ -9,13 +9,11 @@ from model.acquisition.diversity import clusters, drawn, fill_up
 from model.acquisition.uncertainty import Pool, Rows
 from model.numerics.arrays import Floats
 
-RANDOM_UNTIL = 8
-"""Labels up to which nothing is chosen. The middles of the largest clusters hold few spans where most texts hold none
-(tweets: two to four in eight texts, of a random eight six to twelve), and a head that saw none is silent."""
-
-TYPICAL_UNTIL = 32
-"""Labels up to which every sort of text is asked for. Doubts go on asking for the same odd texts then: with 39 sorts of
-spans that was 5 to 7 points of F1 below random at equal words read, with 16 and 32 texts."""
+RANDOM_UNTIL, CHOSEN_FROM, UNSEEN = 8, 32, 1 / 3
+"""Labels up to which nothing is chosen, and from which doubts are gone by. Between the two every sort of text is asked
+for while more than this share of what can be marked was not marked yet (of 39 labels doubts were 5 to 7 points of F1
+below random then, at equal words read, and this above it); else still any: what a head of so few texts makes of a
+biased choice may be worse than no choice (tweets: up to 19 points)."""
 
 LEAST_STEP, STEP_SHARE = 8, 0.1
 """Labels after which a batch is chosen anew, at least and as a share of those known: so many come first in it, chosen
@@ -40,9 +38,9 @@ def most_worth(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
         if wanted:
             known = np.concatenate([pool.labelled, chosen])
             left = rows[~np.isin(rows, chosen)]
-            pick = _doubtful if len(pool.labelled) >= TYPICAL_UNTIL else _of_every_sort
-            if len(known) < RANDOM_UNTIL:
-                pick = _any
+            pick = _doubtful
+            if len(known) < CHOSEN_FROM:
+                pick = _of_every_sort if len(known) >= RANDOM_UNTIL and pool.unseen > UNSEEN else _any
             chosen = np.concatenate([chosen, pick(pool, pool.worth, known, left, wanted, generator)])
     return chosen
 

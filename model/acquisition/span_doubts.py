@@ -17,11 +17,11 @@ def as_answers(doubts: Sequence[float] | Floats) -> Floats:
     return np.stack([sure, 1 - sure], axis=1)
 
 
-def marked_pool(doubts: Sequence[float] | Floats, states: Floats, labelled: Rows) -> Pool:
+def marked_pool(doubts: Sequence[float] | Floats, states: Floats, labelled: Rows, unseen: float) -> Pool:
     """The pool of a control that marks text. `states` [n, width]: of each text as `mean_state` says; what all of them
-    share says nothing."""
+    share says nothing. `unseen`: the share of labels that nobody has marked anything as."""
     features = states - states.mean(0) if len(states) else states
-    return Pool(as_answers(doubts), features, labelled, worth=np.array(doubts, dtype=float))
+    return Pool(as_answers(doubts), features, labelled, worth=np.array(doubts, dtype=float), unseen=unseen)
 
 
 def mean_state(text: ReadText) -> Floats:

@@ -20,8 +20,9 @@ class Pool:
     `labelled`: rows that have a label already; `closed`: others that must not be chosen; `hidden`: rows whose page does
     not ask this question, so that nothing is learned from them here. `threshold`: of multi-label
     answers, one or one per label [K]. `members` [m, n, K]: what each member of the head says, for `bald`; `shares` [m]:
-    their weights, else alike. `worth` [n], of texts with spans alone: the clicks in doubt for each word
-    read. A taxonomy's columns are its nodes, a rating's its stars: both are single answers."""
+    their weights, else alike. `worth` [n], of texts with spans alone: the clicks in doubt for each word read; `unseen`:
+    the share of their labels that nobody has marked anything as. A taxonomy's columns are its nodes, a rating's its
+    stars: both are single answers."""
 
     probabilities: Floats
     features: Floats
@@ -33,6 +34,7 @@ class Pool:
     shares: Floats | None = None
     hidden: Rows = field(default_factory=lambda: np.zeros(0, np.int64))
     worth: Floats | None = None
+    unseen: float = 0.0
 
     @property
     def open(self) -> Rows:

@@ -166,7 +166,8 @@ class SpanReplay:
             states += [mean_state(text) for text in read] if self._features is None else []
         if self._features is None:
             self._features = np.stack(states)
-        return marked_pool(doubts, self._features, np.array(self.chosen, dtype=int))
+        unseen = self.head.unseen(self.data.labels)
+        return marked_pool(doubts, self._features, np.array(self.chosen, dtype=int), unseen)
 
     def _refit(self) -> Row:
         """The head on all texts, as the learner comes to it: from the head that knew all but the last of them. What

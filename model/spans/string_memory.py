@@ -61,6 +61,11 @@ class StringMemory:
     tried: tuple[int, ...] = (0, 0)
 
     @cached_property
+    def labels(self) -> frozenset[str]:
+        """All that anything was marked as."""
+        return frozenset(label for counts in self.marked.values() for label in counts)
+
+    @cached_property
     def lengths(self) -> tuple[int, ...]:
         """Of the strings that were marked, in words, the longest first."""
         return tuple(sorted({len(key) for key in self.marked}, reverse=True))

@@ -26,9 +26,9 @@ PORTION_TEXTS, PORTION_CHARACTERS = 64, 32_000
 
 @dataclass(frozen=True)
 class MarkedPool:
-    """The first `count` texts, as far as time allowed. `doubts` [count]: clicks in doubt for each word
-    that is read; `features` [count, width]: mean word states;
-    `confidence` [count]: that a text is right as it is shown; `said`: its spans in words."""
+    """The first `count` texts, as far as time allowed. `doubts` [count]: clicks in doubt for each word that is read;
+    `features` [count, width]: mean word states; `confidence` [count]: that a text is right as it is shown; `said`: its
+    spans in words."""
 
     doubts: Floats
     features: Floats

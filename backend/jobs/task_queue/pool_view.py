@@ -24,6 +24,7 @@ from model.decoding.answers import decide, thresholds_of
 from model.features.cache import held_by
 from model.features.long_texts import LabelAwarePooling
 from model.numerics.arrays import Floats
+from model.spans.head.head import SpanHead
 from model.spec import NONE, Control, Document, Kind, Text
 from model.texts import characters_of, portions, text_key
 from model.visibility import hidden_rows, is_conditional
@@ -146,7 +147,7 @@ class PoolScorer:
         every = np.arange(len(tasks), dtype=np.int64)
         for name, found in marked.items():
             own = found.take(every)
-            pools.append(marked_pool(own.doubts, own.features, done))
+            pools.append(marked_pool(own.doubts, own.features, done, self._unseen(name)))
             answers[name] = own.said
             confidences.append(own.confidence)
         confidence = np.min(confidences, axis=0)
@@ -167,6 +168,11 @@ class PoolScorer:
             members=found.members if members else None,
             shares=found.shares if members else None,
         )
+
+    def _unseen(self, name: str) -> float:
+        """The share of what can be marked that nobody has marked yet; 0 for answers to questions."""
+        head = self._model.span_heads[name]
+        return head.unseen(self._model.spec.control(name).keys()) if isinstance(head, SpanHead) else 0.0
 
     def _join_answer(self, control: Control, probabilities: Floats) -> tuple[list[tuple[str, ...]], Floats]:
         """Per row the labels of the answer, and its confidence."""

@@ -6,7 +6,7 @@ comes with the encoder, is named only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
 from typing import NamedTuple, NotRequired, TypedDict
@@ -162,6 +162,11 @@ class SpanHead:
     def labels(self) -> tuple[str, ...]:
         """What spans can be, in the first layer."""
         return self.chain.tags.labels
+
+    def unseen(self, labels: Collection[str]) -> float:
+        """The share of these labels that nobody has marked anything as."""
+        known = self.memory.labels.union(*(head.memory.labels for head in self.inner))
+        return len(set(labels) - known) / len(labels) if labels else 0.0
 
     def spans(
         self, texts: Sequence[ReadText], aim: str = CLICKS, candidates: Sequence[Sequence[Candidate]] | None = None

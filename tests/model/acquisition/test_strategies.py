@@ -178,7 +178,7 @@ def test_the_default_is_a_strategy() -> None:
 def marked(worth: np.ndarray, sorts: int, labelled: np.ndarray = NONE) -> Pool:
     """Texts of so many sorts in turn, each sort on an axis of its own."""
     features = np.eye(sorts)[np.arange(len(worth)) % sorts]
-    return replace(pool(len(worth), labelled=labelled), features=features, worth=worth)
+    return replace(pool(len(worth), labelled=labelled), features=features, worth=worth, unseen=0.5)
 
 
 def test_texts_with_spans_are_asked_for_by_sort_at_first() -> None:
@@ -191,6 +191,8 @@ def test_texts_with_spans_are_asked_for_by_sort_at_first() -> None:
     known = np.array([0, 1, 2, 3, 8, 9, 10, 11])
     following = choose(DEFAULT_STRATEGY, replace(given, labelled=known), 8)
     assert set(following[:4] % 8) == {4, 5, 6, 7}
+    told = [choose(DEFAULT_STRATEGY, replace(given, labelled=known, unseen=0.25), 8, seed) for seed in range(5)]
+    assert len({tuple(rows) for rows in told}) > 1 and any(set(rows[:4] % 8) & {0, 1, 2, 3} for rows in told), "any"
 
 
 def test_then_the_most_doubt_for_each_word_read_is_asked_for_of_every_sort() -> None:

@@ -78,7 +78,7 @@ def test_doubtful_texts_are_chosen_batch_by_batch(tools: SpanTools, data: SpanDa
     replay = SpanReplay(data, ReplayPlan((0, 6, 12), strategy, seed=1, pool=40, batch=4), tools)
     read = tools.reader.read([one.text for one in replay.candidates])
     doubts = [own.uncertainty for own in replay.head.spans(read)]
-    cold = marked_pool(doubts, np.stack([mean_state(text) for text in read]), np.zeros(0, int))
+    cold = marked_pool(doubts, np.stack([mean_state(text) for text in read]), np.zeros(0, int), 1.0)
     assert [row["n"] for row in replay.rows()] == [0, 6, 12]
     assert len(set(replay.chosen)) == 12 and max(replay.chosen) < 40
     assert replay.chosen[:4] == choose(strategy, cold, 4, 1_000_003).tolist()
