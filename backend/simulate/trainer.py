@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -117,7 +118,7 @@ class PolicyTrainer:
         return self._tune(Learned(spec, {}, marked, list(pool), seed), max(map(len, marked.values())))
 
     def _tune(self, learned: Learned, count: int) -> Tuned:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), _children_seconds()
         self._runs += 1
         version = f"v{self._runs}"
         directory = self.place.scratch / "runs" / version
@@ -132,7 +133,8 @@ class PolicyTrainer:
             seconds = time.perf_counter() - began
             model = self._load(models, version) if result.accepted or learned.spans else None
             kept, refused = (model, None) if result.accepted else (None, model)
-            return Tuned(kept, result.reason, seconds, bool(find_outdone(result.gate)), refused)
+            outdone, spent = bool(find_outdone(result.gate)), _children_seconds() - before
+            return Tuned(kept, result.reason, seconds, outdone, refused, spent)
         except ModelError as problem:
             return Tuned(None, f"failed: {problem.message}", time.perf_counter() - began)
         finally:  # loaded weights are in memory; a version of 90 MB per training would fill the disk
@@ -181,6 +183,12 @@ class PolicyTrainer:
             return outcome.error
         words = (directory / LOG_FILE).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         return f"{outcome.error}: {words[-1]}" if words else outcome.error
+
+
+def _children_seconds() -> float:
+    """CPU seconds of all processes that were started here and have ended."""
+    spent = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return spent.ru_utime + spent.ru_stime
 
 
 def describe(last: Progress) -> str:

@@ -69,7 +69,7 @@ TUNED_COUNTS = (64, 256, 1000)
 
 MEASURES = (
     *("f1", "macro_f1", "saved", "ece", "f1_seen", "f1_unseen", "refit_seconds", "cold_seconds"),
-    *("finetune_seconds", "peak_mib"),
+    *("finetune_cpu_seconds", "peak_mib"),
 )
 
 HEADING = """# Learning curves of spans

@@ -70,6 +70,7 @@ class Tuned:
     seconds: float
     outdone: bool = False  # the head alone was better: an older fine-tune goes
     refused: LiveModel | None = None  # what the gate did not let through, to be measured
+    cpu_seconds: float = 0.0
 
 
 T = TypeVar("T")

@@ -118,14 +118,16 @@ class SpanReplay:
     def _tuned_rows(self, count: int, took: Row) -> Iterator[Row]:
         """A training on the texts so far, if it is due: what the gate makes of it, and what it would have been."""
         assert self.trainer is not None
-        reason, seconds, ungated = "", None, None
+        told: Row = {**took, "finetune_seconds": None, "finetune_cpu_seconds": None, "finetune": ""}
+        ungated = None
         if self.trainer.why_marked_due(count, self.trained):
             samples = {CONTROL: self._samples(self.documents)}
             found = self.trainer.tune_marks(self.spec, samples, self.pool, self.plan.seed)
-            reason, seconds, self.trained = found.reason, round(found.seconds, 3), count
+            self.trained = count
+            told |= {"finetune_seconds": round(found.seconds, 3), "finetune_cpu_seconds": round(found.cpu_seconds, 3)}
+            told["finetune"] = found.reason
             self.live = found.model or (None if found.outdone else self.live)
             ungated = found.model or found.refused
-        told: Row = {**took, "finetune_seconds": seconds, "finetune": reason}
         for method, model in ((TUNED, self.live), (UNGATED, ungated)):
             if method == TUNED or model is not None:
                 yield {**self._measure(count, self._answerer(model)), **told, "method": method}
