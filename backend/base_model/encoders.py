@@ -67,10 +67,10 @@ class Encoders:
 
         with self._loading:
             if self._tools is None:
-                digest, settings = self.base.digest, self._settings
-                assert self._lender is not None  # loaded with `base`
+                assert self.base and self._lender is not None  # loaded with `base`
+                settings = self._settings
                 cache = VariedCache(settings.words_dir, settings.word_cache_mb)
-                prior = find_prior(settings, digest)
+                prior = find_prior(settings, self._lender)
                 self._tools = SpanTools(SpanReader(self._lender, prior, cache), settings.spans_show)
             return self._tools
 
@@ -103,9 +103,9 @@ class Encoders:
             return self._tuned[weights]
 
 
-def find_prior(settings: Settings, digest: str) -> TransferPrior | None:
-    """The transfer prior of spans for the encoder of this digest: one trained here (`understudy train-prior`), or the
-    one that is shipped; None when neither fits."""
-    from model.spans.transfer.prior import fitting_prior
+def find_prior(settings: Settings, encoder: Encoder) -> TransferPrior | None:
+    """The prior of spans for this encoder: one trained here (`understudy train-prior`), the one that is shipped, or the
+    head that BASE_MODEL was trained with; None when there is none."""
+    from model.spans.transfer.token_prior import choose_prior
 
-    return fitting_prior(digest, settings.prior_path(digest))
+    return choose_prior(encoder.digest, encoder.layers, encoder.token_head, settings.prior_path(encoder.digest))

@@ -23,10 +23,10 @@ from model.spec_json import SampleJson
 from model.training.request import REQUEST, Request, read_result, write_json
 
 if TYPE_CHECKING:
+    from model.encoder.encoder import Encoder
     from model.features.cache import CachedEncoder, FeatureCache
     from model.features.varied_cache import VariedCache
     from model.interfaces import Embedder
-    from model.spans.features.reading import TokenEncoder
     from model.versions.live_model import LiveModel
     from model.versions.span_answers import SpanTools
 
@@ -53,7 +53,7 @@ class Workplace:
         encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision, timings=self.timings)
         self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
         self._words: VariedCache | None = None
-        self._tokens: TokenEncoder = encoder
+        self._tokens: Encoder = encoder
         warm_up_learning(self.base)
 
     def open_encoder(self, weights: Path) -> Embedder:
@@ -74,7 +74,7 @@ class Workplace:
 
         if self._words is None:
             self._words = VariedCache(self.features / WORDS, self.settings.word_cache_mb)
-        prior = find_prior(self.settings, self._tokens.digest)
+        prior = find_prior(self.settings, self._tokens)
         return SpanTools(SpanReader(self._tokens, prior, self._words), self.settings.spans_show)
 
     def close(self) -> None:

@@ -29,6 +29,7 @@ from model.pretrained.base_model import (
     tokenizer_files,
 )
 from model.pretrained.head_layouts import read_taught
+from model.pretrained.token_head import read_token_head
 from model.spec import Text
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Encoder(Embedder):
         # Other weights give other features than those that the trained head was trained on.
         self.taught = read_taught(directory, config, self.pooling) if weights is None else None
         self.answering = read_answering(directory, config) if weights is None else None
+        self.token_head = read_token_head(directory, config) if weights is None else None
         self._parts: DigestParts = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
         self.digest = _digest(self._parts, weights or directory / "model.safetensors", directory)
 

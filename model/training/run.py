@@ -28,7 +28,7 @@ from model.pretrained.base_model import find_base_model
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.features.reading import SpanReader
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
-from model.spans.transfer.prior import fitting_prior
+from model.spans.transfer.token_prior import choose_prior
 from model.spec import NONE, Json, Text
 from model.training.distributed import Team
 from model.training.follower import RunConfig, broadcast, threads_each
@@ -86,7 +86,8 @@ class Training:
         if not request.task_spec.spans:
             return None
         trained = [Path(request.priors) / f"{self.base.digest}.safetensors"] if request.priors else []
-        prior = fitting_prior(self.base.digest, *trained)
+        own = self.encoder
+        prior = choose_prior(own.digest, own.layers, own.token_head, *trained)
         cache = VariedCache(Path(request.words), request.words_mb) if request.words else None
         return SpanTools(SpanReader(self.encoder, prior, cache))
 

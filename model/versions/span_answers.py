@@ -251,7 +251,7 @@ def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) 
 def _basis(control: Control, reader: SpanReader, more: Sequence[str], scale: StateScale | None) -> Basis:
     """`more`: labels that only the tasks' data offer."""
     labels = tuple(dict.fromkeys((*control.keys(), *more)))
-    names = reader.name_vectors([control.words.get(label) or label for label in labels])
+    names = reader.name_vectors([control.words.get(label) or label for label in labels], labels)
     return Basis(labels, names, scale or StateScale.measure((), reader.width), reader.prior)
 
 

@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
-from model.spans.transfer.label_words import embed_names
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
 from model.spec import Text
@@ -140,11 +139,12 @@ class SpanReader:
     def _hidden(self) -> int:
         return self.prior.hidden_width if self.prior else 0
 
-    def name_vectors(self, labels: Sequence[str]) -> NDArray[np.float32]:
-        """What the prior reads of label names: unit vectors [labels, width]; of no rows without a prior."""
+    def name_vectors(self, labels: Sequence[str], keys: Sequence[str] = ()) -> NDArray[np.float32]:
+        """What the prior reads of label names (and `keys`, what they are called in results): a row for each; of no
+        rows without a prior."""
         if self.prior is None:
             return np.zeros((0, self.encoder.width), np.float32)
-        return embed_names(self.encoder, labels)
+        return self.prior.vectors(self.encoder, labels, keys)
 
     def read_both(self, pooled: Embedder, texts: Sequence[str]) -> tuple[NDArray[np.float32], list[ReadText]]:
         """What `pooled.embed` and `read` give of single texts, from one pass of the encoder over those that the cache

@@ -17,6 +17,8 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from model.interfaces import Embedder
+from model.spans.transfer.label_words import embed_names
 from model.spans.words import Bounds
 
 LAYERS = (1, 2, 3, 5)
@@ -97,6 +99,11 @@ class TransferPrior:
         kernel = self.tensors["neighbours.weight"]
         left, here, right = (np.ascontiguousarray(kernel[:, :, place].T) for place in range(3))
         return left, here, right
+
+    def vectors(self, encoder: Embedder, labels: Sequence[str], keys: Sequence[str] = ()) -> NDArray[np.float32]:
+        """What is known of label names: unit vectors [labels, width]. `keys`: what the labels are called in results,
+        where `labels` are what people read."""
+        return embed_names(encoder, labels)
 
     def log_probabilities(self, hidden: NDArray[np.float16], names: NDArray[np.float32]) -> NDArray[np.float32]:
         """Of the tags O, B-l and I-l of the labels with these name vectors [words, 1 + 2 * labels], not below FLOOR."""
