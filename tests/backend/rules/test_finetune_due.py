@@ -43,6 +43,28 @@ def test_due(changes: dict[str, float], due: str) -> None:
     assert bool(reason) == bool(due) and due in reason
 
 
+MARKED = Facts(labels=64, classes=4, now=10_000.0, marked=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "due"),
+    [
+        ({}, "first time, with 64 annotated texts"),
+        ({"labels": 63}, ""),
+        ({"labels": 64, "classes": 150}, "first time"),
+        ({"labels": 95, "trained_labels": 64, "trained_at": 9_990.0}, ""),
+        ({"labels": 96, "trained_labels": 64, "trained_at": 9_990.0}, "96 annotated texts, up from 64"),
+        ({"labels": 127, "trained_labels": 64, "refusals": 2}, ""),
+        ({"labels": 128, "trained_labels": 64, "refusals": 2}, "up from 64"),
+        ({"labels": 70, "trained_labels": 64, "trained_at": LONG_AGO}, ""),
+        ({"labels": 71, "trained_labels": 64, "trained_at": LONG_AGO}, "7 new annotated texts, and 31 minutes"),
+    ],
+)
+def test_marked_text_is_due_from_64_texts_and_at_half_as_many_more(changes: dict[str, float], due: str) -> None:
+    reason = why_due(POLICY, replace(MARKED, **changes))  # type: ignore[arg-type]
+    assert bool(reason) == bool(due) and due in reason
+
+
 def test_it_can_be_switched_off() -> None:
     assert why_due(POLICY.model_copy(update={"finetune_enabled": False}), READY) == ""
 

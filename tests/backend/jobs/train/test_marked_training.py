@@ -121,3 +121,18 @@ def test_one_encoder_is_tuned_for_choices_and_marks_together(quick: Any) -> None
     assert set(model.finetuned.heads) == {"topic"} and set(model.finetuned.marks) == {"label"}
     answers = model.predict([{"text": one.text, "text.page": one.text} for one in sentences(4, 100)])
     assert all({answer.control for answer in own} == {"topic", "label"} for own in answers)
+
+
+@pytest.mark.slow
+def test_a_killed_training_goes_on_from_its_checkpoint(context: Any) -> None:
+    context.settings = context.settings.model_copy(update={"finetune_steps": 30, "failpoint": "checkpoint.after@25"})
+    marks = Marks(context, MARKS)
+    marks.add(sentences(24))
+    job = ask(context)
+    assert train(job) == "crashed"
+    run = context.settings.runs_dir / job
+    assert (run / "run.json").is_file() and (run / "part0.safetensors").is_file()
+    context.settings = context.settings.model_copy(update={"failpoint": ""})
+    context.stores.failures.clear(PROJECT, "train")
+    assert train(job) in ("done", "rejected")
+    assert read_manifest(version_path(context.settings.models_dir, PROJECT, "v1")).gate is not None
