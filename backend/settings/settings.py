@@ -64,7 +64,8 @@ class Settings(GivenModel):
     base_model: str = Field(
         "",
         description="BERT-family encoder: hub id or directory; empty takes the packaged MiniLM, verified by its "
-        "digest. A trained classifier with matching labels answers from the first task on.",
+        "digest. A trained classifier (of texts, or of tokens for spans) with matching labels answers from the first "
+        "task on.",
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto",

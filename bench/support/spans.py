@@ -79,10 +79,15 @@ pool, the first 500 of its test file are measured. `f1` counts exact spans with 
 F1 is the aim; `f1_seen` and `f1_unseen` those whose string was marked so among the labelled texts, and the others.
 `saved` is the share of the annotator's edits that the spans shown to annotators spare (negative: worse than an empty
 page), `ece` their calibration error. `refit_seconds`: of the refit that the last text brings; `cold_seconds`: of the
-last one from nothing (0: none on the way). `goals`: what falls short of the goals of F1 (where there are some), of no
-lost edits (before any label and from 16 texts on), or of calibration (.08 from 64 texts on, .12 below and where test
-texts come from other sources). Seconds are wall time on whatever else the machine did; MiB is the process's high-water
-mark so far.
+last one from nothing (0: none on the way).
+
+`understudy, fine-tuned`: a fine-tune by the product's own process on just these texts, served if the gate lets it
+through (else the head alone); `whatever the gate says`: the same, served in any case; `finetune_cpu_seconds`: of all of
+it, held-out parts included.
+
+`goals`: what falls short of the goals of F1 (where there are some), of no lost edits (before any label and from 16
+texts on), or of calibration (.08 from 64 texts on, .12 below and where test texts come from other sources). Seconds are
+wall time on whatever else the machine did; MiB is the process's high-water mark so far.
 """
 
 Shown = list[list[ScoredSpan]]

@@ -10,13 +10,16 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
+from model.spans.chain.schedule import choose
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.reading import SpanReader
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, WordScorer
+from model.spans.words import apart, to_characters, word_spans
 from model.training.follower import RunConfig
 from model.training.marks.marked_set import MarkedSet, draw_texts, read_parts
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.tuner import FineTuner, TrainingSet
+from tests.model.spans.conftest import mark, sentences
 from tests.model.training.test_tuner import WORDS, lesson, tiny
 
 __all__ = ["lesson", "tiny"]
@@ -147,3 +150,34 @@ def test_another_process_hears_the_same(lesson: TrainingSet) -> None:
 )
 def test_steps_follow_from_texts_and_from_what_the_prior_knows(texts: int, trust: float, steps: int) -> None:
     assert DEFAULT_RECIPE.marked_steps_for(texts, trust) == steps
+
+
+@pytest.mark.slow
+def test_it_learns_people_and_places_without_a_prior(minilm: Encoder, tmp_path: Path) -> None:
+    """The real encoder, sixty steps, no prior: names and places that it has not seen in these sentences."""
+    people, tags = sentences(48), TagSet(("LOC", "PER"))
+    read = SpanReader(minilm).read([one.text for one in people])
+    gold = [
+        tags.encode(len(text.bounds), apart(word_spans(text.bounds, one.spans)))
+        for text, one in zip(read, people, strict=True)
+    ]
+    marks = MarkedSet("label", tags.labels, [one.text for one in people], gold, [1.0] * len(people))
+    tuning = FineTuner(minilm.directory, [], [marks], seed=1, threads=1)
+    tuning.run(60, lambda step, loss: None, marked=60)
+    tuning.save_encoder(tmp_path / "encoder.safetensors")
+    tuned = SpanReader(Encoder(minilm.directory, weights=tmp_path / "encoder.safetensors"), depths=TAGGED_DEPTHS)
+    fresh = [
+        mark("Yesterday Ilse Brandt came back from Helsinki.", ("Ilse Brandt", "PER"), ("Helsinki", "LOC")),
+        mark("Why did Omar leave Toronto so soon?", ("Omar", "PER"), ("Toronto", "LOC")),
+        mark(
+            "The shop was closed on Monday.",
+        ),
+    ]
+    again = tuned.read([one.text for one in fresh])
+    scorer = tuning.marked[0].scorer(np.zeros((0, 384), np.float32), 0.0, None)
+    found = scorer.candidates(again, again, 12)
+    hits = wrong = 0
+    for text, own, one in zip(again, found, fresh, strict=True):
+        shown = {to_characters(text.bounds, WordSpan(c.first, c.last, tags.labels[c.label])) for c in choose(own, 0.5)}
+        hits, wrong = hits + len(shown & set(one.spans)), wrong + len(shown - set(one.spans))
+    assert hits >= 3 and wrong <= 1
