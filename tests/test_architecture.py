@@ -23,7 +23,7 @@ ALLOWED: dict[str, str] = {
     "model/decoding": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
-    "model/spans/transfer": "model model/numerics model/kernels model/spans/chain model/spans",
+    "model/spans/transfer": "model model/numerics model/kernels model/pretrained model/spans/chain model/spans",
     "model/spans/features": (
         "model model/numerics model/kernels model/encoder model/features model/spans/chain model/spans "
         "model/spans/transfer"
