@@ -30,7 +30,8 @@ ALLOWED: dict[str, str] = {
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/questions": (
-        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head"
+        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features "
+        "model/spans/head"
     ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
@@ -41,7 +42,8 @@ ALLOWED: dict[str, str] = {
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
-        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head model/training/layers"
+        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head "
+        "model/training/layers"
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
