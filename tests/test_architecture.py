@@ -30,8 +30,7 @@ ALLOWED: dict[str, str] = {
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/questions": (
-        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features "
-        "model/spans/head"
+        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head"
     ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
@@ -42,8 +41,7 @@ ALLOWED: dict[str, str] = {
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
-        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head "
-        "model/training/layers"
+        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head model/training/layers"
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
