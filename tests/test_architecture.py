@@ -98,8 +98,9 @@ ALLOWED: dict[str, str] = {
         "backend/labelstudio backend/store"
     ),
     "backend/serving": (
-        "model model/head model/versions model/explain backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio/spans backend/labelstudio backend/telemetry backend/base_model backend/store"
+        "model model/spans/features model/head model/versions model/explain backend backend/settings "
+        "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/telemetry "
+        "backend/base_model backend/store"
     ),
     "backend/jobs": (
         "model model/features model/versions backend backend/settings backend/labelstudio backend/telemetry "

@@ -18,6 +18,7 @@ from backend.labelstudio.spans.interactive import Memory, answer_mark
 from backend.labelstudio.spans.page import read_pages
 from backend.labelstudio.spans.regions import SentSpan
 from backend.labelstudio.task_spec import parse_label_config, span_config_of
+from backend.serving.long_texts import read_later
 from backend.serving.prediction import Answered, AnswerTools, Item, Question, answer_tasks
 from backend.serving.predictors import deadline
 from backend.serving.preparations import Preparing
@@ -29,12 +30,18 @@ if TYPE_CHECKING:
 
 
 def answer_request(
-    services: Services, project: int | None, config: Json, tasks: Sequence[Json], *, say_blind: bool = True
+    services: Services,
+    project: int | None,
+    config: Json,
+    tasks: Sequence[Json],
+    *,
+    say_blind: bool = True,
+    whole: bool = False,
 ) -> tuple[list[Item], str]:
     """(one item per task in order, the version that answered all of them); remembers the tasks as unlabelled texts.
 
     `say_blind`: where the config has the control for it, a blind task's annotator is told that nothing is shown on
-    purpose; else the task is declined.
+    purpose; else the task is declined. `whole`: long texts are read to their end, whoever waits.
 
     Raises BadRequest or UnsupportedConfig for the label config, NotReady when models do not serve in time, Overloaded
     when too much waits already."""
@@ -43,7 +50,7 @@ def answer_request(
     try:
         with services.admission.enter():
             model = services.registry.model_for(project, spec, left())
-            answered = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left)
+            answered = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left, whole=whole)
     except Preparing:
         # Soon there is an answer: Label Studio asks again for declined tasks, and shows a refusal as an error.
         services.metrics.declined.labels("preparing").inc(len(tasks))
@@ -53,6 +60,11 @@ def answer_request(
         raise
     items, documents = answered.items, answered.documents
     _note_rejects(services, project, spec, tasks, items, documents)
+    if answered.unread:
+        numbers = [task.get("id") for index in answered.unread if isinstance(task := tasks[index], Mapping)]
+        services.background.rejects.note(
+            project, "tasks", [(n if isinstance(n, int) else None, UNREAD) for n in numbers]
+        )
     if project is not None:
         services.background.add_pool(project, documents)
         if project in services.background.steered:
@@ -62,6 +74,18 @@ def answer_request(
         if spec.spans:
             services.background.note_suggested(project, model.version, _suggested(tasks, items, answered))
     return items, model.version
+
+
+UNREAD = Reject(
+    "unread",
+    "have a long text whose end was not read yet when the page asked: there only strings that were marked before are "
+    "suggested, until it asks again",
+)
+
+
+def _id_of(task: Json) -> int | None:
+    number = task.get("id") if isinstance(task, Mapping) else None
+    return number if isinstance(number, int) else None
 
 
 def _suggested(tasks: Sequence[Json], items: Sequence[Item], answered: Answered) -> dict[int, Sequence[SentSpan]]:
@@ -145,7 +169,7 @@ def answer_page(
     left = deadline(services.settings.predict_deadline)
     with services.admission.enter():
         model = services.registry.model_for(project, spec, left())
-        likely = _likely(model, spec, data, services.settings.max_text_chars)
+        likely = _likely(services, model, spec, data)
     config = with_all_task_labels(span_config_of(spec), data)
     pages, _ = read_pages(config, data)
     memory = _remembered(services, project, number)
@@ -168,9 +192,10 @@ def answer_page(
     return [{"model_version": model.version, "score": UNSEEN, "result": result}], model.version
 
 
-def _likely(model: LiveModel, spec: TaskSpec, data: Json, longest: int) -> dict[str, tuple[ScoredSpan, ...]]:
+def _likely(services: Services, model: LiveModel, spec: TaskSpec, data: Json) -> dict[str, tuple[ScoredSpan, ...]]:
     """Control -> what the head would show."""
-    texts, _ = read_texts(spec, data, longest)
+    texts, _ = read_texts(spec, data, services.settings.max_text_chars)
+    read_later(model, [texts], services.predictors)
     return {
         control.name: model.mark(control.name, [texts])[0].spans
         for control in spec.spans

@@ -19,10 +19,11 @@ if TYPE_CHECKING:
 
 
 class Encoders:
-    """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. Thread-safe."""
+    """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. `hasty`: of
+    long texts only as much is read at once as nobody waits long for. Thread-safe."""
 
-    def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2) -> None:
-        self._settings, self._threads, self._kept = settings, threads, tuned
+    def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2, *, hasty: bool = False) -> None:
+        self._settings, self._threads, self._kept, self._hasty = settings, threads, tuned, hasty
         self.tally = EncoderCounters()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
@@ -70,8 +71,8 @@ class Encoders:
                 assert self.base and self._lender is not None  # loaded with `base`
                 settings = self._settings
                 cache = VariedCache(settings.words_dir, settings.word_cache_mb)
-                prior = find_prior(settings, self._lender)
-                self._tools = SpanTools(SpanReader(self._lender, prior, cache), settings.spans_show)
+                reader = SpanReader(self._lender, find_prior(settings, self._lender), cache, hasty=self._hasty)
+                self._tools = SpanTools(reader, settings.spans_show)
             return self._tools
 
     @property

@@ -71,6 +71,7 @@ class PredictClient:
             "project": str(project),
             "params": {"reasons": True},
             "say_blind": False,
+            "whole": True,
         }
         until = time.monotonic() + self._patience
         while True:

@@ -32,7 +32,7 @@ class Reject:
 
 
 REJECT_CODES = (
-    *("field_missing", "not_a_text", "no_options", "empty_text", "too_long", "url"),
+    *("field_missing", "not_a_text", "no_options", "empty_text", "too_long", "unread", "url"),
     *("label_unknown", "region_not_learned", "control_not_learned", "malformed", "no_config", "no_payload", "request"),
 )
 

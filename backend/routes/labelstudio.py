@@ -87,7 +87,8 @@ def predict() -> Response:
         items, version = answer_page(wired, project, spec, tasks[0], context)
         return reply({"results": items, "model_version": version})
     say_blind = body.get("say_blind") is not False  # Label Studio says nothing of it
-    items, version = answer_request(wired, project, config, tasks, say_blind=say_blind)
+    whole = body.get("whole") is True
+    items, version = answer_request(wired, project, config, tasks, say_blind=say_blind, whole=whole)
     with stage.labels("reply").time():
         return reply({"results": items, "model_version": version, **_reasons(wired, body, config, tasks, items)})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,8 @@ from backend.labelstudio.span_answers import with_spans
 from backend.labelstudio.spans.regions import SentSpan
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import HighlightRequest, Words, highlight, seconds_for
-from backend.serving.predictors import Chunk, Predictors
+from backend.serving.long_texts import read_all, read_later, unread_stretches
+from backend.serving.predictors import SMALL_REQUEST_ROWS, Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
 from model.spec import Json, JsonObject, Prediction, TaskSpec
@@ -57,11 +58,13 @@ class Question:
 
 @dataclass(frozen=True)
 class Answered:
-    """One item per task; task id -> document of the readable ones; place of a task -> spans that were suggested."""
+    """One item per task; task id -> document of the readable ones; place of a task -> spans that were suggested;
+    `unread`: places of tasks whose long texts were not read to their end."""
 
     items: list[Item]
     documents: dict[int, dict[str, str]]
     suggested: Mapping[int, Sequence[SentSpan]]
+    unread: Collection[int] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +81,8 @@ class _Request:
     answers: dict[int, list[Prediction]] = field(default_factory=dict)
     suggested: dict[int, Sequence[SentSpan]] = field(default_factory=dict)
     """Place of a task -> the spans that it is answered with."""
+    unread: set[int] = field(default_factory=set)
+    """Places of tasks that are answered before their texts are read to the end."""
 
     def take(self, index: int, predictions: list[Prediction]) -> None:
         """The answers to the task at `index`."""
@@ -121,9 +126,16 @@ class _Row:
 
 
 def answer_tasks(
-    tools: AnswerTools, model: LiveModel, question: Question, tasks: Sequence[Json], left: Callable[[], float]
+    tools: AnswerTools,
+    model: LiveModel,
+    question: Question,
+    tasks: Sequence[Json],
+    left: Callable[[], float],
+    *,
+    whole: bool = False,
 ) -> Answered:
-    """The answers. What is not done when time is up is declined.
+    """The answers. What is not done when time is up is declined. `whole`: long texts are read to their end however few
+    the tasks are.
 
     With an `evidence` control in the config, the highlighter explains answers in what time is left after all of them.
     Raises Overloaded when so much waits that none of it would be done in time."""
@@ -136,9 +148,13 @@ def answer_tasks(
     unknown.sort(key=lambda row: row.length)
     if unknown and len(unknown) == len(rows):  # else there is something to give, whatever becomes of the rest
         predictors.check_room(len(unknown), left())
+    unread = [row.document for row in unknown]
+    if whole or len(rows) > SMALL_REQUEST_ROWS:
+        read_all(model, unread, predictors, left())
     texts, characters = bounds_for(model.base)
     parts = portions(unknown, lambda row: row.length, texts=texts, characters=characters)
     in_time = predictors.run([_chunk(model, part, cache) for part in parts], left())
+    read_later(model, unread, predictors)
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
         late = sum(not items[row.index] for row in unknown)
@@ -157,7 +173,8 @@ def answer_tasks(
             seconds=seconds,
         )
         items = [_with_results(item, regions.get(index, [])) for index, item in enumerate(items)]
-    return Answered(items, documents, dict(request.suggested))
+    metrics.unread_texts.inc(len(request.unread))
+    return Answered(items, documents, dict(request.suggested), frozenset(request.unread))
 
 
 def _read(request: _Request, tasks: Sequence[Json]) -> tuple[list[_Row], dict[int, dict[str, str]]]:
@@ -208,9 +225,13 @@ def _chunk(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> Chunk:
 
 def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:
     """Answers rows of any number of requests that this model answers."""
+    before = [bool(unread_stretches(model, [row.document])) for row in rows]
     answers = model.predict([row.document for row in rows], [row.options for row in rows])
-    for row, predictions in zip(rows, answers, strict=True):
-        cache.put(row.key, predictions)
+    for row, predictions, unread in zip(rows, answers, before, strict=True):
+        if not unread:
+            cache.put(row.key, predictions)
+        elif unread_stretches(model, [row.document]):
+            row.request.unread.add(row.index)
         row.request.take(row.index, predictions)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -57,6 +57,9 @@ SMALL_REQUEST_ROWS = 8
 SMALL_IN_A_ROW = 3
 """After so many small requests a large one has its turn, so that it cannot starve."""
 
+IDLE_CHUNKS = 256
+"""Chunks that may wait until nothing else does; more are dropped, since they are asked for again."""
+
 NEWEST_CHUNK_SHARE = 0.2
 """Share of the newest chunk in the estimate of the pace."""
 
@@ -100,6 +103,8 @@ class Predictors:
         self._metrics = metrics or Metrics()
         self._small: deque[Work] = deque()
         self._large: deque[Work] = deque()
+        self._idle: OrderedDict[object, Chunk] = OrderedDict()
+        self._idle_runs = 0
         self._small_runs = 0
         self._pace: float | None = None  # characters a second, of all threads
         self._changed = threading.Condition()
@@ -123,6 +128,13 @@ class Predictors:
         with self._changed:
             work.chunks.clear()
         return False
+
+    def add_idle(self, name: object, chunk: Chunk) -> None:
+        """Run a chunk when nothing else waits, and never on all threads; not twice while one of this name waits."""
+        with self._changed:
+            if name not in self._idle and len(self._idle) < IDLE_CHUNKS:
+                self._idle[name] = chunk
+                self._changed.notify()
 
     def check_room(self, rows: int, seconds: float) -> None:
         """Raises Overloaded when what waits before a request of so many rows will take longer than `seconds`: nothing
@@ -155,19 +167,31 @@ class Predictors:
     def _serve(self) -> None:
         while True:
             with self._changed:
-                while not (self._small or self._large or self._stopped):
+                while not (self._small or self._large or self._stopped or self._may_idle()):
                     self._changed.wait()
                 if self._stopped:
                     return
-                taken = self._take()
+                idle = not (self._small or self._large)
+                taken = [self._take_idle()] if idle else self._take()
             if not taken:
                 continue
             self._compute([chunk for _, chunk in taken])
             with self._changed:
+                if idle:
+                    self._idle_runs -= 1
+                    self._changed.notify()
                 for work, _ in taken:
                     work.open -= 1
                     if work.open == 0:
                         work.done.set()
+
+    def _may_idle(self) -> bool:
+        return bool(self._idle) and self._idle_runs < max(1, len(self._threads) - 1)
+
+    def _take_idle(self) -> tuple[Work, Chunk]:
+        _, chunk = self._idle.popitem(last=False)
+        self._idle_runs += 1
+        return Work([chunk]), chunk
 
     def _take(self) -> list[tuple[Work, Chunk]]:
         """The next chunk, and those of its key that wait and fit in; none when the request has been given up."""

@@ -42,7 +42,7 @@ class Registry:
     def __init__(self, settings: Settings, projects: ProjectStore, versions: VersionStore, metrics: Metrics) -> None:
         self._settings, self._versions, self._metrics = settings, versions, metrics
         self._projects = projects
-        self.encoders = Encoders(settings, threads=1, tuned=4)
+        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()

@@ -35,6 +35,11 @@ class Metrics:
             ["reason"],
             registry=self.registry,
         )
+        self.unread_texts = Counter(
+            "understudy_unread_texts",
+            "Tasks answered before their long texts were read to the end.",
+            registry=self.registry,
+        )
         self.stage = Histogram(
             "understudy_stage_seconds",
             "Time of a /predict by stage: parse, read (the tasks), queue, compute (a chunk), reply.",

@@ -42,8 +42,8 @@ def _words() -> _Pattern:
 
 def to_words(bounds: Bounds, span: Span) -> WordSpan | None:
     """The words that a span touches; None when it touches none. A half word counts whole."""
-    first = bisect_right([end for _, end in bounds], span.start)
-    last = bisect_left([start for start, _ in bounds], span.end) - 1
+    first = bisect_right(bounds, span.start, key=lambda own: own[1])
+    last = bisect_left(bounds, span.end, key=lambda own: own[0]) - 1
     return WordSpan(first, last, span.label) if first <= last else None
 
 

@@ -65,7 +65,7 @@ class SpanTools:
         own = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
         if not isinstance(own, TokenEncoder):
             raise ValueError("this encoder gives no states of words")
-        return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS)
+        return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS, hasty=self.reader.hasty)
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class SpanAnswerer:
         if self.marks is None or self.tuned is None or not self.is_blend or not read or not self.head.labels:
             return self.head.spans(read, self.tools.aim)
         again = self.tuned.read([text.text for text in read])
+        # Of a long text either encoder may have read more than the other by now.
+        far = [min(len(own.bounds), len(other.bounds)) for own, other in zip(read, again, strict=True)]
+        read = [text.upto(words) for text, words in zip(read, far, strict=True)]
+        again = [text.upto(words) for text, words in zip(again, far, strict=True)]
         blend = self.marks.blend(self.head, self.head.candidates(read), self.marks.candidates(read, again))
         return blend.head.spans(read, self.tools.aim, blend.candidates)
 

@@ -8,7 +8,7 @@ them: 2 layers of MiniLM and the prior are 2,048 bytes a word in float16, 41 kB 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
 
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
+from model.spans.features.stretches import FIRST_STRETCHES, LONG_TEXT, Stretch, cut_stretches
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
 from model.spec import Text
@@ -56,17 +57,35 @@ class TokenEncoder(Embedder, Protocol):
 @dataclass(frozen=True)
 class ReadText:
     """A text with the states of its words [words, layers * width], and the prior's hidden features [words, hidden];
-    without a prior of no columns."""
+    without a prior of no columns. `rest`: the words behind, which were not read."""
 
     text: str
     bounds: Bounds
     states: Halves = field(repr=False)
     hidden: Halves = field(repr=False)
+    rest: Bounds = ()
 
     @property
     def words(self) -> list[str]:
         """The words as they are written."""
         return [self.text[start:end] for start, end in self.bounds]
+
+    @property
+    def all_bounds(self) -> Bounds:
+        """Of the words that were read and of the rest."""
+        return [*self.bounds, *self.rest] if self.rest else self.bounds
+
+    @property
+    def share(self) -> float:
+        """Of the words, that was read."""
+        return len(self.bounds) / len(self.all_bounds) if self.rest else 1.0
+
+    def upto(self, words: int) -> ReadText:
+        """As if no more words had been read."""
+        if words >= len(self.bounds):
+            return self
+        bounds, rest = self.bounds[:words], [*self.bounds[words:], *self.rest]
+        return ReadText(self.text, bounds, self.states[:words], self.hidden[:words], rest)
 
 
 def layers_at(depths: Sequence[float], layers: int) -> tuple[int, ...]:
@@ -113,7 +132,8 @@ def overlaps(bounds: Bounds, offsets: Sequence[tuple[int, int]]) -> tuple[list[i
 class SpanReader:
     """Reads texts through an encoder, looking into the cache first.
 
-    `prior` is left out when it was trained over another encoder. Thread-safe."""
+    `prior` is left out when it was trained over another encoder. `hasty`: of long texts only the first stretches are
+    read, beside those that the cache has: somebody waits. Thread-safe."""
 
     def __init__(
         self,
@@ -121,8 +141,10 @@ class SpanReader:
         prior: TransferPrior | None = None,
         cache: FeatureCache | None = None,
         depths: Sequence[float] = HEAD_DEPTHS,
+        *,
+        hasty: bool = False,
     ) -> None:
-        self.encoder, self.cache = encoder, cache
+        self.encoder, self.cache, self.hasty = encoder, cache, hasty
         self.prior = prior if prior is not None and prior.fits(encoder.digest) else None
         self.layers = layers_at(depths, encoder.layers)
         self.width = len(self.layers) * encoder.width
@@ -172,27 +194,62 @@ class SpanReader:
         """Each text in turn. Each different one is encoded once; float16 whether it was cached or not. `known`: states
         of texts, at this reader's layers, that need no pass of the encoder."""
         bounds = {text: find_words(text) for text in dict.fromkeys(texts)}
+        cut = {text: cut_stretches(text, own) for text, own in bounds.items() if len(text) > LONG_TEXT}
+        units: dict[str, Bounds] = {text: own for text, own in bounds.items() if text not in cut}
+        units |= {one.text: one.bounds for own in cut.values() for one in (self._at_hand(own) if self.hasty else own)}
+        rows = self._rows(units, known or {})
+        found = {text: self._whole(text, own, rows[text]) for text, own in bounds.items() if text not in cut}
+        found |= {text: self._join(text, bounds[text], own, rows) for text, own in cut.items()}
+        return [found[text] for text in texts]
+
+    def unread(self, texts: Sequence[str]) -> list[str]:
+        """The stretches of long texts that the cache has not: each can be read as a text by itself."""
+        cut = [cut_stretches(text, find_words(text)) for text in dict.fromkeys(texts) if len(text) > LONG_TEXT]
+        wanted = list(dict.fromkeys(one.text for own in cut for one in own))
+        return [text for text, there in zip(wanted, self._has(wanted), strict=True) if not there]
+
+    def _at_hand(self, stretches: Sequence[Stretch]) -> list[Stretch]:
+        """The first ones, and what the cache has behind them without a gap."""
+        count = min(FIRST_STRETCHES, len(stretches))
+        for there in self._has([one.text for one in stretches[count:]]):
+            if not there:
+                break
+            count += 1
+        return list(stretches[:count])
+
+    def _has(self, texts: Sequence[str]) -> list[bool]:
+        return [False] * len(texts) if self.cache is None else self.cache.has_many([self._key(text) for text in texts])
+
+    def _whole(self, text: str, bounds: Bounds, rows: Halves) -> ReadText:
+        return ReadText(text, bounds, rows[:, : self.width], rows[:, self.width :])
+
+    def _join(self, text: str, bounds: Bounds, stretches: Sequence[Stretch], rows: Mapping[str, Halves]) -> ReadText:
+        """A long text from those of its stretches that were read."""
+        own = [rows[one.text][one.first : one.last] for one in stretches if one.text in rows]
+        joined = np.concatenate(own) if own else np.zeros((0, self.width + self._hidden), np.float16)
+        read = self._whole(text, bounds[: len(joined)], joined)
+        return replace(read, rest=bounds[len(joined) :]) if len(joined) < len(bounds) else read
+
+    def _rows(self, bounds: Mapping[str, Bounds], known: Mapping[str, TokenStates]) -> dict[str, Halves]:
+        """The states of the words of each text, and what the prior makes of them, side by side."""
         rows = self._cached(bounds)
         missing = [text for text in bounds if text not in rows]
         for portion in portions(missing, len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
-            fresh = dict(zip(portion, self._encode(portion, bounds, known or {}), strict=True))
+            fresh = dict(zip(portion, self._encode(portion, bounds, known), strict=True))
             rows.update(fresh)
             if self.cache is not None:
                 self.cache.put_many([(self._key(text), row.tobytes()) for text, row in fresh.items() if len(row)])
-        return [
-            ReadText(text, bounds[text], rows[text][:, : self.width], rows[text][:, self.width :]) for text in texts
-        ]
+        return rows
 
     def known(self, texts: Sequence[str]) -> list[ReadText]:
-        """Those of `texts` that have been read before, each once: nothing is encoded."""
-        bounds = {text: find_words(text) for text in dict.fromkeys(texts)}
-        rows = self._cached(bounds)
-        return [ReadText(text, bounds[text], own[:, : self.width], own[:, self.width :]) for text, own in rows.items()]
+        """Those of `texts` that have been read before, each once, without long ones: nothing is encoded."""
+        bounds = {text: find_words(text) for text in dict.fromkeys(texts) if len(text) <= LONG_TEXT}
+        return [self._whole(text, bounds[text], own) for text, own in self._cached(bounds).items()]
 
     def _key(self, text: str) -> bytes:
         return text_key((self._prefix.hex(), text))
 
-    def _cached(self, bounds: dict[str, list[tuple[int, int]]]) -> dict[str, Halves]:
+    def _cached(self, bounds: Mapping[str, Bounds]) -> dict[str, Halves]:
         if self.cache is None:
             return {}
         values = self.cache.get_many([self._key(text) for text in bounds])
@@ -204,7 +261,7 @@ class SpanReader:
         }
 
     def _encode(
-        self, texts: Sequence[str], bounds: dict[str, list[tuple[int, int]]], known: Mapping[str, TokenStates]
+        self, texts: Sequence[str], bounds: Mapping[str, Bounds], known: Mapping[str, TokenStates]
     ) -> list[Halves]:
         wanted = [text for text in texts if text not in known]
         tokens = {**known, **dict(zip(wanted, self.encoder.token_states(wanted, self._asked), strict=True))}

@@ -42,6 +42,8 @@ CLICKS, F1 = "clicks", "f1"
 
 OPENING_WORDS = 10.0
 """Words that could be read while a text is opened and submitted: without them, short odd texts would be worth most."""
+LEAST_SHARE = 0.01
+"""Of a text that was read, by which what is said of it is drawn out."""
 
 ALSO = 0.05
 """Probability from which a reason names another label for the same words."""
@@ -219,7 +221,7 @@ class SpanHead:
         return WordSpan(own.first, own.last, self.labels[own.label])
 
     def _suggest(self, text: ReadText, candidates: Sequence[Candidate], threshold: float) -> Suggestions:
-        words = text.words
+        words = [text.text[start:end] for start, end in text.all_bounds]
         allowed = [own for own in candidates if not self._is_removed(words, own)]
         said = self.said(allowed, threshold)
         covered = covered_words(said.shown)
@@ -230,8 +232,13 @@ class SpanHead:
             for memory in self.memory.find(words, said.likely)
             if covered.isdisjoint(range(memory.span.first, memory.span.last + 1))
         }
-        spans = [self._explain(text, words, mark, score, honest) for mark, score in sorted(shown.items())]
-        right = float(self.text_calibration.sigmoid(np.array(right_as_shown(shown, honest))))
+        rivals: dict[tuple[int, int], list[tuple[float, str]]] = {}
+        for mark, score in honest.items():
+            rivals.setdefault(mark[:2], []).append((-score, mark.label))
+        spans = [self._explain(text, words, mark, score, rivals) for mark, score in sorted(shown.items())]
+        # What was not read is as likely to be wrong as what was.
+        likely = right_as_shown(shown, honest) ** (1 / max(text.share, LEAST_SHARE))
+        right = float(self.text_calibration.sigmoid(np.array(likely)))
         doubt = sum(min(own, 1 - own) for own in honest.values())
         return Suggestions(tuple(spans), right, doubt / (OPENING_WORDS + len(words)), sum(honest.values()))
 
@@ -239,7 +246,12 @@ class SpanHead:
         return self.memory.is_removed(words[own.first : own.last + 1], self.labels[own.label])
 
     def _explain(
-        self, text: ReadText, words: Sequence[str], mark: WordSpan, score: float, honest: Mapping[WordSpan, float]
+        self,
+        text: ReadText,
+        words: Sequence[str],
+        mark: WordSpan,
+        score: float,
+        rivals: Mapping[tuple[int, int], Sequence[tuple[float, str]]],
     ) -> ScoredSpan:
         counts = self.memory.counts(words[mark.first : mark.last + 1])
         own = counts.pop(mark.label, 0)
@@ -247,10 +259,9 @@ class SpanHead:
         parts += [f"also seen {_often(count)} as {label}" for label, count in sorted(counts.items())]
         if not parts:
             parts = ["not seen before" if self.details.texts else "from the label's name"]
-        others = [(-p, other.label) for other, p in honest.items() if other[:2] == mark[:2] and p >= ALSO]
-        others = [(p, label) for p, label in sorted(others) if label != mark.label]
+        others = [(p, label) for p, label in sorted(rivals.get(mark[:2], ())) if label != mark.label and -p >= ALSO]
         parts += [f"also {label} {-p:.2f}" for p, label in others[:1]]
-        span = to_characters(text.bounds, mark)
+        span = to_characters(text.all_bounds, mark)
         return ScoredSpan(span.start, span.end, span.label, score, "; ".join(parts))
 
     def config(self) -> SpanHeadJson:
