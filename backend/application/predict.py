@@ -83,11 +83,6 @@ UNREAD = Reject(
 )
 
 
-def _id_of(task: Json) -> int | None:
-    number = task.get("id") if isinstance(task, Mapping) else None
-    return number if isinstance(number, int) else None
-
-
 def _suggested(tasks: Sequence[Json], items: Sequence[Item], answered: Answered) -> dict[int, Sequence[SentSpan]]:
     """Task id -> the spans that its annotator sees: none of a task whose answer is hidden."""
     found: dict[int, Sequence[SentSpan]] = {}
@@ -195,7 +190,8 @@ def answer_page(
 def _likely(services: Services, model: LiveModel, spec: TaskSpec, data: Json) -> dict[str, tuple[ScoredSpan, ...]]:
     """Control -> what the head would show."""
     texts, _ = read_texts(spec, data, services.settings.max_text_chars)
-    read_later(model, [texts], services.predictors)
+    if model.unread([texts]):
+        read_later(model, [texts], services.predictors)
     return {
         control.name: model.mark(control.name, [texts])[0].spans
         for control in spec.spans

@@ -10,26 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from backend.serving.predictors import Chunk, Predictors
-from model.spans.features.stretches import LONG_TEXT
 from model.spec import Document
 
 if TYPE_CHECKING:
     from model.spans.features.reading import SpanReader
     from model.versions.live_model import LiveModel
-
-
-def unread_stretches(model: LiveModel, documents: Sequence[Document]) -> list[tuple[SpanReader, str]]:
-    """What of the texts that spans are marked in was not read yet, of those that are read in stretches, and by whom."""
-    if model.tools is None:
-        return []
-    names = {control.inputs[0] for control in model.spec.spans if control.question is None}
-    texts = [document[name] for document in documents for name in names if name in document]
-    if all(len(text) <= LONG_TEXT for text in texts):
-        return []
-    readers = [model.tools.reader]
-    if model.tuned is not None and model.finetuned is not None and model.finetuned.marks:
-        readers.append(model.tools.tuned_reader(model.tuned))
-    return [(reader, text) for reader in readers for text in reader.unread(texts)]
 
 
 def read_all(model: LiveModel, documents: Sequence[Document], predictors: Predictors, seconds: float) -> None:
@@ -39,12 +24,12 @@ def read_all(model: LiveModel, documents: Sequence[Document], predictors: Predic
 
 def read_later(model: LiveModel, documents: Sequence[Document], predictors: Predictors) -> None:
     """Never waits."""
-    for reader, text in unread_stretches(model, documents):
+    for reader, text in model.unread(documents):
         predictors.add_idle((reader.encoder.digest, text), _chunk(reader, text))
 
 
 def _chunks(model: LiveModel, documents: Sequence[Document]) -> list[Chunk]:
-    return [_chunk(reader, text) for reader, text in unread_stretches(model, documents)]
+    return [_chunk(reader, text) for reader, text in model.unread(documents)]
 
 
 def _chunk(reader: SpanReader, text: str) -> Chunk:

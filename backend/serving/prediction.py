@@ -21,7 +21,7 @@ from backend.labelstudio.span_answers import with_spans
 from backend.labelstudio.spans.regions import SentSpan
 from backend.serving.answer_cache import AnswerCache, answer_key
 from backend.serving.highlights import HighlightRequest, Words, highlight, seconds_for
-from backend.serving.long_texts import read_all, read_later, unread_stretches
+from backend.serving.long_texts import read_all, read_later
 from backend.serving.predictors import SMALL_REQUEST_ROWS, Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
@@ -148,13 +148,14 @@ def answer_tasks(
     unknown.sort(key=lambda row: row.length)
     if unknown and len(unknown) == len(rows):  # else there is something to give, whatever becomes of the rest
         predictors.check_room(len(unknown), left())
-    unread = [row.document for row in unknown]
-    if whole or len(rows) > SMALL_REQUEST_ROWS:
+    unread = [row.document for row in unknown if model.unread([row.document])]
+    if unread and (whole or len(rows) > SMALL_REQUEST_ROWS):
         read_all(model, unread, predictors, left())
     texts, characters = bounds_for(model.base)
     parts = portions(unknown, lambda row: row.length, texts=texts, characters=characters)
     in_time = predictors.run([_chunk(model, part, cache) for part in parts], left())
-    read_later(model, unread, predictors)
+    if unread:
+        read_later(model, unread, predictors)
     items = list(request.items)  # a chunk that is late may still write into the original
     if not in_time:
         late = sum(not items[row.index] for row in unknown)
@@ -225,12 +226,12 @@ def _chunk(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> Chunk:
 
 def _answer(model: LiveModel, rows: Sequence[_Row], cache: AnswerCache) -> None:
     """Answers rows of any number of requests that this model answers."""
-    before = [bool(unread_stretches(model, [row.document])) for row in rows]
+    before = [bool(model.unread([row.document])) for row in rows]
     answers = model.predict([row.document for row in rows], [row.options for row in rows])
     for row, predictions, unread in zip(rows, answers, before, strict=True):
         if not unread:
             cache.put(row.key, predictions)
-        elif unread_stretches(model, [row.document]):
+        elif model.unread([row.document]):
             row.request.unread.add(row.index)
         row.request.take(row.index, predictions)
 

@@ -22,7 +22,8 @@ from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
 from model.questions.head import QuestionHead
 from model.regions.region_heads import RegionHeads
-from model.spans.features.reading import ReadText
+from model.spans.features.reading import ReadText, SpanReader
+from model.spans.features.stretches import LONG_TEXT
 from model.spans.head.head import Suggestions
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import (
@@ -164,6 +165,20 @@ class LiveModel:
         if self.tools is None:
             raise ValueError("spans cannot be read without the encoder's word states")
         return self.tools
+
+    def unread(self, documents: Sequence[Document]) -> list[tuple[SpanReader, str]]:
+        """What of the texts that spans are marked in was not read yet, of those that are read in stretches, and by
+        whom."""
+        if self.tools is None:
+            return []
+        names = {control.inputs[0] for control in self.spec.spans if control.question is None}
+        texts = [document[name] for document in documents for name in names if name in document]
+        if all(len(text) <= LONG_TEXT for text in texts):
+            return []
+        readers = [self.tools.reader]
+        if self.tuned is not None and self.finetuned is not None and self.finetuned.marks:
+            readers.append(self.tools.tuned_reader(self.tuned))
+        return [(reader, text) for reader in readers for text in reader.unread(texts)]
 
     def scores(self, control: str, texts: Sequence[Text]) -> Floats:
         """The probabilities [n, K] that would be served, in the order of `labels(control)`."""

@@ -12,7 +12,6 @@ import pytest
 
 from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.answer_cache import AnswerCache
-from backend.serving.long_texts import unread_stretches
 from backend.serving.prediction import Answered, AnswerTools, Question, answer_tasks
 from backend.serving.predictors import IDLE_CHUNKS, Chunk, Predictors, alone, deadline
 from backend.settings.settings import Settings
@@ -68,7 +67,7 @@ def test_the_first_answer_is_of_what_was_read_and_the_next_one_of_all(tools: Ans
     assert first.unread == {0} and unread_texts(tools) == 1 and isinstance(first.items[0], dict) and first.items[1]
     assert 5_000 < last_mark(first.items[0]) < 17_000 < len(LONG) - 1000
     until = time.monotonic() + 60
-    while unread_stretches(model, [{model.spec.spans[0].inputs[0]: LONG}]):
+    while model.unread([{model.spec.spans[0].inputs[0]: LONG}]):
         assert time.monotonic() < until, "the rest is read by itself"
         time.sleep(0.05)
     second = answer(tools, model, [LONG])
