@@ -1,6 +1,7 @@
 """What steering a large project costs Label Studio: sampling the pool, writing a batch in bulk and one by one.
 
     python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--product] [--json]
+    python -m bench.large_project --predict [--tasks 2000] [--share 1.0] [--flag] [--json]
 
 Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
 the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
@@ -8,6 +9,10 @@ own answer to who asks for a task of the queue; `next by link`: in the order of 
 first page, without an order and by score. --flag: Label Studio counts only what is imported
 (MEMORY_EFFICIENT_IMPORT in its environment). --product: `understudy up` on the project at its largest, from connecting
 it to the second queue.
+
+--predict: tasks a second of `understudy predict PROJECT` instead, on `understudy up` and sample messages made distinct.
+The command runs twice: the second run finds every prediction there. `label_studio` is the share of its listing and
+importing in the time worked. --share: PREDICT_SHARE.
 """
 
 from __future__ import annotations
@@ -21,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -34,7 +40,7 @@ from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.report import command, show
-from tests.support.rig import ROOT, Rig, choices_config, endless_rows, read_rows
+from tests.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
 IMPORTED = 5000
 """Tasks that are imported by one call."""
@@ -224,17 +230,74 @@ def _wait(condition: Callable[[], Any]) -> Any:
     return found
 
 
+def predict_twice(server: LabelStudioServer, tasks: int, share: float) -> list[dict[str, Any]]:
+    """A row for the first run, and one for the run that finds all of it there."""
+    rig = Rig(
+        LABEL_STUDIO_URL=server.url,
+        LABEL_STUDIO_API_KEY=server.access_token,
+        PREDICT_SHARE=str(share),
+        QUEUE_BLIND_SHARE="0",
+    )
+    texts = read_rows(Path(ROOT / "docs" / "examples" / "support_messages.csv"))
+    config = choices_config(sorted({label for _, label in texts}))
+    with rig, LabelStudioClient(server.url, server.access_token) as client:
+        project = int(client.create_project("bench", config)["id"])
+        chosen = [text for text, _ in itertools.islice(endless_rows(texts), tasks)]
+        for start in range(0, tasks, IMPORTED):
+            client.tasks.add(project, [{"data": {"text": text}} for text in chosen[start : start + IMPORTED]])
+        settle_project(rig, Project(rig, project, [], config))
+        return [run_prediction(rig, project, name) for name in ("first run", "all there")]
+
+
+def settle_project(rig: Rig, project: Project) -> None:
+    """Until the texts are known and the version that they bring about is live: else it moves during the first run, and
+    the second one writes what was answered before."""
+    project.setup()
+    path = f"/projects/{project.number}"
+    rig.admin("POST", f"{path}/resync", {})
+    while "ok_at" not in rig.admin("GET", path)["last_sync"]:
+        time.sleep(0.2)
+    project.settle(quiet=5.0)
+
+
+def run_prediction(rig: Rig, project: int, name: str) -> dict[str, Any]:
+    """One run to its end. Raises RuntimeError when it does not go well."""
+    path, began = f"/projects/{project}/predict", time.monotonic()
+    rig.admin("POST", path, {})
+    while (record := rig.admin("GET", path))["status"] in ("queued", "running"):
+        time.sleep(0.2)
+    if record["status"] != "done":
+        raise RuntimeError(f"{record['status']}: {record['message']}")
+    seconds, worked = time.monotonic() - began, record["seconds"]
+    total = sum(worked.values()) or 1.0
+    return {
+        "run": name,
+        "tasks": record["seen"],
+        "written": record["written"],
+        "seconds": round(seconds, 1),
+        "tasks/s": round(record["seen"] / seconds, 1),
+        **{f"{step} s": amount for step, amount in worked.items()},
+        "label_studio": round((worked["listing"] + worked["writing"]) / total, 2),
+    }
+
+
 def main() -> None:
     """Measure and print."""
     parser = command(__doc__)
-    parser.add_argument("--tasks", default="1000,10000,100000")
+    parser.add_argument("--tasks", default="", help="1000,10000,100000; 2000 with --predict")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--flag", action="store_true")
     parser.add_argument("--product", action="store_true")
+    parser.add_argument("--predict", action="store_true")
+    parser.add_argument("--share", type=float, default=1.0)
     given = parser.parse_args()
     environment = {MEMORY_EFFICIENT_IMPORT: "true"} if given.flag else {}
-    sizes = [int(size) for size in given.tasks.split(",")]
+    sizes = [int(size) for size in (given.tasks or ("2000" if given.predict else "1000,10000,100000")).split(",")]
     with LabelStudioServer(ROOT / ".label-studio", environment=environment) as server:
+        if given.predict:
+            rows = predict_twice(server, sizes[0], given.share)
+            show(f"understudy predict, {sizes[0]} tasks", rows, given.json)
+            return
         large = Large()
         show("steering a large project", list(measure(server, large, sizes, given.batch)), given.json)
         if given.product:

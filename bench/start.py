@@ -1,12 +1,16 @@
 """Start and footprint: seconds from exec to /health, /setup and /ready, and the memory of every process.
 
     python -m bench.start [--repeats 5] [--projects 3] [--json]
+    python -m bench.start --dependencies [requirements.txt]
 
 `web` alone beside a running Redis, and `understudy up` whole, both on a data directory whose projects have learned.
 The first start of each warms the disk and is not counted. CPU seconds are those of all processes started, up to the
 moment of the answer. Memory is taken before and after 1, 8 and 32 clients have predicted. RSS counts shared pages once
 a process, PSS shares them out, USS is what would be free without the process. Of RSS, `map` are pages of the feature
 cache and the encoder's file, which the kernel may take back, and `anon` is what the process has made itself.
+
+--dependencies: what packages take on disk instead, a row per package that is asked for: its own size, and what would go
+with it if it alone were not asked for. Everything is read from what is installed here.
 """
 
 from __future__ import annotations
@@ -20,14 +24,18 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
@@ -40,6 +48,10 @@ REQUESTS = 384
 """Of one task each, shared among the clients: only their number differs."""
 
 START_SECONDS = 120.0
+MB = 1e6
+Wanted = tuple[str, tuple[str, ...]]
+"""A package and the extras that are asked of it."""
+
 MAPPED = ("data.mdb", "model.safetensors")
 
 
@@ -223,6 +235,93 @@ def _web_row(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return next(row for row in rows if row["process"] == "web (server)")
 
 
+@dataclass(frozen=True)
+class DiskRow:
+    """`own`, `alone`: bytes of the package, and of all that is there for it only; `packages`: how many those are."""
+
+    name: str
+    own: int
+    alone: int
+    packages: int
+
+
+def measure_disk(requirements: Iterable[Wanted]) -> tuple[list[DiskRow], set[str]]:
+    """(a row per requirement, heaviest first; every package that is installed because of them)"""
+    wanted = list(requirements)
+    everything = close_over(wanted)
+    rows = []
+    for one in wanted:
+        only = everything - close_over(other for other in wanted if other[0] != one[0])
+        rows.append(DiskRow(one[0], size_of(one[0]), sum(map(size_of, only)), len(only)))
+    return sorted(rows, key=lambda row: -row.alone), everything
+
+
+def read_requirements(path: Path) -> list[Wanted]:
+    """Those that are installed here; options and other files' lines are not followed."""
+    found = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            one = Requirement(line.split(" #")[0].strip())
+        except InvalidRequirement:
+            continue
+        if _applies(one, ()) and _find(canonicalize_name(one.name)):
+            found.append(_wanted(one))
+    return found
+
+
+def close_over(wanted: Iterable[Wanted]) -> set[str]:
+    """The names of the packages and of all that they require."""
+    seen: set[Wanted] = set()
+    rest = list(wanted)
+    while rest:
+        one = rest.pop()
+        if one not in seen and _find(one[0]) is not None:
+            seen.add(one)
+            rest += _requirements_of(one)
+    return {name for name, _ in seen}
+
+
+@cache
+def size_of(name: str) -> int:
+    """Bytes of its files, without what Python compiles from them."""
+    found = _find(name)
+    paths = (Path(str(file.locate())) for file in (found.files if found else None) or ())
+    return sum(path.stat().st_size for path in paths if path.suffix != ".pyc" and path.is_file())
+
+
+@cache
+def _find(name: str) -> Distribution | None:
+    try:
+        return distribution(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _requirements_of(wanted: Wanted) -> list[Wanted]:
+    found = _find(wanted[0])
+    named = map(Requirement, (found.requires if found else None) or ())
+    return [_wanted(one) for one in named if _applies(one, wanted[1])]
+
+
+def _applies(requirement: Requirement, extras: tuple[str, ...]) -> bool:
+    marker = requirement.marker
+    return marker is None or any(marker.evaluate({"extra": extra}) for extra in ("", *extras))
+
+
+def _wanted(requirement: Requirement) -> Wanted:
+    return canonicalize_name(requirement.name), tuple(sorted(requirement.extras))
+
+
+def show_dependencies(path: Path) -> None:
+    """Prints the table."""
+    rows, everything = measure_disk(read_requirements(path))
+    print(f"{'package':28} {'own MB':>8} {'alone MB':>9} {'packages':>9}")
+    for row in rows:
+        print(f"{row.name:28} {row.own / MB:8.1f} {row.alone / MB:9.1f} {row.packages:9}")
+    total = sum(map(size_of, everything))
+    print(f"{'all of them':28} {'':8} {total / MB:9.1f} {len(everything):9}")
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
@@ -234,7 +333,10 @@ def main() -> None:
         "--idle", type=float, default=12.0, help="seconds before memory is taken: freed heap is back by then"
     )
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--dependencies", nargs="?", type=Path, const=Path("requirements.txt"))
     args = parser.parse_args()
+    if args.dependencies:
+        return show_dependencies(args.dependencies)
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         rig = Rig(Path(scratch) / "d")
         by_clients, idle, setup = measure_memory(rig, args)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.dependencies import close_over, measure, read_requirements, size_of
+from bench.start import close_over, measure_disk, read_requirements, size_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,7 @@ def test_what_is_asked_for_is_what_the_product_needs() -> None:
 
 
 def test_a_package_goes_with_what_it_alone_brings() -> None:
-    rows, everything = measure([("flask", ()), ("werkzeug", ())])
+    rows, everything = measure_disk([("flask", ()), ("werkzeug", ())])
     flask, werkzeug = sorted(rows, key=lambda row: row.name)
     assert {"flask", "werkzeug", "jinja2", "blinker"} <= everything
     assert flask.own == size_of("flask") > 50_000 and flask.own < flask.alone and flask.packages >= 2
