@@ -16,7 +16,6 @@ from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
-from backend.jobs.learn.refit import refit_anew
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
@@ -179,7 +178,7 @@ def _search_marks(attempt: Attempt) -> str:
     if pinned and pinned == str(attempt.record.get("lifts", "")):
         work.stores.versions.unpin(project)
     attempt.write(status="running", stage="head search", beat=time.time())
-    outcome = refit_anew(work, project)
+    outcome = _refit_anew(work, project)
     work.stores.failures.clear(project, "train")
     if outcome != JobOutcome.PUBLISHED:
         return attempt.end(JobOutcome.REJECTED, message=f"the head search came to nothing: {outcome}")
@@ -230,8 +229,15 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
         work.stores.jobs.enqueue_refit(project)
         return attempt.end(JobOutcome.DONE, version=result.version, message=result.reason)
     if not counts and not work.stores.versions.pinned(project):
-        outcome = f"{outcome}; the span heads were fitted anew ({refit_anew(work, project)})"
+        outcome = f"{outcome}; the span heads were fitted anew ({_refit_anew(work, project)})"
     return attempt.end(JobOutcome.REJECTED, version=result.version, message=outcome)
+
+
+def _refit_anew(work: Context, project: int) -> str:
+    """Imported when it is wanted: a trainer that waits has no need of what heads are fitted with."""
+    from backend.jobs.learn.refit import refit_anew
+
+    return refit_anew(work, project)
 
 
 def make_request(settings: Settings, stores: Stores, project: int) -> Request:
