@@ -232,54 +232,6 @@ class RelabelRow(TypedDict):
     spans: NotRequired[dict[str, list[PlannedSpan]]]
 
 
-class DecidingWord(TypedDict):
-    """A word that decided for `label`, in the text of `input`."""
-
-    label: str
-    input: str
-    start: int
-    end: int
-    text: str
-    weight: float
-    log_odds: float
-
-
-class RunnerUp(TypedDict, total=False):
-    """The answer that comes second; {} where there is none."""
-
-    label: str
-    score: float
-
-
-class ExplainedSpan(MarkedSpan):
-    """A suggested span, how sure it is, and what speaks for it."""
-
-    text: str
-    score: float
-    reason: str
-
-
-class ExplainedAnswer(TypedDict):
-    """An answer, and the words that decided; of a control that marks text, its `spans`."""
-
-    version: str
-    control: str
-    label: str
-    labels: list[str]
-    score: float
-    runner_up: RunnerUp
-    texts: dict[str, str]
-    words: list[DecidingWord]
-    spans: NotRequired[list[ExplainedSpan]]
-
-
-class Explanation(ExplainedAnswer):
-    """That of one task."""
-
-    project: int
-    task: int
-
-
 class ShardsLeft(TypedDict):
     """Shards of a run, and those that are over."""
 

@@ -52,7 +52,10 @@ ALLOWED: dict[str, str] = {
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
     ),
     "model/acquisition": "model model/numerics model/features model/spans/features model/versions",
-    "model/explain": "model model/numerics model/versions",
+    "model/explain": (
+        "model model/numerics model/spans/chain model/spans model/spans/features model/spans/head model/questions "
+        "model/versions"
+    ),
     "model/simulation": (
         "model model/numerics model/features model/decoding model/spans model/spans/head model/head model/versions "
         "model/acquisition"

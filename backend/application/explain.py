@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from backend.admin_json import DecidingWord, ExplainedAnswer, Explanation
 from backend.application.services import Services
 from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady, Undecidable
+from backend.explained_json import DecidingWord, ExplainedAnswer, Explanation
 from backend.labelstudio.documents import read_document
 from backend.labelstudio.label_config.assist_controls import runner_up
 from backend.labelstudio.task_spec import parse_label_config
+from backend.serving.explained_spans import SpanQuery, describe_marks, read_marked
 from backend.serving.predictors import alone
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -27,23 +28,36 @@ WAIT_SECONDS = 20.0
 Options = dict[str, list[str]]
 
 
-def explain_task(services: Services, project: int, task: int, control: str = "") -> Explanation:
-    """What the version that serves now answers for a task, and the words that decided.
+def explain_task(
+    services: Services, project: int, task: int, control: str = "", span: SpanQuery | None = None
+) -> Explanation:
+    """What the version that serves now answers for a task, and the words that decided; of marked text, what decided for
+    each span, and for or against `span`.
 
-    `control`: default is the first that answers. Raises NotFound for a task or an answer that is not there, BadRequest
-    for a control that the label config has not, NotReady when models do not serve in time."""
+    `control`: default is the first that answers, with `span` the first that marks text. Raises NotFound for a task or
+    an answer that is not there, BadRequest for a control that the label config has not or a span that the text has not,
+    NotReady when models do not serve in time."""
     spec = parse_label_config(services.stores.projects.config(project))
     if control and control not in {item.name for item in spec.questions}:
         known = ", ".join(item.name for item in spec.questions)
         raise BadRequest(f"control: {control[:80]!r} is not learned here; there is {known}", field="control")
+    if span is not None:
+        control = _marking(spec, control)
     document, options = find_task(services.settings, services.stores, spec, project, task)
     model = services.registry.model_for(project, spec, WAIT_SECONDS)
+    marked = read_marked(services.stores, project) if spec.spans else []
+    url = services.settings.label_studio_url.rstrip("/")
+    link = f"{url}/projects/{project}/data?task=" if url else ""
+
+    def describe(answer: Prediction) -> ExplainedAnswer:
+        return describe_marks(model, document, answer, task, span, marked, link)
+
     found: list[ExplainedAnswer] = []
     failed: list[Exception] = []
 
     def compute() -> None:
         try:
-            found.extend(_explain(model, document, options, control))
+            found.extend(_explain(model, document, options, control, describe))
         except Exception as error:
             failed.append(error)
 
@@ -61,44 +75,33 @@ def explain_task(services: Services, project: int, task: int, control: str = "")
     return {"project": project, "task": task, **found[0]}
 
 
-def _explain(model: LiveModel, document: Document, options: Options, control: str) -> list[ExplainedAnswer]:
+def _marking(spec: TaskSpec, control: str) -> str:
+    """The control that marks text: `control`, or the first. Raises BadRequest."""
+    marking = [item.name for item in spec.spans]
+    if control and control not in marking:
+        raise BadRequest(f"control: {control[:80]!r} marks no text", field="control")
+    if not marking:
+        raise BadRequest("start: no control of this project marks text", field="start")
+    return control or marking[0]
+
+
+def _explain(
+    model: LiveModel,
+    document: Document,
+    options: Options,
+    control: str,
+    describe_marked: Callable[[Prediction], ExplainedAnswer],
+) -> list[ExplainedAnswer]:
     """The first answer (of `control`), described; empty when there is none."""
     from model.explain.explanation import explain_answer
 
     answers = [one for one in model.predict([document], [options])[0] if control in ("", one.control)]
     if answers and answers[0].control in model.span_heads:
-        return [_describe_marks(model, document, answers[0])]
+        return [describe_marked(answers[0])]
     return [
         _describe(model, document, one, explain_answer(model, document, one, options.get(one.control)))
         for one in answers[:1]
     ]
-
-
-def _describe_marks(model: LiveModel, document: Document, answer: Prediction) -> ExplainedAnswer:
-    """Spans bear their reasons themselves."""
-    control = model.spec.control(answer.control)
-    text = document[control.inputs[0]]
-    return {
-        "version": model.version,
-        "control": answer.control,
-        "label": "",
-        "labels": [],
-        "score": answer.score,
-        "runner_up": {},
-        "texts": {name: document[name] for name in control.inputs},
-        "words": [],
-        "spans": [
-            {
-                "start": one.start,
-                "end": one.end,
-                "label": control.show(one.label),
-                "text": text[one.start : one.end],
-                "score": round(one.score, 4),
-                "reason": one.reason,
-            }
-            for one in answer.spans
-        ],
-    }
 
 
 def find_task(settings: Settings, stores: Stores, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:

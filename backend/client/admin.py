@@ -9,7 +9,6 @@ from backend.addresses.host import url_of
 from backend.admin_json import (
     Action,
     ExampleAnswer,
-    Explanation,
     Order,
     ProjectAnswer,
     RelabelRow,
@@ -19,6 +18,7 @@ from backend.admin_json import (
     VersionsAnswer,
 )
 from backend.errors import BackendError
+from backend.explained_json import Explanation
 from backend.record_json import JobRecord
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
@@ -79,11 +79,16 @@ class AdminClient:
         """The kept versions, newest first, and which one is live."""
         return self._call("GET", f"/admin/projects/{project}/versions")
 
-    def explain(self, project: int, task: int, control: str = "") -> Explanation:
-        """What a task would be answered, and the words that decided."""
+    def explain(
+        self, project: int, task: int, control: str = "", span: tuple[int, int] | None = None, label: str = ""
+    ) -> Explanation:
+        """What a task would be answered, and the words that decided; why the characters of `span` are marked so, or are
+        not."""
         from urllib.parse import urlencode
 
-        query = urlencode({"task": task, **({"control": control} if control else {})})
+        place = {"start": span[0], "end": span[1]} if span else {}
+        named = {name: value for name, value in (("control", control), ("label", label)) if value}
+        query = urlencode({"task": task, **named, **place})
         return self._call("GET", f"/admin/projects/{project}/explain?{query}")
 
     def suspects(self, project: int, control: str = "", limit: int = 100) -> SuspectsAnswer:

@@ -125,7 +125,7 @@ OPERATIONS: Mapping[str, Operation] = {
         "An answer and the words that decided.",
         "Explained",
         errors=(*_PROJECT, 422, 502),
-        query=("task", "control"),
+        query=("task", "control", "start", "end", "label"),
     ),
     "POST /admin/projects/<project>/retrain": Operation("Fine-tune now.", "Asked", status=202, errors=_PROJECT),
     "POST /admin/projects/<project>/rollback": Operation(

@@ -16,6 +16,7 @@ from model.numerics.float16 import widen
 from model.questions.asked import LAYERS, STATE_LAYER, AnsweredText, AskedText
 from model.questions.question_type import STOP_WORDS
 from model.spans.features.feature_space import StateScale
+from model.spans.features.reading import ReadText
 from model.texts import text_key
 
 Floats32 = NDArray[np.float32]
@@ -60,7 +61,7 @@ class AnswerMemory:
         width = len(scale.mean) // LAYERS
         if not rows:
             return cls.empty(width)
-        questions = np.stack([question_vector(one.asked) for one, _ in rows])
+        questions = np.stack([question_vector(one.asked.question) for one, _ in rows])
         answers = [word_vectors(one.asked, scale)[first : last + 1].mean(0) for one, (first, last) in rows]
         keys = [np.frombuffer(text_key((one.asked.passage.text,)), np.uint8) for one, _ in rows]
         words = np.zeros((len(rows), MOST_ANSWER_WORDS), np.uint64)
@@ -78,7 +79,7 @@ class AnswerMemory:
         others = np.flatnonzero((self.passages != key).any(1))
         if not count or not len(others):
             return np.zeros((count, 2), np.float32)
-        alike = widen(self.questions[others]) @ question_vector(asked)
+        alike = widen(self.questions[others]) @ question_vector(asked.question)
         known = max(0.0, (float(alike.max()) - KNOWN_FROM) / (1 - KNOWN_FROM))
         shares = softmax_rows(SHARPNESS * alike)
         said = word_vectors(asked, scale) @ (shares @ widen(self.answers[others]))
@@ -121,9 +122,9 @@ def word_hash(word: str) -> int:
     return xxhash.xxh3_64_intdigest(word.lower().encode("utf-8", "surrogatepass")) | 1
 
 
-def question_vector(asked: AskedText) -> Floats32:
+def question_vector(question: ReadText) -> Floats32:
     """A unit vector of what a question means [width]; zeros without a word."""
-    states = asked.question.states
+    states = question.states
     width = states.shape[1] // LAYERS
     if not len(states):
         return np.zeros(width, np.float32)

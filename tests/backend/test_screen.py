@@ -61,6 +61,16 @@ PROJECT: dict[str, Any] = {
 SUSPECT = {"control": NASTY, "task": 1, "annotations": [1], "text": NASTY, "given": NASTY, "suggested": NASTY}
 SUSPECT |= {"p_given": 0.1, "p_suggested": 0.9, "flag": NASTY}
 WORD = {"start": 1, "end": 9, "weight": 1.0, "input": NASTY, "text": NASTY, "label": NASTY, "log_odds": 1.0}
+NEAR = {"task": 1, "start": 0, "end": 1, "label": NASTY, "text": NASTY, "around": NASTY, "similarity": 0.5}
+WHY: dict[str, Any] = {
+    **{"shown": True, "verdict": NASTY, "probability": 0.9, "threshold": 0.4, "difference": 1.0},
+    "parts": [{"part": NASTY, "share": 0.5, "probability": 0.5}],
+    "nearest": [{**NEAR, "question": NASTY}],
+    "runner_up": {"label": NASTY, "probability": 0.1, "start": 0, "end": 1, "text": NASTY},
+    "groups": [{"group": NASTY, "score": 1.0}],
+    "features": [{"group": NASTY, "what": NASTY, "text": NASTY, "start": 0, "end": 1, "score": 1.0}],
+}
+EXPLAINED = {"start": 1, "end": 9, "label": NASTY, "text": NASTY, "score": 0.5, "reason": NASTY, "why": WHY}
 MADE = {
     "version": NASTY,
     "kind": NASTY,
@@ -78,6 +88,10 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/projects/7/explain?task=5"): {
         **{"control": NASTY, "labels": [NASTY], "score": 0.5, "runner_up": {"label": NASTY, "score": 0.1}},
         **{"version": NASTY, "texts": {NASTY: NASTY}, "words": [WORD]},
+    },
+    ("GET", "/admin/projects/7/explain?task=6&start=0&end=3"): {
+        **{"control": NASTY, "labels": [], "score": 0.5, "version": NASTY, "texts": {NASTY: NASTY}, "words": []},
+        **{"spans": [EXPLAINED], "asked": EXPLAINED},
     },
     ("GET", "/admin/projects/7/versions"): {"live": NASTY, "versions": [MADE]},
     ("GET", "/admin/projects/7/examples"): {
@@ -97,7 +111,12 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
 SHOWING = {
     "status": [["status"], ["status", "7"], ["status", "7", "--json"]],
     "suspects": [["suspects", "7"], ["suspects", "7", "--json"]],
-    "explain": [["explain", "7", "5"], ["explain", "7", "5", "--json"]],
+    "explain": [
+        ["explain", "7", "5"],
+        ["explain", "7", "5", "--json"],
+        ["explain", "7", "6", "--span", "0:3"],
+        ["explain", "7", "6", "--span", "0:3", "--json"],
+    ],
     "versions": [["versions", "7"], ["versions", "7", "--json"]],
     "examples": [["examples", "7"], ["examples", "7", "--json"]],
     "audit": [["audit"], ["audit", "--json"]],

@@ -117,6 +117,11 @@ class Chain:
     weights: Weights = field(repr=False)
     iterations: int = 0
 
+    @property
+    def potentials(self) -> Potentials:
+        """Log-scores of transitions, of beginning and of ending."""
+        return _potentials(self.weights, self.tags)
+
     def emissions(self, features: Features) -> Floats:
         """Log-scores of the tags of each word [words, K]."""
         return _emissions(features, self.weights, self.tags)

@@ -65,6 +65,21 @@ def span_probabilities(
     return _by_text(found, packing.starts, packing.lengths)
 
 
+def label_probabilities(lattice: Lattice, tags: TagSet, first: int, last: int) -> Floats:
+    """Exact probability that just the words `first` to `last` of the one text carry each label, however little."""
+    order = lattice.packing.places
+    forward, backward, ahead = lattice.forward[order], lattice.backward[order], lattice.ahead[order]
+    emissions = (lattice.emissions / lattice.scales[:, None])[order]
+    stays = np.diagonal(lattice.transitions)[2::2]
+    goes_on = np.diagonal(lattice.transitions, offset=1)[1::2]
+    reach = forward[first, 1::2].copy()
+    for word in range(first + 1, last + 1):
+        reach *= (goes_on if word == first + 1 else stays) * emissions[word, 2::2]
+    onward = ahead[last + 1, 2::2] if last + 1 < len(ahead) else np.zeros_like(reach)
+    close = backward[last, 1::2] - goes_on * onward if first == last else backward[last, 2::2] - stays * onward
+    return np.minimum(reach * np.maximum(close, 0), 1.0)
+
+
 def _by_text(
     found: Sequence[tuple[NDArray, NDArray, NDArray, Floats]],
     starts: NDArray[np.int64],

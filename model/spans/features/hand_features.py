@@ -25,6 +25,16 @@ LOWER, SHAPE, LONG_SHAPE, END, AFFIXES = 0, 1, 2, 3, slice(4, 12)
 """Columns of what a word says by itself: in lower case, its shape in short, its first eight characters' shape, its last
 three letters, then prefixes and suffixes of one to four letters (0 where the word is no longer)."""
 
+_NEAR = ("word", "shape", "end", "words", "shapes", "edge")
+_FURTHER = ("word", "shape", "edge")
+NAMES = (
+    *("any", "word", "shape", "long shape", "glued", *(f"affix {place}" for place in range(8))),
+    *(f"{kind} {distance}" for distance in (-2, -1, 1, 2) for kind in (_NEAR if abs(distance) == 1 else _FURTHER)),
+    "shapes",
+)
+"""What each column of `hand_table` is about: the word, its affixes (prefixes, then suffixes, of one to four letters),
+or that many words away; `shapes` alone: its own with that of both neighbours."""
+
 CAPITALS = 0.6
 """Share of words in capitals from which a text is written so, and capitals say nothing."""
 
@@ -41,6 +51,12 @@ class HandFeatures:
 
 def hand_features(texts: Sequence[ReadText]) -> HandFeatures:
     """Of all words of the texts in turn; none sees a neighbour in another text."""
+    table = hand_table(texts)
+    return HandFeatures(table[table > 0], np.cumsum((table > 0).sum(1)))
+
+
+def hand_table(texts: Sequence[ReadText]) -> Codes:
+    """The same by kind [words, NAMES]; 0 where a word has no such feature."""
     own = np.array([_word_codes(word) for text in texts for word in text.words], np.uint64).reshape(-1, 12)
     lengths = np.array([len(text.bounds) for text in texts], np.int64)
     columns = [*_of_word(own, texts, lengths)]
@@ -52,8 +68,7 @@ def hand_features(texts: Sequence[ReadText]) -> HandFeatures:
     before = np.where(left_room >= 1, np.roll(own[:, SHAPE], 1), 0)
     after = np.where(right_room >= 1, np.roll(own[:, SHAPE], -1), 0)
     columns.append(_say("shapes", _join(_join(before, own[:, SHAPE]), after)))
-    table = np.stack(columns, axis=1) if len(own) else np.zeros((0, len(columns)), np.uint64)
-    return HandFeatures(table[table > 0], np.cumsum((table > 0).sum(1)))
+    return np.stack(columns, axis=1) if len(own) else np.zeros((0, len(columns)), np.uint64)
 
 
 def _of_word(own: Codes, texts: Sequence[ReadText], lengths: NDArray[np.int64]) -> list[Codes]:
@@ -83,17 +98,27 @@ def _of_neighbour(own: Codes, other: Codes, there: NDArray[np.bool_], distance: 
 @lru_cache(maxsize=1 << 16)
 def _word_codes(word: str) -> tuple[int, ...]:
     lower = word.lower()
-    shape = "".join(_shape_of(character) for character in word)
+    shape = word_shape(word)
     prefixes = [_hash(lower[:size]) if len(lower) > size else 0 for size in range(1, 5)]
     suffixes = [_hash(lower[-size:]) if len(lower) > size else 0 for size in range(1, 5)]
     return (
         _hash(lower),
-        _hash(_RUN.sub(r"\1+", shape)),
+        _hash(short_shape(word)),
         _hash(shape[:8]),
         _hash(lower[-3:]),
         *prefixes,
         *suffixes,
     )
+
+
+def word_shape(word: str) -> str:
+    """A sort for each character: X a capital, x a small letter, d a digit, z another letter, others as they are."""
+    return "".join(_shape_of(character) for character in word)
+
+
+def short_shape(word: str) -> str:
+    """The same with every run in short: `Xx+` for `Paris`."""
+    return _RUN.sub(r"\1+", word_shape(word))
 
 
 def _shape_of(character: str) -> str:

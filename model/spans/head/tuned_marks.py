@@ -73,10 +73,14 @@ class WordScorer:
         """What is possible in each text: words are judged one by one, and only impossible sequences are out."""
         if not texts or not self.labels:
             return [[] for _ in texts]
+        chain, scores = self.chain, self.log_scores(texts, tuned)
+        return span_probabilities(chain.lattice_of(scores, [len(text.bounds) for text in texts]), chain.tags, longest)
+
+    @property
+    def chain(self) -> Chain:
+        """What makes sequences of scored words: one without an opinion of its own."""
         tags = TagSet(self.labels)
-        chain = Chain(tags, Weights.zeros(0, 0, tags))
-        scores = self.log_scores(texts, tuned)
-        return span_probabilities(chain.lattice_of(scores, [len(text.bounds) for text in texts]), tags, longest)
+        return Chain(tags, Weights.zeros(0, 0, tags))
 
 
 @dataclass(frozen=True)
