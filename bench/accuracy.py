@@ -3,7 +3,7 @@
     python -m bench.accuracy [--labels 0,16,64,256] [--held-out 300] [--seed 0] [--json]
     python -m bench.accuracy --trained-head [--labels 0,8,16,32,64,128,256] [--taught 160] [--seeds 3] [--json]
     python -m bench.accuracy --bf16 [--train 200] [--held-out 200] [--json]
-    python -m bench.accuracy --regions [--labels 16,64,256] [--seeds 3] [--json]
+    python -m bench.accuracy --regions [--relations] [--public DIR] [--labels 16,64,256] [--seeds 3] [--json]
     python -m bench.accuracy --questions [--squad FILE] [--labels 0,16,64,256] [--held-out 300] [--json]
 
 The first: accuracy, macro-F1, log-loss and calibration error of heads that are fitted as the learner does it, on the
@@ -19,7 +19,13 @@ bfloat16 in the hardware torch emulates it, so times say nothing then.
 `--regions`: questions about marked regions, what is marked given. The labels of public sets are answers about one
 coarse label; in `assertions`, generated notes, only the words around a region tell. Medians over the seeds; `labels`
 counts texts, `shown` is the share of regions with a suggestion, `precision` of those the right ones, `saved` the right
-less the wrong ones by all regions, `cpu_s` of the fit; beside it the accuracy of two baselines.
+less the wrong ones by all regions, `cpu_s` of the fit; beside it the accuracy of two baselines. `--public`: a folder
+with sets of other people; which ones, and where they are from, tests/support/public_sets.py says.
+
+`--regions --relations`: relations between regions, in generated notes and in the sets of `--public`; between the
+regions that are right (`drawn`) and those that a head for spans, fitted on the same texts, shows (`suggested`). `by`:
+what is `shown`, the `likeliest` without a threshold, and three baselines. `f1` asks for both ends, direction and all
+labels, `directed` for no labels, `pairs` for no direction either; `saved`: right less wrong ones by all to be drawn.
 
 `--questions`: answers to questions about passages, beside a chain for entities, the best-matching sentence's longest
 name, and a memory of strings. Asked is for what public sets mark in four texts together, or what FILE, in SQuAD's
@@ -56,9 +62,12 @@ from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
 from model.spans.transfer.prior import read_prior
 from model.spec import Sample
+from tests.support import public_sets
 from tests.support.question_peers import rows_of
 from tests.support.question_sets import ask_about_labels, read_squad
 from tests.support.region_sets import BASELINES, Asked, AskedSet, asked_sets
+from tests.support.relation_peers import rows_of as relation_rows
+from tests.support.relation_sets import generated_set
 from tests.support.rig import read_rows
 
 POOL = 300
@@ -162,11 +171,20 @@ def compare(name: str, directory: Path, train: int, test: int, exact: Encoder, h
     }
 
 
-def about_regions(counts: Sequence[int], seeds: int) -> Iterator[Row]:
+def about_relations(counts: Sequence[int], seeds: int, public: Path | None) -> Iterator[Row]:
+    """A row per set, number of texts, kind of regions and method."""
+    with tempfile.TemporaryDirectory() as scratch:
+        reader = SpanReader(Encoder(find_base_model()), read_prior(), FeatureCache(Path(scratch), 2000))
+        for data in [generated_set(), *(public_sets.related_sets(public) if public else ())]:
+            yield from relation_rows(data, reader, counts, seeds)
+
+
+def about_regions(counts: Sequence[int], seeds: int, public: Path | None) -> Iterator[Row]:
     """A row per set and number of texts."""
     with tempfile.TemporaryDirectory() as scratch:
         reader = SpanReader(Encoder(find_base_model()), None, FeatureCache(Path(scratch), 512))
-        for data in asked_sets(find_span_sets(DATA / "ner", ())):
+        own = asked_sets(find_span_sets(DATA / "ner", ()))
+        for data in [*own, *(public_sets.asked_sets(public) if public else ())]:
             for count in counts:
                 found = [ask_about_regions(data, reader, count, seed) for seed in range(seeds)]
                 middle = {name: round(median(row[name] for row in found), 3) for name in found[0]}
@@ -236,6 +254,8 @@ def main() -> None:
     parser.add_argument("--trained-head", action="store_true")
     parser.add_argument("--bf16", action="store_true")
     parser.add_argument("--regions", action="store_true")
+    parser.add_argument("--relations", action="store_true")
+    parser.add_argument("--public", type=Path)
     parser.add_argument("--questions", action="store_true")
     parser.add_argument("--squad", type=Path)
     parser.add_argument("--labels", type=numbers)
@@ -247,8 +267,11 @@ def main() -> None:
     args = parser.parse_args()
     if args.bf16:
         show("bf16 beside fp32", list(in_bf16(args.train, args.held_out or 200)), args.json)
+    elif args.relations:
+        rows = list(about_relations(args.labels or [16, 64, 256], args.seeds, args.public))
+        show("relations between marked regions beside baselines", rows, args.json)
     elif args.regions:
-        rows = list(about_regions(args.labels or [16, 64, 256], args.seeds))
+        rows = list(about_regions(args.labels or [16, 64, 256], args.seeds, args.public))
         show("answers about marked regions beside baselines", rows, args.json)
     elif args.questions:
         rows = list(about_questions(args.squad, args.labels or [0, 16, 64, 256], args.held_out or 300))

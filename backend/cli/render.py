@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from model.evidence.anchoring_bias import Anchoring
     from model.evidence.auto_accept import DialJson
     from model.evidence.learning_curve import CurvePoint
-    from model.evidence.marked_text import MarkedFigures
+    from model.evidence.marked_text import AboutFigures, MarkedFigures
 
 QUARANTINED_SHOWN = 10
 """Labels that are listed."""
@@ -142,6 +142,7 @@ def render_learning_curve(
         )
         if marked := found.get("marked"):
             lines.append(f"{control}: {_render_marked(marked)}")
+            lines += [f"{name}: {_render_about(about)}" for name, about in marked.get("about", {}).items()]
         if pool := found.get("pool"):
             low, high = pool["interval"]
             seem = "better" if pool["bias"] > 0 else "worse"
@@ -161,6 +162,21 @@ def _render_marked(marked: MarkedFigures) -> str:
         f"F1 of their spans {marked['f1']:.2f} (precision {marked['precision']:.2f}, recall {marked['recall']:.2f}), "
         f"{marked['saved']:.0%} of the clicks saved; by label: {named}{more}"
     )
+
+
+def _render_about(about: AboutFigures) -> str:
+    """Answers about regions, or relations between them: the labels that fare worst last."""
+    (low, high), count = about["interval"], about["n"]
+    told = f"{about['accuracy']:.2f} ({low:.2f} to {high:.2f}) of the last {count} about marked regions"
+    if "precision" in about:
+        low, high = about["precision_interval"]
+        told += f"; {about['shown']} suggested, {about['precision']:.2f} ({low:.2f} to {high:.2f}) of them right"
+    labels = sorted(about["labels"].items(), key=lambda item: -item[1]["f1"])
+    if not labels:
+        return told
+    named = ", ".join(f"{label} {figures['f1']:.2f} of {figures['n']}" for label, figures in labels[:LABELS_SHOWN])
+    more = f" and {len(labels) - LABELS_SHOWN} more" if len(labels) > LABELS_SHOWN else ""
+    return f"{told}; F1 by label: {named}{more}"
 
 
 def _render_points(points: Sequence[CurvePoint]) -> str:

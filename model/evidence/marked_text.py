@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from model.evidence.row import EvidenceRow
+from model.evidence.learning_curve import wilson_interval
+from model.evidence.row import About, EvidenceRow
 from model.numerics.metrics import expected_calibration_error
 
 
@@ -21,9 +22,22 @@ class LabelFigures(TypedDict):
     n: int
 
 
+class AboutFigures(TypedDict):
+    """Of a question about regions, or of relations: of the last `n` answers that people gave `accuracy` were the
+    likeliest, with its 95 % interval; `shown` would have been suggested, `precision` of them right, with its own."""
+
+    n: int
+    accuracy: float
+    interval: list[float]
+    shown: int
+    precision: NotRequired[float]
+    precision_interval: NotRequired[list[float]]
+    labels: dict[str, LabelFigures]
+
+
 class MarkedFigures(TypedDict):
     """Over all labels. `saved`: the share of an annotator's clicks that the suggestions spared, negative where they
-    cost some; `ece`: how far the scores of shown spans are off."""
+    cost some; `ece`: how far the scores of shown spans are off; `about`: by question about them, and of relations."""
 
     f1: float
     precision: float
@@ -31,6 +45,7 @@ class MarkedFigures(TypedDict):
     saved: float
     ece: float
     labels: dict[str, LabelFigures]
+    about: NotRequired[dict[str, AboutFigures]]
 
 
 def summarise_marks(rows: Sequence[EvidenceRow]) -> MarkedFigures | None:
@@ -43,7 +58,7 @@ def summarise_marks(rows: Sequence[EvidenceRow]) -> MarkedFigures | None:
     found, hits = Counter(label for label, *_ in shown), Counter(label for label, _, right in shown if right)
     whole = _figures(sum(hits.values()), len(shown), sum(drawn.values()))
     scores, right = np.array([score for _, score, _ in shown]), np.array([ok for *_, ok in shown], dtype=bool)
-    return {
+    figures: MarkedFigures = {
         "f1": whole["f1"],
         "precision": whole["precision"],
         "recall": whole["recall"],
@@ -51,6 +66,34 @@ def summarise_marks(rows: Sequence[EvidenceRow]) -> MarkedFigures | None:
         "ece": round(expected_calibration_error(scores, right), 4),
         "labels": {label: _figures(hits[label], found[label], drawn[label]) for label in sorted({*found, *drawn})},
     }
+    names = sorted({name for own in marked for name in own.about})
+    if names:
+        figures["about"] = {name: _about([own.about[name] for own in marked if name in own.about]) for name in names}
+    return figures
+
+
+def _about(rows: Sequence[About]) -> AboutFigures:
+    count, right = sum(row.count for row in rows), sum(row.right for row in rows)
+    shown, hits = sum(row.shown for row in rows), sum(row.hits for row in rows)
+    labels: Counter[tuple[str, int]] = Counter()
+    for row in rows:
+        for label, counts in row.labels.items():
+            labels.update({(label, at): one for at, one in enumerate(counts)})
+    accuracy = right / max(1, count)
+    figures: AboutFigures = {
+        "n": count,
+        "accuracy": round(accuracy, 4),
+        "interval": [round(end, 4) for end in wilson_interval(accuracy, max(1, count))] if count else [0.0, 1.0],
+        "shown": shown,
+        "labels": {
+            label: _figures(labels[label, 2], labels[label, 1], labels[label, 0])
+            for label in sorted({label for label, _ in labels})
+        },
+    }
+    if shown:
+        figures["precision"] = round(hits / shown, 4)
+        figures["precision_interval"] = [round(end, 4) for end in wilson_interval(hits / shown, shown)]
+    return figures
 
 
 def _figures(hits: int, found: int, drawn: int) -> LabelFigures:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
 
@@ -18,6 +19,13 @@ class JudgementJson(TypedDict):
     log_loss: float
 
 
+class AboutJson(TypedDict):
+    """An `About`."""
+
+    counts: list[int]
+    labels: dict[str, list[int]]
+
+
 class MarkedJson(TypedDict):
     """A `Marked`."""
 
@@ -26,6 +34,7 @@ class MarkedJson(TypedDict):
     edits: int
     edits_alone: NotRequired[int]
     expected: NotRequired[float]
+    about: NotRequired[dict[str, AboutJson]]
 
 
 class HeadAnswerJson(JudgementJson, KeptAnswerJson):
@@ -97,17 +106,41 @@ class HeadAnswer:
 
 
 @dataclass(frozen=True)
+class About:
+    """What one question about the regions that people marked, or their relations, came to: `count` answers that people
+    gave, of which `right` were the likeliest; `shown` would have been suggested, `hits` of them right. `labels`: of
+    each how often it was given, was said, and both."""
+
+    count: int
+    right: int
+    shown: int
+    hits: int
+    labels: Mapping[str, tuple[int, int, int]] = field(default_factory=dict)
+
+    def to_json(self) -> AboutJson:
+        labels = {label: list(counts) for label, counts in self.labels.items()}
+        return {"counts": [self.count, self.right, self.shown, self.hits], "labels": labels}
+
+    @classmethod
+    def from_json(cls, data: AboutJson) -> About:
+        count, right, shown, hits = map(int, data["counts"])
+        labels = {str(label): (int(a), int(b), int(c)) for label, (a, b, c) in data["labels"].items()}
+        return cls(count, right, shown, hits, labels)
+
+
+@dataclass(frozen=True)
 class Marked:
     """What was suggested in a text and what was drawn. `shown`: label, score and whether just this was drawn, of each
     span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other; `edits_alone`: from what the
     head alone would have shown, where a fine-tuned encoder has a share; `expected`: how many spans the version thought
-    there were (a sum of probabilities)."""
+    there were (a sum of probabilities); `about`: by question about the spans that were drawn."""
 
     shown: tuple[tuple[str, float, bool], ...]
     drawn: tuple[str, ...]
     edits: int
     edits_alone: int | None = None
     expected: float | None = None  # rows of earlier releases have none
+    about: Mapping[str, About] = field(default_factory=dict)
 
     def to_json(self) -> MarkedJson:
         row: MarkedJson = {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
@@ -115,6 +148,8 @@ class Marked:
             row["edits_alone"] = self.edits_alone
         if self.expected is not None:
             row["expected"] = self.expected
+        if self.about:
+            row["about"] = {name: own.to_json() for name, own in self.about.items()}
         return row
 
     @classmethod
@@ -123,7 +158,8 @@ class Marked:
         alone, expected = data.get("edits_alone"), data.get("expected")
         drawn, clicks = tuple(map(str, data["drawn"])), int(data["edits"])
         told = None if expected is None else float(expected)
-        return cls(shown, drawn, clicks, None if alone is None else int(alone), told)
+        about = {str(name): About.from_json(own) for name, own in data.get("about", {}).items()}
+        return cls(shown, drawn, clicks, None if alone is None else int(alone), told, about)
 
 
 @dataclass(frozen=True)

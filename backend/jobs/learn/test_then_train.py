@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from backend.jobs.context import Context
+from backend.jobs.learn.region_tests import RegionTests
 from backend.rules.consensus import Consensus
 from backend.rules.span_consensus import majority
 from model.acquisition.batch import is_blind, is_explored
@@ -57,7 +58,8 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
             rows += _rows(champion, name, fresh[-TRANSACTION_TASKS:], roles)
     for name, marked in consensus.spans.items():
         if name in champion.span_heads:
-            rows += _marked_rows(champion, name, marked, new, roles)
+            about = RegionTests(champion, consensus, name)
+            rows += _marked_rows(champion, name, marked, new, roles, about)
     store.append(project, rows, tally(rows), tested=(champion.version, seq))
     return len(rows)
 
@@ -120,7 +122,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
 
 
 def _marked_rows(
-    champion: LiveModel, name: str, samples: Sequence[SpanSample], new: set[int], roles: _Roles
+    champion: LiveModel, name: str, samples: Sequence[SpanSample], new: set[int], roles: _Roles, about: RegionTests
 ) -> list[EvidenceRow]:
     """Of a control that marks text: what was suggested in texts that the champion has not seen, and what is right."""
     known = {sample.content for sample in samples if sample.task not in new}
@@ -150,7 +152,7 @@ def _marked_rows(
                 at=round(time.time(), 3),
                 blind=blind,
                 explore=explore,
-                marked=_compare_marks(answer, drawn, head),
+                marked=replace(_compare_marks(answer, drawn, head), about=about.of(task)),
             )
         )
     return rows

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
+from backend.application.learning_curve import describe_curve
+from backend.cli.render import render_learning_curve
 from backend.jobs.learn.refit import refit, refit_anew
-from backend.labelstudio.span_answers import with_spans
+from backend.labelstudio.span_answers import RELATIONS, with_spans
+from backend.labelstudio.task_spec import parse_label_config
+from model.evidence.row import EvidenceRow
 from model.versions.directory import read_manifest, version_path
 from model.versions.live_model import LiveModel, load_version
 from tests.support.region_texts import CONFIG, SPEC, Note, add_notes, notes
@@ -144,3 +149,59 @@ def test_a_config_without_relations_suggests_none_and_few_relations_are_kept_to_
     assert all(
         not answer.relations for one in notes(9) for answer in live(context).predict([{"text.page": one.text}])[0]
     )
+
+
+def test_how_new_answers_were_said_before_they_were_learned_is_told_by_question_and_label(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    assert refit(PROJECT) == "published"
+    first = [row.marked for row in context.stores.evidence.rows(PROJECT)]
+    assert first and all(row is not None and not row.about for row in first), "nothing was learned about regions yet"
+    add_notes(context.stores, PROJECT, [*notes(40), *notes(30, 500)])
+    assert refit(PROJECT) == "published"
+    rows = context.stores.evidence.rows(PROJECT)
+    assert all(EvidenceRow.from_json(json.loads(json.dumps(row.to_json()))) == row for row in rows)
+    told = describe_curve(context.stores.evidence, PROJECT)
+    about = told["recent"]["label"]["marked"]["about"]
+    assert set(about) == {"state", "tags", "kind", "sure", "code", RELATIONS}
+    for name, figures in about.items():
+        low, high = figures["interval"]
+        assert low <= figures["accuracy"] <= high and figures["n"] > 0 and low < high
+        assert figures["accuracy"] > 0.6 and figures["precision"] > 0.8, (name, figures)
+    known = {one.text for one in notes(40)}
+    unseen = len([one for one in notes(30, 500) if one.text not in known])
+    assert about["state"]["n"] == unseen and set(about["state"]["labels"]) == {"present", "absent"}
+    assert sum(own["n"] for own in about["state"]["labels"].values()) == unseen
+    assert set(about["kind"]["labels"]) <= {"hospital/large", "hospital/small", "town"}
+    assert about["code"]["labels"] == {}, "what is free text has no labels"
+    assert set(about[RELATIONS]["labels"]) == {"treated_in", "lives_in"} and about[RELATIONS]["n"] == unseen
+    shown = "\n".join(render_learning_curve(told["recent"], told["curve"]))
+    assert f"state: {about['state']['accuracy']:.2f} (" in shown and "treated_in" in shown
+
+
+def test_a_rollback_and_an_older_version_answer_about_regions_as_they_did(context: Any) -> None:
+    versions, fresh = context.stores.versions, notes(12, 500)
+    bare = CONFIG.replace(CONFIG[CONFIG.index("<Relations>") : CONFIG.index("</Relations>") + 12], "")
+    add_notes(context.stores, PROJECT, notes(40), config=bare)
+    refit(PROJECT)
+    without, before = versions.live(PROJECT), [suggested(live(context), one) for one in fresh]
+    assert all(not ties(result) for result in before)
+    add_notes(context.stores, PROJECT, notes(40))
+    assert refit(PROJECT) == "published"
+    after = versions.live(PROJECT), [suggested(live(context), one) for one in fresh]
+    assert any(ties(result) for result in after[1]) and after[0] != without
+    for name, answers in ((without, before), after):
+        versions.publish(PROJECT, name, expected=versions.live(PROJECT), seq=0, by="admin")
+        assert [suggested(loaded(context), one) for one in fresh] == answers
+        assert [suggested(live(context), one) for one in fresh] == answers
+
+
+def test_a_config_that_drops_its_relations_is_sent_none_by_a_version_that_knows_them(context: Any) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    refit(PROJECT)
+    bare = parse_label_config(
+        CONFIG.replace(CONFIG[CONFIG.index("<Relations>") : CONFIG.index("</Relations>") + 12], "")
+    )
+    for one in notes(9, 500):
+        answers = live(context).predict([{"text.page": one.text}])[0]
+        result, _, _ = with_spans(bare, {"text": one.text}, answers, "v1", [])
+        assert result and not [item for item in result if item["type"] == "relation"]

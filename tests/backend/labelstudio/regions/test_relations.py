@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from backend.labelstudio.annotations import to_record
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.span_answers import RELATIONS, with_spans
 from backend.labelstudio.task_spec import parse_label_config
@@ -111,3 +112,80 @@ def test_a_region_that_is_dropped_takes_its_relations_along() -> None:
     marked = Prediction("label", (), 0.9, spans=spans, relations=ties)
     found, _, _ = with_spans(parse_label_config(xml), TEXT, [marked], "v1", [])
     assert [item["type"] for item in found] == ["labels", "labels", "relation"]
+
+
+TWO = """<View><Relations><Relation value="of"/></Relations>
+<Labels name="who" toName="text"><Label value="PER"/></Labels>
+<Labels name="where" toName="text"><Label value="LOC"/></Labels>
+<Labels name="other" toName="note"><Label value="PER"/></Labels>
+<Text name="text" value="$text"/><Text name="note" value="$note"/></View>"""
+DATA = {"text": "Ada of Upton", "note": "Bo wrote"}
+ADA, UPTON, BO = ("who", 0, 3, "PER"), ("where", 7, 12, "LOC"), ("other", 0, 2, "PER")
+
+
+def drawn(*ties: dict[str, Any]) -> ExampleRecord:
+    """An annotation of both texts with these relations."""
+    names = {"a": (ADA, "text"), "u": (UPTON, "text"), "b": (BO, "note")}
+    marks: list[dict[str, Any]] = [
+        {
+            "id": id_,
+            "from_name": control,
+            "to_name": of,
+            "type": "labels",
+            "value": {"start": start, "end": end, "text": DATA[of][start:end], "labels": [label]},
+        }
+        for id_, ((control, start, end, label), of) in names.items()
+    ]
+    annotation = {"id": 1, "task": 1, "updated_at": "2026-01-01T00:00:00Z", "lead_time": 2.0}
+    given = {**annotation, "result": [*marks, *({"type": "relation", **tie} for tie in ties)]}
+    return to_record(parse_label_config(TWO), given, {"id": 1, "data": DATA})
+
+
+@pytest.mark.parametrize(
+    ("direction", "row"),
+    [
+        ("right", (ADA, UPTON, False, ["of"])),
+        ("left", (UPTON, ADA, False, ["of"])),
+        ("bi", (ADA, UPTON, True, ["of"])),
+        (None, (ADA, UPTON, False, ["of"])),
+        ("sideways", (ADA, UPTON, False, ["of"])),
+        (7, (ADA, UPTON, False, ["of"])),
+    ],
+)
+def test_a_direction_between_regions_of_different_controls_is_read(direction: object, row: Any) -> None:
+    one = drawn({"from_id": "a", "to_id": "u", "direction": direction, "labels": ["of"]})
+    assert one.relations == [row]
+    (sample,) = reach_consensus(parse_label_config(TWO), [one]).relations
+    source, target, both, labels = row
+    assert sample.relations == {Relation(Region(*source), Region(*target), tuple(labels), both): 1.0}
+
+
+def test_what_is_drawn_twice_or_from_both_ends_is_one_relation() -> None:
+    to_left = {"from_id": "u", "to_id": "a", "direction": "left", "labels": ["of"]}
+    both = [{"from_id": one, "to_id": other, "direction": "bi"} for one, other in ("au", "ua")]
+    one = drawn({"from_id": "a", "to_id": "u", "direction": "right", "labels": ["of", "of"]}, to_left, to_left, *both)
+    assert one.relations == [(ADA, UPTON, False, ["of"]), (ADA, UPTON, True, [])]
+
+
+def test_a_relation_from_one_text_to_another_teaches_nothing_and_costs_nothing_else() -> None:
+    one = drawn({"from_id": "a", "to_id": "b"}, {"from_id": "a", "to_id": "a"}, {"from_id": "a", "to_id": "u"})
+    samples = reach_consensus(parse_label_config(TWO), [one]).relations
+    assert [tie for sample in samples for tie in sample.relations] == [Relation(Region(*ADA), Region(*UPTON))]
+
+
+def test_labels_that_the_config_dropped_are_no_longer_learned_or_sent() -> None:
+    one = drawn({"from_id": "a", "to_id": "u", "labels": ["of"]})
+    spec = parse_label_config(TWO.replace('<Relation value="of"/>', '<Relation value="near"/>'))
+    (sample,) = reach_consensus(spec, [one]).relations
+    assert list(sample.relations) == [Relation(Region(*ADA), Region(*UPTON))]
+    tie = ScoredRelation(Relation(Region(*ADA), Region(*UPTON), ("of",)), 0.9)
+    who = Prediction("who", (), 0.9, spans=(ScoredSpan(0, 3, "PER", 0.9),), relations=(tie,))
+    where = Prediction("where", (), 0.9, spans=(ScoredSpan(7, 12, "LOC", 0.9),))
+    found, _, _ = with_spans(spec, DATA, [who, where], "v1", [])
+    assert all("of" not in item.get("labels", ()) for item in found if item["type"] == "relation")
+    same, _, _ = with_spans(parse_label_config(TWO), DATA, [who, where], "v1", [])
+    (sent,) = [item for item in same if item["type"] == "relation"]
+    ids = {item["from_name"]: item["id"] for item in same if item["type"] == "labels"}
+    assert (sent["from_id"], sent["to_id"], sent["labels"]) == (ids["who"], ids["where"], ["of"])
+    alone, _, _ = with_spans(parse_label_config(TWO), DATA, [who], "v1", [])
+    assert [item["type"] for item in alone] == ["labels"], "its other end is not there"
