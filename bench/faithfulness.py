@@ -1,6 +1,7 @@
 """Do the words that an explanation names really decide? Occlusion and gradients against true ablation.
 
     python -m bench.faithfulness [--labels 128] [--messages 24] [--joined 6] [--seed 0] [--json]
+    python -m bench.faithfulness --spans [--sets wikigold,snips] [--labels 128] [--messages 60] [--cache DIR]
 
 A head is fitted on sample messages as the learner does it; messages of the test split are explained by each method and
 really changed. `comprehensive`: what the answer's probability loses when the heaviest fifth of the words is removed
@@ -8,28 +9,55 @@ really changed. `comprehensive`: what the answer's probability loses when the he
 the summed weights of random halves of the words and what removing them does to the log-odds. `joined`: rows for texts
 of four messages, which are first narrowed down to passages.
 
+`--spans`: of spans that a head of so many texts shows in test texts, how far the log-odds of the span (by its chain,
+exactly) fall when what is named is taken out of the words: the heaviest group, the three heaviest features; beside
+another group and three other features of the same words, drawn evenly. `nearest`: how often the three nearest annotated
+spans have the label that is right there; `chance`: the share of that label among annotated spans. Spans that are wrong
+as shown are measured as well, but for `nearest`.
+
 The gradients are those of the `transformers` model of the same weights; the head, which is numpy, is differentiated by
 central differences on its pooled inputs (its TF-IDF part, which has no gradient, is left out).
 """
 
 from __future__ import annotations
 
+import argparse
+import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from backend.settings.settings import load_settings
+from backend.simulate.trainer import Workplace
 from bench.support.report import command, show
-from bench.support.texts import choice_control, read_split
+from bench.support.spans import find_span_sets
+from bench.support.texts import DATA, choice_control, read_split
 from model.encoder.encoder import Encoder, find_base_model
 from model.explain.explanation import label_log_odds
+from model.explain.feature_words import FREQUENCY, group_of
+from model.explain.mark_contrast import CAPITALISED, LABEL_NAME, MEANING, ORDER, Contrast, ScoredText
+from model.explain.nearest_spans import MarkedText, SpanIndex, span_vector
 from model.explain.occlusion import MOST_WORDS, LogOdds, Piece, cut, narrow, pieces_of, weigh
 from model.head.fit import fit_head
 from model.numerics.arrays import Floats
+from model.simulation.replay import shuffled
+from model.simulation.span_dataset import SpanDataset
+from model.simulation.span_replay import spec_of
+from model.span import SpanSample
+from model.spans.chain.crf import Features
+from model.spans.chain.span_probabilities import label_probabilities
+from model.spans.chain.tags import WordSpan
+from model.spans.features.hand_features import NAMES, HandFeatures, feature_matrix
+from model.spans.head.head import SpanHead
+from model.spans.words import to_words
 from model.spec import Control, Sample, Text
+from model.versions.span_answers import SpanTools, fit_span_heads
 
 STEP = 1e-3
 MOST_TOKENS = 256
@@ -183,14 +211,121 @@ def compare(
     ]
 
 
+NAMED = 3
+"""Hand features that are taken out, and nearest spans that are looked at."""
+
+Cells = Collection[tuple[int, int]]
+"""(word, kind) of hand features."""
+
+
+def without(
+    own: ScoredText, words: Sequence[int], group: str = "", cells: Cells = (), span: WordSpan | None = None
+) -> float:
+    """Log-odds of `span` by its chain when a group of features, or some features, are taken out of these words."""
+    features, rows = own.features, list(words)
+    dense, offset, table = features.dense.copy(), features.offset, own.table.copy()
+    if group in (MEANING, CAPITALISED):
+        dense[rows] = 0
+    if group == LABEL_NAME and offset is not None:
+        offset = offset.copy()
+        offset[rows] = 0
+    for column, name in enumerate(NAMES):
+        if group_of(name) == group:
+            table[rows, column] = 0
+    for word, column in cells:
+        table[word, column] = 0
+    hand = feature_matrix(HandFeatures(table[table > 0], np.cumsum((table > 0).sum(1))), own.head.space.known)
+    changed = Features(features.lengths, dense, features.gate, hand, offset)
+    assert span is not None
+    lattice, tags = own.head.chain.lattice(changed), own.head.chain.tags
+    said = float(label_probabilities(lattice, tags, span.first, span.last)[tags.labels.index(span.label)])
+    said = min(max(said, 1e-6), 1 - 1e-6)
+    return float(np.log(said) - np.log1p(-said))
+
+
+def measure_span(own: ScoredText, span: WordSpan, random: np.random.Generator) -> dict[str, float]:
+    """What taking out the named and others costs."""
+    words = list(range(span.first, span.last + 1))
+    found: Contrast = own.contrast(span, None)
+    before = without(own, words, span=span)
+    groups = [name for name in found.groups if name not in (ORDER, FREQUENCY, CAPITALISED)]
+    named = max(groups, key=lambda name: found.groups[name])
+    others = [name for name in groups if name != named]
+    row = {"group": before - without(own, words, named, span=span)}
+    if others:
+        row["other group"] = before - without(own, words, str(random.choice(others)), span=span)
+    heavy = [(one.word, NAMES.index(one.name)) for one in found.features if one.score > 0 and one.word in words]
+    known = own.head.space.known
+    there = [
+        (word, column)
+        for word in words
+        for column in np.flatnonzero(own.table[word] > 0).tolist()
+        if group_of(NAMES[column]) != FREQUENCY and own.table[word, column] in known
+    ]
+    heavy, rest = heavy[:NAMED], [cell for cell in there if cell not in heavy[:NAMED]]
+    if len(heavy) == NAMED and len(rest) >= NAMED:
+        drawn = [rest[place] for place in random.choice(len(rest), NAMED, replace=False)]
+        row["features"] = before - without(own, words, cells=heavy, span=span)
+        row["other features"] = before - without(own, words, cells=drawn, span=span)
+    return row
+
+
+def span_row(data: SpanDataset, tools: SpanTools, labels: int, texts: int, seed: int) -> dict[str, Any]:
+    """Means over the spans that are shown in test texts."""
+    documents, test = shuffled(data.train, seed)[:labels], data.test[:texts]
+    spec, control = spec_of(data), spec_of(data).spans[0]
+    samples = [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents, start=1)]
+    head = fit_span_heads(spec, {control.name: samples}, [], tools)[control.name]
+    assert isinstance(head, SpanHead)
+    marked = [MarkedText(one.task, one.text, one.spans) for one in samples]
+    began = time.process_time()
+    index = SpanIndex.of_spans(tools.reader, head.space.scale, marked)
+    seconds = time.process_time() - began
+    often = Counter(span.label for _, span in index.spans)
+    random, rows = np.random.default_rng(seed), list[dict[str, float]]()
+    read = tools.reader.read([one.text for one in test])
+    for document, text, own in zip(test, read, head.spans(read), strict=True):
+        scored = ScoredText(replace(head, inner=()), text)
+        for one in own.spans:
+            mark = to_words(text.bounds, one.span)
+            if mark is None or one.label not in head.labels:
+                continue
+            row = measure_span(scored, mark, random)
+            if one.span in document.spans:
+                near = index.nearest(span_vector(text, one.span, head.space.scale), NAMED, 0, (one.label, ""))
+                row["nearest"] = float(np.mean([other.span.label == one.label for other in near]))
+                row["chance"] = often[one.label] / max(1, len(index.spans))
+            rows.append(row)
+    names = ("group", "other group", "features", "other features", "nearest", "chance")
+    means = {name: [row[name] for row in rows if name in row] for name in names}
+    figures = {name: round(float(np.mean(own)), 2) if own else None for name, own in means.items()}
+    return {"n": len(rows), **figures, "index_seconds": round(seconds, 3)}
+
+
+def run_spans(args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """A row a set."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", 1)
+        sets = find_span_sets(DATA / "ner", args.sets.split(",") if args.sets else ())
+        for name, data in sets.items():
+            yield {"set": name} | span_row(data, place.span_tools(), args.labels, args.messages, args.seed)
+        place.close()
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--labels", type=int, default=128)
     parser.add_argument("--messages", type=int, default=24)
+    parser.add_argument("--spans", action="store_true", help="of marked text")
+    parser.add_argument("--sets", default="", help="with --spans; default: all")
+    parser.add_argument("--cache", type=Path, help="with --spans: where read texts are kept for the next run")
     parser.add_argument("--joined", type=int, default=6)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
+    if args.spans:
+        show("faithfulness, marked text", list(run_spans(args)), args.json)
+        return
     train, test = read_split("train", args.seed), read_split("test", args.seed)
     names = sorted({label for _, label in train})
     control = choice_control(names)

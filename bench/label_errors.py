@@ -2,11 +2,16 @@
 
     python -m bench.label_errors [--data DIR] [--sets agnews,sst2] [--labels 512,1000] [--seeds 1] [--cache DIR]
     python -m bench.label_errors --spans [--sets wikigold,snips] [as above]
+    python -m bench.label_errors --questions [--squad FILE] [--labels 256,512] [--seeds 1]
 
 5 % of the labels are replaced by another one, drawn evenly. DIR holds folders with a train.csv of `text,label`. Errors
 that a set has of its own count as false alarms, so precision is a lower bound. Of texts with spans one in twenty gets
 an error: in turn another label, a boundary moved by a word, a span taken away, one or two words marked for nothing.
 `cleanlab`: the same out-of-fold answers, ranked by its token classification.
+
+Of answered questions one in twenty gets an error: in turn another answer of as many words, a boundary moved by a word,
+an answer taken away, an answer where there is none (made from public sets of spans, or a file in SQuAD's format).
+`by given`: ranked by how likely just the given answer is.
 """
 
 from __future__ import annotations
@@ -39,10 +44,11 @@ from model.span import Span, SpanDocument, SpanSample, sorted_spans
 from model.spans.chain.crf import Chain
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.head.held_out import HeldOut, calibration_of
-from model.spans.head.label_errors import ErrorKind, find_span_errors
+from model.spans.head.label_errors import AnswerErrorKind, ErrorKind, find_span_errors
 from model.spans.words import Bounds, apart, find_words, to_characters, to_words, word_spans
-from model.spec import Sample
-from model.versions.span_answers import SpanTools, fit_span_heads, hold_out_samples
+from model.spec import Control, Kind, Label, Sample, TaskSpec
+from model.versions.span_answers import SpanTools, find_errors, fit_span_heads, hold_out_samples
+from tests.support.question_sets import LABEL, QuestionSet, ask_about_labels, read_squad
 
 SHARE = 0.05
 
@@ -235,6 +241,82 @@ def run_spans(args: argparse.Namespace, place: Workplace) -> Iterator[dict[str, 
         yield {"set": "median", "texts": count, **_median(medians)}
 
 
+ANSWER_KINDS = (AnswerErrorKind.ANSWER, ErrorKind.BOUNDARY, ErrorKind.MISSED, ErrorKind.SUPERFLUOUS)
+
+
+def spoil_answer(one: SpanSample, kind: str, random: np.random.Generator) -> SpanSample | None:
+    """The answer with one error of this kind; None where there can be none."""
+    bounds = find_words(one.text)
+    marks = [mark for span in one.spans if (mark := to_words(bounds, span)) is not None]
+    if bool(marks) == (kind == ErrorKind.SUPERFLUOUS):
+        return None
+    if kind == ErrorKind.MISSED:
+        return replace(one, spans=())
+    size = marks[0].last - marks[0].first + 1 if marks else int(random.integers(1, 4))
+    if kind == ErrorKind.BOUNDARY:
+        moved = [(marks[0].first + start, marks[0].last + end) for start, end in ((-1, 0), (1, 0), (0, 1), (0, -1))]
+        places = [(a, b) for a, b in moved if 0 <= a <= b < len(bounds)]
+        right = {mark[:2] for mark in marks}
+    else:
+        places = [(a, a + size - 1) for a in range(len(bounds) - size + 1)]
+        right = {(a, b) for a, b in places if any(a <= mark.last and mark.first <= b for mark in marks)}
+    places = [place for place in places if place not in right]
+    if not places:
+        return None
+    first, last = places[int(random.integers(len(places)))]
+    return replace(one, spans=(to_characters(bounds, WordSpan(first, last, LABEL)),))
+
+
+def find_answers_again(data: QuestionSet, count: int, tools: SpanTools, seed: int) -> dict[str, Any]:
+    """As for spans, of answers to questions."""
+    random = np.random.default_rng(1000 + seed)
+    order = np.random.default_rng(seed).permutation(len(data.train))[:count].tolist()
+    asked = [data.train[place] for place in order]
+    samples = [SpanSample(n, one.text, one.answers, question=one.question) for n, one in enumerate(asked)]
+    wrong: dict[int, str] = {}
+    for place in random.permutation(len(samples)).tolist():
+        if len(wrong) == round(SHARE * len(samples)):
+            break
+        kind = ANSWER_KINDS[len(wrong) % len(ANSWER_KINDS)]
+        if (spoilt := spoil_answer(samples[place], kind, random)) is not None:
+            samples[place], wrong[place] = spoilt, kind
+    control = Control("answer", Kind.SPANS, ("text", "question"), (Label((LABEL,), LABEL),), "Labels")
+    head = fit_span_heads(TaskSpec((), (), spans=(control,)), {"answer": samples}, [], tools)["answer"]
+    began = time.process_time()
+    errors = find_errors(control, samples, head, tools, lambda: True)
+    if errors is None:
+        raise SystemExit("too few answers")
+    seconds = time.process_time() - began
+    likely = {one.place for one in errors if flag_of_span(one.p_given, one.p_suggested) == LIKELY_WRONG}
+    flagged = {one.place for one in errors if flag_of_span(one.p_given, one.p_suggested)}
+    row: dict[str, Any] = {}
+    for name, places in (("likely_wrong", likely), ("flagged", flagged)):
+        row |= {
+            f"{name} P": round(len(places & set(wrong)) / max(1, len(places)), 2),
+            f"{name} R": _share([*places], wrong),
+        }
+    top = list(dict.fromkeys(one.place for one in errors))[: len(wrong)]
+    by_given = sorted(errors, key=lambda one: (one.p_given, one.place))
+    row |= {"top_5%": _share(top, wrong), "by given": _share([one.place for one in by_given][: len(wrong)], wrong)}
+    for kind in ANSWER_KINDS:
+        own = {place: other for place, other in wrong.items() if other == kind}
+        row[kind.value] = _share(top, own) if own else 0.0
+    named = [place for place, kind in wrong.items() if any(one.place == place and one.kind == kind for one in errors)]
+    return {**row, "found and named": _share(named, wrong), "seconds": round(seconds, 1)}
+
+
+def run_questions(args: argparse.Namespace, place: Workplace) -> Iterator[dict[str, Any]]:
+    """A row per set and number of answers."""
+    named = {} if args.squad else find_span_sets(args.data, args.sets.split(",") if args.sets else ("snips", "bc5cdr"))
+    sets = (
+        [read_squad(args.squad, 0)] if args.squad else [ask_about_labels(name, own, 0) for name, own in named.items()]
+    )
+    for count in (int(count) for count in args.labels.split(",")):
+        for data in sets:
+            found = [find_answers_again(data, count, place.span_tools(), seed) for seed in range(args.seeds)]
+            yield {"set": data.name, "answers": min(count, len(data.train)), **_median(found)}
+
+
 def run(args: argparse.Namespace, embedder: Embedder) -> Iterator[dict[str, Any]]:
     """A row per set and number of labels (medians over seeds), then the medians over sets."""
     names = args.sets.split(",") if args.sets else sorted(path.parent.name for path in args.data.glob("*/train.csv"))
@@ -259,16 +341,19 @@ def main() -> None:
     parser = command(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--spans", action="store_true", help="wrong spans in texts instead of wrong choices")
-    parser.add_argument("--sets", default="", help="default: all")
+    parser.add_argument("--questions", action="store_true", help="wrong answers to questions instead")
+    parser.add_argument("--squad", type=Path, help="with --questions: a file in SQuAD's format")
+    parser.add_argument("--sets", default="", help="default: all; with --questions snips and bc5cdr")
     parser.add_argument("--labels", default="512,1000")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="where encoded texts are kept for the next run")
     args = parser.parse_args()
-    args.data = args.data or (DATA / "ner" if args.spans else DATA)
+    args.data = args.data or (DATA / "ner" if args.spans or args.questions else DATA)
     with tempfile.TemporaryDirectory() as scratch:
-        if args.spans:
+        if args.spans or args.questions:
             place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", 1)
-            show("injected errors in spans found again", list(run_spans(args, place)), args.json)
+            what, find = ("answers", run_questions) if args.questions else ("spans", run_spans)
+            show(f"injected errors in {what} found again", list(find(args, place)), args.json)
             place.close()
             return
         base = CachedEncoder(Encoder(find_base_model()), FeatureCache(args.cache or Path(scratch), 512))

@@ -83,6 +83,11 @@ def fit_question_head(
     return calibrate_head(replace(head, details=details), _hold_out(basis, used))
 
 
+def fit_fold(basis: QuestionBasis, examples: Sequence[AnsweredText]) -> QuestionHead:
+    """A head of some of the answers, to be asked about the others: without calibration of its own."""
+    return _fit(basis, _thin(examples), FOLD_ITERATIONS)
+
+
 def _is_enough(previous: QuestionHead, basis: QuestionBasis, used: Sequence[AnsweredText], repeat: bool) -> bool:
     """Whether a warm fit will do."""
     count = len(used)

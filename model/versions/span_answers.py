@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import cast
 
@@ -29,6 +29,7 @@ from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
 from model.spans.transfer.prior import TransferPrior
 from model.spec import Control, Document, Prediction, TaskSpec
+from model.versions.answer_errors import find_answer_errors
 
 SCALE_POOL_TEXTS = 64
 """Unlabelled texts on which the scale of word states is measured, beside the labelled ones: those that have been read,
@@ -155,9 +156,9 @@ def find_errors(
     control: Control, samples: Sequence[SpanSample], head: MarkHead, tools: SpanTools | None, go_on: Callable[[], bool]
 ) -> list[SpanError] | None:
     """What is probably wrong in the samples, which the errors name by their places; None where `go_on` says that
-    somebody waits, for too few of them, and for answers to questions. `head`: the one fitted on all of them."""
+    somebody waits, and for too few of them. `head`: the one fitted on all of them."""
     if isinstance(head, QuestionHead):
-        return None
+        return _find_answer_errors(samples, head, _tools(tools), go_on)
     basis, examples = _examples(control, samples, head, tools)
     found = []
     for layer, own, learned in parts_of(head, basis, examples):
@@ -167,6 +168,18 @@ def find_errors(
         removed = [learned[place].removed for place in held_out.places]
         found.append(find_span_errors(held_out, calibration_of(layer, held_out), removed))
     return found[0] if len(found) == 1 else join_errors(found, [sample.spans for sample in samples])
+
+
+def _find_answer_errors(
+    samples: Sequence[SpanSample], head: QuestionHead, tools: SpanTools, go_on: Callable[[], bool]
+) -> list[SpanError] | None:
+    places = [place for place, sample in enumerate(samples) if sample.question is not None]
+    asked = [samples[place] for place in places]
+    read = tools.questions.read([(sample.text, sample.question or "") for sample in asked])
+    basis = QuestionBasis(head.labels, head.scale, tools.questions.words.prior, tools.questions.is_taught)
+    examples = [AnsweredText(text, own.spans, own.weight) for text, own in zip(read, asked, strict=True)]
+    found = find_answer_errors(basis, examples, [sample.removed for sample in asked], go_on)
+    return None if found is None else [replace(error, place=places[error.place]) for error in found]
 
 
 def hold_out_samples(

@@ -115,7 +115,7 @@ def _row(sample: SpanSample, error: SpanError, versions: Mapping[int, str]) -> L
     row: LabelErrorRow = {
         "task": sample.task,
         "annotations": {str(id_): versions[id_] for id_ in sample.annotations},
-        "text": _around(sample.text, given or suggested),
+        "text": _told(sample, given or suggested),
         "given": given.label if given else "",
         "suggested": suggested.label if suggested else "",
         "p_given": round(error.p_given, 4),
@@ -132,6 +132,12 @@ def _row(sample: SpanSample, error: SpanError, versions: Mapping[int, str]) -> L
 
 def _place(text: str, span: Span) -> SpanPlace:
     return {"start": span.start, "end": span.end, "text": excerpt((text[span.start : span.end],))}
+
+
+def _told(sample: SpanSample, span: Span | None) -> str:
+    """What stands around the span; of an answer the question before."""
+    around = _around(sample.text, span)
+    return around if sample.question is None else excerpt((sample.question, around))
 
 
 def _around(text: str, span: Span | None) -> str:

@@ -45,13 +45,19 @@ class ErrorKind(StrEnum):
     SUPERFLUOUS = "superfluous"
 
 
+class AnswerErrorKind(StrEnum):
+    """What else may be wrong with an answer to a question."""
+
+    ANSWER = "wrong answer"
+
+
 @dataclass(frozen=True)
 class SpanError:
     """One span of the text at `place` of those that were searched. `given` is missing where nothing was drawn,
     `suggested` where nothing should be; `p_given` and `p_suggested`: how likely either is right."""
 
     place: int
-    kind: ErrorKind
+    kind: ErrorKind | AnswerErrorKind
     given: Span | None
     suggested: Span | None
     p_given: float
@@ -105,7 +111,7 @@ def find_span_errors(
             SpanError(place, kind, drawn, to_characters(text.bounds, mark) if mark else None, p_given, p_suggested)
             for kind, drawn, mark, p_given, p_suggested in rows
         ]
-    return _in_turn(found)
+    return in_turn(found)
 
 
 def join_errors(layers: Sequence[Sequence[SpanError]], drawn: Sequence[Collection[Span]]) -> list[SpanError]:
@@ -118,7 +124,7 @@ def join_errors(layers: Sequence[Sequence[SpanError]], drawn: Sequence[Collectio
             continue
         if key not in found or _innocence(error) < _innocence(found[key]):
             found[key] = error
-    return _in_turn(list(found.values()))
+    return in_turn(list(found.values()))
 
 
 Doubt = tuple[ErrorKind, Span | None, WordSpan | None, float, float]
@@ -147,9 +153,10 @@ def _missed(given: dict[WordSpan, Span], taken: set[WordSpan], likely: dict[Word
             yield ErrorKind.MISSED, None, mark, 1 - p, p
 
 
-def _in_turn(found: Sequence[SpanError]) -> list[SpanError]:
+def in_turn(found: Sequence[SpanError]) -> list[SpanError]:
+    """The most suspicious of each kind, then the next of each."""
     ranked: list[tuple[int, float, SpanError]] = []
-    for kind in ErrorKind:
+    for kind in (*ErrorKind, *AnswerErrorKind):
         own = sorted((one for one in found if one.kind is kind), key=lambda one: (_innocence(one), one.place))
         ranked += [(rank, _innocence(one), one) for rank, one in enumerate(own)]
     return [one for *_, one in sorted(ranked, key=lambda row: (row[0], row[1], row[2].place))]
