@@ -36,8 +36,9 @@ ALLOWED: dict[str, str] = {
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
     "model/evidence": "model/numerics model/head",
     "model/versions": (
-        "model model/numerics model/pretrained model/features model/decoding model/spans/transfer "
-        "model/spans/features model/spans/head model/questions model/head model/regions model/evidence"
+        "model model/numerics model/pretrained model/features model/decoding model/spans/chain model/spans "
+        "model/spans/transfer model/spans/features model/spans/head model/questions model/head model/regions "
+        "model/evidence"
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
