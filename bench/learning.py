@@ -3,12 +3,14 @@
     python -m bench.learning [--data DIR|FILE.csv] [--sets agnews,sst2] [--labels 0,64] [--seeds 11,12,13]
                              [--peers tfidf,lr] [--results R.jsonl] [--out DIR] [--no-finetune] [--json]
     python -m bench.learning --spans [--data DIR|FILE.jsonl] [--sets wikigold,snips] [--peers memory,crf,humansignal]
+    python -m bench.learning --spans --no-prior [--labels 64,256,1000] [--peers ""]
     python -m bench.learning --spans --nested [--sets invented_nested] [--peers longest,each]
     python -m bench.learning --report R.jsonl [--out DIR]
     python -m bench.learning --picture
 
 DIR holds one folder per set with train.csv and test.csv (of spans: train.jsonl and test.jsonl). `--spans` takes all
-other options, too; `--nested`: on sets whose spans overlap, which it makes. Every row is appended to --results as soon
+other options, too; `--nested`: on sets whose spans overlap, which it makes; `--no-prior`: on an encoder that no prior
+was trained over (the same numbers under another digest). Every row is appended to --results as soon
 as it is measured; rows that are there already are not measured again, so the bench can be stopped, continued and run in
 pieces. Ours is what `understudy simulate` does. `--picture` measures nothing: it draws the README's picture from the
 table in docs/learning/learning.md.
@@ -34,6 +36,7 @@ from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.support import nested_sets, spans
+from bench.support.checkpoints import write_stranger
 from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
@@ -181,7 +184,11 @@ def run(args: Any) -> list[Row]:
         sets, by = find_sets(args.data, names), measure
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         features = args.cache or Path(scratch) / "features"
-        place = Workplace(load_settings(), Path(scratch), features, args.threads)
+        settings = load_settings()
+        if not args.prior:
+            settings = settings.model_copy(update={"base_model": str(write_stranger(Path(scratch) / "stranger"))})
+            sets = {f"{name}, no prior": data for name, data in sets.items()}
+        place = Workplace(settings, Path(scratch), features, args.threads)
         for name, data in sets.items():
             for seed in seeds:
                 measured = by(name, data, counts, seed, args, place, done)
@@ -253,6 +260,8 @@ def parse(arguments: Sequence[str] | None) -> Any:
     known = f"of {', '.join(PEERS)}; of spans {', '.join(spans.SPAN_PEERS)}; '' for none"
     parser.add_argument("--peers", help=known)
     parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
+    prior = {"default": True, "help": "of texts with spans: without it words are judged by no label's name"}
+    parser.add_argument("--prior", action=argparse.BooleanOptionalAction, **prior)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--results", type=Path)

@@ -6,6 +6,7 @@ trained for one step, then varied.
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -60,6 +61,21 @@ def copy_tokenizer(directory: Path) -> None:
         if (source / name).is_file():
             shutil.copyfile(source / name, directory / name)
 
+
+def write_stranger(directory: Path) -> Path:
+    """The packaged encoder to the last number, but under a digest that no prior of spans was trained over: what marked
+    text is learned with on any other encoder."""
+    source = find_base_model()
+    directory.mkdir(parents=True, exist_ok=True)
+    for path in source.iterdir():
+        (directory / path.name).symlink_to(path.resolve())
+    (directory / CONFIG).unlink()
+    config = json.loads((source / CONFIG).read_text(encoding="utf-8"))
+    (directory / CONFIG).write_text(json.dumps({**config, "prior_of_spans": "none"}), encoding="utf-8")
+    return directory
+
+
+CONFIG = "config.json"
 
 BATCH = 16
 """Rows that the one step reads."""

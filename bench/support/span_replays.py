@@ -70,7 +70,7 @@ class SpanQueueReplay(SpanReplay):
                 solved[place.cluster] += 1
                 answers, known = len(self.chosen), len(self.candidates)
                 at_one, due = answers == milestones[0], is_due(self.policy, answers, known, before, len(places))
-                if at_one or due:
+                if at_one or (due and self.course.strategy != WITHOUT_QUEUE):  # at random nobody asks the head
                     self.head = self.fit(self.documents, self.head)
                 if at_one:
                     yield self._point(milestones.pop(0))

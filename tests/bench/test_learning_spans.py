@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from backend.settings.settings import load_settings
 from bench.learning import main
+from bench.support.checkpoints import write_stranger
 from bench.support.spans import GOALS, SPAN_PEERS, Recipe, find_span_sets, peer_row, shortfalls
 from model.encoder.encoder import Encoder
 from model.pretrained.base_model import find_base_model
 from model.simulation.span_dataset import make_span_dataset
 from model.span import Span, SpanDocument
 from model.spans.features.reading import SpanReader
+from model.spans.transfer.token_prior import choose_prior
 from tests.backend.cli.test_simulate import encoder, tiny_model  # noqa: F401
 from tests.backend.cli.test_simulate_spans import short
 from tests.backend.simulate.test_span_files import write_lines
@@ -28,6 +32,43 @@ def test_goals_name_what_falls_short() -> None:
     assert shortfalls("wnut17", 0, 0, -0.01, 1) == ["saved -0.010"]
     assert shortfalls("wnut17", 64, 1, 1, 0.12) == [], "its test texts come from other sources"
     assert shortfalls("unknown", 8, 0, -1, 0.13) == ["ECE +0.010"]
+
+
+def test_the_same_encoder_under_another_digest_has_no_prior(tmp_path: Path, reader: SpanReader) -> None:
+    stranger = Encoder(write_stranger(tmp_path / "stranger"))
+    known = reader.encoder
+    assert choose_prior(known.digest, known.layers, None) is not None
+    assert choose_prior(stranger.digest, stranger.layers, stranger.token_head) is None
+    assert np.array_equal(stranger.embed([("a text",)]), known.embed([("a text",)]))
+
+
+def test_sets_without_a_prior_are_called_so(
+    encoder: None,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("bench.learning.write_stranger", lambda _: Path(load_settings().base_model))
+    results, toy = tmp_path / "r.jsonl", str(short(tmp_path / "toy.jsonl"))
+    main(
+        [
+            "--spans",
+            "--no-prior",
+            "--data",
+            toy,
+            "--results",
+            str(results),
+            "--threads",
+            "1",
+            "--labels",
+            "8",
+            "--seeds",
+            "1",
+            "--peers",
+            "",
+        ]
+    )
+    assert {json.loads(line)["set"] for line in results.read_text().splitlines()} == {"toy, no prior"}
+    assert shortfalls("wnut17, no prior", 64, 1, 1, 0.12) == [], "its test texts come from other sources, too"
 
 
 @pytest.fixture(scope="module")
