@@ -62,12 +62,14 @@ class CurveAnswer(TypedDict):
 
 
 class Forecast(TypedDict):
-    """The accuracy on unlabelled tasks with so many labels, and the labels that gains take."""
+    """The accuracy on unlabelled tasks with so many labels, and the labels that gains take; `cannot_tell`, of marked
+    text: no gain is foreseen, since what was expected has grown faster than what came of it."""
 
     labels: int
     accuracy: float
     sd: float
     gains: list[LabelsTo]
+    cannot_tell: NotRequired[bool]
 
 
 class ControlAdvice(TypedDict):

@@ -9,8 +9,8 @@
 DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
 all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
 are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
-continued. Of texts with spans it is F1 on the test texts at so many words read, beside random's there (between its own
-points, along the logarithm; the mean over its seeds), and at so many texts.
+continued. Of texts with spans it is F1 on the test texts at so many words read, beside random's of the same seed there
+(between its own points, along the logarithm), and at so many texts.
 """
 
 from __future__ import annotations
@@ -123,29 +123,36 @@ def run_spans(args: Any) -> list[Row]:
 
 def summarise_spans(rows: Sequence[Row]) -> list[Row]:
     """One row per set, strategy and number of texts: means over the seeds of words read, F1, and of its distance in
-    points from random's F1 at so many words, and at so many texts."""
+    points from F1 at random at so many words, and at so many texts; `+-`: standard error of the mean at equal words.
+    Each seed is compared with random's curve of the same seed, which reads the same texts as long as any will do. Of
+    random itself: the distance of a seed from the mean of the others, and what it spreads."""
     ended = {(row["set"], row["strategy"], row["seed"]) for row in rows if "finished" in row}
     points = [row for row in rows if "f1" in row and (row["set"], row["strategy"], row["seed"]) in ended]
     found: list[Row] = []
     for key in sorted({(row["set"], row["strategy"], row["n"]) for row in points}):
         own = [row for row in points if (row["set"], row["strategy"], row["n"]) == key]
         random = [row for row in points if (row["set"], row["strategy"]) == (key[0], WITHOUT_QUEUE)]
-        gains = [row["f1"] - _random_f1(random, row["words"], "words") for row in own] if random else []
-        gains_by_text = [row["f1"] - _random_f1(random, row["n"], "n") for row in own] if random else []
         f1 = [row["f1"] for row in own]
         line: Row = {"set": key[0], "strategy": key[1], "texts": key[2], "seeds": len(own)}
         line |= {"words": round(statistics.mean(row["words"] for row in own)), "f1": round(statistics.mean(f1), 3)}
-        line |= {"at equal words": f"{100 * statistics.mean(gains):+.1f}" if gains else ""}
-        found.append({**line, "at equal texts": f"{100 * statistics.mean(gains_by_text):+.1f}" if gains else ""})
+        for axis, what in (("words", "at equal words"), ("n", "at equal texts")):
+            gains = [100 * (row["f1"] - base) for row in own if (base := _random_f1(random, row, axis)) is not None]
+            line[what] = f"{statistics.mean(gains):+.1f}" if gains else ""
+            if axis == "words":
+                line["+-"] = f"{statistics.stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
+        found.append(line)
     return found
 
 
-def _random_f1(random: Sequence[Row], where: float, axis: str) -> float:
-    """Random's F1 there, the mean over its seeds; of those that were followed so far."""
-    curves = [sorted((row[axis], row["f1"]) for row in random if row["seed"] == seed) for seed in _seeds(random)]
-    farthest = max(curve[-1][0] for curve in curves)
-    curves = [curve for curve in curves if curve[-1][0] >= 0.9 * min(where, farthest)]
-    return statistics.mean(float(np.interp(np.log(where), *_logs(curve))) for curve in curves)
+def _random_f1(random: Sequence[Row], row: Row, axis: str) -> float | None:
+    """Random's F1 where this row is: of the same seed, or the mean over the others where there is none (and for random
+    itself); None where nobody knows."""
+    own = row["strategy"] == WITHOUT_QUEUE
+    seeds = _seeds(random) - {row["seed"]} if own or row["seed"] not in _seeds(random) else {row["seed"]}
+    curves = [sorted((other[axis], other["f1"]) for other in random if other["seed"] == seed) for seed in seeds]
+    curves = [curve for curve in curves if curve[-1][0] >= 0.9 * row[axis]]
+    where = float(np.log(row[axis]))
+    return statistics.mean(float(np.interp(where, *_logs(curve))) for curve in curves) if curves else None
 
 
 def _seeds(rows: Sequence[Row]) -> set[int]:
@@ -157,21 +164,28 @@ def _logs(curve: Curve) -> tuple[list[float], list[float]]:
 
 
 def bars_of_spans(table: Sequence[Row], default: str = DEFAULT_STRATEGY) -> list[Row]:
-    """The default against the bars: never below random by more than its noise at equal words read (the mean over all
-    numbers of texts of a set), and three points above it on two sets at one number of texts at least."""
+    """The default against the bars: never below random at equal words read, which a cell is that lies more than twice
+    its standard error below, and three points above it on two sets at one number of texts at least."""
     own = [row for row in table if row["strategy"] == default and row["at equal words"]]
     found: list[Row] = []
     best: dict[str, float] = {}
     for name in sorted({row["set"] for row in own}):
-        gains = [float(row["at equal words"]) for row in own if row["set"] == name]
+        cells = [(float(row["at equal words"]), float(row["+-"] or 0)) for row in own if row["set"] == name]
+        gains = [gain for gain, _ in cells]
         best[name] = max(gains)
-        mean = statistics.mean(gains)
+        mean, least = statistics.mean(gains), min(gains)
+        surely = min(gain + NOISE * error for gain, error in cells)
         found.append({"set": name, "points": "mean", "gain": round(mean, 1), **judge(mean, ">=", 0)})
-        found.append({"set": name, "points": "least", "gain": min(gains), **judge(min(gains), ">=", 0)})
+        found.append({"set": name, "points": "least", "gain": least, **judge(least, ">=", 0)})
+        found.append({"set": name, "points": "least, less noise", "gain": round(surely, 1), **judge(surely, ">=", 0)})
     if len(best) > 1:
         second = sorted(best.values())[-2]
         found.append({"set": "second best", "points": "most", "gain": second, **judge(second, ">=", 3)})
     return found
+
+
+NOISE = 2.0
+"""Standard errors that a cell may lie below random by chance: one in fifty does."""
 
 
 def without_names(data: Dataset) -> Dataset:

@@ -28,16 +28,15 @@ from scipy.special import logit
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
-from bench.support.replays import BLIND, EXPLORED, STAGES, Trajectory, follow, open_rows
+from bench.support.replays import EXPLORED, STAGES, Trajectory, follow, open_rows
 from bench.support.report import command, judge, show
-from bench.support.span_replays import as_marked, f1_of_texts, follow_spans, stages_of_f1
+from bench.support.span_replays import draw_rows, follow_spans, stages_of_f1, true_curve
 from bench.support.spans import find_span_sets
 from bench.support.texts import DATA
 from model.encoder.encoder import Encoder, find_base_model
 from model.evidence.anchoring_bias import MISS_PRIORS, estimate_anchoring
-from model.evidence.auto_accept import choose_rows, find_threshold
-from model.evidence.forecast import SLOPE_PRIOR, Stage, fit_forecast
-from model.evidence.row import EvidenceRow, Judgement
+from model.evidence.auto_accept import choose_rows, find_threshold, tests_needed
+from model.evidence.forecast import SLOPE_PRIOR, Forecast, Stage, fit_forecast, runs_ahead
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
 
@@ -58,72 +57,29 @@ FIRST = 64
 """Labels from which advice is judged."""
 
 
-def draw_rows(
-    trajectory: Trajectory,
-    until: int,
-    random: np.random.Generator,
-    shares: tuple[float, float] = (BLIND, EXPLORED),
-    copying: float = 0.0,
-    since: int = 0,
-) -> list[EvidenceRow]:
-    """Test-then-train rows from stage `since` up to stage `until`. Chosen tasks are those that were chosen; the shares
-    of blind and explored ones are drawn anew, and so is everything in a random order. Copiers accept a wrong pre-label.
-    """
-    found: list[EvidenceRow] = []
-    for stage in range(since, until):
-        span = slice(trajectory.counts[stage], trajectory.counts[stage + 1])
-        rows, free = trajectory.order[span].copy(), open_rows(trajectory, stage)
-        kind = random.choice(3, len(rows), p=[*shares, 1 - sum(shares)])
-        anew = kind < 2 if trajectory.blind.any() else np.ones(len(rows), dtype=bool)
-        rows[anew] = random.choice(free, anew.sum(), replace=False)
-        agreed = trajectory.correct[stage, rows] | ((kind > 0) & (random.random(len(rows)) < copying))
-        found += [
-            EvidenceRow(
-                "label",
-                Judgement(float(trajectory.confidences[stage, row]), bool(right), 0.0),
-                labels=int(trajectory.counts[stage]),
-                blind=bool(kind == 0),
-                explore=bool(kind == 1),
-                marked=as_marked(trajectory.marks[stage, row]) if trajectory.marked else None,
-            )
-            for row, right, kind in zip(rows, agreed, kind, strict=True)
-        ]
-    return found
-
-
-def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Label counts, and accuracy (of spans F1) on unlabelled rows: a mean, smoothed (cubic in ln n), rising."""
-    counts = group[0].counts
-    mean = [np.mean([_reached(t, stage) for t in group]) for stage in range(len(counts))]
-    fitted = np.polynomial.Polynomial.fit(np.log(counts), mean, 3)
-    labels = np.arange(counts[0], counts[-1] + 1)
-    return labels, np.maximum.accumulate(fitted(np.log(labels)))
-
-
-def _reached(trajectory: Trajectory, stage: int) -> float:
-    free = open_rows(trajectory, stage)
-    if trajectory.marked:
-        return f1_of_texts(trajectory.marks[stage, free])
-    return float(trajectory.correct[stage, free].mean())
-
-
 def judge_forecast(
     group: Sequence[Trajectory], replays: int, prior: tuple[float, float] = SLOPE_PRIOR
 ) -> Iterator[Row]:
     """Labels to a gain, foreseen at every stage up to half of what was followed. What lies beyond the last label is
-    right when a number beyond it (over the factor) was told, "more than N" when it is more (over the factor)."""
+    right when a number beyond it (over the factor) was told, "more than N" when it is more (over the factor).
+    `told`: the share of the replays in which anything was; the others count nowhere."""
     labels, curve = true_curve(group)
     for gain in GAINS:
         near: list[bool] = []
         more: list[bool] = []
         held: list[bool] = []
+        asked = 0
         for seed, trajectory in enumerate(group):
             for stage in np.flatnonzero((trajectory.counts >= FIRST) & (2 * trajectory.counts <= labels[-1])):
                 now = int(trajectory.counts[stage])
                 reached = labels[curve >= curve[now - labels[0]] + gain]
                 random = np.random.default_rng([seed, stage])
                 for _ in range(replays):
-                    told = _foresee(trajectory, int(stage), random, prior).labels_to(gain)  # type: ignore[union-attr]
+                    asked += 1
+                    forecast = _foresee(trajectory, int(stage), random, prior)
+                    if forecast is None:
+                        continue
+                    told = forecast.labels_to(gain)
                     if told["median"] is None:  # "more than": right when it is, as far as was followed
                         truth = int(reached[0]) if len(reached) else np.inf
                         near.append(bool(truth >= told["beyond"] / FACTOR))
@@ -138,18 +94,19 @@ def judge_forecast(
                     else:
                         near.append(median >= labels[-1] / FACTOR)
                         held.append(told["high"] is None or told["high"] >= labels[-1])
-        row = {"what": "labels to", "of": f"+{gain:.0%}", "replays": len(near), "share": round(float(np.mean(near)), 3)}
-        extra = {
-            "additional": round(float(np.mean(more)), 3) if more else "",
-            "in 80 %": round(float(np.mean(held)), 3),
-        }
-        yield {**row, **extra, **judge(float(np.mean(near)), ">=", 0.8)}
+        row = {"what": "labels to", "of": f"+{gain:.0%}", "replays": asked, "share": _mean(near)}
+        extra = {"additional": _mean(more), "in 80 %": _mean(held), "told": round(len(near) / max(1, asked), 3)}
+        yield {**row, **extra, **judge(float(np.mean(near)) if near else 1.0, ">=", 0.8)}
 
 
-def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, prior: tuple[float, float]) -> Any:
+def _foresee(
+    trajectory: Trajectory, stage: int, random: np.random.Generator, prior: tuple[float, float]
+) -> Forecast | None:
+    """None where nothing is told."""
     rows = draw_rows(trajectory, stage, random)
     if trajectory.marked:
-        return fit_forecast(stages_of_f1(trajectory, stage, rows), prior)
+        marked = stages_of_f1(trajectory, stage, rows)
+        return None if runs_ahead(marked) else fit_forecast(marked, prior)
     stages = []
     for number in range(stage + 1):
         labels = int(trajectory.counts[number])
@@ -160,9 +117,11 @@ def _foresee(trajectory: Trajectory, stage: int, random: np.random.Generator, pr
 
 
 def judge_acceptance(group: Sequence[Trajectory], replays: int, targets: Sequence[float] = TARGETS) -> Iterator[Row]:
-    """How often what is accepted reaches its target; what of the pool that is, and what could have been."""
+    """How often what is accepted reaches its target; what of the pool that is, and what could have been: with the best
+    threshold, known in hindsight (`tests` over it, median, and the ones all right that would prove it), and with a
+    perfect score."""
     for target in targets:
-        kept, found, share, best = [], [], [], []
+        kept, found, share, best, perfect, tested, needed = [], [], [], [], [], [], []
         for seed, trajectory in enumerate(group):
             for stage in np.flatnonzero(trajectory.counts >= FIRST):
                 waiting, random = open_rows(trajectory, int(stage)), np.random.default_rng([seed, stage])
@@ -170,6 +129,10 @@ def judge_acceptance(group: Sequence[Trajectory], replays: int, targets: Sequenc
                     waiting = waiting[trajectory.answers[stage, waiting] > 0]
                 confidences, right = trajectory.confidences[stage, waiting], trajectory.correct[stage, waiting]
                 best.append(_best_share(confidences, right, target))
+                perfect.append(min(1.0, float(right.mean()) / target))
+                count = round(best[-1] * len(waiting))
+                over = float(np.sort(confidences)[-count]) if count else np.inf
+                needed.append(tests_needed(max(1, count), target))
                 for _ in range(replays):
                     rows = draw_rows(trajectory, int(stage), random)
                     tests = choose_rows(rows, "label", int(trajectory.counts[stage]))
@@ -179,13 +142,16 @@ def judge_acceptance(group: Sequence[Trajectory], replays: int, targets: Sequenc
                         list(confidences),
                         target,
                     )
+                    tested.append(sum(row.confidence >= over for row in tests))
                     found.append(dial.threshold is not None)
                     share.append(dial.share)
                     accepted = right[confidences >= dial.threshold] if dial.threshold is not None else np.ones(1)
                     kept.append(bool(accepted.mean() >= target))
         row = {"what": "accept", "of": target, "replays": len(kept), "share": _mean(kept)}
-        shares = {"found": _mean(found), "covers": _mean(share)}
-        yield {**row, **shares, "could cover": _mean(best), **judge(float(np.mean(kept)), ">=", 0.95)}
+        shares = {"found": _mean(found), "covers": _mean(share), "could cover": _mean(best)}
+        tries = {"tests": round(float(np.median(tested))), "needed": round(float(np.median(needed)))}
+        hindsight = {"perfect": _mean(perfect), **tries}
+        yield {**row, **shares, **hindsight, **judge(float(np.mean(kept)), ">=", 0.95)}
 
 
 def _best_share(confidences: NDArray[Any], right: NDArray[Any], target: float) -> float:

@@ -136,14 +136,16 @@ def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurv
 
 
 def _forecast_f1(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey]) -> Forecast | None:
-    from model.evidence.forecast import f1_stages_of, fit_forecast
+    from model.evidence.forecast import f1_stages_of, fit_forecast, runs_ahead
 
     means: list[SurveyMean] = [
         {"labels": survey["labels"], "confidence": pool["f1"]}
         for survey in surveys
         if (pool := survey["controls"].get(name)) and pool["n"] and "f1" in pool
     ]
-    return _to_json(fit_forecast(f1_stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)))
+    stages = f1_stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)
+    found = _to_json(fit_forecast(stages))
+    return {**found, "gains": [], "cannot_tell": True} if found is not None and runs_ahead(stages) else found
 
 
 def _to_json(found: Curve | None) -> Forecast | None:

@@ -95,7 +95,10 @@ def _render_forecast(forecast: Forecast | None, what: str = "on", unit: str = "t
         upto = f"{high - now}" if high is not None else f"more than {gain['beyond'] - now}"
         parts.append(f"about {median - now} ({low - now} to {upto}) for +{gain['gain'] * 100:.0f}")
     labels = "labels" if unit == "tasks" else unit
-    return f"{forecast['accuracy']:.2f} {what} unlabelled {unit} now; more {labels} needed: {', '.join(parts)} points"
+    level = f"{forecast['accuracy']:.2f} {what} unlabelled {unit} now"
+    if forecast.get("cannot_tell"):
+        return f"{level}; what more {labels} bring cannot be told yet: more was expected of late than came true"
+    return f"{level}; more {labels} needed: {', '.join(parts)} points"
 
 
 def _render_classes(found: ControlAdvice) -> str:

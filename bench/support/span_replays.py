@@ -1,25 +1,26 @@
-"""Labelling projects with marked text replayed with real heads: through the real queue, and stage by stage."""
+"""Labelling projects with marked text replayed with real heads: through the real queue, and stage by stage; and what is
+drawn from a trajectory of either kind: test-then-train rows, and the learning curve that was true."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from backend.settings.settings import Settings
-from bench.support.replays import WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due, open_rows
+from bench.support.replays import BLIND, EXPLORED, WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due, open_rows
 from bench.support.spans import POOL
 from model.acquisition.batch import QueueEntry, plan_batch
 from model.acquisition.diversity import clusters
-from model.acquisition.reading_worth import RANDOM_UNTIL
+from model.acquisition.reading_worth import RANDOM_UNTIL, is_any_good
 from model.acquisition.span_doubts import marked_pool, mean_state
 from model.acquisition.strategies import Pool
 from model.evidence.forecast import Stage, SurveyMean, f1_stages_of
-from model.evidence.row import EvidenceRow, Marked
+from model.evidence.row import EvidenceRow, Judgement, Marked
 from model.numerics.arrays import Floats
 from model.simulation.replay import ReplayPlan, Tell
 from model.simulation.span_dataset import SpanDataset
@@ -39,7 +40,8 @@ CHUNK = 256
 
 class SpanQueueReplay(SpanReplay):
     """The curve of one course over texts with spans. Its points are at MILESTONES, as far as `course.most`. All courses
-    of a seed begin with the same texts, drawn at random, as the queue draws them."""
+    of a seed have one random order: the same texts are read wherever any will do, by the queue or at random, so that
+    what differs is what was chosen."""
 
     def __init__(
         self, data: SpanDataset, course: Course, tools: SpanTools, policy: Settings, tell: Tell = lambda _: None
@@ -48,23 +50,24 @@ class SpanQueueReplay(SpanReplay):
         super().__init__(data, ReplayPlan(counts, course.strategy, course.seed, course.pool), tools, tell)
         self.candidates = self.candidates[: course.pool]
         self.course, self.policy = course, policy
-        self._generator = np.random.default_rng(course.seed)
         self._words: Floats = np.zeros(0)
         self._texts: list[ReadText] = []
+        self._drawn: list[int] = []
 
     def points(self) -> Iterator[Row]:
         """One row per milestone."""
         self._encode()
         self._texts = self._read(self.candidates)
         self._words = np.array([len(text.bounds) for text in self._texts])
-        self.chosen = np.random.default_rng(self.course.seed).permutation(len(self.candidates))[:RANDOM_UNTIL].tolist()
+        self._drawn = np.random.default_rng(self.course.seed).permutation(len(self.candidates)).tolist()
+        self.chosen = self._drawn[:RANDOM_UNTIL]
         self.head, milestones = self.fit(self.documents), list(self.plan.counts)
         while milestones and milestones[0] <= len(self.chosen):
             yield self._point(milestones.pop(0))
         while milestones:
             places = self._plan_queue()
             before, solved, taken = len(self.chosen), Counter[int | None]({None: len(self.chosen)}), set[int]()
-            while milestones and (place := self._next(places, solved, taken)) is not None:
+            while milestones and (place := next_place(places, solved, taken)) is not None:
                 self.chosen.append(place.row)
                 taken.add(place.task)
                 solved[place.cluster] += 1
@@ -77,9 +80,6 @@ class SpanQueueReplay(SpanReplay):
                 if due:
                     break
 
-    def _next(self, places: list[QueueEntry], solved: Counter[int | None], taken: set[int]) -> QueueEntry | None:
-        return next_place(places, solved, taken, self._generator if self.course.strategy == WITHOUT_QUEUE else None)
-
     def _point(self, count: int) -> Row:
         found = self._measure(count, self._answerer())
         about = {"strategy": self.course.strategy, "n": count, "seed": self.course.seed}
@@ -89,9 +89,9 @@ class SpanQueueReplay(SpanReplay):
     def _plan_queue(self) -> list[QueueEntry]:
         self.tell(f"planning with {len(self.chosen)} texts")
         tasks = np.arange(len(self.candidates), dtype=np.int64)
-        if self.course.strategy == WITHOUT_QUEUE:
-            left = np.setdiff1d(tasks, self.chosen)
-            return [QueueEntry(int(row), int(row), 0.0, None, "chosen") for row in left]
+        any_good = is_any_good(len(self.chosen), self.head.unseen(self.data.labels))
+        if self.course.strategy == WITHOUT_QUEUE or (self.course.strategy != SUM_DIV and any_good):
+            return self._by_chance()
         seed = self.course.seed * 1_000_003 + len(self.chosen)
         pool, confidence = self._look()
         if self.course.strategy == SUM_DIV:
@@ -109,6 +109,10 @@ class SpanQueueReplay(SpanReplay):
             seed=seed,
             in_order=True,
         )
+
+    def _by_chance(self) -> list[QueueEntry]:
+        left = [row for row in self._drawn if row not in set(self.chosen)]
+        return [QueueEntry(row, row, place / len(left), None, "chosen") for place, row in enumerate(left)]
 
     def _sum_div(self, pool: Pool, count: int, generator: np.random.Generator) -> list[int]:
         assert pool.worth is not None
@@ -197,3 +201,52 @@ def stages_of_f1(trajectory: Trajectory, stage: int, rows: Sequence[EvidenceRow]
         for number, free in enumerate(frees)
     ]
     return f1_stages_of(surveys, rows, "label")
+
+
+def draw_rows(
+    trajectory: Trajectory,
+    until: int,
+    random: np.random.Generator,
+    shares: tuple[float, float] = (BLIND, EXPLORED),
+    copying: float = 0.0,
+    since: int = 0,
+) -> list[EvidenceRow]:
+    """Test-then-train rows from stage `since` up to stage `until`. Chosen tasks are those that were chosen; the shares
+    of blind and explored ones are drawn anew, and so is everything in a random order. Copiers accept a wrong pre-label.
+    """
+    found: list[EvidenceRow] = []
+    for stage in range(since, until):
+        span = slice(trajectory.counts[stage], trajectory.counts[stage + 1])
+        rows, free = trajectory.order[span].copy(), open_rows(trajectory, stage)
+        kind = random.choice(3, len(rows), p=[*shares, 1 - sum(shares)])
+        anew = kind < 2 if trajectory.blind.any() else np.ones(len(rows), dtype=bool)
+        rows[anew] = random.choice(free, anew.sum(), replace=False)
+        agreed = trajectory.correct[stage, rows] | ((kind > 0) & (random.random(len(rows)) < copying))
+        found += [
+            EvidenceRow(
+                "label",
+                Judgement(float(trajectory.confidences[stage, row]), bool(right), 0.0),
+                labels=int(trajectory.counts[stage]),
+                blind=bool(kind == 0),
+                explore=bool(kind == 1),
+                marked=as_marked(trajectory.marks[stage, row]) if trajectory.marked else None,
+            )
+            for row, right, kind in zip(rows, agreed, kind, strict=True)
+        ]
+    return found
+
+
+def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Label counts, and accuracy (of spans F1) on unlabelled rows: a mean, smoothed (cubic in ln n), rising."""
+    counts = group[0].counts
+    mean = [np.mean([_reached(t, stage) for t in group]) for stage in range(len(counts))]
+    fitted = np.polynomial.Polynomial.fit(np.log(counts), mean, 3)
+    labels = np.arange(counts[0], counts[-1] + 1)
+    return labels, np.maximum.accumulate(fitted(np.log(labels)))
+
+
+def _reached(trajectory: Trajectory, stage: int) -> float:
+    free = open_rows(trajectory, stage)
+    if trajectory.marked:
+        return f1_of_texts(trajectory.marks[stage, free])
+    return float(trajectory.correct[stage, free].mean())

@@ -38,11 +38,16 @@ def most_worth(pool: Pool, count: int, generator: np.random.Generator) -> Rows:
         if wanted:
             known = np.concatenate([pool.labelled, chosen])
             left = rows[~np.isin(rows, chosen)]
-            pick = _doubtful
-            if len(known) < CHOSEN_FROM:
-                pick = _of_every_sort if len(known) >= RANDOM_UNTIL and pool.unseen > UNSEEN else _any
+            pick = _doubtful if len(known) >= CHOSEN_FROM else _of_every_sort
+            if is_any_good(len(known), pool.unseen):
+                pick = _any
             chosen = np.concatenate([chosen, pick(pool, pool.worth, known, left, wanted, generator)])
     return chosen
+
+
+def is_any_good(known: int, unseen: float) -> bool:
+    """Whether any text will do: with so many labelled, and this share of what can be marked not marked yet."""
+    return known < RANDOM_UNTIL or (known < CHOSEN_FROM and unseen <= UNSEEN)
 
 
 def _any(pool: Pool, worth: Floats, known: Rows, rows: Rows, count: int, generator: np.random.Generator) -> Rows:

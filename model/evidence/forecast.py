@@ -20,6 +20,14 @@ CALIBRATION_DEVIATION = 0.025
 """Standard deviation of (mean confidence - accuracy) of calibrated heads over a pool: measured,
 bench/advice.py."""
 
+F1_DEVIATION = 0.09
+"""The same of the F1 of marked spans, less sure of itself: heads of 64 to 512 texts over pools of tweets, queries and
+encyclopedia that the prior had never seen (five orders, bench/advice.py)."""
+
+RUNS_AHEAD = 1.28
+"""Standard errors by which expected F1 has risen more than what came of it, from which the rise is taken for its own:
+one stage in ten does by chance."""
+
 ACCURACY_DEVIATIONS = (0.003, 0.01, 0.03, 0.09)
 """Standard deviations of a refit's accuracy around the curve that are thought possible: how exact sets can be is far
 more of a gamble than a single choice."""
@@ -70,22 +78,28 @@ class SurveyMean(TypedDict):
 @dataclass(frozen=True)
 class Stage:
     """With `labels` known, the pool's mean `confidence`, and of `tests` labelled tasks then the mean of confidence
-    less correctness, `gap`, and its variance a row, `spread`."""
+    less correctness, `gap`, and its variance a row, `spread`; `deviation`: what the confidence is thought to miss."""
 
     labels: float
     confidence: float
     tests: int = 0
     gap: float = 0.0
     spread: float = 0.2
+    deviation: float = CALIBRATION_DEVIATION
 
     @property
     def accuracy(self) -> tuple[float, float]:
         """Its estimate and variance: the gap is believed as far as the tests outweigh what is known of calibration."""
-        prior = CALIBRATION_DEVIATION**2
+        prior = self.deviation**2
         if not self.tests:
             return self.confidence, prior
-        noise = max(self.spread, 0.02) / self.tests
+        noise = self.noise
         return self.confidence - self.gap * prior / (prior + noise), prior * noise / (prior + noise)
+
+    @property
+    def noise(self) -> float:
+        """Variance of the gap."""
+        return max(self.spread, 0.02) / self.tests if self.tests else np.inf
 
 
 @dataclass(frozen=True)
@@ -121,10 +135,10 @@ class Forecast:
 
 def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = SLOPE_PRIOR) -> Forecast | None:
     """The posterior over curves through the stages, on a grid; None with fewer than LEAST_STAGES that count."""
-    now = max((stage.labels for stage in stages), default=0.0)
-    recent = [stage for stage in stages if stage.labels * STAGE_WINDOW >= now and stage.labels > 0]
+    recent = _recent(stages)
     if len(recent) < LEAST_STAGES:
         return None
+    now = max(stage.labels for stage in recent)
     x = np.log(np.array([stage.labels for stage in recent]) / now)
     y, variance = (np.array(part) for part in zip(*(stage.accuracy for stage in recent), strict=True))
     errors = 1 - float(np.average(y, weights=1 / variance))
@@ -139,6 +153,24 @@ def fit_forecast(stages: Sequence[Stage], prior: tuple[float, float] = SLOPE_PRI
     mean = float((posterior * np.stack(levels)).sum())
     spread = float((posterior * (np.stack(levels) - mean) ** 2).sum() + 1 / (1 / variance).sum())
     return Forecast(now, mean, spread**0.5, posterior.sum(0))
+
+
+def _recent(stages: Sequence[Stage]) -> list[Stage]:
+    now = max((stage.labels for stage in stages), default=0.0)
+    return [stage for stage in stages if stage.labels * STAGE_WINDOW >= now and stage.labels > 0]
+
+
+def runs_ahead(stages: Sequence[Stage]) -> bool:
+    """Whether what is expected has grown faster, stage by stage, than what came of it: then it says nothing of what
+    more labels will bring, and too few tests are there to say it without."""
+    tested = [stage for stage in _recent(stages) if stage.tests]
+    if len(tested) < LEAST_STAGES:
+        return False
+    x = np.log([stage.labels for stage in tested])
+    gaps, weights = np.array([(stage.gap, 1 / stage.noise) for stage in tested]).T
+    centred = x - np.average(x, weights=weights)
+    strength = float((weights * centred**2).sum())
+    return bool(strength > 0 and (weights * centred * gaps).sum() / strength**0.5 > RUNS_AHEAD)
 
 
 def stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], control: str) -> list[Stage]:
@@ -173,7 +205,7 @@ def f1_stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], con
             likely = sum(score for _, score, _ in shown)
             tests[place].append((likely, row.marked.expected, hits, len(row.marked.drawn), len(shown)))
     return [
-        Stage(labels, float(survey["confidence"]), *_f1_gap(own))
+        Stage(labels, float(survey["confidence"]), *_f1_gap(own), deviation=F1_DEVIATION)
         for labels, survey, own in zip(counts, surveys, tests, strict=True)
     ]
 

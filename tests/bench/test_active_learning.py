@@ -11,7 +11,16 @@ import pytest
 
 from backend.settings.settings import current_settings, load_settings
 from backend.simulate.trainer import Workplace
-from bench.active_learning import bars, labels_needed, main, summarise, without_names
+from bench.active_learning import (
+    Row,
+    bars,
+    bars_of_spans,
+    labels_needed,
+    main,
+    summarise,
+    summarise_spans,
+    without_names,
+)
 from bench.support.replays import Course, QueueReplay
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
@@ -110,3 +119,33 @@ def test_label_names_can_be_hidden(tmp_path: Path) -> None:
 
 def test_the_setting_ships_the_measured_default() -> None:
     assert load_settings().queue_strategy == DEFAULT_STRATEGY
+
+
+def span_curve(strategy: str, seed: int, f1: list[float], words: int = 10) -> list[Row]:
+    about = {"set": "one", "strategy": strategy, "seed": seed}
+    points = [{**about, "n": n, "words": words * n, "f1": own} for n, own in zip((8, 16, 32), f1, strict=True)]
+    return [*points, {**about, "finished": 32}]
+
+
+def test_of_marked_text_a_seed_is_compared_with_the_same_seed_at_random() -> None:
+    rows = [*span_curve("random", 1, [0.2, 0.3, 0.4]), *span_curve("random", 2, [0.4, 0.5, 0.6])]
+    rows += [*span_curve("ours", 1, [0.2, 0.34, 0.46]), *span_curve("ours", 2, [0.4, 0.52, 0.6])]
+    table = {(row["strategy"], row["texts"]): row for row in summarise_spans(rows)}
+    assert [table["ours", n]["at equal words"] for n in (8, 16, 32)] == ["+0.0", "+3.0", "+3.0"]
+    assert [table["ours", n]["+-"] for n in (8, 16, 32)] == ["0.0", "1.0", "3.0"]
+    assert table["random", 16]["+-"] == "20.0", "a seed against the other one"
+    longer = [*span_curve("random", 1, [0.2, 0.3, 0.4]), *span_curve("ours", 1, [0.2, 0.3, 0.4], words=15)]
+    found = {row["texts"]: row for row in summarise_spans(longer) if row["strategy"] == "ours"}
+    assert found[16]["at equal texts"] == "+0.0" and found[16]["at equal words"] == "-5.8", "longer texts are no gain"
+    assert found[32]["at equal words"] == "", "random was not followed so far"
+
+
+def test_below_random_is_what_lies_there_by_more_than_its_noise() -> None:
+    line = {"set": "one", "strategy": "ours", "texts": 16, "seeds": 4}
+    rows = [{**line, "at equal words": "-1.0", "+-": "0.6"}, {**line, "at equal words": "+4.0", "+-": "1.0"}]
+    rows += [{**line, "set": "two", "at equal words": "+3.5", "+-": "0.2"}]
+    bars = {(row["set"], row["points"]): row for row in bars_of_spans(rows, "ours")}
+    assert not bars["one", "least"]["met"] and bars["one", "least, less noise"]["met"]
+    assert bars["second best", "most"]["gain"] == 3.5 and bars["second best", "most"]["met"]
+    sure = bars_of_spans([{**line, "at equal words": "-1.0", "+-": "0.4"}], "ours")
+    assert not {row["points"]: row for row in sure}["least, less noise"]["met"]

@@ -86,3 +86,25 @@ def test_blind_ones_are_drawn_anew_and_copied_by_nobody() -> None:
     assert len(blind) == pytest.approx(0.3 * len(rows), rel=0.15)
     assert 0.1 < np.mean([not row.correct for row in blind]) < 0.4
     assert all(row.correct for row in rows if not row.blind)
+
+
+def marked(trajectory: Trajectory, pride: float) -> Trajectory:
+    """The same rows as texts with one span each, of which `pride` more is expected with every e-fold of labels."""
+    hits = trajectory.correct.astype(np.float32)
+    ahead = pride * np.log(trajectory.counts / trajectory.counts[0])[:, None]
+    likely = (hits.mean(1, keepdims=True) + ahead) * np.ones_like(hits)
+    ones = np.ones_like(hits)
+    return replace(trajectory, marks=np.stack([likely, ones, hits, ones, ones], axis=-1))
+
+
+def test_nothing_is_told_where_more_is_expected_than_comes() -> None:
+    trajectory = known(active=False, best=0.6)
+    honest, proud = (list(judge_forecast([marked(trajectory, pride)], 2)) for pride in (0.0, 0.15))
+    assert all(row["told"] > 0.7 and row["share"] > 0.8 for row in honest)
+    assert all(row["told"] < 0.4 for row in proud)
+
+
+def test_what_could_be_accepted_is_told_beside() -> None:
+    row = next(judge_acceptance([known(best=0.7)], replays=1))
+    assert row["of"] == 0.9 and row["found"] == 0 and row["could cover"] < row["perfect"] < 1
+    assert row["tests"] >= 0 and row["needed"] >= 1

@@ -212,3 +212,8 @@ def test_of_a_large_project_a_part_is_looked_at(monkeypatch: pytest.MonkeyPatch)
     assert len({tuple(rows) for rows in chosen}) > 1
     assert all(len(set(rows.tolist())) == 8 for rows in chosen)
     assert len(choose(DEFAULT_STRATEGY, marked(worth, 5), 60)) == 60, "a batch may be larger"
+
+
+def test_any_text_is_good_at_first_and_with_few_labels_until_doubts_mean_something() -> None:
+    known = [(known, reading_worth.is_any_good(known, unseen)) for known in (0, 7, 8, 31, 32) for unseen in (0.0, 0.9)]
+    assert [good for _, good in known] == [True, True, True, True, True, False, True, False, False, False]

@@ -7,7 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from model.evidence.forecast import Forecast, Stage, SurveyMean, f1_stages_of, fit_forecast, needs_of_classes, stages_of
+from model.evidence.forecast import (
+    F1_DEVIATION,
+    Forecast,
+    Stage,
+    SurveyMean,
+    f1_stages_of,
+    fit_forecast,
+    needs_of_classes,
+    runs_ahead,
+    stages_of,
+)
 from model.evidence.row import EvidenceRow, Judgement, Marked
 
 COUNTS = [16 * 2 ** (half / 2) for half in range(12)]
@@ -88,8 +98,37 @@ def test_stages_of_f1_compare_what_was_expected_with_what_came() -> None:
     assert (first.labels, first.confidence, first.tests, first.gap) == (10, 0.6, 30, pytest.approx(0.0))
     assert second.tests == 30 and second.gap == pytest.approx(0.4), "2 * 1.8 / 4 was expected, 2 * 1 / 4 came"
     assert first.spread == pytest.approx(0.0)
-    assert f1_stages_of(surveys, [], "label")[0] == Stage(10, 0.6)
+    assert f1_stages_of(surveys, [], "label")[0] == Stage(10, 0.6, deviation=F1_DEVIATION)
     assert f1_stages_of(surveys, [marked_row(12, [], [], 0, 0.0)], "label")[0].gap == 0
+
+
+def of_tests(gaps: list[float], tests: int = 60) -> list[Stage]:
+    return [
+        Stage(count, 0.5 + gap, tests, gap, 0.2, F1_DEVIATION)
+        for count, gap in zip(COUNTS[-len(gaps) :], gaps, strict=True)
+    ]
+
+
+def test_what_is_expected_runs_ahead_where_tests_do_not_follow() -> None:
+    assert runs_ahead(of_tests([0.0, 0.05, 0.1, 0.15, 0.2])), "F1 stands still and what is expected of it rises"
+    assert not runs_ahead(of_tests([0.2, 0.15, 0.1, 0.05, 0.0])), "the expectation grows honest"
+    assert not runs_ahead(of_tests([0.3, 0.3, 0.3, 0.3])), "far off, but it always was"
+    assert not runs_ahead(of_tests([0.0, 0.05, 0.1, 0.15, 0.2], tests=4)), "four texts a stage prove nothing"
+    assert not runs_ahead(of_tests([0.0, 0.4])) and not runs_ahead([]), "two stages tell nothing"
+    assert not runs_ahead([Stage(count, 0.5) for count in COUNTS]), "nothing was tested"
+    early = [Stage(2, 0.9, 500, -0.9, 0.2), *of_tests([0.0, 0.0, 0.0])]
+    assert not runs_ahead(early), "what was long ago says nothing of today"
+
+
+def test_by_chance_it_runs_ahead_once_in_ten_times() -> None:
+    random = np.random.default_rng(5)
+    found = [runs_ahead(of_tests((0.05 + random.standard_normal(5) * (0.2 / 60) ** 0.5).tolist())) for _ in range(1000)]
+    assert np.mean(found) == pytest.approx(0.1, abs=0.03)
+
+
+def test_tests_correct_an_expected_f1_more_than_a_mean_confidence() -> None:
+    of_f1, of_answers = Stage(100, 0.9, 40, 0.1, 0.16, F1_DEVIATION), Stage(100, 0.9, 40, 0.1, 0.16)
+    assert of_f1.accuracy[0] < 0.84 < of_answers.accuracy[0] and of_f1.accuracy[1] > of_answers.accuracy[1]
 
 
 def test_the_spread_of_a_ratio_is_that_of_resampled_texts() -> None:

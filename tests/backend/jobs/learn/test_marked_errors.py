@@ -123,7 +123,9 @@ def test_only_the_last_texts_are_searched_where_they_are_long() -> None:
     assert newest([SpanSample(1, "x" * 500_000)])[0].task == 1
 
 
-def test_texts_to_a_point_of_f1_and_what_may_stand_unseen_are_told(context: Any) -> None:
+def test_texts_to_a_point_of_f1_and_what_may_stand_unseen_are_told(
+    context: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     marks = Marks(context)
     pool = {1000 + place: {"text.page": one.text} for place, one in enumerate(sentences(60, 300))}
     context.stores.projects.add_pool(PROJECT, pool, 4000)
@@ -139,6 +141,12 @@ def test_texts_to_a_point_of_f1_and_what_may_stand_unseen_are_told(context: Any)
     assert [gain["gain"] for gain in forecast["gains"]] == [0.01, 0.02, 0.05]
     told = render_advice({"controls": {"label": found}, "stability": None})
     assert any("F1 of the spans of unlabelled texts now; more texts needed: " in line for line in told), told
+    assert "cannot_tell" not in forecast, "what is expected does not run ahead of what comes"
+    monkeypatch.setattr("model.evidence.forecast.RUNS_AHEAD", -1e9)
+    unsure = Advisor().advise(context.stores, PROJECT)["controls"]["label"]
+    assert unsure["forecast_f1"] == {**forecast, "gains": [], "cannot_tell": True}
+    told = render_advice({"controls": {"label": unsure}, "stability": None})
+    assert any("what more texts bring cannot be told yet" in line for line in told), told
     assert found["dial"][0]["count"] <= len(survey["shown"])
     rows = context.stores.evidence.rows(PROJECT)
     assert rows[-1].marked.expected is not None
