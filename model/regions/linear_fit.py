@@ -60,10 +60,12 @@ class FittedRows:
         dense, hand = self.space.primal(found[0])
         return dense, hand, intercepts[0]
 
-    def search(self) -> tuple[float, float, Floats]:
-        """(strength, temperature, probabilities [n, K] of rows by fits on the other folds)."""
-        strengths: Sequence[float] = STRENGTHS[1:3] if self.is_large else STRENGTHS
-        tried = [(self._held_out(strength), strength) for strength in strengths]
+    def search(
+        self, strengths: Sequence[float] = STRENGTHS, few: Sequence[float] = STRENGTHS[1:3]
+    ) -> tuple[float, float, Floats]:
+        """(strength, temperature, probabilities [n, K] of rows by fits on the other folds). `few`: what is tried where
+        a search takes long."""
+        tried = [(self._held_out(strength), strength) for strength in (few if self.is_large else strengths)]
         raw, strength = min(tried, key=lambda one: self._loss(one[0]))
         temperature = fit_temperature(
             raw, self.targets, prior_strength=HUMBLE_STRENGTH, centre=HUMBLE, multilabel=self.several

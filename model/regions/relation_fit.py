@@ -30,6 +30,11 @@ MOST_PAIRS = 3000
 MOST_CLASSES = 60
 """Kinds of relations told apart: the most frequent."""
 
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
+FEW_STRENGTHS = (3.0, 30.0)
+"""Variances of the coefficients' prior that are tried, and those of many cells: larger ones than of answers, since what
+tells that a pair is related is said by few of its features."""
+
 ONCE_UP_TO = 800
 """Pairs up to which hand features that occur once are kept."""
 
@@ -122,7 +127,7 @@ def _fit(empty: RelationHead, rows: Sequence[_Row], scale: StateScale, kept: Rel
 
 def _search(head: RelationHead, rows: FittedRows) -> RelationHead:
     """The head with what texts held out say."""
-    strength, temperature, sure = rows.search()
+    strength, temperature, sure = rows.search(STRENGTHS, FEW_STRENGTHS)
     best, truth = sure.argmax(1), rows.targets.argmax(1)
     scores = np.where(best > 0, sure.max(1), -1.0)  # the first class is none
     right = best == truth

@@ -86,18 +86,21 @@ class RelationHead:
         logits = own.logits(dense_pairs(pairs, own.scale), hand_matrix(hand_pairs(pairs), own.known))
         return apply_temperature(softmax_rows(logits.astype(np.float64)), self.temperature)
 
-    def relations(self, text: ReadText, regions: Sequence[Region]) -> list[ScoredRelation]:
-        """What to show between these regions of a text; nothing where it is not sure enough."""
+    def relations(
+        self, text: ReadText, regions: Sequence[Region], sure: Mapping[Region, float] | None = None
+    ) -> list[ScoredRelation]:
+        """What to show between these regions of a text; nothing where it is not sure enough. `sure`: how likely each
+        region is right, if it is not certain: a relation to a wrong one is wrong, too."""
         if self.weights is None or self.threshold >= NEVER or len(regions) < 2:
             return []
         ends = Ends.of(text, regions)
         pairs = [Pair(ends, *pair) for pair in ends.pairs() if self.may_relate(ends, *pair)][:MOST_PAIRS]
         found = []
         for pair, row in zip(pairs, self.probabilities(pairs), strict=True):
-            best = int(row.argmax())
-            if self.classes[best] != UNRELATED and row[best] >= self.threshold:
-                relation = relation_of(self.classes[best], ends.regions[pair.first], ends.regions[pair.second])
-                found.append(ScoredRelation(relation, float(row[best])))
+            best, one, other = int(row.argmax()), ends.regions[pair.first], ends.regions[pair.second]
+            both = sure[one] * sure[other] if sure is not None else 1.0
+            if self.classes[best] != UNRELATED and row[best] * both >= self.threshold:
+                found.append(ScoredRelation(relation_of(self.classes[best], one, other), float(row[best])))
         return found
 
     def may_relate(self, ends: Ends, first: int, second: int) -> bool:

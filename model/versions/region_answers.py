@@ -68,8 +68,8 @@ def relate_regions(
         spans = [(one, span) for one in marked if one.control in own for span in one.spans]
         if len(spans) < 2:
             continue
-        regions = [Region(one.control, *_place(span)) for one, span in spans]
-        for relation in head.relations(reader.read([document[name]])[0], regions):
+        sure = {Region(one.control, *_place(span)): span.score for one, span in spans}
+        for relation in head.relations(reader.read([document[name]])[0], list(sure), sure):
             source = relation.relation.source.control
             found[source] = replace(found[source], relations=(*found[source].relations, relation))
     return list(found.values())

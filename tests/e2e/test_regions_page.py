@@ -29,6 +29,16 @@ return {
 """
 """What the page's editor holds: regions with the controls that say something of them, and relations."""
 
+ARROWS = """
+const seen = one => { const box = one.getBoundingClientRect(); return box.width > 0 && box.height > 0 };
+return [...document.querySelectorAll('svg')].filter(one => seen(one) && one.querySelector('text')).map(one => ({
+  words: [...one.querySelectorAll('text')].filter(seen).map(own => own.textContent),
+  begins: one.querySelectorAll('path[marker-start]').length,
+  ends: one.querySelectorAll('path[marker-end]').length,
+}))
+"""
+"""What is drawn of relations over the text: their labels, and arrows at their begins and ends."""
+
 
 @pytest.fixture(scope="module")
 def project(label_studio: Studio, backend: Backend) -> tuple[int, list[int]]:
@@ -70,7 +80,18 @@ def test_answers_and_relations_are_shown_and_come_back_as_they_were(
     assert Counter(name for *_, names in held["regions"] for name in names) == Counter(
         item["from_name"] for item in result if item["type"] != "relation"
     )
-    assert len(held["relations"]) == kinds["relation"]
+    places = {item["id"]: item["value"]["text"] for item in result if item["type"] == "labels"}
+    assert sorted(held["relations"]) == sorted(
+        [places[item["from_id"]], places[item["to_id"]], item["direction"]]
+        for item in result
+        if item["type"] == "relation"
+    )
+    drawn = [item for item in result if item["type"] == "relation"]
+    page.wait(lambda: any(own["words"] for own in browser.execute_script(ARROWS)), "the relation is drawn")
+    (arrows,) = browser.execute_script(ARROWS)
+    assert sorted(arrows["words"]) == sorted(", ".join(item["labels"]) for item in drawn)
+    assert all(arrows["words"])
+    assert arrows["ends"] == len(drawn) and arrows["begins"] == sum(item["direction"] == "bi" for item in drawn)
     finding = next(item for item in result if item["type"] == "labels" and item["value"]["labels"] == ["FINDING"])
     page.click(finding["value"]["text"])
     page.picture("regions-selected.png")

@@ -178,7 +178,7 @@ def _negex(path: Path) -> AskedSet:
 def _mams(folder: Path) -> AskedSet:
     parts = [_reviews(folder / "raw" / f"{name}.xml") for name in ("train", "test")]
     labels = sorted({answer for one in parts[0] for answer in one.answers})
-    return AskedSet("mams", tuple(labels), parts[0], parts[1])
+    return AskedSet("mams", tuple(labels), parts[0], parts[1][: 2 * TEST])
 
 
 def _reviews(path: Path) -> list[Asked]:

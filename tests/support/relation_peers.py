@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from statistics import median
@@ -18,7 +18,7 @@ from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.head.fit import Basis, SpanExample
 from model.spans.head.fit_layers import fit_layered_head
-from tests.support.relation_sets import BASELINES, CONTROL, Related, RelatedSet, place
+from tests.support.relation_sets import BASELINES, CONTROL, Related, RelatedSet
 
 Row = dict[str, float | str]
 
@@ -42,7 +42,10 @@ def _measured(data: RelatedSet, reader: SpanReader, count: int, seed: int) -> di
     began = time.process_time()
     head = _fit(train, read, reader)
     spent = time.process_time() - began
-    kinds = {"drawn": [one.regions for one in data.test], "suggested": _suggest(data, train, read, asked, reader)}
+    kinds = {
+        "drawn": [dict.fromkeys(one.regions, 1.0) for one in data.test],
+        "suggested": _suggest(data, train, read, asked, reader),
+    }
     found = {}
     for kind, regions in kinds.items():
         for name, draw in _methods(head, train).items():
@@ -62,22 +65,22 @@ def _fit(train: Sequence[Related], read: Sequence[ReadText], reader: SpanReader)
 
 def _methods(
     head: RelationHead, train: Sequence[Related]
-) -> dict[str, Callable[[ReadText, Sequence[Region]], list[Relation]]]:
+) -> dict[str, Callable[[ReadText, Mapping[Region, float]], list[Relation]]]:
     """`shown`: what annotators see; `likeliest`: whatever is likelier than none, however unsure."""
     likeliest = replace(head, threshold=0.0)
     found = {
-        "shown": lambda text, own: [one.relation for one in head.relations(text, own)],
-        "likeliest": lambda text, own: [one.relation for one in likeliest.relations(text, own)],
+        "shown": lambda text, own: [one.relation for one in head.relations(text, list(own), own)],
+        "likeliest": lambda text, own: [one.relation for one in likeliest.relations(text, list(own))],
     }
     for name, make in BASELINES.items():
-        found[name] = (lambda guess: lambda text, own: guess(text.text, own))(make(train))
+        found[name] = (lambda guess: lambda text, own: guess(text.text, list(own)))(make(train))
     return found
 
 
 def _suggest(
     data: RelatedSet, train: Sequence[Related], read: Sequence[ReadText], asked: Sequence[ReadText], reader: SpanReader
-) -> list[tuple[Region, ...]]:
-    """Regions as the learner suggests them, of the same texts."""
+) -> list[dict[Region, float]]:
+    """Regions as the learner suggests them, of the same texts, with their scores."""
     labels = data.labels()
     scale = StateScale.measure(read[:64], reader.width)
     basis = Basis(labels, reader.name_vectors(labels), scale, reader.prior)
@@ -86,9 +89,7 @@ def _suggest(
         for text, one in zip(read, train, strict=True)
     ]
     shown = fit_layered_head(basis, examples).spans(asked)
-    return [
-        tuple(sorted({Region(CONTROL, one.start, one.end, one.label) for one in own.spans}, key=place)) for own in shown
-    ]
+    return [{Region(CONTROL, one.start, one.end, one.label): one.score for one in own.spans} for own in shown]
 
 
 def compare(drawn: Drawn, truths: Sequence[Sequence[Relation]]) -> dict[str, float]:

@@ -19,6 +19,7 @@ from model.regions.relation_fit import LEAST_RELATIONS, RelationExample, fit_rel
 from model.regions.relation_head import MOST_PAIRS, RelationHead, class_of, relation_of, restore_relation_head
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
+from tests.support.relation_peers import compare
 from tests.support.relation_sets import Related, generated
 
 Shown = list[list[Relation]]
@@ -118,6 +119,17 @@ def test_no_relation_without_both_its_regions(words: SpanReader, head: RelationH
             assert len(pairs) == len(set(pairs)), "one relation a pair"
 
 
+def test_of_a_text_that_is_read_in_part_only_what_was_read_is_related(words: SpanReader, head: RelationHead) -> None:
+    one = max(generated(40, 2), key=lambda own: len(own.text))
+    (text,) = words.read([one.text])
+    assert head.relations(text, one.regions)
+    for count in range(len(text.bounds)):
+        part = text.upto(count)
+        end = part.bounds[-1][1] if len(part.bounds) else 0
+        for tie in head.relations(part, one.regions):
+            assert max(tie.relation.source.start, tie.relation.target.start) < end
+
+
 def test_both_regions_may_be_on_the_same_words(words: SpanReader) -> None:
     """One marked by two controls, and related to itself under the other name."""
     known = []
@@ -184,3 +196,12 @@ def test_a_text_with_a_thousand_regions_takes_neither_long_nor_much(words: SpanR
     began = time.process_time()
     fit(words, [Related(text, tuple(regions), tuple(ties)), *generated(10, 1)])
     assert time.process_time() - began < 60
+
+
+@pytest.mark.parametrize("count", [3, 6, 12, 40])
+def test_what_is_shown_in_texts_held_out_saves_clicks_or_costs_none(words: SpanReader, count: int) -> None:
+    for seed in (1, 21):
+        asked = generated(60, 2)
+        figures = compare(shown(words, fit(words, generated(count, seed)), asked), [one.relations for one in asked])
+        assert figures["saved"] >= 0, figures
+    assert count < 40 or figures["saved"] > 0.5

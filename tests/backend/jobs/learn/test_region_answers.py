@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+import pytest
+
 from backend.application.learning_curve import describe_curve
+from backend.backup.backup import make_backup
+from backend.backup.restore import restore_backup
 from backend.cli.render import render_learning_curve
 from backend.jobs.learn.refit import refit, refit_anew
 from backend.labelstudio.span_answers import RELATIONS, with_spans
 from backend.labelstudio.task_spec import parse_label_config
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
 from model.evidence.row import EvidenceRow
 from model.versions.directory import read_manifest, version_path
 from model.versions.live_model import LiveModel, load_version
+from tests.conftest import RedisServer
 from tests.support.region_texts import CONFIG, SPEC, Note, add_notes, notes
 
 PROJECT = 7
@@ -183,12 +191,14 @@ def test_a_rollback_and_an_older_version_answer_about_regions_as_they_did(contex
     bare = CONFIG.replace(CONFIG[CONFIG.index("<Relations>") : CONFIG.index("</Relations>") + 12], "")
     add_notes(context.stores, PROJECT, notes(40), config=bare)
     refit(PROJECT)
-    without, before = versions.live(PROJECT), [suggested(live(context), one) for one in fresh]
+    without, old = versions.live(PROJECT), live(context)
+    before = [suggested(old, one) for one in fresh]
     assert all(not ties(result) for result in before)
     add_notes(context.stores, PROJECT, notes(40))
     assert refit(PROJECT) == "published"
     after = versions.live(PROJECT), [suggested(live(context), one) for one in fresh]
     assert any(ties(result) for result in after[1]) and after[0] != without
+    assert [suggested(old, one) for one in fresh] == before, "whoever still has it is told nothing else"
     for name, answers in ((without, before), after):
         versions.publish(PROJECT, name, expected=versions.live(PROJECT), seq=0, by="admin")
         assert [suggested(loaded(context), one) for one in fresh] == answers
@@ -205,3 +215,27 @@ def test_a_config_that_drops_its_relations_is_sent_none_by_a_version_that_knows_
         answers = live(context).predict([{"text.page": one.text}])[0]
         result, _, _ = with_spans(bare, {"text": one.text}, answers, "v1", [])
         assert result and not [item for item in result if item["type"] == "relation"]
+
+
+@pytest.mark.redis
+def test_a_backup_brings_back_answers_relations_and_what_was_learned_of_them(
+    context: Any, own_redis: RedisServer, tmp_path: Path
+) -> None:
+    add_notes(context.stores, PROJECT, notes(40))
+    refit(PROJECT)
+    make_backup(context.settings, tmp_path / "backup.tar")
+    target = Settings(data_dir=tmp_path / "other", redis_url=own_redis.settings.effective_redis_url)
+    restore_backup(target, tmp_path / "backup.tar")
+    there = Stores(target)
+    try:
+        records = there.examples.snapshot(PROJECT).records
+        assert records == context.stores.examples.snapshot(PROJECT).records
+        assert all(record.answers and record.relations for record in records)
+        encoders, name = context.encoders, there.versions.live(PROJECT)
+        model = load_version(target.models_dir, PROJECT, name, encoders.base, encoders.open, encoders.span_tools)
+    finally:
+        there.close()
+    fresh = notes(12, 500)
+    answers = [suggested(model, one) for one in fresh]
+    assert any(ties(result) for result in answers)
+    assert answers == [suggested(live(context), one) for one in fresh]
