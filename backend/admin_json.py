@@ -126,6 +126,7 @@ class ProjectAnswer(TypedDict):
     rejects: list[RejectEntry]
     refused: list[RejectEntry]
     number_format: str
+    spans_show: NotRequired[str]
     off: dict[str, str]
     advice: NotRequired[Advice]
     """Of one project that was asked for."""

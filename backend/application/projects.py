@@ -22,6 +22,9 @@ from backend.store.versions import FIRST_VERSION, VersionStore
 from backend.telemetry.log_context import bind_project
 from model.errors import VersionError
 
+SPAN_AIMS, DEFAULT_AIM = ("clicks", "f1"), "default"
+"""What suggested spans can be good for; and what leaves that to the setting."""
+
 
 def require_project(projects: ProjectStore, project: int) -> int:
     """The id of a known project. Raises NotFound."""
@@ -61,6 +64,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "rejects": stores.rejects.read(project),
         "refused": stores.rejects.read(OF_NO_PROJECT),
         "number_format": describe_timing(services.settings),
+        "spans_show": stores.projects.spans_show(project),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }
 
@@ -171,6 +175,27 @@ def unpin(stores: Stores, project: int) -> Order:
         "live": stores.versions.live(project) or FIRST_VERSION,
         "pinned": None,
         "message": "learning goes on",
+    }
+
+
+def show_spans(services: Services, project: int, aim: str) -> Order:
+    """Choose what suggested spans of a project are to be good for; "default" leaves it to SPANS_SHOW. Raises BadRequest
+    for another aim, Conflict where no text is marked."""
+    if aim not in (*SPAN_AIMS, DEFAULT_AIM):
+        raise BadRequest(f"spans: one of {', '.join(SPAN_AIMS)} or {DEFAULT_AIM} is needed", field="spans")
+    stores = services.stores
+    spec = spec_of(stores.projects.config(project))
+    if spec is None or not spec.spans:
+        raise Conflict(f"project {project} marks no text")
+    chosen = "" if aim == DEFAULT_AIM else aim
+    stores.projects.choose_spans_show(project, chosen)
+    services.registry.show_spans(project, chosen)
+    shown = chosen or services.settings.spans_show
+    why = "as SPANS_SHOW says" if not chosen else "whatever SPANS_SHOW says"
+    return {
+        "status": shown,
+        "message": f"project {project} shows spans for {shown}, {why}; what Label Studio has stored already stays "
+        "until the next version",
     }
 
 

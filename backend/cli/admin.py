@@ -150,7 +150,16 @@ def resync(api: AdminClient, project: int) -> None:
     say(reply.get("message") or f"project {project}: {reply.get('status', 'asked for')}")
 
 
-ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync)
+@click.command()
+@project_argument
+@click.argument("spans", type=click.Choice(["clicks", "f1", "default"]))
+@with_api
+def show(api: AdminClient, project: int, spans: str) -> None:
+    """Choose for one project what suggested spans are to be good for: the annotator's clicks, or F1."""
+    say(api.show_spans(project, spans)["message"])
+
+
+ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync, show)
 
 
 @click.command()
@@ -214,6 +223,8 @@ def _print_details(entry: ProjectAnswer) -> None:
         say(line)
     if line := hint_handed(int(entry["id"]), entry.get("queue") or {}):
         say(line)
+    if aim := entry.get("spans_show"):
+        say(f"spans are shown for {aim}, chosen for this project (`understudy show`)")
     for reason in entry.get("not_learned") or ():
         say(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():

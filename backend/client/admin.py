@@ -119,6 +119,10 @@ class AdminClient:
         """Makes a kept version the live one."""
         return self._call("POST", f"/admin/projects/{project}/rollback", {"version": version})
 
+    def show_spans(self, project: int, aim: str) -> Order:
+        """Chooses what suggested spans are to be good for: clicks, f1 or default."""
+        return self._call("POST", f"/admin/projects/{project}/show", {"spans": aim})
+
     def unpin(self, project: int) -> Order:
         """Ends a rollback: learning publishes by itself again."""
         return self._call("POST", f"/admin/projects/{project}/unpin", {})

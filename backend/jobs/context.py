@@ -52,7 +52,11 @@ class Context:
         self._live.move_to_end(key)
         while len(self._live) > KEPT_MODELS:
             self._live.popitem(last=False)
-        return self._live[key]
+        return self.as_shown(project, self._live[key])
+
+    def as_shown(self, project: int, model: LiveModel) -> LiveModel:
+        """The model as it shows spans of this project."""
+        return model.showing(self.stores.projects.spans_show(project) or self.settings.spans_show)
 
 
 @lru_cache(maxsize=1)

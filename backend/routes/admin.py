@@ -11,6 +11,7 @@ from backend.application.projects import (
     describe_versions,
     request_resync,
     rollback_to,
+    show_spans,
     unpin,
 )
 from backend.application.task_queue import request_plan
@@ -74,6 +75,15 @@ def rollback(project: int) -> Response:
 def release(project: int) -> Response:
     """End a rollback: learning publishes by itself again."""
     return reply(unpin(services().stores, known_project(project)))
+
+
+@blueprint.post("/projects/<project>/show")
+def show(project: int) -> Response:
+    """What suggested spans are to be good for: `spans` is `clicks`, `f1`, or `default` for what SPANS_SHOW says."""
+    aim = read_body().get("spans")
+    if not isinstance(aim, str):
+        raise BadRequest("spans: clicks, f1 or default is needed", field="spans")
+    return reply(show_spans(services(), known_project(project), aim))
 
 
 @blueprint.post("/projects/<project>/resync")

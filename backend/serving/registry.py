@@ -47,6 +47,9 @@ class Registry:
         self._pointers: dict[int, str] = {}
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()
         self._adapting = threading.Lock()
+        self._aims: dict[int, str] = {}
+        self._aimed: OrderedDict[tuple[int, str], tuple[int, LiveModel]] = OrderedDict()
+        self._aiming = threading.Lock()
         self._preparations: Preparations[tuple[str, int, str]] = Preparations()
         self._failed: dict[tuple[int, str], tuple[float, str]] = {}
         self._ready = threading.Event()
@@ -93,6 +96,10 @@ class Registry:
         Preparing for a large config that is new."""
         if not self._ready.wait(timeout):
             raise NotReady(f"models do not serve yet: {self._reason}")
+        model = self._model_for(project, spec, timeout)
+        return model if project is None else self._shown_by(project, model)
+
+    def _model_for(self, project: int | None, spec: TaskSpec, timeout: float) -> LiveModel:
         live = self._models.get(project) if project is not None else None
         if live is not None and live.spec.digest == spec.digest:
             return live
@@ -101,6 +108,26 @@ class Registry:
         with self._adapting:
             key = self._key(project or 0, live, spec)
             return self._recall(key) or self._keep(key, self._adapted_to(live, spec))
+
+    def show_spans(self, project: int, aim: str) -> None:
+        """From now on for this aim; "" for that of the setting. Other processes follow at their next poll."""
+        self._aims = {**{known: own for known, own in self._aims.items() if known != project}, project: aim}
+
+    def _shown_by(self, project: int, model: LiveModel) -> LiveModel:
+        """The model as it shows spans of this project: the same object each time, since answers are cached by it."""
+        aim = self._aims.get(project) or self._settings.spans_show
+        if model.tools is None or model.tools.aim == aim:
+            return model
+        with self._aiming:
+            key = (project, model.spec.digest)
+            serial, shown = self._aimed.get(key, (0, model))
+            if serial != model.serial or shown.tools is None or shown.tools.aim != aim:
+                shown = model.showing(aim)
+            self._aimed[key] = (model.serial, shown)
+            self._aimed.move_to_end(key)
+            while len(self._aimed) > KEPT_ADAPTED:
+                self._aimed.popitem(last=False)
+            return shown
 
     def _adapted_to(self, live: LiveModel | None, spec: TaskSpec) -> LiveModel:
         return adapt(live, spec, self.encoders.base, self.encoders.span_tools)
@@ -182,6 +209,7 @@ class Registry:
     def _find_pointers(self) -> None:
         known = set(self._projects.projects()) | set(self._pointers)
         live = self._versions.live_of(sorted(known))
+        self._aims = self._projects.all_spans_show(sorted(known))
         self._pointers = {project: version for project, version in live.items() if version}
 
     def _catch_up(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.asked_since import Asked
@@ -15,6 +15,8 @@ from backend.redaction import hide_in
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.keys import PROJECTS, project_key
 from model.spec import Document, JsonObject
+
+SPANS_SHOW = "spans_show"
 
 REDIS_BATCH_TEXTS = 500
 """Pool texts read or written in one go."""
@@ -70,6 +72,28 @@ class ProjectStore:
     def asked(self, project: int) -> Asked:
         """Since when each question of the project is asked."""
         return Asked.from_json(json.loads(self._redis.hget(project_key(project, "cfg"), "asked") or "{}"))
+
+    @guarded
+    def choose_spans_show(self, project: int, aim: str) -> None:
+        """What suggested spans of this project are to be good for; "" leaves it to the setting."""
+        key = project_key(project, "cfg")
+        if aim:
+            self._redis.hset(key, SPANS_SHOW, aim)
+        else:
+            self._redis.hdel(key, SPANS_SHOW)
+
+    @guarded
+    def spans_show(self, project: int) -> str:
+        """What was chosen for this project; "" where nothing was."""
+        return str(self._redis.hget(project_key(project, "cfg"), SPANS_SHOW) or "")
+
+    @guarded
+    def all_spans_show(self, projects: Sequence[int]) -> dict[int, str]:
+        """The same of those projects that something was chosen for."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for project in projects:
+            pipeline.hget(project_key(project, "cfg"), SPANS_SHOW)
+        return {project: str(aim) for project, aim in zip(projects, pipeline.execute(), strict=True) if aim}
 
     @guarded
     def projects(self) -> list[int]:

@@ -68,6 +68,7 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Asked": _object({"job": TEXT, "status": TEXT, "new": BOOL, "message": TEXT}),
     "JobStatus": _object({"job_status": TEXT, "error": TEXT, "log": TEXT}),
     "Rollback": _object({"version": {"type": "string", "pattern": "^v[0-9]{1,9}(\\.[0-9]{1,9})?$"}}),
+    "Show": _object({"spans": {"type": "string", "enum": ["clicks", "f1", "default"]}}),
     "Projects": _object({"projects": _list(_named("Project"))}),
     "Project": _object({"id": _named("PathId"), "live": TEXT, "served": TEXT, "examples": NUMBER, "pending": NUMBER}),
     "Examples": _object(
@@ -132,6 +133,9 @@ OPERATIONS: Mapping[str, Operation] = {
         "Serve an earlier version.", "Live", "Rollback", errors=(*_PROJECT, 409)
     ),
     "POST /admin/projects/<project>/unpin": Operation("End a rollback.", "Live", errors=_PROJECT),
+    "POST /admin/projects/<project>/show": Operation(
+        "Choose what suggested spans are to be good for.", "Message", "Show", errors=(*_PROJECT, 409)
+    ),
     "POST /admin/projects/<project>/resync": Operation(
         "Reconcile with Label Studio.", "Message", status=202, errors=(*_PROJECT, 409)
     ),

@@ -75,6 +75,7 @@ POLICIES: Mapping[str, Policy] = {
     "POST /admin/projects/<project>/retrain": _action(30),
     "POST /admin/projects/<project>/rollback": _action(60),
     "POST /admin/projects/<project>/unpin": _action(60),
+    "POST /admin/projects/<project>/show": _action(60),
     "POST /admin/projects/<project>/resync": _action(30),
     "POST /admin/projects/<project>/queue": _action(30),
     "GET /admin/projects/<project>/predict": _ADMIN,

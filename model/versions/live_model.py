@@ -45,6 +45,8 @@ from model.visibility import drop_hidden
 
 Options = Sequence[Mapping[str, Sequence[str]]]
 
+_serials = itertools.count(1)
+
 
 @dataclass(frozen=True)
 class LiveModel:
@@ -61,13 +63,19 @@ class LiveModel:
     tools: SpanTools | None = None
     """What spans are read with; None in a model without."""
     region_heads: RegionHeads = field(default_factory=RegionHeads)
-    serial: int = field(default_factory=itertools.count(1).__next__, compare=False)
+    serial: int = field(default_factory=lambda: next(_serials), compare=False)
     """Of this object in this process: names of versions come again, after a restored backup say."""
 
     @property
     def configs(self) -> dict[str, HeadConfig]:
         """Control -> its head's config."""
         return {name: head.config() for name, head in self.heads.items()}
+
+    def showing(self, aim: str) -> LiveModel:
+        """The same, showing spans for this aim: itself where that is its own, or it marks no text."""
+        if self.tools is None or self.tools.aim == aim:
+            return self
+        return replace(self, tools=replace(self.tools, aim=aim), serial=next(_serials))
 
     def predict(self, documents: Sequence[Document], options: Options | None = None) -> list[list[Prediction]]:
         """Per document, the answers of the controls whose inputs it holds and which the page asks.

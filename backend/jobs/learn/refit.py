@@ -96,7 +96,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         return JobOutcome.UNCHANGED
     consensus = reach_consensus(spec, snapshot.records)
     spec = consensus.spec
-    if tested := champion or (_cold_start(work, spec) if live is None else None):
+    if tested := champion or (_cold_start(work, project, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
     run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, search)
     corrected = correct(run, fit(run), fit_marks(run), fit_answers(run))
@@ -124,8 +124,8 @@ def _load(work: Context, project: int, live: str | None) -> LiveModel | None:
         return None
 
 
-def _cold_start(work: Context, spec: TaskSpec) -> LiveModel:
+def _cold_start(work: Context, project: int, spec: TaskSpec) -> LiveModel:
     """What has answered so far in a project without a version."""
     from model.versions.live_model import cold_start
 
-    return cold_start(spec, work.encoders.base, tools=work.encoders.span_tools)
+    return work.as_shown(project, cold_start(spec, work.encoders.base, tools=work.encoders.span_tools))
