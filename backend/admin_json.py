@@ -215,13 +215,34 @@ class Searched(TypedDict):
     at: float
 
 
+class DisputedAnswer(TypedDict):
+    """What `votes` of `of` annotators say of a task; `place`: of a span, where."""
+
+    label: str
+    votes: int
+    of: int
+    place: NotRequired[SpanPlace]
+
+
+class DisputedTask(TypedDict):
+    """A task whose annotators disagree, how much, and what not all of them say: the most votes first."""
+
+    control: str
+    task: int
+    score: float
+    text: str
+    answers: list[DisputedAnswer]
+
+
 class SuspectsAnswer(TypedDict):
-    """Labels that are probably wrong, of those `found`; `searched` is empty before the first whole search."""
+    """Labels that are probably wrong, of those `found`; `searched` is empty before the first whole search. `disputed`:
+    tasks whose annotators disagree, where several annotated some."""
 
     suspects: list[Suspect]
     found: int
     searched: dict[str, Searched]
     not_searched: NotRequired[list[str]]
+    disputed: NotRequired[list[DisputedTask]]
 
 
 class RelabelRow(TypedDict):

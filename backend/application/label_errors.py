@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
-from backend.admin_json import Searched, Suspect, SuspectsAnswer
+from backend.admin_json import DisputedAnswer, DisputedTask, Searched, Suspect, SuspectsAnswer
 from backend.errors import NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
+from backend.labelstudio.records import ExampleRecord
 from backend.record_json import LabelErrorRow
+from backend.rules.consensus import label_keys
 from backend.store.stores import Stores
-from model.spec import TaskSpec
+from model.spec import NONE, Control, Kind, TaskSpec
+
+NOTHING = (0, 0, NONE)
+"""What an annotator says who marks or chooses nothing."""
+
+EXCERPT_CHARACTERS, EXCERPT_JOIN = 120, " / "
+"""Characters of a text that are shown, and what stands between a question and its passage."""
 
 DEFAULT_LIMIT_SUSPECTS = 100
 """Suspects given when no limit is asked for."""
@@ -41,8 +50,64 @@ def describe_suspects(
         name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()
     }
     found: SuspectsAnswer = {"suspects": rows[:limit], "found": len(rows), "searched": searched}
-    missing = [name for name in marking if name not in searched and control in ("", name)]
-    return {**found, "not_searched": missing} if missing else found
+    if missing := [name for name in marking if name not in searched and control in ("", name)]:
+        found["not_searched"] = missing
+    if disputed := _disputed(stores, project, spec, control)[:limit]:
+        found["disputed"] = disputed
+    return found
+
+
+def _disputed(stores: Stores, project: int, spec: TaskSpec | None, control: str) -> list[DisputedTask]:
+    """The most disputed tasks of each control, as the last refit found them, with what their annotations say now; a
+    task that they agree on by now is left out."""
+    found: list[DisputedTask] = []
+    for name, rows in stores.projects.summary(project).get("disagreements", {}).items():
+        known = spec.control(name) if spec and name in {item.name for item in spec.questions} else None
+        if known is None or control not in ("", name):
+            continue
+        for row in rows:
+            said = _by_person(known, stores.examples.of_task(project, row["task"]))
+            if answers := _not_by_all(known, said):
+                text = EXCERPT_JOIN.join(said[-1].texts[part] for part in reversed(known.inputs))
+                found.append({"control": name, **row, "text": _shorten(text), "answers": answers})
+    return sorted(found, key=lambda row: (-row["score"], row["task"]))
+
+
+def _by_person(control: Control, records: Sequence[ExampleRecord]) -> list[ExampleRecord]:
+    """The newest answer of each annotator, the newest last; of tasks that were changed those to their present state."""
+    people: dict[object, ExampleRecord] = {}
+    for record in sorted(records, key=lambda one: (one.version, one.annotation)):
+        if control.name in (record.spans if control.kind is Kind.SPANS else record.targets):
+            people[record.annotation if record.annotator is None else ("person", record.annotator)] = record
+    answers = [own for own in people.values() if all(name in own.texts for name in control.inputs)]
+    answers.sort(key=lambda one: (one.version, one.annotation))
+    return [own for own in answers if control.text_of(own.texts) == control.text_of(answers[-1].texts)]
+
+
+def _not_by_all(control: Control, people: Sequence[ExampleRecord]) -> list[DisputedAnswer]:
+    """What some of them say, and others do not."""
+    votes: Counter[tuple[int, int, str]] = Counter()
+    for record in people:
+        if control.kind is Kind.SPANS:
+            own = [(start, end, label) for start, end, label in record.spans[control.name]] or [NOTHING]
+        else:
+            own = [(0, 0, key) for key in label_keys(record.targets[control.name])] or [NOTHING]
+        votes.update(dict.fromkeys(own, 1))
+    found: list[DisputedAnswer] = []
+    for (start, end, label), count in sorted(votes.items(), key=lambda item: (-item[1], item[0])):
+        if count == len(people):
+            continue
+        row: DisputedAnswer = {"label": control.show(label) if label else "", "votes": count, "of": len(people)}
+        if end:
+            text = people[-1].texts[control.inputs[0]][start:end]
+            row["place"] = {"start": start, "end": end, "text": _shorten(text)}
+        found.append(row)
+    return found
+
+
+def _shorten(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
 
 
 def _suspect(control: str, row: LabelErrorRow, given: str, suggested: str) -> Suspect:

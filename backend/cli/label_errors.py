@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import click
 
-from backend.admin_json import Suspect, SuspectsAnswer
+from backend.admin_json import DisputedAnswer, DisputedTask, Suspect, SuspectsAnswer
 from backend.cli.options import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.record_json import SpanPlace
@@ -84,6 +84,35 @@ def _show(api: AdminClient, project: int, control: str, limit: int, as_json: boo
     if as_json:
         say_json(found)
         return
+    _show_suspects(found)
+    _show_disputed(found.get("disputed", ()))
+
+
+def _show_disputed(disputed: Sequence[DisputedTask]) -> None:
+    """What not all annotators of a task say, with how many do."""
+    if not disputed:
+        return
+    say("Annotators disagree:")
+    say_table(
+        [
+            {
+                "control": row["control"],
+                "task": str(row["task"]),
+                "text": _cut(row["text"]),
+                "answers": "; ".join(_voted(one) for one in row["answers"]),
+            }
+            for row in disputed
+        ]
+    )
+
+
+def _voted(one: DisputedAnswer) -> str:
+    place = one.get("place")
+    what = f'"{plain(place["text"])}" {one["label"]}' if place else one["label"] or "(nothing)"
+    return f"{what} {one['votes']} of {one['of']}"
+
+
+def _show_suspects(found: SuspectsAnswer) -> None:
     if marking := found.get("not_searched"):
         say(f"Not searched yet: {', '.join(marking)}. Marked text is, from 16 texts on, when nobody is labelling.")
     if not found["searched"]:
@@ -112,13 +141,17 @@ def _cells(row: Suspect) -> Iterator[str]:
     yield row["control"]
     yield str(row["task"])
     yield ", ".join(str(id_) for id_ in row["annotations"])
-    text = plain(row["text"])
-    yield text if len(text) <= TEXT_COLUMNS else text[: TEXT_COLUMNS - 1] + "…"
+    yield _cut(row["text"])
     yield _shown(row["given"], row.get("given_span"), "kind" in row)
     yield _shown(row["suggested"], row.get("suggested_span"), "kind" in row)
     yield f"{row['p_given']:.3f}"
     yield f"{row['p_suggested']:.3f}"
     yield row["flag"]
+
+
+def _cut(text: str) -> str:
+    text = plain(text)
+    return text if len(text) <= TEXT_COLUMNS else text[: TEXT_COLUMNS - 1] + "…"
 
 
 def _shown(label: str, span: SpanPlace | None, marked: bool) -> str:

@@ -60,7 +60,7 @@ PROJECT_KEYS = (
     Key("survey", "STRING", "confidences of the unlabelled pool"),
     Key("surveys", "LIST", "their means in the past"),
     Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
-    Key("cfg", "HASH", "label config, and `asked`: since when each question is in it"),
+    Key("cfg", "HASH", "label config, `asked`: since when each question is in it, `spans_show` if chosen"),
     Key("pool", "HASH", "task → unlabelled text"),
     Key("suggested", "HASH", "task → a line a version: its name, a tab, what it suggested; the last 100,000 tasks"),
     Key("suggested:order", "ZSET", "these tasks by time"),

@@ -61,6 +61,8 @@ PROJECT: dict[str, Any] = {
 SUSPECT = {"control": NASTY, "task": 1, "annotations": [1], "text": NASTY, "given": NASTY, "suggested": NASTY}
 SUSPECT |= {"p_given": 0.1, "p_suggested": 0.9, "flag": NASTY}
 WORD = {"start": 1, "end": 9, "weight": 1.0, "input": NASTY, "text": NASTY, "label": NASTY, "log_odds": 1.0}
+VOTE = {"label": NASTY, "votes": 1, "of": 2, "place": {"start": 0, "end": 1, "text": NASTY}}
+DISPUTED = {"control": NASTY, "task": 1, "score": 0.5, "text": NASTY, "answers": [VOTE, {**VOTE, "label": NASTY}]}
 NEAR = {"task": 1, "start": 0, "end": 1, "label": NASTY, "text": NASTY, "around": NASTY, "similarity": 0.5}
 WHY: dict[str, Any] = {
     **{"shown": True, "verdict": NASTY, "probability": 0.9, "threshold": 0.4, "difference": 1.0},
@@ -83,7 +85,8 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/projects"): {"projects": [PROJECT]},
     ("GET", "/admin/projects/7"): PROJECT,
     ("GET", "/admin/projects/7/suspects?limit=20"): {
-        **{"suspects": [SUSPECT], "found": 1, "searched": {NASTY: {"labels": 1, "at": 1.0}}}
+        **{"suspects": [SUSPECT], "found": 1, "searched": {NASTY: {"labels": 1, "at": 1.0}}},
+        "disputed": [DISPUTED],
     },
     ("GET", "/admin/projects/7/explain?task=5"): {
         **{"control": NASTY, "labels": [NASTY], "score": 0.5, "runner_up": {"label": NASTY, "score": 0.1}},

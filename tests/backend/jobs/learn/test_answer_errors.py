@@ -60,6 +60,12 @@ def test_people_who_disagree_about_an_answer_are_told_and_pushed_and_no_suspects
     (row,) = told["disagreements"]["answer"]
     assert row["task"] == task and row["score"] > 0.5
     assert task not in [row["task"] for row in suspects(client)["suspects"]]
+    (disputed,) = suspects(client)["disputed"]
+    assert (disputed["control"], disputed["task"]) == ("answer", task) and disputed["text"].startswith(one.question)
+    votes = [
+        (own["label"], own.get("place", {}).get("text", ""), own["votes"], own["of"]) for own in disputed["answers"]
+    ]
+    assert votes == [("Answer", one.said, 2, 3), ("", "", 1, 3)]
     (pushed,) = [row for row in list_label_errors(context.stores, PROJECT) if row["task"] == task]
     assert pushed["model_version"] == DISAGREE
     assert [span[:3] for span in pushed["spans"]["answer"]] == [(*one.answer, "Answer")], "what most of them say"
