@@ -135,7 +135,7 @@ def measure_spans(
     wanted = args.finetune and any((name, f"understudy, {TUNED}", count, seed) not in done for count in tuned.counts)
     if wanted:
         trainer = PolicyTrainer(place, speaker.tell)
-        for row in SpanReplay(data, tuned, tools, speaker.tell, trainer).rows():
+        for row in SpanReplay(data, tuned, tools, speaker.tell, trainer, ungated=True).rows():
             yield {**row, "method": f"understudy, {row['method']}"}
     for peer in filter(None, args.peers.split(",")):
         method = spans.SPAN_PEERS[peer].method

@@ -46,10 +46,12 @@ class ScoredSpan:
 
 @dataclass(frozen=True, slots=True)
 class SpanDocument:
-    """A labelled text. No spans says that there are none, which is a label like any other."""
+    """A labelled text. No spans says that there are none, which is a label like any other. `question`: what they
+    answer, any of them being right; None where nothing is asked."""
 
     text: str
     spans: tuple[Span, ...] = ()
+    question: str | None = None
 
     def __post_init__(self) -> None:
         for span in self.spans:

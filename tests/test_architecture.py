@@ -30,7 +30,8 @@ ALLOWED: dict[str, str] = {
     ),
     "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
     "model/questions": (
-        "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head"
+        "model model/numerics model/pretrained model/spans/chain model/spans model/spans/transfer "
+        "model/spans/features model/spans/head"
     ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
@@ -42,12 +43,17 @@ ALLOWED: dict[str, str] = {
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
-        "model/encoder model/spans model/spans/transfer model/spans/features model/spans/head model/training/layers"
+        "model model/numerics model/encoder model/spans model/spans/transfer model/spans/features model/spans/head "
+        "model/evidence model/training/layers"
+    ),
+    "model/training/questions": (
+        "model/pretrained model/encoder model/spans model/spans/features model/questions model/training/layers "
+        "model/training/marks"
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
-        "model/spans/chain model/spans model/spans/transfer model/spans/features model/spans/head model/head "
-        "model/evidence model/versions model/training/layers model/training/marks"
+        "model/spans/chain model/spans/transfer model/spans/features model/spans/head model/questions model/head "
+        "model/evidence model/versions model/training/layers model/training/marks model/training/questions"
     ),
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"

@@ -161,7 +161,7 @@ class Speaker:
 @click.option(
     "--finetune/--no-finetune",
     default=True,
-    help="Fine-tune where the policy would (default; of spans there are none).",
+    help="Fine-tune where the policy would (default). Of spans and answers each takes minutes.",
 )
 @click.option("--multilabel/--single-label", default=None, help="Default: by whether any label holds a |.")
 @click.option(
@@ -179,7 +179,7 @@ def simulate(
 ) -> None:
     """Replay labelled rows through the real learner and policy, and show its learning curve.
 
-    TRAIN is a table of labelled texts, or a file of texts with marked spans.
+    TRAIN is a table of labelled texts, or a file of texts with marked spans or with questions and their answers.
 
     TRAIN.csv has the columns text,label (others are ignored); several labels of a row are joined by |, underscores in
     names are spaces, rows without a label belong to the unlabelled pool only (with --blank none they are labelled "none
@@ -340,7 +340,7 @@ def _rows(
     from model.simulation.replay import Replay
 
     if not isinstance(data, Dataset):
-        yield from _span_rows(place, data, plans, speaker)
+        yield from _span_rows(place, data, plans, finetune, speaker)
         return
     trainer = PolicyTrainer(place, speaker.tell) if finetune else None
     for plan in plans:
@@ -350,13 +350,16 @@ def _rows(
         yield from _peer_rows(place, data, plans[0].counts, seed, peers, speaker)
 
 
-def _span_rows(place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], speaker: Speaker) -> Iterator[Row]:
-    from model.simulation.span_replay import SpanReplay
+def _span_rows(
+    place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], finetune: bool, speaker: Speaker
+) -> Iterator[Row]:
+    from backend.simulate.trainer import PolicyTrainer
+    from model.simulation.span_replay import replay_of
 
-    tools = place.span_tools()
+    tools, trainer = place.span_tools(), PolicyTrainer(place, speaker.tell) if finetune else None
     for plan in plans:
         speaker.about(f"{plan.strategy}, seed {plan.seed}")
-        yield from SpanReplay(data, plan, tools, speaker.tell).rows()
+        yield from replay_of(data, plan, tools, speaker.tell, trainer).rows()
 
 
 def _peer_rows(

@@ -142,11 +142,9 @@ class Scheduler:
         )
 
     def _largest(self, project: int, marked: bool) -> tuple[str, int]:
-        """The control with the most labels (texts) of either kind, and how many; of those that a fine-tune teaches,
-        which the answers to questions are not."""
+        """The control with the most labels (texts) of either kind, and how many."""
         spec = spec_of(self.stores.projects.config(project))
-        asking_nothing = [control for control in spec.spans if control.question is None] if spec else []
-        controls = (asking_nothing if marked else spec.controls) if spec else ()
+        controls = (spec.spans if marked else spec.controls) if spec else ()
         known = self.stores.projects.summary(project).get("samples", {})
         samples = {control.name: known[control.name] for control in controls if control.name in known}
         largest = max(samples, key=lambda name: samples[name], default="")

@@ -24,7 +24,10 @@ SHOWN = {"macro_f1": "macro-F1", "ece": "ECE", "refit_seconds": "refit s"}
 SPAN_SHOWN = {"macro_f1": "macro-F1", "saved": "saved", "ece": "ECE", "refit_seconds": "refit s"}
 """Columns of the table behind the first."""
 
-OURS = ("zero-shot", "transfer prior", "no prior", "span head")
+OURS = (
+    *("zero-shot", "transfer prior", "no prior", "span head"),
+    *("starting weights", "base model's head", "question head"),
+)
 
 
 def is_of_spans(rows: Sequence[Row]) -> bool:
@@ -34,7 +37,8 @@ def is_of_spans(rows: Sequence[Row]) -> bool:
 
 def curve_name(row: Row) -> str:
     """What a row's curve is called: the strategy for our own, the method for a peer."""
-    ours = row["method"] in OURS or str(row["method"]).startswith("prior-LR")
+    method = str(row["method"]).removesuffix(" + fine-tune")
+    ours = method in OURS or method.startswith("prior-LR")
     return f"understudy, {row['strategy']}" if ours else str(row["method"])
 
 
@@ -73,14 +77,14 @@ def print_curves(rows: Sequence[Row]) -> None:
             best[count] = max(cell[main], best.get(count, 0.0))
     table = Table(box=None, pad_edge=False)
     first = ("curve", "texts", "F1") if spans else ("curve", "labels", "accuracy")
-    titles = (*first, *shown.values(), *(() if spans else ("fine-tune s",)), "seeds", "")
+    titles = (*first, *shown.values(), "fine-tune s", "seeds", "")
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left")
     for name, curve in curves.items():
         for count, cell in curve.items():
             value = Text(f"{cell[main]:.3f}", style="bold" if cell[main] == best[count] else "")
             tuned = f"{cell['finetune_seconds']:.1f}" if cell["finetune_seconds"] else ""
-            measures = (*(f"{cell[key]:.3f}" for key in shown), *(() if spans else (tuned,)))
+            measures = (*(f"{cell[key]:.3f}" for key in shown), tuned)
             bar = Bar(1.0, 0.0, cell[main], width=24)
             table.add_row(Text(plain(name)), str(count), value, *measures, str(int(cell["seeds"])), bar)
     say_rich(table)

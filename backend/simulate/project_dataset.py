@@ -50,7 +50,8 @@ def _marked(samples: Sequence[SpanSample], control: Control) -> SpanDataset:
     tasks: dict[int, list[SpanSample]] = {}
     for sample in samples:
         tasks.setdefault(sample.task, []).append(sample)
-    data = make_span_dataset([SpanDocument(own[0].text, majority(own)) for own in tasks.values()], None, "the data")
+    documents = [SpanDocument(own[0].text, majority(own), own[0].question) for own in tasks.values()]
+    data = make_span_dataset(documents, None, "the data")
     return replace(data, labels=tuple(dict.fromkeys((*control.keys(), *data.labels))), words=control.words)
 
 

@@ -1,22 +1,24 @@
-"""Files of texts with marked spans that `understudy simulate` is given: JSON lines, or an export of Label Studio."""
+"""Files of texts with marked spans, or with questions and answers, that `understudy simulate` is given: JSON lines, an
+export of Label Studio, or SQuAD's format."""
 
 from __future__ import annotations
 
 import codecs
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.errors import DataError
 from model.simulation.span_dataset import SpanDataset, count_overlaps, make_span_dataset
+from model.simulation.squad_file import is_squad, read_squad
 from model.span import SpanDocument
 from model.spans.documents import read_documents, read_text, to_document
 from model.spec import Json
 
 if TYPE_CHECKING:
-    from backend.labelstudio.spans.export import Export
+    from backend.labelstudio.spans.export import Export, LabelledText
 
 START_BYTES = 256
 """Of a file, by which it is told what is in it."""
@@ -57,7 +59,7 @@ def read_span_files(train: Path, test: Path | None = None, control: str = "") ->
         raise DataError(f"{train} has no controls: --control goes with an export of Label Studio")
     data = make_span_dataset(learned.documents, None if measured is None else measured.documents, str(train))
     notes = (*learned.notes, *(measured.notes if measured is not None else ()))
-    if overlaps := count_overlaps((*data.train, *data.test)):
+    if not data.asks and (overlaps := count_overlaps((*data.train, *data.test))):
         notes += (f"{overlaps} spans overlap others: where labels do so in two texts and more, all are learned",)
     return SpanFiles(data, notes)
 
@@ -67,7 +69,8 @@ def _read(path: Path, control: str) -> _Read:
         raise DataError(f"{path} is no JSON: texts with spans come as JSON lines, or as Label Studio's JSON export")
     text = read_text(path)
     if not text.lstrip().startswith("["):
-        return _Read(read_documents(path))
+        whole = _whole(path, text)
+        return _Read(read_squad(whole, path) if is_squad(whole) else read_documents(path))
     try:
         rows: Json = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -75,9 +78,23 @@ def _read(path: Path, control: str) -> _Read:
     assert isinstance(rows, list)
     if not rows:
         raise DataError(f"{path} holds an empty list: it needs a labelled text per entry")
-    if all(isinstance(row, Mapping) and "text" in row and "spans" in row for row in rows):
+    if all(
+        isinstance(row, Mapping) and ({"text", "spans"} <= set(row) or {"context", "answers"} <= set(row))
+        for row in rows
+    ):
         return _Read([to_document(row, path, f"entry {number}") for number, row in enumerate(rows, start=1)])
     return _of_export(path, rows, control)
+
+
+def _whole(path: Path, text: str) -> Json:
+    """A file that is one JSON object; None for lines of them. Raises DataError for SQuAD's format that is no JSON."""
+    try:
+        found: Json = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        if '"paragraphs"' in text and '"qas"' in text and not text.lstrip().startswith('{"text"'):
+            raise DataError(f"{path} is not JSON: {error}") from error
+        return None
+    return found
 
 
 def _of_export(path: Path, rows: Sequence[Json], control: str) -> _Read:
@@ -99,10 +116,26 @@ def _of_export(path: Path, rows: Sequence[Json], control: str) -> _Read:
         raise DataError(f"{path} has no spans of {control!r} (there are: {', '.join(names)})")
     chosen = control or names[0]
     documents = one_each([one for one in export.documents if one.control == chosen])
+    asked = _question_of(documents)
     others = [name for name in names if name != chosen]
-    notes = [f"{path}: the spans of {chosen} are replayed; --control names others: {', '.join(others)}"]
+    notes: list[str] = []
+    if others and not control:
+        notes.append(f"{path}: the spans of {chosen} are replayed; --control names others: {', '.join(others)}")
     texts = [one.document for one in documents]
-    return _Read(texts, chosen, (*(notes if others and not control else ()), *_passed_over(path, export)))
+    if asked is not None:
+        texts = [replace(one.document, question=str(one.data.get(asked, ""))) for one in documents]
+        notes.append(f"{path}: {chosen} is taken for answers to the questions in the field {asked}")
+    return _Read(texts, chosen, (*notes, *_passed_over(path, export)))
+
+
+def _question_of(documents: Sequence[LabelledText]) -> str | None:
+    """The field of the tasks' data that holds the question, where a control's marks answer one: by the names."""
+    from backend.labelstudio.questions.recognise import name_question
+
+    labels = list(dict.fromkeys(span.label for one in documents for span in one.document.spans))
+    fields = [key for key, value in documents[0].data.items() if isinstance(value, str)] if documents else []
+    fields = [key for key in fields if documents[0].data[key] != documents[0].document.text]
+    return name_question(documents[0].control, labels, fields) if documents else None
 
 
 def _passed_over(path: Path, export: Export) -> tuple[str, ...]:

@@ -81,7 +81,7 @@ class SpanQueueReplay(SpanReplay):
                     break
 
     def _point(self, count: int) -> Row:
-        found = self._measure(count, self._answerer())
+        found = self._measure(count)
         about = {"strategy": self.course.strategy, "n": count, "seed": self.course.seed}
         words = int(self._words[self.chosen].sum())
         return {**about, "words": words, **{name: found[name] for name in ("f1", "saved", "classes_seen")}}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder.windows import Windows, in_chunks
+from model.encoder.windows import PairWindow, Windows, in_chunks
 from model.pretrained.answering_head import AnsweringHead
 
 if TYPE_CHECKING:
@@ -36,31 +36,39 @@ class TaughtAnswers:
     none: float
 
 
+def pair_windows(windows: Windows, pairs: Sequence[tuple[str, str]]) -> list[PairWindow]:
+    """The windows of each (passage, question), as they are read."""
+    return windows.pairs(
+        [(question[: windows.length // QUESTION_SHARE], passage) for passage, question in pairs], STRIDE
+    )
+
+
 def read_answers(
-    windows: Windows, engine: Engine, head: AnsweringHead, pairs: Sequence[tuple[str, str]], layer: int
-) -> list[TaughtAnswers]:
-    """Of each (passage, question) in turn; `layer`: the encoder's last."""
-    asked = [(question[: windows.length // QUESTION_SHARE], passage) for passage, question in pairs]
-    parts = windows.pairs(asked, STRIDE)
+    windows: Windows, engine: Engine, heads: Sequence[AnsweringHead], pairs: Sequence[tuple[str, str]], layer: int
+) -> list[list[TaughtAnswers]]:
+    """Of each (passage, question) in turn, what each of the heads says; `layer`: the encoder's last."""
+    parts = pair_windows(windows, pairs)
     order = sorted(range(len(parts)), key=lambda place: len(parts[place].window.ids))
     found: list[dict[tuple[int, int], NDArray[np.float32]]] = [{} for _ in pairs]
-    none = [np.inf] * len(pairs)
+    none = np.full((len(pairs), len(heads)), np.inf)
     waiting = iter(order)
     for chunk in in_chunks([parts[place].window for place in order], engine.chunk_tokens):
         states = engine.token_states(chunk, (layer,)).numpy()[:, 0]
         row = 0
         for window in chunk:
-            part = parts[next(waiting)]
-            scores = head.scores(states[row : row + len(window.ids)])
+            part, own_states = parts[next(waiting)], states[row : row + len(window.ids)]
+            scores = np.stack([head.scores(own_states) for head in heads], axis=1)  # [tokens, heads, 2]
             row += len(window.ids)
             own = found[window.text]
-            none[window.text] = min(none[window.text], float(scores[0].sum()))
+            none[window.text] = np.minimum(none[window.text], scores[0].sum(1))
             for place, offsets in part.passage:
                 known = own.get(offsets)
                 own[offsets] = scores[place] if known is None else np.maximum(known, scores[place])
-    return [
-        TaughtAnswers(
-            sorted(own), np.array([own[place] for place in sorted(own)], np.float32).reshape(-1, 2), float(least)
-        )
-        for own, least in zip(found, none, strict=True)
-    ]
+    return [_by_head(own, least) for own, least in zip(found, none, strict=True)]
+
+
+def _by_head(found: dict[tuple[int, int], NDArray[np.float32]], none: NDArray[np.float64]) -> list[TaughtAnswers]:
+    """The scores of one pair's pieces [heads, 2] each, and of no answer [heads], head by head."""
+    places = sorted(found)
+    scores = np.array([found[place] for place in places], np.float32).reshape(len(places), len(none), 2)
+    return [TaughtAnswers(places, scores[:, head], float(least)) for head, least in enumerate(none)]

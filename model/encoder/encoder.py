@@ -18,7 +18,7 @@ from model.encoder.token_states import TokenStates, read_token_states
 from model.encoder.windows import Windows, in_chunks
 from model.errors import EncoderError
 from model.interfaces import Embedder, EncoderCounters
-from model.pretrained.answering_head import read_answering
+from model.pretrained.answering_head import AnsweringHead, read_answering
 from model.pretrained.architectures import BaseConfig, linear_cost
 from model.pretrained.base_model import (
     find_base_model,
@@ -132,7 +132,11 @@ class Encoder(Embedder):
         if there is none."""
         if self.answering is None:
             raise EncoderError(f"the encoder in {self.directory} has no question-answering head")
-        return read_answers(self._windows, self._engine, self.answering, pairs, self.layers)
+        return [own[0] for own in self.answers_by([self.answering], pairs)]
+
+    def answers_by(self, heads: Sequence[AnsweringHead], pairs: Sequence[tuple[str, str]]) -> list[list[TaughtAnswers]]:
+        """What heads on this encoder's last layer say of each (passage, question)."""
+        return read_answers(self._windows, self._engine, heads, pairs, self.layers)
 
     @property
     def layers(self) -> int:

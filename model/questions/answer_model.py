@@ -86,6 +86,11 @@ class Band:
             sums[filled] += np.add.reduceat(rows, self.starts[filled])
         return (best + np.log(sums)).astype(np.float32)
 
+    def shares(self, scores: Floats32, none: Floats32) -> tuple[Floats32, Floats32]:
+        """Probabilities of all candidates, and of none."""
+        totals = self.log_totals(scores, none)
+        return np.exp(scores - totals[self.text][:, None]), np.exp(none - totals)
+
     def word_gradient(self, weights: Floats32) -> Floats32:
         """Of a sum of candidates' scores with these weights [rows, longest]: that of words in each role [rows, 3]."""
         found = np.zeros((len(weights), ROLES), np.float32)

@@ -78,9 +78,7 @@ def fit_question_head(
         head = _fit(basis, used, WARM_ITERATIONS, previous)
         details = replace(previous.details, used=len(used), texts=len(examples))
         return replace(previous, weights=head.weights, memory=head.memory, details=details)
-    head = _fit(basis, used, COLD_ITERATIONS)
-    details = SpanDetails(len(examples), len(used), len(used), head.longest)
-    return calibrate_head(replace(head, details=details), _hold_out(basis, used))
+    return calibrate_head(fit_uncalibrated(basis, examples), _hold_out(basis, used))
 
 
 def fit_fold(basis: QuestionBasis, examples: Sequence[AnsweredText]) -> QuestionHead:
@@ -92,7 +90,7 @@ def _is_enough(previous: QuestionHead, basis: QuestionBasis, used: Sequence[Answ
     """Whether a warm fit will do."""
     count = len(used)
     same = previous.labels == basis.labels and previous.prior is basis.prior and previous.details.cold > 0
-    same = same and np.array_equal(previous.scale.mean, basis.scale.mean) and _longest(used) <= previous.longest
+    same = same and np.array_equal(previous.scale.mean, basis.scale.mean) and longest_answer(used) <= previous.longest
     return same and count > ALWAYS_COLD and count < (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
 
 
@@ -111,7 +109,7 @@ def _thin(examples: Sequence[AnsweredText]) -> Sequence[AnsweredText]:
     return [one for place, one in enumerate(examples) if place in kept]
 
 
-def _longest(examples: Sequence[AnsweredText]) -> int:
+def longest_answer(examples: Sequence[AnsweredText]) -> int:
     """Words of the longest answer, within bounds."""
     sizes = [
         last - first + 1
@@ -130,7 +128,7 @@ def _fit(
 ) -> QuestionHead:
     """Of these answers; on from `previous` if there is one."""
     dense = previous.dense if previous is not None else DENSE
-    longest = previous.longest if previous is not None else _longest(examples)
+    longest = previous.longest if previous is not None else longest_answer(examples)
     asked = [one.asked for one in examples]
     memory = AnswerMemory.of(examples, basis.scale)
     questions = put_together(asked, basis.scale, basis.prior, memory, dense, longest)
@@ -185,3 +183,13 @@ def _hold_out(basis: QuestionBasis, examples: Sequence[AnsweredText]) -> HeldOut
             head = _fit(basis, rest, FOLD_ITERATIONS)
             held_out = held_out.add(out, head.best([one.asked for one in out]))
     return held_out
+
+
+def fit_uncalibrated(basis: QuestionBasis, examples: Sequence[AnsweredText]) -> QuestionHead:
+    """The head of these answers, from nothing, with the probabilities that it has of itself."""
+    examples = [one for one in examples if one.asked.passage.bounds]
+    used = _thin(examples)
+    if not used:
+        return cold_question_head(basis)
+    head = _fit(basis, used, COLD_ITERATIONS)
+    return replace(head, details=SpanDetails(len(examples), len(used), len(used), head.longest))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from model.errors import VersionError
 from model.questions.answer_memory import AnswerMemory, restore_memory
-from model.questions.answer_model import AnswerWeights
+from model.questions.answer_model import AnswerWeights, Band, Floats32, Questions
 from model.questions.asked import AskedText, find_sentences
 from model.questions.layout import COLUMNS, NONE_COLUMNS, put_together
 from model.questions.question_type import STOP_WORDS
@@ -86,29 +86,27 @@ class QuestionHead:
 
     def spans(self, texts: Sequence[AskedText], aim: str = CLICKS) -> list[Suggestions]:
         """What to show of each passage."""
-        threshold = self.rules.of(aim)
-        return [self._suggest(text, own, threshold) for text, own in zip(texts, self.best(texts), strict=True)]
+        return self.suggest(texts, self.best(texts), aim)
 
     def best(self, texts: Sequence[AskedText]) -> list[list[BestAnswer]]:
         """The likeliest answer with each label, not calibrated; nothing of a passage without words."""
-        return [own for part in _portions(texts) for own in self._best(part)]
+        return [own for part in in_portions(texts) for own in self._best(part)]
 
     def _best(self, texts: Sequence[AskedText]) -> list[list[BestAnswer]]:
-        questions = put_together(texts, self.scale, self.prior, self.memory, self.dense, self.longest)
-        found: list[list[BestAnswer]] = [[] for _ in texts]
-        for label, weights in zip(self.labels, self.weights, strict=True):
-            scores, none = questions.scores(weights)
-            totals = questions.band.log_totals(scores, none)
-            nothing = np.exp(none - totals)
-            for place, (start, end) in enumerate(zip(questions.band.starts, questions.band.ends, strict=True)):
-                if start == end:
-                    continue
-                own = scores[start:end]
-                first, further = divmod(int(own.argmax()), own.shape[1])
-                likely = float(np.exp(own[first, further] - totals[place]))
-                span = WordSpan(first, first + further, label)
-                found[place].append(BestAnswer(span, likely, float(nothing[place])))
-        return found
+        questions = self.put_together(texts)
+        shares = [questions.band.shares(*questions.scores(weights)) for weights in self.weights]
+        return pick_best(questions.band, self.labels, shares)
+
+    def put_together(self, texts: Sequence[AskedText]) -> Questions:
+        """As the weights read them."""
+        return put_together(texts, self.scale, self.prior, self.memory, self.dense, self.longest)
+
+    def suggest(
+        self, texts: Sequence[AskedText], found: Sequence[Sequence[BestAnswer]], aim: str = CLICKS
+    ) -> list[Suggestions]:
+        """What to show of each passage, by its likeliest answers."""
+        threshold = self.rules.of(aim)
+        return [self._suggest(text, own, threshold) for text, own in zip(texts, found, strict=True)]
 
     def _suggest(self, text: AskedText, found: Sequence[BestAnswer], threshold: float) -> Suggestions:
         spans, right = [], 1.0
@@ -204,5 +202,21 @@ def give_reason(text: AskedText, span: WordSpan) -> str:
     return "; ".join(parts)
 
 
-def _portions(texts: Sequence[AskedText]) -> Iterator[list[AskedText]]:
+def pick_best(band: Band, labels: Sequence[str], shares: Sequence[tuple[Floats32, Floats32]]) -> list[list[BestAnswer]]:
+    """The likeliest answer of each passage with each label, whose candidates and none have these probabilities; nothing
+    of a passage without words."""
+    found: list[list[BestAnswer]] = [[] for _ in band.ends]
+    for label, (likely, nothing) in zip(labels, shares, strict=True):
+        for place, (start, end) in enumerate(zip(band.starts, band.ends, strict=True)):
+            if start == end:
+                continue
+            own = likely[start:end]
+            first, further = divmod(int(own.argmax()), own.shape[1])
+            span = WordSpan(first, first + further, label)
+            found[place].append(BestAnswer(span, float(own[first, further]), float(nothing[place])))
+    return found
+
+
+def in_portions(texts: Sequence[AskedText]) -> Iterator[list[AskedText]]:
+    """So many that their candidates fit side by side."""
     return portions(texts, lambda own: len(own.passage.bounds), texts=PORTION_TEXTS, characters=PORTION_WORDS)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
+from model.pretrained.answering_head import AnsweringHead
 from model.questions.asked import AskedText, TaughtWords
 from model.questions.question_type import find_type
 from model.spans.features.reading import ReadText, SpanReader, overlaps
@@ -18,6 +20,9 @@ from model.texts import portions, text_key
 
 DEPTHS = (1 / 3, 2 / 3, 1.0)
 """Where in the encoder the states lie: the words, and at the end the sentence, as a sentence encoder compares it."""
+
+Pair = tuple[str, str]
+"""A passage and the question about it."""
 
 UNREAD = -20.0
 """Score of a word that the base model has not read."""
@@ -45,10 +50,18 @@ class AnsweringEncoder(Protocol):
 
     digest: str
     precision: str
-    answering: object | None
+
+    @property
+    def answering(self) -> AnsweringHead | None: ...
 
     def answers(self, pairs: Sequence[tuple[str, str]]) -> Sequence[TaughtScores]:
         """What it says of each (passage, question)."""
+        ...
+
+    def answers_by(
+        self, heads: Sequence[AnsweringHead], pairs: Sequence[tuple[str, str]]
+    ) -> Sequence[Sequence[TaughtScores]]:
+        """What each of these heads on its last layer says."""
         ...
 
 
@@ -95,21 +108,44 @@ class QuestionReader:
 
     def _read_taught(self, wanted: Mapping[tuple[str, str], ReadText]) -> dict[tuple[str, str], TaughtWords]:
         """What it says of each pair, by words; from the cache where it is there."""
-        encoder, cache = self.words.encoder, self.words.cache
+        encoder = self.words.encoder
         assert isinstance(encoder, AnsweringEncoder)
-        keys = {pair: text_key((f"answers {encoder.digest} {encoder.precision}", *pair)) for pair in wanted}
-        found: dict[tuple[str, str], TaughtWords] = {}
+        name = f"answers {encoder.digest} {encoder.precision}"
+        found = self._read_scores(name, wanted, 1, lambda pairs: [[own] for own in encoder.answers(pairs)])
+        return {pair: own[0] for pair, own in found.items()}
+
+    def read_tuned(
+        self, encoder: AnsweringEncoder, heads: Sequence[AnsweringHead], texts: Sequence[AskedText]
+    ) -> list[list[TaughtWords]]:
+        """What each of the heads on the last layer of a fine-tuned encoder says of each text, by words."""
+        wanted = {(text.passage.text, text.question.text): text.passage for text in texts}
+        arrays = b"".join(part.tobytes() for head in heads for part in (head.weight, head.bias))
+        name = f"tuned answers {encoder.digest} {encoder.precision} {xxhash.xxh3_64_hexdigest(arrays)}"
+        found = self._read_scores(name, wanted, len(heads), lambda pairs: encoder.answers_by(heads, pairs))
+        return [found[text.passage.text, text.question.text] for text in texts]
+
+    def _read_scores(
+        self,
+        name: str,
+        wanted: Mapping[Pair, ReadText],
+        heads: int,
+        ask: Callable[[Sequence[Pair]], Sequence[Sequence[TaughtScores]]],
+    ) -> dict[Pair, list[TaughtWords]]:
+        """Of each pair what so many heads say, from the cache or from `ask`; `name`: theirs in the cache."""
+        cache = self.words.cache
+        keys = {pair: text_key((name, *pair)) for pair in wanted}
+        found: dict[Pair, list[TaughtWords]] = {}
         for pair, value in zip(keys, cache.get_many(list(keys.values())) if cache is not None else (), strict=False):
-            row = np.frombuffer(value, np.float32) if value is not None else None
-            if row is not None and len(row) == 1 + 2 * len(wanted[pair].bounds):
-                found[pair] = TaughtWords(row[1:].reshape(-1, 2), float(row[0]))
+            row, size = None if value is None else np.frombuffer(value, np.float32), 1 + 2 * len(wanted[pair].bounds)
+            if row is not None and len(row) == heads * size:
+                found[pair] = [TaughtWords(own[1:].reshape(-1, 2), float(own[0])) for own in row.reshape(heads, size)]
         missing = [pair for pair in wanted if pair not in found]
         for portion in portions(missing, lambda pair: len(pair[0]) + len(pair[1])):
-            for pair, own in zip(portion, encoder.answers(portion), strict=True):
-                found[pair] = TaughtWords(_by_words(wanted[pair].bounds, own), own.none)
+            for pair, own in zip(portion, ask(portion), strict=True):
+                found[pair] = [TaughtWords(_by_words(wanted[pair].bounds, one), one.none) for one in own]
         if cache is not None:
-            rows = [(keys[pair], np.append(found[pair].none, found[pair].scores)) for pair in missing]
-            cache.put_many([(key, row.astype(np.float32).tobytes()) for key, row in rows])
+            rows = [(keys[pair], [np.append(one.none, one.scores) for one in found[pair]]) for pair in missing]
+            cache.put_many([(key, np.concatenate(row).astype(np.float32).tobytes()) for key, row in rows])
         return found
 
     def _read_names(self, wanted: Sequence[str]) -> dict[str, NDArray[np.float32]]:

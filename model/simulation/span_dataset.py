@@ -23,6 +23,11 @@ class SpanDataset:
     words: Mapping[str, str] = field(default_factory=dict)
 
     @property
+    def asks(self) -> bool:
+        """Whether the spans answer questions."""
+        return any(one.question is not None for one in (*self.train, *self.test))
+
+    @property
     def labelled(self) -> int:
         """Texts that can be labelled."""
         return len(self.train)
@@ -47,6 +52,8 @@ def make_span_dataset(
             raise DataError(f"{where}: too few texts to hold some of them out: give more, or a --test file")
     if not test:
         raise DataError("the test file holds no labelled text, so nothing can be measured")
+    if len({one.question is None for one in (*train, *test)}) > 1:
+        raise DataError(f"{where}: some texts come with a question and others without: give all of one kind")
     if not any(one.spans for one in train):
         raise DataError(f"{where}: no span is marked in any text to learn from")
     return SpanDataset(labels, tuple(train), tuple(test))

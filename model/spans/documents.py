@@ -1,4 +1,5 @@
-"""Labelled texts from files: a JSON object a line, `{"text": ..., "spans": [{"start", "end", "label"}]}`."""
+"""Labelled texts from files: a JSON object a line, `{"text": ..., "spans": [{"start", "end", "label"}]}`, with a
+`"question"` where the spans answer one; questions also as SQuAD has them when a line is one of them."""
 
 from __future__ import annotations
 
@@ -14,6 +15,9 @@ from model.span import Span, SpanDocument, sorted_spans
 from model.spec import Json
 
 WANTED = '{"text": "...", "spans": [{"start": 0, "end": 3, "label": "..."}]}'
+
+ANSWER = "Answer"
+"""What spans that answer a question are called where the file does not say."""
 
 _UNREADABLE = re.compile("[\0\ud800-\udfff]")
 """NUL and halves of characters, which no tokenizer takes; what stands for them is as long."""
@@ -57,19 +61,43 @@ def to_document(row: Json, path: Path, place: str) -> SpanDocument:
     """One object of a file. `place` names it. Raises DataError."""
     if not isinstance(row, Mapping):
         raise _bad(path, place, f"no object but {_kind(row)}")
-    text, spans = row.get("text"), row.get("spans")
+    if "context" in row and "text" not in row and "spans" not in row:
+        row = _of_flat_squad(row, path, place)
+    text, spans, question = row.get("text"), row.get("spans"), row.get("question")
     if not isinstance(text, str):
         raise _bad(path, place, f'"text" must be a text, not {_kind(text)}')
     if not isinstance(spans, Sequence) or isinstance(spans, str):
         hint = ", and [] where there is nothing to mark" if spans is None else ""
         raise _bad(path, place, f'"spans" must be a list{hint}, not {_kind(spans)}')
-    return SpanDocument(_clean(text), sorted_spans(_to_span(one, text, path, place) for one in spans))
+    if question is not None and not (isinstance(question, str) and question.strip()):
+        raise _bad(path, place, f'"question" must be a text, not {_kind(question)}')
+    usual = None if question is None else ANSWER
+    found = sorted_spans(_to_span(one, text, path, place, usual) for one in spans)
+    return SpanDocument(_clean(text), found, None if question is None else _clean(question))
 
 
-def _to_span(own: Json, text: str, path: Path, place: str) -> Span:
+def _of_flat_squad(row: Mapping[str, Json], path: Path, place: str) -> Mapping[str, Json]:
+    """A line {"context", "question", "answers": {"text": [...], "answer_start": [...]}}, as data sets' hubs give it."""
+    context, answers = row.get("context"), row.get("answers")
+    texts = answers.get("text") if isinstance(answers, Mapping) else None
+    starts = answers.get("answer_start") if isinstance(answers, Mapping) else None
+    if not isinstance(texts, list) or not isinstance(starts, list) or len(texts) != len(starts):
+        raise _bad(path, place, 'with "context", "answers" must have the lists "text" and "answer_start", as long')
+    spans: list[Json] = []
+    for text, start in zip(texts, starts, strict=True):
+        if not isinstance(text, str) or not isinstance(start, int) or not isinstance(context, str):
+            raise _bad(path, place, "an answer's text must be a text and its start a whole number")
+        if start < 0 or context[start : start + len(text)] != text:
+            raise _bad(path, place, f"at {start} the context does not have the answer {text[:40]!r}")
+        spans.append({"start": start, "end": start + len(text)})
+    return {"text": context, "question": row.get("question") or "", "spans": spans}
+
+
+def _to_span(own: Json, text: str, path: Path, place: str, usual: str | None = None) -> Span:
+    """`usual`: the label of spans without one."""
     if not isinstance(own, Mapping):
         raise _bad(path, place, f"a span must be an object, not {_kind(own)}")
-    start, end, label = own.get("start"), own.get("end"), own.get("label")
+    start, end, label = own.get("start"), own.get("end"), own.get("label", usual)
     if not isinstance(start, int) or not isinstance(end, int) or isinstance(start, bool) or isinstance(end, bool):
         raise _bad(path, place, f"a span's start and end must be whole numbers, not {_kind(start)} and {_kind(end)}")
     if not isinstance(label, str) or not label.strip():

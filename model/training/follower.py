@@ -8,11 +8,12 @@ directory, so that they may be on other machines.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
 from model.training.marks.marked_set import MarkedSet, MarkedSetJson
+from model.training.questions.asked_set import AskedSet, AskedSetJson
 from model.training.training_set import TrainingSetJson
 from model.training.tuner import FineTuner, TrainingSet
 
@@ -26,7 +27,7 @@ class RunConfigJson(TypedDict):
     steps: int
     last: int | None
     watched: bool
-    marks: list[MarkedSetJson]
+    marks: list[MarkedSetJson | AskedSetJson]
     marked: int
 
 
@@ -42,7 +43,7 @@ class RunConfig:
     steps: int
     last: int | None
     watched: bool
-    marks: tuple[MarkedSet, ...] = ()
+    marks: tuple[MarkedSet | AskedSet, ...] = ()
     marked: int = 0
 
     def to_json(self) -> RunConfigJson:
@@ -72,9 +73,15 @@ class RunConfig:
             raw["steps"],
             raw["last"],
             raw["watched"],
-            tuple(map(MarkedSet.from_json, raw["marks"])),
+            tuple(map(_lesson, raw["marks"])),
             raw["marked"],
         )
+
+
+def _lesson(raw: MarkedSetJson | AskedSetJson) -> MarkedSet | AskedSet:
+    if "pairs" in raw:
+        return AskedSet.from_json(cast("AskedSetJson", raw))
+    return MarkedSet.from_json(raw)
 
 
 def broadcast(team: Team, order: RunConfig | None) -> None:

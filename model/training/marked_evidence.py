@@ -1,18 +1,17 @@
-"""Marked texts of a training that are held out, what head and fine-tuned encoder suggested there, and what follows: the
-share of the fine-tune, its calibration, and the verdict."""
+"""Marked texts of a training that are held out, and what head and fine-tuned encoder suggested there."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.evidence.gate import MarkedSide, Verdict, decide_marked_promotion
-from model.numerics.arrays import Floats
+from model.encoder.encoder import Encoder
 from model.numerics.holdout import is_held_out
-from model.span import ScoredSpan, Span, SpanSample
+from model.span import Span, SpanSample
 from model.spans.chain.span_probabilities import Candidate
 from model.spans.features.reading import SpanReader
 from model.spans.head.fit import Basis, SpanExample, fit_span_head
@@ -20,22 +19,17 @@ from model.spans.head.fit_layers import first_layer
 from model.spans.head.head import SpanHead
 from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
 from model.spans.head.prior_share import PriorShare
-from model.spans.head.tuned_marks import TunedMarks, WordScorer, mix
-from model.spans.quality import edits
-from model.spec import Control, Document
+from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks, WordScorer, mix
+from model.spec import Control, Document, Json
+from model.training.marks.blend_evidence import AROUND, BlendEvidence, Earned, Side, edits_of
 from model.training.marks.marked_set import MarkedSet
+from model.training.marks.marked_task import MarkedTask
+from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE
 from model.versions.span_answers import span_lesson
 
-WEIGHTS = (0.0, 0.3, 0.5)
-"""Shares that are tried, the least edits win. More was worse on every set but one cell."""
-
-AROUND = (-0.1, -0.05, 0.0, 0.05, 0.1)
-"""Edits are a mean over these thresholds around the shown one: which spans are just above it is chance, and the mean
-has four fifths of the noise (256 texts of bc5cdr, share .3: a standard error of .026 edits a text instead of .032)."""
-
-FIRST_WEIGHT = 0.3
-"""The one by which it is decided early whether there is any hope."""
+FoundJson = tuple[Sequence[str], Sequence[Sequence[tuple[int, int, int, float]]]]
+"""Labels, and the candidates of each text with those labels' places."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +60,46 @@ class MarkedRows:
     def of(self, part: int) -> list[SpanExample]:
         """The texts of a part."""
         return [example for example, own in zip(self.examples, self.parts, strict=True) if own == part]
+
+    def teaches(self, part: int | None) -> bool:
+        """Whether anything is marked in the texts that are learned then."""
+        return any(example.marks for example in self.but(part))
+
+    def steps(self, part: int) -> int:
+        """Optimiser steps that these texts call for."""
+        return DEFAULT_RECIPE.marked_steps_for(self.texts, self.head(part).alone.trust)
+
+    def lesson(self, part: int | None) -> MarkedSet:
+        """What is learned while the texts of `part` are held out."""
+        return marked_set(self.control.name, self.head(part), self.but(part))
+
+    def held(self, part: int) -> MarkedSet | None:
+        """The texts of a part with the tags that its head knows."""
+        return marked_set(self.control.name, self.head(part), self.of(part)) if self.of(part) else None
+
+    def said(self, task: MarkedTask | AskedTask, encoder: Encoder, part: int) -> FoundJson:
+        """What the encoder, which was fine-tuned on the other texts, would mark in those of a part."""
+        texts, head = [example.text for example in self.of(part)], self.head(part)
+        scorer = self._scorer(task, part)
+        again = SpanReader(encoder, None, None, TAGGED_DEPTHS).read([text.text for text in texts])
+        return scorer.labels, scorer.candidates(texts, again, head.details.longest)
+
+    def earned(self, task: MarkedTask | AskedTask, part: int | None, earned: Earned) -> TunedMarks:
+        """What is served of an encoder that was trained on all texts but those of `part`."""
+        own = earned.shown
+        assert isinstance(own, SpanHead)
+        longest, rules = own.details.longest, own.rules
+        scorer = self._scorer(task, part)
+        return TunedMarks(scorer, earned.weight, self.texts, longest, own.calibration, own.text_calibration, rules)
+
+    def evidence(self) -> MarkedEvidence:
+        """To be filled."""
+        return MarkedEvidence(self)
+
+    def _scorer(self, task: MarkedTask | AskedTask, part: int | None) -> WordScorer:
+        assert isinstance(task, MarkedTask)
+        head = self.head(part)
+        return task.scorer(head.space.names, head.space.offset_weight, head.prior)
 
 
 def split_texts(
@@ -104,69 +138,40 @@ def marked_set(name: str, head: SpanHead, examples: Sequence[SpanExample]) -> Ma
     )
 
 
-@dataclass(frozen=True)
-class Earned:
-    """What the fine-tune of one control came to: `weight`: the share that costs the fewest edits; `shown`: a head with
-    the calibration and the thresholds of the mean."""
-
-    verdict: Verdict
-    weight: float
-    shown: SpanHead
-
-    def marks(self, scorer: WordScorer, texts: int) -> TunedMarks:
-        """What is served, trained on so many texts."""
-        own = self.shown
-        longest, rules = own.details.longest, own.rules
-        return TunedMarks(scorer, self.weight, texts, longest, own.calibration, own.text_calibration, rules)
-
-
-class MarkedEvidence:
+class MarkedEvidence(BlendEvidence):
     """What head and fine-tuned encoder said of held-out texts of one control."""
 
     def __init__(self, rows: MarkedRows) -> None:
         self.rows, self._held = rows, HeldOut()
         self._tuned: list[tuple[tuple[str, ...], Sequence[Candidate]]] = []
 
-    def add(self, part: int, labels: Sequence[str], tuned: Sequence[Sequence[Candidate]]) -> None:
-        """The texts of a part, by a head and a fine-tuned encoder that knows `labels`, neither having seen them."""
+    def add(self, part: int, said: Json) -> None:
+        """The texts of a part, by a head and a fine-tuned encoder that knows the labels, neither having seen them."""
         own, head = self.rows.of(part), self.rows.head(part)
         places = np.flatnonzero(self.rows.parts == part)
         self._held = self._held.add(places, [e.text for e in own], [e.spans for e in own], head)
-        self._tuned += [(tuple(labels), found) for found in tuned]
+        labels, found = cast("FoundJson", said)
+        self._tuned += [(tuple(labels), [Candidate(*one) for one in text]) for text in found]
 
     @property
-    def count(self) -> int:
-        """Texts so far."""
-        return len(self._held.texts)
+    def labels(self) -> Sequence[str]:
+        return self.rows.basis.labels
 
-    def is_hopeless(self, min_examples: int, seed: int) -> bool:
-        """Whether the rest of the parts can be spared: even a small share is clearly worse on those so far."""
-        if self.count < min_examples:
-            return False
-        champion = self._champion()
-        sides = [self._side(held) for held in (champion, self._blend(champion, FIRST_WEIGHT))]
-        verdict = self._compare(sides[0], sides[1], min_examples, seed)
-        return verdict.evidence.get("better", 1.0) <= DEFAULT_RECIPE.hopeless
+    @property
+    def drawn(self) -> Sequence[Collection[Span]]:
+        return self._held.drawn
 
-    def judge(self, min_examples: int, seed: int) -> Earned | None:
-        """The gate's verdict on the share that costs the fewest edits, which is chosen for one half of the texts on the
-        other: nothing is judged by what it was chosen by. None without a held-out text."""
-        if not self.count:
-            return None
+    @property
+    def texts(self) -> Sequence[str]:
+        return [text.text for text in self._held.texts]
+
+    def side(self, weight: float) -> Side:
         champion = self._champion()
-        held = {weight: self._blend(champion, weight) if weight else champion for weight in WEIGHTS}
-        sides = {weight: self._side(own) for weight, own in held.items()}
-        half = fold_texts([text.text for text in champion.texts], 2)
-        chosen = np.zeros(self.count)
-        for part in (0, 1):
-            chosen[half == part] = _least_edits(sides, half != part)
-        best = _least_edits(sides, np.ones(self.count, bool))
-        weight = best or FIRST_WEIGHT
-        challenger = replace(_pick(sides, chosen), figures=sides[weight].figures)
-        verdict = self._compare(sides[0.0], challenger, min_examples, seed)
-        if verdict.accepted and not best:
-            verdict = replace(verdict, accepted=False, decided=False, reason=f"no share is better; {verdict.reason}")
-        return Earned(verdict, weight, sides[weight].head)
+        held = self._blend(champion, weight) if weight else champion
+        head = calibrate_head(replace(held.heads[-1], alone=champion.share), held)
+        shown = [held.scored(head.rules.clicks + step) for step in AROUND]
+        spent = np.mean([edits_of(own, held.drawn) for own in shown], axis=0)
+        return Side(spent, held.scored(head.rules.clicks, head.calibration), head, head.details.held_out)
 
     def _champion(self) -> HeldOut:
         """The head's side, with the prior's share that held-out texts say."""
@@ -176,51 +181,3 @@ class MarkedEvidence:
         rows = zip(champion.heads, champion.candidates, self._tuned, strict=True)
         mixed = [mix(head, [own], labels, [found], weight)[0] for head, own, (labels, found) in rows]
         return replace(champion, fitted=tuple(mixed), share=PriorShare())
-
-    def _side(self, held: HeldOut) -> _Side:
-        """What a side shows, calibrated on the same texts as the other, so that neither has the advantage."""
-        head = calibrate_head(replace(held.heads[-1], alone=self._champion().share), held)
-        spent = np.mean([_edits(held, head.rules.clicks + step) for step in AROUND], axis=0)
-        return _Side(spent, held.scored(head.rules.clicks, head.calibration), head, head.details.held_out)
-
-    def _compare(self, champion: _Side, challenger: _Side, min_examples: int, seed: int) -> Verdict:
-        labels, drawn = self.rows.basis.labels, self._held.drawn
-
-        def table(spans: Sequence[Collection[Span]]) -> NDArray[np.bool_]:
-            rows = [[any(span.label == label for span in own) for label in labels] for own in spans]
-            return np.array(rows, bool).reshape(len(drawn), len(labels))
-
-        def hits(side: _Side) -> MarkedSide:
-            found = [{one.span for one in own} & true for own, true in zip(side.shown, drawn, strict=True)]
-            return MarkedSide(side.edits, table(found), side.figures)
-
-        given = hits(champion), hits(challenger), table(drawn)
-        return decide_marked_promotion(*given, min_examples=min_examples, seed=seed)
-
-
-@dataclass(frozen=True)
-class _Side:
-    """`edits` of each text from what is `shown`; `head` as it was calibrated; `figures` of it."""
-
-    edits: Floats
-    shown: list[list[ScoredSpan]]
-    head: SpanHead
-    figures: Mapping[str, float]
-
-
-def _edits(held: HeldOut, threshold: float) -> Floats:
-    """Of each text, from what would be shown at this threshold."""
-    shown = zip(held.scored(threshold), held.drawn, strict=True)
-    return np.array([edits({one.span for one in own}, drawn) for own, drawn in shown], float)
-
-
-def _least_edits(sides: Mapping[float, _Side], rows: NDArray[np.bool_]) -> float:
-    """The share that costs the fewest edits on these texts, of equal ones the smallest."""
-    return min(sides, key=lambda weight: (float(sides[weight].edits[rows].sum()), weight))
-
-
-def _pick(sides: Mapping[float, _Side], chosen: Floats) -> _Side:
-    """Of each text what the share says that was chosen for it."""
-    shares = chosen.tolist()
-    spent = np.array([sides[weight].edits[row] for row, weight in enumerate(shares)])
-    return replace(sides[0.0], edits=spent, shown=[sides[weight].shown[row] for row, weight in enumerate(shares)])

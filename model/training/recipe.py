@@ -48,6 +48,15 @@ class TrainingRecipe:
     marked_head_rate: float = 2e-3
     """The same of the head on words."""
 
+    asked_rates: tuple[float, float] = (1e-4, 2e-3)
+    """AdamW's on questions, of the encoder and of the head."""
+    taught_rates: tuple[float, float] = (5e-5, 5e-5)
+    """The same where the base model has a head for questions: both know much already."""
+    asked_epochs: int = 8
+    """Times that each question is read, within `asked_steps`."""
+    asked_steps: tuple[int, int] = (40, 400)
+    """Fewest and most optimiser steps on questions."""
+
     dropout: float = 0.1
     """Share of the embedding that the head does not see, where the encoder's config has no `hidden_dropout_prob`."""
 
@@ -84,6 +93,11 @@ class TrainingRecipe:
         (least, most), (alone, trusted) = self.marked_steps, self.marked_epochs
         epochs = alone + (trusted - alone) * min(1.0, max(0.0, trust))
         return min(most, max(least, round(epochs * count / self.marked_batch)))
+
+    def asked_steps_for(self, count: int) -> int:
+        """Optimiser steps for `count` questions."""
+        least, most = self.asked_steps
+        return min(most, max(least, round(self.asked_epochs * count / self.marked_batch)))
 
     def rate_at(self, step: int, steps: int) -> float:
         """Share of the learning rate: linear warm-up, then linear decay to 0."""

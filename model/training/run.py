@@ -25,22 +25,19 @@ from model.labels import names_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.pretrained.base_model import find_base_model
-from model.spans.chain.span_probabilities import Candidate
+from model.questions.tuned_answers import TunedAnswers
 from model.spans.features.reading import SpanReader
-from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
+from model.spans.head.tuned_marks import TunedMarks
 from model.spans.transfer.token_prior import choose_prior
 from model.spec import NONE, Json, Text
+from model.training.asked_evidence import AskedRows, split_questions
 from model.training.distributed import Team
 from model.training.follower import RunConfig, broadcast, threads_each
 from model.training.holdout_evidence import Evidence, HeldOut, split_rows
-from model.training.marked_evidence import (
-    Earned,
-    MarkedEvidence,
-    MarkedRows,
-    marked_set,
-    split_texts,
-)
+from model.training.marked_evidence import MarkedRows, split_texts
+from model.training.marks.blend_evidence import Earned
 from model.training.marks.marked_task import MarkedTask
+from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
@@ -91,19 +88,22 @@ class Training:
         cache = VariedCache(Path(request.words), request.words_mb) if request.words else None
         return SpanTools(SpanReader(self.encoder, prior, cache))
 
-    def _split_marks(self) -> list[MarkedRows]:
+    def _split_marks(self) -> list[MarkedRows | AskedRows]:
         if self.tools is None:
             return []
-        request, reader = self.request, self.tools.reader
-        controls = [own for own in request.task_spec.spans if own.question is None]  # a tagger sees no question
-        rows = (split_texts(own, request.marked_samples_of(own.name), request.pool, reader) for own in controls)
-        return [own for own in rows if own is not None]
+        found: list[MarkedRows | AskedRows | None] = []
+        for control in self.request.task_spec.spans:
+            samples = self.request.marked_samples_of(control.name)
+            if control.question is None:
+                found.append(split_texts(control, samples, self.request.pool, self.tools.reader))
+            else:
+                found.append(split_questions(control, samples, self.tools))
+        return [own for own in found if own is not None]
 
     def _plan(self) -> tuple[int, int]:
         """Steps of a training, and how many of them are on marked text."""
         choices = DEFAULT_RECIPE.steps_for(max(len(x.samples) for x in self.lessons)) if self.lessons else 0
-        recipe, first = DEFAULT_RECIPE, self.parts[0]
-        marked = max((recipe.marked_steps_for(x.texts, x.head(first).alone.trust) for x in self.marks), default=0)
+        marked = max((own.steps(self.parts[0]) for own in self.marks), default=0)
         steps = self.request.steps or choices + marked
         share = round(steps * marked / (choices + marked))
         return steps, share if not self.lessons or not self.marks else min(max(1, share), max(1, steps - 1))
@@ -115,7 +115,7 @@ class Training:
             return found
         few = self.count < DEFAULT_RECIPE.hold_out_from
         evidence = {x.control.name: Evidence(x) for x in self.lessons}
-        marked = {x.control.name: MarkedEvidence(x) for x in self.marks}
+        marked = {x.control.name: x.evidence() for x in self.marks}
         final = None
         limits = self.request.min_examples, self.request.seed
         for part in self.parts:
@@ -123,10 +123,10 @@ class Training:
             answered, tuning = self._held_out(part, stage, keep=not few)
             for name, (champion, challenger) in answered.answers.items():
                 evidence[name].add(part, champion, challenger)
-            for name, (labels, candidates) in answered.marked.items():
-                marked[name].add(part, labels, candidates)
+            for name, said in answered.marked.items():
+                marked[name].add(part, said)
             hopeless = [item.is_hopeless(*limits) for item in evidence.values()]
-            hopeless += [item.is_hopeless(*limits) for item in marked.values()]
+            hopeless += [item.is_hopeless(*limits, DEFAULT_RECIPE.hopeless) for item in marked.values()]
             if not few or (tuning is not None and all(hopeless)):
                 final = part, tuning  # a hopeless one is kept as it is, with the reason
                 break
@@ -163,28 +163,16 @@ class Training:
         write_json(stored, found.to_json())
         return found, tuning
 
-    def _mark(self, tuning: FineTuner, encoder: Encoder, part: int) -> dict[str, Marked]:
-        """What a fine-tuned encoder alone would mark in the texts of a part."""
-        found: dict[str, Marked] = {}
+    def _mark(self, tuning: FineTuner, encoder: Encoder, part: int) -> dict[str, Json]:
+        """What a fine-tuned encoder alone says of the texts of a part."""
         tasks = {task.lesson.name: task for task in tuning.marked}
-        for rows in self.marks:
-            texts = [example.text for example in rows.of(part)]
-            if not texts or rows.control.name not in tasks or self.tools is None:
-                continue
-            head = rows.head(part)
-            scorer = tasks[rows.control.name].scorer(head.space.names, head.space.offset_weight, head.prior)
-            again = SpanReader(encoder, None, None, TAGGED_DEPTHS).read([text.text for text in texts])
-            found[rows.control.name] = scorer.labels, scorer.candidates(texts, again, head.details.longest)
-        return found
+        named = {rows.control.name: rows for rows in self.marks if rows.of(part)}
+        return {name: rows.said(tasks[name], encoder, part) for name, rows in named.items() if name in tasks}
 
     def _tuning(self, part: int | None, stage: str) -> FineTuner:
         """An encoder trained on all rows but those of `part`."""
         lessons = [x for lesson in self.lessons if (x := self._lesson(lesson, part)) is not None]
-        marks = [
-            marked_set(rows.control.name, rows.head(part), rows.but(part))
-            for rows in self.marks
-            if any(example.marks for example in rows.but(part))
-        ]
+        marks = [rows.lesson(part) for rows in self.marks if rows.teaches(part)]
         if not lessons and not marks:
             raise TrainingError("the labels are too few to hold some of them out")
         watch = part == self.parts[0]
@@ -235,13 +223,12 @@ class Training:
 
         return look
 
-    def _held_marks(self, tuning: FineTuner, part: int) -> list[tuple[int, MarkedTask]]:
-        """The texts of a part for each task on marked text, with the tags that its head knows."""
+    def _held_marks(self, tuning: FineTuner, part: int) -> list[tuple[int, MarkedTask | AskedTask]]:
+        """The texts of a part for each task on marked text, with what is right there."""
         found = []
         for index, task in enumerate(tuning.marked):
-            rows = next(own for own in self.marks if own.control.name == task.lesson.name)
-            if rows.of(part):
-                held = marked_set(task.lesson.name, rows.head(part), rows.of(part))
+            held = next(own for own in self.marks if own.control.name == task.lesson.name).held(part)
+            if held is not None:
                 found.append((index, tuning.read_marks(held)))
         return found
 
@@ -307,16 +294,13 @@ class Training:
         write_json(self.directory / RESULT, result)
         return result
 
-    def _tuned_marks(self, part: int | None, tuning: FineTuner, earned: Mapping[str, Earned]) -> dict[str, TunedMarks]:
+    def _tuned_marks(
+        self, part: int | None, tuning: FineTuner, earned: Mapping[str, Earned]
+    ) -> dict[str, TunedMarks | TunedAnswers]:
         """What the encoder says of words, for each control of which held-out texts told how."""
-        found = {}
         tasks = {task.lesson.name: task for task in tuning.marked}
-        for rows in self.marks:
-            name, head = rows.control.name, rows.head(part)
-            if name in tasks and name in earned:
-                scorer = tasks[name].scorer(head.space.names, head.space.offset_weight, head.prior)
-                found[name] = earned[name].marks(scorer, rows.texts)
-        return found
+        named = {rows.control.name: rows for rows in self.marks if rows.control.name in tasks}
+        return {name: rows.earned(tasks[name], part, earned[name]) for name, rows in named.items() if name in earned}
 
     def _manifest(self, verdicts: Mapping[str, Verdict], accepted: bool, reason: str) -> Manifest:
         request = self.request
@@ -343,35 +327,25 @@ class Training:
         )
 
 
-Marked = tuple[tuple[str, ...], list[list[Candidate]]]
-"""Labels, and the candidates of each text with those labels' places."""
-
-
 class _FoundJson(TypedDict):
     answers: Mapping[str, Sequence[Sequence[Sequence[float]]]]
-    marked: Mapping[str, tuple[Sequence[str], Sequence[Sequence[tuple[int, int, int, float]]]]]
+    marked: Mapping[str, Json]
 
 
 @dataclass(frozen=True)
 class _Found:
-    """Of one part: control -> (head alone, blend), and what a fine-tuned encoder alone marks."""
+    """Of one part: control -> (head alone, blend), and what a fine-tuned encoder alone says of marked text."""
 
     answers: dict[str, tuple[Floats, Floats]]
-    marked: dict[str, Marked]
+    marked: Mapping[str, Json]
 
     def to_json(self) -> Mapping[str, Json]:
-        return {
-            "answers": {name: [a.tolist(), b.tolist()] for name, (a, b) in self.answers.items()},
-            "marked": {name: (labels, found) for name, (labels, found) in self.marked.items()},
-        }
+        answers = {name: [a.tolist(), b.tolist()] for name, (a, b) in self.answers.items()}
+        return {"answers": answers, "marked": self.marked}
 
     @classmethod
     def from_json(cls, raw: _FoundJson) -> _Found:
-        marked = {
-            name: (tuple(labels), [[Candidate(*one) for one in own] for own in found])
-            for name, (labels, found) in raw["marked"].items()
-        }
-        return cls({name: (np.array(a), np.array(b)) for name, (a, b) in raw["answers"].items()}, marked)
+        return cls({name: (np.array(a), np.array(b)) for name, (a, b) in raw["answers"].items()}, raw["marked"])
 
 
 class _Scratch:

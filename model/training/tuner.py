@@ -32,8 +32,11 @@ from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
 from model.training.layers.frozen_encoder import TopLayers
 from model.training.layers.packed_layer import Noise
+from model.training.marks.drawn import Drawn
 from model.training.marks.marked_set import MarkedSet
-from model.training.marks.marked_task import MarkedBatch, MarkedTask
+from model.training.marks.marked_task import MarkedTask
+from model.training.questions.asked_set import AskedSet
+from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE, TrainingRecipe
 from model.training.training_set import TrainingSet, draw_batch, prototype_head
 from model.versions.finetuned import TunedHead
@@ -59,7 +62,7 @@ class FineTuner:
         self,
         directory: Path,
         lessons: Sequence[TrainingSet],
-        marks: Sequence[MarkedSet] = (),
+        marks: Sequence[MarkedSet | AskedSet] = (),
         *,
         seed: int,
         threads: int = 0,
@@ -161,18 +164,24 @@ class FineTuner:
         self.encoder.train(was_training)
         return result
 
-    def read_marks(self, lesson: MarkedSet) -> MarkedTask:
-        """Marked texts in windows, with a head as it is before training."""
+    def read_marks(self, lesson: MarkedSet | AskedSet) -> MarkedTask | AskedTask:
+        """Marked texts, or passages with their questions, in windows, with a head as it is before training."""
         windows = Windows(self.base, read_window(self.base, read_config(self.base)))  # as long as when it is served
         width = int(self.encoder.config.hidden_size)
+        if isinstance(lesson, AskedSet):
+            return AskedTask(lesson, windows, width, self._dropout, self.device)
         return MarkedTask(lesson, windows, width, self._dropout, self.device)
 
-    def marked_loss(self, task: int, held: MarkedTask) -> float:
-        """Mean loss of a word in the texts of `held`, by one task's head as it is now."""
-        was_training = self.encoder.training
+    def marked_loss(self, task: int, held: MarkedTask | AskedTask) -> float:
+        """Mean loss of a word in the texts of `held`, or of a question, by one task's head as it is now."""
+        was_training, own = self.encoder.training, self.marked[task]
         self.encoder.eval()
         with self._autocast:
-            loss = self.marked[task].held_out_loss(held, self.top.states, self.recipe.batch)
+            if isinstance(own, AskedTask) and isinstance(held, AskedTask):
+                loss = own.held_out_loss(held, self.top.states, self.recipe.batch)
+            else:
+                assert isinstance(own, MarkedTask) and isinstance(held, MarkedTask)
+                loss = own.held_out_loss(held, self.top.states, self.recipe.batch)
         self.encoder.train(was_training)
         return loss
 
@@ -221,15 +230,18 @@ class FineTuner:
 
     def _rates(self, step: int) -> list[float]:
         """Highest rates of encoder and heads, of the kinds that there are."""
-        recipe, marked = self.recipe, self._turn(step)[0]
-        rates = [recipe.marked_encoder_rate if marked else recipe.encoder_rate]
-        rates += [recipe.head_rate] if self.lessons else []
-        return rates + ([recipe.marked_head_rate] if self.marked else [])
+        recipe, (marked, turn) = self.recipe, self._turn(step)
+        rates = recipe.marked_encoder_rate, recipe.marked_head_rate
+        task = self._task(turn) if marked else None
+        if isinstance(task, AskedTask):
+            rates = recipe.taught_rates if task.lesson.start is not None else recipe.asked_rates
+        encoder = rates[0] if marked else recipe.encoder_rate
+        return [encoder, *([recipe.head_rate] if self.lessons else []), *([rates[1]] if self.marked else [])]
 
     def _windows_of(self, step: int) -> list[Window]:
         marked, turn = self._turn(step)
         if marked:
-            return [part.window for part in self._draw_marks(turn)[1].parts]
+            return list(self._draw_marks(turn).windows)
         return self._draw(turn)[2]
 
     def _draw(self, step: int) -> Draw:
@@ -239,10 +251,13 @@ class FineTuner:
         rows = draw_batch(self.lessons[index].targets, self.lessons[index].multilabel, generator)
         return index, rows, [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
 
-    def _draw_marks(self, step: int) -> tuple[MarkedTask, MarkedBatch]:
+    def _task(self, step: int) -> MarkedTask | AskedTask:
+        """Whose turn a step on marked text is."""
+        return self.marked[step % len(self.marked)]
+
+    def _draw_marks(self, step: int) -> Drawn:
         """The batch of a step on marked text; controls take turns."""
-        task = self.marked[step % len(self.marked)]
-        return task, task.draw(self.seed, step // len(self.marked), self.recipe.marked_batch)
+        return self._task(step).drawn(self.seed, step // len(self.marked), self.recipe.marked_batch)
 
     def _pooled(self, windows: Sequence[Window]) -> Tensor:
         """Of all windows [n, width], each process having computed its share."""
@@ -251,16 +266,16 @@ class FineTuner:
             part = self.top.embed([windows[row] for row in self.team.share(order)])
         return self.team.gather(part.float(), order)
 
-    def _words(self, task: MarkedTask, batch: MarkedBatch) -> list[Tensor]:
-        """Of all texts the words' states [words, width], each process having computed its share."""
-        order = sorted(range(len(batch.rows)), key=lambda row: len(batch.parts[row].window.ids))
-        own = [batch.parts[row] for row in self.team.share(order)]
+    def _words(self, batch: Drawn) -> list[Tensor]:
+        """Of all texts the states that are looked at [count, width], each process having computed its share."""
+        order = sorted(range(len(batch.windows)), key=lambda row: len(batch.windows[row].ids))
+        own = self.team.share(order)
         with self._autocast:
-            found = task.words(own, self.top.states([part.window for part in own]))
-        longest, width = max(len(part.words) for part in batch.parts), found[0].shape[1]
+            found = batch.pick(own, self.top.states([batch.windows[row] for row in own]))
+        longest, width = max(batch.counts), found[0].shape[1]
         padded = [F.pad(words.float(), (0, 0, 0, longest - len(words))).flatten() for words in found]
         rows = self.team.gather(torch.stack(padded), order).view(len(order), longest, width)
-        return [words[: len(part.words)] for words, part in zip(rows, batch.parts, strict=True)]
+        return [words[:count] for words, count in zip(rows, batch.counts, strict=True)]
 
     def _step(self, step: int) -> Tensor:
         team = self.team
@@ -268,8 +283,8 @@ class FineTuner:
         self.top.noise.begin([self.seed, step, team.rank])
         marked, turn = self._turn(step)
         if marked:
-            task, batch = self._draw_marks(turn)
-            return task.loss(batch, self._words(task, batch), [self.seed, step, HEAD_NOISE])
+            batch = self._draw_marks(turn)
+            return batch.loss(self._words(batch), [self.seed, step, HEAD_NOISE])
         self._head_noise.begin([self.seed, step, HEAD_NOISE])
         index, rows, windows = self._draw(turn)
         lesson = self.lessons[index]

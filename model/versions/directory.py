@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from model.evidence.gate import VerdictJson
     from model.questions.head import QuestionHead, QuestionHeadJson
+    from model.questions.tuned_answers import TunedAnswersJson
     from model.regions.region_heads import RegionHeads
     from model.spans.head.head import SpanHead, SpanHeadJson
     from model.spans.transfer.prior import TransferPrior
@@ -132,7 +133,7 @@ class TunedMarksEntry(TypedDict):
     """What a fine-tuned encoder says for a control that marks text; its arrays are numbered likewise."""
 
     control: str
-    config: TunedMarksJson
+    config: TunedMarksJson | TunedAnswersJson
 
 
 class HeadsJson(TypedDict):

@@ -14,6 +14,7 @@ from scipy.special import expit, logit
 
 from model.decoding.answers import SetRules, SetRulesJson
 from model.numerics.arrays import Floats, normalise, softmax_rows
+from model.questions.tuned_answers import TunedAnswers
 from model.spans.head.tuned_marks import TunedMarks
 
 
@@ -63,7 +64,7 @@ class FineTuned:
 
     encoder_weights: Path
     heads: Mapping[str, TunedHead] = field(default_factory=dict)
-    marks: Mapping[str, TunedMarks] = field(default_factory=dict)
+    marks: Mapping[str, TunedMarks | TunedAnswers] = field(default_factory=dict)
     """Of the controls that mark text."""
 
     @property
@@ -71,6 +72,11 @@ class FineTuned:
         """Whether any control's answer comes from it in part."""
         weights = [part.weight for part in self.heads.values()] + [part.weight for part in self.marks.values()]
         return any(weight > 0 for weight in weights)
+
+    @property
+    def reads_words(self) -> bool:
+        """Whether it says something of words that are not read with a question."""
+        return any(isinstance(part, TunedMarks) for part in self.marks.values())
 
     def without(self, names: Container[str]) -> FineTuned:
         """Without a share in what these controls answer."""

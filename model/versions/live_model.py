@@ -20,11 +20,14 @@ from model.interfaces import Embedder
 from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
+from model.questions.asked import AskedText
 from model.questions.head import QuestionHead
+from model.questions.tuned_answers import TunedAnswers
 from model.regions.region_heads import RegionHeads
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.features.stretches import LONG_TEXT
 from model.spans.head.head import Suggestions
+from model.spans.head.tuned_marks import TunedMarks
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import (
     ENCODER,
@@ -129,7 +132,7 @@ class LiveModel:
         if not shared:
             return
         self.tools.reader.read_both(self.base, list(shared))
-        if self.tuned is not None and self.finetuned is not None and self.finetuned.marks:
+        if self.tuned is not None and self.finetuned is not None and self.finetuned.reads_words:
             self.tools.tuned_reader(self.tuned).read_both(self.tuned, list(shared))
 
     def mark(self, control: str, documents: Sequence[Document], *, alone: bool = False) -> list[Prediction]:
@@ -153,7 +156,8 @@ class LiveModel:
         tools, head = self._tools(), self.span_heads[control]
         if isinstance(head, QuestionHead):
             asked = tools.questions.read(texts)
-            return list(zip([one.question for one in asked], head.spans(asked, tools.aim), strict=True))
+            answers = self._answer_questions(control, head, asked, alone=alone)
+            return list(zip([one.question for one in asked], answers, strict=True))
         read = tools.reader.read([text for text, _ in texts])
         answerer = self.answerer(control)
         found = (replace(answerer, marks=None) if alone else answerer).suggest(read)
@@ -164,10 +168,28 @@ class LiveModel:
         without tools."""
         tools, head = self._tools(), self.span_heads[control]
         if isinstance(head, QuestionHead):
-            raise ValueError(f"{control} asks a question: its head answers alone")
-        marks = self.finetuned.marks.get(control) if self.finetuned is not None else None
+            raise ValueError(f"{control} asks a question")
+        own = self.finetuned.marks.get(control) if self.finetuned is not None else None
+        marks = own if isinstance(own, TunedMarks) else None
         reader = tools.tuned_reader(self.tuned) if marks is not None and self.tuned is not None else None
         return SpanAnswerer(head, tools, marks, reader)
+
+    def is_blend(self, control: str) -> bool:
+        """Whether the fine-tuned encoder has a share in what a control that marks text suggests."""
+        own = self.finetuned.marks.get(control) if self.finetuned is not None and self.tuned is not None else None
+        asks = isinstance(self.span_heads.get(control), QuestionHead)
+        return own is not None and own.weight > 0 and isinstance(own, TunedAnswers) == asks
+
+    def _answer_questions(
+        self, control: str, head: QuestionHead, asked: Sequence[AskedText], *, alone: bool
+    ) -> list[Suggestions]:
+        """By the head, and by the fine-tuned encoder where it has a share; `alone`: by the head."""
+        tools = self._tools()
+        part = self.finetuned.marks.get(control) if self.finetuned is not None and not alone else None
+        if not isinstance(part, TunedAnswers) or self.tuned is None or part.weight <= 0 or not asked:
+            return head.spans(asked, tools.aim)
+        said = tools.questions.read_tuned(tools.answering_encoder(self.tuned), part.scorer.heads, asked)
+        return part.shown_by(head).suggest(asked, part.best(head, asked, said), tools.aim)
 
     def _tools(self) -> SpanTools:
         if self.tools is None:
@@ -184,7 +206,7 @@ class LiveModel:
         if all(len(text) <= LONG_TEXT for text in texts):
             return []
         readers = [self.tools.reader]
-        if self.tuned is not None and self.finetuned is not None and self.finetuned.marks:
+        if self.tuned is not None and self.finetuned is not None and self.finetuned.reads_words:
             readers.append(self.tools.tuned_reader(self.tuned))
         return [(reader, text) for reader in readers for text in reader.unread(texts)]
 

@@ -15,7 +15,7 @@ from model.interfaces import Embedder
 from model.questions.asked import AnsweredText
 from model.questions.fit import QuestionBasis, cold_question_head, fit_question_head
 from model.questions.head import QuestionHead, QuestionHeadJson, restore_question_head
-from model.questions.reading import QuestionReader
+from model.questions.reading import AnsweringEncoder, QuestionReader
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
@@ -67,6 +67,13 @@ class SpanTools:
         if not isinstance(own, TokenEncoder):
             raise ValueError("this encoder gives no states of words")
         return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS, hasty=self.reader.hasty)
+
+    def answering_encoder(self, encoder: Embedder) -> AnsweringEncoder:
+        """The fine-tuned encoder itself, for questions. Raises ValueError for one that reads no pairs."""
+        own = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+        if not isinstance(own, AnsweringEncoder):
+            raise ValueError("this encoder answers no questions")
+        return own
 
 
 @dataclass(frozen=True)
@@ -215,6 +222,14 @@ def _fit_question(
     previous: QuestionHead | None,
     repeat: bool,
 ) -> QuestionHead:
+    basis, examples = question_lesson(control, samples, tools, previous)
+    return fit_question_head(basis, examples, previous, repeat=repeat)
+
+
+def question_lesson(
+    control: Control, samples: Sequence[SpanSample], tools: SpanTools, previous: QuestionHead | None = None
+) -> tuple[QuestionBasis, list[AnsweredText]]:
+    """What a head of a control that asks is fitted on: the samples, read, and what does not depend on them."""
     asked = [sample for sample in samples if sample.question is not None]
     read = tools.questions.read([(sample.text, sample.question or "") for sample in asked])
     examples = [AnsweredText(text, sample.spans, sample.weight) for text, sample in zip(read, asked, strict=True)]
@@ -222,8 +237,7 @@ def _fit_question(
     kept = previous.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     if kept is None or len(kept.mean) != words.width:
         kept = StateScale.measure([one.asked.passage for one in examples], words.width)
-    basis = QuestionBasis(control.keys(), kept, words.prior, tools.questions.is_taught)
-    return fit_question_head(basis, examples, previous, repeat=repeat)
+    return QuestionBasis(control.keys(), kept, words.prior, tools.questions.is_taught), examples
 
 
 def _fit(

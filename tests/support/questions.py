@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
@@ -72,6 +73,29 @@ def _asked(number: int) -> Asked:
     )[turn]
     start = text.index(answer)
     return Asked(question, text, (start, start + len(answer)) if answer else None)
+
+
+def write_answering_base(path: Path, spread: float = 0.5) -> Path:
+    """A base model with MiniLM's words, two layers of random weights and a head for questions."""
+    import torch
+    from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
+
+    from model.encoder.encoder import find_base_model
+
+    torch.manual_seed(3)
+    tokenizer = AutoTokenizer.from_pretrained(find_base_model())
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=spread,
+    )
+    BertForQuestionAnswering(config).eval().save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
 
 
 def record_of(one: Asked, number: int, annotator: int = 1) -> ExampleRecord:

@@ -135,7 +135,7 @@ def _marked_rows(
     contents = [by_task[task][0].content for task in tasks]
     documents = [{item: part or "" for item, part in zip(control.inputs, own, strict=False)} for own in contents]
     found, manifest = champion.mark(name, documents), champion.manifest
-    blended = bool(tasks) and control.question is None and champion.answerer(name).is_blend
+    blended = bool(tasks) and champion.is_blend(name)
     alone = champion.mark(name, documents, alone=True) if blended else [None] * len(found)
     rows = []
     for task, answer, head in zip(tasks, found, alone, strict=True):

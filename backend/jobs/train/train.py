@@ -152,8 +152,7 @@ def _train(attempt: Attempt, lock: int) -> str:
     work, directory = attempt.work, attempt.directory
     if not (directory / REQUEST).is_file():
         request = make_request(work.settings, work.stores, attempt.project)
-        tagged = {own.name: request.spans.get(own.name, ()) for own in request.task_spec.spans if own.question is None}
-        if not request.task_spec.controls and _count_texts(tagged) < LEAST_MARKED_TEXTS:
+        if not request.task_spec.controls and _count_texts(request.spans) < LEAST_MARKED_TEXTS:
             return _search_marks(attempt)
         write_json(directory / REQUEST, request)
     if missing := fetch_base_model(work.settings, attempt.report):

@@ -87,6 +87,17 @@ def _found(control: SpanControl, shown: Sequence[_Shown]) -> Input | None:
     return _input(control, named[0]) if named else None
 
 
+def name_question(control: str, labels: Sequence[str], fields: Sequence[str]) -> str | None:
+    """Of the fields of tasks whose label config is not known the one with the question that marks with these labels
+    answer; None where nothing says so."""
+    if len(labels) > MOST_LABELS:
+        return None
+    answers = bool(_words(control) & ANSWER_WORDS) or all(_words(label) & ANSWER_WORDS for label in labels)
+    if len(labels) > 1 and not answers:
+        return None
+    return next((name for name in fields if _is_question(_words(name))), None)
+
+
 def _input(control: SpanControl, found: _Shown) -> Input:
     return Input(found.name or f"{control.name}.question", READABLE.get(found.tag, "Text"), found.value)
 

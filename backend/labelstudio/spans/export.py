@@ -6,6 +6,7 @@ and the field of the data in which the marked texts stand at their offsets is th
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -41,6 +42,8 @@ class LabelledText:
     document: SpanDocument
     annotator: object = None
     ground_truth: bool = False
+    data: Foreign = dataclasses.field(default_factory=dict, compare=False, repr=False)
+    """The task's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,8 @@ def read_export(tasks: object, config: SpanConfig | None = None) -> Export:
                 text = pages[known.by_name[name].object.name].text
                 annotator = annotation.get("completed_by")
                 truth = bool(annotation.get("ground_truth"))
-                found.append(LabelledText(task.get("id"), name, SpanDocument(text, spans), annotator, truth))
+                data = task["data"]  # it has a page
+                found.append(LabelledText(task.get("id"), name, SpanDocument(text, spans), annotator, truth, data))
     return Export(tuple(found), counted(ignored))
 
 

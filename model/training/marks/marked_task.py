@@ -19,6 +19,7 @@ from model.encoder.windows import Window, Windows
 from model.spans.head.tuned_marks import WordScorer
 from model.spans.transfer.prior import TransferPrior
 from model.training.layers.packed_layer import Noise
+from model.training.marks.drawn import Drawn
 from model.training.marks.marked_set import MarkedSet, WordPart, draw_texts, read_parts
 
 SMOOTHED = 0.5
@@ -57,6 +58,16 @@ class MarkedTask(nn.Module):
         rows = [self.used[place] for place in draw_texts(len(self.used), seed, step, size)]
         generator = np.random.default_rng([seed, step])
         return MarkedBatch(rows, [self.parts[row][int(generator.integers(len(self.parts[row])))] for row in rows])
+
+    def drawn(self, seed: int, step: int, size: int) -> Drawn:
+        """The same, for a trainer that knows no words."""
+        batch = self.draw(seed, step, size)
+        return Drawn(
+            [part.window for part in batch.parts],
+            [len(part.words) for part in batch.parts],
+            lambda places, states: self.words([batch.parts[place] for place in places], states),
+            lambda words, noise: self.loss(batch, words, noise),
+        )
 
     def words(self, parts: Sequence[WordPart], states: Sequence[Tensor]) -> list[Tensor]:
         """The words' states [words, width] of each window."""

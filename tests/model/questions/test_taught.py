@@ -8,36 +8,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.encoder.encoder import Encoder, find_base_model
+from model.encoder.encoder import Encoder
 from model.features.varied_cache import VariedCache
 from model.questions.fit import QuestionBasis, cold_question_head
 from model.questions.reading import QuestionReader
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
-from tests.support.questions import asked
+from tests.support.questions import asked, write_answering_base
 
 
 @pytest.fixture(scope="module")
 def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """MiniLM's words, two layers of random weights and a head for questions."""
-    import torch
-    from transformers import AutoTokenizer, BertConfig, BertForQuestionAnswering
-
-    torch.manual_seed(3)
-    path = tmp_path_factory.mktemp("taught")
-    tokenizer = AutoTokenizer.from_pretrained(find_base_model())
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        initializer_range=0.5,
-    )
-    BertForQuestionAnswering(config).eval().save_pretrained(path)
-    tokenizer.save_pretrained(path)
-    return path
+    return write_answering_base(tmp_path_factory.mktemp("taught"))
 
 
 @pytest.fixture(scope="module")
