@@ -4,7 +4,7 @@
     python -m bench.accuracy --trained-head [--labels 0,8,16,32,64,128,256] [--taught 160] [--seeds 3] [--json]
     python -m bench.accuracy --bf16 [--train 200] [--held-out 200] [--json]
     python -m bench.accuracy --regions [--relations] [--public DIR] [--labels 16,64,256] [--seeds 3] [--json]
-    python -m bench.accuracy --questions [--squad FILE] [--labels 0,16,64,256] [--held-out 300] [--json]
+    python -m bench.accuracy --questions [--finetune] [--squad FILE | --sets snips,bc5cdr] [--labels 0,16,64,256]
 
 The first: accuracy, macro-F1, log-loss and calibration error of heads that are fitted as the learner does it, on the
 sample's train split; the test split is never fitted on.
@@ -29,11 +29,13 @@ labels, `directed` for no labels, `pairs` for no direction either; `saved`: righ
 
 `--questions`: answers to questions about passages, beside a chain for entities, the best-matching sentence's longest
 name, and a memory of strings. Asked is for what public sets mark in four texts together, or what FILE, in SQuAD's
-format, asks (articles apart).
+format, asks (articles apart). `--finetune`: the head, and what a fine-tune by the real training process comes to with
+the share that it earned, whatever the gate says; `gate` says that, `cpu_s` is of all its parts.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import tempfile
@@ -46,6 +48,8 @@ from typing import Any
 
 import numpy as np
 
+from backend.settings.settings import load_settings
+from backend.simulate.trainer import Workplace
 from bench.support.report import command, numbers, show
 from bench.support.spans import find_span_sets
 from bench.support.texts import DATA, choice_control, read_split
@@ -58,12 +62,13 @@ from model.pretrained_head import PretrainedHead
 from model.regions.region_features import RegionPlace
 from model.regions.region_fit import RegionExample, fit_region_head
 from model.regions.region_head import choose
+from model.simulation.replay import shuffled
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
 from model.spans.transfer.prior import read_prior
 from model.spec import Sample
 from tests.support import public_sets
-from tests.support.question_peers import rows_of
+from tests.support.question_peers import rows_of, tuned_row
 from tests.support.question_sets import ask_about_labels, read_squad
 from tests.support.region_sets import BASELINES, Asked, AskedSet, asked_sets
 from tests.support.relation_peers import rows_of as relation_rows
@@ -229,17 +234,26 @@ def read_regions(reader: SpanReader, texts: Sequence[Asked]) -> list[tuple[Regio
     ]
 
 
-def about_questions(squad: Path | None, counts: Sequence[int], held_out: int) -> Iterator[Row]:
-    """A row per set, number of answers and method."""
+def about_questions(args: Any, counts: Sequence[int], held_out: int) -> Iterator[Row]:
+    """A row per set, number of answers and method; with --finetune one of the head and one of a fine-tune."""
+    names = args.sets.split(",")
     with tempfile.TemporaryDirectory() as scratch:
         reader = SpanReader(Encoder(find_base_model()), read_prior(), VariedCache(Path(scratch), 2000))
-        if squad is not None:
-            sets = [read_squad(squad, held_out)]
+        if args.squad is not None:
+            sets = [read_squad(args.squad, held_out)]
         else:
-            named = find_span_sets(DATA / "ner", ("snips", "bc5cdr"))
+            named = find_span_sets(DATA / "ner", names)
             sets = [ask_about_labels(name, data, held_out) for name, data in named.items()]
-        for data in sets:
-            yield from rows_of(data, reader, counts)
+        sets = [replace(data, train=shuffled(data.train, args.seed)) if args.seed else data for data in sets]
+        if not args.finetune:
+            for data in sets:
+                yield from rows_of(data, reader, counts)
+            return
+        place = Workplace(load_settings(), Path(scratch) / "place", Path(scratch) / "features", 1)
+        for data, count in itertools.product(sets, filter(None, counts)):
+            yield from rows_of(data, reader, [count], ["understudy"])
+            yield tuned_row(data, place, count, args.seed)
+        place.close()
 
 
 def _features(encoder: Encoder, rows: Rows) -> Any:
@@ -258,6 +272,8 @@ def main() -> None:
     parser.add_argument("--public", type=Path)
     parser.add_argument("--questions", action="store_true")
     parser.add_argument("--squad", type=Path)
+    parser.add_argument("--sets", default="snips,bc5cdr", help="of --questions")
+    parser.add_argument("--finetune", action="store_true", help="with --questions: the head, and a fine-tune")
     parser.add_argument("--labels", type=numbers)
     parser.add_argument("--held-out", type=int)
     parser.add_argument("--seed", type=int, default=0)
@@ -274,7 +290,7 @@ def main() -> None:
         rows = list(about_regions(args.labels or [16, 64, 256], args.seeds, args.public))
         show("answers about marked regions beside baselines", rows, args.json)
     elif args.questions:
-        rows = list(about_questions(args.squad, args.labels or [0, 16, 64, 256], args.held_out or 300))
+        rows = list(about_questions(args, args.labels or [0, 16, 64, 256], args.held_out or 300))
         show("answers to questions about passages beside baselines", rows, args.json)
     elif args.trained_head:
         counts = args.labels or [0, 8, 16, 32, 64, 128, 256]

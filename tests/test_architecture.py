@@ -64,8 +64,8 @@ ALLOWED: dict[str, str] = {
         "model/versions"
     ),
     "model/simulation": (
-        "model model/numerics model/features model/decoding model/spans model/spans/head model/head model/versions "
-        "model/acquisition"
+        "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "
+        "model/questions model/head model/versions model/acquisition"
     ),
     "backend": "model model/evidence",
     "backend/addresses": "backend",
@@ -143,7 +143,8 @@ ALLOWED: dict[str, str] = {
     "backend/simulate": (
         "model model/encoder model/features model/spans model/spans/features model/head model/evidence "
         "model/versions model/training model/simulation backend backend/settings backend/labelstudio/spans "
-        "backend/labelstudio backend/base_model backend/store backend/rules backend/jobs/train"
+        "backend/labelstudio/questions backend/labelstudio backend/base_model backend/store backend/rules "
+        "backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "

@@ -10,15 +10,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from backend.simulate.trainer import PolicyTrainer, Workplace
 from model.numerics.metrics import expected_calibration_error
 from model.questions.asked import AnsweredText, find_sentences
 from model.questions.fit import QuestionBasis, fit_question_head
 from model.questions.question_type import STOP_WORDS
 from model.questions.reading import QuestionReader
-from model.span import Span
+from model.simulation.span_dataset import SpanDataset
+from model.simulation.span_replay import CONTROL, spec_of
+from model.span import Span, SpanDocument, SpanSample
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.head.fit import Basis, SpanExample, fit_span_head
+from model.spans.head.head import Suggestions
 from tests.support.question_sets import LABEL, AskedPassage, QuestionSet
 
 Guess = tuple[Span | None, float]
@@ -27,19 +31,38 @@ Guess = tuple[Span | None, float]
 Row = dict[str, float | str]
 
 
-def rows_of(data: QuestionSet, reader: SpanReader, counts: Sequence[int]) -> list[Row]:
-    """A row per method and number of answers."""
+def rows_of(data: QuestionSet, reader: SpanReader, counts: Sequence[int], names: Sequence[str] = ()) -> list[Row]:
+    """A row per number of answers and method (of these `names`; all without)."""
     rows: list[Row] = []
     for count in counts:
         train = data.train[:count]
         for name, method in METHODS.items():
-            if count == 0 and name != "understudy":
+            if (count == 0 and name != "understudy") or (names and name not in names):
                 continue
             began = time.process_time()
             guesses = method(reader, train, data.test)
             measured = _measure(data.test, guesses)
             rows.append({"set": data.name, "answers": count, "by": name, **measured, "cpu_s": _since(began)})
     return rows
+
+
+def tuned_row(data: QuestionSet, place: Workplace, count: int, seed: int) -> Row:
+    """What a fine-tune on so many answers comes to, with the share that it earned, whatever the gate says of it."""
+    documents = [SpanDocument(one.text, one.answers, one.question) for one in data.train[:count]]
+    control = spec_of(SpanDataset((LABEL,), tuple(documents), ()))
+    samples = [SpanSample(number, one.text, one.spans, question=one.question) for number, one in enumerate(documents)]
+    tuned = PolicyTrainer(place).tune_marks(control, {CONTROL: samples}, [], seed)
+    model = tuned.model or tuned.refused
+    if model is None:
+        raise SystemExit(tuned.reason)
+    found = [own for _, own in model.look(CONTROL, [(one.text, one.question) for one in data.test])]
+    guesses = [guess_of(own) for own in found]
+    part = model.finetuned.marks[CONTROL] if model.finetuned is not None else None
+    return {
+        **{"set": data.name, "answers": count, "by": "with fine-tune", **_measure(data.test, guesses)},
+        **{"cpu_s": round(tuned.cpu_seconds, 1), "share": part.weight if part is not None else 0.0},
+        "gate": tuned.reason,
+    }
 
 
 def by_understudy(reader: SpanReader, train: Sequence[AskedPassage], test: Sequence[AskedPassage]) -> list[Guess]:
@@ -50,7 +73,12 @@ def by_understudy(reader: SpanReader, train: Sequence[AskedPassage], test: Seque
     scale = StateScale.measure([one.passage for one in read[:64]], questions.words.width)
     head = fit_question_head(QuestionBasis((LABEL,), scale, reader.prior), examples)
     found = head.spans(read[len(train) :])
-    return [(own.spans[0].span, own.spans[0].score) if own.spans else (None, own.score) for own in found]
+    return [guess_of(own) for own in found]
+
+
+def guess_of(own: Suggestions) -> Guess:
+    """What is shown of a question."""
+    return (own.spans[0].span, own.spans[0].score) if own.spans else (None, own.score)
 
 
 def by_chain(reader: SpanReader, train: Sequence[AskedPassage], test: Sequence[AskedPassage]) -> list[Guess]:
