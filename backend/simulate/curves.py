@@ -77,14 +77,16 @@ def print_curves(rows: Sequence[Row]) -> None:
             best[count] = max(cell[main], best.get(count, 0.0))
     table = Table(box=None, pad_edge=False)
     first = ("curve", "texts", "F1") if spans else ("curve", "labels", "accuracy")
-    titles = (*first, *shown.values(), "fine-tune s", "seeds", "")
+    # Spans are fine-tuned from 64 texts on: nothing is to be told of a replay of fewer.
+    tells = not spans or any(cell["finetune_seconds"] for curve in curves.values() for cell in curve.values())
+    titles = (*first, *shown.values(), *(("fine-tune s",) if tells else ()), "seeds", "")
     for index, title in enumerate(titles):
         table.add_column(title, justify="right" if index else "left")
     for name, curve in curves.items():
         for count, cell in curve.items():
             value = Text(f"{cell[main]:.3f}", style="bold" if cell[main] == best[count] else "")
             tuned = f"{cell['finetune_seconds']:.1f}" if cell["finetune_seconds"] else ""
-            measures = (*(f"{cell[key]:.3f}" for key in shown), tuned)
+            measures = (*(f"{cell[key]:.3f}" for key in shown), *((tuned,) if tells else ()))
             bar = Bar(1.0, 0.0, cell[main], width=24)
             table.add_row(Text(plain(name)), str(count), value, *measures, str(int(cell["seeds"])), bar)
     say_rich(table)

@@ -70,11 +70,11 @@ def test_refits_keep_the_blend_which_can_be_rolled_back(quick: Any) -> None:
     versions = quick.stores.versions
     before = versions.live(PROJECT)
     versions.publish(PROJECT, "v1", expected=before, seq=40, by="test", force=True)
-    add_answers(quick, asked(40, 200), first=41)
+    add_answers(quick, asked(20, 200), first=41)  # from 40 new ones on a bad one is withdrawn, as of spans
     assert refit(PROJECT) == "published"
     live = versions.live(PROJECT)
     model = quick.live_model(PROJECT, live)
-    assert live.startswith("v1.") and model.span_heads["answer"].details.texts == 80
+    assert live.startswith("v1.") and model.span_heads["answer"].details.texts == 60
     assert model.is_blend("answer")
     part = model.finetuned.marks["answer"]
     assert part.aged(80).weight == part.weight / 2
@@ -85,7 +85,7 @@ def test_refits_keep_the_blend_which_can_be_rolled_back(quick: Any) -> None:
     rows = quick.stores.evidence.rows(PROJECT, 100)
     tested = [row for row in rows if row.version == "v1"]
     assert tested and all(row.tuned == "v1" and row.marked.edits_alone is not None for row in tested)
-    versions.publish(PROJECT, before, expected=live, seq=80, by="test", force=True)
+    versions.publish(PROJECT, before, expected=live, seq=60, by="test", force=True)
     rolled = quick.live_model(PROJECT, versions.live(PROJECT))
     assert not rolled.is_blend("answer") and rolled.mark("answer", texts)
 
