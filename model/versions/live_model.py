@@ -20,7 +20,6 @@ from model.interfaces import Embedder
 from model.labels import path_of, plain_text
 from model.numerics.arrays import Floats
 from model.numerics.temperature import apply_temperature
-from model.questions.asked import AskedText
 from model.questions.head import QuestionHead
 from model.questions.tuned_answers import TunedAnswers
 from model.regions.region_heads import RegionHeads
@@ -156,7 +155,8 @@ class LiveModel:
         tools, head = self._tools(), self.span_heads[control]
         if isinstance(head, QuestionHead):
             asked = tools.questions.read(texts)
-            answers = self._answer_questions(control, head, asked, alone=alone)
+            part = self.finetuned.marks.get(control) if self.finetuned is not None and not alone else None
+            answers = tools.answer(head, asked, part, self.tuned)
             return list(zip([one.question for one in asked], answers, strict=True))
         read = tools.reader.read([text for text, _ in texts])
         answerer = self.answerer(control)
@@ -179,17 +179,6 @@ class LiveModel:
         own = self.finetuned.marks.get(control) if self.finetuned is not None and self.tuned is not None else None
         asks = isinstance(self.span_heads.get(control), QuestionHead)
         return own is not None and own.weight > 0 and isinstance(own, TunedAnswers) == asks
-
-    def _answer_questions(
-        self, control: str, head: QuestionHead, asked: Sequence[AskedText], *, alone: bool
-    ) -> list[Suggestions]:
-        """By the head, and by the fine-tuned encoder where it has a share; `alone`: by the head."""
-        tools = self._tools()
-        part = self.finetuned.marks.get(control) if self.finetuned is not None and not alone else None
-        if not isinstance(part, TunedAnswers) or self.tuned is None or part.weight <= 0 or not asked:
-            return head.spans(asked, tools.aim)
-        said = tools.questions.read_tuned(tools.answering_encoder(self.tuned), part.scorer.heads, asked)
-        return part.shown_by(head).suggest(asked, part.best(head, asked, said), tools.aim)
 
     def _tools(self) -> SpanTools:
         if self.tools is None:

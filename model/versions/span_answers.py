@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 from model.features.cache import CachedEncoder
 from model.interfaces import Embedder
-from model.questions.asked import AnsweredText
+from model.questions.asked import AnsweredText, AskedText
 from model.questions.fit import QuestionBasis, cold_question_head, fit_question_head
 from model.questions.head import QuestionHead, QuestionHeadJson, restore_question_head
 from model.questions.reading import AnsweringEncoder, QuestionReader
+from model.questions.tuned_answers import TunedAnswers
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
@@ -68,12 +69,22 @@ class SpanTools:
             raise ValueError("this encoder gives no states of words")
         return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS, hasty=self.reader.hasty)
 
-    def answering_encoder(self, encoder: Embedder) -> AnsweringEncoder:
-        """The fine-tuned encoder itself, for questions. Raises ValueError for one that reads no pairs."""
-        own = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
+    def answer(
+        self,
+        head: QuestionHead,
+        asked: Sequence[AskedText],
+        part: TunedMarks | TunedAnswers | None,
+        tuned: Embedder | None,
+    ) -> list[Suggestions]:
+        """Answers by the head, and by what a fine-tuned encoder says where it has a share (`part`, read by `tuned`).
+        Raises ValueError for an encoder that reads no pairs."""
+        if not isinstance(part, TunedAnswers) or tuned is None or part.weight <= 0 or not asked:
+            return head.spans(asked, self.aim)
+        own = tuned.encoder if isinstance(tuned, CachedEncoder) else tuned
         if not isinstance(own, AnsweringEncoder):
             raise ValueError("this encoder answers no questions")
-        return own
+        said = self.questions.read_tuned(own, part.scorer.heads, asked)
+        return part.shown_by(head).suggest(asked, part.best(head, asked, said), self.aim)
 
 
 @dataclass(frozen=True)
