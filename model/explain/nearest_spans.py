@@ -17,7 +17,7 @@ from model.spans.features.reading import ReadText, SpanReader
 from model.spans.words import to_words
 
 MOST_TEXTS, MOST_CHARACTERS = 3000, 400_000
-"""Texts that are compared with, the newest: half a second of a core at 1,000 texts of 20 words, never a pass of the
+"""Texts that are compared with, the newest: a tenth of a second of a core at 1,000 sentences, never a pass of the
 encoder."""
 
 PORTION = 64
