@@ -53,16 +53,18 @@ def group_of(column: str) -> str:
 
 @dataclass(frozen=True)
 class AnswerReasons:
-    """Of one question, as its head answers it."""
+    """Of one question, as its head answers it. `blended`: what is shown with a fine-tuned encoder, where that has a
+    share; what decided is told of the head."""
 
     head: QuestionHead
     asked: AskedText
     aim: str = CLICKS
+    blended: Suggestions | None = None
 
     @cached_property
     def suggested(self) -> Suggestions:
         """What is shown."""
-        return self.head.spans([self.asked], self.aim)[0]
+        return self.blended if self.blended is not None else self.head.spans([self.asked], self.aim)[0]
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -110,11 +112,12 @@ class AnswerReasons:
             to_characters(self.asked.passage.bounds, mark),
             shown is not None,
             self._verdict(shown is not None, score, threshold, likely, nothing),
-            score,
+            shown.score if shown is not None else score,
             score,
             threshold,
             Rival(to_characters(self.asked.passage.bounds, contender) if contender else None, against),
             self._contrast(weights, mark, contender),
+            without=score if self.blended is not None else None,
         )
 
     def _scores(self, weights: AnswerWeights) -> tuple[Floats, float, float]:

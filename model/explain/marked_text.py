@@ -23,7 +23,9 @@ def reasons_of(model: LiveModel, control: Control, document: Document) -> MarkRe
     """Of what a control marks in a document that holds its inputs. Raises ValueError in a model without tools."""
     head, tools, text = model.span_heads[control.name], _tools(model), document[control.inputs[0]]
     if isinstance(head, QuestionHead):
-        return AnswerReasons(head, tools.questions.read([(text, document[control.inputs[1]])])[0], tools.aim)
+        pair = (text, document[control.inputs[1]])
+        blended = model.look(control.name, [pair])[0][1] if model.is_blend(control.name) else None
+        return AnswerReasons(head, tools.questions.read([pair])[0], tools.aim, blended)
     return SpanReasons(model.answerer(control.name), tools.reader.read([text])[0])
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,20 @@ def test_the_groups_add_up_to_the_difference_of_scores(questions: QuestionReader
             assert found.contrast.difference == pytest.approx(np.log(best.probability) - np.log(against), abs=1e-2)
             assert found.contrast.difference > 0 and found.contrast.features
     assert shown > 10
+
+
+def test_with_a_fine_tuned_encoder_what_is_shown_and_what_the_head_alone_says_are_told(
+    questions: QuestionReader, head: QuestionHead
+) -> None:
+    one = next(one for one in asked(24, 400) if one.answer)
+    alone = reasons(questions, head, one)
+    (given,) = alone.suggested.spans
+    both = AnswerReasons(head, alone.asked, blended=replace(alone.suggested, spans=(replace(given, score=0.5),)))
+    found = both.explain(given.span)
+    assert (found.is_shown, found.score, found.without) == (True, 0.5, pytest.approx(given.score))
+    assert alone.explain(given.span).without is None
+    nothing = AnswerReasons(head, alone.asked, blended=replace(alone.suggested, spans=()))
+    assert not nothing.explain(given.span).is_shown
 
 
 def test_why_not(questions: QuestionReader, head: QuestionHead) -> None:
