@@ -29,6 +29,42 @@ if TYPE_CHECKING:
     from model.spec import Json
 
 
+class PatternFigures(TypedDict):
+    """Patterns of a label; from the last version on its matches in labelled texts, those that were right, and what a
+    match weighs (log-odds)."""
+
+    patterns: int
+    tried: NotRequired[float]
+    right: NotRequired[float]
+    weight: NotRequired[float]
+
+
+class ControlPatterns(TypedDict):
+    """What people brought for one control, and when (epoch seconds)."""
+
+    digest: str
+    at: float
+    bytes: int
+    labels: dict[str, PatternFigures]
+
+
+class PatternRow(TypedDict, total=False):
+    """One of them: `pattern` or `regex`."""
+
+    label: str
+    pattern: str
+    regex: str
+    ignore_case: bool
+
+
+class PatternsAnswer(TypedDict):
+    """By control; `pending`: the live version has not learned them yet."""
+
+    patterns: dict[str, ControlPatterns]
+    pending: bool
+    rows: NotRequired[list[PatternRow]]
+
+
 class Handed(TypedDict):
     """Of the last `labels`, how many are of tasks that the queue had handed out."""
 
@@ -128,6 +164,7 @@ class ProjectAnswer(TypedDict):
     number_format: str
     spans_show: NotRequired[str]
     off: dict[str, str]
+    patterns: dict[str, ControlPatterns]
     advice: NotRequired[Advice]
     """Of one project that was asked for."""
 

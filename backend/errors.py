@@ -2,6 +2,7 @@
 
 BackendError
 ├── BadRequest            400  body, field or parameter is unusable; `field` names it
+├── BadPattern            400  a string or an expression that cannot be matched; `field` and `line` name it
 ├── Unauthorized          401  credentials missing or wrong
 ├── Forbidden             403  a web page of another site may not do this
 ├── UnsupportedConfig     422  the label config holds nothing that can be learned
@@ -44,6 +45,12 @@ class BadRequest(BackendError):
 
     code = "bad_request"
     status = 400
+
+
+class BadPattern(BadRequest):
+    """A string or an expression cannot be matched, or its label is not there; the message names line and remedy."""
+
+    code = "bad_pattern"
 
 
 class Unauthorized(BackendError):

@@ -97,6 +97,14 @@ class Disputed(TypedDict):
     score: float
 
 
+class PatternsFared(TypedDict):
+    """Matches of a label in the labelled texts, those that were right, and what a match weighs (log-odds)."""
+
+    tried: float
+    right: float
+    weight: float
+
+
 class Summary(TypedDict, total=False):
     """What the last refit saw, control by control."""
 
@@ -108,6 +116,7 @@ class Summary(TypedDict, total=False):
     annotators: dict[str, dict[str, Annotator]]
     disagreements: dict[str, list[Disputed]]
     agreement: dict[str, dict[str, float]]
+    patterns: dict[str, dict[str, PatternsFared]]
 
 
 class PlanAgreement(TypedDict):

@@ -162,7 +162,7 @@ def word_posteriors(held_out: HeldOut, labels: Sequence[str]) -> list[Floats]:
     for head in {id(head): head for head in held_out.heads}.values():
         rows = [row for row, other in enumerate(held_out.heads) if other is head]
         texts = [held_out.texts[row] for row in rows]
-        features = head.space.features(texts, head.prior)
+        features = head.space.features(texts, head.prior, head.chain.tags)
         said = [_posteriors(chain, scores, features.lengths) for chain, scores in head.sides(features)]
         share = held_out.share.share if len(said) > 1 else 0.0
         whole = np.full((len(said[0]), tags.size), 1e-6)

@@ -5,12 +5,14 @@
     python -m bench.learning --spans [--data DIR|FILE.jsonl] [--sets wikigold,snips] [--peers memory,crf,humansignal]
     python -m bench.learning --spans --no-prior [--labels 64,256,1000] [--peers ""]
     python -m bench.learning --spans --nested [--sets invented_nested] [--peers longest,each]
+    python -m bench.learning --spans --patterns [--dev] [--sets bc5cdr] [--seeds 11,12]
     python -m bench.learning --report R.jsonl [--out DIR]
     python -m bench.learning --picture
 
 DIR holds one folder per set with train.csv and test.csv (of spans: train.jsonl and test.jsonl). `--spans` takes all
 other options, too; `--nested`: on sets whose spans overlap, which it makes; `--no-prior`: on an encoder that no prior
-was trained over (the same numbers under another digest). Every row is appended to --results as soon
+was trained over (the same numbers under another digest); `--patterns`: with a list of strings, right or wrong, and
+without (`--dev`: measured on training texts). Every row is appended to --results as soon
 as it is measured; rows that are there already are not measured again, so the bench can be stopped, continued and run in
 pieces. Ours is what `understudy simulate` does. `--picture` measures nothing: it draws the README's picture from the
 table in docs/learning/learning.md.
@@ -35,7 +37,7 @@ from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
-from bench.support import nested_sets, spans
+from bench.support import nested_sets, pattern_lists, spans
 from bench.support.checkpoints import write_stranger
 from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
@@ -156,6 +158,19 @@ def measure_nested(
                 yield nested_sets.nested_row(method, data, reader, count, seed)
 
 
+def measure_patterns(
+    name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
+) -> Iterator[Row]:
+    """The same with lists of strings and without."""
+    speaker, tools = Speaker(), place.span_tools()
+    speaker.about(f"{name}, seed {seed}")
+    counts = tuple(reachable(data.labelled, counts))
+    plan = ReplayPlan(counts, seed=seed, pool=pattern_lists.pool_of(counts))
+    rows = ((f"understudy, {method}", count) for method in pattern_lists.METHODS for count in counts)
+    wanted = [row for row in rows if (name, *row, seed) not in done]
+    yield from pattern_lists.pattern_rows(data, plan, tools, args.dev, wanted, speaker.tell)
+
+
 def peak_mib() -> int:
     """Largest memory so far of this process or of one of its trainings."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -178,6 +193,8 @@ def run(args: Any) -> list[Row]:
     sets: Any
     if args.nested:
         sets, by = nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
+    elif args.patterns:
+        sets, by = spans.find_span_sets(args.data, names), measure_patterns
     elif args.spans:
         sets, by = spans.find_span_sets(args.data, names), measure_spans
     else:
@@ -221,9 +238,10 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
         cells.setdefault((row["set"], curve_name(row), row["n"]), []).append(row)
     table, of_spans, nested = [], is_of_spans(rows), nested_sets.is_nested(rows)
     measures = nested_sets.MEASURES if nested else spans.MEASURES if of_spans else MEASURES
+    measures = pattern_lists.MEASURES if pattern_lists.is_patterns(rows) else measures
     for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
         middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in measures}
-        if nested:
+        if nested or pattern_lists.is_patterns(rows):
             table.append({"set": name, "n": count, "method": method, **middle, "seeds": len(cell)})
             continue
         if of_spans:
@@ -241,10 +259,12 @@ def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
     page, heading = ("spans", spans.HEADING) if is_of_spans(rows) else ("learning", HEADING)
     if nested_sets.is_nested(rows):
         page, heading = "spans-nested", nested_sets.HEADING
+    if pattern_lists.is_patterns(rows):
+        page, heading = "spans-patterns", pattern_lists.HEADING
     lines = [heading, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
     (out / f"{page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name in dict.fromkeys(row["set"] for row in rows if not nested_sets.is_nested(rows)):
+    for name in dict.fromkeys(row["set"] for row in rows if page not in ("spans-nested", "spans-patterns")):
         draw([row for row in rows if row["set"] == name], out / f"{page}-{name}.png", name)
 
 
@@ -253,10 +273,12 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser = command(__doc__)
     parser.add_argument("--spans", action="store_true", help="of texts with marked spans")
     parser.add_argument("--nested", action="store_true", help="of spans that overlap")
+    parser.add_argument("--patterns", action="store_true", help="of spans, with lists of strings and without")
+    parser.add_argument("--dev", action="store_true", help="with --patterns: measured on training texts")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", default="")
     parser.add_argument("--labels")
-    parser.add_argument("--seeds", default=SEEDS)
+    parser.add_argument("--seeds")
     known = f"of {', '.join(PEERS)}; of spans {', '.join(spans.SPAN_PEERS)}; '' for none"
     parser.add_argument("--peers", help=known)
     parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
@@ -272,7 +294,8 @@ def parse(arguments: Sequence[str] | None) -> Any:
     data = ROOT.parent / "shared" / "data"
     for name, *values in (
         ("data", data, data / "ner", data / "ner"),
-        ("labels", COUNTS, spans.COUNTS, nested_sets.COUNTS),
+        ("labels", COUNTS, pattern_lists.COUNTS if args.patterns else spans.COUNTS, nested_sets.COUNTS),
+        ("seeds", SEEDS, pattern_lists.SEEDS if args.patterns else SEEDS, SEEDS),
         ("peers", "tfidf,lr", "memory,crf,softmax", "longest,each"),
     ):
         if getattr(args, name) is None:

@@ -23,12 +23,16 @@ ALLOWED: dict[str, str] = {
     "model/decoding": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
+    "model/spans/patterns": "model model/spans",
     "model/spans/transfer": "model model/numerics model/kernels model/pretrained model/spans/chain model/spans",
     "model/spans/features": (
         "model model/numerics model/kernels model/encoder model/features model/spans/chain model/spans "
-        "model/spans/transfer"
+        "model/spans/patterns model/spans/transfer"
     ),
-    "model/spans/head": "model model/numerics model/spans/chain model/spans model/spans/transfer model/spans/features",
+    "model/spans/head": (
+        "model model/numerics model/spans/chain model/spans model/spans/patterns model/spans/transfer "
+        "model/spans/features"
+    ),
     "model/questions": (
         "model model/numerics model/pretrained model/spans/chain model/spans model/spans/transfer "
         "model/spans/features model/spans/head"
@@ -97,9 +101,10 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
+    "backend/store/spans": "model/spans/patterns backend/redis_access",
     "backend/store": (
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
-        "backend/redis_access backend/store/work"
+        "backend/redis_access backend/store/work backend/store/spans"
     ),
     "backend/health": "backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
@@ -113,8 +118,9 @@ ALLOWED: dict[str, str] = {
         "backend/base_model backend/store"
     ),
     "backend/jobs": (
-        "model model/features model/versions backend backend/settings backend/labelstudio backend/telemetry "
-        "backend/supervision backend/base_model backend/redis_access backend/store/work backend/store"
+        "model model/features model/spans/patterns model/versions backend backend/settings backend/labelstudio "
+        "backend/telemetry backend/supervision backend/base_model backend/redis_access backend/store/work "
+        "backend/store/spans backend/store"
     ),
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
@@ -150,11 +156,12 @@ ALLOWED: dict[str, str] = {
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
         "backend/jobs/task_queue backend/jobs/sync"
     ),
+    "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
-        "backend/rejects backend/rules backend/serving"
+        "backend/rejects backend/rules backend/serving backend/application/spans"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
@@ -167,7 +174,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/serving "
-        "backend/application backend/web"
+        "backend/application/spans backend/application backend/web"
     ),
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
@@ -177,8 +184,8 @@ ALLOWED: dict[str, str] = {
         "backend/web backend/routes"
     ),
     "backend/cli": (
-        "model model/spans model/spans/transfer model/evidence model/training/spans model/acquisition "
-        "model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
+        "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
+        "model/acquisition model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
         "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects "
         "backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor "
         "backend/processes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from backend.admin_json import ExampleAnswer, MarkedSpan, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
+from backend.application.spans.patterns import count_patterns
 from backend.application.task_queue import describe_queue
 from backend.base_model.number_format import describe_timing
 from backend.errors import BadRequest, Conflict, NotFound
@@ -65,6 +66,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "refused": stores.rejects.read(OF_NO_PROJECT),
         "number_format": describe_timing(services.settings),
         "spans_show": stores.projects.spans_show(project),
+        "patterns": count_patterns(stores, project),
         "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
     }
 

@@ -13,7 +13,13 @@ import click
 
 from backend.admin_json import Action, ExampleAnswer, ProjectAnswer, VersionAnswer
 from backend.cli.options import json_option, project_argument, with_api
-from backend.cli.render import render_advice, render_background_work, render_learning_curve, render_task_queue
+from backend.cli.render import (
+    render_advice,
+    render_background_work,
+    render_learning_curve,
+    render_patterns,
+    render_task_queue,
+)
 from backend.outcomes import JobOutcome
 from backend.record_json import Annotator, Disputed
 from backend.screen import plain, say, say_json, say_lines, say_table
@@ -217,6 +223,7 @@ def _print_details(entry: ProjectAnswer) -> None:
     if advice := entry.get("advice"):
         say_lines(render_advice(advice))
     _print_annotators(entry)
+    say_lines(render_patterns(entry.get("patterns") or {}))
     for line in render_background_work(entry, time.time()):
         say(line)
     if line := render_task_queue(entry.get("queue") or {}):

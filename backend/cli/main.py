@@ -23,7 +23,7 @@ from backend.cli.explain import EXPLAIN_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
 from backend.cli.predict import PREDICT_COMMANDS
 from backend.cli.simulate import simulate
-from backend.cli.train_prior import TRAINING_COMMANDS
+from backend.cli.spans import SPAN_COMMANDS
 from backend.errors import BackendError
 from backend.redaction import hide_secrets
 from backend.screen import never_fail, plain_error, say, say_lines
@@ -252,7 +252,7 @@ for command in (
     *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,
     *SUSPECT_COMMANDS,
-    *TRAINING_COMMANDS,
+    *SPAN_COMMANDS,
     accept,
     simulate,
     doctor,

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from backend.admin_json import Advice, ControlAdvice, ControlMetrics, Forecast, ProjectAnswer, QueueAnswer
+from backend.admin_json import (
+    Advice,
+    ControlAdvice,
+    ControlMetrics,
+    ControlPatterns,
+    Forecast,
+    ProjectAnswer,
+    QueueAnswer,
+)
 from backend.record_json import SyncRecord
 from backend.rejects.report import describe_rejects
 
@@ -61,6 +69,18 @@ def _render_last_sync(last: SyncRecord, now: float, lost: bool) -> str:
     mended += f", {last['unread']} cannot be read" if last.get("unread") else ""
     failed = f"; failed since: {last['error']}" if last.get("error") else ""
     return f"{minutes:.0f} minutes ago, {mended}{failed}"
+
+
+def render_patterns(patterns: Mapping[str, ControlPatterns]) -> Iterator[str]:
+    """A line a control: how many patterns of each label, and how often their matches were right."""
+    for control, own in patterns.items():
+        told = []
+        for label, figures in own["labels"].items():
+            tried = figures.get("tried", 0.0)
+            fared = f" (right in {figures.get('right', 0.0) / tried:.0%} of {tried:g} matches)" if tried else ""
+            told.append(f"{label} {figures['patterns']}{fared}")
+        more = f", and {len(told) - LABELS_SHOWN} labels more" if len(told) > LABELS_SHOWN else ""
+        yield f"{control}: patterns: {', '.join(told[:LABELS_SHOWN])}{more}"
 
 
 def render_advice(advice: Advice) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from backend.addresses.host import url_of
@@ -10,6 +10,7 @@ from backend.admin_json import (
     Action,
     ExampleAnswer,
     Order,
+    PatternsAnswer,
     ProjectAnswer,
     RelabelRow,
     Rollback,
@@ -106,6 +107,26 @@ class AdminClient:
         """The auto-accept dial for confidences (confidence -> tasks) of the version that answers now."""
         body: JsonObject = {"accuracy": accuracy, "control": control, "confidences": dict(confidences)}
         return self._call("POST", f"/admin/projects/{project}/dial", body)
+
+    def patterns(self, project: int, control: str = "", limit: int = 0) -> PatternsAnswer:
+        """How many patterns there are by label, and how they fare; with `limit` the first of them, of one control."""
+        from urllib.parse import urlencode
+
+        query = urlencode({**({"control": control} if control else {}), **({"limit": limit} if limit else {})})
+        return self._call("GET", f"/admin/projects/{project}/patterns?{query}")
+
+    def put_patterns(self, project: int, control: str, how: str, rows: Sequence[JsonObject]) -> Order:
+        """Keeps patterns of a control: "replace", "add" or "remove" them."""
+        body: JsonObject = {"control": control, "how": how, "patterns": rows}
+        return self._call("PUT", f"/admin/projects/{project}/patterns", body)
+
+    def delete_patterns(self, project: int, control: str = "", label: str = "") -> Order:
+        """Forgets those of a control, or of one of its labels."""
+        from urllib.parse import urlencode
+
+        return self._call(
+            "DELETE", f"/admin/projects/{project}/patterns?{urlencode({'control': control, 'label': label})}"
+        )
 
     def audit(self, limit: int) -> list[Action]:
         """What admins did, newest first."""

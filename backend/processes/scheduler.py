@@ -99,6 +99,7 @@ class Scheduler:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))
         behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
+        behind = behind or self.stores.patterns.is_pending(project)
         if behind and not pinned and not self.stores.failures.waits(project, "refit"):
             self.stores.jobs.enqueue_refit(project)
         self._schedule_training(project, pinned)

@@ -60,6 +60,10 @@ PROJECT_KEYS = (
     Key("survey", "STRING", "confidences of the unlabelled pool"),
     Key("surveys", "LIST", "their means in the past"),
     Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
+    Key(
+        "patterns", "HASH", "control → strings and expressions that people brought for it, as JSON; at most 8 MiB each"
+    ),
+    Key("patterns:about", "HASH", "control → their digest, when they came, and how many there are of each label"),
     Key("cfg", "HASH", "label config, `asked`: since when each question is in it, `spans_show` if chosen"),
     Key("pool", "HASH", "task → unlabelled text"),
     Key("suggested", "HASH", "task → a line a version: its name, a tab, what it suggested; the last 100,000 tasks"),

@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 
 from backend.application.services import Services
 from backend.rejects.refused_requests import Refusals
-from backend.routes import admin, advice, audit, labelstudio, operations, ready
+from backend.routes import admin, advice, audit, labelstudio, operations, patterns, ready
 from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
@@ -28,7 +28,7 @@ def create_app(services: Services) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # would redirect
     app.extensions["understudy"] = services
-    for module in (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting):
+    for module in (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns):
         app.register_blueprint(module.blueprint)
     _add_collectors(services)
     _handle_requests(app, services)

@@ -25,13 +25,18 @@ def audit() -> Response:
     return reply({"actions": services().stores.audit.read(read_id(request.args.get("limit", ENTRIES_SHOWN), "limit"))})
 
 
+def _action(done: Request) -> str:
+    name = done.url_rule.rule.rpartition("/")[2] if done.url_rule else ""
+    return f"delete {name}" if done.method == "DELETE" else name
+
+
 def write_audit(wired: Services, done: Request, status: int) -> None:
     """Remember an action and how it ended; in the log as well, since Redis may be away. Holds no text and no token."""
     named = done.view_args or {}
     entry = {
         "by": "admin",
         "address": done.remote_addr or "",
-        "action": done.url_rule.rule.rpartition("/")[2] if done.url_rule else "",
+        "action": _action(done),
         "project": str(named.get("project", "")),
         "job": str(named.get("job", "")),
         "status": str(status),

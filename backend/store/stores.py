@@ -16,6 +16,7 @@ from backend.store.label_stream import LabelStreamStore
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
 from backend.store.schema import upgrade_schema
+from backend.store.spans.patterns import PatternStore
 from backend.store.suggestions import SuggestionStore
 from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
@@ -36,6 +37,7 @@ class Stores:
         self.queue = JobQueue(connect(settings, binary=True, seconds=seconds), time_limits(settings))
         self.examples = ExampleStore(self._redis)
         self.projects = ProjectStore(self._redis)
+        self.patterns = PatternStore(self._redis)
         self.versions = VersionStore(self._redis)
         self.evidence = EvidenceStore(self._redis)
         self.label_errors = LabelErrorStore(self._redis)

@@ -85,7 +85,7 @@ def _statuses(method: str, policy: Policy, operation: Operation) -> list[int]:
     """Errors that any route of this kind may answer, and those of this one."""
     found = {400, 405, *operation.errors}
     found |= {401} if policy.caller is not Caller.ANYONE else set()
-    found |= {403, 413} if method == "POST" else set()
+    found |= {403, 413} if method != "GET" else set()
     found |= {429} if policy.per_minute else set()
     return sorted(found)
 

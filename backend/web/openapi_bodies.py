@@ -80,6 +80,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Turn": _object({"accuracy": NUMBER, "control": TEXT, "confidences": ANY}),
     "Dial": _object({"target": NUMBER, "threshold": {**NUMBER, "nullable": True}, "count": NUMBER, "reason": TEXT}),
     "Suspects": _object({"suspects": _list(ANY), "found": NUMBER, "searched": ANY}),
+    "Patterns": _object({"patterns": ANY, "pending": BOOL}, {"rows": _list(ANY)}),
+    "PutPatterns": _object(
+        {"patterns": _list(_object({"label": TEXT}, {"pattern": {}, "regex": TEXT, "ignore_case": BOOL}))},
+        {"control": TEXT, "how": {"type": "string", "enum": ["replace", "add", "remove"]}},
+    ),
+    "Told": _object({"message": TEXT}),
     "Explained": _object(
         {"task": _named("PathId"), "version": TEXT, "control": TEXT, "label": {}, "words": _list(ANY)}
     ),
@@ -127,6 +133,15 @@ OPERATIONS: Mapping[str, Operation] = {
         "Explained",
         errors=(*_PROJECT, 422, 502),
         query=("task", "control", "start", "end", "label"),
+    ),
+    "GET /admin/projects/<project>/patterns": Operation(
+        "Patterns by label, and how they fare.", "Patterns", errors=(*_PROJECT, 422), query=("control", "limit")
+    ),
+    "PUT /admin/projects/<project>/patterns": Operation(
+        "Keep patterns of a control.", "Told", "PutPatterns", errors=(*_PROJECT, 422)
+    ),
+    "DELETE /admin/projects/<project>/patterns": Operation(
+        "Forget patterns.", "Told", errors=(*_PROJECT, 422), query=("control", "label")
     ),
     "POST /admin/projects/<project>/retrain": Operation("Fine-tune now.", "Asked", status=202, errors=_PROJECT),
     "POST /admin/projects/<project>/rollback": Operation(

@@ -72,6 +72,9 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/projects/<project>/suspects": _ADMIN,
     "GET /admin/projects/<project>/relabel": _ADMIN,
     "GET /admin/projects/<project>/explain": Policy(Caller.ADMIN, per_minute=120),  # up to a second of CPU each
+    "GET /admin/projects/<project>/patterns": _ADMIN,
+    "PUT /admin/projects/<project>/patterns": Policy(Caller.ADMIN, WHOLE, per_minute=30, changes=True),
+    "DELETE /admin/projects/<project>/patterns": _action(30),
     "POST /admin/projects/<project>/retrain": _action(30),
     "POST /admin/projects/<project>/rollback": _action(60),
     "POST /admin/projects/<project>/unpin": _action(60),

@@ -29,9 +29,9 @@ def read_documents(path: Path) -> list[SpanDocument]:
     return [_of_line(path, number, line) for number, line in enumerate(lines, start=1) if line.strip()]
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, needs: str = f"a line {WANTED} per labelled text") -> str:
     """Of a file in UTF-8, or in UTF-16 with its mark. Raises DataError, which says what is there instead and what to
-    do."""
+    do; of an empty one what it `needs`."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -45,7 +45,7 @@ def read_text(path: Path) -> str:
         line = content.count(b"\n", 0, error.start) + 1
         raise DataError(f"{path}, line {line} is not UTF-8: save the file as UTF-8", path=str(path)) from error
     if not text.strip():
-        raise DataError(f"{path} is empty: it needs a line {WANTED} per labelled text", path=str(path))
+        raise DataError(f"{path} is empty: it needs {needs}", path=str(path))
     return text
 
 

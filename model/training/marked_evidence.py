@@ -13,7 +13,6 @@ from model.encoder.encoder import Encoder
 from model.numerics.holdout import is_held_out
 from model.span import Span, SpanSample
 from model.spans.chain.span_probabilities import Candidate
-from model.spans.features.reading import SpanReader
 from model.spans.head.fit import Basis, SpanExample, fit_span_head
 from model.spans.head.fit_layers import first_layer
 from model.spans.head.head import SpanHead
@@ -26,7 +25,7 @@ from model.training.marks.marked_set import MarkedSet
 from model.training.marks.marked_task import MarkedTask
 from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE
-from model.versions.span_answers import span_lesson
+from model.versions.span_answers import SpanTools, span_lesson
 
 FoundJson = tuple[Sequence[str], Sequence[Sequence[tuple[int, int, int, float]]]]
 """Labels, and the candidates of each text with those labels' places."""
@@ -103,11 +102,11 @@ class MarkedRows:
 
 
 def split_texts(
-    control: Control, samples: Sequence[SpanSample], pool: Sequence[Document], reader: SpanReader
+    control: Control, samples: Sequence[SpanSample], pool: Sequence[Document], tools: SpanTools
 ) -> MarkedRows | None:
     """The texts of a control and their split; None where nothing is marked, or there is one text only. Where spans
     overlap, what the first layer of the head learns of them: the others are its chains' own."""
-    basis, examples = first_layer(*span_lesson(control, samples, pool, reader))
+    basis, examples = first_layer(*span_lesson(control, samples, pool, tools))
     texts = [example.text.text for example in examples]
     if len(set(texts)) < 2 or not any(example.marks for example in examples):
         return None

@@ -47,6 +47,7 @@ class Request:
     words: str = ""
     words_mb: int = 0
     priors: str = ""
+    patterns: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def timings_folder(self) -> Path | None:

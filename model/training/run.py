@@ -28,6 +28,7 @@ from model.pretrained.base_model import find_base_model
 from model.questions.tuned_answers import TunedAnswers
 from model.spans.features.reading import SpanReader
 from model.spans.head.tuned_marks import TunedMarks
+from model.spans.patterns.lexicon import Lexicon, read_lexicon
 from model.spans.transfer.token_prior import choose_prior
 from model.spec import NONE, Json, Text
 from model.training.asked_evidence import AskedRows, split_questions
@@ -86,7 +87,8 @@ class Training:
         own = self.encoder
         prior = choose_prior(own.digest, own.layers, own.token_head, *trained)
         cache = VariedCache(Path(request.words), request.words_mb) if request.words else None
-        return SpanTools(SpanReader(self.encoder, prior, cache))
+        lexicons = {control: read_lexicon(text) for control, text in request.patterns.items()}
+        return SpanTools(SpanReader(self.encoder, prior, cache), lexicons=lexicons)
 
     def _split_marks(self) -> list[MarkedRows | AskedRows]:
         if self.tools is None:
@@ -95,7 +97,7 @@ class Training:
         for control in self.request.task_spec.spans:
             samples = self.request.marked_samples_of(control.name)
             if control.question is None:
-                found.append(split_texts(control, samples, self.request.pool, self.tools.reader))
+                found.append(split_texts(control, samples, self.request.pool, self.tools))
             else:
                 found.append(split_questions(control, samples, self.tools))
         return [own for own in found if own is not None]
@@ -248,6 +250,9 @@ class Training:
         weights = np.array([lesson.samples[row].weight for row in rows])
         return TrainingSet(lesson.control.name, lesson.labels, lesson.multilabel, texts, targets, weights, start)
 
+    def _lexicons(self) -> Mapping[str, Lexicon]:
+        return self.tools.lexicons if self.tools is not None else {}
+
     def _names(self) -> list[str]:
         return [lesson.control.name for lesson in self.lessons]
 
@@ -324,6 +329,7 @@ class Training:
             incumbent_metrics={name: verdict.evidence.get("champion", {}) for name, verdict in verdicts.items()},
             gate={name: verdict.to_json() for name, verdict in verdicts.items()},
             seed=request.seed,
+            patterns={control: own.digest for control, own in self._lexicons().items()},
         )
 
 

@@ -76,6 +76,8 @@ class Manifest:
     created_at: str = ""
     libraries: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, FileFacts] = field(default_factory=dict)
+    patterns: Mapping[str, str] = field(default_factory=dict)
+    """Control -> digest of the patterns that its head was fitted with."""
 
     @property
     def pool(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import cast
 
@@ -28,6 +28,7 @@ from model.spans.head.head import CLICKS, SpanHead, SpanHeadJson, Suggestions, r
 from model.spans.head.held_out import HeldOut, calibration_of
 from model.spans.head.label_errors import SpanError, find_span_errors, hold_out_all, join_errors
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks
+from model.spans.patterns.lexicon import Lexicon
 from model.spans.transfer.prior import TransferPrior
 from model.spec import Control, Document, Prediction, TaskSpec
 from model.versions.answer_errors import find_answer_errors
@@ -43,10 +44,12 @@ MarkHead = SpanHead | QuestionHead
 
 @dataclass(frozen=True)
 class SpanTools:
-    """What spans are read with. `aim`: what is shown is to be good for, "clicks" or "f1"."""
+    """What spans are read with. `aim`: what is shown is to be good for, "clicks" or "f1"; `lexicons`: patterns that
+    heads are fitted with, by control (what a fitted head answers with is its own)."""
 
     reader: SpanReader
     aim: str = CLICKS
+    lexicons: Mapping[str, Lexicon] = field(default_factory=dict)
 
     @cached_property
     def questions(self) -> QuestionReader:
@@ -139,7 +142,7 @@ def cold_span_heads(spec: TaskSpec, tools: SpanTools | None) -> dict[str, MarkHe
     found: dict[str, MarkHead] = {}
     for control in spec.spans:
         if control.question is None:
-            found[control.name] = cold_head(_basis(control, _reader(tools), (), None))
+            found[control.name] = cold_head(_basis(control, _tools(tools), (), None))
         else:
             words = _tools(tools).questions.words
             taught = _tools(tools).questions.is_taught
@@ -166,7 +169,7 @@ def fit_span_heads(
             found[control.name] = _fit_question(control, marked, _tools(tools), known, repeat)
         else:
             gone_on = before if isinstance(before, SpanHead) else None
-            found[control.name] = _fit(control, marked, pool, _reader(tools), gone_on, repeat)
+            found[control.name] = _fit(control, marked, pool, _tools(tools), gone_on, repeat)
     return found
 
 
@@ -216,14 +219,14 @@ def _examples(
     control: Control, samples: Sequence[SpanSample], head: SpanHead, tools: SpanTools | None
 ) -> tuple[Basis, list[SpanExample]]:
     """The samples as they are learned, one after another, on the scale of the head."""
-    reader = _reader(tools)
-    read = reader.read([sample.text for sample in samples])
+    own = replace(_tools(tools), lexicons={control.name: head.space.lexicon} if head.space.lexicon is not None else {})
+    read = own.reader.read([sample.text for sample in samples])
     examples = [
         SpanExample(text, sample.spans, sample.removed, sample.weight)
         for text, sample in zip(read, samples, strict=True)
     ]
     labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
-    return _basis(control, reader, labels, head.space.scale), examples
+    return _basis(control, own, labels, head.space.scale), examples
 
 
 def _fit_question(
@@ -255,11 +258,11 @@ def _fit(
     control: Control,
     samples: Sequence[SpanSample],
     pool: Sequence[Document],
-    reader: SpanReader,
+    tools: SpanTools,
     previous: SpanHead | None,
     repeat: bool,
 ) -> SpanHead:
-    basis, examples = span_lesson(control, samples, pool, reader, previous)
+    basis, examples = span_lesson(control, samples, pool, tools, previous)
     return fit_layered_head(basis, examples, previous, repeat=repeat)
 
 
@@ -267,10 +270,11 @@ def span_lesson(
     control: Control,
     samples: Sequence[SpanSample],
     pool: Sequence[Document],
-    reader: SpanReader,
+    tools: SpanTools,
     previous: SpanHead | None = None,
 ) -> tuple[Basis, list[SpanExample]]:
     """What a head of this control is fitted on: the samples that have words, read, and what does not depend on them."""
+    reader = tools.reader
     read = reader.read([sample.text for sample in samples])
     examples = [
         SpanExample(text, sample.spans, sample.removed, sample.weight)
@@ -283,22 +287,20 @@ def span_lesson(
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
     kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
-    return _basis(control, reader, labels, scale), examples
+    return _basis(control, tools, labels, scale), examples
 
 
 def _measure(reader: SpanReader, read: Sequence[ReadText], pool: Sequence[str]) -> StateScale:
     return StateScale.measure([*read, *reader.known(pool)], reader.width)
 
 
-def _basis(control: Control, reader: SpanReader, more: Sequence[str], scale: StateScale | None) -> Basis:
+def _basis(control: Control, tools: SpanTools, more: Sequence[str], scale: StateScale | None) -> Basis:
     """`more`: labels that only the tasks' data offer."""
+    reader = tools.reader
     labels = tuple(dict.fromkeys((*control.keys(), *more)))
     names = reader.name_vectors([control.words.get(label) or label for label in labels], labels)
-    return Basis(labels, names, scale or StateScale.measure((), reader.width), reader.prior)
-
-
-def _reader(tools: SpanTools | None) -> SpanReader:
-    return _tools(tools).reader
+    scale = scale or StateScale.measure((), reader.width)
+    return Basis(labels, names, scale, reader.prior, tools.lexicons.get(control.name))
 
 
 def _tools(tools: SpanTools | None) -> SpanTools:

@@ -81,6 +81,13 @@ MADE = {
     "created_at": NASTY,
     "reason": NASTY,
 }
+PATTERNS = {
+    "patterns": {
+        NASTY: {"digest": "ab", "at": 1.0, "bytes": 9, "labels": {NASTY: {"patterns": 2, "tried": 4, "right": 1}}}
+    },
+    "pending": True,
+    "rows": [{"label": NASTY, "pattern": NASTY}],
+}
 REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/projects"): {"projects": [PROJECT]},
     ("GET", "/admin/projects/7"): PROJECT,
@@ -101,6 +108,9 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
         "examples": [{"id": NASTY, "task": 1, "labels": {NASTY: [NASTY]}, "updated_at": NASTY}]
     },
     ("GET", "/admin/audit?limit=50"): {"actions": [{"at": 1.0, "by": NASTY, "address": NASTY, "action": NASTY}]},
+    ("GET", "/admin/projects/7/patterns?"): PATTERNS,
+    ("GET", "/admin/projects/7/patterns?limit=5"): PATTERNS,
+    ("DELETE", "/admin/projects/7/patterns?control=&label="): {"message": NASTY},
     ("GET", "/admin/projects/7/predict"): RECORD,
     ("POST", "/admin/projects/7/predict"): RECORD,
     ("POST", "/admin/projects/7/queue"): {"message": NASTY},
@@ -125,6 +135,13 @@ SHOWING = {
     "examples": [["examples", "7"], ["examples", "7", "--json"]],
     "audit": [["audit"], ["audit", "--json"]],
     "train-prior": [["train-prior", NASTY.replace("\0", "").replace("\ud83d", "")]],
+    "patterns": [
+        ["patterns", "7"],
+        ["patterns", "7", "--json"],
+        ["patterns", "7", "--limit", "5"],
+        ["patterns", "7", "--clear"],
+        ["patterns", "7", NASTY.replace("\0", "").replace("\ud83d", "")],
+    ],
     "predict": [
         ["predict", "7"],
         ["predict", "7", "--status"],

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
 from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
+from backend.jobs.patterns import Patterns
 from backend.labelstudio.label_display import rename_counts
 from backend.labelstudio.span_answers import RELATIONS
 from backend.outcomes import PublishOutcome
@@ -25,6 +26,7 @@ from model.spec import Document, TaskSpec
 if TYPE_CHECKING:
     from model.head.linear_head import LinearHead
     from model.regions.region_heads import RegionHeads
+    from model.spans.head.pattern_report import LabelPatterns
     from model.versions.directory import Manifest
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
@@ -37,8 +39,8 @@ log = logging.getLogger(__name__)
 class Refit:
     """What one refit has read: everything that its steps depend on.
 
-    `champion` is the version `live`, loaded; None when there is none or its files are gone. `search`: the choices of
-    the heads are searched for anew, however many rows there are."""
+    `champion` is the version `live`, loaded; None when there is none or its files are gone. `patterns`: what people
+    brought. `search`: the choices of the heads are searched for anew, however many rows there are."""
 
     work: Context
     project: int
@@ -48,6 +50,7 @@ class Refit:
     champion: LiveModel | None
     live: str | None
     pool: Sequence[Document]
+    patterns: Patterns = field(default_factory=Patterns)
     search: bool = False
 
 
@@ -87,7 +90,7 @@ def fit_marks(run: Refit) -> dict[str, MarkHead]:
     if not run.spec.spans:
         return {}
     previous = run.champion.span_heads if run.champion and not run.search else None
-    tools = run.work.encoders.span_tools()
+    tools = replace(run.work.encoders.span_tools(), lexicons=run.patterns.lexicons)
     return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
@@ -142,7 +145,7 @@ def write(run: Refit, corrected: Corrected) -> str:
 def publish(run: Refit, corrected: Corrected, version: str) -> str:
     """Make `version` the live one, unless another came first: then the refit is repeated. The outcome."""
     project, stores, hindsight = run.project, run.work.stores, corrected.hindsight
-    stores.projects.save_summary(project, {**_summary(run.spec, run.consensus), "seq": run.snapshot.seq})
+    stores.projects.save_summary(project, {**_summary(run, corrected), "seq": run.snapshot.seq})
     outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
     if outcome == PublishOutcome.SUPERSEDED:
         stores.jobs.enqueue_refit(project)
@@ -150,6 +153,7 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
         log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
         stores.versions.note_evaluated(project, last, accepted=False)
     if outcome == PublishOutcome.PUBLISHED:
+        stores.patterns.note_fitted(project, run.patterns.read)
         keep_suspects(run.work, project, run.spec, corrected.heads, run.consensus, run.snapshot)
     return outcome
 
@@ -182,6 +186,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         labels_seen=run.consensus.sizes(),
         metrics={"pool": len(run.pool), **held_out},  # a control may be called "pool"; its measures then stand there
         reason=corrected.hindsight.reason,
+        patterns=run.patterns.digests,
     )
 
 
@@ -191,12 +196,23 @@ def _span_figures(head: MarkHead) -> dict[str, float]:
     return {**details.held_out, **({"texts_used": details.used} if details.used < details.texts else {})}
 
 
-def _summary(spec: TaskSpec, consensus: Consensus) -> Summary:
+def _summary(run: Refit, corrected: Corrected) -> Summary:
     """What the scheduler and the admin API want to know without reading all examples."""
-    return {
+    spec, consensus = run.spec, run.consensus
+    found: Summary = {
         "labels": rename_counts(spec, consensus.counts()),
         "quarantined": rename_counts(spec, consensus.quarantined),
         "samples": consensus.sizes(),
         "classes": {control.name: len(control.labels) for control in (*spec.questions, *spec.regions)},
         **consensus.describe_annotators(),
     }
+    return {**found, "patterns": _fared(corrected)} if run.patterns.lexicons else found
+
+
+def _fared(corrected: Corrected) -> dict[str, dict[str, LabelPatterns]]:
+    """How the patterns of each control fared, by label."""
+    from model.spans.head.head import SpanHead
+    from model.spans.head.pattern_report import report_patterns
+
+    heads = {name: head for name, head in corrected.span_heads.items() if isinstance(head, SpanHead)}
+    return {name: found for name, head in heads.items() if (found := report_patterns(head))}

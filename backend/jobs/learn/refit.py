@@ -13,6 +13,7 @@ from backend.jobs.learn.label_errors import is_covered
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.span_errors import search_marks
 from backend.jobs.learn.test_then_train import test_then_train
+from backend.jobs.patterns import Patterns, read_patterns
 from backend.jobs.pool_reader import encode_ahead, read_words_ahead
 from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome
@@ -83,6 +84,7 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         spec = parse_label_config(config)
     except (UnsupportedConfig, BadRequest) as error:
         stores.versions.note_fitted(project, stores.examples.seq(project))
+        stores.patterns.note_fitted(project, stores.patterns.digests(project))
         return f"{JobOutcome.UNUSABLE_CONFIG}: {error.message}"
     if stores.versions.pinned(project):
         return JobOutcome.PINNED
@@ -91,23 +93,31 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     failpoint("snapshot.after", project)
     pool = work.pools.read(work.stores, work.encoders.base, project)
     champion = _load(work, project, live)
-    if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool)):
+    patterns = read_patterns(stores.patterns, project, spec)
+    if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool), patterns):
         stores.versions.note_fitted(project, snapshot.seq)
+        stores.patterns.note_fitted(project, patterns.read)
         return JobOutcome.UNCHANGED
     consensus = reach_consensus(spec, snapshot.records)
     spec = consensus.spec
     if tested := champion or (_cold_start(work, project, spec) if live is None else None):
         test_then_train(work, project, tested, consensus, snapshot.seq)
-    run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, search)
+    run = Refit(work, project, spec, snapshot, consensus, champion, live, pool, patterns, search)
     corrected = correct(run, fit(run), fit_marks(run), fit_answers(run))
     return publish(run, corrected, write(run, corrected))
 
 
-def is_needed(manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int) -> bool:
-    """Whether a new head would differ: labels or label set changed; or, with no label yet, the pool has doubled."""
+def is_needed(
+    manifest: Manifest | None, spec: TaskSpec, snapshot: Snapshot, pool: int, patterns: Patterns | None = None
+) -> bool:
+    """Whether a new head would differ: labels, label set or patterns changed; or, with no label yet, the pool has
+    doubled."""
+    digests = patterns.digests if patterns is not None else {}
     if manifest is None:
         labels = max((len(control.labels) for control in spec.questions), default=1)
-        return bool(snapshot.records) or pool >= 2 * labels
+        return bool(snapshot.records) or bool(digests) or pool >= 2 * labels
+    if manifest.patterns != digests:
+        return True
     if manifest.snapshot_seq != snapshot.seq or manifest.spec_digest != spec.digest:
         return True
     return not snapshot.records and pool >= 2 * (manifest.pool or 1)

@@ -16,6 +16,7 @@ from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.patterns import read_patterns
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
@@ -267,6 +268,7 @@ def make_request(settings: Settings, stores: Stores, project: int) -> Request:
         words=str(settings.words_dir.absolute()) if consensus.spans else "",
         words_mb=settings.word_cache_mb,
         priors=str(settings.priors_dir.absolute()) if consensus.spans else "",
+        patterns=read_patterns(stores.patterns, project, consensus.spec).texts,
     )
 
 

@@ -27,13 +27,15 @@ REPEAT = -4.0
 @dataclass(frozen=True)
 class Features:
     """Of the words of some texts, one text after another. `dense` [words, D]; `gate`: the rows of capitalised words;
-    `sparse` [words, S] of zeros and ones (CSR); `offset` [words, K]: log-probabilities of a prior, or None."""
+    `sparse` [words, S] of zeros and ones (CSR); `offset` [words, K]: log-probabilities of a prior, or None; `matched`
+    [words, K]: log-scores that patterns start with, or None without patterns."""
 
     lengths: Sequence[int]
     dense: NDArray[np.float32]
     gate: NDArray[np.int64]
     sparse: SparseRows
     offset: NDArray[np.float32] | None = None
+    matched: NDArray[np.float32] | None = None
 
     @cached_property
     def gated(self) -> NDArray[np.float32]:
@@ -158,6 +160,8 @@ def _emissions(features: Features, weights: Weights, tags: TagSet) -> Floats:
     scores = scores @ tags.mix + weights.bias  # mixed here: there are fewer words than features
     if features.offset is not None:
         scores += features.offset * (1 + weights.trust)[tags.owners]
+    if features.matched is not None:
+        scores += features.matched
     return np.asarray(scores)
 
 

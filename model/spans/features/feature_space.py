@@ -10,8 +10,11 @@ from numpy.typing import NDArray
 
 from model.numerics.float16 import widen
 from model.spans.chain.crf import Features
-from model.spans.features.hand_features import Codes, HandFeatures, feature_matrix, hand_features
+from model.spans.chain.tags import TagSet
+from model.spans.features.hand_features import Codes, HandFeatures, feature_matrix
+from model.spans.features.pattern_features import PatternTrust, all_features, starting_scores
 from model.spans.features.reading import ReadText
+from model.spans.patterns.lexicon import Lexicon
 from model.spans.transfer.prior import TransferPrior
 
 SCALE_TEXTS = 600
@@ -55,18 +58,21 @@ def prior_weight(texts: int) -> float:
 @dataclass(frozen=True)
 class FeatureSpace:
     """What a head makes of texts: the same when it is fitted and when it answers. `known`: its hand features, sorted;
-    `names`: vectors of its labels' names; `offset_weight`: of the prior's log-probabilities, 0 without."""
+    `names`: vectors of its labels' names; `offset_weight`: of the prior's log-probabilities, 0 without; `lexicon`:
+    patterns that people brought, `trust`: how far they are believed."""
 
     scale: StateScale = field(repr=False)
     dense: float
     known: Codes = field(repr=False)
     names: NDArray[np.float32] = field(repr=False)
     offset_weight: float = 0.0
+    lexicon: Lexicon | None = None
+    trust: PatternTrust = field(default_factory=PatternTrust)
 
     def features(
-        self, texts: Sequence[ReadText], prior: TransferPrior | None, hand: HandFeatures | None = None
+        self, texts: Sequence[ReadText], prior: TransferPrior | None, tags: TagSet, hand: HandFeatures | None = None
     ) -> Features:
-        """Of all words of the texts; `hand`: their hand features where they are known already."""
+        """Of all words of the texts, for a chain of these tags; `hand`: their hand features where they are known."""
         offset = None
         if self.offset_weight:
             assert prior is not None, "this head was fitted with a prior"
@@ -79,8 +85,9 @@ class FeatureSpace:
             [len(text.bounds) for text in texts],
             states,
             capitalised(texts),
-            feature_matrix(hand or hand_features(texts), self.known),
+            feature_matrix(hand or all_features(texts, self.lexicon), self.known),
             offset,
+            starting_scores(texts, self.lexicon, self.trust, tags) if self.lexicon is not None else None,
         )
 
 

@@ -14,11 +14,13 @@ from model.spans.chain.crf import Chain, Weights, fit_chain
 from model.spans.chain.span_probabilities import LONGEST
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale, dense_scale, prior_weight
-from model.spans.features.hand_features import Codes, HandFeatures, choose_features, hand_features
+from model.spans.features.hand_features import Codes, HandFeatures, choose_features
+from model.spans.features.pattern_features import PatternTrust, all_features
 from model.spans.features.reading import ReadText
 from model.spans.head.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
 from model.spans.head.held_out import HeldOut, calibrate_head, fold_texts
 from model.spans.head.prior_share import PriorShare, expected_share
+from model.spans.patterns.lexicon import Lexicon, digest_of
 from model.spans.string_memory import MemoryBuilder, Said, StringMemory
 from model.spans.transfer.prior import TransferPrior
 from model.spans.transfer.trust import MOST_TEXTS, prior_trust
@@ -45,6 +47,10 @@ LONGEST_OF_ALL = 40
 
 FEWEST, ENOUGH_SPANS = 8, 150
 """Texts from which some are held out; spans held out that are enough to calibrate where texts are many."""
+
+UNMARKED, ALONE_WORTH = 4.0, 1.6
+"""Log-score of marking nothing where patterns alone say what is marked, before any label and without a prior, and how
+much their log-odds count there: a match has a probability of about .75."""
 
 MOST_WORDS = 60_000
 """Words of all texts of a fit: three times those of 1,000 short texts. With more, texts are left out by their hash."""
@@ -73,22 +79,34 @@ class SpanExample:
 
 @dataclass(frozen=True)
 class Basis:
-    """What does not depend on labelled texts: the labels, vectors of their names, the scale of word states, and the
-    prior if there is one."""
+    """What does not depend on labelled texts: the labels, vectors of their names, the scale of word states, the prior
+    if there is one, and patterns if somebody brought some."""
 
     labels: tuple[str, ...]
     names: NDArray[np.float32]
     scale: StateScale
     prior: TransferPrior | None = None
+    lexicon: Lexicon | None = None
 
 
 def cold_head(basis: Basis) -> SpanHead:
-    """Before any label: what the prior is sure of; nothing without a prior."""
-    labels = basis.labels if basis.prior is not None and len(basis.labels) <= MANY_LABELS else ()
-    tags = TagSet(labels)
-    space = FeatureSpace(basis.scale, dense_scale(0), np.zeros(0, np.uint64), basis.names, float(bool(labels)))
-    chain = Chain(tags, Weights.zeros(len(basis.scale.mean), 0, tags))
-    return SpanHead(chain, space, basis.prior, rules=ShowRules(COLD_THRESHOLD, COLD_F1))
+    """Before any label: what the prior is sure of, and what patterns say; without either nothing."""
+    with_prior = basis.prior is not None and len(basis.labels) <= MANY_LABELS
+    labels = basis.labels if with_prior else _listed(basis)
+    tags, nothing = TagSet(labels), np.zeros(0, np.uint64)
+    believed = PatternTrust() if with_prior else PatternTrust(worth=ALONE_WORTH)
+    space = FeatureSpace(basis.scale, dense_scale(0), nothing, basis.names, float(with_prior), basis.lexicon, believed)
+    weights = Weights.zeros(len(basis.scale.mean), 0, tags)
+    if labels and not with_prior:
+        weights = replace(weights, bias=np.where(tags.owners == 0, UNMARKED, 0).astype(np.float32))
+    return SpanHead(Chain(tags, weights), space, basis.prior, rules=ShowRules(COLD_THRESHOLD, COLD_F1))
+
+
+def _listed(basis: Basis) -> tuple[str, ...]:
+    """The labels of the patterns; of too many none."""
+    listed = set(basis.lexicon.labels if basis.lexicon is not None else ())
+    found = tuple(label for label in basis.labels if label in listed)
+    return found if len(found) <= MANY_LABELS else ()
 
 
 def fit_span_head(
@@ -157,6 +175,7 @@ def is_settled(head: Fitted) -> bool:
 def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count: int, repeat: bool) -> bool:
     """Whether a warm fit will do."""
     same = previous.labels == labels and previous.prior is basis.prior and previous.details.cold > 0
+    same = same and digest_of(previous.space.lexicon) == digest_of(basis.lexicon)
     kept = same and np.array_equal(previous.space.scale.mean, basis.scale.mean)
     return kept and count > ALWAYS_COLD and count < (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
 
@@ -185,11 +204,12 @@ def _gold(tags: TagSet, examples: Sequence[SpanExample]) -> NDArray[np.int64]:
 def _fit_cold(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], iterations: int) -> SpanHead:
     texts = [example.text for example in examples]
     tags, count = TagSet(labels), len(examples)
-    hand = hand_features(texts)
+    hand = all_features(texts, basis.lexicon)
     names = _names(basis, labels)
     trust = _trust(basis, tags, examples, names)
     weight = trust * prior_weight(count)
-    space = FeatureSpace(basis.scale, dense_scale(count), _known(hand, count), names, weight)
+    believed = _pattern_trust(basis, examples)
+    space = FeatureSpace(basis.scale, dense_scale(count), _known(hand, count), names, weight, basis.lexicon, believed)
     chain = _fit(space, basis.prior, tags, examples, hand, None, iterations)
     longest = max((mark.last - mark.first + 1 for example in examples for mark in example.marks), default=1)
     details = SpanDetails(count, count, count, int(np.clip(longest, LONGEST, LONGEST_OF_ALL)))
@@ -199,8 +219,9 @@ def _fit_cold(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExam
 
 
 def _fit_warm(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], previous: SpanHead) -> SpanHead:
-    hand = hand_features([example.text for example in examples])
-    space = replace(previous.space, known=_known(hand, len(examples)))
+    hand = all_features([example.text for example in examples], basis.lexicon)
+    believed = _pattern_trust(basis, examples)
+    space = replace(previous.space, known=_known(hand, len(examples)), trust=believed)
     start = replace(previous.chain.weights, sparse=_carry(previous, space.known))
     chain = _fit(space, basis.prior, TagSet(labels), examples, hand, start, WARM_ITERATIONS)
     details = replace(previous.details, used=len(examples))
@@ -216,7 +237,7 @@ def _fit(
     start: Weights | None,
     iterations: int,
 ) -> Chain:
-    features = space.features([example.text for example in examples], prior, hand)
+    features = space.features([example.text for example in examples], prior, tags, hand)
     weights = np.array([example.weight for example in examples], np.float32)
     gold = _gold(tags, examples)
     return fit_chain(features, gold, tags, start=start, iterations=iterations, weights=weights)
@@ -245,6 +266,15 @@ def _trust(basis: Basis, tags: TagSet, examples: Sequence[SpanExample], names: N
     hidden = np.concatenate([example.text.hidden for example in few])
     said = basis.prior.log_probabilities(hidden, names)
     return prior_trust(said, [len(example.text.bounds) for example in few], _gold(tags, few), tags)
+
+
+def _pattern_trust(basis: Basis, examples: Sequence[SpanExample]) -> PatternTrust:
+    """How far the patterns are right about these texts."""
+    if basis.lexicon is None:
+        return PatternTrust()
+    weights = [example.weight for example in examples]
+    texts, drawn = [example.text for example in examples], [example.marks for example in examples]
+    return PatternTrust.measure(texts, drawn, weights, basis.lexicon)
 
 
 def _names(basis: Basis, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -22,17 +22,22 @@ from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
+from model.spans.features.pattern_features import PatternTrust, TrustJson
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
 from model.spans.head.layers import put_together
 from model.spans.head.prior_share import PriorShare, PriorShareJson
 from model.spans.head.text_score import right_as_shown
 from model.spans.overlaps import Layer, Relation
+from model.spans.patterns.lexicon import unpack_lexicon
 from model.spans.string_memory import MemoryJson, Said, StringMemory, covered_words
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import to_characters
 
 FORMAT = 1
+
+LEXICON = "lexicon"
+"""The array of a head's patterns."""
 
 COLD_THRESHOLD, COLD_F1 = 0.7, 0.5
 """Without any label the prior's spans are shown from here on: at .7 no set loses edits."""
@@ -111,7 +116,7 @@ class LayersJson(TypedDict):
 
 
 class SpanHeadJson(TypedDict):
-    """A head without its arrays. `layered` is only where labels overlap."""
+    """A head without its arrays. `layered`: only where labels overlap; `patterns`: only where somebody brought some."""
 
     format: int
     labels: Sequence[str]
@@ -126,6 +131,7 @@ class SpanHeadJson(TypedDict):
     text_calibration: CalibrationJson
     iterations: int
     layered: NotRequired[LayersJson]
+    patterns: NotRequired[TrustJson]
 
 
 @dataclass(frozen=True)
@@ -196,7 +202,7 @@ class SpanHead:
         """What is possible in each text, as chain and prior say (not calibrated); overlapping spans among them."""
         if not self.labels or not texts:
             return [[] for _ in texts]
-        features = self.space.features(texts, self.prior)
+        features = self.space.features(texts, self.prior, self.chain.tags)
         sides = self.sides(features) if self.alone.share else self.sides(features)[:1]
         lattices = [chain.lattice_of(scores, features.lengths) for chain, scores in sides]
         found = [span_probabilities(lattice, self.chain.tags, self.details.longest) for lattice in lattices]
@@ -208,7 +214,9 @@ class SpanHead:
         found = [(self.chain, self.chain.emissions(features))]
         if features.offset is not None and self.alone.trust:
             tags, trust = self.chain.tags, np.float32(self.alone.trust / self.space.offset_weight)
-            found.append((Chain(tags, Weights.zeros(0, 0, tags)), features.offset * trust))
+            scores = features.offset * trust
+            scores = scores if features.matched is None else scores + features.matched
+            found.append((Chain(tags, Weights.zeros(0, 0, tags)), scores))
         return found
 
     def said(self, candidates: Sequence[Candidate], threshold: float) -> Said:
@@ -235,12 +243,21 @@ class SpanHead:
         rivals: dict[tuple[int, int], list[tuple[float, str]]] = {}
         for mark, score in honest.items():
             rivals.setdefault(mark[:2], []).append((-score, mark.label))
-        spans = [self._explain(text, words, mark, score, rivals) for mark, score in sorted(shown.items())]
+        listed = self._listed(text)
+        spans = [self._explain(text, words, mark, score, rivals, listed) for mark, score in sorted(shown.items())]
         # What was not read is as likely to be wrong as what was.
         likely = right_as_shown(shown, honest) ** (1 / max(text.share, LEAST_SHARE))
         right = float(self.text_calibration.sigmoid(np.array(likely)))
         doubt = sum(min(own, 1 - own) for own in honest.values())
         return Suggestions(tuple(spans), right, doubt / (OPENING_WORDS + len(words)), sum(honest.values()))
+
+    def _listed(self, text: ReadText) -> dict[tuple[int, int], list[str]]:
+        """First and last word of each match of a pattern, and the labels that it says."""
+        found: dict[tuple[int, int], list[str]] = {}
+        if self.space.lexicon is not None:
+            for match in self.space.lexicon.find(text.text, text.bounds):
+                found.setdefault((match.first, match.last), []).append(match.label)
+        return found
 
     def _is_removed(self, words: Sequence[str], own: Candidate) -> bool:
         return self.memory.is_removed(words[own.first : own.last + 1], self.labels[own.label])
@@ -252,11 +269,13 @@ class SpanHead:
         mark: WordSpan,
         score: float,
         rivals: Mapping[tuple[int, int], Sequence[tuple[float, str]]],
+        listed: Mapping[tuple[int, int], Sequence[str]],
     ) -> ScoredSpan:
         counts = self.memory.counts(words[mark.first : mark.last + 1])
         own = counts.pop(mark.label, 0)
         parts = [f"seen {_often(own)} as {mark.label}"] if own else []
         parts += [f"also seen {_often(count)} as {label}" for label, count in sorted(counts.items())]
+        parts += [f"in your patterns as {label}" for label in listed.get(mark[:2], ())]
         if not parts:
             parts = ["not seen before" if self.details.texts else "from the label's name"]
         others = [(p, label) for p, label in sorted(rivals.get(mark[:2], ())) if label != mark.label and -p >= ALSO]
@@ -286,6 +305,8 @@ class SpanHead:
             "text_calibration": self.text_calibration.to_json(),
             "iterations": self.chain.iterations,
         }
+        if self.space.lexicon is not None:
+            own["patterns"] = self.space.trust.to_json()
         return {**own, "layered": layered} if self.inner else own
 
     def tensors(self) -> dict[str, NDArray[np.generic]]:
@@ -297,8 +318,11 @@ class SpanHead:
             "scale.spread": self.space.scale.spread,
         }
         arrays |= {f"chain.{name}": array for name, array in self.chain.weights.arrays().items()}
-        for place, head in enumerate(self.inner):
-            arrays |= {f"inner.{place}.{name}": array for name, array in head.tensors().items()}
+        if self.space.lexicon is not None:
+            arrays[LEXICON] = self.space.lexicon.packed()
+        for place, head in enumerate(self.inner):  # which have the same patterns
+            own = {name: array for name, array in head.tensors().items() if name != LEXICON}
+            arrays |= {f"inner.{place}.{name}": array for name, array in own.items()}
         return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
 
 
@@ -323,6 +347,8 @@ def restore_span_head(
             tensors["known"].astype(np.uint64, copy=False),
             tensors["names"].astype(np.float32, copy=False),
             float(config["offset_weight"]),
+            unpack_lexicon(tensors[LEXICON]) if "patterns" in config else None,
+            PatternTrust.from_json(config["patterns"]) if "patterns" in config else PatternTrust(),
         )
         head = SpanHead(
             Chain(TagSet(tuple(config["labels"])), Weights(**weights), int(config["iterations"])),
@@ -348,6 +374,7 @@ def _restore_layers(
     for place, config in enumerate(layered["inner"]):
         prefix = f"inner.{place}."
         own = {name.removeprefix(prefix): array for name, array in tensors.items() if name.startswith(prefix)}
+        own |= {LEXICON: tensors[LEXICON]} if LEXICON in tensors else {}
         inner.append(restore_span_head(config, own, prior))
     layers = tuple(Layer(tuple(labels), tuple(yielding), int(depth)) for labels, yielding, depth in layered["layers"])
     overlaps = frozenset(Relation(*one) for one in layered["overlaps"])

@@ -115,7 +115,7 @@ def both_sides(
     if not head.labels:
         return [[] for _ in texts], [[] for _ in texts], [(0.0, 0.0)] * len(texts)
     tags = head.chain.tags
-    features = head.space.features(texts, head.prior)
+    features = head.space.features(texts, head.prior, head.chain.tags)
     marks = [apart(word_spans(text.bounds, spans)) for text, spans in zip(texts, drawn, strict=True)]
     gold = np.concatenate([tags.encode(len(text.bounds), own) for text, own in zip(texts, marks, strict=True)])
     found, likelihoods = [], []

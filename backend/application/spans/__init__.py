@@ -1,0 +1,1 @@
+"""What an admin says of marked text alone: the patterns of its labels."""

@@ -1,0 +1,1 @@
+"""What is stored of marked text alone: the patterns of its labels."""
