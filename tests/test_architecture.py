@@ -64,8 +64,8 @@ ALLOWED: dict[str, str] = {
     ),
     "model/acquisition": "model model/numerics model/features model/spans/features model/versions",
     "model/explain": (
-        "model model/numerics model/spans/chain model/spans model/spans/features model/spans/head model/questions "
-        "model/versions"
+        "model model/numerics model/spans/chain model/spans model/spans/patterns model/spans/features "
+        "model/spans/head model/questions model/versions"
     ),
     "model/simulation": (
         "model model/numerics model/features model/decoding model/spans model/spans/features model/spans/head "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from model.simulation.dataset import Dataset
     from model.simulation.replay import ReplayPlan, Row
     from model.simulation.span_dataset import SpanDataset
+    from model.spans.patterns.lexicon import Lexicon
 
 CHEAP_PEERS = "tfidf,lr"
 PICTURES = (".png", ".svg", ".pdf")
@@ -46,6 +47,7 @@ class Options(TypedDict):
     threads: int | None
     cache: Path | None
     plot: Path | None
+    patterns: Path | None
 
 
 class Counts(click.ParamType):
@@ -170,6 +172,7 @@ class Speaker:
     default="unlabelled",
     help="What a row without a label says: nothing (default), or none of these.",
 )
+@click.option("--patterns", type=HomePath(dir_okay=False), help="Of spans: strings and expressions for labels.")
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch (default: all cores).")
 @click.option("--cache", type=HomePath(file_okay=False), help="Keep encoded texts here.")
 @click.option("--plot", type=HomePath(dir_okay=False), help="Draw the curves (PNG, SVG).")
@@ -200,8 +203,9 @@ def simulate(
         data = _read(settings, train, test, project, options, speaker)
         plans = _plans(data, options, speaker)
         peers = _peers(data, options["peers"], as_json)
+        lexicons = _lexicons(data, options["patterns"])
         with _workplace(settings, options["cache"], options["threads"] or 0) as place:
-            rows = []
+            place.lexicons, rows = lexicons, []
             for row in _rows(place, data, plans, peers, options["finetune"], speaker):
                 rows.append(row)
                 if as_json:
@@ -272,6 +276,17 @@ def _refuse_for_spans(options: Options, where: str) -> None:
     ):
         if given:
             raise click.BadParameter(f"is for choices, and {where} holds texts with spans", param_hint=option)
+
+
+def _lexicons(data: Dataset | SpanDataset, patterns: Path | None) -> Mapping[str, Lexicon]:
+    from backend.simulate.span_files import read_lexicons
+    from model.simulation.dataset import Dataset
+
+    if patterns is None:
+        return {}
+    if isinstance(data, Dataset):
+        raise click.BadParameter("is for texts with spans", param_hint="--patterns")
+    return read_lexicons(patterns, data.labels)
 
 
 def _peers(data: Dataset | SpanDataset, given: tuple[str, ...] | None, as_json: bool) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from backend.errors import BadRequest
 from backend.screen import plain, say, say_json, say_table
 from backend.settings.home_path import HomePath
 from backend.settings.settings import current_settings
+from model.errors import DataError
 from model.spec import JsonObject
 
 if TYPE_CHECKING:
@@ -76,7 +77,11 @@ def _tell(message: str, as_json: bool) -> None:
 def _read(file: Path, label: str, ignore_case: bool) -> Iterator[JsonObject]:
     from model.spans.patterns.pattern_file import read_patterns
 
-    for one in read_patterns(file, label, ignore_case=ignore_case):
+    try:
+        found = read_patterns(file, label, ignore_case=ignore_case)
+    except DataError as error:
+        raise BadRequest(plain(error.message), field="file") from None
+    for one in found:
         yield {
             "label": one.label,
             one.kind: one.text,

@@ -18,15 +18,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Patterns:
-    """`lexicons`: by control, of those that mark text now; `read`: digests of all that are stored, by control."""
+    """`lexicons`: by control, of those that mark text now, and their `digests`; `read`: digests of all that are stored,
+    by control."""
 
     lexicons: Mapping[str, Lexicon] = field(default_factory=dict)
+    digests: Mapping[str, str] = field(default_factory=dict)
     read: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def digests(self) -> dict[str, str]:
-        """Of the lexicons that are learned."""
-        return {control: lexicon.digest for control, lexicon in sorted(self.lexicons.items())}
 
     @property
     def texts(self) -> dict[str, str]:
@@ -49,4 +46,5 @@ def read_patterns(store: PatternStore, project: int, spec: TaskSpec) -> Patterns
             found[control.name] = read_lexicon(text)
         except (ValueError, KeyError, TypeError) as error:
             log.error("patterns unusable project=%s control=%s: %r", project, control.name, error)
-    return Patterns(found, digests)
+    own = {control: lexicon.digest for control, lexicon in sorted(found.items())}
+    return Patterns(found, own, digests)

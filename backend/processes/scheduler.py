@@ -99,7 +99,7 @@ class Scheduler:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))
         behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
-        behind = behind or self.stores.patterns.is_pending(project)
+        behind = behind or self._has_new_patterns(project)
         if behind and not pinned and not self.stores.failures.waits(project, "refit"):
             self.stores.jobs.enqueue_refit(project)
         self._schedule_training(project, pinned)
@@ -107,6 +107,11 @@ class Scheduler:
             self.stores.jobs.enqueue_sync(project)
         self._schedule_predictions(project)
         self._queue.schedule(project)
+
+    def _has_new_patterns(self, project: int) -> bool:
+        """For controls that mark text, which the last refit has not read."""
+        spec = spec_of(self.stores.projects.config(project))
+        return spec is not None and bool(spec.spans) and self.stores.patterns.is_pending(project)
 
     def _schedule_training(self, project: int, pinned: bool) -> None:
         jobs = self.stores.jobs

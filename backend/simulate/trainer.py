@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from model.features.cache import CachedEncoder, FeatureCache
     from model.features.varied_cache import VariedCache
     from model.interfaces import Embedder
+    from model.spans.patterns.lexicon import Lexicon
     from model.versions.live_model import LiveModel
     from model.versions.span_answers import SpanTools
 
@@ -52,6 +53,7 @@ class Workplace:
         self.timings = settings.data_dir.absolute() if settings.data_dir.is_dir() else None
         encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision, timings=self.timings)
         self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
+        self.lexicons: Mapping[str, Lexicon] = {}
         self._words: VariedCache | None = None
         self._tokens: Encoder = encoder
         warm_up_learning(self.base)
@@ -75,7 +77,7 @@ class Workplace:
         if self._words is None:
             self._words = VariedCache(self.features / WORDS, self.settings.word_cache_mb)
         prior = find_prior(self.settings, self._tokens)
-        return SpanTools(SpanReader(self._tokens, prior, self._words), self.settings.spans_show)
+        return SpanTools(SpanReader(self._tokens, prior, self._words), self.settings.spans_show, self.lexicons)
 
     def close(self) -> None:
         self.cache.close()
@@ -168,6 +170,7 @@ class PolicyTrainer:
             precision=settings.precision,
             timings=str(self.place.timings or ""),
             spans=learned.spans,
+            patterns={control: lexicon.text for control, lexicon in self.place.lexicons.items()},
             words=str((self.place.features / WORDS).absolute()) if learned.spans else "",
             words_mb=settings.word_cache_mb,
             priors=str(settings.priors_dir.absolute()) if learned.spans else "",

@@ -8,7 +8,7 @@ Both readings are the best ones that hold the span, and that do not.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -20,12 +20,17 @@ from model.spans.chain.best_tags import Tags, allow_all, allow_only, best_tags
 from model.spans.chain.crf import Features
 from model.spans.chain.tags import WordSpan
 from model.spans.features.hand_features import NAMES, Codes, hand_table
+from model.spans.features.pattern_features import matched_words
 from model.spans.features.reading import ReadText
 from model.spans.head.head import SpanHead
+from model.spans.patterns.lexicon import Match
 
 MEANING, CAPITALISED, LABEL_NAME, ORDER = "meaning", "meaning if capitalised", "label name", "order"
 """What the encoder makes of the words; on top of that where a word is capitalised; what the label is called; how tags
 follow each other."""
+
+PATTERNS = "patterns"
+"""What the strings and expressions say that people brought."""
 
 MOST_FEATURES = 12
 """Hand features that are named."""
@@ -68,12 +73,21 @@ class ScoredText:
     @cached_property
     def features(self) -> Features:
         """What the chain takes."""
-        return self.head.space.features([self.text], self.head.prior)
+        return self.head.space.features([self.text], self.head.prior, self.head.chain.tags)
 
     @cached_property
     def scores(self) -> Floats:
         """Log-scores of the tags of each word."""
         return self.head.chain.emissions(self.features)
+
+    @cached_property
+    def matches(self) -> Mapping[int, Sequence[tuple[Match, tuple[int, ...]]]]:
+        """By word the matches that it is in, and what features follow."""
+        found: dict[int, list[tuple[Match, tuple[int, ...]]]] = {}
+        lexicon = self.head.space.lexicon
+        for match, word, codes in matched_words(self.text, lexicon) if lexicon is not None else ():
+            found.setdefault(word, []).append((match, codes))
+        return found
 
     @cached_property
     def table(self) -> Codes:
@@ -88,20 +102,44 @@ class ScoredText:
         ours, theirs = self._best(low, high, span, span), self._best(low, high, rival, span)
         groups: defaultdict[str, float] = defaultdict(float)
         found: defaultdict[tuple[int, int], float] = defaultdict(float)
+        listed: list[DecidingFeature] = []
         for place in np.flatnonzero(ours != theirs).tolist():
             self._add_word(groups, found, low + place, int(ours[place]), int(theirs[place]))
+            listed += self._listed(low + place, int(ours[place]), int(theirs[place]))
+        groups[PATTERNS] += sum(one.score for one in listed)
         groups[ORDER] += self._order(ours, low, high) - self._order(theirs, low, high)
         for (_, column), score in found.items():
             groups[group_of(NAMES[column])] += score
         ordered = sorted(groups.items(), key=lambda item: (-abs(item[1]), item[0]))
-        return Contrast({name: float(score) for name, score in ordered if score}, self._heaviest(found))
+        return Contrast({name: float(score) for name, score in ordered if score}, self._heaviest(found, listed))
 
-    def _heaviest(self, found: Mapping[tuple[int, int], float]) -> tuple[DecidingFeature, ...]:
+    def _listed(self, word: int, ours: int, theirs: int) -> list[DecidingFeature]:
+        """What each match of a pattern says for the one tag and against the other."""
+        space, tags, weights = self.head.space, self.head.chain.tags, self.head.chain.weights
+        way = tags.mix[:, ours] - tags.mix[:, theirs]
+        found = []
+        for match, codes in self.matches.get(word, ()):
+            own = np.flatnonzero(np.isin(space.known, np.array(codes, np.uint64)))
+            score = float((weights.sparse[own] @ way).sum())
+            if match.label in tags.labels:
+                tag = 1 + 2 * tags.labels.index(match.label) + (word > match.first)
+                score += space.trust.score(match.label) * ((tag == ours) - (tag == theirs))
+            what = f"matches {match.regex} of {match.label}" if match.regex else f"in your patterns as {match.label}"
+            found.append(DecidingFeature(word, "pattern", PATTERNS, what, score))
+        return found
+
+    def _heaviest(
+        self, found: Mapping[tuple[int, int], float], listed: Sequence[DecidingFeature]
+    ) -> tuple[DecidingFeature, ...]:
         named = [
             (word, column, score) for (word, column), score in found.items() if group_of(NAMES[column]) != FREQUENCY
         ]
         named.sort(key=lambda one: (-abs(one[2]), one[:2]))
-        return tuple(self._describe(*one) for one in named[:MOST_FEATURES] if one[2])
+        own = [self._describe(*one) for one in named[:MOST_FEATURES] if one[2]]
+        if not listed:
+            return tuple(own)
+        every = sorted([*own, *listed], key=lambda one: (-abs(one.score), one.word))
+        return tuple(one for one in every[:MOST_FEATURES] if one.score)
 
     def _describe(self, word: int, column: int, score: float) -> DecidingFeature:
         name = NAMES[column]

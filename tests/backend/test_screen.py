@@ -108,7 +108,7 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
         "examples": [{"id": NASTY, "task": 1, "labels": {NASTY: [NASTY]}, "updated_at": NASTY}]
     },
     ("GET", "/admin/audit?limit=50"): {"actions": [{"at": 1.0, "by": NASTY, "address": NASTY, "action": NASTY}]},
-    ("GET", "/admin/projects/7/patterns?"): PATTERNS,
+    ("GET", "/admin/projects/7/patterns"): PATTERNS,
     ("GET", "/admin/projects/7/patterns?limit=5"): PATTERNS,
     ("DELETE", "/admin/projects/7/patterns?control=&label="): {"message": NASTY},
     ("GET", "/admin/projects/7/predict"): RECORD,

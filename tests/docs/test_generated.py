@@ -76,7 +76,7 @@ def test_every_setting_that_a_page_names_exists(page: Path) -> None:
 
 def routes_in(text: str) -> Iterator[str]:
     """`METHOD /path` that a page names, with what stands for an id as the table has it, without a query."""
-    for first, more in re.findall(r"`((?:GET|POST) /[^` ?[{]*)[^`]*`((?:, `/[^`]*`)*)", text):
+    for first, more in re.findall(r"`((?:GET|POST|PUT|DELETE) /[^` ?[{]*)[^`]*`((?:, `/[^`]*`)*)", text):
         method = first.split()[0]
         for route in (first, *(f"{method} {path}" for path in re.findall(r"`([^`]+)`", more))):
             yield re.sub(r"(?<=/projects/)(<id>|…|7|ID)", "<project>", route)

@@ -153,7 +153,8 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
         log.warning("project=%s version=%s: %s", project, version, hindsight.reason)
         stores.versions.note_evaluated(project, last, accepted=False)
     if outcome == PublishOutcome.PUBLISHED:
-        stores.patterns.note_fitted(project, run.patterns.read)
+        if run.spec.spans:
+            stores.patterns.note_fitted(project, run.patterns.read)
         keep_suspects(run.work, project, run.spec, corrected.heads, run.consensus, run.snapshot)
     return outcome
 

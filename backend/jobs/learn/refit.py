@@ -84,7 +84,6 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
         spec = parse_label_config(config)
     except (UnsupportedConfig, BadRequest) as error:
         stores.versions.note_fitted(project, stores.examples.seq(project))
-        stores.patterns.note_fitted(project, stores.patterns.digests(project))
         return f"{JobOutcome.UNUSABLE_CONFIG}: {error.message}"
     if stores.versions.pinned(project):
         return JobOutcome.PINNED
@@ -93,10 +92,11 @@ def _refit(work: Context, project: int, search: bool = False) -> str:
     failpoint("snapshot.after", project)
     pool = work.pools.read(work.stores, work.encoders.base, project)
     champion = _load(work, project, live)
-    patterns = read_patterns(stores.patterns, project, spec)
+    patterns = read_patterns(stores.patterns, project, spec) if spec.spans else Patterns()
     if not search and not is_needed(champion.manifest if champion else None, spec, snapshot, len(pool), patterns):
         stores.versions.note_fitted(project, snapshot.seq)
-        stores.patterns.note_fitted(project, patterns.read)
+        if spec.spans:
+            stores.patterns.note_fitted(project, patterns.read)
         return JobOutcome.UNCHANGED
     consensus = reach_consensus(spec, snapshot.records)
     spec = consensus.spec

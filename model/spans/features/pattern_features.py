@@ -6,9 +6,9 @@ texts (with an expectation before there are any) against those of any word. What
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple, TypedDict
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.hand_features import HandFeatures, hand_features
 from model.spans.features.reading import ReadText
-from model.spans.patterns.lexicon import Lexicon
+from model.spans.patterns.lexicon import Lexicon, Match
 
 EXPECTED, STRENGTH = 0.6, 4.0
 """Share of right matches before any text is labelled, and how many matches that is worth."""
@@ -68,8 +68,13 @@ class PatternTrust:
         return cls({label: Hits(right[label], count) for label, count in sorted(tried.items())}, WORTH)
 
     def share(self, label: str) -> float:
-        """Of its matches, that are expected to be right."""
+        """Of its matches, that are expected to be right: as its own were, and those of all labels where it has few."""
         right, tried = self.hits.get(label, Hits())
+        return (right + self._expected * STRENGTH) / (tried + STRENGTH)
+
+    @cached_property
+    def _expected(self) -> float:
+        right, tried = (sum(own) for own in zip(*self.hits.values(), strict=True)) if self.hits else (0.0, 0.0)
         return (right + EXPECTED * STRENGTH) / (tried + STRENGTH)
 
     def score(self, label: str) -> float:
@@ -116,13 +121,9 @@ def all_features(texts: Sequence[ReadText], lexicon: Lexicon | None) -> HandFeat
         return hand
     rows, codes, before = list[int](), list[int](), 0
     for text in texts:
-        words = text.words
-        for match in lexicon.find(text.text, text.bounds):
-            telling = match.first < match.last or any(letter.isupper() for letter in words[match.first])
-            for word in range(match.first, match.last + 1):
-                own = match_codes(match.label, match.regex, telling, word == match.first)
-                rows += [before + word] * len(own)
-                codes += own
+        for _, word, own in matched_words(text, lexicon):
+            rows += [before + word] * len(own)
+            codes += own
         before += len(text.bounds)
     if not rows:
         return hand
@@ -130,6 +131,15 @@ def all_features(texts: Sequence[ReadText], lexicon: Lexicon | None) -> HandFeat
     every = np.concatenate([np.repeat(np.arange(len(counts)), counts), np.array(rows, np.int64)])
     joined = np.concatenate([hand.codes, np.array(codes, np.uint64)])[np.argsort(every, kind="stable")]
     return HandFeatures(joined, np.cumsum(counts + np.bincount(rows, minlength=len(counts))))
+
+
+def matched_words(text: ReadText, lexicon: Lexicon) -> Iterator[tuple[Match, int, tuple[int, ...]]]:
+    """Each word of each match, and its features."""
+    words = text.words
+    for match in lexicon.find(text.text, text.bounds):
+        telling = match.first < match.last or any(letter.isupper() for letter in words[match.first])
+        for word in range(match.first, match.last + 1):
+            yield match, word, match_codes(match.label, match.regex, telling, word == match.first)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -145,3 +145,18 @@ def test_a_project_with_spans_is_replayed(
     assert [(row["n"], row["method"], row["classes"]) for row in rows] == [(0, "no prior", 2), (16, "span head", 2)]
     assert rows[1]["f1"] > 0.5
     assert "--peers: is for choices, and project 7" in " ".join(run("--project", 7, "--peers", "lr").output.split())
+
+
+def test_patterns_are_learned_beside_the_texts(file: Path, tmp_path: Path, tiny_model: Path) -> None:  # noqa: F811
+    train, listed = short(tmp_path / "s.jsonl"), tmp_path / "list.csv"
+    given = ("--labels", "4", "--no-finetune", "--json", *OPTIONS)
+    (without,) = rows_of(run(train, *given))
+    listed.write_text("X,f\n", encoding="utf-8")
+    (with_list,) = rows_of(run(train, "--patterns", listed, *given))
+    assert with_list["f1"] >= without["f1"] and with_list["f1"] > 0.9
+    listed.write_text("X,f\nY,g\n", encoding="utf-8")
+    refused = run(train, "--patterns", listed, *given)
+    assert refused.exit_code == 1 and "line 2, field \"label\": 'Y' is no label of these texts (X)" in refused.output
+    table = tmp_path / "t.csv"
+    table.write_text("text,label\na,b\nc,d\n", encoding="utf-8")
+    assert "is for texts with spans" in run(table, "--patterns", listed, *given).output

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from model.explain.feature_words import FREQUENCY, describe, group_of
-from model.explain.mark_contrast import LABEL_NAME, MEANING, MOST_FEATURES, ORDER, ScoredText
+from model.explain.mark_contrast import LABEL_NAME, MEANING, MOST_FEATURES, ORDER, PATTERNS, ScoredText
 from model.spans.chain.span_probabilities import label_probabilities, span_probabilities
 from model.spans.chain.tags import WordSpan
 from model.spans.features.hand_features import NAMES
 from model.spans.head.head import SpanHead
+from model.spans.patterns.lexicon import build_lexicon
+from model.spans.patterns.pattern import Pattern
 from tests.model.spans.conftest import sentences
 from tests.support.span_learner import SpanLearner
 
@@ -116,3 +118,22 @@ def test_every_kind_of_feature_has_a_group_and_words(learner: SpanLearner) -> No
     assert {group_of(name) for name in NAMES} == {"word", "affixes", "shape", "touching", "neighbours", FREQUENCY}
     for word in range(len(text.bounds)):
         assert all(describe(name, text, word) for name in NAMES)
+
+
+def test_patterns_have_a_group_and_words_of_their_own_in_the_sum(learner: SpanLearner) -> None:
+    lexicon = build_lexicon(
+        [Pattern("PER", "Ann Miller"), Pattern("LOC", "Os.o", is_regex=True), Pattern("LOC", "Ann")]
+    )
+    listed = replace(learner, basis=replace(learner.basis, lexicon=lexicon))
+    own = scored(listed, listed.fit(sentences(32)))
+    for span, rival in ((WordSpan(0, 1, "PER"), None), (WordSpan(3, 3, "LOC"), None), (WordSpan(0, 0, "LOC"), None)):
+        found = own.contrast(span, rival)
+        expected = best_score(own, span, span) - best_score(own, rival, span)
+        assert found.difference == pytest.approx(expected, abs=1e-3) and found.groups[PATTERNS]
+        said = [one for one in found.features if one.group == PATTERNS]
+        assert sum(one.score for one in said) == pytest.approx(found.groups[PATTERNS], abs=1e-3)
+    assert {one.what for one in own.contrast(WordSpan(3, 3, "LOC"), None).features if one.group == PATTERNS} == {
+        "matches Os.o of LOC"
+    }
+    plain = scored(learner, learner.fit(sentences(32))).contrast(WordSpan(0, 1, "PER"), None)
+    assert PATTERNS not in plain.groups
