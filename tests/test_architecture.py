@@ -42,8 +42,8 @@ ALLOWED: dict[str, str] = {
     "model/evidence": "model/numerics model/head",
     "model/versions": (
         "model model/numerics model/pretrained model/features model/decoding model/spans/chain model/spans "
-        "model/spans/transfer model/spans/features model/spans/head model/questions model/head model/regions "
-        "model/evidence"
+        "model/spans/patterns model/spans/transfer model/spans/features model/spans/head model/questions "
+        "model/head model/regions model/evidence"
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
