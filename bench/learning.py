@@ -158,19 +158,6 @@ def measure_nested(
                 yield nested_sets.nested_row(method, data, reader, count, seed)
 
 
-def measure_patterns(
-    name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
-) -> Iterator[Row]:
-    """The same with lists of strings and without."""
-    speaker, tools = Speaker(), place.span_tools()
-    speaker.about(f"{name}, seed {seed}")
-    counts = tuple(reachable(data.labelled, counts))
-    plan = ReplayPlan(counts, seed=seed, pool=pattern_lists.pool_of(counts))
-    rows = ((f"understudy, {method}", count) for method in pattern_lists.METHODS for count in counts)
-    wanted = [row for row in rows if (name, *row, seed) not in done]
-    yield from pattern_lists.pattern_rows(data, plan, tools, args.dev, wanted, speaker.tell)
-
-
 def peak_mib() -> int:
     """Largest memory so far of this process or of one of its trainings."""
     unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
@@ -194,7 +181,7 @@ def run(args: Any) -> list[Row]:
     if args.nested:
         sets, by = nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
     elif args.patterns:
-        sets, by = spans.find_span_sets(args.data, names), measure_patterns
+        sets, by = spans.find_span_sets(args.data, names), pattern_lists.measure_patterns
     elif args.spans:
         sets, by = spans.find_span_sets(args.data, names), measure_spans
     else:

@@ -10,9 +10,12 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from random import Random
+from typing import Any
 
+from backend.cli.simulate import Speaker
+from backend.simulate.trainer import Workplace
 from bench.support.spans import POOL
-from model.simulation.replay import ReplayPlan, Row, Tell, shuffled
+from model.simulation.replay import ReplayPlan, Row, Tell, reachable, shuffled
 from model.simulation.span_dataset import SpanDataset
 from model.simulation.span_replay import CONTROL, SpanReplay
 from model.span import SpanDocument
@@ -76,6 +79,19 @@ def pattern_rows(
             size = 0 if lexicon is None else len(lexicon.patterns)
             yield {**row, "method": f"understudy, {name}", "patterns": size}
         tell(f"{name}: {time.process_time() - began:.0f} CPU seconds")
+
+
+def measure_patterns(
+    name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
+) -> Iterator[Row]:
+    """The rows of one set and seed that are not done."""
+    speaker, tools = Speaker(), place.span_tools()
+    speaker.about(f"{name}, seed {seed}")
+    counts = tuple(reachable(data.labelled, counts))
+    plan = ReplayPlan(counts, seed=seed, pool=pool_of(counts))
+    rows = ((f"understudy, {method}", count) for method in METHODS for count in counts)
+    wanted = [row for row in rows if (name, *row, seed) not in done]
+    yield from pattern_rows(data, plan, tools, args.dev, wanted, speaker.tell)
 
 
 def is_patterns(rows: Sequence[Row]) -> bool:
