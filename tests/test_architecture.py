@@ -56,8 +56,9 @@ ALLOWED: dict[str, str] = {
     ),
     "model/training": (
         "model model/numerics model/kernels model/pretrained model/encoder model/features model/decoding "
-        "model/spans/chain model/spans/transfer model/spans/features model/spans/head model/questions model/head "
-        "model/evidence model/versions model/training/layers model/training/marks model/training/questions"
+        "model/spans/chain model/spans/patterns model/spans/transfer model/spans/features model/spans/head "
+        "model/questions model/head model/evidence model/versions model/training/layers model/training/marks "
+        "model/training/questions"
     ),
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
@@ -147,10 +148,10 @@ ALLOWED: dict[str, str] = {
         "model model/versions backend backend/settings backend/embedded_redis backend/redis_access backend/store"
     ),
     "backend/simulate": (
-        "model model/encoder model/features model/spans model/spans/features model/head model/evidence "
-        "model/versions model/training model/simulation backend backend/settings backend/labelstudio/spans "
-        "backend/labelstudio/questions backend/labelstudio backend/base_model backend/store backend/rules "
-        "backend/jobs/train"
+        "model model/encoder model/features model/spans model/spans/patterns model/spans/features model/head "
+        "model/evidence model/versions model/training model/simulation backend backend/settings "
+        "backend/labelstudio/spans backend/labelstudio/questions backend/labelstudio backend/base_model "
+        "backend/store backend/rules backend/jobs/train"
     ),
     "backend/connection": (
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "

@@ -280,13 +280,8 @@ def _refuse_for_spans(options: Options, where: str) -> None:
 
 def _lexicons(data: Dataset | SpanDataset, patterns: Path | None) -> Mapping[str, Lexicon]:
     from backend.simulate.span_files import read_lexicons
-    from model.simulation.dataset import Dataset
 
-    if patterns is None:
-        return {}
-    if isinstance(data, Dataset):
-        raise click.BadParameter("is for texts with spans", param_hint="--patterns")
-    return read_lexicons(patterns, data.labels)
+    return read_lexicons(patterns, data) if patterns is not None else {}
 
 
 def _peers(data: Dataset | SpanDataset, given: tuple[str, ...] | None, as_json: bool) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from model.spec import Json
 
 if TYPE_CHECKING:
     from backend.labelstudio.spans.export import Export, LabelledText
+    from model.simulation.dataset import Dataset
     from model.spans.patterns.lexicon import Lexicon
 
 START_BYTES = 256
@@ -144,16 +145,18 @@ def _passed_over(path: Path, export: Export) -> tuple[str, ...]:
     return (f"{path}: passed over: {said}",) if said else ()
 
 
-def read_lexicons(path: Path, labels: Sequence[str]) -> dict[str, Lexicon]:
-    """The patterns of a file for the control of a simulation. Raises DataError."""
+def read_lexicons(path: Path, data: Dataset | SpanDataset) -> dict[str, Lexicon]:
+    """The patterns of a file for the control of a simulation. Raises DataError, also for data without spans."""
     from model.simulation.span_replay import CONTROL
     from model.spans.patterns.lexicon import build_lexicon
     from model.spans.patterns.pattern import PatternError
     from model.spans.patterns.pattern_file import read_patterns
 
+    if not isinstance(data, SpanDataset):
+        raise DataError("--patterns is for texts with spans")
     found = read_patterns(path)
     for pattern in found:
-        if pattern.label not in labels:
-            known = f"{pattern.label!r} is no label of these texts ({', '.join(labels[:10])})"
+        if pattern.label not in data.labels:
+            known = f"{pattern.label!r} is no label of these texts ({', '.join(data.labels[:10])})"
             raise PatternError(f'{path}, line {pattern.line}, field "label": {known}', field="label", line=pattern.line)
     return {CONTROL: build_lexicon(found)}

@@ -13,6 +13,7 @@ from model.encoder.encoder import Encoder
 from model.numerics.holdout import is_held_out
 from model.span import Span, SpanSample
 from model.spans.chain.span_probabilities import Candidate
+from model.spans.features.reading import SpanReader
 from model.spans.head.fit import Basis, SpanExample, fit_span_head
 from model.spans.head.fit_layers import first_layer
 from model.spans.head.head import SpanHead
