@@ -153,10 +153,11 @@ def test_patterns_are_learned_beside_the_texts(file: Path, tmp_path: Path, tiny_
     (without,) = rows_of(run(train, *given))
     listed.write_text("X,f\n", encoding="utf-8")
     (with_list,) = rows_of(run(train, "--patterns", listed, *given))
-    assert with_list["f1"] >= without["f1"] and with_list["f1"] > 0.9
+    assert with_list["f1"] > without["f1"]
     listed.write_text("X,f\nY,g\n", encoding="utf-8")
     refused = run(train, "--patterns", listed, *given)
     assert refused.exit_code == 1 and "line 2, field \"label\": 'Y' is no label of these texts (X)" in refused.output
     table = tmp_path / "t.csv"
-    table.write_text("text,label\na,b\nc,d\n", encoding="utf-8")
+    rows = "".join(f"{'abcdefghijkl'[n % 12]} {n},{'xy'[n % 2]}\n" for n in range(60))
+    table.write_text(f"text,label\n{rows}", encoding="utf-8")
     assert "is for texts with spans" in run(table, "--patterns", listed, *given).output
