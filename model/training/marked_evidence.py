@@ -45,7 +45,7 @@ class MarkedRows:
     @property
     def texts(self) -> int:
         """How many different texts there are."""
-        return len({example.text.text for example in self.examples})
+        return len({example.text.source for example in self.examples})
 
     def but(self, part: int | None) -> list[SpanExample]:
         """The texts that are learned while those of `part` are held out."""
@@ -107,8 +107,8 @@ def split_texts(
 ) -> MarkedRows | None:
     """The texts of a control and their split; None where nothing is marked, or there is one text only. Where spans
     overlap, what the first layer of the head learns of them: the others are its chains' own."""
-    basis, examples = first_layer(*span_lesson(control, samples, pool, tools))
-    texts = [example.text.text for example in examples]
+    basis, examples = first_layer(*span_lesson(control, samples, pool, tools, whole=True))
+    texts = [example.text.source for example in examples]
     if len(set(texts)) < 2 or not any(example.marks for example in examples):
         return None
     if len(set(texts)) < DEFAULT_RECIPE.hold_out_from:

@@ -19,8 +19,9 @@ from model.questions.reading import AnsweringEncoder, QuestionReader
 from model.questions.tuned_answers import TunedAnswers
 from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
+from model.spans.features.parts import TextPart, read_parts
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
-from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head
+from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, most_words
 from model.spans.head.fit import is_settled as is_settled_alone
 from model.spans.head.fit_layers import fit_layered_head, parts_of
 from model.spans.head.fit_layers import is_settled as is_settled_in_layers
@@ -180,7 +181,7 @@ def find_errors(
     somebody waits, and for too few of them. `head`: the one fitted on all of them."""
     if isinstance(head, QuestionHead):
         return _find_answer_errors(samples, head, _tools(tools), go_on)
-    basis, examples = _examples(control, samples, head, tools)
+    basis, examples, parts = _examples(control, samples, head, tools)
     found = []
     for layer, own, learned in parts_of(head, basis, examples):
         held_out = hold_out_all(own, learned, layer, go_on)
@@ -188,7 +189,8 @@ def find_errors(
             return None
         removed = [learned[place].removed for place in held_out.places]
         found.append(find_span_errors(held_out, calibration_of(layer, held_out), removed))
-    return found[0] if len(found) == 1 else join_errors(found, [sample.spans for sample in samples])
+    errors = found[0] if len(found) == 1 else join_errors(found, [example.spans for example in examples])
+    return [error.moved(parts[error.place].place, parts[error.place].offset) for error in errors]
 
 
 def _find_answer_errors(
@@ -210,23 +212,34 @@ def hold_out_samples(
     tools: SpanTools | None,
     go_on: Callable[[], bool] = lambda: True,
 ) -> HeldOut | None:
-    """What heads that were fitted on other samples say of each; None as above."""
-    basis, examples = _examples(control, samples, head, tools)
+    """What heads that were fitted on other samples say of each, of a long one part by part; None as above."""
+    basis, examples, _ = _examples(control, samples, head, tools)
     return hold_out_all(basis, examples, head, go_on)
+
+
+def _in_parts(
+    reader: SpanReader, samples: Sequence[SpanSample], most: int | None
+) -> tuple[list[TextPart], list[SpanExample]]:
+    """The samples that have words, read, and as examples; one after another, a long one in parts."""
+    texts, spans = [sample.text for sample in samples], [sample.spans for sample in samples]
+    parts = [part for part in read_parts(reader, texts, spans, most) if part.text.all_bounds]
+    examples = [
+        SpanExample(part.text, part.within(own.spans), part.within(own.removed), own.weight)
+        for part in parts
+        for own in (samples[part.place],)
+    ]
+    return parts, examples
 
 
 def _examples(
     control: Control, samples: Sequence[SpanSample], head: SpanHead, tools: SpanTools | None
-) -> tuple[Basis, list[SpanExample]]:
-    """The samples as they are learned, one after another, on the scale of the head."""
+) -> tuple[Basis, list[SpanExample], list[TextPart]]:
+    """The samples as they are learned, one after another, on the scale of the head; and which parts of them these
+    are."""
     own = replace(_tools(tools), lexicons={control.name: head.space.lexicon} if head.space.lexicon is not None else {})
-    read = own.reader.read([sample.text for sample in samples])
-    examples = [
-        SpanExample(text, sample.spans, sample.removed, sample.weight)
-        for text, sample in zip(read, samples, strict=True)
-    ]
+    parts, examples = _in_parts(own.reader, samples, None)
     labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
-    return _basis(control, own, labels, head.space.scale), examples
+    return _basis(control, own, labels, head.space.scale), examples, parts
 
 
 def _fit_question(
@@ -272,20 +285,20 @@ def span_lesson(
     pool: Sequence[Document],
     tools: SpanTools,
     previous: SpanHead | None = None,
+    *,
+    whole: bool = False,
 ) -> tuple[Basis, list[SpanExample]]:
-    """What a head of this control is fitted on: the samples that have words, read, and what does not depend on them."""
+    """What a head of this control is fitted on: the samples that have words, long ones in parts, and what does not
+    depend on them. So many are read as a fit takes words; `whole`: all of them."""
     reader = tools.reader
-    read = reader.read([sample.text for sample in samples])
-    examples = [
-        SpanExample(text, sample.spans, sample.removed, sample.weight)
-        for text, sample in zip(read, samples, strict=True)
-        if text.bounds
-    ]
+    most = None if whole else most_words({span.label for sample in samples for span in sample.spans})
+    parts, examples = _in_parts(reader, samples, most)
     labels = sorted({span.label for sample in samples for span in sample.spans}) if control.options_field else ()
     name = control.inputs[0]
     others = [document[name] for document in pool if name in document][:SCALE_POOL_TEXTS]
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
     kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
+    read = [part.text for part in parts]
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
     return _basis(control, tools, labels, scale), examples
 

@@ -157,7 +157,7 @@ def _emissions(features: Features, weights: Weights, tags: TagSet) -> Floats:
     scores[features.gate] += features.gated @ weights.gated
     if features.sparse.shape[1]:
         scores += features.sparse @ weights.sparse
-    scores = scores @ tags.mix + weights.bias  # mixed here: there are fewer words than features
+    scores = tags.mixed(scores) + weights.bias  # mixed here: there are fewer words than features
     if features.offset is not None:
         scores += features.offset * (1 + weights.trust)[tags.owners]
     if features.matched is not None:
@@ -231,7 +231,7 @@ class _Loss:
         bias = slopes.sum(0)
         begin = np.where(tags.starts, slopes[self.packing.firsts].sum(0), 0)
         end = slopes[self.packing.lasts].sum(0)
-        mixed = slopes @ tags.mix
+        mixed = tags.mixed(slopes)
         return Weights(
             features.dense.T @ mixed,
             features.gated.T @ mixed[features.gate],

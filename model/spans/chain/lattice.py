@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats
 from model.spans.chain.tags import TagSet
+from model.spans.chain.transitions import Transitions
 
 TINY = 1e-30
 
@@ -63,7 +64,7 @@ class Potentials:
 @dataclass(frozen=True)
 class Lattice:
     """What forward-backward found, in packed order: scaled emissions, forward and backward values, the scale of each
-    word; transitions as factors. `ahead` is the backward value with the word's own emission and scale."""
+    word; factors of transitions. `ahead` is the backward value with the word's own emission and scale."""
 
     log_z: Floats  # of each text that has words, by `Packing.texts`
     emissions: Floats
@@ -71,7 +72,7 @@ class Lattice:
     backward: Floats
     ahead: Floats
     scales: Floats
-    transitions: Floats
+    transitions: Transitions
     packing: Packing
 
     def posteriors(self) -> Floats:
@@ -83,7 +84,7 @@ class Lattice:
         left = self.forward[self.packing.before]
         if weights is not None:
             left = left * weights[self.packing.before, None]
-        return (left.T @ self.ahead[len(self.forward) - len(left) :]) * self.transitions
+        return self.transitions.expected(left, self.ahead[len(self.forward) - len(left) :])
 
 
 def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials, tags: TagSet) -> Lattice:
@@ -92,7 +93,7 @@ def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials
     packed = emissions[packing.rows]
     top = packed.max(1, keepdims=True)
     scaled = np.exp(packed - top)
-    factors = np.where(tags.allowed, np.exp(potentials.transitions), 0).astype(kind)
+    factors = Transitions(np.where(tags.allowed, np.exp(potentials.transitions), 0).astype(kind), tags)
     begin = np.where(tags.starts, np.exp(potentials.begin), 0).astype(kind)
     end = np.exp(potentials.end).astype(kind)
     forward, backward, ahead = (np.empty_like(scaled) for _ in range(3))
@@ -100,14 +101,13 @@ def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials
     counts, offsets = packing.counts, packing.offsets
     for step, count in enumerate(counts):
         here = slice(offsets[step], offsets[step + 1])
-        into = begin if step == 0 else forward[offsets[step - 1] : offsets[step - 1] + count] @ factors
+        into = begin if step == 0 else factors.ahead(forward[offsets[step - 1] : offsets[step - 1] + count])
         values = into * scaled[here]
         total = np.maximum(values.sum(1), TINY)
         forward[here] = values / total[:, None]
         scales[here] = total
     logs = np.log(scales, dtype=np.float64) + top[:, 0]
     log_z = np.zeros(len(packing.texts))
-    back = np.ascontiguousarray(factors.T)
     for step in range(len(counts) - 1, -1, -1):
         count, first = counts[step], offsets[step]
         further = counts[step + 1] if step + 1 < len(counts) else 0
@@ -116,7 +116,8 @@ def forward_backward(emissions: Floats, packing: Packing, potentials: Potentials
         backward[last] = end / total[:, None]
         log_z[further:count] += np.log(total, dtype=np.float64)
         if further:
-            backward[first : first + further] = ahead[offsets[step + 1] : offsets[step + 1] + further] @ back
+            behind = ahead[offsets[step + 1] : offsets[step + 1] + further]
+            backward[first : first + further] = factors.back(behind)
         here = slice(first, first + count)
         ahead[here] = scaled[here] * backward[here] / scales[here, None]
         log_z[:count] += logs[here]

@@ -18,8 +18,8 @@ LONGEST = 12
 LEAST = 0.03
 """Probability from which a span is a candidate."""
 
-NEGLIGIBLE = 0.1
-"""Of `LEAST`: when no beginning is likelier, longer spans are not looked at."""
+KEPT = 0.999
+"""Of `LEAST`: what is a little less likely is followed as well, since numbers are rounded."""
 
 
 class Candidate(NamedTuple):
@@ -34,34 +34,32 @@ class Candidate(NamedTuple):
 def span_probabilities(
     lattice: Lattice, tags: TagSet, longest: int = LONGEST, least: float = LEAST
 ) -> list[list[Candidate]]:
-    """The candidates of each text, in the order of the texts given to `Packing`."""
-    packing = lattice.packing
-    order = packing.places
-    forward, backward, ahead = lattice.forward[order], lattice.backward[order], lattice.ahead[order]
-    emissions = (lattice.emissions / lattice.scales[:, None])[order]
-    lasts = np.zeros(len(forward), bool)
-    lasts[packing.lasts] = True
-    first_tags, further = slice(1, None, 2), slice(2, None, 2)
-    stays = np.diagonal(lattice.transitions)[further]  # of a label's going on
-    goes_on = np.diagonal(lattice.transitions, offset=1)[first_tags]  # from its first word
-    onward = np.zeros_like(ahead[:, further])
-    onward[:-1] = ahead[1:, further]
-    onward[lasts] = 0
-    end_first = np.maximum(backward[:, first_tags] - goes_on * onward, 0)
-    end_further = np.maximum(backward[:, further] - stays * onward, 0)
+    """The candidates of each text, in the order of the texts given to `Packing`.
 
+    A span is no likelier than its first word is a first word, and than all that begin there and come as far: only what
+    is likely enough so far is followed, which of many labels is next to nothing."""
+    packing = lattice.packing
+    ends = np.zeros(len(lattice.forward), bool)
+    ends[packing.lasts] = True
+    rows, labels = np.nonzero(lattice.forward[:, 1::2] * lattice.backward[:, 1::2] >= KEPT * least)
+    reach = lattice.forward[rows, 1 + 2 * labels]  # of a span that has come as far as this word
+    firsts = words = packing.rows[rows]
     found: list[tuple[NDArray, NDArray, NDArray, Floats]] = []
-    reach = forward[:, first_tags].copy()  # of a span that has come as far as this word, by label
     for length in range(1, longest + 1):
-        probability = reach * (end_first if length == 1 else end_further)
-        words, labels = np.nonzero(probability >= least)
-        found.append((words - length + 1, words, labels, probability[words, labels]))
-        if reach.max(initial=0) < NEGLIGIBLE * least:
+        factors = (lattice.transitions.goes_on if length == 1 else lattice.transitions.stays)[labels]
+        backward = lattice.backward[packing.places[words], 2 * labels + min(length, 2)]
+        is_end = ends[words]
+        behind = packing.places[np.minimum(words + 1, len(ends) - 1)]
+        onward = np.where(is_end, 0, lattice.ahead[behind, 2 * labels + 2])
+        probability = reach * np.maximum(backward - factors * onward, 0)
+        hits = probability >= least
+        found.append((firsts[hits], words[hits], labels[hits], probability[hits]))
+        further = ~is_end & (reach * backward >= KEPT * least)
+        if not further.any():
             break
-        longer = np.zeros_like(reach)
-        longer[1:] = np.where(lasts[:-1, None], 0, reach[:-1])
-        longer *= (goes_on if length == 1 else stays) * emissions[:, further]
-        reach = longer
+        firsts, words, labels, behind = firsts[further], words[further] + 1, labels[further], behind[further]
+        emitted = lattice.emissions[behind, 2 * labels + 2] / lattice.scales[behind]
+        reach = reach[further] * factors[further] * emitted
     return _by_text(found, packing.starts, packing.lengths)
 
 

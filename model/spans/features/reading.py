@@ -57,13 +57,20 @@ class TokenEncoder(Embedder, Protocol):
 @dataclass(frozen=True)
 class ReadText:
     """A text with the states of its words [words, layers * width], and the prior's hidden features [words, hidden];
-    without a prior of no columns. `rest`: the words behind, which were not read."""
+    without a prior of no columns. `rest`: the words behind, which were not read; `document`: the text that this is a
+    part of, where it is one."""
 
     text: str
     bounds: Bounds
     states: Halves = field(repr=False)
     hidden: Halves = field(repr=False)
     rest: Bounds = ()
+    document: str = field(default="", repr=False)
+
+    @property
+    def source(self) -> str:
+        """The text, or the one that it is a part of."""
+        return self.document or self.text
 
     @property
     def words(self) -> list[str]:
@@ -76,9 +83,20 @@ class ReadText:
         return [*self.bounds, *self.rest] if self.rest else self.bounds
 
     @property
+    def all_words(self) -> list[str]:
+        """The words of `all_bounds` as they are written."""
+        return [self.text[start:end] for start, end in self.all_bounds]
+
+    @property
     def share(self) -> float:
         """Of the words, that was read."""
         return len(self.bounds) / len(self.all_bounds) if self.rest else 1.0
+
+    def part(self, first: int, last: int) -> ReadText:
+        """Words `first` to `last` (the one after the last) that were read, where they stand in this text."""
+        if first == 0 and last == len(self.bounds):
+            return self
+        return ReadText(self.text, self.bounds[first:last], self.states[first:last], self.hidden[first:last])
 
     def upto(self, words: int) -> ReadText:
         """As if no more words had been read."""
@@ -155,10 +173,11 @@ class SpanReader:
     @property
     def bytes_a_word(self) -> int:
         """Of the cache."""
-        return 2 * (self.width + self._hidden)
+        return 2 * (self.width + self.hidden_width)
 
     @property
-    def _hidden(self) -> int:
+    def hidden_width(self) -> int:
+        """Columns of what the prior makes of a word; 0 without one."""
         return self.prior.hidden_width if self.prior else 0
 
     def name_vectors(self, labels: Sequence[str], keys: Sequence[str] = ()) -> NDArray[np.float32]:
@@ -202,6 +221,11 @@ class SpanReader:
         found |= {text: self._join(text, bounds[text], own, rows) for text, own in cut.items()}
         return [found[text] for text in texts]
 
+    def read_stretches(self, stretches: Sequence[Stretch]) -> list[tuple[Halves, Halves]]:
+        """States of the words of each, those around its own too, and what the prior makes of them."""
+        rows = self._rows({one.text: one.bounds for one in stretches}, {})
+        return [(rows[one.text][:, : self.width], rows[one.text][:, self.width :]) for one in stretches]
+
     def unread(self, texts: Sequence[str]) -> list[str]:
         """The stretches of long texts that the cache has not: each can be read as a text by itself."""
         cut = [cut_stretches(text, find_words(text)) for text in dict.fromkeys(texts) if len(text) > LONG_TEXT]
@@ -226,7 +250,7 @@ class SpanReader:
     def _join(self, text: str, bounds: Bounds, stretches: Sequence[Stretch], rows: Mapping[str, Halves]) -> ReadText:
         """A long text from those of its stretches that were read."""
         own = [rows[one.text][one.first : one.last] for one in stretches if one.text in rows]
-        joined = np.concatenate(own) if own else np.zeros((0, self.width + self._hidden), np.float16)
+        joined = np.concatenate(own) if own else np.zeros((0, self.width + self.hidden_width), np.float16)
         read = self._whole(text, bounds[: len(joined)], joined)
         return replace(read, rest=bounds[len(joined) :]) if len(joined) < len(bounds) else read
 
@@ -253,7 +277,7 @@ class SpanReader:
         if self.cache is None:
             return {}
         values = self.cache.get_many([self._key(text) for text in bounds])
-        columns = self.width + self._hidden
+        columns = self.width + self.hidden_width
         return {
             text: np.frombuffer(value, np.float16).reshape(-1, columns)
             for text, value in zip(bounds, values, strict=True)

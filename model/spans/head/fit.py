@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -15,6 +15,7 @@ from model.spans.chain.span_probabilities import LONGEST
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale, dense_scale, prior_weight
 from model.spans.features.hand_features import Codes, HandFeatures, choose_features
+from model.spans.features.parts import choose_texts
 from model.spans.features.pattern_features import PatternTrust, all_features
 from model.spans.features.reading import ReadText
 from model.spans.head.head import COLD_F1, COLD_THRESHOLD, ShowRules, SpanDetails, SpanHead
@@ -74,7 +75,7 @@ class SpanExample:
     @property
     def marks(self) -> list[WordSpan]:
         """The spans as words; where some overlap, the longest."""
-        return apart(word_spans(self.text.bounds, self.spans))
+        return apart(word_spans(self.text.all_bounds, self.spans))
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,9 @@ def fit_and_hold_out(
     """The same, with what was held out at a cold fit."""
     if not examples:
         return cold_head(basis), HeldOut()
-    used = _thin(examples)
+    used = _thin([example for example in examples if example.text.bounds])
+    if not used:
+        return cold_head(basis), HeldOut()
     labels = _labels(basis, used)
     if previous is not None and _is_enough(previous, basis, labels, len(used), repeat):
         head = _fit_warm(basis, labels, used, previous)
@@ -180,19 +183,17 @@ def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count:
     return kept and count > ALWAYS_COLD and count < (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
 
 
+def most_words(labels: Collection[str]) -> int:
+    """Of all texts of a fit with so many labels in use."""
+    return MOST_WORDS * MANY_LABELS // max(MANY_LABELS, len(labels))
+
+
 def _thin(examples: Sequence[SpanExample]) -> Sequence[SpanExample]:
-    words = sum(len(example.text.bounds) for example in examples)
-    labels = len({span.label for example in examples for span in example.spans})
-    most = MOST_WORDS * MANY_LABELS // max(MANY_LABELS, labels)
-    if words <= most:
+    words = [len(example.text.bounds) for example in examples]
+    most = most_words({span.label for example in examples for span in example.spans})
+    if sum(words) <= most:
         return examples
-    order = fold_texts([example.text.text for example in examples], len(examples))
-    kept, total = set(), 0
-    for place in np.argsort(order, kind="stable"):
-        total += len(examples[place].text.bounds)
-        if total > most:
-            break
-        kept.add(int(place))
+    kept = choose_texts([example.text.text for example in examples], words, most)
     return [example for place, example in enumerate(examples) if place in kept]
 
 
@@ -289,7 +290,7 @@ def _hold_out(basis: Basis, examples: Sequence[SpanExample]) -> HeldOut:
     held_out = HeldOut()
     count = len(examples)
     folds = 0 if count < FEWEST else 3 if ALWAYS_COLD / 2 < count <= MANY else 4
-    own = fold_texts([example.text.text for example in examples], max(folds, 1))
+    own = fold_texts([example.text.source for example in examples], max(folds, 1))
     for fold in range(folds):
         places, head = fold_head(basis, examples, own, fold)
         if head is not None and len(places):
@@ -316,7 +317,7 @@ def _remember(examples: Sequence[SpanExample], said: Mapping[str, Said], previou
     """The memory of all texts. At a warm fit the precision that was found at the cold one stays."""
     builder = MemoryBuilder()
     for example in examples:
-        removed = word_spans(example.text.bounds, example.removed)
-        builder.learn(example.text.words, example.marks, removed, said.get(example.text.text))
+        removed = word_spans(example.text.all_bounds, example.removed)
+        builder.learn(example.text.all_words, example.marks, removed, said.get(example.text.text))
     memory = builder.memory()
     return memory if previous is None else replace(memory, right=previous.right, tried=previous.tried)

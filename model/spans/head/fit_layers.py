@@ -118,7 +118,7 @@ def _share(layer: Layer, examples: Sequence[SpanExample]) -> list[SpanExample]:
     return [
         replace(
             example,
-            spans=spans_of(layer, example.text.bounds, example.spans),
+            spans=spans_of(layer, example.text.all_bounds, example.spans),
             removed=tuple(span for span in example.removed if span.label in layer.labels),
         )
         for example in examples

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from math import prod
 from typing import NamedTuple, NotRequired, TypedDict
 
@@ -23,6 +24,7 @@ from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probab
 from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
 from model.spans.features.pattern_features import PatternTrust, TrustJson
+from model.spans.features.pieces import Piece, candidates_in_pieces
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
 from model.spans.head.layers import put_together
@@ -202,7 +204,11 @@ class SpanHead:
         """What is possible in each text, as chain and prior say (not calibrated); overlapping spans among them."""
         if not self.labels or not texts:
             return [[] for _ in texts]
-        features = self.space.features(texts, self.prior, self.chain.tags)
+        ask = partial(self._candidates, texts)
+        return candidates_in_pieces(texts, self.chain.tags.size, ask)
+
+    def _candidates(self, texts: Sequence[ReadText], pieces: Sequence[Piece]) -> list[list[Candidate]]:
+        features = self.space.features([piece.of(texts) for piece in pieces], self.prior, self.chain.tags)
         sides = self.sides(features) if self.alone.share else self.sides(features)[:1]
         lattices = [chain.lattice_of(scores, features.lengths) for chain, scores in sides]
         found = [span_probabilities(lattice, self.chain.tags, self.details.longest) for lattice in lattices]

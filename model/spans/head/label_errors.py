@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from model.span import Span
@@ -63,6 +63,15 @@ class SpanError:
     p_given: float
     p_suggested: float
 
+    def moved(self, place: int, offset: int) -> SpanError:
+        """The same of the text at `place`, in which its characters lie so much farther back."""
+        given, suggested = (_moved(span, offset) for span in (self.given, self.suggested))
+        return replace(self, place=place, given=given, suggested=suggested)
+
+
+def _moved(span: Span | None, offset: int) -> Span | None:
+    return span and Span(span.start + offset, span.end + offset, span.label)
+
 
 def hold_out_all(
     basis: Basis, examples: Sequence[SpanExample], head: SpanHead, go_on: Callable[[], bool] = lambda: True
@@ -72,7 +81,7 @@ def hold_out_all(
     if len(examples) < FEWEST_TEXTS:
         return None
     held_out = HeldOut(share=head.alone)
-    own = fold_texts([example.text.text for example in examples], FOLDS)
+    own = fold_texts([example.text.source for example in examples], FOLDS)
     for fold in range(FOLDS):
         if not go_on():
             return None

@@ -20,6 +20,7 @@ from model.spans.chain.crf import Chain, Weights
 from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probabilities
 from model.spans.chain.tags import TagSet
 from model.spans.features.feature_space import capitalised
+from model.spans.features.pieces import Piece, candidates_in_pieces
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
 from model.spans.head.head import RulesJson, ShowRules, SpanHead
@@ -73,8 +74,14 @@ class WordScorer:
         """What is possible in each text: words are judged one by one, and only impossible sequences are out."""
         if not texts or not self.labels:
             return [[] for _ in texts]
-        chain, scores = self.chain, self.log_scores(texts, tuned)
-        return span_probabilities(chain.lattice_of(scores, [len(text.bounds) for text in texts]), chain.tags, longest)
+        chain = self.chain
+
+        def ask(pieces: Sequence[Piece]) -> list[list[Candidate]]:
+            own = [piece.of(texts) for piece in pieces]
+            scores = self.log_scores(own, [piece.of(tuned) for piece in pieces])
+            return span_probabilities(chain.lattice_of(scores, [len(one.bounds) for one in own]), chain.tags, longest)
+
+        return candidates_in_pieces(texts, chain.tags.size, ask)
 
     @property
     def chain(self) -> Chain:
