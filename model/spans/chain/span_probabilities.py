@@ -68,8 +68,7 @@ def label_probabilities(lattice: Lattice, tags: TagSet, first: int, last: int) -
     order = lattice.packing.places
     forward, backward, ahead = lattice.forward[order], lattice.backward[order], lattice.ahead[order]
     emissions = (lattice.emissions / lattice.scales[:, None])[order]
-    stays = np.diagonal(lattice.transitions)[2::2]
-    goes_on = np.diagonal(lattice.transitions, offset=1)[1::2]
+    stays, goes_on = lattice.transitions.stays, lattice.transitions.goes_on
     reach = forward[first, 1::2].copy()
     for word in range(first + 1, last + 1):
         reach *= (goes_on if word == first + 1 else stays) * emissions[word, 2::2]
