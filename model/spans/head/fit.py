@@ -135,9 +135,7 @@ def fit_and_hold_out(
     """The same, with what was held out at a cold fit."""
     if not examples:
         return cold_head(basis), HeldOut()
-    used = _thin([example for example in examples if example.text.bounds])
-    if not used:
-        return cold_head(basis), HeldOut()
+    used = _thin([example for example in examples if example.text.bounds or not example.text.rest])
     labels = _labels(basis, used)
     if previous is not None and _is_enough(previous, basis, labels, len(used), repeat):
         head = _fit_warm(basis, labels, used, previous)
