@@ -93,10 +93,14 @@ class ReadText:
         return len(self.bounds) / len(self.all_bounds) if self.rest else 1.0
 
     def part(self, first: int, last: int) -> ReadText:
-        """Words `first` to `last` (the one after the last) that were read, where they stand in this text."""
+        """Words `first` to `last` (the one after the last) that were read, as a text of their own."""
         if first == 0 and last == len(self.bounds):
             return self
-        return ReadText(self.text, self.bounds[first:last], self.states[first:last], self.hidden[first:last])
+        own = self.bounds[first:last]
+        offset, end = (own[0][0], own[-1][1]) if own else (0, 0)
+        moved = [(start - offset, stop - offset) for start, stop in own]
+        text = self.text[offset:end]
+        return ReadText(text, moved, self.states[first:last], self.hidden[first:last], document=self.source)
 
     def upto(self, words: int) -> ReadText:
         """As if no more words had been read."""

@@ -14,7 +14,7 @@ from model.spans.chain.crf import Chain, Weights
 from model.spans.chain.span_probabilities import Candidate, span_probabilities
 from model.spans.chain.tags import MANY_TAGS, TagSet
 from model.spans.features.parts import choose_texts, read_parts
-from model.spans.features.pieces import AROUND, PIECE, candidates_in_pieces
+from model.spans.features.pieces import AROUND, PIECE, Piece, candidates_in_pieces
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.features.stretches import LONG_TEXT, STRETCH
 from model.spans.head.fit import LONGEST_OF_ALL
@@ -54,8 +54,11 @@ def test_a_long_text_in_pieces_is_as_likely_marked_as_the_whole(labels: int) -> 
     scores = [3 * random.normal(size=(len(own.bounds), chain.tags.size)).astype(np.float32) for own in texts]
     asked = []
 
-    def ask(pieces: Sequence) -> list[list[Candidate]]:
+    def ask(pieces: Sequence[Piece]) -> list[list[Candidate]]:
         asked.append(len(pieces))
+        own = [piece.of(texts) for piece in pieces]
+        assert all([one.text[a:b] for a, b in one.bounds] == one.words for one in own)
+        assert all(len(one.text) <= LONG_TEXT for one in own), "a pattern that looks at all of it looks at a piece"
         return ask_whole(chain, [scores[piece.text][piece.begin : piece.end] for piece in pieces])
 
     found = candidates_in_pieces(texts, chain.tags.size, ask)
