@@ -224,6 +224,14 @@ class Order(TypedDict):
     new: NotRequired[bool]
 
 
+class LoginLink(TypedDict):
+    """Where a browser logs in once, within so many `seconds`; `url`, of the client's side."""
+
+    path: str
+    seconds: int
+    url: NotRequired[str]
+
+
 Rollback = TypedDict("Rollback", {"live": str, "from": str, "pinned": str, "message": str})
 """A version that was made live and pinned, and the one before."""
 

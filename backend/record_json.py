@@ -105,6 +105,21 @@ class PatternsFared(TypedDict):
     weight: float
 
 
+class Pace(TypedDict):
+    """One annotator's answers, the time of the last (epoch seconds), and how many an hour of work."""
+
+    labels: int
+    last: float
+    an_hour: NotRequired[float]
+
+
+class Activity(TypedDict):
+    """Answers by day (UTC, `2026-11-29`), the last ones, and by annotator."""
+
+    days: dict[str, int]
+    people: dict[str, Pace]
+
+
 class Summary(TypedDict, total=False):
     """What the last refit saw, control by control."""
 
@@ -117,6 +132,7 @@ class Summary(TypedDict, total=False):
     disagreements: dict[str, list[Disputed]]
     agreement: dict[str, dict[str, float]]
     patterns: dict[str, dict[str, PatternsFared]]
+    activity: Activity
 
 
 class PlanAgreement(TypedDict):

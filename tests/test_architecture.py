@@ -103,11 +103,12 @@ ALLOWED: dict[str, str] = {
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
+    "backend/store/admin": "",
     "backend/store": (
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
         "backend/redis_access backend/store/work backend/store/spans"
     ),
-    "backend/health": "backend backend/settings backend/redis_access backend/store/work backend/store",
+    "backend/health": "model/evidence backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
         "model model/numerics model/evidence backend backend/settings backend/labelstudio/regions "
@@ -158,12 +159,15 @@ ALLOWED: dict[str, str] = {
         "backend/jobs/task_queue backend/jobs/sync"
     ),
     "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
+    "backend/ui": "",
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
         "backend/rejects backend/rules backend/serving backend/application/spans"
     ),
+    "backend/ui/charts": "",
+    "backend/ui/views": "",
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
         "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/base_model "
@@ -171,7 +175,11 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/web": (
         "model backend backend/settings backend/labelstudio backend/supervision backend/redis_access "
-        "backend/store/work backend/health backend/rejects backend/serving backend/application"
+        "backend/store/work backend/health backend/rejects backend/serving backend/ui backend/application"
+    ),
+    "backend/routes/ui": (
+        "backend backend/store/admin backend/health backend/rules backend/ui backend/application backend/ui/charts "
+        "backend/ui/views backend/web"
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/serving "
@@ -182,7 +190,7 @@ ALLOWED: dict[str, str] = {
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access backend/store/work "
         "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/application "
-        "backend/web backend/routes"
+        "backend/routes"
     ),
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "

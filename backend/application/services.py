@@ -18,6 +18,7 @@ from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.telemetry.metrics import Metrics
+from backend.ui.session import Sessions
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Services:
     answers: AnswerCache
     admission: Admission
     configs: LabelConfigs
+    sessions: Sessions
     highlighter: Highlighter = field(default_factory=Highlighter)
     advisor: Advisor = field(default_factory=Advisor)
 
@@ -49,6 +51,7 @@ def build_services(settings: Settings) -> Services:
     stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
     registry = Registry(settings, stores.projects, stores.versions, metrics)
     threads = settings.predict_threads or cores()
+    admin = admin_token(settings)
     notes = RejectNotes(lambda code, times: metrics.rejects.labels(code).inc(times))
     background = Background(stores, settings.pool_size, notes)
     services = Services(
@@ -58,11 +61,12 @@ def build_services(settings: Settings) -> Services:
         Predictors(threads, metrics),
         background,
         metrics,
-        admin_token(settings),
+        admin,
         webhook_secret(settings),
         AnswerCache(settings.answer_cache_mb << 20),
         Admission(predict_slots(settings.web_threads)),
         LabelConfigs(stores.projects, stores.jobs),
+        Sessions(admin, settings.ui_session_minutes * 60),
     )
     registry.start()
     background.start()

@@ -165,7 +165,21 @@ def show(api: AdminClient, project: int, spans: str) -> None:
     say(api.show_spans(project, spans)["message"])
 
 
-ADMIN_COMMANDS = (status, retrain, cancel, versions, rollback, unpin, examples, resync, show)
+@click.command()
+@click.option("--open/--no-open", "opens", default=True, help="Open the browser; else only print the link.")
+@with_api
+def ui(api: AdminClient, opens: bool) -> None:
+    """Open the model page in the browser, logged in by a link that works once, within a minute."""
+    import webbrowser
+
+    link = api.login_link()
+    url = link.get("url", "")
+    say(f"Model page, for {link['seconds']} s: {url}")
+    if opens and not webbrowser.open(url):
+        say("No browser could be started here: open the link yourself.")
+
+
+ADMIN_COMMANDS = (ui, status, retrain, cancel, versions, rollback, unpin, examples, resync, show)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from backend.addresses.host import url_of
 from backend.admin_json import (
     Action,
     ExampleAnswer,
+    LoginLink,
     Order,
     PatternsAnswer,
     ProjectAnswer,
@@ -131,6 +132,11 @@ class AdminClient:
     def audit(self, limit: int) -> list[Action]:
         """What admins did, newest first."""
         return list(self._call("GET", f"/admin/audit?limit={limit}")["actions"])
+
+    def login_link(self) -> LoginLink:
+        """A link that logs a browser in to the model page, once."""
+        link: LoginLink = self._call("POST", "/admin/login-link", {})
+        return {**link, "url": f"{self.url}{link['path']}"}
 
     def retrain(self, project: int) -> Order:
         """Asks for a training; {"job", "status"}, of the one that is already there when it is."""

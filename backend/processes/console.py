@@ -53,6 +53,7 @@ def _tell(settings: Settings, after_ready: Callable[[], None] | None) -> None:
 def greeting(settings: Settings) -> str:
     """The URL to give Label Studio, how to connect, and what is switched off and why."""
     lines = [
+        f"Model page: {settings.url}/ui",
         f"Give Label Studio this URL: {settings.url}",
         "Connect a project:          understudy connect --project ID",
     ]

@@ -17,11 +17,11 @@ from contextlib import suppress
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
-from backend.labelstudio.label_display import spec_of
 from backend.outcomes import JobOutcome
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
-from backend.rules.finetune_due import Facts, why_due
+from backend.rules.finetune_due import why_due
+from backend.rules.finetune_facts import gather_facts, largest_control
 from backend.settings.settings import Settings
 from backend.store.versions import Evaluated
 from backend.store.work.trainings import TRAINING_ATTEMPTS
@@ -120,7 +120,7 @@ class Scheduler:
                 self._send_again(running)
             return
         self._note_failure(project)
-        due = (why_due(self.settings, self._facts(project, pinned, marked)) for marked in (False, True))
+        due = (why_due(self.settings, gather_facts(self.stores, project, pinned, marked)) for marked in (False, True))
         if reason := next(filter(None, due), ""):
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
@@ -130,32 +130,6 @@ class Scheduler:
             for run, shard in self.stores.prediction_runs.lost(project):
                 self.stores.prediction_runs.send(project, run, shard)
 
-    def _facts(self, project: int, pinned: bool, marked: bool) -> Facts:
-        """Of the controls that choose, or of those that mark text."""
-        summary, last = self.stores.projects.summary(project), self.stores.versions.evaluated(project)
-        largest, labels = self._largest(project, marked)
-        trained = last.get("texts", 0) if marked else last.get("labels", 0)
-        return Facts(
-            labels=labels,
-            classes=int(summary.get("classes", {}).get(largest, 0)),
-            now=time.time(),
-            trained_labels=int(trained) if trained else None,
-            trained_at=float(last.get("at", 0)),
-            changed=summary.get("seq") != last.get("seq"),
-            pinned=pinned,
-            refusals=int(last.get("refusals", 0)),
-            marked=marked,
-        )
-
-    def _largest(self, project: int, marked: bool) -> tuple[str, int]:
-        """The control with the most labels (texts) of either kind, and how many."""
-        spec = spec_of(self.stores.projects.config(project))
-        controls = (spec.spans if marked else spec.controls) if spec else ()
-        known = self.stores.projects.summary(project).get("samples", {})
-        samples = {control.name: known[control.name] for control in controls if control.name in known}
-        largest = max(samples, key=lambda name: samples[name], default="")
-        return largest, samples.get(largest, 0)
-
     def _note_failure(self, project: int) -> None:
         """A training that failed or was cancelled was an attempt, too: without this it would be asked for again now."""
         unproven = (JobOutcome.FAILED, JobOutcome.CANCELLED)
@@ -164,8 +138,8 @@ class Scheduler:
             return
         summary = self.stores.projects.summary(project)
         facts: Evaluated = {
-            "labels": self._largest(project, False)[1],
-            "texts": self._largest(project, True)[1],
+            "labels": largest_control(self.stores, project, False)[1],
+            "texts": largest_control(self.stores, project, True)[1],
             "seq": summary.get("seq"),
             "job": record["id"],
         }

@@ -54,7 +54,7 @@ def run_web(settings: Settings) -> None:
 
 
 def _options(settings: Settings, listener: int) -> dict[str, object]:
-    from backend.web.slow_client_worker import PatientWorker
+    from backend.processes.slow_client_worker import PatientWorker
 
     return {
         "bind": f"fd://{listener}",  # it knows no zones, and its refusals are tracebacks

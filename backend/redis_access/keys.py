@@ -22,6 +22,12 @@ TALLIES = "understudy:tallies"
 STEERED = "understudy:steered"
 """SET of the projects whose queue in Label Studio is steered."""
 
+LOGINS_ENDED = "understudy:login:ended:"
+"""STRING with a time to live, one a session of the model page that somebody logged out of."""
+
+LOGIN_LINKS = "understudy:login:link:"
+"""STRING with a time to live, one a login link that was not used yet."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (schema.py)."""
 
@@ -72,7 +78,7 @@ PROJECT_KEYS = (
     Key(
         "meta",
         "HASH",
-        "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project",
+        "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project; its title",
     ),
     Key("job", "STRING", "the training that runs or ran last"),
     Key("jobs", "LIST", "trainings, newest first"),
@@ -111,6 +117,8 @@ GLOBAL_KEYS = (
     Key("steered", "SET", "projects whose queue in Label Studio is steered"),
     Key("audit", "STREAM", "what admins did"),
     Key("tallies", "HASH", "counters of processes without a port, for `/metrics`"),
+    Key("login:ended:<id>", "STRING", "a session of the model page that was logged out of (expires)"),
+    Key("login:link:<digest>", "STRING", "a login link that was not used yet (expires)"),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""

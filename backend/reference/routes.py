@@ -9,6 +9,7 @@ CALLERS = {
     Caller.LABEL_STUDIO: "basic auth",
     Caller.WEBHOOK: "webhook secret or basic auth",
     Caller.ADMIN: "admin token",
+    Caller.BROWSER: "a browser that is logged in, or the admin token",
 }
 
 

@@ -13,12 +13,23 @@ from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
+from backend.routes.ui import actions, login, pages
 from backend.telemetry.log_context import begin_request, current_project, end_request
+from backend.web.browser import PAGE_HEADERS
 from backend.web.error_handlers import handle_errors
 from backend.web.guard import Guard
 from backend.web.serving_collector import ServingCollector
 from backend.web.store_collector import StoreCollector
 from backend.web.url_paths import TidyPaths, prefix_of
+
+API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting)
+PAGES = (login, pages, actions)
+"""Modules with a blueprint each."""
+
+
+API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns)
+PAGES = (login, pages, actions)
+"""Modules with a blueprint each."""
 
 
 def create_app(services: Services) -> Flask:
@@ -28,7 +39,7 @@ def create_app(services: Services) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # would redirect
     app.extensions["understudy"] = services
-    for module in (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns):
+    for module in (*API, *PAGES):
         app.register_blueprint(module.blueprint)
     _add_collectors(services)
     _handle_requests(app, services)
@@ -53,6 +64,15 @@ REPLY_HEADERS = {
 """On every reply: these are data, no page, and nobody else's business."""
 
 
+def add_headers(response: Response) -> None:
+    """Those of all replies, and of pages their own policy; files that are kept for good say so themselves."""
+    kept = response.cache_control.immutable
+    given = {name: value for name, value in REPLY_HEADERS.items() if not (kept and name == "Cache-Control")}
+    response.headers.update(given)
+    if response.mimetype in ("text/html", "text/css", "text/javascript") or response.status_code == 304:
+        response.headers.update(PAGE_HEADERS)
+
+
 def _handle_requests(app: Flask, services: Services) -> None:
     guard, refusals = Guard(services), Refusals(services.background.rejects)
 
@@ -73,7 +93,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
             refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"), current_project())
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))
         response.headers["X-Request-ID"] = g.get("request_id", "")
-        response.headers.update(REPLY_HEADERS)
+        add_headers(response)
         if g.get("audited"):
             write_audit(services, request, response.status_code)
         return response

@@ -9,7 +9,7 @@ from flask import Blueprint, Request, Response, request
 from backend.application.services import Services
 from backend.errors import StoreUnavailable
 from backend.labelstudio.ids import read_id
-from backend.routes.labelstudio import services
+from backend.web.current import services
 from backend.web.payloads import reply
 
 log = logging.getLogger(__name__)

@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 
 from backend.application.explain import explain_task
 from backend.labelstudio.ids import LARGEST_ID, bad_field, read_id
-from backend.routes.labelstudio import known_project, services
 from backend.serving.explained_spans import SpanQuery
+from backend.web.current import known_project, services
 from backend.web.payloads import reply
 
 blueprint = Blueprint("explaining", __name__, url_prefix="/admin")

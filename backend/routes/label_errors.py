@@ -6,8 +6,8 @@ from flask import Blueprint, Response, request
 
 from backend.application.label_errors import DEFAULT_LIMIT_SUSPECTS, describe_suspects
 from backend.labelstudio.ids import read_id
-from backend.routes.labelstudio import known_project, services
 from backend.rules.relabel import list_label_errors
+from backend.web.current import known_project, services
 from backend.web.payloads import reply
 
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")

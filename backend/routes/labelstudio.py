@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
 from backend.application.predict import answer_page, answer_request, is_mark
-from backend.application.projects import require_project
 from backend.application.services import Services
 from backend.application.webhook_events import (
     start_training,
@@ -22,20 +21,11 @@ from backend.labelstudio.rejects import count_rejects
 from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.prediction import Item
 from backend.telemetry.log_context import bind_project
+from backend.web.current import services
 from backend.web.payloads import read_body, reply
 from model.spec import Json, JsonObject
 
 blueprint = Blueprint("labelstudio", __name__)
-
-
-def services() -> Services:
-    found: Services = current_app.extensions["understudy"]
-    return found
-
-
-def known_project(project: int) -> int:
-    """The id of a known project. Raises NotFound."""
-    return require_project(services().stores.projects, project)
 
 
 @blueprint.get("/")

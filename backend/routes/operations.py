@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from backend.routes.labelstudio import services
+from backend.web.current import services
 from backend.web.openapi import openapi
 from backend.web.payloads import reply
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from backend.application.prediction_runs import cancel_prediction, describe_prediction, request_prediction
-from backend.routes.labelstudio import known_project, services
+from backend.web.current import known_project, services
 from backend.web.payloads import read_body, reply
 
 blueprint = Blueprint("predicting", __name__, url_prefix="/admin")

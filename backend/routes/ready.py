@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from backend.routes.labelstudio import services
+from backend.web.current import services
 from backend.web.payloads import reply
 
 blueprint = Blueprint("ready", __name__)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from backend.settings.settings import Settings
@@ -51,17 +52,32 @@ def why_due(policy: Settings, facts: Facts) -> str:
         return f"first time, with {facts.labels} {what}"
     if facts.labels <= facts.trained_labels:
         return ""  # with a growth of 0, a refusal would be repeated on the same labels
-    back_off = min(MOST_BACK_OFF, 2 ** max(0, facts.refusals - 1))
-    growth = max(policy.finetune_growth, MARKED_GROWTH) if facts.marked else policy.finetune_growth
-    if facts.labels >= facts.trained_labels * (1 + growth * back_off):
+    if facts.labels >= _grown(policy, facts):
         return f"{facts.labels} {what}, up from {facts.trained_labels}"
     if facts.refusals:
         return ""  # time alone changes no verdict
     waited = (facts.now - facts.trained_at) / 60
-    trickle = facts.trained_labels * (1 + LEAST_GROWTH_SHARE * growth)
+    trickle = facts.trained_labels * (1 + LEAST_GROWTH_SHARE * _growth(policy, facts))
     if policy.finetune_minutes and waited >= policy.finetune_minutes and facts.labels >= trickle:
         return f"{facts.labels - facts.trained_labels} new {what}, and {waited:.0f} minutes since the last time"
     return ""
+
+
+def next_due(policy: Settings, facts: Facts) -> int | None:
+    """The number of labels at which the next one is due whatever the time; None while nothing makes one due."""
+    if not policy.finetune_enabled or facts.pinned:
+        return None
+    return max(math.ceil(max(_fewest(policy, facts), _grown(policy, facts))), (facts.trained_labels or 0) + 1)
+
+
+def _growth(policy: Settings, facts: Facts) -> float:
+    return max(policy.finetune_growth, MARKED_GROWTH) if facts.marked else policy.finetune_growth
+
+
+def _grown(policy: Settings, facts: Facts) -> float:
+    """Labels to which those of the last fine-tune must have grown."""
+    back_off = min(MOST_BACK_OFF, 2 ** max(0, facts.refusals - 1))
+    return (facts.trained_labels or 0) * (1 + _growth(policy, facts) * back_off)
 
 
 def _fewest(policy: Settings, facts: Facts) -> float:

@@ -21,6 +21,9 @@ SPANS_SHOW = "spans_show"
 REDIS_BATCH_TEXTS = 500
 """Pool texts read or written in one go."""
 
+TITLE_CHARACTERS = 200
+"""Of a project's name; Label Studio allows 50."""
+
 _NOTE_SYNC = """
 -- KEYS: meta    ARGV: entry, marks that are covered ("" none, "*" all)
 redis.call('HSET', KEYS[1], 'sync', ARGV[1])
@@ -192,6 +195,16 @@ class ProjectStore:
         """The last reconciliation: `at` (epoch seconds) and its outcome, `next`, and of the last successful one `ok_at`
         and `drift`; empty before the first."""
         return json.loads(self._redis.hget(project_key(project, "meta"), "sync") or "{}")
+
+    @guarded
+    def note_title(self, project: int, title: str) -> None:
+        """The project's name in Label Studio, as it was when it was last reached."""
+        self._redis.hset(project_key(project, "meta"), "title", title[:TITLE_CHARACTERS])
+
+    @guarded
+    def title(self, project: int) -> str:
+        """That; "" before Label Studio was reached."""
+        return self._redis.hget(project_key(project, "meta"), "title") or ""
 
     @guarded
     def save_summary(self, project: int, summary: Summary) -> None:

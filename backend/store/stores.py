@@ -8,7 +8,8 @@ from backend.redis_access.keys import SCHEDULER_LEASE
 from backend.redis_access.leases import Leases
 from backend.redis_access.watch import RedisWatch
 from backend.settings.settings import Settings
-from backend.store.audit import AuditStore
+from backend.store.admin.audit import AuditStore
+from backend.store.admin.logins import LoginStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.label_errors import LabelErrorStore
@@ -50,6 +51,7 @@ class Stores:
         self.suggestions = SuggestionStore(self._redis)
         self.counters = JobCounterStore(self._redis)
         self.audit = AuditStore(self._redis)
+        self.logins = LoginStore(self._redis)
 
     def verify(self) -> list[str]:
         """Problems that were accepted; takes on what an older release has stored. Raises StoreUnavailable for a

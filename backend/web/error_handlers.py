@@ -12,6 +12,7 @@ from backend.errors import BackendError, BadRequest, PayloadTooLarge, StoreUnava
 from backend.redaction import hide_secrets
 from backend.rejects.refused_requests import Refusal
 from backend.supervision.disk_full import explain_disk_full
+from backend.web.browser import refuse_page, wants_page
 from backend.web.payloads import error_reply, reply
 from model.errors import ModelError
 
@@ -27,6 +28,8 @@ def handle_errors(app: Flask, services: Services) -> None:
     def http(error: HTTPException) -> Response:
         code = (error.name or "error").lower().replace(" ", "_")
         g.refusal = Refusal(code, error.name or "")
+        if wants_page(request):
+            return refuse_page(services, request, _PageError(error.description or "", error.code or 500, code))
         answer = reply({"error": code, "message": error.description or ""}, error.code or 500)
         if isinstance(error, MethodNotAllowed):
             answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
@@ -35,7 +38,10 @@ def handle_errors(app: Flask, services: Services) -> None:
     @app.errorhandler(Exception)
     def unexpected(error: Exception) -> Response:
         log.exception("unexpected error in %s", request.endpoint)
-        return reply({"error": "internal_error", "message": "unexpected error; the log has the details"}, 500)
+        message = "unexpected error; the log has the details"
+        if wants_page(request):
+            return refuse_page(services, request, _PageError(message, 500, "internal_error"))
+        return reply({"error": "internal_error", "message": message}, 500)
 
 
 def _handle_ours(app: Flask, services: Services) -> None:
@@ -46,7 +52,7 @@ def _handle_ours(app: Flask, services: Services) -> None:
             error = explain_disk_full(services.settings, error)
         if error.status >= 500:
             log.error("%s: %s", request.endpoint, error.message)  # no path: it may hold the webhook secret
-        return _refuse(error)
+        return _refuse(services, error)
 
     @app.errorhandler(ModelError)
     def models(error: ModelError) -> Response:
@@ -66,14 +72,22 @@ def _handle_bodies(app: Flask, services: Services) -> None:
         note_missed("a webhook was too large")
         limit, largest = services.settings.max_body_mb, (request.max_content_length or 0) >> 20
         shown = f"MAX_BODY_MB={limit}" if largest == limit else f"{largest} MiB"
-        return _refuse(PayloadTooLarge(f"the body is larger than {shown}"))
+        return _refuse(services, PayloadTooLarge(f"the body is larger than {shown}"))
 
     @app.errorhandler(ClientDisconnected)
     def broken_off(error: ClientDisconnected) -> Response:
         note_missed("a webhook broke off")
-        return _refuse(BadRequest("body: it ended early, or came too slowly", field="body"))
+        return _refuse(services, BadRequest("body: it ended early, or came too slowly", field="body"))
 
 
-def _refuse(error: BackendError) -> Response:
+class _PageError(BackendError):
+    """What is no error of ours, as a page shows it."""
+
+    def __init__(self, message: str, status: int, code: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+
+def _refuse(services: Services, error: BackendError) -> Response:
     g.refusal = Refusal.of(error)
-    return error_reply(error)
+    return refuse_page(services, request, error) if wants_page(request) else error_reply(error)

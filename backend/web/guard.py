@@ -15,6 +15,7 @@ from backend.errors import BadRequest, Forbidden, RateLimited, Unauthorized
 from backend.labelstudio.ids import read_id
 from backend.settings.settings import Settings
 from backend.web import guard as auth
+from backend.web.browser import SAFE_METHODS, check_browser
 from backend.web.policy import Caller, policy_of
 from backend.web.rate_limit import RateLimiter
 
@@ -24,8 +25,10 @@ BASIC, BEARER = 'Basic realm="understudy", charset="UTF-8"', 'Bearer realm="unde
 
 def check(services: Services, caller: Caller, request: Request) -> None:
     """Raises Unauthorized unless the request comes from `caller`; in constant time whatever was sent."""
-    if caller is Caller.ADMIN:
+    if caller is Caller.ADMIN or (caller is Caller.BROWSER and "Authorization" in request.headers):
         _check_admin(services.admin_token, request)
+    elif caller is Caller.BROWSER:
+        g.session = check_browser(services, request)
     elif caller is Caller.WEBHOOK:
         _check_webhook(services.webhook_secret, services.settings, request)
     elif caller is Caller.LABEL_STUDIO and not _basic_is_right(services.settings, request):
@@ -82,7 +85,6 @@ def _same(given: str, wanted: str) -> bool:
 
 
 JOB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:

@@ -14,6 +14,8 @@ from backend.web.policy import POLICIES, Caller, Policy
 OPENAPI_VERSION = "3.0.3"
 
 REASONS = {
+    303: "To another page: to log in, or back to the one that was open.",
+    304: "Nothing has changed.",
     400: "The body, a field or an id cannot be used; `field` names it.",
     401: "Credentials are missing or wrong.",
     403: "A web page of another site may not do this.",
@@ -32,6 +34,7 @@ SECURITY: Mapping[Caller, list[dict[str, list[str]]]] = {
     Caller.LABEL_STUDIO: [{"basic": []}, {}],
     Caller.WEBHOOK: [{"secret": []}, {"basic": []}, {}],
     Caller.ADMIN: [{"bearer": []}],
+    Caller.BROWSER: [{"bearer": []}, {"cookie": []}],
 }
 """`{}`: no credentials, when none are configured."""
 
@@ -39,6 +42,7 @@ SCHEMES = {
     "basic": {"type": "http", "scheme": "basic"},
     "secret": {"type": "apiKey", "in": "header", "name": "X-Webhook-Secret"},
     "bearer": {"type": "http", "scheme": "bearer"},
+    "cookie": {"type": "apiKey", "in": "cookie", "name": "understudy_session_PORT"},
 }
 
 
@@ -71,7 +75,7 @@ def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> d
         "security": SECURITY[policy.caller],
         "responses": {
             str(operation.status): _answer("Done.", operation.answer, operation.media),
-            **{str(status): _answer(REASONS[status], "Error") for status in _statuses(method, policy, operation)},
+            **{str(status): _refusal(status, operation) for status in _statuses(method, policy, operation)},
             **({"503": _answer(REASONS[503], "Ready")} if operation.answer == "Ready" else {}),
         },
     }
@@ -97,6 +101,12 @@ def _parameter(name: str, place: str) -> Mapping[str, Any]:
 
 def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[str, Any]:
     return {"description": why, "content": {media: {"schema": _reference(schema)}}}
+
+
+def _refusal(status: int, operation: Operation) -> Mapping[str, Any]:
+    """Pages are answered with pages."""
+    page = operation.media == "text/html"
+    return _answer(REASONS[status], "Text", operation.media) if page else _answer(REASONS[status], "Error")
 
 
 def _reference(name: str) -> Mapping[str, str]:

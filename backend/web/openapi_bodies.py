@@ -97,10 +97,23 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "PredictionRun": _object(
         {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
     ),
+    "LoginLink": _object({"path": TEXT, "seconds": NUMBER}),
+    "View": _object({}),
     "Actions": _object({"actions": _list(_object({"at": NUMBER, "by": TEXT, "action": TEXT, "status": TEXT}))}),
 }
 
 _PROJECT = (404, 503)
+
+
+def _page(summary: str, *errors: int) -> Operation:
+    """HTML; whoever is not logged in is sent to do so."""
+    return Operation(summary, "Text", errors=(303, 304, 503, *errors), media="text/html")
+
+
+def _button(summary: str, *errors: int) -> Operation:
+    """Answers with a sentence for the page that is open, without a script by going back to it."""
+    return Operation(summary, "Text", errors=(303, 503, *errors), media="text/html")
+
 
 OPERATIONS: Mapping[str, Operation] = {
     "GET /": Operation("Whether the process answers.", "Health"),
@@ -165,4 +178,27 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
     "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
     "GET /admin/audit": Operation("What admins did.", "Actions", errors=(503,), query=("limit",)),
+    "POST /admin/login-link": Operation("A link that logs a browser in.", "LoginLink", status=201, errors=(503,)),
+    "GET /ui/static/<file>": Operation("A file of the page.", "Text", errors=(404,), media="text/css"),
+    "GET /ui/static/vendor/<file>": Operation("A file of the page.", "Text", errors=(404,), media="text/css"),
+    "GET /ui/login": _page("The login form."),
+    "POST /ui/login": _button("Log in.", 401),
+    "POST /ui/logout": _button("Log out."),
+    "GET /ui": _page("All projects."),
+    "GET /ui/projects.json": Operation("The same as data.", "View", errors=(503,)),
+    "GET /ui/operations": _page("The installation."),
+    "GET /ui/operations.json": Operation("The same as data.", "View", errors=(503,)),
+    "GET /ui/projects/<project>": Operation(
+        "To the first tab.", "Text", status=303, errors=_PROJECT, media="text/html"
+    ),
+    "GET /ui/projects/<project>/<tab>": _page("A tab of a project.", 404),
+    "GET /ui/projects/<project>/<tab>.json": Operation("The same as data.", "View", errors=_PROJECT),
+    "POST /ui/projects/<project>/retrain": _button("Fine-tune now.", 404),
+    "POST /ui/projects/<project>/cancel": _button("Stop the training.", 404, 409),
+    "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409),
+    "POST /ui/projects/<project>/unpin": _button("End a rollback.", 404),
+    "POST /ui/projects/<project>/resync": _button("Reconcile with Label Studio.", 404, 409),
+    "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),
+    "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
+    "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),
 }

@@ -21,6 +21,8 @@ class Caller(Enum):
     """The webhook secret in header or path, or basic auth; whoever it is when neither is set."""
     ADMIN = "admin"
     """The admin token."""
+    BROWSER = "browser"
+    """A browser that is logged in to the model page, or the admin token."""
 
 
 SMALL, CONFIG, WHOLE = 1 << 20, 8 << 20, 1 << 40
@@ -42,11 +44,16 @@ class Policy:
 
 
 _ANYONE, _BASIC, _ADMIN = Policy(Caller.ANYONE), Policy(Caller.LABEL_STUDIO), Policy(Caller.ADMIN)
+_BROWSER, _LOGIN = Policy(Caller.BROWSER), Policy(Caller.ANYONE, per_minute=30, changes=True)
 _BATCH, _EVENT = Policy(Caller.LABEL_STUDIO, WHOLE), Policy(Caller.WEBHOOK, WHOLE)
 
 
-def _action(per_minute: int) -> Policy:
-    return Policy(Caller.ADMIN, per_minute=per_minute, changes=True)
+def _action(per_minute: int, caller: Caller = Caller.ADMIN) -> Policy:
+    return Policy(caller, per_minute=per_minute, changes=True)
+
+
+def _button(per_minute: int) -> Policy:
+    return _action(per_minute, Caller.BROWSER)
 
 
 POLICIES: Mapping[str, Policy] = {
@@ -87,6 +94,27 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/jobs/<job>": _ADMIN,
     "POST /admin/jobs/<job>/cancel": _action(60),
     "GET /admin/audit": _ADMIN,
+    "POST /admin/login-link": _action(30),
+    "GET /ui/static/<file>": _ANYONE,
+    "GET /ui/static/vendor/<file>": _ANYONE,
+    "GET /ui/login": _ANYONE,
+    "POST /ui/login": _LOGIN,
+    "POST /ui/logout": _button(60),
+    "GET /ui": _BROWSER,
+    "GET /ui/projects.json": _BROWSER,
+    "GET /ui/operations": _BROWSER,
+    "GET /ui/operations.json": _BROWSER,
+    "GET /ui/projects/<project>": _BROWSER,
+    "GET /ui/projects/<project>/<tab>": _BROWSER,
+    "GET /ui/projects/<project>/<tab>.json": _BROWSER,
+    "POST /ui/projects/<project>/retrain": _button(30),
+    "POST /ui/projects/<project>/cancel": _button(60),
+    "POST /ui/projects/<project>/rollback": _button(60),
+    "POST /ui/projects/<project>/unpin": _button(60),
+    "POST /ui/projects/<project>/resync": _button(30),
+    "POST /ui/projects/<project>/queue": _button(30),
+    "POST /ui/projects/<project>/predict": _button(30),
+    "POST /ui/projects/<project>/predict/cancel": _button(60),
 }
 
 
@@ -96,4 +124,4 @@ def policy_of(method: str, rule: str | None, path: str) -> Policy:
     if rule is not None:
         return POLICIES[f"{'GET' if method == 'HEAD' else method} {rule}"]
     first = path.split("/")[1] if "/" in path else ""
-    return {"admin": _ADMIN, "webhook": Policy(Caller.WEBHOOK)}.get(first, _BASIC)
+    return {"admin": _ADMIN, "webhook": Policy(Caller.WEBHOOK), "ui": _BROWSER}.get(first, _BASIC)

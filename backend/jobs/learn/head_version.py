@@ -19,6 +19,7 @@ from backend.labelstudio.label_display import rename_counts
 from backend.labelstudio.span_answers import RELATIONS
 from backend.outcomes import PublishOutcome
 from backend.record_json import Summary
+from backend.rules.activity import count_activity
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from model.spec import Document, TaskSpec
@@ -145,7 +146,9 @@ def write(run: Refit, corrected: Corrected) -> str:
 def publish(run: Refit, corrected: Corrected, version: str) -> str:
     """Make `version` the live one, unless another came first: then the refit is repeated. The outcome."""
     project, stores, hindsight = run.project, run.work.stores, corrected.hindsight
-    stores.projects.save_summary(project, {**_summary(run, corrected), "seq": run.snapshot.seq})
+    activity = count_activity(run.snapshot.records)
+    summary: Summary = {**_summary(run, corrected), "seq": run.snapshot.seq, "activity": activity}
+    stores.projects.save_summary(project, summary)
     outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
     if outcome == PublishOutcome.SUPERSEDED:
         stores.jobs.enqueue_refit(project)

@@ -86,6 +86,7 @@ def _resync(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
         since, clock = stores.examples.seq(project), stores.examples.clock(project)
         fields = client.project(project)
         config = str(fields.get("label_config") or "")
+        stores.projects.note_title(project, str(fields.get("title") or ""))
         stores.task_queue.compare(project, str(fields.get("model_version") or ""))
         spec = parse_label_config(config)
         note_questions(stores.projects, project, stores.projects.config(project), config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from backend.web.slow_client_worker import READ_AHEAD_BYTES, Stage, stage_of
+from backend.processes.slow_client_worker import READ_AHEAD_BYTES, Stage, stage_of
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b'POST /setup HTTP/1.1\r\nHost: x\r\ncontent-LENGTH:  12 \r\n\r\n{"a": "b\\n"}'

@@ -1,0 +1,1 @@
+"""The routes of the model page: log in, look, act."""

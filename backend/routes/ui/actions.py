@@ -1,0 +1,81 @@
+"""The buttons of a project: each does what its command does, once however often it is pressed."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, request
+
+from backend.application.prediction_runs import cancel_prediction, request_prediction
+from backend.application.projects import request_resync, rollback_to, unpin
+from backend.application.task_queue import request_plan
+from backend.application.webhook_events import start_training
+from backend.errors import BadRequest, Conflict
+from backend.routes.ui.replies import said
+from backend.web.current import known_project, services
+
+blueprint = Blueprint("actions", __name__, url_prefix="/ui/projects/<project>")
+
+
+@blueprint.post("/retrain")
+def retrain(project: int) -> Response:
+    """Fine-tune now."""
+    found = start_training(services(), known_project(project), "admin")
+    return _said(project, "overview", str(found.get("message") or f"fine-tune {found['status']}"))
+
+
+@blueprint.post("/cancel")
+def cancel(project: int) -> Response:
+    """Stop the training that runs."""
+    running = services().stores.jobs.running(known_project(project))
+    if running is None:
+        raise Conflict("no fine-tune is running")
+    services().stores.jobs.cancel(running["id"])
+    return _said(project, "overview", "the fine-tune is asked to stop; what is live stays live")
+
+
+@blueprint.post("/rollback")
+def rollback(project: int) -> Response:
+    """Serve `version` again, and stay there."""
+    version = request.form.get("version", "")
+    if not version:
+        raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
+    found = rollback_to(services().settings, services().stores.versions, known_project(project), version)
+    return _said(project, "versions", found["message"])
+
+
+@blueprint.post("/unpin")
+def release(project: int) -> Response:
+    """End a rollback."""
+    found = unpin(services().stores, known_project(project))
+    return _said(project, "versions", found["message"])
+
+
+@blueprint.post("/resync")
+def resync(project: int) -> Response:
+    """Reconcile with Label Studio now."""
+    found = request_resync(services().settings, services().stores, known_project(project))
+    return _said(project, "overview", f"reconciling with Label Studio: {found['message']}")
+
+
+@blueprint.post("/queue")
+def queue(project: int) -> Response:
+    """Choose the next tasks anew."""
+    found = request_plan(services().settings, services().stores, known_project(project))
+    return _said(project, "overview", f"a new choice of the next tasks: {found['message']}")
+
+
+@blueprint.post("/predict")
+def predict(project: int) -> Response:
+    """Predict all unlabelled tasks."""
+    found = request_prediction(services().settings, services().stores, known_project(project), False)
+    return _said(project, "overview", f"predicting all tasks: {found['message']}")
+
+
+@blueprint.post("/predict/cancel")
+def cancel_predict(project: int) -> Response:
+    """End that; what is written stays."""
+    cancel_prediction(services().stores, known_project(project))
+    return _said(project, "overview", "predicting is over; what is written stays")
+
+
+def _said(project: int, tab: str, message: str) -> Response:
+    return said(message, f"/ui/projects/{project}/{tab}")

@@ -1,0 +1,92 @@
+"""The pages: all projects, one project's tabs, the installation; each with its JSON twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import orjson
+from flask import Blueprint, Response, redirect
+
+from backend.application.services import Services
+from backend.errors import NotFound
+from backend.health.news import news_of_project, news_of_projects
+from backend.routes.ui.replies import figures, frame, no_news, page
+from backend.rules.disabled_features import switched_off
+from backend.ui.page import TABS
+from backend.ui.views.operations import view_operations
+from backend.ui.views.overview import view_overview
+from backend.ui.views.projects import ProjectsView, view_projects
+from backend.ui.views.versions import view_versions
+from backend.web.current import known_project, services
+from backend.web.url_paths import prefix_of
+
+blueprint = Blueprint("pages", __name__, url_prefix="/ui")
+
+VIEWS: dict[str, Callable[[Services, int], object]] = {
+    "overview": view_overview,
+    "versions": view_versions,
+}
+"""Of each tab."""
+
+
+@blueprint.get("")
+def projects() -> Response:
+    """One row a project."""
+    wired = services()
+    news = news_of_projects(wired.stores.client, wired.stores.projects.projects())
+    return no_news(news) or page("projects.html", frame("Projects", news), view=_projects())
+
+
+@blueprint.get("/projects.json")
+def projects_json() -> Response:
+    return twin(_projects())
+
+
+@blueprint.get("/operations")
+def operations() -> Response:
+    """The installation."""
+    return page("operations.html", frame("Operations", tab="operations"), view=view_operations(services()))
+
+
+@blueprint.get("/operations.json")
+def operations_json() -> Response:
+    return twin(view_operations(services()))
+
+
+@blueprint.get("/projects/<project>")
+def project(project: int) -> Response:
+    """Its first tab."""
+    path = f"{prefix_of(services().settings.url)}/ui/projects/{known_project(project)}/{TABS[0].slug}"
+    return redirect(path, 303)  # type: ignore[return-value]
+
+
+@blueprint.get("/projects/<project>/<tab>")
+def tab(project: int, tab: str) -> Response:
+    """One tab of a project."""
+    known, view = known_project(project), _view_of(tab)
+    news = news_of_project(services().stores.client, known) + services().registry.version_of(known)
+    if (same := no_news(news)) is not None:
+        return same
+    name = services().stores.projects.title(known) or f"Project {known}"
+    return page(f"{tab}.html", frame(name, news, tab, known), view=view(services(), known))
+
+
+@blueprint.get("/projects/<project>/<tab>.json")
+def tab_json(project: int, tab: str) -> Response:
+    """What the tab shows, as data."""
+    return twin(_view_of(tab)(services(), known_project(project)))
+
+
+def twin(view: object) -> Response:
+    """A view as JSON."""
+    return Response(orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS), mimetype="application/json")
+
+
+def _projects() -> ProjectsView:
+    return view_projects(services(), figures(), switched_off(services().settings))
+
+
+def _view_of(tab: str) -> Callable[[Services, int], object]:
+    if tab not in VIEWS:
+        raise NotFound("there is no such tab")
+    return VIEWS[tab]

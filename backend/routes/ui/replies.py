@@ -1,0 +1,68 @@
+"""Replies of the model page: whole pages, parts of them, and what a button came to."""
+
+from __future__ import annotations
+
+from flask import Response, current_app, g, redirect, request
+
+from backend.ui.assets import assets
+from backend.ui.charts.gallery import Gallery
+from backend.ui.page import Frame
+from backend.ui.render import render
+from backend.ui.views.projects import FigureCache
+from backend.web.browser import is_partial
+from backend.web.current import services
+from backend.web.url_paths import prefix_of
+
+REFRESH = "understudy:refresh"
+"""Event that makes the page ask for its part at once."""
+
+
+def frame(title: str, news: str = "", tab: str = "", project: int | None = None) -> Frame:
+    """The frame of a page for this request."""
+    session = g.get("session")
+    token = services().sessions.csrf_token(session) if session is not None else ""
+    digests = {name: asset.digest for name, asset in assets().items()}
+    return Frame(prefix_of(services().settings.url), title, token, digests, news, tab, project)
+
+
+def page(template: str, framed: Frame, **values: object) -> Response:
+    """The template as a whole page, or only its part where our script asks for that."""
+    whole = "part.html" if is_partial(request) else "page.html"
+    answer = Response(render(template, frame=framed, layout=whole, charts=Gallery(), **values), mimetype="text/html")
+    answer.headers["Vary"] = "HX-Request"
+    if framed.news:
+        answer.set_etag(framed.news, weak=True)
+    return answer
+
+
+def no_news(news: str) -> Response | None:
+    """304 for a caller that has just that; None for one that has not."""
+    if news and request.if_none_match.contains_weak(news):
+        answer = Response(status=304)
+        answer.set_etag(news, weak=True)
+        return answer
+    return None
+
+
+def said(message: str, back: str) -> Response:
+    """What a button came to: a sentence for the page that is open, which then asks for its news; without a script the
+    page anew."""
+    if not is_partial(request):
+        return go(back)
+    answer = Response(render("said.html", message=message), mimetype="text/html")
+    answer.headers["HX-Trigger"] = REFRESH
+    return answer
+
+
+def go(path: str) -> Response:
+    """To another page of ours."""
+    target = f"{prefix_of(services().settings.url)}{path}"
+    if is_partial(request):
+        return Response(status=204, headers={"HX-Redirect": target})
+    return redirect(target, 303)  # type: ignore[return-value]
+
+
+def figures() -> FigureCache:
+    """Of this process."""
+    found: FigureCache = current_app.extensions.setdefault("understudy_figures", FigureCache())
+    return found

@@ -1,0 +1,1 @@
+"""What admins did, and their visits to the model page."""

@@ -1,0 +1,42 @@
+"""The charts as templates ask for them, from the data of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from backend.ui.charts.bar_chart import BarChart, draw_bars
+from backend.ui.charts.line_chart import CurveMark, LineChart, draw_curve
+from backend.ui.charts.sparkline import Sparkline, draw_sparkline
+from backend.ui.formats import format_count, format_interval, format_percent, format_score
+from model.evidence.learning_curve import CurvePoint
+
+
+class Gallery:
+    """One method a chart, and one for the table behind it. None for nothing to draw."""
+
+    def curve(self, points: Sequence[CurvePoint]) -> LineChart | None:
+        """A learning curve."""
+        return draw_curve(
+            [CurveMark(p["labels"], p["accuracy"], p["interval"][0], p["interval"][1], p["n"]) for p in points]
+        )
+
+    def curve_rows(self, points: Sequence[CurvePoint]) -> list[tuple[str, ...]]:
+        """The same in words."""
+        return [
+            (
+                format_count(p["labels"]),
+                format_percent(p["accuracy"]),
+                format_interval(p["interval"]),
+                format_count(p["n"]),
+                format_score(p["confidence"]),
+                format_score(p["ece"]),
+            )
+            for p in points
+        ]
+
+    def days(self, counts: Mapping[str, int]) -> BarChart | None:
+        """Labels by day."""
+        return draw_bars({day[5:]: count for day, count in counts.items()}, "label")
+
+    def sparkline(self, shares: Sequence[float]) -> Sparkline | None:
+        return draw_sparkline(shares)

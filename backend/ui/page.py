@@ -1,0 +1,44 @@
+"""What every page needs besides its own data: where it lies, who is logged in, what stands above it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Tab:
+    """A tab of a project: the last part of its address, and its name."""
+
+    slug: str
+    name: str
+
+
+TABS = (Tab("overview", "Overview"), Tab("versions", "Versions"))
+"""In the order in which they stand; the first one opens by itself."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """`prefix`: the path of PUBLIC_URL, before every address. `csrf_token`: of the session's forms. `digests`: of each
+    file, for its address. `news`: what the page was made from, to ask whether there is any."""
+
+    prefix: str
+    title: str
+    csrf_token: str
+    digests: dict[str, str]
+    news: str = ""
+    tab: str = ""
+    project: int | None = None
+
+    @property
+    def tabs(self) -> tuple[Tab, ...]:
+        """Those of a project."""
+        return TABS
+
+    def url(self, path: str) -> str:
+        """The address of a path of ours, such as `/ui`."""
+        return f"{self.prefix}{path}"
+
+    def file(self, name: str) -> str:
+        """The address of a file; it changes with what is in it, so that it may be kept for good."""
+        return f"{self.prefix}/ui/static/{name}?{self.digests[name]}"

@@ -1,0 +1,54 @@
+// The page's own script: asks for news with what it has, says when the server is lost, and tells times as "3 min ago".
+(() => {
+  "use strict";
+  const POLL = "main[hx-get]";
+  const lost = () => document.getElementById("lost");
+
+  function isPoll(element) {
+    return element.matches && element.matches(POLL);
+  }
+
+  function tellTimes() {
+    for (const time of document.querySelectorAll("time[data-ago]")) {
+      const moment = new Date(time.dateTime);
+      const seconds = Math.max(0, (Date.now() - moment) / 1000);
+      const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+      const [unit, size] = units.find(([, size]) => seconds >= size) || ["second", 1];
+      const text = new Intl.RelativeTimeFormat("en", { numeric: "auto" }).format(-Math.floor(seconds / size), unit);
+      if (time.textContent !== text) time.textContent = text;
+      time.title = moment.toLocaleString();
+    }
+  }
+
+  document.addEventListener("htmx:configRequest", (event) => {
+    event.detail.headers["X-CSRF-Token"] = document.body.dataset.csrf || "";
+    if (isPoll(event.detail.elt) && event.detail.elt.dataset.news) {
+      event.detail.headers["If-None-Match"] = event.detail.elt.dataset.news;
+    }
+  });
+
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (isPoll(event.detail.elt) && document.hidden) event.preventDefault();
+  });
+
+  document.addEventListener("htmx:afterRequest", (event) => {
+    const { elt, xhr } = event.detail;
+    if (!isPoll(elt)) return;
+    lost().hidden = xhr.status !== 0 && xhr.status < 500;
+    if (xhr.status === 200) elt.dataset.news = xhr.getResponseHeader("ETag") || "";
+  });
+
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    const { xhr, elt } = event.detail;
+    if (xhr.status < 400) return;
+    // What a poll is refused with is no news: the banner says it.
+    if (isPoll(elt) || isPoll(event.detail.target)) event.detail.shouldSwap = false;
+  });
+
+  document.addEventListener("htmx:afterSwap", tellTimes);
+  document.addEventListener("htmx:sendError", () => { lost().hidden = false; });
+
+  for (const form of document.querySelectorAll("form[data-submit]")) form.requestSubmit();
+  tellTimes();
+  setInterval(tellTimes, 10000);
+})();

@@ -1,0 +1,107 @@
+"""The first page: one row a project."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+
+from backend.admin_json import ControlMetrics
+from backend.application.learning_curve import RECENT_ROWS, summarise_evidence
+from backend.application.services import Services
+from backend.health.glances import Glance, read_glances
+from backend.store.versions import FIRST_VERSION
+from backend.ui.views.head import KINDS, labels_today
+
+SPARK_POINTS = 16
+
+
+@dataclass(frozen=True)
+class Expected:
+    """The accuracy of one control: to be expected on unlabelled tasks, with its interval, where that can be said, else
+    that of its last `n` new labels."""
+
+    control: str
+    accuracy: float
+    interval: list[float] | None
+    n: int
+
+
+@dataclass(frozen=True)
+class ProjectRow:
+    """`since`: when the live version became it, None before the first. `spark`: accuracy of new labels before they were
+    learned, over the last stages of the curve."""
+
+    id: int
+    title: str
+    live: str
+    since: float | None
+    pinned: str
+    labels: int
+    labels_today: int
+    expected: Expected | None
+    spark: list[float]
+    running: str
+    wrong: list[str]
+
+
+@dataclass(frozen=True)
+class ProjectsView:
+    """`off`: what is switched off or at risk for all of them, and why."""
+
+    projects: list[ProjectRow]
+    off: dict[str, str]
+
+
+class FigureCache:
+    """The figures of each project for as long as its evidence and survey are the same ones."""
+
+    def __init__(self) -> None:
+        self._kept: dict[int, tuple[object, dict[str, ControlMetrics]]] = {}
+        self._lock = threading.Lock()
+
+    def figures(self, services: Services, glance: Glance) -> dict[str, ControlMetrics]:
+        """Control -> how its last labels were answered before they were learned."""
+        state = (glance.evidence, glance.surveys, glance.live)
+        with self._lock:
+            known = self._kept.get(glance.project)
+        if known is not None and known[0] == state:
+            return known[1]
+        store = services.stores.evidence
+        found = summarise_evidence(store.rows(glance.project, RECENT_ROWS), store.survey(glance.project))
+        with self._lock:
+            self._kept[glance.project] = state, found
+        return found
+
+
+def view_projects(services: Services, cache: FigureCache, off: dict[str, str]) -> ProjectsView:
+    """Every known project, by id."""
+    known = services.stores.projects.projects()
+    glances = read_glances(services.stores.client, known)
+    return ProjectsView([_row(services, cache, glance) for glance in glances], off)
+
+
+def _row(services: Services, cache: FigureCache, glance: Glance) -> ProjectRow:
+    return ProjectRow(
+        id=glance.project,
+        title=glance.title,
+        live=glance.live or FIRST_VERSION,
+        since=glance.published_at,
+        pinned=glance.pinned,
+        labels=glance.labels,
+        labels_today=labels_today(glance.days),
+        expected=expect(cache.figures(services, glance) if glance.evidence else {}),
+        spark=glance.curve[-SPARK_POINTS:],
+        running=glance.running,
+        wrong=[f"{KINDS.get(kind, kind)} failed {count} times in a row" for kind, count in glance.failures.items()],
+    )
+
+
+def expect(metrics: dict[str, ControlMetrics]) -> Expected | None:
+    """Of the control with the most evidence."""
+    if not metrics:
+        return None
+    control = max(metrics, key=lambda name: metrics[name]["n"])
+    found = metrics[control]
+    if pool := found.get("pool"):
+        return Expected(control, pool["accuracy"], list(pool["interval"]), pool["labelled"])
+    return Expected(control, found["accuracy"], None, found["n"])
