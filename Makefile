@@ -20,7 +20,7 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
-.PHONY: another-torch help install dev up demo quick test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs clean distclean
+.PHONY: another-torch help install dev up demo quick test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -122,6 +122,9 @@ curves: dev  ## Measure the learning curves of the heads and draw them into docs
 docs: install  ## Write what is made of code and tables: settings, rooms, commands, routes, error codes, Redis keys, the README's picture.
 	$(BIN)/python -m backend.reference
 	$(BIN)/python -m bench.learning --picture
+
+vendor: dev  ## Fetch the page's libraries anew from npm, as the vendor.json files say.
+	$(BIN)/python -m tests.support.vendor
 
 clean:  ## Remove what tests and tools leave behind.
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build dist artifacts *.egg-info

@@ -93,9 +93,6 @@ class Settings(GivenModel):
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )
-    ui_people: bool = Field(
-        True, description="Show on the model page what each annotator did; off: people are counted, not shown."
-    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
     web_threads: int = Field(
         32, ge=2, le=256, description="HTTP threads of the web process; a quarter is never taken by /predict."

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
-NARROW = " "
-"""U+202F, a narrow blank that does not break: between a number and its unit."""
+NARROW = "\u202f"
+"""A narrow blank that does not break: between a number and its unit."""
 
 UNITS = (("B", 1), ("kB", 1_000), ("MB", 1_000_000), ("GB", 1_000_000_000))
 

@@ -120,6 +120,7 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/jobs/train-7-ab"): {**RECORD, "status": "rejected"},
     ("POST", "/admin/jobs/train-7-ab/cancel"): {"message": NASTY},
     ("POST", "/admin/projects/7/rollback"): {"message": NASTY},
+    ("POST", "/admin/login-link"): {"path": NASTY, "seconds": 60},
     ("POST", "/admin/projects/7/unpin"): {"live": NASTY, "message": NASTY},
 }
 SHOWING = {
@@ -154,6 +155,7 @@ SHOWING = {
     "cancel": [["cancel", "train-7-ab"]],
     "rollback": [["rollback", "7", "v1"]],
     "unpin": [["unpin", "7"]],
+    "ui": [["ui", "--no-open"]],
     "simulate": [["simulate", "[INST]\x1b[31m.csv"], ["simulate", "x.csv", "--strategy", NASTY]],
     "restore": [["restore", "[INST]\x1b[31m.tar"]],
     "backup": [["backup", "[INST]\x1b[31m/x.tar"]],

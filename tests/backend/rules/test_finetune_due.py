@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from backend.rules.finetune_due import Facts, why_due
+from backend.rules.finetune_due import Facts, next_due, why_due
 from backend.settings.settings import Settings
 
 POLICY = Settings()
@@ -91,3 +91,22 @@ def test_a_trickle_of_labels_is_no_loop() -> None:
     assert count_trainings(accepted=False, minutes_a_label=60) == 5, "32, 40, 60, 120 and 240 labels"
     assert count_trainings(accepted=True, minutes_a_label=60) == 42, "5 % growth each"
     assert count_trainings(accepted=True, minutes_a_label=0.1) == 10
+
+
+@pytest.mark.parametrize("ready", [READY, MARKED], ids=["labels", "texts"])
+@pytest.mark.parametrize("trained", [None, 32, 51, 64, 1000])
+@pytest.mark.parametrize("refusals", [0, 1, 2, 9])
+@pytest.mark.parametrize("growth", [0.01, 0.25, 1.0])
+def test_what_is_told_to_come_next_is_when_it_comes(
+    ready: Facts, trained: int | None, refusals: int, growth: float
+) -> None:
+    policy = POLICY.model_copy(update={"finetune_growth": growth, "finetune_minutes": 0.0})
+    facts = replace(ready, trained_labels=trained, refusals=refusals if trained else 0, trained_at=ready.now)
+    at = next_due(policy, facts)
+    assert at is not None and why_due(policy, replace(facts, labels=at))
+    assert not why_due(policy, replace(facts, labels=at - 1))
+
+
+def test_nothing_comes_next_while_a_version_is_pinned_or_fine_tunes_are_off() -> None:
+    assert next_due(POLICY, replace(READY, pinned=True)) is None
+    assert next_due(POLICY.model_copy(update={"finetune_enabled": False}), READY) is None
