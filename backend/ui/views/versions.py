@@ -15,13 +15,25 @@ from backend.ui.views.job import JobView, view_job
 KIND_WORDS = {"head": "refit", "finetune": "fine-tune"}
 
 
+FIGURE_WORDS = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "macro_f1": "macro F1",
+    "micro_f1": "micro F1",
+    "log_loss": "log-loss",
+    "ece": "calibration error",
+    "saved": "clicks saved",
+}
+"""What a page calls a measure; others keep the name that they are kept under."""
+
+
 @dataclass(frozen=True)
-class Figure:
-    """A measure of a version: `control` "" where it is of the whole, and its value as it is kept."""
+class Measured:
+    """The measures of one control on `n` answers that were held out, 0 where that is not said."""
 
     control: str
-    name: str
-    value: float
+    n: int
+    figures: dict[str, float]
 
 
 @dataclass(frozen=True)
@@ -38,7 +50,7 @@ class VersionRow:
     created_at: float
     labels: int
     reason: str
-    figures: list[Figure]
+    measured: list[Measured]
 
 
 @dataclass(frozen=True)
@@ -74,20 +86,17 @@ def _row(entry: VersionAnswer, live: str, pinned: str | None) -> VersionRow:
         created_at=datetime.fromisoformat(entry["created_at"]).timestamp(),
         labels=max(entry["labels_seen"].values(), default=0),
         reason=entry["reason"],
-        figures=list(_figures(entry)),
+        measured=_measured(entry),
     )
 
 
-def _figures(entry: VersionAnswer) -> list[Figure]:
-    """Numbers only; what is nested is of a control."""
-    found, metrics = [], entry["metrics"]
-    for name, value in metrics.items() if isinstance(metrics, dict) else ():
-        if isinstance(value, dict):
-            found += [Figure(name, inner, float(number)) for inner, number in value.items() if _is_number(number)]
-        elif isinstance(value, int | float) and not isinstance(value, bool) and name != "pool":
-            found.append(Figure("", name, float(value)))
+def _measured(entry: VersionAnswer) -> list[Measured]:
+    """Of each control; the number of unlabelled tasks, which stands beside them, is no measure."""
+    metrics = entry["metrics"]
+    found = []
+    for control, values in metrics.items() if isinstance(metrics, dict) else ():
+        if isinstance(values, dict):
+            numbers = {name: float(value) for name, value in values.items() if isinstance(value, int | float)}
+            n = int(numbers.pop("n", 0))
+            found.append(Measured(control, n, {FIGURE_WORDS.get(name, name): numbers[name] for name in numbers}))
     return found
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
