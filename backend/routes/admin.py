@@ -18,8 +18,7 @@ from backend.application.task_queue import request_plan
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
 from backend.outcomes import JobOutcome
-from backend.web.current import known_project, services
-from backend.web.payloads import read_body, reply
+from backend.web.payloads import known_project, read_body, reply, services
 
 blueprint = Blueprint("admin", __name__, url_prefix="/admin")
 

@@ -9,8 +9,7 @@ from flask import Blueprint, Request, Response, request
 from backend.application.services import Services
 from backend.errors import StoreUnavailable
 from backend.labelstudio.ids import read_id
-from backend.web.current import services
-from backend.web.payloads import reply
+from backend.web.payloads import reply, services
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from flask import Blueprint, Response, request
 from backend.application.explain import explain_task
 from backend.labelstudio.ids import LARGEST_ID, bad_field, read_id
 from backend.serving.explained_spans import SpanQuery
-from backend.web.current import known_project, services
-from backend.web.payloads import reply
+from backend.web.payloads import known_project, reply, services
 
 blueprint = Blueprint("explaining", __name__, url_prefix="/admin")
 

@@ -7,8 +7,7 @@ from flask import Blueprint, Response, request
 from backend.application.label_errors import DEFAULT_LIMIT_SUSPECTS, describe_suspects
 from backend.labelstudio.ids import read_id
 from backend.rules.relabel import list_label_errors
-from backend.web.current import known_project, services
-from backend.web.payloads import reply
+from backend.web.payloads import known_project, reply, services
 
 blueprint = Blueprint("suspects", __name__, url_prefix="/admin")
 

@@ -21,8 +21,7 @@ from backend.labelstudio.rejects import count_rejects
 from backend.labelstudio.task_spec import parse_label_config
 from backend.serving.prediction import Item
 from backend.telemetry.log_context import bind_project
-from backend.web.current import services
-from backend.web.payloads import read_body, reply
+from backend.web.payloads import read_body, reply, services
 from model.spec import Json, JsonObject
 
 blueprint = Blueprint("labelstudio", __name__)

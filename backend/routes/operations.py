@@ -5,9 +5,8 @@ from __future__ import annotations
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from backend.web.current import services
 from backend.web.openapi import openapi
-from backend.web.payloads import reply
+from backend.web.payloads import reply, services
 
 blueprint = Blueprint("operations", __name__)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from backend.application.prediction_runs import cancel_prediction, describe_prediction, request_prediction
-from backend.web.current import known_project, services
-from backend.web.payloads import read_body, reply
+from backend.web.payloads import known_project, read_body, reply, services
 
 blueprint = Blueprint("predicting", __name__, url_prefix="/admin")
 

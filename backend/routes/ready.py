@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
-from backend.web.current import services
-from backend.web.payloads import reply
+from backend.web.payloads import reply, services
 
 blueprint = Blueprint("ready", __name__)
 

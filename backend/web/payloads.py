@@ -1,4 +1,4 @@
-"""Reads request bodies and writes replies: JSON objects in, JSON objects out, errors in one shape."""
+"""What routes work with: the services, the project that is named, JSON objects in and out, errors in one shape."""
 
 from __future__ import annotations
 
@@ -8,13 +8,26 @@ from collections.abc import Iterable, Mapping
 from typing import NoReturn
 
 import orjson
-from flask import Response, request
+from flask import Response, current_app, request
 
+from backend.application.projects import require_project
+from backend.application.services import Services
 from backend.errors import BackendError, BadRequest
 from model.spec import Json
 
 MAX_DEPTH = 64
 """Deepest nesting of a body; Label Studio's own need twelve."""
+
+
+def services() -> Services:
+    """Those of the running application."""
+    found: Services = current_app.extensions["understudy"]
+    return found
+
+
+def known_project(project: int) -> int:
+    """The id of a known project. Raises NotFound."""
+    return require_project(services().stores.projects, project)
 
 
 def read_body() -> dict[str, Json]:

@@ -10,7 +10,7 @@ from backend.application.task_queue import request_plan
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest, Conflict
 from backend.routes.ui.replies import said
-from backend.web.current import known_project, services
+from backend.web.payloads import known_project, services
 
 blueprint = Blueprint("actions", __name__, url_prefix="/ui/projects/<project>")
 

@@ -13,8 +13,7 @@ from backend.store.admin.logins import LINK_SECONDS
 from backend.ui.assets import assets
 from backend.ui.session import FORM_SECONDS
 from backend.web.browser import CSRF_FIELD, PAGES, cookie_name, is_page, set_cookie
-from backend.web.current import services
-from backend.web.payloads import reply
+from backend.web.payloads import reply, services
 
 blueprint = Blueprint("login", __name__)
 

@@ -17,7 +17,7 @@ from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
 from backend.ui.views.projects import ProjectsView, view_projects
 from backend.ui.views.versions import view_versions
-from backend.web.current import known_project, services
+from backend.web.payloads import known_project, services
 from backend.web.url_paths import prefix_of
 
 blueprint = Blueprint("pages", __name__, url_prefix="/ui")

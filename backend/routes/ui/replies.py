@@ -10,7 +10,7 @@ from backend.ui.page import Frame
 from backend.ui.render import render
 from backend.ui.views.projects import FigureCache
 from backend.web.browser import is_partial
-from backend.web.current import services
+from backend.web.payloads import services
 from backend.web.url_paths import prefix_of
 
 REFRESH = "understudy:refresh"
