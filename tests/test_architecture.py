@@ -103,10 +103,10 @@ ALLOWED: dict[str, str] = {
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/store/work": "backend backend/redis_access",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
-    "backend/store/admin": "",
+    "backend/store/admin": "backend/redis_access",
     "backend/store": (
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
-        "backend/redis_access backend/store/work backend/store/spans"
+        "backend/redis_access backend/store/work backend/store/spans backend/store/admin"
     ),
     "backend/health": "model/evidence backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
@@ -164,10 +164,13 @@ ALLOWED: dict[str, str] = {
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
-        "backend/rejects backend/rules backend/serving backend/application/spans"
+        "backend/rejects backend/rules backend/serving backend/application/spans backend/ui"
     ),
-    "backend/ui/charts": "",
-    "backend/ui/views": "",
+    "backend/ui/charts": "model/evidence backend/ui",
+    "backend/ui/views": (
+        "model/evidence backend backend/base_model backend/store backend/health backend/rejects backend/rules "
+        "backend/ui backend/application"
+    ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
         "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/base_model "
@@ -183,7 +186,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/serving "
-        "backend/application/spans backend/application backend/web"
+        "backend/application/spans backend/application backend/web backend/routes/ui"
     ),
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "

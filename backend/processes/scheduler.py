@@ -17,6 +17,7 @@ from contextlib import suppress
 from backend.errors import BackendError, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
+from backend.labelstudio.label_display import spec_of
 from backend.outcomes import JobOutcome
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord

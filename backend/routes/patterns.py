@@ -6,8 +6,7 @@ from flask import Blueprint, Response, request
 
 from backend.application.spans.patterns import describe_patterns, put_patterns, remove_patterns
 from backend.labelstudio.ids import read_id
-from backend.routes.labelstudio import known_project, services
-from backend.web.payloads import read_body, reply
+from backend.web.payloads import known_project, read_body, reply, services
 
 blueprint = Blueprint("patterns", __name__, url_prefix="/admin")
 

@@ -1,4 +1,4 @@
-"""Tasks with several annotators: how far they disagree, how reliable each is, and the target that follows.
+"""Annotators: how far they disagree, how reliable each is, the target that follows, and how much each does.
 
 Pure. Reliability needs overlap: without it, or with two people and no ground truth between them (nobody can tell which
 of the two is wrong), everybody counts alike. Decision 0004.
@@ -7,12 +7,14 @@ of the two is wrong), everybody counts alike. Decision 0004.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from datetime import datetime, timezone
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 from backend.labelstudio.records import ExampleRecord
+from backend.record_json import Activity, Pace
 from model.spec import NONE, Control, Kind
 
 if TYPE_CHECKING:
@@ -22,6 +24,15 @@ if TYPE_CHECKING:
     from model.evidence.dawid_skene import Estimate, Votes
     from model.numerics.arrays import Floats
 
+
+DAYS_KEPT = 60
+"""Days with labels that are told, the last ones."""
+
+PAUSE_SECONDS = 600.0
+"""Who has not answered for so long was away: the gap is no working time."""
+
+LEAST_ANSWERS = 5
+"""Answers of one sitting from which a pace is told: of fewer the first text's reading is most of it."""
 
 NEGLIGIBLE_SHARE = 0.005
 """Shares below are dropped from a target."""
@@ -266,3 +277,38 @@ def _annotator_weights(reliability: Mapping[int, float], chance: float) -> dict[
     above = {person: max(0.0, value - chance) for person, value in reliability.items()}
     best = max(above.values(), default=0.0)
     return {person: round(max(LEAST_TASK_WEIGHT, value / best), 4) if best else 1.0 for person, value in above.items()}
+
+
+def count_activity(records: Iterable[ExampleRecord]) -> Activity:
+    """Days are UTC's. An answer counts on the day of its last change, which is all that Label Studio's time stamp
+    says."""
+    days: Counter[str] = Counter()
+    times: dict[str, list[float]] = {}
+    for record in records:
+        moment = _moment(record.updated_at)
+        if not record.teaches or moment is None:
+            continue
+        days[moment.date().isoformat()] += 1
+        if record.annotator is not None:
+            times.setdefault(str(record.annotator), []).append(moment.timestamp())
+    return {
+        "days": dict(sorted(days.items())[-DAYS_KEPT:]),
+        "people": {name: _pace(sorted(found)) for name, found in sorted(times.items())},
+    }
+
+
+def _pace(moments: Sequence[float]) -> Pace:
+    """`moments`, ascending."""
+    gaps = [late - early for early, late in pairwise(moments) if late - early <= PAUSE_SECONDS]
+    pace: Pace = {"labels": len(moments), "last": moments[-1]}
+    if len(gaps) + 1 >= LEAST_ANSWERS and (worked := sum(gaps)) > 0:
+        pace["an_hour"] = round(3600 * len(gaps) / worked, 1)
+    return pace
+
+
+def _moment(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(timezone.utc) if moment.tzinfo else moment.replace(tzinfo=timezone.utc)

@@ -19,7 +19,7 @@ from backend.labelstudio.label_display import rename_counts
 from backend.labelstudio.span_answers import RELATIONS
 from backend.outcomes import PublishOutcome
 from backend.record_json import Summary
-from backend.rules.activity import count_activity
+from backend.rules.annotator_agreement import count_activity
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from model.spec import Document, TaskSpec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.labelstudio.records import ExampleRecord
-from backend.rules.activity import DAYS_KEPT, count_activity
+from backend.rules.annotator_agreement import DAYS_KEPT, count_activity
 
 
 def record(number: int, at: str, annotator: int | None = 3, teaches: bool = True) -> ExampleRecord:
