@@ -22,11 +22,6 @@ from backend.web.serving_collector import ServingCollector
 from backend.web.store_collector import StoreCollector
 from backend.web.url_paths import TidyPaths, prefix_of
 
-API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting)
-PAGES = (login, pages, actions)
-"""Modules with a blueprint each."""
-
-
 API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns)
 PAGES = (login, pages, actions)
 """Modules with a blueprint each."""
