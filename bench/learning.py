@@ -37,7 +37,7 @@ from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
-from bench.support import nested_sets, pattern_lists, spans
+from bench.support import nested_sets, spans
 from bench.support.checkpoints import write_stranger
 from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
@@ -45,6 +45,7 @@ from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
 from model.simulation.span_dataset import SpanDataset
 from model.simulation.span_replay import TUNED, SpanReplay
+from tests.support import pattern_lists
 from tests.support.rig import ROOT
 
 GOALS: dict[str, dict[int, tuple[float, float]]] = {

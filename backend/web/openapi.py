@@ -80,7 +80,9 @@ def _describe(rule: str, method: str, policy: Policy, operation: Operation) -> d
         },
     }
     if operation.body:
-        content = {"application/json": {"schema": _reference(operation.body)}}
+        form = operation.media == "text/html"
+        sent = "application/x-www-form-urlencoded" if form else "application/json"
+        content = {sent: {"schema": _reference(operation.body)}}
         described["requestBody"] = {"required": operation.needs_body, "content": content}
     return described
 
@@ -105,8 +107,8 @@ def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[s
 
 def _refusal(status: int, operation: Operation) -> Mapping[str, Any]:
     """Pages are answered with pages."""
-    page = operation.media == "text/html"
-    return _answer(REASONS[status], "Text", operation.media) if page else _answer(REASONS[status], "Error")
+    page = operation.media in ("text/html", "text/css")
+    return _answer(REASONS[status], "Text", "text/html") if page else _answer(REASONS[status], "Error")
 
 
 def _reference(name: str) -> Mapping[str, str]:

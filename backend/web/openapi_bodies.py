@@ -110,9 +110,9 @@ def _page(summary: str, *errors: int) -> Operation:
     return Operation(summary, "Text", errors=(303, 304, 503, *errors), media="text/html")
 
 
-def _button(summary: str, *errors: int) -> Operation:
+def _button(summary: str, *errors: int, body: str = "") -> Operation:
     """Answers with a sentence for the page that is open, without a script by going back to it."""
-    return Operation(summary, "Text", errors=(303, 503, *errors), media="text/html")
+    return Operation(summary, "Text", body, errors=(303, 503, *errors), media="text/html")
 
 
 OPERATIONS: Mapping[str, Operation] = {
@@ -195,7 +195,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /ui/projects/<project>/<tab>.json": Operation("The same as data.", "View", errors=_PROJECT),
     "POST /ui/projects/<project>/retrain": _button("Fine-tune now.", 404),
     "POST /ui/projects/<project>/cancel": _button("Stop the training.", 404, 409),
-    "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409),
+    "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409, body="Rollback"),
     "POST /ui/projects/<project>/unpin": _button("End a rollback.", 404),
     "POST /ui/projects/<project>/resync": _button("Reconcile with Label Studio.", 404, 409),
     "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),

@@ -44,7 +44,10 @@ def arguments_of(command: click.Command, file: Path) -> list[str]:
     for parameter in command.params:
         if not parameter.required:
             continue
-        value = str(file) if isinstance(parameter.type, click.Path) else "1"
+        kind = parameter.type
+        value = (
+            str(file) if isinstance(kind, click.Path) else kind.choices[0] if isinstance(kind, click.Choice) else "1"
+        )
         words += [value] if isinstance(parameter, click.Argument) else [parameter.opts[0], value]
     return words
 

@@ -10,7 +10,7 @@ import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.jobs.train.train import train
-from backend.processes.scheduler import Scheduler
+from backend.rules.finetune_facts import largest_control
 from model.questions.tuned_answers import TunedAnswers
 from model.versions.directory import read_manifest, version_path
 from tests.support.questions import PROJECT, Asked, add_answers, asked
@@ -105,5 +105,4 @@ def test_a_killed_training_goes_on_from_its_checkpoint(context: Any) -> None:
 def test_a_fine_tune_of_answers_falls_due_by_itself(context: Any) -> None:
     add_answers(context, asked(70))
     refit(PROJECT)
-    scheduler = Scheduler(context)
-    assert scheduler._largest(PROJECT, True) == ("answer", 70)
+    assert largest_control(context.stores, PROJECT, True) == ("answer", 70)

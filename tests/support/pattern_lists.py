@@ -14,7 +14,6 @@ from typing import Any
 
 from backend.cli.simulate import Speaker
 from backend.simulate.trainer import Workplace
-from bench.support.spans import POOL
 from model.simulation.replay import ReplayPlan, Row, Tell, reachable, shuffled
 from model.simulation.span_dataset import SpanDataset
 from model.simulation.span_replay import CONTROL, SpanReplay
@@ -99,6 +98,10 @@ def is_patterns(rows: Sequence[Row]) -> bool:
     return any("patterns" in row for row in rows)
 
 
+LEAST_POOL = 250
+"""Of texts, however few are asked for."""
+
+
 def pool_of(counts: Sequence[int]) -> int:
     """Texts that a plan draws from."""
-    return max(POOL // 4, *counts)
+    return max(LEAST_POOL, *counts)
