@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import orjson
-from flask import Blueprint, Response, redirect
+from flask import Blueprint, Response, redirect, request
 
 from backend.application.services import Services
 from backend.errors import NotFound
@@ -22,7 +22,10 @@ from backend.web.url_paths import prefix_of
 
 blueprint = Blueprint("pages", __name__, url_prefix="/ui")
 
-VIEWS: dict[str, Callable[[Services, int], object]] = {
+View = Callable[[Services, int, Mapping[str, str]], object]
+"""Of a known project; with what its address asks for after the question mark."""
+
+VIEWS: dict[str, View] = {
     "overview": view_overview,
     "versions": view_versions,
 }
@@ -68,13 +71,13 @@ def tab(project: int, tab: str) -> Response:
     if (same := no_news(news)) is not None:
         return same
     name = services().stores.projects.title(known) or f"Project {known}"
-    return page(f"{tab}.html", frame(name, news, tab, known), view=view(services(), known))
+    return page(f"{tab}.html", frame(name, news, tab, known), view=view(services(), known, request.args))
 
 
 @blueprint.get("/projects/<project>/<tab>.json")
 def tab_json(project: int, tab: str) -> Response:
     """What the tab shows, as data."""
-    return twin(_view_of(tab)(services(), known_project(project)))
+    return twin(_view_of(tab)(services(), known_project(project), request.args))
 
 
 def twin(view: object) -> Response:
@@ -86,7 +89,7 @@ def _projects() -> ProjectsView:
     return view_projects(services(), figures(), switched_off(services().settings))
 
 
-def _view_of(tab: str) -> Callable[[Services, int], object]:
+def _view_of(tab: str) -> View:
     if tab not in VIEWS:
         raise NotFound("there is no such tab")
     return VIEWS[tab]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.admin_json import ControlAdvice, ControlMetrics, Forecast, ProjectAnswer, QueueAnswer
@@ -52,7 +53,7 @@ class OverviewView:
     queue: list[str]
 
 
-def view_overview(services: Services, project: int) -> OverviewView:
+def view_overview(services: Services, project: int, _: Mapping[str, str]) -> OverviewView:
     """Of a known project."""
     answer = describe_project(services, project)
     advice = services.advisor.advise(services.stores, project)["controls"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -63,7 +64,7 @@ class VersionsView:
     trainings: list[JobView]
 
 
-def view_versions(services: Services, project: int) -> VersionsView:
+def view_versions(services: Services, project: int, _: Mapping[str, str]) -> VersionsView:
     """Of a known project."""
     answer = describe_project(services, project)
     kept = describe_versions(services.settings, services.stores.versions, project)
