@@ -168,7 +168,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/ui/charts": "model/evidence backend/ui",
     "backend/ui/views": (
-        "model/evidence backend backend/base_model backend/store backend/health backend/rejects backend/rules "
+        "model model/evidence backend backend/base_model backend/store backend/health backend/rejects backend/rules "
         "backend/ui backend/application"
     ),
     "backend/doctor": (

@@ -10,7 +10,7 @@ from backend.redis_access.keys import PROJECTS, job_key, project_key
 
 COUNTED = ("evidence", "surveys", "hist", "jobs")
 READ = ("live", "pinned", "seq", "trained", "job", "evaluated")
-HASHES = ("queue", "trouble", "predict", "rejects")
+HASHES = ("queue", "trouble", "predict", "predict:shards", "rejects")
 
 
 @guarded

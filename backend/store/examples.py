@@ -164,6 +164,18 @@ class ExampleStore:
         return {int(task) for _, task in self._redis.hscan_iter(project_key(project, "task"), count=REDIS_BATCH_ITEMS)}
 
     @guarded
+    def answered(self, project: int, tasks: Sequence[int]) -> set[int]:
+        """Which of these tasks are answered or skipped."""
+        found: set[int] = set()
+        for start in range(0, len(tasks), REDIS_BATCH_ITEMS):
+            portion = tasks[start : start + REDIS_BATCH_ITEMS]
+            pipeline = self._redis.pipeline(transaction=False)
+            for task in portion:
+                pipeline.exists(f"{self._prefix(project)}{task}")
+            found.update(task for task, known in zip(portion, pipeline.execute(), strict=True) if known)
+        return found
+
+    @guarded
     def answers(self, project: int) -> int:
         """How many annotations are known, skipped and empty ones among them."""
         return int(self._redis.hlen(project_key(project, "task")))

@@ -153,6 +153,14 @@ class ProjectStore:
         return None if text is None else json.loads(text)
 
     @guarded
+    def documents(self, project: int, tasks: Sequence[int]) -> dict[int, Document]:
+        """Those of some unlabelled tasks, as far as they are in the pool."""
+        if not tasks:
+            return {}
+        texts = self._redis.hmget(project_key(project, "pool"), [str(task) for task in tasks])
+        return {task: json.loads(text) for task, text in zip(tasks, texts, strict=True) if text is not None}
+
+    @guarded
     def pool_size(self, project: int) -> int:
         """How many unlabelled tasks are known."""
         return int(self._redis.hlen(project_key(project, "pool")))

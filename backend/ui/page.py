@@ -13,7 +13,11 @@ class Tab:
     name: str
 
 
-TABS = (Tab("overview", "Overview"), Tab("versions", "Versions"))
+TABS = (
+    Tab("overview", "Overview"),
+    Tab("versions", "Versions"),
+    Tab("queue", "Queue"),
+)
 """In the order in which they stand; the first one opens by itself."""
 
 

@@ -60,21 +60,21 @@ def resync(project: int) -> Response:
 def queue(project: int) -> Response:
     """Choose the next tasks anew."""
     found = request_plan(services().settings, services().stores, known_project(project))
-    return _said(project, "overview", f"a new choice of the next tasks: {found['message']}")
+    return _said(project, "queue", f"a new choice of the next tasks: {found['message']}")
 
 
 @blueprint.post("/predict")
 def predict(project: int) -> Response:
     """Predict all unlabelled tasks."""
     found = request_prediction(services().settings, services().stores, known_project(project), False)
-    return _said(project, "overview", f"predicting all tasks: {found['message']}")
+    return _said(project, "queue", f"predicting all tasks: {found['message']}")
 
 
 @blueprint.post("/predict/cancel")
 def cancel_predict(project: int) -> Response:
     """End that; what is written stays."""
     cancel_prediction(services().stores, known_project(project))
-    return _said(project, "overview", "predicting is over; what is written stays")
+    return _said(project, "queue", "predicting is over; what is written stays")
 
 
 def _said(project: int, tab: str, message: str) -> Response:

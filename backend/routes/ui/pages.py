@@ -16,6 +16,7 @@ from backend.ui.page import TABS
 from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
 from backend.ui.views.projects import ProjectsView, view_projects
+from backend.ui.views.queue import view_queue
 from backend.ui.views.versions import view_versions
 from backend.web.payloads import known_project, services
 from backend.web.url_paths import prefix_of
@@ -28,6 +29,7 @@ View = Callable[[Services, int, Mapping[str, str]], object]
 VIEWS: dict[str, View] = {
     "overview": view_overview,
     "versions": view_versions,
+    "queue": view_queue,
 }
 """Of each tab."""
 

@@ -9,10 +9,11 @@ import pytest
 
 from backend.labelstudio.records import ExampleRecord
 from backend.ui.assets import NAMES, assets
+from backend.ui.page import TABS as PAGE_TABS
 from tests.support.rig import choices_config
 
 SCRIPT = "<script>alert(1)</script>"
-TABS = ("overview", "versions")
+TABS = tuple(tab.slug for tab in PAGE_TABS)
 NOW = "2026-11-29T10:00:0{}Z"
 
 

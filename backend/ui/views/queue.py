@@ -1,0 +1,172 @@
+"""The task queue: which tasks come next and why, and how far a run is that predicts all of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from backend.admin_json import QueueAnswer, RunAnswer
+from backend.application.prediction_runs import describe_prediction
+from backend.application.projects import describe_project
+from backend.application.services import Services
+from backend.errors import NotFound
+from backend.outcomes import FINAL_STATES
+from backend.redaction import hide_secrets
+from backend.rules.queue_share import BYPASSED, describe_handed, is_bypassed
+from backend.store.task_queue import PlannedTask, QueuePlan
+from backend.ui.formats import format_percent
+from backend.ui.paging import Place, cut_page
+from backend.ui.views.head import Head, view_head
+from model.spec import Document
+
+ROLES = {"chosen": "chosen", "explore": "explored", "blind": "blind"}
+
+TEXT_CHARACTERS = 240
+"""Of a task's text that are shown."""
+
+TASKS_SHOWN = 5
+"""Tasks that are named of each reason why Label Studio refused predictions."""
+
+
+@dataclass(frozen=True)
+class QueueRow:
+    """A task, where it stands (from 1), and the score by which Label Studio hands it out, the least first."""
+
+    place: int
+    task: int
+    role: str
+    score: float
+    text: str
+
+
+@dataclass(frozen=True)
+class RunView:
+    """The last run that predicts all tasks. `share`: of its tasks that were looked at; `failed`: of what Label Studio
+    dropped, why, and which tasks."""
+
+    id: str
+    status: str
+    over: bool
+    by: str
+    asked_at: float
+    ended_at: float | None
+    step: int
+    of: int
+    seconds_left: float | None
+    written: int
+    present: int
+    declined: int
+    dropped: int
+    reasons: list[str]
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
+class QueueView:
+    """`chosen_by`: the version; `waits`: the choice is not in Label Studio yet; `off`: why the queue is not steered, ""
+    when it is; `roles`: how many tasks of each; `stable`: how much of what it said changed from choice to choice."""
+
+    head: Head
+    off: str
+    chosen_by: str
+    chosen_at: float | None
+    waits: bool
+    out_of: int
+    answered: int
+    roles: dict[str, int]
+    rows: list[QueueRow]
+    place: Place
+    handed: str
+    bypassed: str
+    stable: list[str]
+    run: RunView | None
+
+
+def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> QueueView:
+    """Of a known project."""
+    answer = describe_project(services, project)
+    queue, stores = answer["queue"], services.stores
+    plan = stores.task_queue.plan(project) if queue else {}
+    written = stores.task_queue.state(project).get("at", 0.0)
+    entries, answered = _entries(services, project, plan)
+    shown, place = cut_page(entries, asked)
+    texts = stores.projects.documents(project, [entry["task"] for entry in shown])
+    handed = queue.get("handed")
+    labels, of_queue = (handed["labels"], handed["of_queue"]) if handed else (0, 0)
+    return QueueView(
+        head=view_head(services, project, answer),
+        off=_why_off(queue),
+        chosen_by=plan.get("live", ""),
+        chosen_at=plan.get("at"),
+        waits=bool(plan) and plan["at"] > written and not queue.get("off"),
+        out_of=plan.get("open", 0),
+        answered=answered,
+        roles=dict(Counter(ROLES[entry["role"]] for entry in entries)),
+        rows=[_row(entry, place.first + index, texts.get(entry["task"])) for index, entry in enumerate(shown)],
+        place=place,
+        handed=describe_handed(labels, of_queue) if labels else "",
+        bypassed=BYPASSED if is_bypassed(labels, of_queue) and not queue.get("off") else "",
+        stable=[_say_stable(one["n"], one["changed"]) for one in queue.get("agreements", [])[-1:]],
+        run=_run(services, project),
+    )
+
+
+def _entries(services: Services, project: int, plan: QueuePlan) -> tuple[list[PlannedTask], int]:
+    """Those that nobody has answered, in the order in which Label Studio hands them out; and how many were answered.
+
+    A task with a cluster of its own goes first (model/acquisition/batch.py)."""
+    entries = plan.get("entries", [])
+    done = services.stores.examples.answered(project, [entry["task"] for entry in entries])
+    left = [entry for entry in entries if entry["task"] not in done]
+    return sorted(left, key=lambda entry: (entry["cluster"] is None, entry["score"])), len(entries) - len(left)
+
+
+def _row(entry: PlannedTask, place: int, document: Document | None) -> QueueRow:
+    text = " · ".join(str(part) for part in (document or {}).values())
+    shown = text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"
+    return QueueRow(place, entry["task"], ROLES[entry["role"]], entry["score"], shown)
+
+
+def _why_off(queue: QueueAnswer) -> str:
+    if not queue:
+        return "nothing was chosen yet, or Label Studio is not connected (LABEL_STUDIO_URL), or QUEUE_ENABLED is off"
+    return queue.get("off", "")
+
+
+def _say_stable(n: int, changed: int) -> str:
+    return f"{format_percent(1 - changed / n if n else 1)} of its answers were those of the choice before"
+
+
+def _run(services: Services, project: int) -> RunView | None:
+    try:
+        return view_run(describe_prediction(services.stores, project))
+    except NotFound:
+        return None
+
+
+def view_run(found: RunAnswer) -> RunView:
+    """Messages quote what programs say, so that secrets are taken out."""
+    refused = []
+    for own in found["refused"]:
+        tasks = ", ".join(map(str, own["tasks"][:TASKS_SHOWN]))
+        refused.append(f"{own['count']} refused by Label Studio: {own['words']} (such as tasks {tasks})")
+    return RunView(
+        id=found["id"],
+        status=found["status"],
+        over=found["status"] in FINAL_STATES,
+        by=found["by"],
+        asked_at=found["asked_at"],
+        ended_at=found["ended_at"],
+        step=found["step"],
+        of=found["of"],
+        seconds_left=found["seconds_left"],
+        written=found["written"],
+        present=found["present"],
+        declined=found["declined"],
+        dropped=found["dropped"],
+        reasons=[hide_secrets(line) for line in (*found.get("reasons", []), *refused)],
+        error=hide_secrets(found["error"]),
+        message=hide_secrets(found["message"]),
+    )
