@@ -97,6 +97,34 @@ class Disputed(TypedDict):
     score: float
 
 
+class PairAgreement(TypedDict):
+    """Two annotators, the `tasks` that both have answered, and how far their answers agree, from 0 to 1."""
+
+    people: tuple[int, int]
+    tasks: int
+    agreement: float
+
+
+class Overlap(TypedDict):
+    """Tasks with several people's answers, and their mean agreement; `kappa`: beyond what chance would bring, of one
+    label a task. `pairs`: those that share most."""
+
+    tasks: int
+    agreement: float
+    kappa: float | None
+    pairs: list[PairAgreement]
+
+
+class WithModel(TypedDict):
+    """Of one annotator's `n` last answers that were tested before they were learned, how many were `right`, that is, as
+    the model had said; the same of `blind` ones, which were given without a pre-label."""
+
+    n: int
+    right: int
+    blind: int
+    blind_right: int
+
+
 class PatternsFared(TypedDict):
     """Matches of a label in the labelled texts, those that were right, and what a match weighs (log-odds)."""
 
@@ -131,6 +159,8 @@ class Summary(TypedDict, total=False):
     annotators: dict[str, dict[str, Annotator]]
     disagreements: dict[str, list[Disputed]]
     agreement: dict[str, dict[str, float]]
+    overlap: dict[str, Overlap]
+    with_model: dict[str, dict[str, WithModel]]
     patterns: dict[str, dict[str, PatternsFared]]
     activity: Activity
 

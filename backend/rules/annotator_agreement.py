@@ -7,14 +7,14 @@ of the two is wrong), everybody counts alike. Decision 0004.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import combinations, pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from backend.labelstudio.records import ExampleRecord
-from backend.record_json import Activity, Pace
+from backend.record_json import Activity, Overlap, Pace, WithModel
 from model.spec import NONE, Control, Kind
 
 if TYPE_CHECKING:
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from model.evidence.dawid_skene import Estimate, Votes
+    from model.evidence.row import EvidenceRow
     from model.numerics.arrays import Floats
 
+Said = TypeVar("Said")
 
 DAYS_KEPT = 60
 """Days with labels that are told, the last ones."""
@@ -231,6 +233,71 @@ def _stars_apart(control: Control, one: Sequence[str], other: Sequence[str]) -> 
 def _sets_apart(_: Control, one: Sequence[str], other: Sequence[str]) -> float:
     held = len(set(one) | set(other))
     return 1 - len(set(one) & set(other)) / held if held else 0.0
+
+
+MOST_PAIRS = 50
+"""Pairs of annotators that are told of a control."""
+
+
+def measure_overlap(
+    shared: Iterable[Sequence[tuple[int | None, Said]]], agree: Callable[[Said, Said], float]
+) -> Overlap | None:
+    """`shared`: of each task its people's answers; `agree`: how far two agree, from 0 to 1. None without such tasks."""
+    means: list[float] = []
+    pairs: dict[tuple[int, int], list[float]] = {}
+    for found in shared:
+        values = []
+        for (one, mine), (other, theirs) in combinations(found, 2):
+            values.append(agree(mine, theirs))
+            if one is not None and other is not None and one != other:
+                pairs.setdefault((min(one, other), max(one, other)), []).append(values[-1])
+        if values:
+            means.append(sum(values) / len(values))
+    if not means:
+        return None
+    most = sorted(pairs.items(), key=lambda item: (-len(item[1]), item[0]))[:MOST_PAIRS]
+    return {
+        "tasks": len(means),
+        "agreement": round(sum(means) / len(means), 4),
+        "kappa": None,
+        "pairs": [
+            {"people": people, "tasks": len(values), "agreement": round(sum(values) / len(values), 4)}
+            for people, values in most
+        ],
+    }
+
+
+def overlap_of(control: Control, answers: Answers) -> Overlap | None:
+    """Of a control of choices or stars. Kappa is Fleiss': chance agrees as often as two labels drawn from all answers
+    to the shared tasks are the same."""
+    shared = [found for found in answers.values() if len(found) > 1]
+    told = [[(answer.annotator, answer) for answer in found] for found in shared]
+    overlap = measure_overlap(told, lambda one, other: 1 - measure_disagreement(control, (one, other)))
+    if overlap is None or control.multilabel or control.kind is Kind.RATING:
+        return overlap
+    counts = Counter(key for found in shared for answer in found for key in answer.keys)
+    chance = sum((count / counts.total()) ** 2 for count in counts.values()) if counts else 1.0
+    kappa = (overlap["agreement"] - chance) / (1 - chance) if chance < 1 else None
+    return {**overlap, "kappa": None if kappa is None else round(kappa, 4)}
+
+
+def compare_with_model(
+    rows: Iterable[EvidenceRow], records: Iterable[ExampleRecord]
+) -> dict[str, dict[str, WithModel]]:
+    """Control -> annotator -> how often the model had said what this person then answered."""
+    rows = list(rows)
+    wanted = {row.annotation for row in rows}
+    people = {record.annotation: record.annotator for record in records if record.annotation in wanted}
+    found: dict[str, dict[str, WithModel]] = {}
+    for row in rows:
+        if (person := people.get(row.annotation)) is not None:
+            none: WithModel = {"n": 0, "right": 0, "blind": 0, "blind_right": 0}
+            own = found.setdefault(row.control, {}).setdefault(str(person), none)
+            own["n"] += 1
+            own["right"] += row.correct
+            own["blind"] += row.blind
+            own["blind_right"] += row.blind and row.correct
+    return found
 
 
 def weigh_answers(control: Control, answers: Answers) -> Weighing:

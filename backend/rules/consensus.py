@@ -13,8 +13,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from backend.labelstudio.records import ExampleRecord
-from backend.record_json import Disputed, Summary
-from backend.rules.annotator_agreement import Answer, Answers, Weighing, measure_disagreement, weigh_answers
+from backend.record_json import Disputed, Overlap, Summary
+from backend.rules.annotator_agreement import (
+    Answer,
+    Answers,
+    Weighing,
+    measure_disagreement,
+    overlap_of,
+    weigh_answers,
+)
 from backend.rules.region_consensus import reach_region_consensus
 from backend.rules.relation_consensus import reach_relation_consensus
 from backend.rules.span_consensus import reach_span_consensus
@@ -50,6 +57,8 @@ class Consensus:
     """Control that marks text -> its samples, by task id."""
     agreement: dict[str, dict[str, float]] = field(default_factory=dict)
     """Control that marks text -> label -> F1 between people, where tasks are shared."""
+    overlap: dict[str, Overlap] = field(default_factory=dict)
+    """Control -> how far its people agree, where tasks are shared."""
     regions: dict[str, list[RegionSample]] = field(default_factory=dict)
     """Question about regions -> its samples, by task."""
     relations: list[RelationSample] = field(default_factory=list)
@@ -77,7 +86,7 @@ class Consensus:
 
     def describe_annotators(self) -> Summary:
         """JSON for the admin: `annotators` and the most disputed `disagreements` of the controls with overlap; of those
-        that mark text also the `agreement` on each label (F1 between people)."""
+        that mark text also the `agreement` on each label (F1 between people); of all of them the `overlap`."""
         overlapping = [name for name, scores in self.disagreement.items() if scores]
         return {
             "annotators": {
@@ -89,6 +98,7 @@ class Consensus:
             },
             "disagreements": {name: _most_disputed(self.disagreement[name]) for name in overlapping},
             **({"agreement": self.agreement} if self.agreement else {}),
+            **({"overlap": self.overlap} if self.overlap else {}),
         }
 
 
@@ -137,6 +147,8 @@ def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[
     reached.answers[name] = dict(sorted(people.items()))
     if weighing.reliability:
         reached.reliability[name] = dict(weighing.reliability)
+    if (overlap := overlap_of(control, answers)) is not None:
+        reached.overlap[name] = overlap
     if quarantined:
         reached.quarantined[name] = dict(quarantined)
     return control
@@ -150,6 +162,8 @@ def _reach_spans(reached: Consensus, control: Control, by_task: Mapping[int, Seq
     reached.answers[name] = found.answers
     if found.agreement:
         reached.agreement[name] = found.agreement
+    if found.overlap is not None:
+        reached.overlap[name] = found.overlap
     if found.reliability:
         reached.reliability[name] = found.reliability
     if found.quarantined:

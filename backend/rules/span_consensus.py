@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 from backend.labelstudio.records import ExampleRecord, SpanRow
+from backend.record_json import Overlap
+from backend.rules.annotator_agreement import measure_overlap
 from model.span import Span, SpanSample, sorted_spans
 from model.spec import Control
 
@@ -30,7 +32,8 @@ Truth = frozenset[Span]
 class SpanConsensus:
     """`samples`: by task id, several of one task where people disagree. `quarantined`: label -> spans that have it and
     are not learned; `disagreement`: task -> 1 - F1 between its people, tasks with several only; `agreement`: label ->
-    F1 between people; `answers`: annotator -> tasks; `reliability`: annotator -> agreement expected with what is right.
+    F1 between people, `overlap`: how far they agree on a text; `answers`: annotator -> tasks; `reliability`: annotator
+    -> agreement expected with what is right.
     """
 
     samples: list[SpanSample] = field(default_factory=list)
@@ -39,6 +42,7 @@ class SpanConsensus:
     agreement: dict[str, float] = field(default_factory=dict)
     answers: dict[int, int] = field(default_factory=dict)
     reliability: dict[int, float] = field(default_factory=dict)
+    overlap: Overlap | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,10 @@ def reach_span_consensus(control: Control, by_task: Mapping[int, Sequence[Exampl
         agreement=_by_label(shared),
         answers={person: count for person, count in sorted(_named(people).items())},
         reliability=reliability,
+        overlap=measure_overlap(
+            [[(one.record.annotator, one.spans) for one in mine] for mine in shared.values()],
+            lambda one, other: _agreement([one, other]),
+        ),
     )
 
 

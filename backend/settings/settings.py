@@ -93,6 +93,9 @@ class Settings(GivenModel):
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )
+    ui_people: bool = Field(
+        True, description="The model page tells of each annotator: labels, pace, reliability and agreement."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="Least severe level logged.")
     web_threads: int = Field(
         32, ge=2, le=256, description="HTTP threads of the web process; a quarter is never taken by /predict."

@@ -13,9 +13,13 @@ class Tab:
     name: str
 
 
+PEOPLE = "people"
+"""The tab that UI_PEOPLE hides."""
+
 TABS = (
     Tab("overview", "Overview"),
     Tab("versions", "Versions"),
+    Tab(PEOPLE, "People"),
     Tab("queue", "Queue"),
 )
 """In the order in which they stand; the first one opens by itself."""
@@ -24,7 +28,8 @@ TABS = (
 @dataclass(frozen=True)
 class Frame:
     """`prefix`: the path of PUBLIC_URL, before every address. `csrf_token`: of the session's forms. `digests`: of each
-    file, for its address. `news`: what the page was made from, to ask whether there is any."""
+    file, for its address. `news`: what the page was made from, to ask whether there is any. `people`: whether
+    annotators are named."""
 
     prefix: str
     title: str
@@ -33,11 +38,12 @@ class Frame:
     news: str = ""
     tab: str = ""
     project: int | None = None
+    people: bool = True
 
     @property
     def tabs(self) -> tuple[Tab, ...]:
         """Those of a project."""
-        return TABS
+        return tuple(tab for tab in TABS if self.people or tab.slug != PEOPLE)
 
     def url(self, path: str) -> str:
         """The address of a path of ours, such as `/ui`."""

@@ -18,6 +18,7 @@ PLACES = {
     "projects": "/ui",
     "overview": "/ui/projects/7/overview",
     "versions": "/ui/projects/7/versions",
+    "people": "/ui/projects/7/people",
     "queue": "/ui/projects/7/queue",
     "operations": "/ui/operations",
 }

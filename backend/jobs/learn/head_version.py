@@ -19,12 +19,13 @@ from backend.labelstudio.label_display import rename_counts
 from backend.labelstudio.span_answers import RELATIONS
 from backend.outcomes import PublishOutcome
 from backend.record_json import Summary
-from backend.rules.annotator_agreement import count_activity
+from backend.rules.annotator_agreement import compare_with_model, count_activity
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
+    from model.evidence.row import EvidenceRow
     from model.head.linear_head import LinearHead
     from model.regions.region_heads import RegionHeads
     from model.spans.head.pattern_report import LabelPatterns
@@ -57,13 +58,15 @@ class Refit:
 
 @dataclass(frozen=True)
 class Corrected:
-    """What the next version consists of: the heads with their corrections, and what is left of the fine-tune."""
+    """What the next version consists of: the heads with their corrections, and what is left of the fine-tune. `rows`:
+    the evidence that says so."""
 
     heads: Mapping[str, LinearHead]
     finetuned: FineTuned | None
     hindsight: Hindsight
     span_heads: Mapping[str, MarkHead]
     region_heads: RegionHeads | None
+    rows: Sequence[EvidenceRow] = ()
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -120,7 +123,7 @@ def correct(
     evaluated = stores.versions.evaluated(run.project)
     hindsight = retrospect(run.spec, rows, champion, labels, run.work.settings.seed, evaluated)
     finetuned = hindsight.withdraw(champion.finetuned) if champion else None
-    return Corrected(hindsight.correct(heads), finetuned, hindsight, span_heads, region_heads)
+    return Corrected(hindsight.correct(heads), finetuned, hindsight, span_heads, region_heads, rows)
 
 
 def write(run: Refit, corrected: Corrected) -> str:
@@ -146,8 +149,13 @@ def write(run: Refit, corrected: Corrected) -> str:
 def publish(run: Refit, corrected: Corrected, version: str) -> str:
     """Make `version` the live one, unless another came first: then the refit is repeated. The outcome."""
     project, stores, hindsight = run.project, run.work.stores, corrected.hindsight
-    activity = count_activity(run.snapshot.records)
-    summary: Summary = {**_summary(run, corrected), "seq": run.snapshot.seq, "activity": activity}
+    records = run.snapshot.records
+    summary: Summary = {
+        **_summary(run, corrected),
+        "seq": run.snapshot.seq,
+        "activity": count_activity(records),
+        "with_model": compare_with_model(corrected.rows, records),
+    }
     stores.projects.save_summary(project, summary)
     outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
     if outcome == PublishOutcome.SUPERSEDED:

@@ -12,9 +12,10 @@ from backend.errors import NotFound
 from backend.health.news import news_of_project, news_of_projects
 from backend.routes.ui.replies import figures, frame, no_news, page
 from backend.rules.disabled_features import switched_off
-from backend.ui.page import TABS
+from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
+from backend.ui.views.people import view_people
 from backend.ui.views.projects import ProjectsView, view_projects
 from backend.ui.views.queue import view_queue
 from backend.ui.views.versions import view_versions
@@ -29,6 +30,7 @@ View = Callable[[Services, int, Mapping[str, str]], object]
 VIEWS: dict[str, View] = {
     "overview": view_overview,
     "versions": view_versions,
+    PEOPLE: view_people,
     "queue": view_queue,
 }
 """Of each tab."""
@@ -92,6 +94,6 @@ def _projects() -> ProjectsView:
 
 
 def _view_of(tab: str) -> View:
-    if tab not in VIEWS:
+    if tab not in VIEWS or (tab == PEOPLE and not services().settings.ui_people):
         raise NotFound("there is no such tab")
     return VIEWS[tab]

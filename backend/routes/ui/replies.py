@@ -22,7 +22,8 @@ def frame(title: str, news: str = "", tab: str = "", project: int | None = None)
     session = g.get("session")
     token = services().sessions.csrf_token(session) if session is not None else ""
     digests = {name: asset.digest for name, asset in assets().items()}
-    return Frame(prefix_of(services().settings.url), title, token, digests, news, tab, project)
+    settings = services().settings
+    return Frame(prefix_of(settings.url), title, token, digests, news, tab, project, settings.ui_people)
 
 
 def page(template: str, framed: Frame, **values: object) -> Response:

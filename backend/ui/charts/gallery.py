@@ -10,6 +10,9 @@ from backend.ui.charts.sparkline import Sparkline, draw_sparkline
 from backend.ui.formats import format_count, format_interval, format_percent, format_score
 from model.evidence.learning_curve import CurvePoint
 
+PEOPLE_SHOWN = 16
+"""Bars whose names fit below them."""
+
 
 class Gallery:
     """One method a chart, and one for the table behind it. None for nothing to draw."""
@@ -37,6 +40,10 @@ class Gallery:
     def days(self, counts: Mapping[str, int]) -> BarChart | None:
         """Labels by day."""
         return draw_bars({day[5:]: count for day, count in counts.items()}, "label")
+
+    def people(self, counts: Mapping[str, int]) -> BarChart | None:
+        """Labels by annotator, at most PEOPLE_SHOWN of them, each named."""
+        return draw_bars(dict(list(counts.items())[:PEOPLE_SHOWN]), "label", PEOPLE_SHOWN)
 
     def sparkline(self, shares: Sequence[float]) -> Sparkline | None:
         return draw_sparkline(shares)
