@@ -6,6 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
 
+Slip = tuple[str, str, bool]
+"""A span that was not drawn as it was shown: the label that was drawn, the one that was shown, "" for none, and whether
+both are of just the same characters."""
+
 
 class KeptAnswerJson(TypedDict):
     logs: list[float]
@@ -35,6 +39,7 @@ class MarkedJson(TypedDict):
     edits_alone: NotRequired[int]
     expected: NotRequired[float]
     about: NotRequired[dict[str, AboutJson]]
+    slips: NotRequired[list[Slip]]
 
 
 class HeadAnswerJson(JudgementJson, KeptAnswerJson):
@@ -55,6 +60,9 @@ class EvidenceRowJson(JudgementJson):
     explore: NotRequired[bool]
     alone: NotRequired[HeadAnswerJson]
     marked: NotRequired[MarkedJson]
+    task: NotRequired[int]
+    given: NotRequired[list[str]]
+    said: NotRequired[list[str]]
 
 
 @dataclass(frozen=True)
@@ -133,7 +141,8 @@ class Marked:
     """What was suggested in a text and what was drawn. `shown`: label, score and whether just this was drawn, of each
     span; `drawn`: the labels of the right ones; `edits`: clicks from the one to the other; `edits_alone`: from what the
     head alone would have shown, where a fine-tuned encoder has a share; `expected`: how many spans the version thought
-    there were (a sum of probabilities); `about`: by question about the spans that were drawn."""
+    there were (a sum of probabilities); `about`: by question about the spans that were drawn; `slips`: what was wrong,
+    span by span."""
 
     shown: tuple[tuple[str, float, bool], ...]
     drawn: tuple[str, ...]
@@ -141,6 +150,7 @@ class Marked:
     edits_alone: int | None = None
     expected: float | None = None  # rows of earlier releases have none
     about: Mapping[str, About] = field(default_factory=dict)
+    slips: tuple[Slip, ...] | None = None  # rows of earlier releases have none
 
     def to_json(self) -> MarkedJson:
         row: MarkedJson = {"shown": list(self.shown), "drawn": list(self.drawn), "edits": self.edits}
@@ -150,6 +160,8 @@ class Marked:
             row["expected"] = self.expected
         if self.about:
             row["about"] = {name: own.to_json() for name, own in self.about.items()}
+        if self.slips is not None:
+            row["slips"] = list(self.slips)
         return row
 
     @classmethod
@@ -159,7 +171,9 @@ class Marked:
         drawn, clicks = tuple(map(str, data["drawn"])), int(data["edits"])
         told = None if expected is None else float(expected)
         about = {str(name): About.from_json(own) for name, own in data.get("about", {}).items()}
-        return cls(shown, drawn, clicks, None if alone is None else int(alone), told, about)
+        kept = data.get("slips")
+        slips = None if kept is None else tuple((str(own), str(said), bool(same)) for own, said, same in kept)
+        return cls(shown, drawn, clicks, None if alone is None else int(alone), told, about, slips)
 
 
 @dataclass(frozen=True)
@@ -169,7 +183,8 @@ class EvidenceRow:
     `judged` is the answer as it was shown; `served` the one before any correction. `tuned`: the version that holds the
     fine-tuned encoder, if one had a share in it. `blind`: the queue drew the task at random, and it was shown without a
     pre-label; `explore`: drawn at random, and shown with one. `marked`, of a control that marks text: its spans; then
-    right is a text that was right as it was shown."""
+    right is a text that was right as it was shown. `given`, `said`: keys of the labels that the annotator of `task`
+    chose, and of those that were answered; empty for "none of these", and of marked text."""
 
     control: str
     judged: Judgement
@@ -183,6 +198,9 @@ class EvidenceRow:
     blind: bool = False
     explore: bool = False
     marked: Marked | None = None
+    task: int = 0  # of rows of earlier releases, which have no labels either
+    given: tuple[str, ...] = ()
+    said: tuple[str, ...] = ()
 
     @property
     def confidence(self) -> float:
@@ -223,11 +241,14 @@ class EvidenceRow:
             row["alone"] = self.alone.to_json()
         if self.marked is not None:
             row["marked"] = self.marked.to_json()
+        if self.task:
+            row |= {"task": self.task, "given": list(self.given), "said": list(self.said)}
         return row
 
     @classmethod
     def from_json(cls, data: EvidenceRowJson) -> EvidenceRow:
-        """The other way round; of rows of earlier releases, too, which lack `tuned`, `served` and `alone`."""
+        """The other way round; of rows of earlier releases, too, which lack `tuned`, `served`, `alone` and
+        `task`."""
         served, alone, at, marked = data.get("served"), data.get("alone"), data.get("at"), data.get("marked")
         return cls(
             control=str(data["control"]),
@@ -242,4 +263,7 @@ class EvidenceRow:
             blind=bool(data.get("blind")),
             explore=bool(data.get("explore")),
             marked=Marked.from_json(marked) if marked else None,
+            task=int(data.get("task", 0)),
+            given=tuple(map(str, data.get("given", ()))),
+            said=tuple(map(str, data.get("said", ()))),
         )

@@ -35,6 +35,31 @@ def edits(shown: Collection[Span], drawn: Collection[Span]) -> int:
     return len(missing) + len(wrong) - len(relabelled)
 
 
+def pair_slips(shown: Collection[Span], drawn: Collection[Span]) -> tuple[tuple[str, str, bool], ...]:
+    """What is wrong, each span told once: the label drawn, the label shown, "" for none, and whether at just the same
+    characters. A wrong span stands beside the missing one that it shares most with."""
+    missing, wrong = sorted(set(drawn) - set(shown)), sorted(set(shown) - set(drawn))
+    pairs = sorted(
+        (-_shared(own, other), own.label != other.label, own, other)
+        for own in missing
+        for other in wrong
+        if own.start < other.end and other.start < own.end
+    )
+    found, paired = [], set[tuple[bool, Span]]()
+    for *_, own, other in pairs:
+        if (True, own) not in paired and (False, other) not in paired:
+            paired |= {(True, own), (False, other)}
+            found.append((own.label, other.label, (own.start, own.end) == (other.start, other.end)))
+    found += [(own.label, "", False) for own in missing if (True, own) not in paired]
+    return (*found, *(("", other.label, False) for other in wrong if (False, other) not in paired))
+
+
+def _shared(one: Span, other: Span) -> float:
+    """Characters of both, as a share of those of either."""
+    both = min(one.end, other.end) - max(one.start, other.start)
+    return both / (max(one.end, other.end) - min(one.start, other.start))
+
+
 def measure(shown: Sequence[Sequence[ScoredSpan]], drawn: Sequence[Collection[Span]]) -> SpanQuality:
     """Of the suggestions for some texts."""
     hits: dict[str, int] = {}

@@ -15,7 +15,7 @@ from backend.jobs.learn.region_tests import RegionTests
 from backend.rules.consensus import Consensus
 from backend.rules.span_consensus import majority
 from model.acquisition.batch import is_blind, is_explored
-from model.decoding.answers import AnswerRules, decide
+from model.decoding.answers import decide
 from model.errors import ModelError
 from model.evidence.learning_curve import tally
 from model.evidence.recalibration import keep_answers
@@ -24,7 +24,7 @@ from model.labels import path_of
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.span import Span, SpanSample
-from model.spans.quality import edits
+from model.spans.quality import edits, pair_slips
 from model.spec import NONE, Control, Kind, Prediction, Sample
 
 if TYPE_CHECKING:
@@ -102,9 +102,10 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
     for index, sample in enumerate(samples):
         target = np.array([sample.target.get(label, 0.0) for label in labels])
         blind, explore = roles.of(sample.task)
+        answer = decide(control, rules, shown[index], options=labels)
         row = EvidenceRow(
             control=name,
-            judged=_judge(control, rules, shown[index], sample, target),
+            judged=_judge(control, answer, shown[index], sample, target),
             version=champion.version,
             tuned=manifest.finetuned if manifest else None,
             annotation=sample.annotations[-1] if sample.annotations else 0,
@@ -113,9 +114,13 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
             at=round(time.time(), 3),
             blind=blind,
             explore=explore,
+            task=sample.task,
+            given=_given(control, sample),
+            said=tuple(answer.chosen) if answer else (),
         )
         if alone is not None:
-            judged = _judge(control, rules, alone[index], sample, target)
+            own = decide(control, rules, alone[index], options=labels)
+            judged = _judge(control, own, alone[index], sample, target)
             row = replace(row, alone=HeadAnswer(judged, keep_answers(alone[index], target)))
         rows.append(row)
     return rows
@@ -153,6 +158,7 @@ def _marked_rows(
                 blind=blind,
                 explore=explore,
                 marked=replace(_compare_marks(answer, drawn, head), about=about.of(task)),
+                task=task,
             )
         )
     return rows
@@ -167,14 +173,20 @@ def _judge_marks(answer: Prediction, drawn: Sequence[Span]) -> Judgement:
 
 def _compare_marks(answer: Prediction, drawn: Sequence[Span], head: Prediction | None) -> Marked:
     shown = tuple((one.label, round(one.score, 4), one.span in drawn) for one in answer.spans)
-    clicks = edits([one.span for one in answer.spans], drawn)
+    spans = [one.span for one in answer.spans]
     alone = None if head is None else edits([one.span for one in head.spans], drawn)
-    return Marked(shown, tuple(span.label for span in drawn), clicks, alone, round(answer.expected_spans, 3))
+    return Marked(
+        shown=shown,
+        drawn=tuple(span.label for span in drawn),
+        edits=edits(spans, drawn),
+        edits_alone=alone,
+        expected=round(answer.expected_spans, 3),
+        slips=pair_slips(spans, drawn),
+    )
 
 
-def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, target: Floats) -> Judgement:
-    """Of the answer that these probabilities lead to."""
-    answer = decide(control, rules, row, options=rules.labels)
+def _judge(control: Control, answer: Prediction | None, row: Floats, sample: Sample, target: Floats) -> Judgement:
+    """Of the answer that the probabilities `row` led to."""
     several = control.multilabel
     losses = (log_losses_binary if several else log_losses)(row[None], target[None])
     return Judgement(
@@ -184,10 +196,17 @@ def _judge(control: Control, rules: AnswerRules, row: Floats, sample: Sample, ta
     )
 
 
+def _given(control: Control, sample: Sample) -> tuple[str, ...]:
+    """Keys of the labels that were given; none for "none of these"."""
+    if control.multilabel:
+        return tuple(key for key, share in sample.target.items() if share >= 0.5)
+    return () if sample.top == NONE else (sample.top,)
+
+
 def _is_right(control: Control, chosen: Sequence[str], sample: Sample) -> bool:
     """Whether an answer says what its confidence is about: the whole set; in a taxonomy the node, or one below it."""
     if control.multilabel:
-        return set(chosen) == {key for key, share in sample.target.items() if share >= 0.5}
+        return set(chosen) == set(_given(control, sample))
     if not chosen or sample.top == NONE:
         return sample.top == (chosen[0] if chosen else NONE)
     if control.kind is Kind.TAXONOMY:

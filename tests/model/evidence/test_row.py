@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from model.evidence.row import EvidenceRow, HeadAnswer, Judgement, KeptAnswer
+from model.evidence.row import EvidenceRow, HeadAnswer, Judgement, KeptAnswer, Marked
 
 STORED = (
     '{"version":"v2.1","tuned":"v2","control":"label","annotation":7,"labels":40,"confidence":0.9,"correct":true,'
@@ -20,6 +20,8 @@ STORED = (
 numbers = st.floats(-1e6, 1e6)
 kept = st.builds(KeptAnswer, st.lists(numbers).map(tuple), st.lists(numbers).map(tuple), st.integers(0, 1000))
 judged = st.builds(Judgement, st.floats(0, 1), st.booleans(), numbers)
+labels = st.lists(st.text(), max_size=3).map(tuple)
+slips = st.none() | st.lists(st.tuples(st.text(), st.text(), st.booleans()), max_size=3).map(tuple)
 rows = st.builds(
     EvidenceRow,
     control=st.text(),
@@ -33,6 +35,10 @@ rows = st.builds(
     at=st.none() | numbers,
     blind=st.booleans(),
     explore=st.booleans(),
+    marked=st.none() | st.builds(Marked, st.just((("PER", 0.5, True),)), st.just(("PER",)), st.just(1), slips=slips),
+    task=st.integers(1),
+    given=labels,
+    said=labels,
 )
 
 
@@ -51,7 +57,8 @@ def test_a_row_of_an_earlier_release_lacks_what_came_later() -> None:
     old = {"version": "v0.1", "control": "label", "labels": 8, "confidence": 1, "correct": False, "log_loss": 2}
     row = EvidenceRow.from_json(old)
     assert (row.tuned, row.served, row.alone, row.at, row.blind, row.explore) == (None, None, None, None, False, False)
-    assert not {"served", "alone", "at", "blind", "explore"} & set(row.to_json())
+    assert (row.task, row.given, row.said) == (0, (), ())
+    assert not {"served", "alone", "at", "blind", "explore", "task", "given", "said"} & set(row.to_json())
 
 
 def test_what_is_no_row_is_refused() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.span import ScoredSpan, Span, SpanDocument
-from model.spans.quality import edits, f1_by_novelty, measure
+from model.spans.quality import edits, f1_by_novelty, measure, pair_slips
 
 ANN, OSLO = Span(0, 3, "PER"), Span(10, 14, "LOC")
 
@@ -20,6 +20,15 @@ def test_clicks_count_a_wrong_label_once_and_a_wrong_place_twice() -> None:
     assert edits([Span(0, 3, "ORG")], [ANN]) == 1
     assert edits([Span(0, 4, "PER")], [ANN]) == 2
     assert edits([ANN], []) == 1
+
+
+def test_each_wrong_span_is_told_once_beside_the_one_it_shares_most_with() -> None:
+    assert pair_slips([ANN, OSLO], [OSLO, ANN]) == ()
+    assert pair_slips([Span(0, 3, "ORG")], [ANN]) == (("PER", "ORG", True),)
+    assert pair_slips([Span(0, 8, "PER")], [ANN]) == (("PER", "PER", False),)
+    assert pair_slips([Span(5, 6, "ORG")], [ANN]) == (("PER", "", False), ("", "ORG", False))
+    shown = [Span(9, 14, "LOC"), Span(10, 14, "ORG"), ANN]
+    assert pair_slips(shown, [OSLO]) == (("LOC", "ORG", True), ("", "PER", False), ("", "LOC", False))
 
 
 def test_figures_of_two_texts() -> None:

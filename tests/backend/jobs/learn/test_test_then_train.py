@@ -12,7 +12,7 @@ import pytest
 from backend.jobs.learn.refit import refit
 from backend.jobs.learn.test_then_train import _judge
 from backend.store.evidence import EVIDENCE_ROWS_KEPT
-from model.decoding.answers import AnswerRules
+from model.decoding.answers import AnswerRules, decide
 from model.evidence.learning_curve import learning_curve
 from model.evidence.recalibration import read_rows
 from model.evidence.row import EvidenceRow, Judgement
@@ -44,6 +44,17 @@ def test_a_row_holds_enough_to_calibrate_again(context: Any, labels: Labels) -> 
     model = context.live_model(PROJECT, "v0.1")
     served = model.scores("label", [(labels.rows[24][0],)])[0]
     assert rows[0].confidence == pytest.approx(served.max(), abs=1e-3)
+
+
+def test_a_row_says_which_task_was_given_what_and_answered_what(context: Any, labels: Labels) -> None:
+    labels.add(0, 30)
+    refit(PROJECT)
+    labels.add(30, 60)
+    refit(PROJECT)
+    rows = rows_of(context)
+    assert [(row.task, row.given) for row in rows] == [(n, (labels.rows[n - 1][1],)) for n in range(1, 61)]
+    assert all(row.correct == (row.given == row.said) for row in rows)
+    assert {key for row in rows for key in row.said} <= set(labels.names) and not all(row.correct for row in rows)
 
 
 def test_a_changed_answer_and_a_second_annotator_are_no_honest_tests(context: Any, labels: Labels) -> None:
@@ -128,7 +139,7 @@ def test_an_inner_node_of_a_taxonomy_is_right_about_everything_below_it() -> Non
 
     def judged(key: str) -> Judgement:
         target = np.array([float(label.key == key) for label in tree.labels])
-        return _judge(tree, rules, unsure, Sample(1, ("x",), {key: 1.0}), target)
+        return _judge(tree, decide(tree, rules, unsure), unsure, Sample(1, ("x",), {key: 1.0}), target)
 
     assert judged("A/A1").confidence == pytest.approx(0.85)
     right = {label.key for label in tree.labels if judged(label.key).correct}
