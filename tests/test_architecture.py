@@ -40,6 +40,7 @@ ALLOWED: dict[str, str] = {
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
     "model/evidence": "model/numerics model/head",
+    "model/evidence/report": "model model/numerics model/evidence",
     "model/versions": (
         "model model/numerics model/pretrained model/features model/decoding model/spans/chain model/spans "
         "model/spans/patterns model/spans/transfer model/spans/features model/spans/head model/questions "
@@ -168,8 +169,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/ui/charts": "model/evidence backend/ui",
     "backend/ui/views": (
-        "model model/evidence backend backend/base_model backend/store backend/health backend/rejects backend/rules "
-        "backend/ui backend/application"
+        "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model backend/store "
+        "backend/health backend/rejects backend/rules backend/ui backend/application"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "

@@ -69,7 +69,7 @@ def _disputed(stores: Stores, project: int, spec: TaskSpec | None, control: str)
             said = _by_person(known, stores.examples.of_task(project, row["task"]))
             if answers := _not_by_all(known, said):
                 text = EXCERPT_JOIN.join(said[-1].texts[part] for part in reversed(known.inputs))
-                found.append({"control": name, **row, "text": _shorten(text), "answers": answers})
+                found.append({"control": name, **row, "text": shorten(text), "answers": answers})
     return sorted(found, key=lambda row: (-row["score"], row["task"]))
 
 
@@ -100,12 +100,13 @@ def _not_by_all(control: Control, people: Sequence[ExampleRecord]) -> list[Dispu
         row: DisputedAnswer = {"label": control.show(label) if label else "", "votes": count, "of": len(people)}
         if end:
             text = people[-1].texts[control.inputs[0]][start:end]
-            row["place"] = {"start": start, "end": end, "text": _shorten(text)}
+            row["place"] = {"start": start, "end": end, "text": shorten(text)}
         found.append(row)
     return found
 
 
-def _shorten(text: str) -> str:
+def shorten(text: str) -> str:
+    """Its beginning, on one line."""
     line = " ".join(text.split())
     return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
 

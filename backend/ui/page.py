@@ -18,6 +18,7 @@ PEOPLE = "people"
 
 TABS = (
     Tab("overview", "Overview"),
+    Tab("classes", "Classes"),
     Tab("versions", "Versions"),
     Tab(PEOPLE, "People"),
     Tab("queue", "Queue"),

@@ -17,6 +17,7 @@ pytestmark = [pytest.mark.e2e]
 PLACES = {
     "projects": "/ui",
     "overview": "/ui/projects/7/overview",
+    "classes": "/ui/projects/7/classes",
     "versions": "/ui/projects/7/versions",
     "people": "/ui/projects/7/people",
     "queue": "/ui/projects/7/queue",

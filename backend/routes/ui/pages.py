@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 
 import orjson
 from flask import Blueprint, Response, redirect, request
@@ -13,6 +15,7 @@ from backend.health.news import news_of_project, news_of_projects
 from backend.routes.ui.replies import figures, frame, no_news, page
 from backend.rules.disabled_features import switched_off
 from backend.ui.page import PEOPLE, TABS
+from backend.ui.views.classes import view_classes
 from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
 from backend.ui.views.people import view_people
@@ -29,6 +32,7 @@ View = Callable[[Services, int, Mapping[str, str]], object]
 
 VIEWS: dict[str, View] = {
     "overview": view_overview,
+    "classes": view_classes,
     "versions": view_versions,
     PEOPLE: view_people,
     "queue": view_queue,
@@ -85,8 +89,12 @@ def tab_json(project: int, tab: str) -> Response:
 
 
 def twin(view: object) -> Response:
-    """A view as JSON."""
-    return Response(orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS), mimetype="application/json")
+    """A view as JSON. Lone surrogates, which are no UTF-8, leave escaped."""
+    try:
+        data = orjson.dumps(view, option=orjson.OPT_NON_STR_KEYS)
+    except TypeError:
+        data = json.dumps(asdict(view)).encode()  # type: ignore[call-overload]
+    return Response(data, mimetype="application/json")
 
 
 def _projects() -> ProjectsView:

@@ -29,7 +29,8 @@ def frame(title: str, news: str = "", tab: str = "", project: int | None = None)
 def page(template: str, framed: Frame, **values: object) -> Response:
     """The template as a whole page, or only its part where our script asks for that."""
     whole = "part.html" if is_partial(request) else "page.html"
-    answer = Response(render(template, frame=framed, layout=whole, charts=Gallery(), **values), mimetype="text/html")
+    text = render(template, frame=framed, layout=whole, charts=Gallery(), **values)
+    answer = Response(text.encode("utf-8", "replace"), mimetype="text/html")  # a text may hold a lone surrogate
     answer.headers["Vary"] = "HX-Request"
     if framed.news:
         answer.set_etag(framed.news, weak=True)

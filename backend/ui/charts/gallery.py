@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from backend.ui.charts.bar_chart import BarChart, draw_bars
 from backend.ui.charts.line_chart import CurveMark, LineChart, draw_curve
+from backend.ui.charts.pair_chart import PairChart, draw_pairs
 from backend.ui.charts.sparkline import Sparkline, draw_sparkline
 from backend.ui.formats import format_count, format_interval, format_percent, format_score
 from model.evidence.learning_curve import CurvePoint
 
 PEOPLE_SHOWN = 16
 """Bars whose names fit below them."""
+
+PAIRS_SHOWN = 12
+
+
+class HasCounts(Protocol):
+    """A class that was `given` and `said` so often."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def given(self) -> int: ...
+    @property
+    def said(self) -> int: ...
 
 
 class Gallery:
@@ -44,6 +59,11 @@ class Gallery:
     def people(self, counts: Mapping[str, int]) -> BarChart | None:
         """Labels by annotator, at most PEOPLE_SHOWN of them, each named."""
         return draw_bars(dict(list(counts.items())[:PEOPLE_SHOWN]), "label", PEOPLE_SHOWN)
+
+    def pairs(self, classes: Sequence[HasCounts]) -> PairChart | None:
+        """How often the classes that were given or answered most were each."""
+        often = sorted(classes, key=lambda one: -(one.given + one.said))[:PAIRS_SHOWN]
+        return draw_pairs([(one.name, one.given, one.said) for one in often if one.given + one.said])
 
     def sparkline(self, shares: Sequence[float]) -> Sparkline | None:
         return draw_sparkline(shares)

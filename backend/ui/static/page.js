@@ -8,6 +8,11 @@
     return element.matches && element.matches(POLL);
   }
 
+  // What a reader has opened stays open when there is news.
+  if (window.Idiomorph) {
+    window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => name !== "open" || node.tagName !== "DETAILS";
+  }
+
   function tellTimes() {
     for (const time of document.querySelectorAll("time[data-ago]")) {
       const moment = new Date(time.dateTime);
