@@ -29,7 +29,7 @@ from typing import Any
 import requests
 
 from backend.settings.settings import Settings
-from bench.support.checkpoints import VersionMaker, write_bert_base
+from bench.support.fixtures import VersionMaker, write_bert_base
 from bench.support.report import command, judge, milliseconds, show
 from tests.support.rig import Project, Rig, endless_rows, read_rows
 

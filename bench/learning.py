@@ -38,7 +38,7 @@ from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.support import nested_sets, spans
-from bench.support.checkpoints import write_stranger
+from bench.support.fixtures import write_stranger
 from bench.support.report import command, numbers, show
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset

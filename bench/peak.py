@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.support.checkpoints import write_bert_base, write_classifier
+from bench.support.fixtures import write_bert_base, write_classifier
 from bench.support.load import middle
 from bench.support.peer_server import build_pipeline
 from bench.support.report import command, judge, show

@@ -202,6 +202,8 @@ SHORT_START = (
     *("--repeats", "1", "--uncounted", "0", "--projects", "1", "--labels", "16", "--idle", "1", "--clients", "1"),
 )
 
+SMALL_UI = (*("--projects", "2", "--labels", "150", "--opens", "2", "--polls", "5", "--rounds", "1", "--seconds", "1"),)
+
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
@@ -217,6 +219,7 @@ RUNS = (
     ),
     Run("start", "start", (), SHORT_START),
     Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
+    Run("ui", "ui", (), SMALL_UI),
     Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),
 )
 

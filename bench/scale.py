@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.support.fixtures import DEPTH, WIDTH, Site, make_features, make_texts
 from bench.support.report import command, numbers, show
-from bench.support.site import DEPTH, WIDTH, Site, make_features, make_texts
 from model.interfaces import Embedder
 
 Row = dict[str, Any]
@@ -132,7 +132,7 @@ def ask_all(site: Site, requests: Requests, axis: str, size: int, repeats: int) 
 def grow(site: Site, axis: str, sizes: Sequence[int], repeats: int, add: Callable[[int, int], None]) -> Iterator[Row]:
     """One project whose `axis` grows by `add(first, last)`."""
     project = {"examples": PROJECT, "tasks": PROJECT + 1}[axis]
-    config = site.add_project(project)
+    config = site.projects.add(project)
     site.wait_for(project)
     requests, before = Requests(site, project, config), 0
     for size in sizes:
@@ -161,7 +161,7 @@ def more_projects(site: Site, sizes: Sequence[int], repeats: int) -> Iterator[Ro
     for size in sizes:
         while known < first + size:
             known += 1
-            config = site.add_project(known)
+            config = site.projects.add(known)
         site.wait_for(known)
         yield from ask_all(site, Requests(site, known, config), "projects", size, repeats)
 
@@ -170,7 +170,7 @@ def more_classes(site: Site, sizes: Sequence[int], repeats: int) -> Iterator[Row
     """Projects with more and more labels."""
     for size in sizes:
         project = 5000 + size
-        config = site.add_project(project, size)
+        config = site.projects.add(project, size)
         site.wait_for(project)
         yield from ask_all(site, Requests(site, project, config), "classes", size, repeats)
 
@@ -297,11 +297,15 @@ def main() -> None:
                 "examples",
                 args.examples,
                 args.repeats,
-                lambda first, last: site.add_examples(PROJECT, first, last, LABELS),
+                lambda first, last: site.projects.add_examples(PROJECT, first, last, LABELS),
             )
         if args.tasks:
             rows += grow(
-                site, "tasks", args.tasks, args.repeats, lambda first, last: site.add_pool(PROJECT + 1, first, last)
+                site,
+                "tasks",
+                args.tasks,
+                args.repeats,
+                lambda first, last: site.projects.add_pool(PROJECT + 1, first, last),
             )
         rows += class_refits(args.classes, args.class_labels)
         rows += more_projects(site, args.projects, args.repeats)

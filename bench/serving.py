@@ -25,7 +25,7 @@ from typing import Any
 
 from backend.base_model.number_format import describe_timing
 from backend.settings.settings import load_settings
-from bench.support.checkpoints import write_bert_base, write_classifier
+from bench.support.fixtures import write_bert_base, write_classifier
 from bench.support.load import Load, Reading, body, busy_with_others, middle, send
 from bench.support.report import command, judge, judge_auto, milliseconds, show
 from bench.support.served import Parts, Server, cores, pinned, start_peer

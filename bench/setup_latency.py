@@ -25,7 +25,7 @@ import requests
 
 from backend.redis_access.connection import connect
 from backend.settings.settings import Settings
-from bench.support.checkpoints import VersionMaker
+from bench.support.fixtures import VersionMaker
 from bench.support.load import Probe, probe_while
 from bench.support.report import command, judge, milliseconds, show
 from tests.support.marked_project import kind_of

@@ -1,60 +1,17 @@
-"""What new labels have said about the versions that served: the learning curve, and how the pool would fare.
-
-Only numpy is needed, so that the web process can say it."""
+"""What new labels have said about the versions that served: the learning curve, and how the pool would fare."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
-
-from backend.admin_json import ControlMetrics, CurveAnswer
-from backend.store.evidence import EvidenceStore, Survey
-from model.evidence.row import EvidenceRow
-
-if TYPE_CHECKING:
-    from model.evidence.pool_accuracy import PoolSummary
-
-RECENT_ROWS = 200
-"""Latest test-then-train rows of a control that the metrics are taken over."""
-
-
-def summarise_evidence(rows: Sequence[EvidenceRow], survey: Survey | None = None) -> dict[str, ControlMetrics]:
-    """Control -> how the versions that served answered its RECENT_ROWS last new labels before they learned them.
-
-    `pool`, once there are rows and a survey: the accuracy to be expected on the tasks that nobody has labelled, by the
-    rows of versions that knew half the labels or more: what the first ones were sure of says nothing about today's."""
-    from model.evidence.marked_text import summarise_marks
-    from model.evidence.pool_accuracy import estimate_accuracy
-
-    pools: Mapping[str, PoolSummary] = (survey or {}).get("controls", {})
-    labels = int((survey or {}).get("labels", 0))
-    found: dict[str, ControlMetrics] = {}
-    for control in sorted({row.control for row in rows}):
-        mine = [row for row in rows if row.control == control][-RECENT_ROWS:]
-        count = len(mine)
-        confidences, hits = [row.confidence for row in mine], [row.correct for row in mine]
-        found[control] = {
-            "n": count,
-            "accuracy": round(sum(hits) / count, 4),
-            "confidence": round(sum(confidences) / count, 4),
-            "log_loss": round(sum(row.log_loss for row in mine) / count, 4),
-        }
-        alike = [index for index, row in enumerate(mine) if 2 * row.labels >= labels]
-        estimate = estimate_accuracy(
-            [confidences[index] for index in alike], [hits[index] for index in alike], pools.get(control) or {}
-        )
-        if estimate is not None:
-            found[control]["pool"] = estimate
-        if (marked := summarise_marks(mine)) is not None:
-            found[control]["marked"] = marked
-    return found
+from backend.admin_json import CurveAnswer
+from backend.rules.recent_answers import ROWS_READ, summarise_evidence
+from backend.store.evidence import EvidenceStore
 
 
 def describe_curve(store: EvidenceStore, project: int) -> CurveAnswer:
     """The learning curve of each control, and its latest metrics with the estimate for the pool."""
     from model.evidence.learning_curve import learning_curve, tally
 
-    rows = store.rows(project, 3 * RECENT_ROWS)
+    rows = store.rows(project, ROWS_READ)
     return {
         "curve": learning_curve(store.tallies(project) or tally(rows)),  # rows of an earlier release were not added up
         "recent": summarise_evidence(rows, store.survey(project)),

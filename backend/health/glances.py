@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from backend.admin_json import ControlMetrics
 from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import job_key, project_key
@@ -21,7 +22,8 @@ FAILURES_SUFFIX = ":failures"
 @dataclass(frozen=True)
 class Glance:
     """One project. `evidence` and `surveys`: how many there are; `days`: labels by day; `curve`: the accuracies of its
-    control with the most evidence, by rising labels."""
+    control with the most evidence, by rising labels; `figures` of each control, None where no refit of this release
+    has counted them yet."""
 
     project: int
     title: str
@@ -33,6 +35,7 @@ class Glance:
     surveys: int
     days: dict[str, int]
     curve: list[float]
+    figures: dict[str, ControlMetrics] | None
     running: str
     failures: dict[str, int]
 
@@ -44,7 +47,7 @@ class _Read(NamedTuple):
     pinned: str | None
     moved: str | None
     labels: int
-    meta: tuple[str | None, str | None]
+    meta: tuple[str | None, str | None, str | None]
     evidence: int
     surveys: int
     curve: dict[str, str]
@@ -68,7 +71,7 @@ def _read(client: Client, projects: Sequence[int]) -> Iterator[Glance]:
         pipeline.get(project_key(project, "pinned"))
         pipeline.lindex(project_key(project, "hist"), 0)
         pipeline.hlen(project_key(project, "ex"))
-        pipeline.hmget(project_key(project, "meta"), "title", "summary")
+        pipeline.hmget(project_key(project, "meta"), "title", "summary", "figures")
         pipeline.llen(project_key(project, "evidence"))
         pipeline.llen(project_key(project, "surveys"))
         pipeline.hgetall(project_key(project, "curve"))
@@ -83,7 +86,7 @@ def _read(client: Client, projects: Sequence[int]) -> Iterator[Glance]:
 
 
 def _glance(project: int, row: _Read, status: str) -> Glance:
-    title, summary = row.meta
+    title, summary, figures = row.meta
     activity = json.loads(summary or "{}").get("activity") or {}
     curves = learning_curve({key: float(value) for key, value in row.curve.items()})
     longest = max(curves.values(), key=lambda points: sum(point["n"] for point in points), default=[])
@@ -98,6 +101,7 @@ def _glance(project: int, row: _Read, status: str) -> Glance:
         surveys=int(row.surveys),
         days=activity.get("days") or {},
         curve=[point["accuracy"] for point in longest],
+        figures=json.loads(figures) if figures else None,
         running=status if status and status not in FINAL_STATES else "",
         failures={
             name.removesuffix(FAILURES_SUFFIX): int(count)

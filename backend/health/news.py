@@ -6,10 +6,14 @@ import hashlib
 from collections.abc import Sequence
 
 from backend.redis_access.connection import Client, guarded
-from backend.redis_access.keys import PROJECTS, job_key, project_key
+from backend.redis_access.job_kinds import KIND_OF_NAME
+from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 
 COUNTED = ("evidence", "surveys", "hist", "jobs")
 READ = ("live", "pinned", "seq", "trained", "job", "evaluated")
+TRAININGS_WAITING, TRAININGS_RUNNING = "rq:queue:train", "rq:wip:train"
+"""RQ's own keys."""
+
 HASHES = ("queue", "trouble", "predict", "predict:shards", "rejects")
 
 
@@ -35,16 +39,17 @@ def news_of_project(client: Client, project: int, job: str = "") -> str:
 
 
 @guarded
-def news_of_projects(client: Client, projects: Sequence[int]) -> str:
-    """The same of all of them, less of each."""
+def news_of_projects(client: Client, changes: int) -> str:
+    """The same of all of them, however many there are: changes with labels, of which this process has stored so many
+    `changes`, with everything that a background job ends with, with trainings that wait and run, and with what an admin
+    does."""
     pipeline = client.pipeline(transaction=False)
     pipeline.scard(PROJECTS)
-    for project in projects:
-        for name in ("live", "seq", "job"):
-            pipeline.get(project_key(project, name))
-        pipeline.llen(project_key(project, "evidence"))
-        pipeline.hlen(project_key(project, "trouble"))
-    return _digest(pipeline.execute())
+    pipeline.hmget(TALLIES, [f"seconds|{name}" for name in KIND_OF_NAME])
+    pipeline.llen(TRAININGS_WAITING)
+    pipeline.zcard(TRAININGS_RUNNING)
+    pipeline.xrevrange(AUDIT, count=1)
+    return _digest([changes, *pipeline.execute()])
 
 
 def _digest(replies: Sequence[object]) -> str:

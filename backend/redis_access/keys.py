@@ -78,7 +78,8 @@ PROJECT_KEYS = (
     Key(
         "meta",
         "HASH",
-        "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project; its title",
+        "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project; its title; "
+        "what the last refit saw, and how the last labels were answered before they were learned, as JSON",
     ),
     Key("job", "STRING", "the training that runs or ran last"),
     Key("jobs", "LIST", "trainings, newest first"),

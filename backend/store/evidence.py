@@ -6,6 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from backend.admin_json import ControlMetrics
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import project_key
 from model.evidence.row import EvidenceRow
@@ -136,6 +137,11 @@ class EvidenceStore:
     def surveys(self, project: int) -> list[PastSurvey]:
         """The last SURVEYS_KEPT, oldest first: labels, and of each control n and mean of the confidences."""
         return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]
+
+    @guarded
+    def save_figures(self, project: int, figures: Mapping[str, ControlMetrics]) -> None:
+        """What the rows and the last survey come to: counted when labels come, not when somebody looks."""
+        self._redis.hset(project_key(project, "meta"), "figures", json.dumps(figures, separators=(",", ":")))
 
 
 def _mean_of(pool: PoolSummary) -> PoolMean:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -46,6 +47,8 @@ class ExampleStore:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
+        self.changes = time.time_ns()
+        """Grows with each change that this process makes: whoever has shown what there was need not ask Redis."""
         folder = Path(__file__).parent
         self._script = Script(client, (folder / "examples.lua").read_text(encoding="utf-8"))
         self._since = Script(client, (folder / "since.lua").read_text(encoding="utf-8"))
@@ -201,6 +204,7 @@ class ExampleStore:
             portion = calls[start : start + TRANSACTION_ITEMS]
             arguments = [len(portion[0]), *(argument for call in portion for argument in call)]
             outcomes += self._script(keys=_keys(project), args=arguments)
+            self.changes += 1
         return outcomes
 
     def _prefix(self, project: int) -> str:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import http.client
 import itertools
 import multiprocessing
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
+from types import TracebackType
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 import psutil
 import requests
 
 from bench.support.served import Server
-from tests.support.rig import choices_config
+from tests.support.rig import Rig, choices_config
 
 _ids = itertools.count(1)
 
@@ -272,3 +275,72 @@ class Workers:
         self.stopping.set()
         for thread in self._threads:
             thread.join()
+
+
+TOKEN = re.compile(r'name="csrf_token" value="([^"]+)"')
+"""Of a form of the model page."""
+
+
+@dataclass
+class Opened:
+    """`seconds` to the first byte; `news`: its ETag."""
+
+    status: int
+    seconds: float
+    news: str
+    size: int
+
+
+class Page:
+    """A browser that is logged in to the model page, with one connection. Use as a context manager, or close it."""
+
+    def __init__(self, rig: Rig, cookie: str = "") -> None:
+        self._rig, self.news, self.cookie = rig, dict[str, str](), cookie
+        self._connection = http.client.HTTPConnection("127.0.0.1", rig.port, timeout=120)
+        self.cookie = cookie or self._log_in()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def __enter__(self) -> Page:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def open(self, path: str) -> Opened:
+        """The whole page. Raises RuntimeError for anything else."""
+        found = self._ask("GET", path)
+        if found.status != 200:
+            raise RuntimeError(f"{path}: {found.status}")
+        return found
+
+    def poll(self, path: str) -> Opened:
+        """As an open page does: whether there is anything new."""
+        headers = {"HX-Request": "true"}
+        if known := self.news.get(path):
+            headers["If-None-Match"] = known
+        found = self._ask("GET", path, headers)
+        if found.status not in (200, 304):
+            raise RuntimeError(f"{path}: {found.status}")
+        self.news[path] = found.news
+        return found
+
+    def _ask(self, method: str, path: str, headers: dict[str, str] | None = None, sent: str | None = None) -> Opened:
+        began = time.perf_counter()
+        self._connection.request(method, path, sent, {"Cookie": self.cookie, **(headers or {})})
+        reply = self._connection.getresponse()
+        seconds = time.perf_counter() - began
+        self.text, self.set_cookies = reply.read().decode(), reply.msg.get_all("Set-Cookie") or []
+        return Opened(reply.status, seconds, reply.headers.get("ETag", ""), len(self.text))
+
+    def _log_in(self) -> str:
+        self._ask("GET", "/ui/login")
+        token = TOKEN.search(self.text)
+        fields = urlencode({"csrf_token": token[1] if token else "", "token": self._rig.admin_token})
+        headers = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": self.set_cookies[0].split(";")[0]}
+        if self._ask("POST", "/ui/login", headers, fields).status != 303:
+            raise RuntimeError(f"not logged in: {self.text[:200]}")
+        return next(cookie for cookie in self.set_cookies if "_session_" in cookie).split(";")[0]

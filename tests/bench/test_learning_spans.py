@@ -10,7 +10,7 @@ import pytest
 
 from backend.settings.settings import load_settings
 from bench.learning import main
-from bench.support.checkpoints import write_stranger
+from bench.support.fixtures import write_stranger
 from bench.support.spans import GOALS, SPAN_PEERS, Recipe, find_span_sets, peer_row, shortfalls
 from model.encoder.encoder import Encoder
 from model.pretrained.base_model import find_base_model

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from bench import scale
-from bench.support.site import make_features, make_head, make_texts
+from bench.support.fixtures import make_features, make_head, make_texts
 
 
 def test_exponents_are_those_of_known_costs() -> None:

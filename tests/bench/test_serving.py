@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 
 from bench import peak, serving
 from bench.profiles import split_by_stage, stage_of
-from bench.support.checkpoints import copy_tokenizer, write_classifier
+from bench.support.fixtures import copy_tokenizer, write_classifier
 from bench.support.load import Load, Reading, body
 from bench.support.peer_server import VERSION, build_pipeline, create_app
 from bench.support.texts import TOKENS, mixed_texts

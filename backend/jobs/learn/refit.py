@@ -18,6 +18,7 @@ from backend.jobs.pool_reader import encode_ahead, read_words_ahead
 from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome
 from backend.rules.consensus import reach_consensus
+from backend.rules.recent_answers import keep_figures
 from backend.store.examples import Snapshot
 from model.errors import ModelError
 from model.failpoints import failpoint
@@ -48,6 +49,7 @@ def _learn(work: Context, project: int) -> str:
         encode_ahead(work.stores, work.encoders.base, project)
         read_words_ahead(work.stores, work.encoders, project)
         survey_pool(work, project)
+        keep_figures(work.stores.evidence, project)
         search_marks(work, project)
     return outcome
 

@@ -44,7 +44,7 @@ VIEWS: dict[str, View] = {
 def projects() -> Response:
     """One row a project."""
     wired = services()
-    news = news_of_projects(wired.stores.client, wired.stores.projects.projects())
+    news = news_of_projects(wired.stores.client, wired.stores.examples.changes)
     return no_news(news) or page("projects.html", frame("Projects", news), view=_projects())
 
 

@@ -6,9 +6,9 @@ import threading
 from dataclasses import dataclass
 
 from backend.admin_json import ControlMetrics
-from backend.application.learning_curve import RECENT_ROWS, summarise_evidence
 from backend.application.services import Services
 from backend.health.glances import Glance, read_glances
+from backend.rules.recent_answers import ROWS_READ, summarise_evidence
 from backend.store.versions import FIRST_VERSION
 from backend.ui.views.head import KINDS, labels_today
 
@@ -53,7 +53,8 @@ class ProjectsView:
 
 
 class FigureCache:
-    """The figures of each project for as long as its evidence and survey are the same ones."""
+    """The figures of each project that no refit has counted since an upgrade, for as long as its evidence and survey
+    are the same ones."""
 
     def __init__(self) -> None:
         self._kept: dict[int, tuple[object, dict[str, ControlMetrics]]] = {}
@@ -61,13 +62,15 @@ class FigureCache:
 
     def figures(self, services: Services, glance: Glance) -> dict[str, ControlMetrics]:
         """Control -> how its last labels were answered before they were learned."""
+        if glance.figures is not None:
+            return glance.figures
         state = (glance.evidence, glance.surveys, glance.live)
         with self._lock:
             known = self._kept.get(glance.project)
         if known is not None and known[0] == state:
             return known[1]
         store = services.stores.evidence
-        found = summarise_evidence(store.rows(glance.project, RECENT_ROWS), store.survey(glance.project))
+        found = summarise_evidence(store.rows(glance.project, ROWS_READ), store.survey(glance.project))
         with self._lock:
             self._kept[glance.project] = state, found
         return found

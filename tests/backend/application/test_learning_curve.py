@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from backend.application.learning_curve import summarise_evidence
 from backend.cli.render import render_learning_curve
+from backend.rules.recent_answers import summarise_evidence
 from model.evidence.learning_curve import tally
 from model.evidence.pool_accuracy import summarise_pool
 from model.evidence.row import EvidenceRow, Judgement

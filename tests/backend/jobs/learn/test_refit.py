@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from backend.application.learning_curve import describe_curve
+from backend.health.glances import read_glances
 from backend.jobs.learn.refit import refit
 from model.versions.directory import list_versions
 from tests.backend.conftest import PROJECT, Labels
@@ -34,6 +36,15 @@ def test_new_labels_are_tested_before_they_are_learned(context: Any, labels: Lab
     rows = context.stores.evidence.rows(PROJECT)[24:]
     assert len(rows) == 6 and {row.version for row in rows} == {"v0.1"}
     assert all(0 <= row.confidence <= 1 and row.log_loss >= 0 for row in rows)
+
+
+def test_what_the_list_of_projects_shows_is_counted_by_the_refit(context: Any, labels: Labels) -> None:
+    for first in (0, 24):
+        labels.add(first, first + 24)
+        refit(PROJECT)
+        (glance,) = read_glances(context.stores.client, [PROJECT])
+        told = describe_curve(context.stores.evidence, PROJECT)["recent"]
+        assert glance.figures == told and told["label"]["n"] == first + 24
 
 
 def test_a_pinned_project_learns_nothing_until_it_is_released(context: Any, labels: Labels) -> None:

@@ -75,6 +75,25 @@ def test_whoever_has_the_news_is_told_that_there_is_none(browser: Any, project: 
         assert browser.get(path, headers=tag).status_code == 200, path
 
 
+def test_the_list_has_news_of_everything_that_it_shows(browser: Any, csrf: str, project: int, services: Any) -> None:
+    stores, seen = services.stores, set[str]()
+
+    def tag() -> str:
+        return str(browser.get("/ui").headers["ETag"])
+
+    def change(what: Any, *given: Any) -> None:
+        seen.add(tag())
+        what(*given)
+        assert tag() not in seen, what
+        assert tag() == tag()
+
+    change(stores.projects.save_config, 8, choices_config(["A", "B"]))
+    change(stores.jobs.request_training, 7, "admin")
+    change(stores.counters.count_job, "refit", "published", 0.2)
+    change(lambda: browser.post("/ui/projects/7/unpin", data={"csrf_token": csrf}))
+    change(stores.examples.remove, 7, [1])
+
+
 def test_what_is_not_there_is_a_page_that_says_so(browser: Any, project: int) -> None:
     for path in ("/ui/projects/99/overview", "/ui/projects/7/nothing", "/ui/nothing"):
         reply = browser.get(path)
