@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from backend.application.learning_curve import RECENT_ROWS
 from backend.application.services import Services
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.record_json import Summary
+from backend.rules.recent_answers import RECENT_ROWS
 from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
 from backend.ui.views.task_rows import TaskRow, describe_rows
