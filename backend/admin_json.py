@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from model.evidence.anchoring_bias import Anchoring
     from model.evidence.auto_accept import DialJson
     from model.evidence.forecast import LabelsTo
+    from model.evidence.gate import VerdictJson
     from model.evidence.learning_curve import CurvePoint
     from model.evidence.marked_text import MarkedFigures
     from model.evidence.pool_accuracy import PoolEstimate
@@ -202,6 +203,8 @@ class VersionAnswer(TypedDict):
     labels_seen: Mapping[str, int]
     metrics: Json
     snapshot_seq: int
+    gate: NotRequired[Mapping[str, VerdictJson]]
+    """Of a fine-tune: how it fared against the champion, by control."""
 
 
 class VersionsAnswer(TypedDict):

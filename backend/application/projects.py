@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from backend.admin_json import ExampleAnswer, MarkedSpan, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
@@ -22,6 +24,9 @@ from backend.store.stores import Stores
 from backend.store.versions import FIRST_VERSION, VersionStore
 from backend.telemetry.log_context import bind_project
 from model.errors import VersionError
+
+if TYPE_CHECKING:
+    from model.versions.directory import Manifest
 
 SPAN_AIMS, DEFAULT_AIM = ("clicks", "f1"), "default"
 """What suggested spans can be good for; and what leaves that to the setting."""
@@ -124,20 +129,7 @@ def describe_versions(settings: Settings, known: VersionStore, project: int) -> 
     from model.versions.directory import list_versions
 
     manifests = list_versions(settings.models_dir, project)
-    versions: list[VersionAnswer] = [
-        {
-            "version": manifest.version,
-            "kind": manifest.kind,
-            "status": manifest.status,
-            "reason": manifest.reason,
-            "parent": manifest.parent,
-            "created_at": manifest.created_at,
-            "labels_seen": manifest.labels_seen,
-            "metrics": manifest.metrics,
-            "snapshot_seq": manifest.snapshot_seq,
-        }
-        for manifest in manifests
-    ]
+    versions = [_describe_version(manifest) for manifest in manifests]
     versions.sort(key=lambda entry: entry["created_at"], reverse=True)
     return {
         "live": known.live(project) or FIRST_VERSION,
@@ -145,6 +137,23 @@ def describe_versions(settings: Settings, known: VersionStore, project: int) -> 
         "versions": versions,
         "history": known.history(project)[:50],
     }
+
+
+def _describe_version(manifest: Manifest) -> VersionAnswer:
+    found: VersionAnswer = {
+        "version": manifest.version,
+        "kind": manifest.kind,
+        "status": manifest.status,
+        "reason": manifest.reason,
+        "parent": manifest.parent,
+        "created_at": manifest.created_at,
+        "labels_seen": manifest.labels_seen,
+        "metrics": manifest.metrics,
+        "snapshot_seq": manifest.snapshot_seq,
+    }
+    if manifest.gate:
+        found["gate"] = manifest.gate
+    return found
 
 
 def rollback_to(settings: Settings, versions: VersionStore, project: int, version: str) -> Rollback:

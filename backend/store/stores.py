@@ -23,6 +23,7 @@ from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
 from backend.store.work.failures import FailureStore
 from backend.store.work.job_counters import JobCounterStore
+from backend.store.work.loss_curves import LossCurveStore
 from backend.store.work.prediction_runs import PredictionRunStore
 from backend.store.work.trainings import JobStore
 
@@ -43,6 +44,7 @@ class Stores:
         self.evidence = EvidenceStore(self._redis)
         self.label_errors = LabelErrorStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue)
+        self.loss_curves = LossCurveStore(self._redis)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
         self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)

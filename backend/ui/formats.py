@@ -61,6 +61,11 @@ def format_bytes(count: float) -> str:
     return f"{count / size:.{digits}f}{NARROW}{name}"
 
 
+def format_sentence(text: str) -> str:
+    """With a capital letter first and a full stop at the end; nothing else is changed, as `capitalize` would."""
+    return f"{text[:1].upper()}{text[1:]}{'' if text[-1:] in '.!?' else '.'}"
+
+
 def pluralise(count: float, noun: str, plural: str = "") -> str:
     """1 label, 12 labels."""
     return f"{format_count(count)} {noun if round(count) == 1 else plural or noun + 's'}"

@@ -101,7 +101,7 @@ def read_result(directory: Path) -> Result | None:
 
 
 class Progress:
-    """Says on stdout how far the run is: stage, step, of, epoch, loss, seconds_left."""
+    """Says on stdout how far the run is: stage, step, of, epoch, loss, seconds_left, held_out."""
 
     def __init__(self, total: int) -> None:
         self.total, self.before, self.fresh = total, 0, 0
@@ -117,6 +117,10 @@ class Progress:
         if loss is not None:
             line |= {"loss": round(loss, 4), "epoch": round(epoch or 0.0, 2)}
         print(json.dumps(line), flush=True)
+
+    def tell_held_out(self, loss: float) -> None:
+        """What the rows that are held out say after the last step that was told."""
+        print(json.dumps({"held_out": round(loss, 4)}), flush=True)
 
     def finish(self, steps: int) -> None:
         """One of the trainings is over."""

@@ -221,6 +221,7 @@ class Training:
                 loss = log_losses_binary if tuning.lessons[index].multilabel else log_losses
                 losses.append(float(loss(tuning.answers(index, texts), targets).mean()))
             seen.append(sum(losses))
+            self.progress.tell_held_out(seen[-1])
             return DEFAULT_RECIPE.should_stop(seen)
 
         return look

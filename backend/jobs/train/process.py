@@ -42,7 +42,8 @@ class ProcessOutcome:
 
 
 class Progress(TypedDict, total=False):
-    """What the process tells of itself, a line at a time; {} before the first. `error`: why it ends."""
+    """What the process tells of itself, a line at a time; {} before the first. `error`: why it ends. `losses`, `looks`:
+    (step, loss) of each step so far, and of each look at the rows that are held out; `starts`: of stages."""
 
     stage: str
     step: int
@@ -50,7 +51,11 @@ class Progress(TypedDict, total=False):
     epoch: float
     loss: float
     seconds_left: float | None
+    held_out: float
     error: str
+    losses: list[tuple[int, float]]
+    looks: list[tuple[int, float]]
+    starts: list[int]
 
 
 @dataclass
@@ -176,6 +181,17 @@ def _read_progress(process: subprocess.Popen[bytes], said: _LastProgress) -> Non
     for line in process.stdout or ():
         said.at = time.monotonic()
         try:
-            said.last.update(json.loads(line))
-        except (ValueError, TypeError):
+            _note(said.last, json.loads(line))
+        except (ValueError, TypeError, AttributeError):
             continue  # a library that prints
+
+
+def _note(last: Progress, line: Progress) -> None:
+    """Takes a line into what was told last."""
+    if (held_out := line.pop("held_out", None)) is not None:
+        last.setdefault("looks", []).append((last.get("step", 0), held_out))
+    if "loss" in line and "step" in line:
+        if line.get("stage") != last.get("stage"):
+            last.setdefault("starts", []).append(line["step"])
+        last.setdefault("losses", []).append((line["step"], line["loss"]))
+    last.update(line)

@@ -28,6 +28,7 @@ from backend.rules.consensus import reach_consensus
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.versions import Evaluated, VersionStore
+from backend.store.work.loss_curves import LossCurve, join_curve
 from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
@@ -42,6 +43,12 @@ LEAST_MARKED_TEXTS = 16
 
 PROTOTYPE_TEXTS = 1000
 """Unlabelled texts that a training reads for its prototypes."""
+
+CURVE_SECONDS = 3.0
+"""Between two writes of the curve of losses."""
+
+LAST_STAGE = "writing"
+"""Of a training process: no step follows."""
 
 ALIVE_SECONDS, LAST_STEPS_SECONDS = 60.0, 3600.0
 """A trainer that shows no sign of life for so long is killed: while it watches, and while it publishes."""
@@ -70,6 +77,8 @@ class Attempt:
         self.work, self.record, self.number = work, record, number
         self.job, self.project = str(record["id"]), int(record["project"])
         self.directory = (work.settings.runs_dir / self.job).absolute()
+        self.earlier: LossCurve | None = None
+        self.curve_at, self.curve_steps = 0.0, 0
 
     @property
     def token(self) -> str:
@@ -102,8 +111,22 @@ class Attempt:
                 raise Stopped(JobOutcome.CANCELLED)
             if not self.work.stores.jobs.update(self.job, fields, self.number):
                 raise Stopped(JobOutcome.FENCED)
+            self._keep_curve(said)
         except StoreUnavailable as error:
             log.warning("training goes on without Redis job=%s: %s", self.job, error.message)
+
+    def _keep_curve(self, said: Progress) -> None:
+        """Every CURVE_SECONDS, and when the last step is over. Raises StoreUnavailable."""
+        losses = list(said.get("losses", []))
+        waits = said.get("stage") != LAST_STAGE and time.monotonic() - self.curve_at < CURVE_SECONDS
+        if waits or len(losses) == self.curve_steps:
+            return
+        store = self.work.stores.loss_curves
+        if not self.curve_steps:
+            self.earlier = store.read(self.project, [self.job]).get(self.job)
+        curve = join_curve(self.earlier, losses, said.get("looks", []), said.get("starts", []))
+        store.save(self.project, self.job, curve)
+        self.curve_at, self.curve_steps = time.monotonic(), len(losses)
 
 
 def train(job: str) -> str:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from backend.ui.charts.bar_chart import BarChart, draw_bars
 from backend.ui.charts.line_chart import CurveMark, LineChart, draw_curve
+from backend.ui.charts.loss_chart import LossChart, Point, draw_losses
 from backend.ui.charts.pair_chart import PairChart, draw_pairs
 from backend.ui.charts.sparkline import Sparkline, draw_sparkline
 from backend.ui.formats import format_count, format_interval, format_percent, format_score
@@ -64,6 +65,18 @@ class Gallery:
         """How often the classes that were given or answered most were each."""
         often = sorted(classes, key=lambda one: -(one.given + one.said))[:PAIRS_SHOWN]
         return draw_pairs([(one.name, one.given, one.said) for one in often if one.given + one.said])
+
+    def losses(self, loss: Sequence[Point], held_out: Sequence[Point], starts: Sequence[int]) -> LossChart | None:
+        """The losses of a fine-tune."""
+        return draw_losses(loss, held_out, starts)
+
+    def loss_rows(self, loss: Sequence[Point], held_out: Sequence[Point]) -> list[tuple[str, ...]]:
+        """The same in words: step, loss, loss on held-out rows."""
+        first, second = dict(loss), dict(held_out)
+        return [
+            (format_count(step), *(f"{own[step]:.3f}" if step in own else "" for own in (first, second)))
+            for step in sorted({*first, *second})
+        ]
 
     def sparkline(self, shares: Sequence[float]) -> Sparkline | None:
         return draw_sparkline(shares)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,8 +10,10 @@ from backend.admin_json import VersionAnswer
 from backend.application.projects import describe_project, describe_versions
 from backend.application.services import Services
 from backend.record_json import Move
+from backend.store.work.loss_curves import LossCurve
 from backend.ui.views.head import Head, view_head
 from backend.ui.views.job import JobView, view_job
+from model.evidence.gate import VerdictJson
 
 KIND_WORDS = {"head": "refit", "finetune": "fine-tune"}
 
@@ -27,6 +29,11 @@ FIGURE_WORDS = {
 }
 """What a page calls a measure; others keep the name that they are kept under."""
 
+LESS_IS_BETTER = frozenset({"log_loss", "ece", "brier"})
+
+TRAININGS_SHOWN = 20
+"""The last fine-tunes."""
+
 
 @dataclass(frozen=True)
 class Measured:
@@ -35,6 +42,34 @@ class Measured:
     control: str
     n: int
     figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One measure of both sides. `better`: whether the challenger's is, None where they are alike."""
+
+    measure: str
+    champion: float
+    challenger: float
+    better: bool | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A fine-tune against the champion on `n` `answers` of one control that neither had learned. `change`: of `what`,
+    less is better, with its 95 % interval; `proof`: share of resamples in which the challenger was better."""
+
+    version: str
+    control: str
+    accepted: bool
+    reason: str
+    n: int
+    answers: str
+    rows: list[Compared]
+    what: str
+    change: float | None
+    interval: list[float] | None
+    proof: float | None
 
 
 @dataclass(frozen=True)
@@ -56,24 +91,64 @@ class VersionRow:
 
 @dataclass(frozen=True)
 class VersionsView:
-    """Newest first; `moves`: what was live when, newest first; `trainings`: how each fine-tune ended."""
+    """Newest first; `moves`: what was live when, newest first; `trainings`: how each fine-tune ended; `curves`: the
+    losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept."""
 
     head: Head
     versions: list[VersionRow]
     moves: list[Move]
     trainings: list[JobView]
+    curves: dict[str, LossCurve]
+    comparisons: list[Comparison]
 
 
 def view_versions(services: Services, project: int, _: Mapping[str, str]) -> VersionsView:
     """Of a known project."""
     answer = describe_project(services, project)
     kept = describe_versions(services.settings, services.stores.versions, project)
+    trainings = [view_job(job) for job in services.stores.jobs.recent(project)[:TRAININGS_SHOWN]]
+    curves = services.stores.loss_curves.read(project, [job.id for job in trainings])
     return VersionsView(
         head=view_head(services, project, answer),
         versions=[_row(entry, kept["live"], kept["pinned"]) for entry in kept["versions"]],
         moves=kept["history"],
-        trainings=[view_job(job) for job in services.stores.jobs.recent(project)],
+        trainings=trainings,
+        curves={job: curve for job, curve in curves.items() if len(curve["loss"]) > 1},
+        comparisons=_compare(kept["versions"]),
     )
+
+
+def _compare(versions: Sequence[VersionAnswer]) -> list[Comparison]:
+    """Of the newest one that was compared at all."""
+    for entry in versions:
+        if gate := entry.get("gate"):
+            return [_comparison(entry["version"], control, verdict) for control, verdict in gate.items()]
+    return []
+
+
+def _comparison(version: str, control: str, verdict: VerdictJson) -> Comparison:
+    found = verdict["evidence"]
+    champion, challenger = found.get("champion", {}), found.get("challenger", {})
+    change = found.get("log_loss_change", found.get("edits_change"))
+    return Comparison(
+        version=version,
+        control=control,
+        accepted=verdict["accepted"],
+        reason=verdict["reason"],
+        n=found.get("n", 0),
+        rows=[_compared(name, champion[name], challenger[name]) for name in champion if name in challenger],
+        answers="text" if "edits_change" in found else "answer",
+        what="edits a text" if "edits_change" in found else "log-loss",
+        change=change,
+        interval=found.get("interval"),
+        proof=found.get("better"),
+    )
+
+
+def _compared(name: str, champion: float, challenger: float) -> Compared:
+    less = challenger < champion
+    better = None if champion == challenger else less if name in LESS_IS_BETTER else not less
+    return Compared(FIGURE_WORDS.get(name, name), champion, challenger, better)
 
 
 def _row(entry: VersionAnswer, live: str, pinned: str | None) -> VersionRow:

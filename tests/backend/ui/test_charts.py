@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from backend.ui.charts.bar_chart import draw_bars
 from backend.ui.charts.line_chart import CurveMark, draw_curve
+from backend.ui.charts.loss_chart import draw_losses
 from backend.ui.charts.scale import doubling_values, even_values
 from backend.ui.charts.sparkline import draw_sparkline
 
@@ -55,3 +56,18 @@ def test_every_dot_says_what_it_is() -> None:
     chart = draw_curve([CurveMark(16, 0.5, 0.4, 0.6, 20), CurveMark(64, 0.8, 0.7, 0.9, 30)])
     assert chart is not None and chart.dots[1].text == "80\u202f% with 64 labels, of 30 answers"
     assert draw_bars({"11-29": 1}, "label").bars[0].text == "11-29: 1 label"  # type: ignore[union-attr]
+
+
+@given(st.lists(st.floats(0, 50), min_size=2, max_size=80), st.lists(st.integers(1, 80), max_size=5))
+def test_losses_stay_within_their_picture_with_a_line_for_each_training(losses: list[float], starts: list[int]) -> None:
+    points = [(step + 1, loss) for step, loss in enumerate(losses)]
+    chart = draw_losses(points, points[1::7], starts)
+    assert chart is not None and len(chart.dots) == len(points[1::7])
+    places = [tuple(map(float, pair.split(","))) for line in chart.lines for pair in line.split()]
+    assert len(places) == len(points), "every step is drawn once"
+    assert all(chart.left <= x <= chart.right and 0 <= y <= chart.bottom for x, y in places)
+    assert len(chart.lines) == 1 + len({start for start in starts if 1 < start <= len(points)})
+
+
+def test_one_step_is_no_curve() -> None:
+    assert draw_losses([(1, 2.0)], [], []) is None and draw_losses([(1, 0.0), (2, 0.0)], [], []) is not None

@@ -54,6 +54,8 @@ def test_a_training_ends_with_a_verdict_and_keeps_the_version(quick: Any, labels
     assert live == ("v1" if status == "done" else before)
     assert quick.stores.jobs.running(PROJECT) is None
     assert quick.stores.versions.evaluated(PROJECT)["labels"] == 40
+    curve = quick.stores.loss_curves.read(PROJECT, [job])[job]
+    assert len(curve["loss"]) == record["of"] and curve["starts"][0] == 1 and curve["held_out"], curve
     assert not (quick.settings.runs_dir / job).exists()
 
 
