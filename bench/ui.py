@@ -61,6 +61,9 @@ TESTED_AT_ONCE, LEARNED_SMALL = 50, 60
 STAGES = 40
 """Refits that test new labels before the rest of them comes: 2,000 rows, as many as are kept."""
 
+LAST_STAGES = 5
+"""More such refits, by versions that know all labels: what is said of single classes comes from those."""
+
 POOL = 400
 DAY = 24 * 3600
 CHUNK = 5_000
@@ -91,13 +94,17 @@ class Stock:
 
     def fill(self, projects: int, labels: int) -> None:
         """The large project and the small ones."""
-        stages = min(STAGES, labels // TESTED_AT_ONCE)
-        self.add(LARGE, stages * TESTED_AT_ONCE, stages)
+        before = min(STAGES, labels // TESTED_AT_ONCE // 2)
+        self.add(LARGE, before * TESTED_AT_ONCE, before)
         for number in range(SMALL, SMALL + projects - 1):
             self.add(number, LEARNED_SMALL, 2)
-        for start in range(stages * TESTED_AT_ONCE, labels, CHUNK):
-            self.annotate(LARGE, start, min(start + CHUNK, labels))
+        last = labels - LAST_STAGES * TESTED_AT_ONCE
+        for start in range(before * TESTED_AT_ONCE, last, CHUNK):
+            self.annotate(LARGE, start, min(start + CHUNK, last))
         self.learn(LARGE)
+        for start in range(max(last, before * TESTED_AT_ONCE), labels, TESTED_AT_ONCE):
+            self.annotate(LARGE, start, min(start + TESTED_AT_ONCE, labels))
+            self.learn(LARGE)
 
     def add(self, project: int, labels: int, stages: int) -> None:
         """A project that was taught so many labels in so many refits."""
