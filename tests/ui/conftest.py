@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.conftest import ARTIFACTS, FLAGS, PATIENCE
 from tests.support.rig import Project, Rig
+
+PICTURES = ARTIFACTS / "ui"
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -53,11 +56,9 @@ class Page:
             WebDriverWait(self.driver, 10).until(lambda driver: driver.switch_to.alert).accept()
 
     def wait(self, reached: Callable[[], Any], seconds: float = PATIENCE) -> Any:
-        """What `reached` returns, once it is true. Elements that a poll has just exchanged are looked for again."""
-        from selenium.common.exceptions import StaleElementReferenceException
-
-        ignored = [StaleElementReferenceException]
-        return WebDriverWait(self.driver, seconds, 0.2, ignored).until(lambda driver: reached())
+        """What `reached` returns, once it is true. What a poll or another page has just exchanged is looked for again:
+        the driver has several errors for that."""
+        return WebDriverWait(self.driver, seconds, 0.2, [WebDriverException]).until(lambda driver: reached())
 
     def look(self, width: int, dark: bool) -> None:
         """With a screen of so many pixels, in one of the colour schemes."""
@@ -83,8 +84,8 @@ class Page:
         width = self.driver.execute_script("return window.innerWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         taken = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
-        ARTIFACTS.mkdir(exist_ok=True)
-        (ARTIFACTS / f"ui-{name}.png").write_bytes(base64.b64decode(taken["data"]))
+        PICTURES.mkdir(parents=True, exist_ok=True)
+        (PICTURES / f"{name}.png").write_bytes(base64.b64decode(taken["data"]))
 
     def complaints(self) -> list[str]:
         """What the browser itself logged as wrong: refused by the policy, not found, not a script."""

@@ -9,6 +9,7 @@ import sys
 import pytest
 from selenium.webdriver.common.by import By
 
+from backend.ui.page import TABS
 from tests.support.rig import ROOT, Project, Rig
 from tests.ui.conftest import DESK, PHONE, Page
 
@@ -16,11 +17,7 @@ pytestmark = [pytest.mark.e2e]
 
 PLACES = {
     "projects": "/ui",
-    "overview": "/ui/projects/7/overview",
-    "classes": "/ui/projects/7/classes",
-    "versions": "/ui/projects/7/versions",
-    "people": "/ui/projects/7/people",
-    "queue": "/ui/projects/7/queue",
+    **{tab.slug: f"/ui/projects/7/{tab.slug}" for tab in TABS},
     "operations": "/ui/operations",
 }
 

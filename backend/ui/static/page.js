@@ -13,6 +13,13 @@
     window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => name !== "open" || node.tagName !== "DETAILS";
   }
 
+  // What the server says of what it lacks, such as Redis, where it says anything.
+  function tellLoss(reply) {
+    const said = new DOMParser().parseFromString(reply || "", "text/html").body.textContent.trim().slice(0, 300);
+    lost().textContent = `${said || "The server does not answer"}. ${lost().dataset.rest}`;
+    lost().hidden = false;
+  }
+
   function tellTimes() {
     for (const time of document.querySelectorAll("time[data-ago]")) {
       const moment = new Date(time.dateTime);
@@ -39,7 +46,8 @@
   document.addEventListener("htmx:afterRequest", (event) => {
     const { elt, xhr } = event.detail;
     if (!isPoll(elt)) return;
-    lost().hidden = xhr.status !== 0 && xhr.status < 500;
+    if (xhr.status === 0 || xhr.status >= 500) tellLoss(xhr.responseText);
+    else lost().hidden = true;
     if (xhr.status === 200) elt.dataset.news = xhr.getResponseHeader("ETag") || "";
   });
 
@@ -51,7 +59,7 @@
   });
 
   document.addEventListener("htmx:afterSwap", tellTimes);
-  document.addEventListener("htmx:sendError", () => { lost().hidden = false; });
+  document.addEventListener("htmx:sendError", (event) => { if (isPoll(event.detail.elt)) tellLoss(""); });
 
   for (const form of document.querySelectorAll("form[data-submit]")) form.requestSubmit();
   tellTimes();
