@@ -167,7 +167,7 @@ ALLOWED: dict[str, str] = {
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
         "backend/rejects backend/rules backend/serving backend/application/spans backend/ui"
     ),
-    "backend/ui/charts": "model/evidence backend/ui",
+    "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
         "backend/store/work backend/store backend/health backend/rejects backend/rules backend/ui backend/application"

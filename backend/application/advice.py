@@ -72,7 +72,7 @@ def advise_control(
         "forecast": _forecast(name, rows, surveys),
         "classes": dict(needs[:MOST_CLASSES]),
         "scarce": len(needs),
-        "dial": _dials(name, rows, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
+        "dial": turn_dials(rows, name, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
         "copying": estimate_anchoring([row for row in rows if row.control == name]),
     }
     if (f1 := _forecast_f1(name, rows, surveys)) is not None:
@@ -159,8 +159,15 @@ def _to_json(found: Curve | None) -> Forecast | None:
     }
 
 
-def _dials(name: str, rows: Sequence[EvidenceRow], pool: PoolSummary, labels: int) -> list[DialJson]:
+def turn_dials(
+    rows: Sequence[EvidenceRow],
+    name: str,
+    pool: PoolSummary,
+    labels: int,
+    targets: Sequence[float] = ACCURACY_TARGETS,
+) -> list[DialJson]:
+    """The dial of one control for each of these accuracies, over a surveyed pool."""
     from model.evidence.pool_accuracy import pool_confidences
 
     confidences = pool["shown"] if "shown" in pool else pool_confidences(pool).tolist()
-    return [turn_dial(rows, name, labels, confidences, target) for target in ACCURACY_TARGETS]
+    return [turn_dial(rows, name, labels, confidences, target) for target in targets]

@@ -19,6 +19,7 @@ PEOPLE = "people"
 TABS = (
     Tab("overview", "Overview"),
     Tab("classes", "Classes"),
+    Tab("confidence", "Confidence"),
     Tab("versions", "Versions"),
     Tab(PEOPLE, "People"),
     Tab("queue", "Queue"),

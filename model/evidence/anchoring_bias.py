@@ -34,6 +34,9 @@ INTERVAL_PRIORS = (0.7, 0.2, 0.15)
 CONFIDENCE_BINS = 40
 LEAST_BLIND = 20
 LEAST_SHOWN = 50
+TELLABLE_WIDTH = 0.5
+"""Width of an interval above which the rate says nothing."""
+
 ACTIONABLE_HALF_WIDTH = 0.1
 """Half an interval that is near enough to act on."""
 
@@ -85,6 +88,12 @@ def estimate_anchoring(
         "blind_wrong": int(wrong[kinds == BLIND].sum()),
         "shown_wrong": int(wrong[kinds != BLIND].sum()),
     }
+
+
+def is_tellable(found: Anchoring) -> bool:
+    """Whether its interval is narrow enough for the rate to mean anything."""
+    low, high = found["interval"]
+    return high - low <= TELLABLE_WIDTH
 
 
 def _interval(posterior: Floats) -> tuple[float, float]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
 
 from tests.support.rig import Project
 from tests.ui.conftest import Page
@@ -28,4 +31,30 @@ def test_a_confusion_cell_leads_to_its_tasks(page: Page, project: Project) -> No
     assert all(any(text.startswith(own.rstrip("…")) for text in texts) for own in shown)
     page.driver.find_element(By.LINK_TEXT, "Close").click()
     page.wait(lambda: not page.driver.find_elements(By.ID, "tasks"))
+    assert page.complaints() == []
+
+
+def test_the_threshold_moves_by_keyboard_and_stays_where_it_is_when_there_is_news(page: Page, project: Project) -> None:
+    rows = list(itertools.islice(Project.stream(), 300))
+    project.predict([text for text, _ in rows[100:]])
+    project.annotate_many(rows[48:72])
+    project.settle(quiet=0.5)
+    page.log_in()
+    page.open("/ui/projects/7/confidence")
+    page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, ".threshold input[type=range]"))
+    slider = page.driver.find_element(By.CSS_SELECTOR, ".threshold input[type=range]")
+    page.wait(slider.is_displayed)
+    slider.send_keys(Keys.END)
+    assert slider.get_attribute("aria-valuetext") == "99.5\u202f%"
+    slider.send_keys(Keys.HOME)
+    assert slider.get_attribute("aria-valuetext") == "80.0\u202f%"
+    shown = [one for one in page.driver.find_elements(By.CSS_SELECTOR, "[data-step]") if one.is_displayed()]
+    assert [one.get_attribute("data-step") for one in shown] == ["0"]
+    page.driver.find_element(By.XPATH, "//summary[.='As a table']").click()
+    project.annotate_many(rows[72:84])
+    page.wait(lambda: f"{84} labels" in page.text())
+    assert page.driver.find_element(By.CSS_SELECTOR, ".threshold input").get_attribute("value") == "0"
+    shown = [one for one in page.driver.find_elements(By.CSS_SELECTOR, "[data-step]") if one.is_displayed()]
+    assert [one.get_attribute("data-step") for one in shown] == ["0"]
+    assert page.driver.find_element(By.CSS_SELECTOR, "details").get_attribute("open")
     assert page.complaints() == []

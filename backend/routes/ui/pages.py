@@ -16,6 +16,7 @@ from backend.routes.ui.replies import figures, frame, no_news, page
 from backend.rules.disabled_features import switched_off
 from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.classes import view_classes
+from backend.ui.views.confidence import view_confidence
 from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
 from backend.ui.views.people import view_people
@@ -33,6 +34,7 @@ View = Callable[[Services, int, Mapping[str, str]], object]
 VIEWS: dict[str, View] = {
     "overview": view_overview,
     "classes": view_classes,
+    "confidence": view_confidence,
     "versions": view_versions,
     PEOPLE: view_people,
     "queue": view_queue,

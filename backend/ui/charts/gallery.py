@@ -9,9 +9,11 @@ from backend.ui.charts.bar_chart import BarChart, draw_bars
 from backend.ui.charts.line_chart import CurveMark, LineChart, draw_curve
 from backend.ui.charts.loss_chart import LossChart, Point, draw_losses
 from backend.ui.charts.pair_chart import PairChart, draw_pairs
+from backend.ui.charts.reliability_chart import ReliabilityChart, draw_reliability
 from backend.ui.charts.sparkline import Sparkline, draw_sparkline
 from backend.ui.formats import format_count, format_interval, format_percent, format_score
 from model.evidence.learning_curve import CurvePoint
+from model.evidence.report.reliability import Reliability
 
 PEOPLE_SHOWN = 16
 """Bars whose names fit below them."""
@@ -76,6 +78,23 @@ class Gallery:
         return [
             (format_count(step), *(f"{own[step]:.3f}" if step in own else "" for own in (first, second)))
             for step in sorted({*first, *second})
+        ]
+
+    def reliability(self, found: Reliability) -> ReliabilityChart | None:
+        """How sure, and how often right."""
+        return draw_reliability(found.bins)
+
+    def reliability_rows(self, found: Reliability) -> list[tuple[str, ...]]:
+        """The same in words."""
+        return [
+            (
+                f"{format_percent(one.low)} to {format_percent(one.high)}",
+                format_count(one.n),
+                format_percent(one.confidence),
+                format_percent(one.right),
+                format_interval(one.interval),
+            )
+            for one in found.bins
         ]
 
     def sparkline(self, shares: Sequence[float]) -> Sparkline | None:

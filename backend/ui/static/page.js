@@ -8,9 +8,15 @@
     return element.matches && element.matches(POLL);
   }
 
-  // What a reader has opened stays open when there is news.
+  // What a reader has opened or moved stays so when there is news.
+  function isKept(name, node) {
+    if (name === "open") return node.tagName === "DETAILS";
+    if (name === "hidden") return node.matches("[data-step], .threshold label, .threshold input");
+    return node.matches("input[type=range]") && (name === "value" || name === "aria-valuetext");
+  }
+
   if (window.Idiomorph) {
-    window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => name !== "open" || node.tagName !== "DETAILS";
+    window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !isKept(name, node);
   }
 
   // What the server says of what it lacks, such as Redis, where it says anything.
@@ -60,6 +66,28 @@
 
   document.addEventListener("htmx:afterSwap", tellTimes);
   document.addEventListener("htmx:sendError", (event) => { if (isPoll(event.detail.elt)) tellLoss(""); });
+
+  // A slider: each of its steps is in the page, in words; the one that it stands at is shown.
+  function showStep(slider) {
+    const group = slider.closest(".threshold");
+    for (const hidden of group.querySelectorAll("label, input")) hidden.hidden = false;
+    for (const step of group.querySelectorAll("[data-step]")) {
+      step.hidden = step.dataset.step !== slider.value;
+      if (step.hidden) continue;
+      slider.setAttribute("aria-valuetext", step.dataset.name);
+      group.querySelector("output").textContent = step.dataset.name;
+    }
+  }
+
+  function showSteps() {
+    for (const slider of document.querySelectorAll(".threshold input[type=range]")) showStep(slider);
+  }
+
+  document.addEventListener("input", (event) => {
+    if (event.target.matches(".threshold input[type=range]")) showStep(event.target);
+  });
+  document.addEventListener("htmx:afterSwap", showSteps);
+  showSteps();
 
   for (const form of document.querySelectorAll("form[data-submit]")) form.requestSubmit();
   tellTimes();

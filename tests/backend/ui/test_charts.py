@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 from backend.ui.charts.bar_chart import draw_bars
 from backend.ui.charts.line_chart import CurveMark, draw_curve
 from backend.ui.charts.loss_chart import draw_losses
+from backend.ui.charts.pair_chart import draw_pairs
+from backend.ui.charts.reliability_chart import draw_reliability
 from backend.ui.charts.scale import doubling_values, even_values
 from backend.ui.charts.sparkline import draw_sparkline
+from model.evidence.report.reliability import measure_reliability
 
 SHARES = st.floats(0, 1)
 
@@ -32,6 +35,32 @@ def test_bars_stay_within_their_picture(counts: dict[str, int]) -> None:
     for bar in chart.bars:
         assert chart.left - 1 <= bar.x and bar.x + bar.width <= chart.right + 1
         assert bar.y >= 0 and bar.y + bar.height <= chart.bottom + 0.2 and bar.height >= 0
+
+
+@given(st.lists(st.tuples(st.text(max_size=40), st.integers(0, 10**6), st.integers(0, 10**6)), max_size=20))
+def test_pairs_stay_within_their_picture(rows: list[tuple[str, int, int]]) -> None:
+    chart = draw_pairs(rows)
+    if chart is None:
+        assert not any(first or second for _, first, second in rows)
+        return
+    assert len(chart.rows) == len(rows)
+    for row in chart.rows:
+        assert 0 <= row.first_width <= chart.width - chart.left and 0 <= row.second_width <= chart.width - chart.left
+        assert row.second_y + chart.bar <= chart.bottom <= chart.height and len(row.name) <= 20
+
+
+@given(st.lists(st.tuples(SHARES, st.booleans()), max_size=60))
+def test_a_reliability_diagram_stays_within_its_picture(answers: list[tuple[float, bool]]) -> None:
+    bins = measure_reliability([sure for sure, _ in answers], [right for _, right in answers]).bins
+    chart = draw_reliability(bins)
+    if chart is None:
+        assert not answers
+        return
+    assert len(chart.points) == len(chart.bars) == len(bins)
+    for point, bar in zip(chart.points, chart.bars, strict=True):
+        assert chart.left <= point.x <= chart.right and chart.top <= point.high <= point.y <= point.low <= chart.bottom
+        assert chart.left <= bar.x and bar.x + bar.width <= chart.right and bar.width > 0
+        assert chart.bars_top <= bar.y and bar.y + bar.height <= chart.bars_bottom + 0.1
 
 
 def test_nothing_to_draw_is_no_chart() -> None:
