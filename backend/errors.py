@@ -14,6 +14,7 @@ BackendError
 ├── NotReady              503  models are still loading
 ├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
 ├── LabelStudioError      502  Label Studio refused or did not answer
+├── MissingPackage        (command line) a format needs a package that is not installed
 └── SettingsError         (start) a setting has an unusable value
 """
 
@@ -140,6 +141,12 @@ class LabelStudioError(BackendError):
 
     code = "label_studio_error"
     status = 502
+
+
+class MissingPackage(BackendError):
+    """A file format needs a package that understudy does not install; the message has the command that does."""
+
+    code = "missing_package"
 
 
 class SettingsError(BackendError):

@@ -43,8 +43,8 @@ ALLOWED: dict[str, str] = {
     "model/evidence/report": "model model/numerics model/evidence",
     "model/versions": (
         "model model/numerics model/pretrained model/features model/decoding model/spans/chain model/spans "
-        "model/spans/patterns model/spans/transfer model/spans/features model/spans/head model/questions "
-        "model/head model/regions model/evidence"
+        "model/spans/patterns model/spans/transfer model/spans/features model/spans/head model/questions model/head "
+        "model/regions model/evidence"
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
@@ -115,6 +115,8 @@ ALLOWED: dict[str, str] = {
         "model model/numerics model/evidence backend backend/settings backend/labelstudio/regions "
         "backend/labelstudio backend/store"
     ),
+    "backend/dataset": "model model/evidence backend backend/labelstudio backend/store backend/rules",
+    "backend/client/dataset": "model/encoder backend backend/client backend/dataset",
     "backend/serving": (
         "model model/spans/features model/head model/versions model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/telemetry "
@@ -164,8 +166,8 @@ ALLOWED: dict[str, str] = {
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
-        "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store "
-        "backend/rejects backend/rules backend/serving backend/application/spans backend/ui"
+        "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store backend/rejects "
+        "backend/rules backend/serving backend/application/spans backend/ui"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
@@ -186,8 +188,8 @@ ALLOWED: dict[str, str] = {
         "backend/ui/views backend/web"
     ),
     "backend/routes": (
-        "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/serving "
-        "backend/application/spans backend/application backend/web backend/routes/ui"
+        "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "
+        "backend/serving backend/application/spans backend/application backend/web backend/routes/ui"
     ),
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
@@ -196,12 +198,16 @@ ALLOWED: dict[str, str] = {
         "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/application "
         "backend/routes"
     ),
+    "backend/cli/options": "backend/settings backend/client",
+    "backend/cli/export": (
+        "backend backend/settings backend/client backend/base_model backend/client/dataset backend/cli/options"
+    ),
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
         "model/acquisition model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
-        "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects "
-        "backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor "
-        "backend/processes"
+        "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects backend/rules "
+        "backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor backend/processes "
+        "backend/cli/options backend/cli/export"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

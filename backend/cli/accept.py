@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from backend.cli.options import project_argument, with_api
+from backend.cli.options.admin_api import project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.screen import say
 from backend.settings.settings import Settings, current_settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.admin_json import Action, ExampleAnswer, ProjectAnswer, VersionAnswer
-from backend.cli.options import json_option, project_argument, with_api
+from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.cli.render import (
     render_advice,
     render_background_work,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 import click
 
-from backend.cli.options import json_option, project_argument, with_api
+from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.errors import BadRequest
 from backend.explained_json import DecidingWord, ExplainedSpan, Explanation, NearSpan, SpanGroup, SpanWhy
 from backend.screen import Styled, plain, say, say_json

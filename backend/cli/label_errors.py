@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.admin_json import DisputedAnswer, DisputedTask, Suspect, SuspectsAnswer
-from backend.cli.options import json_option, project_argument, with_api
+from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.errors import BadRequest, SettingsError
 from backend.record_json import SpanPlace
 from backend.screen import plain, say, say_json, say_lines, say_table

@@ -20,6 +20,7 @@ from backend.cli.admin import ADMIN_COMMANDS, QUEUE_COMMANDS, audit
 from backend.cli.backup import BACKUP_COMMANDS
 from backend.cli.doctor import doctor
 from backend.cli.explain import EXPLAIN_COMMANDS
+from backend.cli.export.dataset import DATASET_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
 from backend.cli.predict import PREDICT_COMMANDS
 from backend.cli.simulate import simulate
@@ -248,6 +249,7 @@ def disconnect(project: int, predictions: bool) -> None:
 for command in (
     *ADMIN_COMMANDS,
     *BACKUP_COMMANDS,
+    *DATASET_COMMANDS,
     *EXPLAIN_COMMANDS,
     *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.admin_json import RunAnswer
-from backend.cli.options import json_option, with_api
+from backend.cli.options.admin_api import json_option, with_api
 from backend.errors import BadRequest
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.screen import plain, say, say_json, say_lines

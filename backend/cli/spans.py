@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.admin_json import ControlPatterns
-from backend.cli.options import json_option, project_argument, with_api
+from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.errors import BadRequest
 from backend.screen import plain, say, say_json, say_table
 from backend.settings.home_path import HomePath

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from backend.addresses.host import url_of
@@ -35,6 +36,10 @@ if TYPE_CHECKING:
 
 TIMEOUT_SECONDS = 30.0
 """Seconds; the slowest call (a resync request) only enqueues."""
+
+
+STREAM_BYTES = 1 << 16
+"""Of a long reply that are read at a time."""
 
 
 class AdminError(BackendError):
@@ -182,18 +187,57 @@ class AdminClient:
         """Asks a job to stop."""
         return self._call("POST", f"/admin/jobs/{job}/cancel", {})
 
+    def dataset(self, project: int, test: float, people: str) -> Iterator[bytes]:
+        """The lines of a project's data set, as they come."""
+        from urllib.parse import urlencode
+
+        path = f"/admin/projects/{project}/dataset?{urlencode({'test': test, 'people': people})}"
+        with self._open("GET", path, None, stream=True) as reply:
+            yield from reply.iter_lines(STREAM_BYTES)
+
     def _call(self, method: str, path: str, body: JsonObject | None = None) -> Any:
         """The JSON object that it answers: each method above says which."""
-        import requests
+        with self._open(method, path, body) as reply:
+            parsed = _parse(reply)
+        if parsed is None:
+            raise AdminError(f"{self.url}{path} answers {reply.status_code} {reply.reason}")
+        return parsed
 
-        from backend.outbound.clients import failure, open_session, route_of
+    @contextmanager
+    def _open(
+        self, method: str, path: str, body: JsonObject | None, *, stream: bool = False
+    ) -> Iterator[requests.Response]:
+        """A reply that says that all is well."""
+        from backend.outbound.clients import open_session
 
         headers = {"Authorization": f"Bearer {self._token}"}
+        with self._saying(path), open_session(self._settings, self.url) as session:
+            reply = session.request(
+                method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS, stream=stream
+            )
+            if reply.status_code == 401:
+                raise AdminError(
+                    f"{self.url} refuses this admin token: it runs with another ADMIN_TOKEN or another DATA_DIR than "
+                    f"{self._data_dir}"
+                )
+            if not reply.ok:
+                told = _message(_parse(reply))
+                raise AdminError(told or f"{self.url}{path} answers {reply.status_code} {reply.reason}")
+            yield reply
+
+    @contextmanager
+    def _saying(self, path: str) -> Iterator[None]:
+        """What keeps a call from its reply, in words."""
+        import requests
+
+        from backend.outbound.clients import failure, route_of
+
         try:
-            with open_session(self._settings, self.url) as session:
-                reply = session.request(method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS)
+            yield
         except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
             raise AdminError(f"{self.url} is no URL: write it as http://host:port") from error
+        except requests.exceptions.ChunkedEncodingError as error:
+            raise AdminError(f"{self.url}{path} broke off: {error}") from error
         except requests.ConnectionError as error:
             if why := failure(error, self.url, route_of(self._settings, self.url)):
                 raise AdminError(why) from error
@@ -205,15 +249,6 @@ class AdminClient:
             raise AdminError("the admin token cannot be sent in a header: set another ADMIN_TOKEN") from None
         except requests.RequestException as error:
             raise AdminError(f"{self.url} did not answer: {error}") from error
-        if reply.status_code == 401:
-            raise AdminError(
-                f"{self.url} refuses this admin token: it runs with another ADMIN_TOKEN or another DATA_DIR than "
-                f"{self._data_dir}"
-            )
-        parsed = _parse(reply)
-        if not reply.ok or parsed is None:
-            raise AdminError(_message(parsed) or f"{self.url}{path} answers {reply.status_code} {reply.reason}")
-        return parsed
 
 
 def _parse(reply: requests.Response) -> dict[str, Json] | None:

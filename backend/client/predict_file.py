@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
 import orjson
 
+from backend.client.output_file import replacing
 from backend.client.predict import REQUEST_TASKS, Item, PredictClient, PredictError
 from backend.client.task_file import Task, read_tasks
 from backend.errors import BadRequest
@@ -51,7 +51,7 @@ def predict_file(client: PredictClient, project: int, source: str, output: Path)
 
     Raises BadRequest for a file that cannot be read or written, and PredictError."""
     outcome = Outcome()
-    with _open(source) as file, _replacing(output) as written:
+    with _open(source) as file, replacing(output) as written:
         separator = b"[\n"
         for task in _answered(client, project, read_tasks(file, source, outcome.note), outcome):
             written.write(separator + task)
@@ -175,28 +175,3 @@ def _open(source: str) -> Iterator[IO[bytes]]:
             yield file
     except OSError as error:
         raise BadRequest(f"{plain(error.filename or source)}: {error.strerror or error}", field="file") from error
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[IO[bytes]]:
-    """A file beside `output` that takes its place once all is well."""
-    scratch = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with _told(output):
-            file = scratch.open("wb")
-        with file:
-            yield file
-        with _told(output):
-            os.replace(scratch, output)
-    finally:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
-
-
-@contextmanager
-def _told(output: Path) -> Iterator[None]:
-    """What the system says, as an error of ours."""
-    try:
-        yield
-    except OSError as error:
-        raise BadRequest(f"{plain(output)} cannot be written: {error.strerror or error}", field="output") from error

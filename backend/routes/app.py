@@ -8,7 +8,7 @@ from flask import Flask, Response, g, request
 
 from backend.application.services import Services
 from backend.rejects.refused_requests import Refusals
-from backend.routes import admin, advice, audit, labelstudio, operations, patterns, ready
+from backend.routes import admin, advice, audit, dataset, labelstudio, operations, patterns, ready
 from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
@@ -22,7 +22,7 @@ from backend.web.serving_collector import ServingCollector
 from backend.web.store_collector import StoreCollector
 from backend.web.url_paths import TidyPaths, prefix_of
 
-API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns)
+API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns, dataset)
 PAGES = (login, pages, actions)
 """Modules with a blueprint each."""
 

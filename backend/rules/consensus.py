@@ -102,13 +102,16 @@ class Consensus:
         }
 
 
-def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord]) -> Consensus:
-    """What can be learned from these annotations under this spec."""
+def reach_consensus(
+    spec: TaskSpec, records: Iterable[ExampleRecord], several: Mapping[str, bool] | None = None
+) -> Consensus:
+    """What can be learned from these annotations under this spec. `several`: taxonomy -> whether it is answered with
+    sets, where that is known of more annotations than these."""
     by_task: dict[int, list[ExampleRecord]] = {}
     for record in records:
         by_task.setdefault(record.task, []).append(_as_asked(spec, record))
     reached = Consensus()
-    controls = tuple(_reach(reached, control, by_task) for control in spec.controls)
+    controls = tuple(_reach(reached, control, by_task, several or {}) for control in spec.controls)
     for control in spec.spans:
         _reach_spans(reached, control, by_task)
     regions = tuple(_reach_regions(reached, control, by_task) for control in spec.regions)
@@ -128,13 +131,19 @@ def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
     return replace(record, targets={name: target for name, target in record.targets.items() if name in shown})
 
 
-def _reach(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> Control:
+def _reach(
+    reached: Consensus,
+    control: Control,
+    by_task: Mapping[int, Sequence[ExampleRecord]],
+    several: Mapping[str, bool],
+) -> Control:
     """Adds what is known of this control, and gives it back as it is answered."""
     quarantined: Counter[str] = Counter()
     known = None if control.options_field is not None else frozenset(control.keys())
     found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
     answers = {task: mine for task, mine in found.items() if mine}
-    control = replace(control, several=takes_several(control, answers))
+    known_several = several.get(control.name)
+    control = replace(control, several=takes_several(control, answers) if known_several is None else known_several)
     if not control.multilabel:
         answers = {task: [a if a.keys else replace(a, keys=(NONE,)) for a in mine] for task, mine in answers.items()}
     weighing = weigh_answers(control, answers)

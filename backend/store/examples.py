@@ -139,11 +139,30 @@ class ExampleStore:
         """The examples that changed last, the newest first, of `count` changes: damaged and deleted ones are left out.
         Costs the same however many there are."""
         ids = self._redis.zrevrange(project_key(project, "log"), 0, max(0, count - 1)) if count else []
+        return self.read_many(project, [int(item) for item in ids])[0]
+
+    @guarded
+    def by_task(self, project: int) -> dict[int, list[int]]:
+        """Task -> annotations, skipped and empty ones among them; both in order."""
+        found: dict[int, list[int]] = {}
+        for name, task in self._redis.hscan_iter(project_key(project, "task"), count=REDIS_BATCH_ITEMS):
+            found.setdefault(int(task), []).append(int(name))
+        return {task: sorted(found[task]) for task in sorted(found)}
+
+    @guarded
+    def read_many(self, project: int, annotations: Sequence[int]) -> tuple[list[ExampleRecord], list[int]]:
+        """Those of the annotations that are there and teach something, and the ids of the damaged ones."""
         found: list[ExampleRecord] = []
-        for start in range(0, len(ids), REDIS_BATCH_ITEMS):
-            values = self._redis.hmget(project_key(project, "ex"), ids[start : start + REDIS_BATCH_ITEMS])
-            found += [record for value in values if value and (record := _decode(value)) is not None]
-        return found
+        damaged: list[int] = []
+        for start in range(0, len(annotations), REDIS_BATCH_ITEMS):
+            portion = annotations[start : start + REDIS_BATCH_ITEMS]
+            for name, value in zip(portion, self._redis.hmget(project_key(project, "ex"), portion), strict=True):
+                record = _decode(value) if value else None
+                if record is not None:
+                    found.append(record)
+                elif value:
+                    damaged.append(name)
+        return found, damaged
 
     @guarded
     def changed_since(self, project: int, seq: int) -> set[int]:

@@ -132,6 +132,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /admin/projects/<project>": Operation("One project.", "Project", errors=_PROJECT),
     "GET /admin/projects/<project>/examples": Operation("Stored annotations.", "Examples", errors=_PROJECT),
     "GET /admin/projects/<project>/versions": Operation("Kept versions.", "Kept", errors=_PROJECT),
+    "GET /admin/projects/<project>/dataset": Operation(
+        "Its labels, line by line.", "Text", errors=_PROJECT, query=("test", "people"), media="application/jsonl"
+    ),
     "GET /admin/projects/<project>/curve": Operation("The learning curve.", "Curve", errors=_PROJECT),
     "GET /admin/projects/<project>/advice": Operation("When to stop, what to accept.", "Advice", errors=_PROJECT),
     "POST /admin/projects/<project>/dial": Operation("The auto-accept dial.", "Dial", "Turn", errors=_PROJECT),

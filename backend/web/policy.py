@@ -73,6 +73,7 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/projects/<project>": _ADMIN,
     "GET /admin/projects/<project>/examples": _ADMIN,
     "GET /admin/projects/<project>/versions": _ADMIN,
+    "GET /admin/projects/<project>/dataset": Policy(Caller.ADMIN, per_minute=10, changes=True),  # every text leaves
     "GET /admin/projects/<project>/curve": _ADMIN,
     "GET /admin/projects/<project>/advice": _ADMIN,
     "POST /admin/projects/<project>/dial": _ADMIN,

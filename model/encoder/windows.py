@@ -51,7 +51,7 @@ class Windows:
 
     def __init__(self, directory: Path, length: int) -> None:
         self.length = length
-        self._tokenizer, self._whole = _load_tokenizer(directory), _load_tokenizer(directory)
+        self._tokenizer, self._whole = read_tokenizer(directory), read_tokenizer(directory)
         self._whole.no_padding()
         self._whole.no_truncation()
         self._tokenizer.no_padding()
@@ -146,7 +146,7 @@ def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
         yield chunk
 
 
-def _load_tokenizer(directory: Path) -> Tokenizer:
+def read_tokenizer(directory: Path) -> Tokenizer:
     """The fast tokenizer of tokenizer.json, or built from vocab.txt and its like. Raises EncoderError."""
     try:
         path = directory / "tokenizer.json"

@@ -19,7 +19,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.client import json_stream
-from backend.client.predict_file import _is_deeper, _replacing, to_json
+from backend.client.output_file import replacing
+from backend.client.predict_file import _is_deeper, to_json
 from backend.client.task_file import _lines, read_tasks
 from backend.errors import BadRequest
 
@@ -217,12 +218,12 @@ def test_depth_is_counted_without_a_stack() -> None:
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_an_output_without_permission_is_told(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
-    with pytest.raises(BadRequest, match="cannot be written: Permission denied"), _replacing(tmp_path / "out.json"):
+    with pytest.raises(BadRequest, match="cannot be written: Permission denied"), replacing(tmp_path / "out.json"):
         pass
 
 
 def test_an_output_where_there_is_no_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "none" / "out.json", tmp_path / "file" / "out.json"):
-        with pytest.raises(BadRequest, match="cannot be written"), _replacing(place):
+        with pytest.raises(BadRequest, match="cannot be written"), replacing(place):
             pass

@@ -1,4 +1,4 @@
-"""Options and arguments that several commands take."""
+"""What commands take that ask a running understudy: the project, JSON, and where it runs."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""Commands that take what was learned and labelled out of the house."""
