@@ -172,7 +172,8 @@ ALLOWED: dict[str, str] = {
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
-        "backend/store/work backend/store backend/health backend/rejects backend/rules backend/ui backend/application"
+        "backend/store/work backend/store backend/health backend/rejects backend/rules backend/ui "
+        "backend/application"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
