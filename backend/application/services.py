@@ -20,6 +20,9 @@ from backend.store.stores import Stores
 from backend.telemetry.metrics import Metrics
 from backend.ui.session import Sessions
 
+EVIDENCE_PROJECTS_KEPT = 4
+"""Projects whose test-then-train rows the web process keeps: those whose pages are open."""
+
 
 @dataclass(frozen=True)
 class Services:
@@ -49,6 +52,7 @@ class Services:
 def build_services(settings: Settings) -> Services:
     """Start threads and begin to load; returns at once."""
     stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
+    stores.evidence.keeps = EVIDENCE_PROJECTS_KEPT
     registry = Registry(settings, stores.projects, stores.versions, metrics)
     threads = settings.predict_threads or cores()
     admin = admin_token(settings)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import threading
+from collections import OrderedDict
 from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, NotRequired, TypedDict
+from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from backend.admin_json import ControlMetrics
 from backend.redis_access.connection import Client, guarded
@@ -23,6 +25,17 @@ SURVEYS_KEPT = 200
 
 REDIS_BATCH_TASKS = 500
 """Tasks asked for in one transaction: Redis answers nobody else meanwhile."""
+
+
+REDIS_BATCH_ROWS = 64
+"""Rows read to find those that are new: a refit tests 50 at most."""
+
+
+class _Kept(NamedTuple):
+    """`last`: the last row's text, which no other row has: it tells when it was tested."""
+
+    last: str
+    rows: list[EvidenceRow]
 
 
 class Survey(TypedDict, total=False):
@@ -54,6 +67,11 @@ class EvidenceStore:
 
     def __init__(self, client: Client) -> None:
         self._redis = client
+        self.keeps = 0
+        """Projects of which this process keeps the rows that it has read, to read the new ones only: two megabytes
+        each. For the web process, in which every open page reads them with every label."""
+        self._kept: OrderedDict[int, _Kept] = OrderedDict()
+        self._guard = threading.Lock()
 
     @guarded
     def append(
@@ -80,8 +98,29 @@ class EvidenceStore:
 
     @guarded
     def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT) -> list[EvidenceRow]:
-        texts = self._redis.lrange(project_key(project, "evidence"), -last, -1)
-        return [EvidenceRow.from_json(json.loads(text)) for text in texts]
+        """The `last` ones."""
+        if not self.keeps:
+            return _parse(self._redis.lrange(project_key(project, "evidence"), -last, -1))
+        with self._guard:
+            known = self._kept.get(project)
+        found = self._read(project, known)
+        with self._guard:
+            self._kept[project] = found
+            self._kept.move_to_end(project)
+            while len(self._kept) > self.keeps:
+                self._kept.popitem(last=False)
+        return found.rows[-last:] if last else []
+
+    def _read(self, project: int, known: _Kept | None) -> _Kept:
+        """All rows: those that are known, with what has come behind them."""
+        key = project_key(project, "evidence")
+        if known is not None:
+            texts = self._redis.lrange(key, -REDIS_BATCH_ROWS, -1)
+            if known.last in texts:
+                new = texts[len(texts) - texts[::-1].index(known.last) :]
+                return _Kept(texts[-1], [*known.rows, *_parse(new)][-EVIDENCE_ROWS_KEPT:]) if new else known
+        texts = self._redis.lrange(key, 0, -1)
+        return _Kept(texts[-1] if texts else "", _parse(texts))
 
     @guarded
     def count(self, project: int) -> int:
@@ -142,6 +181,10 @@ class EvidenceStore:
     def save_figures(self, project: int, figures: Mapping[str, ControlMetrics]) -> None:
         """What the rows and the last survey come to: counted when labels come, not when somebody looks."""
         self._redis.hset(project_key(project, "meta"), "figures", json.dumps(figures, separators=(",", ":")))
+
+
+def _parse(texts: Sequence[str]) -> list[EvidenceRow]:
+    return [EvidenceRow.from_json(json.loads(text)) for text in texts]
 
 
 def _mean_of(pool: PoolSummary) -> PoolMean:

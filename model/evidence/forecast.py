@@ -7,6 +7,7 @@ the confidence of the labelled tasks exceeded their correctness.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -179,7 +180,7 @@ def stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], contro
     counts = [float(survey["labels"]) for survey in surveys]
     gaps: list[list[float]] = [[] for _ in surveys]
     for row in rows:
-        place = int(np.searchsorted(counts, float(row.labels), side="right")) - 1
+        place = bisect_right(counts, row.labels) - 1
         if row.control == control and place >= 0:
             gaps[place].append(row.confidence - float(row.correct))
     return [
@@ -199,7 +200,7 @@ def f1_stages_of(surveys: Sequence[SurveyMean], rows: Sequence[EvidenceRow], con
     counts = [float(survey["labels"]) for survey in surveys]
     tests: list[list[tuple[float, float, int, int, int]]] = [[] for _ in surveys]
     for row in rows:
-        place = int(np.searchsorted(counts, float(row.labels), side="right")) - 1
+        place = bisect_right(counts, row.labels) - 1
         if row.control == control and place >= 0 and row.marked is not None and row.marked.expected is not None:
             shown, hits = row.marked.shown, sum(right for *_, right in row.marked.shown)
             likely = sum(score for _, score, _ in shown)

@@ -71,6 +71,7 @@ def cpu_model() -> str:
     return f"{fields['model name']} {fields.get('cpu family', '')}/{fields.get('model', '')}/{flags}"
 
 
+@lru_cache(maxsize=1)
 def library_version() -> str:
     """torch's, whose kernels are timed, without importing it."""
     from importlib import metadata

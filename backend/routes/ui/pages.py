@@ -100,7 +100,7 @@ def twin(view: object) -> Response:
 
 
 def _projects() -> ProjectsView:
-    return view_projects(services(), figures(), switched_off(services().settings))
+    return view_projects(services(), figures(), switched_off(services().settings), request.args)
 
 
 def _view_of(tab: str) -> View:

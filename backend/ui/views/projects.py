@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.admin_json import ControlMetrics
@@ -10,9 +11,13 @@ from backend.application.services import Services
 from backend.health.glances import Glance, read_glances
 from backend.rules.recent_answers import ROWS_READ, summarise_evidence
 from backend.store.versions import FIRST_VERSION
+from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import KINDS, labels_today
 
 SPARK_POINTS = 16
+
+PROJECTS_SHOWN = 50
+"""On one page."""
 
 
 @dataclass(frozen=True)
@@ -46,9 +51,10 @@ class ProjectRow:
 
 @dataclass(frozen=True)
 class ProjectsView:
-    """`off`: what is switched off or at risk for all of them, and why."""
+    """Those of one page. `off`: what is switched off or at risk for all of them, and why."""
 
     projects: list[ProjectRow]
+    place: Place
     off: dict[str, str]
 
 
@@ -76,11 +82,13 @@ class FigureCache:
         return found
 
 
-def view_projects(services: Services, cache: FigureCache, off: dict[str, str]) -> ProjectsView:
-    """Every known project, by id."""
-    known = services.stores.projects.projects()
-    glances = read_glances(services.stores.client, known)
-    return ProjectsView([_row(services, cache, glance) for glance in glances], off)
+def view_projects(
+    services: Services, cache: FigureCache, off: dict[str, str], asked: Mapping[str, str]
+) -> ProjectsView:
+    """The known projects, by id, a page of them."""
+    shown, place = cut_page(services.stores.projects.projects(), asked, PROJECTS_SHOWN)
+    glances = read_glances(services.stores.client, shown)
+    return ProjectsView([_row(services, cache, glance) for glance in glances], place, off)
 
 
 def _row(services: Services, cache: FigureCache, glance: Glance) -> ProjectRow:

@@ -52,6 +52,16 @@ def test_the_list_names_every_project(browser: Any, project: int) -> None:
     assert (row["id"], row["labels"], row["title"]) == (7, 5, f"Mail {SCRIPT}")
 
 
+def test_many_projects_come_a_page_at_a_time(browser: Any, project: int, services: Any) -> None:
+    for number in range(100, 170):
+        services.stores.projects.save_config(number, choices_config(["A", "B"]))
+    first, last = browser.get("/ui").text, browser.get("/ui?page=2").text
+    assert "1 to 50 of 71" in first and "/ui/projects/100" in first and "/ui/projects/160" not in first
+    assert "51 to 71 of 71" in last and "/ui/projects/160" in last
+    twin = browser.get("/ui/projects.json?page=2").get_json()
+    assert [row["id"] for row in twin["projects"]] == list(range(149, 170))
+
+
 def test_pages_have_a_policy_of_their_own_and_nothing_inline(browser: Any, project: int) -> None:
     for path in ("/ui", "/ui/operations", "/ui/login", *(f"/ui/projects/7/{tab}" for tab in TABS), "/ui/nothing"):
         reply = browser.get(path)
