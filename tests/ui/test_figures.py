@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = 7
 LABELS, PER_REFIT = 120, 12
+WAITING = 150
+"""Unlabelled tasks."""
+
 SHARED = 24
 """Tasks that two more people answer, one of them wrongly at times."""
 
@@ -70,7 +73,9 @@ def shown() -> Iterator[Shown]:
     with Rig(FINETUNE_STEPS="10") as rig:
         project = Project.of_sample(rig, PROJECT)
         project.setup()
-        rows = list(itertools.islice(Project.stream(), LABELS))
+        rows = list(itertools.islice(Project.stream(), LABELS + WAITING))
+        waiting = [{"id": 5000 + number, "data": {"text": text}} for number, (text, _) in enumerate(rows[LABELS:])]
+        rig.webhook(project.event("TASKS_CREATED", tasks=waiting))
         for start in range(0, LABELS, PER_REFIT):
             answer(project, rows, range(start, start + PER_REFIT), 1)
             project.settle(quiet=0.3)
@@ -127,7 +132,8 @@ def check_projects(shown: Shown) -> None:
     (row,), (told,) = shown.twin("projects")["projects"], shown.told("status")
     metrics = told["metrics"]["label"]
     assert (row["id"], row["live"], row["labels"]) == (told["id"], told["live"], told["examples"])
-    assert row["expected"]["accuracy"] == metrics.get("pool", metrics)["accuracy"]
+    pool = metrics["pool"]
+    assert (row["expected"]["accuracy"], row["expected"]["interval"]) == (pool["accuracy"], pool["interval"])
     assert row["spark"] == [point["accuracy"] for point in told["curve"]["label"]][-16:]
 
 
@@ -135,10 +141,9 @@ def check_overview(shown: Shown) -> None:
     twin, told = shown.twin("overview"), shown.told("status", str(PROJECT))
     (control,), metrics, points = twin["controls"], told["metrics"]["label"], told["curve"]["label"]
     assert (control["n"], control["accuracy"]) == (metrics["n"], metrics["accuracy"])
-    pool = metrics.get("pool") or {"accuracy": None, "interval": None, "unlabelled": 0}
-    assert [control["expected"], control["interval"], control["unlabelled"]] == list(
-        map(pool.get, ("accuracy", "interval", "unlabelled"))
-    )
+    pool = metrics["pool"]
+    assert (control["expected"], control["interval"]) == (pool["accuracy"], pool["interval"])
+    assert control["unlabelled"] == pool["unlabelled"] == WAITING
     answers = sum(point["n"] for point in points)
     assert (control["answers"], control["curve"]) == (answers, points) and answers >= LEAST_ROWS
     forecast = told["advice"]["controls"]["label"]["forecast"]
@@ -205,11 +210,25 @@ def check_classes(shown: Shown) -> None:
     assert sum(cell["count"] for row in matrix["rows"] for cell in row["cells"]) == control["tested"]
 
 
+def check_confidence(shown: Shown) -> None:
+    twin, told = shown.twin("confidence"), shown.told("status", str(PROJECT))
+    (control,), advice = twin["controls"], told["advice"]["controls"]["label"]
+    turned = {step["target"]: step for step in control["steps"]}
+    assert len(advice["dial"]) == 3 and [turned[dial["target"]] for dial in advice["dial"]] == advice["dial"]
+    assert control["copying"] == advice["copying"]
+    assert control["pool"] == told["metrics"]["label"]["pool"]["unlabelled"] == WAITING
+    found = control["reliability"]
+    assert found["n"] == control["answers"] == sum(one["n"] for one in found["bins"]) >= control["wanted"]
+    mean = sum(one["n"] * abs(one["confidence"] - one["right"]) for one in found["bins"]) / found["n"]
+    assert found["error"] == pytest.approx(mean, abs=2e-4)
+
+
 CHECKS: dict[str, Callable[[Shown], None]] = {
     "projects": check_projects,
     "operations": check_operations,
     "overview": check_overview,
     "classes": check_classes,
+    "confidence": check_confidence,
     "versions": check_versions,
     "people": check_people,
     "queue": check_queue,
