@@ -1,12 +1,15 @@
 """Chaos: the whole of `understudy up` while its processes, its Redis, its disk and Label Studio fail, and a checker.
 
     python -m bench.chaos --minutes 30 [--seed 1] [--redis embedded|tcp|both] [--rate 8] [--disk full|whole]
-                      [--history DIR] [--report docs/reliability.md] [--json]
+                      [--projects choices,spans,regions,questions,nested] [--history DIR]
+                      [--report docs/reliability.md] [--json]
 
-People label, correct, skip and delete in three projects; each change is delivered as Label Studio delivers it (once,
-one second of patience, also late, twice or not at all); clients ask for predictions; fine-tunes run. A schedule that
-depends on the seed alone kills processes with SIGKILL every five seconds and spoils the rest. Everything is recorded,
-and the record is checked against the promises (bench/chaos/checker.py): exit status 1 when one broke.
+People label, correct, skip and delete in projects of five kinds (choices, spans, regions with answers and relations,
+questions about passages, nested spans; `--projects` takes some of them); each change is delivered as Label Studio
+delivers it (once, one second of patience, also late, twice or not at all); clients ask for predictions and draw
+regions; fine-tunes run. A schedule that depends on the seed alone kills processes with SIGKILL every five seconds and
+spoils the rest. Everything is recorded, and the record is checked against the promises (bench/chaos/checker.py): exit
+status 1 when one broke.
 
 Label Studio is a stand-in that holds the truth and serves the routes that a reconciliation calls: the real one is too
 slow for so many changes. `--redis both` gives half of the time to the embedded server and half to a TCP one behind a
@@ -35,9 +38,21 @@ from bench.chaos.product import Observer, Product
 from bench.chaos.report import Leg, show_legs, write_page
 from bench.chaos.traffic import Annotators, PredictClients, Proxy
 from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
-from tests.support.rig import Rig, endless_rows, read_rows
+from tests.support.project_kinds import KINDS, facts_of_result
+from tests.support.rig import Rig
 
-PROJECTS = [7, 8, 9]
+FIRST_PROJECT = 7
+COPIES = 100
+"""What a copy's number is above that of its project."""
+
+COMPARED = 60
+"""Texts that a project and its copy are asked about at the end."""
+
+UNLABELLED_FROM = 50_000
+"""Rows of a kind from here on: no run comes so far."""
+
+NOTHING = facts_of_result([])
+
 SHORT = {
     "SCHEDULER_SECONDS": "1",
     "POLL_SECONDS": "1",
@@ -54,8 +69,8 @@ SETTLE_SECONDS = 240.0
 
 def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, seed: int) -> dict[str, Any]:
     """One life of the product under fire; facts of the run. The history is in `path`."""
-    rows = endless_rows(read_rows())
-    truth = ReferenceModel(PROJECTS, sorted({label for _, label in read_rows()}))
+    names = args.projects.split(",")
+    truth = ReferenceModel({FIRST_PROJECT + place: KINDS[name]() for place, name in enumerate(names)})
     with contextlib.ExitStack() as stack:
         history = History(path)
         stack.callback(history.close)
@@ -67,9 +82,9 @@ def run_leg(path: Path, args: argparse.Namespace, redis: str, seconds: float, se
         roads = {"webhook": webhook, "api": api}
         if product.redis_road:
             roads["redis"] = product.redis_road
-        clients = PredictClients(truth, rows, history, rig.port, args.predicts / 2, 2)
-        annotators = Annotators(truth, rows, history, webhook.port, rig.secret, args.rate, seed)
-        observer = Observer(product, PROJECTS, history)
+        clients = PredictClients(truth, history, rig.port, args.predicts / 2, 2)
+        annotators = Annotators(truth, history, webhook.port, rig.secret, args.rate, seed)
+        observer = Observer(product, list(truth.kinds), history)
         nemesis = Nemesis(product, stand_in, roads, history, seed)
         faults = make_schedule(seed, seconds, redis_road="redis" in roads, disk=product.disk.exists)
         for part in (observer, annotators, clients):
@@ -104,20 +119,21 @@ def plan(redis: str, seconds: float, seed: int) -> Iterator[tuple[str, float, in
 
 def settle(product: Product, truth: ReferenceModel, observer: Observer, history: History) -> None:
     """All faults are over: one reconciliation of every project, then everything is to be learned. Notes an `end` of
-    every project, or what is `broken`."""
+    every project, or what is `broken`, and how its model compares with one that learned everything at once."""
     history.note("calm")
     wait_for(product.rig.is_ready, "/ready says yes after all faults", history)
-    before = {
-        project: wait_for(lambda p=project: observer.read(p), "Redis answers", history) for project in truth.tasks
-    }
+    projects = list(truth.kinds)
+    before = {project: wait_for(lambda p=project: observer.read(p), "Redis answers", history) for project in projects}
     asked = time.time()
-    for project in truth.tasks:
+    for project in projects:
         wait_for(lambda p=project: product.rig.admin("POST", f"/projects/{p}/resync", {}), "resync accepted", history)
-    for project in truth.tasks:
+    for project in projects:
         wait_for(lambda p=project: _synced(observer.read(p), asked), f"project {project} reconciles", history)
-    for project in truth.tasks:
+    for project in projects:
         wait_for(lambda p=project: _learned(observer.read(p)), f"project {project} learns everything", history)
         _note_end(product, truth, project, observer, history, (before[project] or {}).get("state", {}))
+    for project in projects:
+        _compare(product, truth, project, observer, history)
 
 
 def _note_end(
@@ -126,21 +142,59 @@ def _note_end(
     found = observer.read(project)
     if found is None:
         return history.note("broken", what="Redis does not answer at the end")
+    kind, live = truth.kinds[project], found["live"]
+    wait_for(lambda: _answers(product, truth, project, 1)[0] == live, f"{live} of project {project} answers", history)
     expected = {number: facts[:2] for number, facts in truth.annotations(project).items()}
-    manifest = _manifest(product, project, found["live"])
+    manifest = _manifest(product, project, live)
     # A 503 is an answer that the product may give while the disk is slow.
     state = wait_for(lambda: product.rig.admin("GET", f"/projects/{project}"), "the admin API answers", history)
     history.note(
         "end",
         project=project,
+        about=kind.name,
         truth=expected,
         store=found["state"],
         drift=sum(expected.get(number) != before.get(number) for number in {*expected, *before}),
         pending=(state or {}).get("pending"),
-        labels_seen=manifest.get("labels_seen", {}).get("label"),
+        labels_seen=manifest.get("labels_seen", {}).get(kind.control),
         snapshot_seq=manifest.get("snapshot_seq"),
         **{name: found[name] for name in ("seq", "fitted", "trained", "live")},
     )
+
+
+def _compare(product: Product, truth: ReferenceModel, project: int, observer: Observer, history: History) -> None:
+    """A copy of the project, labelled in one go and never disturbed, beside it: what was learned, what is answered."""
+    copy = COPIES + project
+    body = truth.copy(project, copy).body
+    wait_for(lambda: product.rig.webhook(body), f"the copy of project {project} is stored", history)
+    wait_for(lambda: _learned(observer.read(copy)), f"the copy of project {project} is learned", history)
+    manifests = [_manifest(product, one, (observer.read(one) or {}).get("live")) for one in (project, copy)]
+    answers = [_ask(product, truth, one, COMPARED, history) for one in (project, copy)]
+    history.note(
+        "compared",
+        project=project,
+        tuned=bool(manifests[0].get("finetuned")),
+        labels_seen=[manifest.get("labels_seen") for manifest in manifests],
+        asked=COMPARED,
+        alike=sum(one == other for one, other in zip(*answers, strict=True)),
+        said=[sum(facts != NOTHING for facts in said) for said in answers],
+    )
+
+
+def _ask(product: Product, truth: ReferenceModel, project: int, count: int, history: History) -> list[str]:
+    what = f"project {project} answers {count} texts"
+    _, said = wait_for(lambda: _answers(product, truth, project, count), what, history) or ("", [""] * count)
+    return said
+
+
+def _answers(product: Product, truth: ReferenceModel, project: int, count: int) -> tuple[str, list[str]]:
+    """(the version that answers, the facts of its answers) to texts that nobody has labelled."""
+    kind = truth.kinds[project]
+    rows = itertools.islice(kind.rows(), UNLABELLED_FROM, UNLABELLED_FROM + count)
+    # Without ids: none of them is held back to be labelled blind.
+    tasks = [{"data": kind.data(content)} for content, _ in rows]
+    found = product.rig.post("/predict", {"tasks": tasks, "project": f"{project}.1", "label_config": kind.config})
+    return str(found["model_version"]), [facts_of_result(item["result"]) for item in found["results"]]
 
 
 def wait_for(condition: Callable[[], Any], what: str, history: History, patience: float = SETTLE_SECONDS) -> Any:
@@ -182,6 +236,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--redis", choices=["embedded", "tcp", "both"], default="embedded")
     parser.add_argument("--disk", choices=["full", "whole"], default="full")
+    parser.add_argument("--projects", default=",".join(KINDS))
     parser.add_argument("--rate", type=float, default=8.0, help="changes a second")
     parser.add_argument("--predicts", type=float, default=8.0, help="requests a second")
     parser.add_argument("--history", type=Path, help="keep histories and logs in this directory")

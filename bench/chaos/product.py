@@ -27,6 +27,7 @@ from backend.settings.settings import Settings
 from bench.chaos.checker import History
 from bench.chaos.traffic import Proxy
 from bench.support.load import Workers
+from tests.support.project_kinds import facts_of_record
 from tests.support.rig import Rig, free_port, name_of
 
 ROLES = ("web", "learner", "trainer", "sync", "scheduler", "redis")
@@ -248,7 +249,7 @@ class Observer(Workers):
             versions, examples, seq, trained, fitted, live, hist, (sync, dirty) = pipeline.execute()
         except (redis.RedisError, OSError):
             return None
-        state = {int(name): [int(version), label_of(examples.get(name))] for name, version in versions.items()}
+        state = {int(name): [int(version), facts_of(examples.get(name))] for name, version in versions.items()}
         extra = [int(name) for name in examples if name not in versions]
         marks = {"seq": int(seq or 0), "trained": int(trained or 0), "fitted": int(fitted or 0), "live": live}
         more = {"hist": hist, "sync": json.loads(sync or "{}"), "dirty": dirty or "", "extra": extra}
@@ -315,15 +316,14 @@ class Observer(Workers):
                 self._history.note("seen", roles=running)
 
 
-def label_of(value: str | None) -> str:
-    """The label in a stored example, "" for none, "damaged" when its digest is wrong."""
+def facts_of(value: str | None) -> str:
+    """What is to be known of a stored example, "" for none, "damaged" when its digest is wrong."""
     if value is None:
         return ""
     digest, text = value[:16], value[16:]
     if hashlib.sha256(text.encode()).hexdigest()[:16] != digest:
         return "damaged"
-    found = json.loads(text)["targets"]["label"]
-    return "/".join(found[0])
+    return facts_of_record(json.loads(text))
 
 
 def sha256_of(path: Path) -> str:

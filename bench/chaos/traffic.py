@@ -15,14 +15,17 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import TracebackType
+from typing import Any
 
 from bench.chaos.checker import History
 from bench.support.load import Workers, exchange
-from tests.support.label_studio_stub import SKIPPED, Change, ReferenceModel, Task
+from tests.support.label_studio_stub import Change, ReferenceModel, Task
+from tests.support.project_kinds import SKIPPED, ProjectKind, Row
+from tests.support.reply_rules import find_faults
 
 WEBHOOK_TIMEOUT_SECONDS = 1.0
 """WEBHOOK_TIMEOUT of Label Studio."""
@@ -43,6 +46,12 @@ SPOILT = {"lost": 0.01, "late": 0.15, "twice": 0.04}
 TASKS_PER_REQUEST = 4
 """Tasks a request: more than one, so that a reply could mix versions if the code allowed it."""
 
+CONTENTS = 400
+"""Of each project, that are asked about: the first ones, so that many were labelled meanwhile."""
+
+MARK_SHARE = 0.15
+"""Share of the requests about marked text that tell of one region that was just drawn, as Auto-Annotation does."""
+
 MODES = ("pass", "latency", "reset", "silence", "slow close")
 CHUNK_BYTES = 65536
 SLOW_CLOSE_SECONDS = 1.5
@@ -56,7 +65,6 @@ class Annotators(Workers):
     def __init__(
         self,
         truth: ReferenceModel,
-        rows: Iterator[tuple[str, str]],
         history: History,
         port: int,
         secret: str,
@@ -64,7 +72,8 @@ class Annotators(Workers):
         seed: int,
     ) -> None:
         super().__init__(self._run)
-        self._truth, self._rows, self._history = truth, rows, history
+        self._truth, self._history = truth, history
+        self._rows = {project: kind.rows() for project, kind in truth.kinds.items()}
         self._port, self._secret, self._rate = port, secret, rate
         self._random = random.Random(seed)
         self._senders = ThreadPoolExecutor(48)
@@ -73,7 +82,7 @@ class Annotators(Workers):
     def start(self) -> None:
         """Begin with 60 annotations in each project."""
         for project in self._truth.tasks:
-            self._deliver(self._truth.create(project, [next(self._rows) for _ in range(60)]))
+            self._deliver(self._truth.create(project, list(itertools.islice(self._rows[project], 60))))
         super().start()
 
     def stop(self) -> None:
@@ -95,9 +104,10 @@ class Annotators(Workers):
         if len(annotated) > ANNOTATIONS_KEPT and action in ("create", "bulk"):
             action = "delete"
         if action == "create" or len(annotated) < 40:
-            return self._truth.create(project, [next(self._rows)])
+            return self._truth.create(project, [next(self._rows[project])])
         if action == "bulk":
-            return self._truth.create(project, [next(self._rows) for _ in range(self._random.randint(5, 40))])
+            rows = itertools.islice(self._rows[project], self._random.randint(5, 40))
+            return self._truth.create(project, list(rows))
         if action == "train":
             return self._truth.train(project)
         # Some of the newest: their first event may still be under way.
@@ -109,8 +119,12 @@ class Annotators(Workers):
             return self._truth.delete(tasks)
         if action == "delete tasks":
             return self._truth.delete_tasks(tasks)
-        label = self._random.choice(self._truth.labels) if self._random.random() < WRONG_SHARE else tasks[0].label
-        return self._truth.update(tasks[0], SKIPPED if action == "skip" else label)
+        if action == "skip":
+            return self._truth.update(tasks[0], SKIPPED)
+        first, answer = tasks[0], tasks[0].answer
+        if self._random.random() < WRONG_SHARE:
+            answer = self._truth.kinds[first.project].wrong(self._random, first.content, answer)
+        return self._truth.update(first, answer)
 
     def _deliver(self, change: Change) -> None:
         """What becomes of it is decided here; the senders only carry it out."""
@@ -143,26 +157,36 @@ class PredictClients(Workers):
     def __init__(
         self,
         truth: ReferenceModel,
-        rows: Iterator[tuple[str, str]],
         history: History,
         port: int,
         rate: float,
         clients: int,
     ) -> None:
         super().__init__(*(partial(self._ask, number) for number in range(clients)), self._watch)
-        self._truth, self._history, self._port, self._rate = truth, history, port, rate
-        self._texts = [text for text, _ in itertools.islice(rows, 400)]
+        self._history, self._port, self._rate = history, port, rate
+        self._rows = {number: list(itertools.islice(kind.rows(), CONTENTS)) for number, kind in truth.kinds.items()}
+        self._kinds = dict(truth.kinds)
 
     def _ask(self, seed: int) -> None:
         chance = random.Random(seed)
         while not self.stopping.wait(chance.expovariate(self._rate)):
-            project = chance.choice(list(self._truth.tasks))
-            texts = chance.sample(self._texts, TASKS_PER_REQUEST)
-            tasks = [{"id": 10**9 + seed * 10**6 + index, "data": {"text": text}} for index, text in enumerate(texts)]
-            body = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": self._truth.config}
+            project = chance.choice(list(self._rows))
+            kind = self._kinds[project]
+            rows = chance.sample(self._rows[project], TASKS_PER_REQUEST)
+            context = None
+            if drawn := _first_region(kind, rows) if chance.random() < MARK_SHARE else None:
+                rows, context = rows[:1], {"result": [drawn]}
+            tasks = [
+                {"id": 10**9 + seed * 10**6 + index, "data": kind.data(content)}
+                for index, (content, _) in enumerate(rows)
+            ]
+            body = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": kind.config}
+            if context:
+                body["params"] = {"context": context}
             began = time.time()
             status, reply = exchange(self._port, "POST", "/predict", json.dumps(body).encode(), JSON)
-            self._history.note("predict", t0=round(began, 4), project=project, status=status, **summary(status, reply))
+            told = summary(status, reply, kind, tasks)
+            self._history.note("predict", t0=round(began, 4), project=project, status=status, **told)
 
     def _watch(self) -> None:
         last, noted = 0, 0.0
@@ -174,18 +198,28 @@ class PredictClients(Workers):
                 self._history.note("ready", t0=round(began, 4), status=status)
 
 
-def summary(status: int, reply: bytes) -> dict[str, object]:
-    """What the checker wants to know of a reply: `top` and `versions` it names, how many tasks it answered."""
+def _first_region(kind: ProjectKind, rows: Sequence[Row]) -> Mapping[str, Any] | None:
+    """What is drawn first in the first of these tasks; None where nothing is."""
+    result = kind.result(*rows[0])
+    return result[0] if result and result[0]["type"] == "labels" else None
+
+
+def summary(status: int, reply: bytes, kind: ProjectKind, tasks: Sequence[Mapping[str, Any]]) -> dict[str, object]:
+    """What the checker wants to know of a reply: `top` and `versions` it names, how many tasks it answered, how many
+    results that were, and which of them the label config does not allow."""
     if status != 200:
         return {"said": reply[:300].decode(errors="replace")}
     found = json.loads(reply)
     results = found["results"]
     versions = sorted({str(item["model_version"]) for item in results if item})
+    pairs = [(task["data"], item["result"]) for task, item in zip(tasks, results, strict=True) if item]
     return {
         "top": found.get("model_version"),
         "versions": versions,
-        "asked": TASKS_PER_REQUEST,
+        "asked": len(tasks),
         "answered": sum(map(bool, results)),
+        "found": sum(len(result) for _, result in pairs),
+        "faults": [fault for data, result in pairs for fault in find_faults(kind.config, data, result)],
     }
 
 

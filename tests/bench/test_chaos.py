@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
+import random
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,13 +16,17 @@ from typing import Any
 import pytest
 
 from backend.errors import LabelStudioError
+from backend.labelstudio.annotations import to_record
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.transport import Transport
+from backend.labelstudio.task_spec import parse_label_config
 from bench.chaos.checker import Entry, History, find_violations, read_history
 from bench.chaos.nemesis import make_schedule
 from bench.chaos.report import Leg, count_events, count_kills, write_page
 from bench.chaos.traffic import Proxy
 from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
+from tests.support.project_kinds import KINDS, SKIPPED, facts_of_record, facts_of_result
+from tests.support.reply_rules import find_faults
 
 
 def change(n: int, t: float, sets: dict[str, Any] | None = None, gone: list[int] | None = None) -> Entry:
@@ -56,6 +63,8 @@ def predict(t: float, *versions: str, status: int = 200, **fields: Any) -> Entry
         "said": "",
         "asked": 4,
         "answered": 4,
+        "found": 4,
+        "faults": [],
     } | (named | fields)
 
 
@@ -66,6 +75,8 @@ def moved(t: float, version: str, before: str | None) -> Entry:
 def sound() -> list[Entry]:
     """A run in which every promise was kept: one loss on the way that a reconciliation mended, one kill of web."""
     end = {"pending": 0, "seq": 5, "fitted": 5, "trained": 5, "live": "v0.2", "labels_seen": 2, "snapshot_seq": 5}
+    seen = [{"label": 2}, {"label": 2}]
+    compared = {"tuned": False, "labels_seen": seen, "asked": 10, "alike": 9, "said": [10, 10]}
     state = {"2": [20, "b"], "4": [40, "a"]}
     return [
         {"kind": "seen", "t": 0.1, "roles": {"web": [11, 12], "redis": [13]}},
@@ -91,7 +102,8 @@ def sound() -> list[Entry]:
         moved(5.5, "v0.2", "v0.1"),
         predict(5.6, "v0.2"),
         read(6.0, {"4": [40, "a"]}, seq=5, trained=5),
-        {"kind": "end", "t": 7.0, "project": 7, "truth": state, "store": state, "drift": 1, **end},
+        {"kind": "end", "t": 7.0, "project": 7, "about": "choices", "truth": state, "store": state, "drift": 1, **end},
+        {"kind": "compared", "t": 8.0, "project": 7, **compared},
     ]
 
 
@@ -124,11 +136,15 @@ PLANTED: list[tuple[str, Callable[[list[Entry]], None]]] = [
     ("not learned", lambda h: entry_of(h, "end").update(pending=1)),
     ("not learned", lambda h: entry_of(h, "end").update(fitted=4)),
     ("not learned", lambda h: entry_of(h, "end").update(labels_seen=1)),
+    ("learned otherwise", lambda h: entry_of(h, "compared").update(labels_seen=[{"label": 2}, {"label": 3}])),
+    ("learned otherwise", lambda h: entry_of(h, "compared").update(labels_seen=[None, None])),
+    ("learned otherwise", lambda h: entry_of(h, "compared").update(alike=2)),
     ("no end", lambda h: h.remove(entry_of(h, "end"))),
     ("bench", lambda h: entry_of(h, "change", 3).update(sets={})),
     ("mixed versions", lambda h: h.append(predict(5.7, "v0.1", "v0.2"))),
     ("unknown version", lambda h: h.append(predict(5.7, "v0.3"))),
     ("unknown version", lambda h: h.append(predict(5.4, "v0.2"))),
+    ("invalid reply", lambda h: h.append(predict(5.7, "v0.2", faults=["a relation without an end"]))),
     ("no answer", lambda h: h.append(predict(5.7, "v0.2", answered=3))),
     ("failed predict", lambda h: h.append(predict(3.2, status=0, said="ConnectionRefusedError"))),
     ("failed predict", lambda h: h.append(predict(4.7, status=500, said="internal"))),
@@ -199,7 +215,7 @@ def test_a_history_is_read_back_in_order(tmp_path: Path) -> None:
 
 @pytest.fixture
 def stand_in() -> Iterator[LabelStudioStub]:
-    truth = ReferenceModel([7], ["a", "b"])
+    truth = ReferenceModel.of_choices([7], ["a", "b"])
     with LabelStudioStub(truth) as running:
         yield running
 
@@ -220,7 +236,7 @@ def test_the_product_reads_the_stand_in_as_label_studio(stand_in: LabelStudioStu
     stand_in.truth.update(tasks[2], "b")
     assert set(listing(stand_in)) == set(stand_in.truth.annotations(7)) == set(list(made.sets)[2:])
     with LabelStudioClient(f"http://127.0.0.1:{stand_in.port}", TOKEN) as client:
-        assert client.project(7)["label_config"] == stand_in.truth.config
+        assert client.project(7)["label_config"] == stand_in.truth.kinds[7].config
         assert [task["id"] for task in client.tasks.unanswered(7)] == [tasks[0].number]
 
 
@@ -281,3 +297,74 @@ def test_a_proxy_passes_on_holds_back_and_resets(proxy: Proxy) -> None:
             connection.recv(10)
     with pytest.raises(ValueError, match="none of"):
         proxy.set("gone")
+
+
+@pytest.mark.parametrize("name", list(KINDS))
+def test_what_is_known_of_an_answer_is_the_same_before_and_after_it_is_stored(name: str) -> None:
+    """And the answers are such as the config allows."""
+    kind, draw = KINDS[name](), random.Random(1)
+    spec, texts = parse_label_config(kind.config), set[str]()
+    for content, answer in itertools.islice(kind.rows(), 250):
+        data = kind.data(content)
+        texts.add(json.dumps(data))
+        for given in (answer, kind.wrong(draw, content, answer)):
+            result = kind.result(content, given)
+            assert find_faults(kind.config, data, result) == []
+            annotation = {"id": 1, "task": 1, "result": result, "updated_at": "2026-01-01T00:00:00Z"}
+            record = to_record(spec, annotation, {"id": 1, "data": data})
+            assert facts_of_record(json.loads(json.dumps(record.to_json()))) == facts_of_result(result)
+    assert len(texts) == 250
+
+
+def note_result() -> tuple[str, dict[str, str], list[dict[str, Any]]]:
+    """Config, data and result of a note with regions, answers and a relation."""
+    kind = KINDS["regions"]()
+    content, answer = next(kind.rows())
+    return kind.config, kind.data(content), kind.result(content, answer)
+
+
+def region_at(result: list[dict[str, Any]], label: str) -> dict[str, Any]:
+    return next(item for item in result if item.get("type") == "labels" and item["value"]["labels"] == [label])
+
+
+SPOILT: list[tuple[str, Callable[[list[dict[str, Any]]], Any]]] = [
+    ("a relation between", lambda r: r.remove(region_at(r, "PERSON"))),
+    ("without its region", lambda r: r.remove(region_at(r, "FINDING"))),
+    ("a region from", lambda r: region_at(r, "PERSON")["value"].update(end=10_000)),
+    ("a region says", lambda r: region_at(r, "PERSON")["value"].update(text="other")),
+    ("a region with the labels", lambda r: region_at(r, "PERSON")["value"].update(labels=["HORSE"])),
+    ("a region's id", lambda r: r.append(deepcopy(region_at(r, "PERSON")))),
+    ("about ['PERSON']", lambda r: region_at(r, "FINDING")["value"].update(labels=["PERSON"])),
+    ("for 'state'", lambda r: next(i for i in r if i["from_name"] == "state")["value"].update(choices=["perhaps"])),
+    ("an answer to 'size'", lambda r: r.append({"type": "choices", "from_name": "size", "value": {"choices": ["a"]}})),
+    ("a relation called", lambda r: r[-1].update(labels=["owns"])),
+    ("a relation to the", lambda r: r[-1].update(direction="up")),
+]
+
+
+@pytest.mark.parametrize(("said", "spoil"), SPOILT, ids=[said for said, _ in SPOILT])
+def test_what_a_config_does_not_allow_is_found_in_a_reply(said: str, spoil: Callable[[Any], Any]) -> None:
+    config, data, result = note_result()
+    spoil(result)
+    assert any(said in fault for fault in find_faults(config, data, result))
+
+
+def test_two_answers_to_one_question_are_found() -> None:
+    kind = KINDS["questions"]()
+    content, answer = next(kind.rows())
+    (region,) = kind.result(content, answer)
+    twice = [region, {**region, "id": "a2"}]
+    assert find_faults(kind.config, kind.data(content), twice) == ["2 answers to one question"]
+
+
+def test_a_copy_of_a_project_holds_the_same_answers() -> None:
+    kind = KINDS["regions"]()
+    truth = ReferenceModel({7: kind})
+    truth.create(7, list(itertools.islice(kind.rows(), 6)))
+    tasks = truth.annotated(7)
+    truth.update(tasks[0], SKIPPED)
+    truth.update(tasks[1], kind.wrong(random.Random(3), tasks[1].content, tasks[1].answer))
+    truth.delete([tasks[2]])
+    copied = truth.copy(7, 107)
+    assert [facts for _, facts, _ in copied.sets.values()] == [facts for _, facts, _ in truth.annotations(7).values()]
+    assert truth.annotations(107) == copied.sets and not set(copied.sets) & set(truth.annotations(7))

@@ -34,7 +34,7 @@ FAILURES = {
 def studio(context: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[LabelStudioStub]:
     """A Label Studio with four annotations, which the store has."""
     monkeypatch.setattr(transport, "WAIT_SECONDS", (0.01, 0.01, 0.01))
-    truth = ReferenceModel([PROJECT], ["a", "e"])
+    truth = ReferenceModel.of_choices([PROJECT], ["a", "e"])
     truth.create(PROJECT, ROWS)
     with LabelStudioStub(truth) as running:
         given = {"label_studio_url": f"http://127.0.0.1:{running.port}", "label_studio_api_key": SecretStr(TOKEN)}

@@ -45,7 +45,7 @@ def road(own_redis: RedisServer) -> Path:
 @pytest.fixture
 def truth() -> ReferenceModel:
     """What Label Studio knows of the project."""
-    return ReferenceModel([PROJECT], ["a", "e"])
+    return ReferenceModel.of_choices([PROJECT], ["a", "e"])
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,23 +19,22 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.rig import choices_config
+from tests.support.project_kinds import SKIPPED, ProjectKind, Result, Row, choices_kind, facts_of_result
 
 Json = dict[str, Any]
 TOKEN = "f00dfeedf00dfeedf00dfeedf00dfeedf00dfeed"
 MODES = ("whole", "down", "error", "unauthorized", "short page", "cut page", "no annotations", "slow")
-SKIPPED = ""
-"""The label of an annotation that was skipped: it is known, and teaches nothing."""
 
 
 @dataclass
 class Task:
-    """One task; `annotation` is its only one, None when nobody has answered. `label` would be right."""
+    """One task; `annotation` is its only one, None when nobody has. `answer` is the right one to its `content`."""
 
     number: int
     project: int
-    text: str
-    label: str
+    content: Any
+    answer: Any
+    data: Json
     annotation: Json | None = None
 
     def to_json(self) -> Json:
@@ -44,7 +43,7 @@ class Task:
         return {
             "id": self.number,
             "project": self.project,
-            "data": {"text": self.text},
+            "data": self.data,
             "annotations": [dict(item) for item in answered],
             "predictions": [],
         }
@@ -52,7 +51,8 @@ class Task:
 
 @dataclass(frozen=True)
 class Change:
-    """What one change did: annotation -> [updated_at in microseconds, label, task], or which annotations are gone."""
+    """What one change did: annotation -> [updated_at in microseconds, facts of its answer, task], or which annotations
+    are gone."""
 
     project: int
     action: str
@@ -63,31 +63,49 @@ class Change:
 
 
 class ReferenceModel:
-    """The truth, and the webhook body that goes with each change.
+    """The truth, and the webhook body that goes with each change. `kinds`: project -> what it is about.
 
     Thread-safe; every change is one step. Ids are never given twice, time stamps neither."""
 
-    def __init__(self, projects: Sequence[int], labels: Sequence[str]) -> None:
-        self.labels, self.config = list(labels), choices_config(labels)
+    def __init__(self, kinds: Mapping[int, ProjectKind]) -> None:
+        self.kinds = dict(kinds)
         self.guard = threading.RLock()
-        self.tasks: dict[int, dict[int, Task]] = {project: {} for project in projects}
+        self.tasks: dict[int, dict[int, Task]] = {project: {} for project in kinds}
         self._ids, self._stamp = itertools.count(1), 0
 
-    def create(self, project: int, rows: Sequence[tuple[str, str]]) -> Change:
+    @classmethod
+    def of_choices(cls, projects: Sequence[int], labels: Sequence[str]) -> ReferenceModel:
+        """Projects that all choose one of these labels."""
+        return cls(dict.fromkeys(projects, choices_kind(labels)))
+
+    def create(self, project: int, rows: Sequence[Row]) -> Change:
         """New tasks with an annotation each: one ANNOTATION_CREATED, or the list ANNOTATIONS_CREATED."""
         with self.guard:
-            tasks = [Task(next(self._ids), project, text, label) for text, label in rows]
-            for task, (_, label) in zip(tasks, rows, strict=True):
+            data = self.kinds[project].data
+            tasks = [Task(next(self._ids), project, content, answer, data(content)) for content, answer in rows]
+            for task in tasks:
                 self.tasks[project][task.number] = task
-                task.annotation = self._annotation(task, next(self._ids), label)
+                task.annotation = self._annotation(task, next(self._ids), task.answer)
             return self._upserted(project, tasks, "ANNOTATIONS_CREATED" if len(rows) > 1 else "ANNOTATION_CREATED")
 
-    def update(self, task: Task, label: str) -> Change:
-        """Another label for an annotated task."""
+    def update(self, task: Task, answer: Any) -> Change:
+        """Another answer to an annotated task."""
         with self.guard:
             known = task.annotation or {}
-            task.annotation = self._annotation(task, known["id"], label, known["created_at"])
+            task.annotation = self._annotation(task, known["id"], answer, known["created_at"])
             return self._upserted(task.project, [task], "ANNOTATION_UPDATED")
+
+    def copy(self, project: int, to: int) -> Change:
+        """All annotations once more, in a new project: as if somebody had exported and imported it."""
+        with self.guard:
+            self.kinds[to], self.tasks[to] = self.kinds[project], {}
+            for task in self.annotated(project):
+                known = task.annotation or {}
+                twin = Task(next(self._ids), to, task.content, task.answer, task.data)
+                answer = SKIPPED if known["was_cancelled"] else None
+                twin.annotation = self._annotation(twin, next(self._ids), answer, result=known["result"])
+                self.tasks[to][twin.number] = twin
+            return self._upserted(to, list(self.tasks[to].values()), "ANNOTATIONS_CREATED")
 
     def delete(self, tasks: Sequence[Task]) -> Change:
         """Their annotations are gone, the tasks stay."""
@@ -117,18 +135,20 @@ class ReferenceModel:
             return [task for task in self.tasks[project].values() if task.annotation is not None]
 
     def annotations(self, project: int) -> dict[int, list[Any]]:
-        """annotation -> [microseconds, label, task]."""
+        """annotation -> [microseconds, facts, task]."""
         with self.guard:
             return {task.annotation["id"]: _facts(task) for task in self.annotated(project) if task.annotation}
 
-    def _annotation(self, task: Task, number: int, label: str, created: str = "") -> Json:
-        now = self._now()
-        value = {"choices": [label]}
-        region = {"from_name": "label", "to_name": "text", "type": "choices", "value": value}
+    def _annotation(
+        self, task: Task, number: int, answer: Any, created: str = "", result: Result | None = None
+    ) -> Json:
+        now, skipped = self._now(), answer == SKIPPED
+        if result is None:
+            result = [] if skipped else self.kinds[task.project].result(task.content, answer)
         return {
             "id": number,
-            "result": [] if label == SKIPPED else [region],
-            "was_cancelled": label == SKIPPED,
+            "result": result,
+            "was_cancelled": skipped,
             "ground_truth": False,
             "created_at": created or now,
             "updated_at": now,
@@ -153,14 +173,14 @@ class ReferenceModel:
         return self._change(project, action, body, sets=sets)
 
     def _change(self, project: int, action: str, body: Json, **facts: Any) -> Change:
-        head = {"action": action, "project": {"id": project, "label_config": self.config}}
+        head = {"action": action, "project": {"id": project, "label_config": self.kinds[project].config}}
         return Change(project, action, {**head, **body}, time.time(), **facts)
 
 
 def _facts(task: Task) -> list[Any]:
     annotation = task.annotation or {}
-    label = annotation["result"][0]["value"]["choices"][0] if annotation["result"] else SKIPPED
-    return [microseconds(annotation["updated_at"]), label, task.number]
+    facts = SKIPPED if annotation["was_cancelled"] else facts_of_result(annotation["result"])
+    return [microseconds(annotation["updated_at"]), facts, task.number]
 
 
 def microseconds(stamp: str) -> int:
@@ -196,9 +216,8 @@ class LabelStudioStub:
         parts = path.strip("/").split("/")
         if parts[:2] == ["api", "projects"] and len(parts) == 3 and parts[2].isdigit():
             project = int(parts[2])
-            config = self.truth.config
-            known = project in self.truth.tasks
-            return (200, {"id": project, "label_config": config}) if known else (404, {"detail": "Not found."})
+            kind = self.truth.kinds.get(project)
+            return (200, {"id": project, "label_config": kind.config}) if kind else (404, {"detail": "Not found."})
         if parts == ["api", "tasks"]:
             return 200, self._tasks(query)
         return 404, {"detail": "Not found."}
