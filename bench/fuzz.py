@@ -2,11 +2,16 @@
 
     python -m bench.fuzz [--cases 100000] [--seed 1] [--minutes 0] [--json]
     python -m bench.fuzz --spans [--cases 10000] [--json]
+    python -m bench.fuzz --stored [--cases 3000] [--json]
 
 Everything is real but the socket: the WSGI application, its models (the packaged MiniLM) and a Redis of its own, which
 writes no log, since what is looked for here is no loss but an answer of 5xx, an exception, or none within 10 seconds.
-Every case can be made again from the seed and its number; those that fail are printed with it. `--spans`: annotations,
-tasks, marks and label configs of marked text; no region that would harm the page may be in a reply either.
+Every case can be made again from the seed and its number; those that fail are printed with it.
+
+`--spans`: annotations, tasks, marks and label configs of marked text, also with answers about regions, relations and
+questions, in projects that have learned and others; no region that would harm the page may be in a reply either.
+`--stored`: what the store holds of such projects is changed past the product, one value a case (cut off, of another
+type, of an earlier release), and everything that reads it is called, the learner and the scheduler among it.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -30,43 +35,16 @@ from typing import Any
 from backend.application.services import Services, build_services
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
+from backend.jobs.context import Context
+from backend.redis_access.connection import connect
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from bench.support.report import command, show
-from tests.support.marking_fuzz import break_config, harmful, span_rows
+from tests.support.marking_fuzz import break_config, break_result, harmful, span_rows
+from tests.support.mutations import change, damage, encode
 from tests.support.rig import ROOT
+from tests.support.stored_fuzz import Readers, StoredCases, prepare, readers_of
 
-VALUES: tuple[Any, ...] = (
-    *(None, True, False, 0, -1, 1, 7, 2**31, 2**53 + 1, 2**63 - 1, 2**63, 2**64, 10**30, -(10**30), 1.5, 1e308),
-    *("", " ", "0", "7", "7.1", "-1", "1e9", "٣", "../../etc/passwd", "7;x", "null", "\0", "\ud800", "\udfff\ud800"),
-    *("a" * 5000, "😀" * 50, "\u202e\r\n\t", "<script>alert(1)</script>", "{{7*7}}", "%s%n", "$text", "$undefined$"),
-    *("2026-01-01T00:00:00Z", "2026-13-41T99:99:99Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59.999999-23:59"),
-    *([], {}, [[]], [None], [{}], {"a": {}}, {"id": None}, {"id": []}, {"": ""}, [1, "a", None, {}], [[[[[[]]]]]]),
-    *(
-        "http://169.254.169.254/",
-        "file:///etc/passwd",
-        "<View/>",
-        "<View",
-        '<!DOCTYPE a [<!ENTITY b "c">]><View>&b;</View>',
-    ),
-)
-"""What takes the place of a value."""
-
-NAMES = (
-    "id",
-    "project",
-    "task",
-    "tasks",
-    "data",
-    "result",
-    "value",
-    "choices",
-    "type",
-    "label_config",
-    "",
-    "\ud800",
-    "__proto__",
-)
 HEADERS: tuple[dict[str, str], ...] = (
     *({"Authorization": text} for text in ("Basic", "Basic !", "Bearer x", "Basic \xff", "Bearer \xff\xff", "\xa0")),
     *(
@@ -122,88 +100,10 @@ class Call:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """(container, key) of everything inside `value`."""
-    found: list[tuple[Any, Any]] = []
-    stack = [value]
-    while stack:
-        holder = stack.pop()
-        keys = list(holder) if isinstance(holder, dict) else range(len(holder))
-        found.extend((holder, key) for key in keys)
-        stack.extend(holder[key] for key in keys if isinstance(holder[key], dict | list))
-    return found
-
-
-def change(chance: random.Random, body: Any, others: Sequence[Any]) -> Any:
-    """A copy of `body` in which one to four things are not as they were."""
-    body = copy.deepcopy(body)
-    for _ in range(chance.choice((1, 1, 1, 2, 4))):
-        inside = places(body) if isinstance(body, dict | list) else []
-        if not inside:
-            return chance.choice(VALUES)
-        holder, key = chance.choice(inside)
-        chance.choice(CHANGES)(chance, holder, key, others)
-    return body
-
-
-def _replace(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    holder[key] = copy.deepcopy(chance.choice(VALUES))
-
-
-def _remove(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    del holder[key]
-
-
-def _rename(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    if isinstance(holder, dict):
-        holder[chance.choice(NAMES)] = holder.pop(key)
-
-
-def _repeat(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    holder[key] = [copy.deepcopy(holder[key]) for _ in range(chance.choice((0, 1, 2, 20)))]
-
-
-def _wrap(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    for _ in range(chance.choice((1, 2, 40, 70))):
-        holder[key] = chance.choice(([holder[key]], {"a": holder[key]}))
-
-
-def _graft(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    there = places(chance.choice(others))
-    if there:
-        other, place = chance.choice(there)
-        holder[key] = copy.deepcopy(other[place])
-
-
-def _retype(chance: random.Random, holder: Any, key: Any, others: Sequence[Any]) -> None:
-    holder[key] = chance.choice((str, repr, bool, lambda value: [value], lambda value: {"id": value}))(holder[key])
-
-
-CHANGES: tuple[Callable[[random.Random, Any, Any, Sequence[Any]], None], ...] = (
-    *(_replace, _replace, _replace, _remove, _remove, _rename, _repeat, _wrap, _graft, _graft, _retype),
-)
-
-
-def damage(chance: random.Random, data: bytes) -> bytes:
-    """Bytes that are hardly JSON any more."""
-    for _ in range(chance.choice((1, 1, 3, 9))):
-        at = chance.randrange(len(data) + 1)
-        cut = chance.randrange(1, 20)
-        piece = chance.choice(
-            (b"", b"\0", b"\xff", b"{", b"]", b"NaN", b"1e999", b'"\\ud800"', b"\\", b"9" * 50, b"," * 3)
-        )
-        data = data[:at] + piece + data[at + chance.choice((0, 0, cut)) :]
-    return data[: chance.randrange(len(data) + 1)] if chance.random() < 0.1 else data
-
-
-def encode(body: Any) -> bytes:
-    """JSON as Python writes it: lone surrogates escaped, huge integers and all."""
-    return json.dumps(body).encode()
-
-
 RECORDED = ROOT / "tests" / "contract" / "payloads"
 HANG_SECONDS = 10.0
 FAILURES_SHOWN = 20
+Row = dict[str, Any]
 ADMIN = {"Authorization": "Bearer admin"}
 ROUTES = ("", "/versions", "/examples", "/curve", "/suspects", "/explain", "/retrain", "/rollback", "/unpin", "/resync")
 
@@ -231,6 +131,15 @@ def recorded_rows() -> list[dict[str, Any]]:
     """Path and body of what Label Studio sent."""
     rows = [row for path in sorted(RECORDED.glob("*.json")) for row in json.loads(path.read_text("utf-8"))]
     return [row for row in rows if row["body"] is not None and not row["path"].startswith("/sub")]
+
+
+def _with_broken_result(chance: random.Random, body: Any) -> Any:
+    """A copy, wherever it has what was marked."""
+    body = copy.deepcopy(body)
+    for holder in (body.get("annotation"), (body.get("params") or {}).get("context")):
+        if isinstance(holder, dict) and "result" in holder:
+            holder["result"] = break_result(chance, holder["result"])
+    return body
 
 
 def _with_broken_config(chance: random.Random, body: Any) -> Any:
@@ -270,9 +179,12 @@ class Cases:
     def _mark(self, chance: random.Random) -> Call:
         row = chance.choice(self._rows)
         body = row["body"]
-        if chance.random() < 0.25:
+        how = chance.random()
+        if how < 0.2:
             body = _with_broken_config(chance, body)
-        elif chance.random() < 0.9:  # others go as they are, so that there is something to begin with
+        elif how < 0.55:
+            body = _with_broken_result(chance, body)
+        elif how < 0.95:  # others go as they are, so that there is something to begin with
             body = change(chance, body, self._bodies)
         return Call("POST", row["path"], encode(body))
 
@@ -319,6 +231,8 @@ def run(cases: int, seed: int, minutes: float, *, spans: bool = False) -> tuple[
     with running_services() as services:
         client = create_app(services).test_client()
         number = 0
+        if spans:
+            prepare(services, Context(services.settings), client)
         while number < cases and not (minutes and time.monotonic() - began > 60 * minutes):
             call = made.make(number)
             watch.begin(number)
@@ -345,6 +259,36 @@ def run(cases: int, seed: int, minutes: float, *, spans: bool = False) -> tuple[
     return row, failures + [{"case": case, "status": "hung"} for case in watch.hung]
 
 
+def run_stored(cases: int, seed: int, minutes: float) -> tuple[Row, list[Row]]:
+    """(one row of figures, the failures) of changes of what is stored."""
+    failures: list[Row] = []
+    watch, read, began = Watch(), Counter[str](), time.monotonic()
+    with running_services() as services:
+        client = create_app(services).test_client()
+        context = Context(services.settings)
+        prepare(services, context, client)
+        made, readers = StoredCases(connect(services.settings, binary=True), seed), Readers(client, context)
+        number = 0
+        while number < cases and not (minutes and time.monotonic() - began > 60 * minutes):
+            case = made.make(number)
+            undo = made.apply(case)
+            watch.begin(number)
+            chance = random.Random(f"{seed}:{number}:read")
+            for how in readers_of(chance, case.key):
+                read[how] += 1
+                if problem := readers.read(how, case.project):
+                    failures.append(
+                        {"case": number, "problem": problem, "key": case.key, "value": repr(case.value)[:300]}
+                    )
+            watch.end()
+            undo()
+            number += 1
+        healthy = client.get("/health").status_code == 200
+    row = {"cases": number, "seed": seed, **dict(sorted(read.items())), "failures": len(failures)}
+    row |= {"hangs": len(watch.hung), "healthy": healthy, "seconds": round(time.monotonic() - began)}
+    return row, failures + [{"case": case, "status": "hung"} for case in watch.hung]
+
+
 def send(client: Any, call: Call) -> tuple[int, str]:
     """(status, body); an exception that leaves the application is a 599."""
     kind = {"Content-Type": "application/json"} if call.body else {}
@@ -367,17 +311,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line entry; 1 when anything failed."""
     parser = command(__doc__)
     parser.add_argument("--spans", action="store_true")
+    parser.add_argument("--stored", action="store_true")
     parser.add_argument("--cases", type=int)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=0, help="Stop after so long; 0: after all cases.")
     args = parser.parse_args(arguments)
-    cases = args.cases or (10_000 if args.spans else 100_000)
+    cases = args.cases or (3_000 if args.stored else 10_000 if args.spans else 100_000)
     logging.disable(logging.WARNING)
     try:
-        row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
+        if args.stored:
+            row, failures = run_stored(cases, args.seed, args.minutes)
+        else:
+            row, failures = run(cases, args.seed, args.minutes, spans=args.spans)
     finally:
         logging.disable(logging.NOTSET)
-    show("fuzz: hostile requests", [row], args.json)
+    show("fuzz: changed records" if args.stored else "fuzz: hostile requests", [row], args.json)
     for failure in failures[:FAILURES_SHOWN]:
         print(json.dumps(failure))
     return 1 if failures or not row["healthy"] else 0

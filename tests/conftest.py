@@ -13,6 +13,7 @@ from http.server import HTTPServer
 from pathlib import Path
 from typing import Any, TypeVar
 
+import hypothesis
 import pytest
 
 from backend.embedded_redis.binary import find_redis_server
@@ -24,6 +25,12 @@ from backend.store.stores import Stores
 Server = TypeVar("Server", bound=HTTPServer)
 
 QUIET = ("REDIS_URL", "DATA_DIR", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASE_MODEL", "BASIC_AUTH_USER")
+
+
+def pytest_configure() -> None:
+    """No test of any properties fails because the machine is busy: examples have 200 ms otherwise."""
+    hypothesis.settings.register_profile("untimed", deadline=None)
+    hypothesis.settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True)

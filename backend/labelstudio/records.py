@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import NotRequired, TypedDict
 
 from backend.labelstudio.regions.rows import RegionTargets, RelationRow, answer_rows, relation_rows
+from model.span import Span
 from model.spec import Json
 
 Targets = dict[str, list[list[str]] | int]
@@ -95,8 +96,9 @@ class ExampleRecord:
 
     @classmethod
     def from_json(cls, data: RecordJson) -> ExampleRecord:
-        """Inverse of `to_json`. Raises TypeError or ValueError on foreign data."""
+        """Inverse of `to_json`. Raises AttributeError, TypeError or ValueError on foreign data."""
         record = cls(**data)
+        _check(record)
         if not (record.spans or record.removed):
             return record
         return replace(
@@ -108,9 +110,36 @@ class ExampleRecord:
         )
 
 
+def _check(record: ExampleRecord) -> None:
+    """Raises TypeError or ValueError for what no release has written."""
+    _expect(record.annotation, int)
+    _expect(record.task, int)
+    _expect(record.updated_at, str)
+    if record.annotator is not None:
+        _expect(record.annotator, int)
+    for text in record.texts.values():
+        _expect(text, str)
+    for answer in record.targets.values():
+        if not isinstance(answer, int):
+            for path in answer:
+                _expect(path, list)
+                for part in path:
+                    _expect(part, str)
+
+
+def _expect(value: object, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} where {kind.__name__} is kept")
+
+
 def _rows(spans: SpanTargets) -> SpanTargets:
     """JSON has lists for tuples."""
-    return {name: [(int(start), int(end), str(label)) for start, end, label in rows] for name, rows in spans.items()}
+    return {name: [_row(*row) for row in rows] for name, rows in spans.items()}
+
+
+def _row(start: int, end: int, label: str) -> SpanRow:
+    span = Span(int(start), int(end), str(label))
+    return span.start, span.end, span.label
 
 
 def microseconds(stamp: Json) -> int:

@@ -14,7 +14,7 @@ import threading
 import time
 from contextlib import suppress
 
-from backend.errors import BackendError, StoreUnavailable
+from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.labelstudio.label_display import spec_of
@@ -80,10 +80,10 @@ class Scheduler:
         for project in self.stores.projects.projects():
             try:
                 with about(project=project):
-                    self._schedule(project)
+                    self.schedule(project)
             except StoreUnavailable:
                 raise
-            except (BackendError, OSError, ValueError):
+            except Exception:  # what one project's data does stops no other's
                 log.exception("scheduler: project %s", project)
         if time.monotonic() - self._cleaned > GARBAGE_SECONDS:
             self._cleaned = time.monotonic()
@@ -95,7 +95,8 @@ class Scheduler:
         with suppress(StoreUnavailable):  # the lease runs out by itself
             self.stores.give_up_lease(self.owner)
 
-    def _schedule(self, project: int) -> None:
+    def schedule(self, project: int) -> None:
+        """What is due in one project. Raises StoreUnavailable."""
         if self.stores.versions.live(project) is None:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -22,6 +23,9 @@ from backend.settings.settings import Settings
 SENTINEL_PORT = 26379
 SCHEMES = ("redis", "rediss", "unix")
 
+STRICT_WHEN_SENT = "strict-when-sent"
+"""How text that cannot be encoded or decoded is handled (a name of `codecs`)."""
+
 
 def open_client(settings: Settings, **options: Any) -> Any:
     """A redis.Redis at REDIS_URL, or at the embedded server; sends nothing. Raises SettingsError."""
@@ -30,6 +34,8 @@ def open_client(settings: Settings, **options: Any) -> Any:
             check_redis_url(settings.redis_url)
         except NoAddress as error:
             raise SettingsError(f"REDIS_URL cannot be used: {error}", setting="REDIS_URL") from None
+    codecs.register_error(STRICT_WHEN_SENT, _read_tolerantly)
+    options.setdefault("encoding_errors", STRICT_WHEN_SENT)
     scheme = settings.effective_redis_url.partition("://")[0]
     tls: dict[str, Any] = {}
     if scheme.startswith("rediss") and settings.redis_ca_file:
@@ -61,6 +67,14 @@ def shown_address(url: str) -> str:
     place = rest.partition("?")[0]
     head, slash, path = place.rpartition("@")[2].partition("/")
     return f"{scheme}://{head}{slash}{unquote(path) if scheme == 'unix' else path}"
+
+
+def _read_tolerantly(error: UnicodeError) -> tuple[str | bytes, int]:
+    """Bytes that are no UTF-8 (a bit of the append-only file was flipped) are read as `\\xff`, which is no JSON either:
+    one such value must not keep everybody from reading the others. What cannot be sent raises UnicodeEncodeError."""
+    if isinstance(error, UnicodeDecodeError):
+        return codecs.backslashreplace_errors(error)
+    raise error
 
 
 class UnixConnection(redis.UnixDomainSocketConnection):

@@ -1,8 +1,10 @@
-"""Connections to Redis, and the check that it keeps what it acknowledges."""
+"""Connections to Redis, the check that it keeps what it acknowledges, and records that come back unreadable."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import logging
+from collections.abc import Callable, Iterable, Sequence
 from functools import wraps
 from hashlib import sha1
 from typing import Any, ParamSpec, TypeVar
@@ -19,11 +21,19 @@ from backend.redaction import hide_secrets
 from backend.redis_access.address import open_client
 from backend.settings.settings import Settings
 
+log = logging.getLogger(__name__)
+
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
 
+Record = TypeVar("Record")
+Shape = TypeVar("Shape")
+
 Client = Any
 """A redis.Redis. Its annotations say `bytes | str` everywhere; decode_responses, which settles it, they cannot see."""
+
+UNREADABLE = (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError, RecursionError)
+"""What reading a record raises that is cut off, of another type, or of another release."""
 
 RedisError = redis.RedisError
 """What a call that is not guarded raises; other rooms know it by this name."""
@@ -57,6 +67,21 @@ def connect(
         health_check_interval=0,
         client_name="understudy",
     )
+
+
+def read_all(texts: Iterable[str], make: Callable[[Shape], Record], what: str) -> list[Record]:
+    """The records whose JSON `make` can read, in their order. How many it cannot is said in the log: one that is
+    damaged or of another release stops nobody who reads the others."""
+    found: list[Record] = []
+    refused: list[str] = []
+    for text in texts:
+        try:
+            found.append(make(json.loads(text)))
+        except UNREADABLE as error:
+            refused.append(repr(error)[:200])
+    if refused:
+        log.warning("%d stored %s cannot be read and are left out: %s", len(refused), what, refused[0])
+    return found
 
 
 def guarded(function: Callable[Arguments, Result]) -> Callable[Arguments, Result]:

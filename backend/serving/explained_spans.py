@@ -181,7 +181,7 @@ class _Teller:
         }
 
     def _nearest(self, span: Span, count: int) -> list[Neighbour]:
-        question = self.document[self.control.question] if self.control.question else ""
+        question = self.document[self.control.question] if self.control.question else None
         content = (self.document[self.control.inputs[0]], question)
         return self.index.nearest(self.reasons.vector(span), count, self.task, content)
 
@@ -211,4 +211,4 @@ def _marked(control: Control, record: ExampleRecord) -> list[MarkedText]:
         return []
     text = record.texts[control.inputs[0]]
     spans = tuple(Span(*row) for row in record.spans[control.name] if 0 <= row[0] < row[1] <= len(text))
-    return [MarkedText(record.task, text, spans, record.texts[control.question] if control.question else "")]
+    return [MarkedText(record.task, text, spans, record.texts[control.question] if control.question else None)]

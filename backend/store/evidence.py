@@ -9,9 +9,9 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, NotRequired, TypedDict
 
 from backend.admin_json import ControlMetrics
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, guarded, read_all
 from backend.redis_access.keys import project_key
-from model.evidence.row import EvidenceRow
+from model.evidence.row import EvidenceRow, read_count, read_share
 
 if TYPE_CHECKING:
     from model.evidence.pool_accuracy import PoolSummary
@@ -98,9 +98,9 @@ class EvidenceStore:
 
     @guarded
     def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT) -> list[EvidenceRow]:
-        """The `last` ones."""
+        """The `last` ones, without those that cannot be read."""
         if not self.keeps:
-            return _parse(self._redis.lrange(project_key(project, "evidence"), -last, -1))
+            return _parse(project, self._redis.lrange(project_key(project, "evidence"), -last, -1))
         with self._guard:
             known = self._kept.get(project)
         found = self._read(project, known)
@@ -118,9 +118,9 @@ class EvidenceStore:
             texts = self._redis.lrange(key, -REDIS_BATCH_ROWS, -1)
             if known.last in texts:
                 new = texts[len(texts) - texts[::-1].index(known.last) :]
-                return _Kept(texts[-1], [*known.rows, *_parse(new)][-EVIDENCE_ROWS_KEPT:]) if new else known
+                return _Kept(texts[-1], [*known.rows, *_parse(project, new)][-EVIDENCE_ROWS_KEPT:]) if new else known
         texts = self._redis.lrange(key, 0, -1)
-        return _Kept(texts[-1] if texts else "", _parse(texts))
+        return _Kept(texts[-1] if texts else "", _parse(project, texts))
 
     @guarded
     def count(self, project: int) -> int:
@@ -135,8 +135,9 @@ class EvidenceStore:
     @guarded
     def tested(self, project: int, version: str) -> int:
         """The seq up to which `version` was tested last; 0 when another version was."""
-        name, seq = json.loads(self._redis.get(project_key(project, "tested")) or '["", 0]')
-        return int(seq) if name == version else 0
+        text = self._redis.get(project_key(project, "tested")) or '["", 0]'
+        found = read_all([text], _tested, f"last test of project {project}")
+        return found[0][1] if found and found[0][0] == version else 0
 
     @guarded
     def first_seen(self, project: int, tasks: Collection[int], seq: int) -> dict[int, int]:
@@ -169,13 +170,17 @@ class EvidenceStore:
 
     @guarded
     def survey(self, project: int) -> Survey:
-        """The last survey: version, labels, and of each control what `summarise_pool` keeps; {} before the first."""
-        return json.loads(self._redis.get(project_key(project, "survey")) or "{}")
+        """The last survey: version, labels, and of each control what `summarise_pool` keeps; {} before the first, and
+        for one that cannot be read."""
+        text = self._redis.get(project_key(project, "survey"))
+        found = read_all([text] if text else [], _survey, f"survey of project {project}")
+        return found[0] if found else {}
 
     @guarded
     def surveys(self, project: int) -> list[PastSurvey]:
         """The last SURVEYS_KEPT, oldest first: labels, and of each control n and mean of the confidences."""
-        return [json.loads(text) for text in self._redis.lrange(project_key(project, "surveys"), 0, -1)]
+        texts = self._redis.lrange(project_key(project, "surveys"), 0, -1)
+        return read_all(texts, _past_survey, f"surveys of project {project}")
 
     @guarded
     def save_figures(self, project: int, figures: Mapping[str, ControlMetrics]) -> None:
@@ -183,8 +188,58 @@ class EvidenceStore:
         self._redis.hset(project_key(project, "meta"), "figures", json.dumps(figures, separators=(",", ":")))
 
 
-def _parse(texts: Sequence[str]) -> list[EvidenceRow]:
-    return [EvidenceRow.from_json(json.loads(text)) for text in texts]
+def _parse(project: int, texts: Sequence[str]) -> list[EvidenceRow]:
+    return read_all(texts, EvidenceRow.from_json, f"rows of evidence of project {project}")
+
+
+def _tested(data: tuple[str, int]) -> tuple[str, int]:
+    version, seq = data
+    return str(version), int(seq)
+
+
+def _survey(data: Survey) -> Survey:
+    """Raises AttributeError, TypeError or ValueError on foreign data. Earlier releases kept less."""
+    found: Survey = {}
+    if "version" in data:
+        found["version"] = str(data["version"])
+    if "tuned" in data:
+        found["tuned"] = None if data["tuned"] is None else str(data["tuned"])
+    if "labels" in data:
+        found["labels"] = read_count(data["labels"])
+    if data.get("controls"):
+        found["controls"] = {str(name): _pool(pool) for name, pool in data["controls"].items()}
+    return found
+
+
+def _pool(data: PoolSummary) -> PoolSummary:
+    from model.evidence.pool_accuracy import CONFIDENCE_BINS
+
+    found: PoolSummary = {}
+    if "n" in data:
+        found["n"] = read_count(data["n"])
+    if "mean" in data:
+        found["mean"] = read_share(data["mean"])
+    if "counts" in data:
+        found["counts"] = [read_count(count) for count in data["counts"]]
+        if len(found["counts"]) != CONFIDENCE_BINS:
+            raise ValueError(f"{len(found['counts'])} bins")
+    if "quantiles" in data:
+        found["quantiles"] = [read_share(one) for one in data["quantiles"]]
+    if "shown" in data:
+        found["shown"] = [read_share(one) for one in data["shown"]]
+    if "f1" in data:
+        found["f1"] = read_share(data["f1"])
+    return found
+
+
+def _past_survey(data: PastSurvey) -> PastSurvey:
+    controls = {str(name): _mean(pool) for name, pool in data["controls"].items()}
+    return {"labels": read_count(data["labels"]), "controls": controls}
+
+
+def _mean(data: PoolMean) -> PoolMean:
+    found: PoolMean = {"n": read_count(data["n"]), "mean": read_share(data["mean"])}
+    return {**found, "f1": read_share(data["f1"])} if "f1" in data else found
 
 
 def _mean_of(pool: PoolSummary) -> PoolMean:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from backend.labelstudio.records import ExampleRecord
-from backend.redis_access.connection import Client, Script, guarded
+from backend.redis_access.connection import UNREADABLE, Client, Script, guarded
 from backend.redis_access.keys import project_key
 from backend.store.projects import mark_dirty
 
@@ -257,7 +257,7 @@ def _decode(value: str) -> ExampleRecord | None:
         return None
     try:
         return ExampleRecord.from_json(json.loads(value[16:]))
-    except (ValueError, TypeError):
+    except UNREADABLE:
         return None
 
 

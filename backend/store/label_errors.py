@@ -6,9 +6,10 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import NotRequired, TypedDict
 
-from backend.record_json import LabelErrorRow
-from backend.redis_access.connection import Client, guarded
+from backend.record_json import LabelErrorRow, SpanPlace
+from backend.redis_access.connection import Client, guarded, read_all
 from backend.redis_access.keys import project_key
+from model.evidence.row import read_count, read_number, read_share
 
 
 class LabelErrors(TypedDict):
@@ -44,13 +45,58 @@ class LabelErrorStore:
 
     @guarded
     def read(self, project: int) -> dict[str, LabelErrors]:
-        """Control -> what `replace` was given, without the rows whose annotations have changed or gone since."""
+        """Control -> what `replace` was given, without the rows whose annotations have changed or gone since, and
+        without what cannot be read: such a control is searched anew."""
         values = self._redis.hgetall(project_key(project, "suspects"))
-        entries: dict[str, LabelErrors] = {name: json.loads(text) for name, text in sorted(values.items())}
+        entries: dict[str, LabelErrors] = {}
+        for name, text in sorted(values.items()):
+            for entry in read_all([text], _entry, f"label errors of project {project}"):
+                entries[name] = entry
         ids = sorted({id_ for entry in entries.values() for row in entry["rows"] for id_ in row["annotations"]})
         known = self._redis.hmget(project_key(project, "ver"), ids) if ids else []
         present = dict(zip(ids, known, strict=True))
         return {name: {**entry, "rows": _still(entry["rows"], present)} for name, entry in entries.items()}
+
+
+def _entry(data: LabelErrors) -> LabelErrors:
+    """Raises AttributeError, KeyError, TypeError or ValueError on foreign data."""
+    found: LabelErrors = {
+        "searched": read_count(data["searched"]),
+        "at": read_number(data["at"]),
+        "rows": [_row(row) for row in data["rows"]],
+    }
+    if "seq" in data:
+        found["seq"] = read_count(data["seq"])
+    if "known" in data:
+        found["known"] = read_count(data["known"])
+    return found
+
+
+def _row(data: LabelErrorRow) -> LabelErrorRow:
+    found: LabelErrorRow = {
+        "task": read_count(data["task"]),
+        "annotations": {str(read_count(int(id_))): str(version) for id_, version in data["annotations"].items()},
+        "text": str(data["text"]),
+        "given": str(data["given"]),
+        "suggested": str(data["suggested"]),
+        "p_given": read_share(data["p_given"]),
+        "p_suggested": read_share(data["p_suggested"]),
+        "flag": str(data["flag"]),
+    }
+    if "kind" in data:
+        found["kind"] = str(data["kind"])
+    if "given_span" in data:
+        found["given_span"] = _place(data["given_span"])
+    if "suggested_span" in data:
+        found["suggested_span"] = _place(data["suggested_span"])
+    return found
+
+
+def _place(data: SpanPlace) -> SpanPlace:
+    start, end = read_count(data["start"]), read_count(data["end"])
+    if start >= end:
+        raise ValueError(f"a place from {start} to {end}")
+    return {"start": start, "end": end, "text": str(data["text"])}
 
 
 def _still(rows: Sequence[LabelErrorRow], present: Mapping[str, str | None]) -> list[LabelErrorRow]:

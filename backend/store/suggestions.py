@@ -10,7 +10,7 @@ from pathlib import Path
 
 from backend.labelstudio.spans.interactive import Memory
 from backend.labelstudio.spans.regions import SentSpan
-from backend.redis_access.connection import Client, Script, guarded
+from backend.redis_access.connection import UNREADABLE, Client, Script, guarded
 from backend.redis_access.keys import project_key
 
 SUGGESTED_TASKS = 100_000
@@ -50,7 +50,7 @@ class SuggestionStore:
         text = self._redis.get(project_key(project, f"marks:{int(task)}"))
         try:
             return Memory.from_json(json.loads(text)) if text else Memory()
-        except (KeyError, TypeError, ValueError):
+        except UNREADABLE:
             return Memory()  # of another release: what was removed may come once more
 
     @guarded
@@ -82,7 +82,7 @@ def _read(text: str | None) -> dict[str, list[SentSpan]]:
             known = {version: json.loads(spans)} if tab else json.loads(line)
             for name, rows in known.items():
                 found.pop(name, None)
-                found[name] = [SentSpan(*row) if tab else SentSpan.from_json(row) for row in rows]
-        except (AttributeError, TypeError, ValueError):
+                found[name] = [SentSpan.from_row(*row) if tab else SentSpan.from_json(row) for row in rows]
+        except UNREADABLE:
             continue
     return dict(list(found.items())[-VERSIONS_KEPT:])

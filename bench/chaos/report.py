@@ -60,6 +60,39 @@ def count_answers(history: Sequence[Entry]) -> Row:
     }
 
 
+def count_projects(history: Sequence[Entry]) -> list[Row]:
+    """By project: what it is about, its changes, its annotations at the end, replies and what they held, and how many
+    texts it and its copy answer alike."""
+    changes = Counter(entry["project"] for entry in of_kind(history, "change"))
+    moved = Counter(entry["project"] for entry in of_kind(history, "moved"))
+    replies, found, faults = Counter[int](), Counter[int](), Counter[int]()
+    for reply in of_kind(history, "predict"):
+        if reply["status"] == 200:
+            replies[reply["project"]] += 1
+            found[reply["project"]] += reply["found"]
+            faults[reply["project"]] += len(reply["faults"])
+    compared = {entry["project"]: entry for entry in of_kind(history, "compared")}
+    return [
+        {
+            "project of": end["about"],
+            "changes": changes[end["project"]],
+            "annotations at the end": len(end["truth"]),
+            "versions published": moved[end["project"]],
+            "replies": replies[end["project"]],
+            "results in them": found[end["project"]],
+            "of these not allowed by the config": faults[end["project"]],
+            "texts answered as by its copy": _share(compared.get(end["project"])),
+        }
+        for end in of_kind(history, "end")
+    ]
+
+
+def _share(pair: Entry | None) -> str:
+    if pair is None:
+        return "-"
+    return f"{pair['alike']} of {pair['asked']}{' (fine-tuned)' if pair['tuned'] else ''}"
+
+
 def count_kills(history: Sequence[Entry]) -> list[Row]:
     """By role: kills, and seconds until a new process was seen and until it did its work; the latter only of kills
     after which neither this role nor the supervisor was killed again before that: the others tell of the schedule."""
@@ -152,6 +185,7 @@ def show_legs(legs: Sequence[Leg], as_json: bool) -> None:
         name = f"chaos, {leg.facts['redis']} Redis, seed {leg.facts['seed']}, {leg.facts['seconds']} s"
         show(f"{name}: events", [count_events(leg.history)], as_json)
         show(f"{name}: answers", [count_answers(leg.history)], as_json)
+        show(f"{name}: projects", count_projects(leg.history), as_json)
         show(f"{name}: kills", count_kills(leg.history), as_json)
         show(f"{name}: faults", count_faults(leg.history), as_json)
         counts = Counter(violation.kind for violation in leg.violations)
@@ -166,19 +200,26 @@ Written by `python -m bench.chaos`; [the fault table](faults.md#the-fault-table)
 
 **{verdict}**{note}
 
-What is done: people label, correct, skip and delete in three projects; each change is delivered as Label Studio does it
-(once, one second of patience; also late, twice, or not at all). Clients ask for predictions all the time, fine-tunes
-run. A schedule made from the seed alone kills processes of `understudy up` with SIGKILL and spoils the rest; then
-everything is healed, every project is reconciled once, and the recorded history is checked:
+What is done: people label, correct, skip and delete in projects of five kinds: choices, spans, regions with answers
+about them and relations between them, questions about passages, nested spans. Each change is delivered as Label Studio
+does it (once, one second of patience; also late, twice, or not at all). Clients ask for predictions all the time, and
+some tell of a region that was just drawn; fine-tunes run. A schedule made from the seed alone kills processes of
+`understudy up` with SIGKILL and spoils the rest; then everything is healed, every project is reconciled once, and the
+recorded history is checked:
 
 - each reading of the store, once a second, holds what was acknowledged before it began, unless it was deleted since; a
   later reconciliation hides no loss;
 - nothing whose deletion was acknowledged comes back, and the store holds nothing that nobody sent;
 - after healing and one reconciliation: store == fold(history) == Label Studio;
-- everything acknowledged is in the snapshot of the live version: nothing is pending, and it saw all labels there are;
+- everything acknowledged is in the snapshot of the live version: nothing is pending, it saw all labels there are, and
+  it is what answers in the end;
+- a copy of each project, that gets all annotations in one go and is never disturbed, has learned as many labels of each
+  control, answers about regions among them, and answers at least half of 60 unlabelled texts alike to the last region;
 - the live version's directory is whole, its digests right, whenever somebody looks; each move of the pointer starts
   from the version that was live;
 - no reply of `/predict` mixes versions; each version it names was live by then; every task is answered;
+- all results are such as the label config allows: regions within the text, of labels that there are; answers only about
+  regions that they are asked of; relations never without both regions; at most one answer to a question;
 - `/predict` fails only while the web process is away, with a lost connection or a 503; `/webhook` refuses with a 503;
 - every killed process is there again within two minutes, and `up` never ends by itself.
 
@@ -224,7 +265,7 @@ def _describe(leg: Leg) -> str:
     head = f"## {title}: {minutes:.0f} minutes, seed {facts['seed']}, {counts}\n"
     kinds = [{"violation": name, "times": count} for name, count in Counter(v.kind for v in leg.violations).items()]
     single = [_turned(count_events(leg.history), "events"), _turned(count_answers(leg.history), "answers")]
-    tables = [count_kills(leg.history), *single, count_faults(leg.history), kinds]
+    tables = [count_projects(leg.history), count_kills(leg.history), *single, count_faults(leg.history), kinds]
     return "\n".join([head, *(f"{_table(rows)}\n" for rows in tables if rows)])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NotRequired, TypedDict
@@ -65,6 +66,34 @@ class EvidenceRowJson(JudgementJson):
     said: NotRequired[list[str]]
 
 
+def read_number(value: float) -> float:
+    """Raises TypeError or ValueError for what is none, infinity and NaN among it."""
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError(f"{found} where a number is needed")
+    return found
+
+
+def read_share(value: float) -> float:
+    """A number in [0, 1]. Raises TypeError or ValueError for what is none."""
+    found = read_number(value)
+    if not 0 <= found <= 1:
+        raise ValueError(f"{found} where a probability is needed")
+    return found
+
+
+def read_count(value: float) -> int:
+    """Raises TypeError or ValueError for what is no number of things."""
+    found = int(value)
+    if not 0 <= found < MOST:
+        raise ValueError(f"{found} where a number of things is needed")
+    return found
+
+
+MOST = 2**53
+"""Above it is no number of things: it would not even come back from JSON as it was."""
+
+
 @dataclass(frozen=True)
 class KeptAnswer:
     """What is kept of an answer's probabilities and of the label [M] each, to calibrate again: `logs` of those kept,
@@ -79,7 +108,10 @@ class KeptAnswer:
 
     @classmethod
     def from_json(cls, data: KeptAnswerJson) -> KeptAnswer:
-        return cls(tuple(map(float, data["logs"])), tuple(map(float, data["targets"])), int(data["rest"]))
+        logs, targets = tuple(map(read_number, data["logs"])), tuple(map(read_share, data["targets"]))
+        if len(logs) != len(targets):
+            raise ValueError(f"{len(logs)} probabilities of {len(targets)} labels")
+        return cls(logs, targets, read_count(data["rest"]))
 
 
 @dataclass(frozen=True)
@@ -95,7 +127,7 @@ class Judgement:
 
     @classmethod
     def from_json(cls, data: JudgementJson) -> Judgement:
-        return cls(float(data["confidence"]), bool(data["correct"]), float(data["log_loss"]))
+        return cls(read_share(data["confidence"]), bool(data["correct"]), read_number(data["log_loss"]))
 
 
 @dataclass(frozen=True)
@@ -131,9 +163,11 @@ class About:
 
     @classmethod
     def from_json(cls, data: AboutJson) -> About:
-        count, right, shown, hits = map(int, data["counts"])
-        labels = {str(label): (int(a), int(b), int(c)) for label, (a, b, c) in data["labels"].items()}
-        return cls(count, right, shown, hits, labels)
+        given, right, shown, hits = map(read_count, data["counts"])
+        labels = {str(label): tuple(map(read_count, counts)) for label, counts in data["labels"].items()}
+        if any(len(counts) != 3 for counts in labels.values()):
+            raise ValueError("three numbers are kept of each label")
+        return cls(given, right, shown, hits, {label: (one[0], one[1], one[2]) for label, one in labels.items()})
 
 
 @dataclass(frozen=True)
@@ -166,14 +200,14 @@ class Marked:
 
     @classmethod
     def from_json(cls, data: MarkedJson) -> Marked:
-        shown = tuple((str(label), float(score), bool(right)) for label, score, right in data["shown"])
+        shown = tuple((str(label), read_share(score), bool(right)) for label, score, right in data["shown"])
         alone, expected = data.get("edits_alone"), data.get("expected")
-        drawn, clicks = tuple(map(str, data["drawn"])), int(data["edits"])
-        told = None if expected is None else float(expected)
+        drawn, clicks = tuple(map(str, data["drawn"])), read_count(data["edits"])
+        told = None if expected is None else read_number(expected)
         about = {str(name): About.from_json(own) for name, own in data.get("about", {}).items()}
         kept = data.get("slips")
         slips = None if kept is None else tuple((str(own), str(said), bool(same)) for own, said, same in kept)
-        return cls(shown, drawn, clicks, None if alone is None else int(alone), told, about, slips)
+        return cls(shown, drawn, clicks, None if alone is None else read_count(alone), told, about, slips)
 
 
 @dataclass(frozen=True)
@@ -247,23 +281,24 @@ class EvidenceRow:
 
     @classmethod
     def from_json(cls, data: EvidenceRowJson) -> EvidenceRow:
-        """The other way round; of rows of earlier releases, too, which lack `tuned`, `served`, `alone` and
-        `task`."""
+        """The other way round; of rows of earlier releases, too, which lack `tuned`, `served`, `alone` and `task`.
+        Raises AttributeError, KeyError, TypeError or ValueError on foreign data."""
         served, alone, at, marked = data.get("served"), data.get("alone"), data.get("at"), data.get("marked")
+        tuned = data.get("tuned")
         return cls(
             control=str(data["control"]),
             judged=Judgement.from_json(data),
             version=str(data.get("version", "")),
-            tuned=data.get("tuned"),
-            annotation=int(data.get("annotation", 0)),
-            labels=int(data.get("labels", 0)),
+            tuned=None if tuned is None else str(tuned),
+            annotation=read_count(data.get("annotation", 0)),
+            labels=read_count(data.get("labels", 0)),
             served=KeptAnswer.from_json(served) if served else None,
             alone=HeadAnswer.from_json(alone) if alone else None,
-            at=float(at) if at is not None else None,
+            at=read_number(at) if at is not None else None,
             blind=bool(data.get("blind")),
             explore=bool(data.get("explore")),
             marked=Marked.from_json(marked) if marked else None,
-            task=int(data.get("task", 0)),
+            task=read_count(data.get("task", 0)),
             given=tuple(map(str, data.get("given", ()))),
             said=tuple(map(str, data.get("said", ()))),
         )

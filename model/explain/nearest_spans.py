@@ -26,17 +26,17 @@ PORTION = 64
 
 @dataclass(frozen=True)
 class MarkedText:
-    """An annotated text, and what is marked in it."""
+    """An annotated text, and what is marked in it; `question`: what that answers, None where nothing is asked."""
 
     task: int
     text: str
     spans: tuple[Span, ...]
-    question: str = ""
+    question: str | None = None
 
     @property
     def read(self) -> tuple[str, ...]:
         """What of it is read."""
-        return (self.text, self.question) if self.question else (self.text,)
+        return (self.text,) if self.question is None else (self.text, self.question)
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class SpanIndex:
                 if any(text not in read for text in one.read):
                     continue
                 texts += 1
-                question = read[one.question] if one.question else None
+                question = None if one.question is None else read[one.question]
                 for span in dict.fromkeys(one.spans):
                     if (vector := span_vector(read[one.text], span, scale, question)) is not None:
                         spans.append((one, span))
@@ -83,7 +83,7 @@ class SpanIndex:
         found = np.stack(rows) if rows else np.zeros((0, 0), np.float32)
         return cls(tuple(spans), np.asarray(found, np.float32), texts, len(wanted))
 
-    def nearest(self, vector: Floats | None, count: int, task: int, content: tuple[str, str]) -> list[Neighbour]:
+    def nearest(self, vector: Floats | None, count: int, task: int, content: tuple[str, str | None]) -> list[Neighbour]:
         """The likest first, at most one of a text; none of `task` itself, nor of its very text (and question) in
         another."""
         if vector is None or not self.spans:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from bench import fuzz
 from bench.fuzz import Call, Cases
+from tests.support import stored_fuzz
 
 
 def test_a_case_can_be_made_again_and_no_two_are_alike() -> None:
@@ -46,6 +48,28 @@ def test_no_broken_annotation_or_config_of_spans_is_a_server_error(capsys: Any) 
     row = json.loads(capsys.readouterr().out.splitlines()[0])
     assert (row["cases"], row["server_errors"], row["harmful_replies"], row["hangs"]) == (600, 0, 0, 0)
     assert row["2xx"] > 200 and row["4xx"] > 20
+
+
+def test_no_changed_record_stops_who_reads_it(capsys: Any) -> None:
+    assert fuzz.main(["--stored", "--cases", "60", "--seed", "5", "--json"]) == 0
+    row = json.loads(capsys.readouterr().out.splitlines()[0])
+    assert (row["cases"], row["failures"], row["hangs"]) == (60, 0, 0) and row["learn"] and row["mark"]
+
+
+def test_results_are_broken_in_many_ways() -> None:
+    row = next(row for row in fuzz.span_rows() if row["path"] == "/webhook" and row["body"]["project"]["id"] > 500)
+    result = row["body"]["annotation"]["result"]
+    broken = [fuzz.break_result(random.Random(seed), result) for seed in range(80)]
+    assert len({json.dumps(one, default=str) for one in broken}) > 70
+    assert result == row["body"]["annotation"]["result"], "a copy is broken"
+
+
+def test_stored_values_are_spoilt_as_other_releases_and_bad_disks_do() -> None:
+    value = b'1577cc4ed25196da{"annotation": 3, "task": 3, "texts": {"text": "a"}}'
+    spoilt = [stored_fuzz.spoil(random.Random(seed), "ex", value) for seed in range(200)]
+    assert len(set(spoilt)) > 150
+    whole = [one for one in spoilt if hashlib.sha256(one[16:]).hexdigest()[:16].encode() == one[:16]]
+    assert 50 < len(whole) < 180, "some are refused by their digest, others are not"
 
 
 def test_a_region_that_would_harm_the_page_is_found() -> None:

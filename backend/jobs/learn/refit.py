@@ -36,10 +36,11 @@ def refit(project: int) -> str:
     failure. Raises StoreUnavailable. (RQ calls this.)"""
     work, project = context(), int(project)
     work.stores.jobs.begin_refit(project)
-    return attempt(work.stores.failures, project, "refit", lambda: _learn(work, project))
+    return attempt(work.stores.failures, project, "refit", lambda: learn(work, project))
 
 
-def _learn(work: Context, project: int) -> str:
+def learn(work: Context, project: int) -> str:
+    """All of a refit; its outcome. What goes wrong leaves as it is. Raises StoreUnavailable."""
     failpoint("refit.begin", project)
     outcome = _refit(work, project)
     if outcome == JobOutcome.PUBLISHED and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():

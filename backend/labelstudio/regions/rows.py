@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from model.region import Region
+from model.span import Span
 
 Answered = list[list[str]] | int
 """Paths of the chosen labels, or stars; an empty list says that the question was left blank."""
@@ -26,8 +27,7 @@ def answer_rows(data: RegionTargets) -> RegionTargets:
     """The rows that JSON gave back. Raises TypeError or ValueError on foreign data."""
     return {
         name: [
-            (str(control), int(start), int(end), str(label), _answered(answer))
-            for control, start, end, label, answer in rows
+            (*_region((control, start, end, label)), _answered(answer)) for control, start, end, label, answer in rows
         ]
         for name, rows in data.items()
     }
@@ -40,13 +40,21 @@ def region_of(row: AnswerRow) -> Region:
 
 def relation_rows(data: Sequence[RelationRow]) -> list[RelationRow]:
     """As above."""
-    return [(_region(source), _region(target), bool(both), list(labels)) for source, target, both, labels in data]
+    return [
+        (_region(source), _region(target), bool(both), [str(label) for label in labels])
+        for source, target, both, labels in data
+    ]
 
 
 def _region(row: RegionRow) -> RegionRow:
     control, start, end, label = row
-    return str(control), int(start), int(end), str(label)
+    span = Span(int(start), int(end), str(label))
+    return str(control), span.start, span.end, span.label
 
 
 def _answered(answer: Answered) -> Answered:
-    return int(answer) if isinstance(answer, int) else [[str(part) for part in path] for path in answer]
+    if isinstance(answer, int):
+        return int(answer)
+    if not all(isinstance(path, list) for path in answer):
+        raise TypeError("an answer is stars, or paths of labels")
+    return [[str(part) for part in path] for path in answer]

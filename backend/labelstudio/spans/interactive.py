@@ -49,6 +49,12 @@ class Suggestion:
     end: int
     label: str
 
+    @classmethod
+    def from_row(cls, id: str, cause: str, control: str, start: int, end: int, label: str) -> Suggestion:
+        """From what a store gives back. Raises TypeError or ValueError on foreign data."""
+        span = Span(int(start), int(end), str(label))
+        return cls(str(id), str(cause), str(control), span.start, span.end, span.label)
+
     @property
     def place(self) -> tuple[str, Span]:
         """Control and span."""
@@ -75,8 +81,10 @@ class Memory:
     def from_json(cls, data: Foreign) -> Memory:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError on foreign data."""
         return cls(
-            tuple(Suggestion(**one) for one in data["suggested"]),
-            frozenset((str(name), Span(start, end, label)) for name, start, end, label in data["removed"]),
+            tuple(Suggestion.from_row(**one) for one in data["suggested"]),
+            frozenset(
+                (str(name), Span(int(start), int(end), str(label))) for name, start, end, label in data["removed"]
+            ),
             float(data["answered_at"]),
         )
 

@@ -39,9 +39,17 @@ class SentSpan:
         return asdict(self)
 
     @classmethod
+    def from_row(cls, id: str, control: str, start: int, end: int, label: str, score: float) -> SentSpan:
+        """From what a store gives back. Raises TypeError or ValueError on foreign data."""
+        if not all(isinstance(name, str) for name in (id, control, label)):
+            raise TypeError("an id, a control and a label are words")
+        span = Span(int(start), int(end), label)
+        return cls(id, control, span.start, span.end, label, float(score))
+
+    @classmethod
     def from_json(cls, data: Foreign) -> SentSpan:
-        """Inverse of `to_json`. Raises TypeError on foreign data."""
-        return cls(**data)
+        """Inverse of `to_json`. Raises TypeError or ValueError on foreign data."""
+        return cls.from_row(**data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, TypedDict
 
-from backend.redis_access.connection import Client, guarded
+from backend.redis_access.connection import Client, guarded, read_all
 from backend.redis_access.keys import project_key
 
 if TYPE_CHECKING:
@@ -67,9 +68,8 @@ class PatternStore:
 
     @guarded
     def about(self, project: int) -> dict[str, StoredPatterns]:
-        """Control -> what is told of its patterns."""
-        found = self._redis.hgetall(project_key(project, "patterns:about"))
-        return {control: json.loads(text) for control, text in sorted(found.items())}
+        """Control -> what is told of its patterns, where that can be read."""
+        return _about(project, self._redis.hgetall(project_key(project, "patterns:about")))
 
     def digests(self, project: int) -> dict[str, str]:
         """Control -> digest of its patterns."""
@@ -89,4 +89,22 @@ class PatternStore:
         pipeline.hgetall(project_key(project, "patterns:about"))
         pipeline.hget(project_key(project, "meta"), FITTED)
         known, fitted = pipeline.execute()
-        return {control: json.loads(text)["digest"] for control, text in known.items()} != json.loads(fitted or "{}")
+        digests = {control: own["digest"] for control, own in _about(project, known).items()}
+        # What was fitted and cannot be read is fitted anew.
+        return digests not in read_all([fitted or "{}"], dict, f"digests of fitted patterns of project {project}")
+
+
+def _about(project: int, texts: Mapping[str, str]) -> dict[str, StoredPatterns]:
+    found: dict[str, StoredPatterns] = {}
+    for control, text in sorted(texts.items()):
+        for own in read_all([text], _stored, f"patterns of project {project}"):
+            found[control] = own
+    return found
+
+
+def _stored(data: StoredPatterns) -> StoredPatterns:
+    """Raises AttributeError, KeyError, TypeError or ValueError on foreign data."""
+    at, counts = float(data["at"]), {str(label): int(count) for label, count in data["counts"].items()}
+    if not math.isfinite(at) or min(counts.values(), default=0) < 0:
+        raise ValueError("no time, or no number of patterns")
+    return {"digest": str(data["digest"]), "at": at, "counts": counts, "bytes": int(data["bytes"])}

@@ -244,12 +244,13 @@ def read_lexicon(text: str) -> Lexicon:
         (data["regexes"], True, False),
         (data["regexes_any_case"], True, True),
     )
-    patterns = [
-        Pattern(str(label), str(one), is_regex, ignore_case)
-        for own, is_regex, ignore_case in parts
-        for label, texts in own.items()
-        for one in texts
-    ]
+    patterns: list[Pattern] = []
+    for own, is_regex, ignore_case in parts:
+        if not isinstance(own, dict):
+            raise TypeError("patterns are kept by label")
+        patterns += [
+            Pattern(str(label), str(one), is_regex, ignore_case) for label, texts in own.items() for one in texts
+        ]
     return Lexicon(text, tuple(sorted(patterns)))
 
 

@@ -86,7 +86,7 @@ def test_only_flagged_suspects_whose_annotations_are_unchanged_are_found(stores:
     stores.examples.upsert_many(7, records)
     rows = [suspect(1, "a", "b", 0.01), suspect(2, "a", "b", 0.2, ""), suspect(3, "a", "b", 0.03)]
     for row, known in zip(rows, records, strict=True):
-        row["annotations"] = {str(known.annotation): known.version}
+        row |= {"annotations": {str(known.annotation): known.version}, "text": "t", "p_suggested": 0.9}
     stores.label_errors.replace(7, {"label": {"searched": 3, "at": 1.0, "rows": rows}}, ["label"], 3)
     assert [row["task"] for row in list_label_errors(stores, 7)] == [1, 3]
     changed = ExampleRecord(1, 1, {"text": "t"}, {"label": [["b"]]}, "2026-01-01T00:01:00Z")

@@ -21,7 +21,10 @@ def keep(stores: Stores, make_record: Callable[..., Any]) -> Callable[..., None]
     def store(*annotations: int) -> None:
         records = [make_record(annotation, at=annotation) for annotation in annotations]
         stores.examples.upsert_many(PROJECT, records)
-        rows = [{"task": record.task, "annotations": {str(record.annotation): record.version}} for record in records]
+        told = {"text": "a", "given": "A", "suggested": "B", "p_given": 0.1, "p_suggested": 0.9, "flag": ""}
+        rows = [
+            {"task": record.task, "annotations": {str(record.annotation): record.version}, **told} for record in records
+        ]
         stores.label_errors.replace(PROJECT, {"label": {"searched": 9, "at": 1.0, "rows": rows}}, ["label"], 3)
 
     return store

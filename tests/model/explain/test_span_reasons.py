@@ -156,9 +156,9 @@ def index_of(reader: SpanReader, head: SpanHead, documents: Sequence[SpanDocumen
 
 
 def near(
-    index: SpanIndex, head: SpanHead, text: ReadText, span: Span, task: int = 0, content: tuple[str, str] = ("", "")
+    index: SpanIndex, head: SpanHead, text: ReadText, span: Span, task: int = 0, known: str = ""
 ) -> list[Neighbour]:
-    return index.nearest(span_vector(text, span, head.space.scale), 3, task, content)
+    return index.nearest(span_vector(text, span, head.space.scale), 3, task, (known, None))
 
 
 def test_the_nearest_spans_agree_and_come_from_the_cache(learner: SpanLearner, head: SpanHead, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_the_nearest_spans_agree_and_come_from_the_cache(learner: SpanLearner, h
     first = found[0].marked.task
     again = near(index, head, text, place(TEXT, "Quito", "LOC"), task=first)
     assert first not in [one.marked.task for one in again]
-    again = near(index, head, text, place(TEXT, "Quito", "LOC"), content=(found[0].marked.text, ""))
+    again = near(index, head, text, place(TEXT, "Quito", "LOC"), known=found[0].marked.text)
     assert first not in [one.marked.task for one in again]
 
 
