@@ -172,7 +172,7 @@ ALLOWED: dict[str, str] = {
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
-        "backend/store/work backend/store backend/health backend/rejects backend/rules backend/ui "
+        "backend/store/work backend/store/admin backend/store backend/health backend/rejects backend/rules backend/ui "
         "backend/application"
     ),
     "backend/doctor": (
@@ -180,6 +180,7 @@ ALLOWED: dict[str, str] = {
         "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/base_model "
         "backend/redis_access backend/store backend/health backend/rejects backend/rules backend/jobs/task_queue"
     ),
+    "backend/jobs/doctor": "backend backend/store/admin backend/jobs backend/doctor",
     "backend/web": (
         "model backend backend/settings backend/labelstudio backend/supervision backend/redis_access "
         "backend/store/work backend/health backend/rejects backend/serving backend/ui backend/application"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from backend.doctor.connection import check_connection
 from backend.doctor.label_studio import check_label_studio, not_configured
@@ -22,13 +22,17 @@ LOOKED_AT = 10
 """Projects examined when none is named: Label Studio calls us for each of them."""
 
 
-def examine_all(settings: Settings, project: int | None = None) -> Iterator[Verdict]:
-    """Every verdict as soon as it is known. `project` None: the first LOOKED_AT that Redis knows of."""
+def examine_all(
+    settings: Settings, project: int | None = None, *, chosen: Sequence[int] | None = None
+) -> Iterator[Verdict]:
+    """Every verdict as soon as it is known, of one `project` or the `chosen` ones; else of the first LOOKED_AT that
+    Redis knows of."""
     yield from check_machine(settings)
     verdicts, health = check_store(settings)
     yield from verdicts
     yield from check_web(settings)
-    projects = [project] if project is not None else (health.projects if health else [])[:LOOKED_AT]
+    known = (health.projects if health else [])[:LOOKED_AT]
+    projects = [project] if project is not None else known if chosen is None else list(chosen)
     if settings.has_label_studio:
         yield from _check_label_studio(settings, projects)
     else:

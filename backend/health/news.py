@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Sequence
 
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.job_kinds import KIND_OF_NAME
-from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
+from backend.redis_access.keys import AUDIT, EXAMINING, FINDINGS, PROJECTS, TALLIES, job_key, project_key
+from backend.redis_access.workers import QUEUES
 
 COUNTED = ("evidence", "surveys", "hist", "jobs")
 READ = ("live", "pinned", "seq", "trained", "job", "evaluated")
 TRAININGS_WAITING, TRAININGS_RUNNING = "rq:queue:train", "rq:wip:train"
 """RQ's own keys."""
+
+MEASURED_SECONDS = 10
+"""How old what is measured on the page of the installation may be."""
 
 HASHES = ("queue", "trouble", "predict", "predict:shards", "rejects")
 
@@ -29,6 +34,7 @@ def news_of_project(client: Client, project: int, job: str = "") -> str:
     for name in HASHES:
         pipeline.hgetall(project_key(project, name))
     pipeline.hmget(project_key(project, "meta"), "sync", "dirty", "title")
+    pipeline.hget(FINDINGS, str(project))
     if job:
         pipeline.hgetall(job_key(job))
     found = pipeline.execute()
@@ -50,6 +56,21 @@ def news_of_projects(client: Client, changes: int) -> str:
     pipeline.zcard(TRAININGS_RUNNING)
     pipeline.xrevrange(AUDIT, count=1)
     return _digest([changes, *pipeline.execute()])
+
+
+@guarded
+def news_of_installation(client: Client) -> str:
+    """Changes with every job that waits, begins or ends, with what the doctor finds and what admins do; and every
+    MEASURED_SECONDS, since memory and disk tell nobody."""
+    pipeline = client.pipeline(transaction=False)
+    pipeline.hgetall(TALLIES)
+    for queue in QUEUES:
+        pipeline.llen(f"rq:queue:{queue}")
+        pipeline.scard(f"rq:workers:{queue}")
+    pipeline.hget(FINDINGS, "0")
+    pipeline.exists(f"{EXAMINING}0")
+    pipeline.xrevrange(AUDIT, count=1)
+    return _digest([int(time.time() / MEASURED_SECONDS), *pipeline.execute()])
 
 
 def _digest(replies: Sequence[object]) -> str:

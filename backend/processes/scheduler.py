@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 
 GARBAGE_SECONDS = 600.0
 
+EXAMINE_AFTER_SECONDS = 60.0
+"""After the start, when the encoder is loaded and Label Studio has called."""
+
 TICK_SECONDS = 600.0
 """A tick that takes longer hangs: the scheduler is killed and started again."""
 
@@ -62,7 +65,7 @@ class Scheduler:
     def __init__(self, work: Context) -> None:
         self.work, self.stores, self.settings = work, work.stores, work.settings
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._cleaned = time.monotonic()
+        self._cleaned = self._began = time.monotonic()
         self._active = False
         self._watch = self.stores.watch()
         self._queue = QueueScheduler(work.settings, work.stores)
@@ -77,6 +80,7 @@ class Scheduler:
             self._take_over("Redis was restarted or failed over" if restarted else "understudy was started")
             self._active = True
         self._find_lost_projects()
+        self._schedule_examination()
         for project in self.stores.projects.projects():
             try:
                 with about(project=project):
@@ -126,6 +130,15 @@ class Scheduler:
         if reason := next(filter(None, due), ""):
             record, created = jobs.request_training(project, by=f"policy: {reason}")
             log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
+
+    def _schedule_examination(self) -> None:
+        """What the doctor finds is kept for the model page. The first one waits until all processes are there."""
+        every = 60 * self.settings.doctor_minutes
+        if not every or time.monotonic() - self._began < EXAMINE_AFTER_SECONDS:
+            return
+        last = self.stores.findings.read()
+        if last is None or not last["at"] <= time.time() < last["at"] + every:
+            self.stores.findings.request()
 
     def _schedule_predictions(self, project: int) -> None:
         if not self.stores.failures.waits(project, "predict"):

@@ -16,7 +16,7 @@ class JobKind:
 
     name: str
     function: str
-    former_function: str  # of the release before the modules moved: what was queued before an upgrade runs after it
+    former_function: str | None  # of the release before the modules moved: what was queued then runs after an upgrade
     queue: str
     outcomes: tuple[JobOutcome, ...]
     """First words of what the function returns; a reconciliation returns what went wrong."""
@@ -37,6 +37,11 @@ def _sync_seconds(settings: Settings) -> float:
 def _train_seconds(settings: Settings) -> float:
     """The trainer ends a training in order by itself; this is for a trainer that does not."""
     return 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds
+
+
+def _examine_seconds(settings: Settings) -> float:
+    """Ten projects, each with a Label Studio that answers late."""
+    return 300.0
 
 
 JOB_KINDS = (
@@ -131,9 +136,17 @@ JOB_KINDS = (
         ),
         seconds=_sync_seconds,
     ),
+    JobKind(
+        name="examine",
+        function="backend.jobs.doctor.examine.examine",
+        former_function=None,
+        queue="sync",
+        outcomes=(JobOutcome.DONE, JobOutcome.FAILED),
+        seconds=_examine_seconds,
+    ),
 )
 
-REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT = (kind.function for kind in JOB_KINDS)
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE = (kind.function for kind in JOB_KINDS)
 
 KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
 

@@ -22,7 +22,7 @@ from backend.telemetry.log_context import current_request
 FUNCTIONS = {kind.function: kind.queue for kind in JOB_KINDS}
 """Function -> its queue."""
 
-FORMER_NAMES = {kind.former_function: kind.function for kind in JOB_KINDS}
+FORMER_NAMES = {kind.former_function: kind.function for kind in JOB_KINDS if kind.former_function}
 """What they were called before they moved into rooms -> now: what was queued before an upgrade runs after it."""
 
 

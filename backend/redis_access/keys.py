@@ -28,6 +28,12 @@ LOGINS_ENDED = "understudy:login:ended:"
 LOGIN_LINKS = "understudy:login:link:"
 """STRING with a time to live, one a login link that was not used yet."""
 
+FINDINGS = "understudy:findings"
+"""HASH of what the doctor found last, by project."""
+
+EXAMINING = "understudy:examining:"
+"""STRING with a time to live, one a project that the doctor is asked to look at."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (schema.py)."""
 
@@ -121,6 +127,8 @@ GLOBAL_KEYS = (
     Key("tallies", "HASH", "counters of processes without a port, for `/metrics`"),
     Key("login:ended:<id>", "STRING", "a session of the model page that was logged out of (expires)"),
     Key("login:link:<digest>", "STRING", "a login link that was not used yet (expires)"),
+    Key("findings", "HASH", "project → what `understudy doctor` found last, as JSON; 0: of the installation"),
+    Key("examining:<project>", "STRING", "an examination is asked for (expires)"),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""

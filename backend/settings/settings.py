@@ -131,6 +131,12 @@ class Settings(GivenModel):
     )
     scheduler_seconds: float = Field(2.0, gt=0, le=60, description="How often the scheduler asks what is due.")
     resync_minutes: float = Field(10.0, gt=0, description="Minutes between reconciliations with Label Studio.")
+    doctor_minutes: float = Field(
+        15.0,
+        ge=0,
+        description="Minutes between two examinations (`understudy doctor`) whose findings the model page shows; "
+        "0: only when somebody asks there.",
+    )
     finetune_enabled: bool = Field(True, description="Fine-tune automatically when due; an admin can always ask.")
     finetune_min_labels: int = Field(32, ge=2, description="Fewest labels before an automatic fine-tune.")
     finetune_min_per_class: float = Field(

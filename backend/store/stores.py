@@ -9,6 +9,7 @@ from backend.redis_access.leases import Leases
 from backend.redis_access.watch import RedisWatch
 from backend.settings.settings import Settings
 from backend.store.admin.audit import AuditStore
+from backend.store.admin.findings import FindingStore
 from backend.store.admin.logins import LoginStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
@@ -54,6 +55,7 @@ class Stores:
         self.counters = JobCounterStore(self._redis)
         self.audit = AuditStore(self._redis)
         self.logins = LoginStore(self._redis)
+        self.findings = FindingStore(self._redis, self.queue)
 
     def verify(self) -> list[str]:
         """Problems that were accepted; takes on what an older release has stored. Raises StoreUnavailable for a

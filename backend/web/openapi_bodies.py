@@ -191,6 +191,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "GET /ui/projects.json": Operation("The same as data.", "View", errors=(503,)),
     "GET /ui/operations": _page("The installation."),
     "GET /ui/operations.json": Operation("The same as data.", "View", errors=(503,)),
+    "POST /ui/check": _button("Let the doctor look at everything."),
     "GET /ui/projects/<project>": Operation(
         "To the first tab.", "Text", status=303, errors=_PROJECT, media="text/html"
     ),
@@ -201,6 +202,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409, body="Rollback"),
     "POST /ui/projects/<project>/unpin": _button("End a rollback.", 404),
     "POST /ui/projects/<project>/resync": _button("Reconcile with Label Studio.", 404, 409),
+    "POST /ui/projects/<project>/check": _button("Let the doctor look at its connection.", 404),
     "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),
     "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
     "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),

@@ -14,6 +14,8 @@ from backend.web.payloads import known_project, services
 
 blueprint = Blueprint("actions", __name__, url_prefix="/ui/projects/<project>")
 
+LOOKS, LOOKS_ALREADY = "the doctor looks; what it finds stands here in a moment", "the doctor looks already"
+
 
 @blueprint.post("/retrain")
 def retrain(project: int) -> Response:
@@ -54,6 +56,13 @@ def resync(project: int) -> Response:
     """Reconcile with Label Studio now."""
     found = request_resync(services().settings, services().stores, known_project(project))
     return _said(project, "overview", f"reconciling with Label Studio: {found['message']}")
+
+
+@blueprint.post("/check")
+def check(project: int) -> Response:
+    """Let the doctor look at its connection now."""
+    new = services().stores.findings.request(known_project(project))
+    return _said(project, "overview", LOOKS if new else LOOKS_ALREADY)
 
 
 @blueprint.post("/queue")

@@ -11,8 +11,9 @@ from flask import Blueprint, Response, redirect, request
 
 from backend.application.services import Services
 from backend.errors import NotFound
-from backend.health.news import news_of_project, news_of_projects
-from backend.routes.ui.replies import figures, frame, no_news, page
+from backend.health.news import news_of_installation, news_of_project, news_of_projects
+from backend.routes.ui.actions import LOOKS, LOOKS_ALREADY
+from backend.routes.ui.replies import figures, frame, no_news, page, said
 from backend.rules.disabled_features import switched_off
 from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.classes import view_classes
@@ -58,7 +59,16 @@ def projects_json() -> Response:
 @blueprint.get("/operations")
 def operations() -> Response:
     """The installation."""
-    return page("operations.html", frame("Operations", tab="operations"), view=view_operations(services()))
+    news = news_of_installation(services().stores.client)
+    if (same := no_news(news)) is not None:
+        return same
+    return page("operations.html", frame("Operations", news, "operations"), view=view_operations(services()))
+
+
+@blueprint.post("/check")
+def check() -> Response:
+    """Let the doctor look at everything now."""
+    return said(LOOKS if services().stores.findings.request() else LOOKS_ALREADY, "/ui/operations")
 
 
 @blueprint.get("/operations.json")

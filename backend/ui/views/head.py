@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from backend.admin_json import ProjectAnswer
 from backend.application.projects import describe_project
 from backend.application.services import Services
 from backend.rejects.report import describe_rejects
+from backend.store.admin.findings import Report
 from backend.ui.views.job import JobView, view_job
 
 KINDS = {
@@ -17,15 +19,32 @@ KINDS = {
     "sync": "Reconciling",
     "predict": "Predicting",
     "plan": "Planning",
+    "steer": "Writing the queue",
 }
+
+LIVE_CHECKS = frozenset({"reconciled", "work", "tasks and labels", *KINDS})
+"""Checks of the doctor that say what a project's page knows by itself, and newer."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What is wrong, in words, and what to do about it ("": it mends itself)."""
+    """What is wrong, in words, and what to do about it ("": it mends itself). `failed`: else it is a warning."""
 
     words: str
     remedy: str
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What the doctor found: `problems`, the worst first, how many checks were in order, and how many could not be
+    looked at. `at`: epoch seconds, None before the first; `asked`: whether it looks again."""
+
+    at: float | None
+    asked: bool
+    problems: list[Problem]
+    fine: int
+    skipped: int
 
 
 @dataclass(frozen=True)
@@ -66,8 +85,32 @@ def view_head(services: Services, project: int, answer: ProjectAnswer | None = N
         pool=answer["pool"],
         tasks=tasks_url(services.settings.label_studio_url, project),
         running=view_job(job) if (job := answer["job"]) else None,
-        problems=find_problems(answer),
+        problems=[*find_problems(answer), *find_in_report(stores.findings.read(project))],
     )
+
+
+def view_report(report: Report | None, asked: bool) -> Checked:
+    """Of the installation, or of a project."""
+    findings = report["findings"] if report else []
+    counts = Counter(one["state"] for one in findings)
+    return Checked(
+        at=report["at"] if report else None,
+        asked=asked,
+        problems=find_in_report(report, live=frozenset()),
+        fine=counts["ok"],
+        skipped=counts["skipped"],
+    )
+
+
+def find_in_report(report: Report | None, live: frozenset[str] = LIVE_CHECKS) -> list[Problem]:
+    """What the doctor found wrong, failures first, but for the checks that the page makes by itself (`live`)."""
+    wrong = [one for one in (report["findings"] if report else []) if one["state"] in ("fail", "warn")]
+    return [
+        Problem(f"{one['check']}: {one['evidence']}" if one["check"] else one["evidence"], one["remedy"], failed)
+        for failed in (True, False)
+        for one in wrong
+        if (one["state"] == "fail") is failed and one["check"] not in live
+    ]
 
 
 def labels_today(days: dict[str, int]) -> int:
@@ -86,7 +129,9 @@ def find_problems(answer: ProjectAnswer) -> list[Problem]:
     for kind, trouble in answer["trouble"].items():
         times = "once" if trouble["failures"] == 1 else f"{trouble['failures']} times in a row"
         later = f"tried again in {trouble['retry_in']} s" if trouble.get("retry_in") else ""
-        found.append(Problem(f"{KINDS.get(kind, kind)} failed {times}: {trouble['error']}", later))
+        if kind == "sync" and (hint := str(answer["last_sync"].get("hint") or "")):
+            later = f"{hint}; {later}" if later else hint
+        found.append(Problem(f"{KINDS.get(kind, kind)} failed {times}: {trouble['error']}", later, True))
     for reject in describe_rejects(answer["rejects"], time.time()):
         found.append(Problem(reject, ""))
     for control, counts in answer["quarantined"].items():

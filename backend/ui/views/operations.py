@@ -10,6 +10,7 @@ from backend.application.services import Services
 from backend.base_model.number_format import describe_timing
 from backend.health.redis_health import Health, examine
 from backend.rules.disabled_features import switched_off
+from backend.ui.views.head import Checked, view_report
 
 AUDIT_SHOWN = 50
 
@@ -36,9 +37,11 @@ class RedisView:
 
 @dataclass(frozen=True)
 class OperationsView:
-    """`not_ready`: why models do not serve yet, "" when they do; `stale`: versions that could not be loaded, and why.
-    `audit`: the last actions, newest first. `off`: what is switched off, and why."""
+    """`checked`: what the doctor found. `not_ready`: why models do not serve yet, "" when they do; `stale`: versions
+    that could not be loaded, and why. `audit`: the last actions, newest first. `off`: what is switched off, and
+    why."""
 
+    checked: Checked
     queues: list[QueueRow]
     scheduler: str
     redis: RedisView
@@ -57,7 +60,9 @@ def view_operations(services: Services) -> OperationsView:
     """Of this machine and its Redis."""
     settings, health = services.settings, examine(services.settings)
     disk = shutil.disk_usage(settings.data_dir)
+    findings = services.stores.findings
     return OperationsView(
+        checked=view_report(findings.read(), findings.is_asked()),
         queues=[
             QueueRow(name, list(names), health.workers.waiting[name]) for name, names in health.workers.names.items()
         ],

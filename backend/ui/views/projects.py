@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from backend.admin_json import ControlMetrics
 from backend.application.services import Services
 from backend.health.glances import Glance, read_glances
 from backend.rules.recent_answers import ROWS_READ, summarise_evidence
+from backend.store.admin.findings import INSTALLATION, Report
 from backend.store.versions import FIRST_VERSION
 from backend.ui.paging import Place, cut_page
-from backend.ui.views.head import KINDS, labels_today
+from backend.ui.views.head import KINDS, Problem, find_in_report, labels_today
 
 SPARK_POINTS = 16
 
@@ -46,15 +47,17 @@ class ProjectRow:
     expected: Expected | None
     spark: list[float]
     running: str
-    wrong: list[str]
+    wrong: list[Problem]
 
 
 @dataclass(frozen=True)
 class ProjectsView:
-    """Those of one page. `off`: what is switched off or at risk for all of them, and why."""
+    """Those of one page. `wrong`: what the doctor found that holds for all of them; `off`: what is switched off or at
+    risk, and why."""
 
     projects: list[ProjectRow]
     place: Place
+    wrong: list[Problem]
     off: dict[str, str]
 
 
@@ -88,10 +91,12 @@ def view_projects(
     """The known projects, by id, a page of them."""
     shown, place = cut_page(services.stores.projects.projects(), asked, PROJECTS_SHOWN)
     glances = read_glances(services.stores.client, shown)
-    return ProjectsView([_row(services, cache, glance) for glance in glances], place, off)
+    reports = services.stores.findings.read_many([INSTALLATION, *shown])
+    rows = [_row(services, cache, glance, reports.get(glance.project)) for glance in glances]
+    return ProjectsView(rows, place, find_in_report(reports.get(INSTALLATION), live=frozenset()), off)
 
 
-def _row(services: Services, cache: FigureCache, glance: Glance) -> ProjectRow:
+def _row(services: Services, cache: FigureCache, glance: Glance, report: Report | None) -> ProjectRow:
     return ProjectRow(
         id=glance.project,
         title=glance.title,
@@ -103,8 +108,14 @@ def _row(services: Services, cache: FigureCache, glance: Glance) -> ProjectRow:
         expected=expect(cache.figures(services, glance) if glance.evidence else {}),
         spark=glance.curve[-SPARK_POINTS:],
         running=glance.running,
-        wrong=[f"{KINDS.get(kind, kind)} failed {count} times in a row" for kind, count in glance.failures.items()],
+        wrong=[*_failures(glance), *find_in_report(report)],
     )
+
+
+def _failures(glance: Glance) -> Iterator[Problem]:
+    for kind, count in glance.failures.items():
+        times = "once" if count == 1 else f"{count} times in a row"
+        yield Problem(f"{KINDS.get(kind, kind)} failed {times}", "", True)
 
 
 def expect(metrics: dict[str, ControlMetrics]) -> Expected | None:

@@ -1,0 +1,1 @@
+"""What `understudy doctor` finds, looked for at intervals and kept for the model page."""
