@@ -2,18 +2,26 @@
 
     python -m bench.scale [--examples 10,100,...] [--tasks ...] [--projects ...] [--classes ...] [--repeats 15]
                           [--class-labels 20,200,1000] [--refit-seconds 40] [--plot docs/performance/scale.png] [--json]
+    python -m bench.scale --spans [--characters 400000] [--regions 1000] [--labels 150] [--strings 1000,10000,100000]
+                          [--seconds 60] [--json]
 
 The real Flask application in this process over a real Redis (AOF always). A cost is the CPU time of one request, the
 median of this process's plus the mean of Redis's, so that a noisy machine matters little; `wall` is the median wall
 time, which has the disk in it. The exponent is the slope of log cost against log size: 0 is what does not grow, 1 what
 grows in proportion. `grows` marks a request path above GROWS, classes apart: a reply with a thousand labels is longer.
 Refits and readings of whole stores are off the request path, and shown for comparison.
+
+`--spans`: one long text with many regions and labels instead, in a real web process on one core and a real learner: CPU
+seconds and peak memory of the fits with it and of an answer to it, and how long /health and another project's /predict
+take while such texts are answered (`max_ms`: how long the one predictor thread was held at a stretch). Then what lists
+of strings cost: checked, built, kept, and looked for in that text.
 """
 
 from __future__ import annotations
 
 import tempfile
 import time
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +31,7 @@ import numpy as np
 from bench.support.fixtures import DEPTH, WIDTH, Site, make_features, make_texts
 from bench.support.report import command, numbers, show
 from model.interfaces import Embedder
+from tests.support.long_documents import make_document, measure_lists, measure_long
 
 Row = dict[str, Any]
 
@@ -277,6 +286,16 @@ def plot(rows: Sequence[Row], path: Path) -> None:
     pyplot.close(figure)
 
 
+def show_spans(args: Namespace) -> None:
+    """Measures a long document and lists of strings, and prints it."""
+    document = make_document(args.characters, args.regions, args.labels)
+    costs, waits = measure_long(document, args.seconds)
+    name = f"{len(document.text):,} characters, {len(document.marks):,} regions, {len(document.labels)} labels"
+    show(f"a long text: {name}", costs, args.json)
+    show("others while it is answered", waits, args.json)
+    show("lists of strings, and that text", list(measure_lists(args.strings, document.text)), args.json)
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
@@ -288,7 +307,16 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--refit-seconds", type=float, default=40.0)
     parser.add_argument("--plot", type=Path)
+    parser.add_argument("--spans", action="store_true")
+    parser.add_argument("--characters", type=int, default=400_000)
+    parser.add_argument("--regions", type=int, default=1_000)
+    parser.add_argument("--labels", type=int, default=150)
+    parser.add_argument("--strings", type=numbers, default=[1_000, 10_000, 100_000])
+    parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
+    if args.spans:
+        show_spans(args)
+        return
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="us-") as scratch, Site(Path(scratch)) as site:
         if args.examples:

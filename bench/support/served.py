@@ -153,6 +153,15 @@ class Parts(Rig):
         stop([learner])
         return version
 
+    @contextmanager
+    def learning(self) -> Iterator[Server]:
+        """Within, a learner runs."""
+        learner = self._launch("learner")
+        try:
+            yield Server("learner", self.url, [learner])
+        finally:
+            stop([learner])
+
     def server(self, name: str) -> Server:
         """The web process and its Redis."""
         return Server(name, self.url, [self._web, self._redis])
