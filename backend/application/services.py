@@ -53,8 +53,8 @@ def build_services(settings: Settings) -> Services:
     """Start threads and begin to load; returns at once."""
     stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
     stores.evidence.keeps = EVIDENCE_PROJECTS_KEPT
-    registry = Registry(settings, stores.projects, stores.versions, metrics)
-    threads = settings.predict_threads or cores()
+    predictors = Predictors(settings.predict_threads or cores(), metrics)
+    registry = Registry(settings, stores.projects, stores.versions, metrics, predictors.give_way)
     admin = admin_token(settings)
     notes = RejectNotes(lambda code, times: metrics.rejects.labels(code).inc(times))
     background = Background(stores, settings.pool_size, notes)
@@ -62,7 +62,7 @@ def build_services(settings: Settings) -> Services:
         settings,
         stores,
         registry,
-        Predictors(threads, metrics),
+        predictors,
         background,
         metrics,
         admin,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +21,18 @@ if TYPE_CHECKING:
 
 class Encoders:
     """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. `hasty`: of
-    long texts only as much is read at once as nobody waits long for. Thread-safe."""
+    long texts only as much is read at once as nobody waits long for, and `pause` is called amid them. Thread-safe."""
 
-    def __init__(self, settings: Settings, threads: int = 1, tuned: int = 2, *, hasty: bool = False) -> None:
-        self._settings, self._threads, self._kept, self._hasty = settings, threads, tuned, hasty
+    def __init__(
+        self,
+        settings: Settings,
+        threads: int = 1,
+        tuned: int = 2,
+        *,
+        hasty: bool = False,
+        pause: Callable[[], None] | None = None,
+    ) -> None:
+        self._settings, self._threads, self._kept, self._hasty, self._pause = settings, threads, tuned, hasty, pause
         self.tally = EncoderCounters()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
@@ -70,8 +79,11 @@ class Encoders:
             if self._tools is None:
                 assert self.base and self._lender is not None  # loaded with `base`
                 settings = self._settings
-                cache = VariedCache(settings.words_dir, settings.word_cache_mb)
-                reader = SpanReader(self._lender, find_prior(settings, self._lender), cache, hasty=self._hasty)
+                cache, prior = (
+                    VariedCache(settings.words_dir, settings.word_cache_mb),
+                    find_prior(settings, self._lender),
+                )
+                reader = SpanReader(self._lender, prior, cache, hasty=self._hasty, pause=self._pause)
                 self._tools = SpanTools(reader, settings.spans_show)
             return self._tools
 

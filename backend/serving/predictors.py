@@ -66,7 +66,7 @@ NEWEST_CHUNK_SHARE = 0.2
 
 @dataclass(frozen=True, eq=False)
 class Chunk:
-    """Rows that one thread computes in one go, at most half a second's work.
+    """Rows that one thread computes in one go, at most half a second's work, unless it gives way.
 
     `compute` may get the rows of several chunks of the same `key`, up to `bounds`; None is computed alone. `size` in
     characters."""
@@ -76,6 +76,11 @@ class Chunk:
     key: object = None
     size: int = 0
     bounds: Bounds = (BATCH_TEXTS, BATCH_CHARACTERS)
+
+    @property
+    def is_long(self) -> bool:
+        """Whether it takes longer than others should wait."""
+        return self.size > self.bounds[1]
 
 
 def alone(compute: Callable[[], None]) -> Chunk:
@@ -96,6 +101,13 @@ class Work:
         self.done = threading.Event()
 
 
+class _Mine(threading.local):
+    """Of each thread: whether it may serve others now, and the seconds in which it did so amid a chunk."""
+
+    serves = False
+    away = 0.0
+
+
 class Predictors:
     """Runs chunks: small requests first, large ones round robin."""
 
@@ -107,6 +119,7 @@ class Predictors:
         self._idle_runs = 0
         self._small_runs = 0
         self._pace: float | None = None  # characters a second, of all threads
+        self._mine = _Mine()
         self._changed = threading.Condition()
         self._stopped = False
         self._threads = [
@@ -128,6 +141,25 @@ class Predictors:
         with self._changed:
             work.chunks.clear()
         return False
+
+    def give_way(self) -> None:
+        """Whoever computes for long calls it now and then: what waits has its turn then, small requests first and one
+        chunk of a large one, on this thread. Nothing that is long itself, nothing within what had its turn so, and
+        nothing on a thread of somebody else."""
+        if not self._mine.serves:
+            return
+        self._mine.serves, began = False, time.perf_counter()
+        try:
+            for queue, most in ((self._small, SMALL_IN_A_ROW), (self._large, 1)):
+                for _ in range(most):
+                    with self._changed:
+                        taken = self._take_short(queue)
+                    if not taken:
+                        break
+                    self._finish(taken)
+        finally:
+            self._mine.serves = True
+            self._mine.away += time.perf_counter() - began
 
     def add_idle(self, name: object, chunk: Chunk) -> None:
         """Run a chunk when nothing else waits, and never on all threads; not twice while one of this name waits."""
@@ -165,6 +197,7 @@ class Predictors:
         return sum(chunk.size for work in queue for chunk in work.chunks) / self._pace
 
     def _serve(self) -> None:
+        self._mine.serves = True
         while True:
             with self._changed:
                 while not (self._small or self._large or self._stopped or self._may_idle()):
@@ -175,15 +208,19 @@ class Predictors:
                 taken = [self._take_idle()] if idle else self._take()
             if not taken:
                 continue
-            self._compute([chunk for _, chunk in taken])
-            with self._changed:
-                if idle:
+            self._finish(taken)
+            if idle:
+                with self._changed:
                     self._idle_runs -= 1
                     self._changed.notify()
-                for work, _ in taken:
-                    work.open -= 1
-                    if work.open == 0:
-                        work.done.set()
+
+    def _finish(self, taken: Sequence[tuple[Work, Chunk]]) -> None:
+        self._compute([chunk for _, chunk in taken])
+        with self._changed:
+            for work, _ in taken:
+                work.open -= 1
+                if work.open == 0:
+                    work.done.set()
 
     def _may_idle(self) -> bool:
         return bool(self._idle) and self._idle_runs < max(1, len(self._threads) - 1)
@@ -198,7 +235,17 @@ class Predictors:
         first_small = self._small and (self._small_runs < SMALL_IN_A_ROW or not self._large)
         queue = self._small if first_small else self._large
         self._small_runs = self._small_runs + 1 if first_small else 0
-        work = queue.popleft()
+        return self._take_of(queue, queue.popleft())
+
+    def _take_short(self, queue: deque[Work]) -> list[tuple[Work, Chunk]]:
+        """The same of one queue, from the first request whose next chunk is not long."""
+        for work in queue:
+            if work.chunks and not work.chunks[0].is_long:
+                queue.remove(work)
+                return self._take_of(queue, work)
+        return []
+
+    def _take_of(self, queue: deque[Work], work: Work) -> list[tuple[Work, Chunk]]:
         if not work.chunks:
             return []
         taken = [(work, work.chunks.popleft())]
@@ -231,12 +278,12 @@ class Predictors:
     def _compute(self, chunks: Sequence[Chunk]) -> None:
         rows = [row for chunk in chunks for row in chunk.rows]
         size = sum(chunk.size for chunk in chunks)
-        began = time.perf_counter()
+        began, away = time.perf_counter(), self._mine.away
         try:
             chunks[0].compute(rows)
         except Exception:  # a chunk handles its own errors; a thread must not die of one
             log.exception("predictor")
-        took = time.perf_counter() - began
+        took = time.perf_counter() - began - (self._mine.away - away)
         self._metrics.stage.labels("compute").observe(took)
         if not size:
             return

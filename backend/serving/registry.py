@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -37,12 +38,20 @@ KEPT_ADAPTED, KEPT_LARGE = 128, 8
 
 
 class Registry:
-    """Thread-safe. Requests only read; one follower thread loads and swaps."""
+    """Thread-safe. Requests only read; one follower thread loads and swaps. `give_way`: called amid long answers, so
+    that others have their turn."""
 
-    def __init__(self, settings: Settings, projects: ProjectStore, versions: VersionStore, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        projects: ProjectStore,
+        versions: VersionStore,
+        metrics: Metrics,
+        give_way: Callable[[], None] | None = None,
+    ) -> None:
         self._settings, self._versions, self._metrics = settings, versions, metrics
         self._projects = projects
-        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True)
+        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()

@@ -71,7 +71,7 @@ class SpanTools:
         own = encoder.encoder if isinstance(encoder, CachedEncoder) else encoder
         if not isinstance(own, TokenEncoder):
             raise ValueError("this encoder gives no states of words")
-        return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS, hasty=self.reader.hasty)
+        return SpanReader(own, None, self.reader.cache, TAGGED_DEPTHS, hasty=self.reader.hasty, pause=self.reader.pause)
 
     def answer(
         self,
@@ -102,15 +102,17 @@ class SpanAnswerer:
 
     def suggest(self, read: Sequence[ReadText]) -> list[Suggestions]:
         """What is suggested in each text, and how likely the text is right as it is shown then."""
+        pause = self.tools.reader.pause
         if self.marks is None or self.tuned is None or not self.is_blend or not read or not self.head.labels:
-            return self.head.spans(read, self.tools.aim)
+            return self.head.spans(read, self.tools.aim, pause=pause)
         again = self.tuned.read([text.text for text in read])
         # Of a long text either encoder may have read more than the other by now.
         far = [min(len(own.bounds), len(other.bounds)) for own, other in zip(read, again, strict=True)]
         read = [text.upto(words) for text, words in zip(read, far, strict=True)]
         again = [text.upto(words) for text, words in zip(again, far, strict=True)]
-        blend = self.marks.blend(self.head, self.head.candidates(read), self.marks.candidates(read, again))
-        return blend.head.spans(read, self.tools.aim, blend.candidates)
+        own, other = self.head.candidates(read, pause), self.marks.candidates(read, again, pause)
+        blend = self.marks.blend(self.head, own, other)
+        return blend.head.spans(read, self.tools.aim, blend.candidates, pause)
 
     @property
     def is_blend(self) -> bool:

@@ -11,6 +11,7 @@ import pytest
 
 from bench import scale
 from bench.support.fixtures import make_features, make_head, make_texts
+from tests.support.long_documents import SHORT_TEXTS, make_document, make_patterns, measure_list
 
 
 def test_exponents_are_those_of_known_costs() -> None:
@@ -47,3 +48,21 @@ def test_what_is_made_up_is_the_same_every_time() -> None:
     scores = head.scores(make_texts(4), make_features(4))
     assert np.array_equal(scores, make_head(5).scores(make_texts(4), make_features(4)))
     assert scores.std(0).min() > 0.01, "answers that differ"
+
+
+def test_a_long_document_has_its_regions_where_they_are_said_to_be() -> None:
+    document = make_document(20_000, 50, 12)
+    assert 20_000 <= len(document.text) < 21_000 and len(document.labels) == 12 and len(document.short) == SHORT_TEXTS
+    assert len(document.marks) == 50 and {label for *_, label in document.marks} <= set(document.labels)
+    starts = [start for start, *_ in document.marks]
+    assert starts == sorted(starts) and starts[0] < 1_000 and starts[-1] > 18_000, "all over the text"
+    for text, marks in ((document.text, document.marks), *document.short):
+        assert all(text[start:end] == text[start:end].strip() != "" for start, end, _ in marks)
+    assert make_document(20_000, 50, 12) == document
+
+
+def test_a_list_is_found_in_a_text_that_holds_its_strings() -> None:
+    patterns = make_patterns(300)
+    assert len({own.text for own in patterns}) == 300
+    row = measure_list(300, " ".join(own.text for own in patterns))
+    assert row["strings"] == 300 and row["matches"] >= 200 and row["version_kb"] > 0

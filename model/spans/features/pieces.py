@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from model.spans.chain.span_probabilities import Candidate
-from model.spans.features.reading import ReadText
+from model.spans.features.reading import Pause, ReadText
 from model.spans.features.stretches import LONG_TEXT
 
 PIECE, AROUND = 250, 45
 """Words of a piece, and of what is looked at on either side of it: no longer span is ever looked for."""
 
-MOST_SCORES = 3_000_000
-"""Scores of tags that are computed at once: 12 MB, of which a chain needs twenty copies."""
+MOST_SCORES = 2_000_000
+"""Scores of tags that are computed at once: 8 MB, of which a chain needs twenty copies, and a quarter of a second of a
+core. Others come in between."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,18 @@ class Piece:
 Ask = Callable[[Sequence[Piece]], Sequence[Sequence[Candidate]]]
 
 
-def candidates_in_pieces(texts: Sequence[ReadText], tags: int, ask: Ask) -> list[list[Candidate]]:
-    """What is possible in each text, as `ask` says of pieces. Texts that are not long are asked for together."""
+def candidates_in_pieces(
+    texts: Sequence[ReadText], tags: int, ask: Ask, pause: Pause | None = None
+) -> list[list[Candidate]]:
+    """What is possible in each text, as `ask` says of pieces. Texts that are not long are asked for together. `pause`:
+    called between any two portions of pieces."""
     short = [Piece(place, 0, len(own.bounds), 0, len(own.bounds)) for place, own in enumerate(texts) if not _long(own)]
     groups = [short] if short else []
     groups += _grouped([one for place, own in enumerate(texts) if _long(own) for one in _cut(place, own)], tags)
     found: list[list[Candidate]] = [[] for _ in texts]
-    for group in groups:
+    for number, group in enumerate(groups):
+        if number and pause is not None:
+            pause()
         for piece, own in zip(group, ask(group), strict=True):
             moved = (one._replace(first=one.first + piece.begin, last=one.last + piece.begin) for one in own)
             found[piece.text] += [one for one in moved if piece.first <= one.first < piece.last]

@@ -7,7 +7,7 @@ them: 2 layers of MiniLM and the prior are 2,048 bytes a word in float16, 41 kB 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol, runtime_checkable
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from model.encoder.token_states import LENGTH, STRIDE, TokenStates
 from model.features.cache import CachedEncoder, FeatureCache
 from model.interfaces import Embedder
-from model.spans.features.stretches import FIRST_STRETCHES, LONG_TEXT, Stretch, cut_stretches
+from model.spans.features.stretches import FIRST_STRETCHES, LONG_TEXT, MARGIN, STRETCH, Stretch, cut_stretches
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import Bounds, find_words
 from model.spec import Text
@@ -34,6 +34,9 @@ READING = "words 1"
 """Part of the key under which states are kept: to be changed along with anything above or in words.py."""
 
 Halves = NDArray[np.float16]
+
+Pause = Callable[[], None]
+"""What somebody calls who works for long, so that others have their turn on the same thread: it may take as long."""
 
 
 @runtime_checkable
@@ -155,7 +158,8 @@ class SpanReader:
     """Reads texts through an encoder, looking into the cache first.
 
     `prior` is left out when it was trained over another encoder. `hasty`: of long texts only the first stretches are
-    read, beside those that the cache has: somebody waits. Thread-safe."""
+    read, beside those that the cache has: somebody waits. `pause`: called between any two portions of a long text.
+    Thread-safe."""
 
     def __init__(
         self,
@@ -165,8 +169,9 @@ class SpanReader:
         depths: Sequence[float] = HEAD_DEPTHS,
         *,
         hasty: bool = False,
+        pause: Pause | None = None,
     ) -> None:
-        self.encoder, self.cache, self.hasty = encoder, cache, hasty
+        self.encoder, self.cache, self.hasty, self.pause = encoder, cache, hasty, pause
         self.prior = prior if prior is not None and prior.fits(encoder.digest) else None
         self.layers = layers_at(depths, encoder.layers)
         self.width = len(self.layers) * encoder.width
@@ -262,7 +267,10 @@ class SpanReader:
         """The states of the words of each text, and what the prior makes of them, side by side."""
         rows = self._cached(bounds)
         missing = [text for text in bounds if text not in rows]
-        for portion in portions(missing, len, texts=PORTION_TEXTS, characters=PORTION_CHARACTERS):
+        most = PORTION_CHARACTERS if self.pause is None else STRETCH + 2 * MARGIN
+        for number, portion in enumerate(portions(missing, len, texts=PORTION_TEXTS, characters=most)):
+            if number and self.pause is not None:
+                self.pause()
             fresh = dict(zip(portion, self._encode(portion, bounds, known), strict=True))
             rows.update(fresh)
             if self.cache is not None:

@@ -55,10 +55,13 @@ class SpanCalibration:
 
     def calibrate(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         """The same candidates with calibrated probabilities."""
-        if not candidates:
-            return []
-        scores = self.apply(np.array([own.probability for own in candidates]))
-        return [own._replace(probability=float(score)) for own, score in zip(candidates, scores, strict=True)]
+        rows = zip(candidates, self.apply_all(candidates), strict=True)
+        return [own._replace(probability=score) for own, score in rows]
+
+    def apply_all(self, candidates: Sequence[Candidate]) -> list[float]:
+        """The calibrated probability of each."""
+        found: list[float] = self.apply(np.array([own.probability for own in candidates], float)).tolist()
+        return found
 
 
 HUMBLE = SpanCalibration(0.8, -0.3)

@@ -25,7 +25,7 @@ from model.spans.chain.tags import TagSet, WordSpan
 from model.spans.features.feature_space import FeatureSpace, StateScale
 from model.spans.features.pattern_features import PatternTrust, TrustJson
 from model.spans.features.pieces import Piece, candidates_in_pieces
-from model.spans.features.reading import ReadText
+from model.spans.features.reading import Pause, ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
 from model.spans.head.layers import put_together
 from model.spans.head.prior_share import PriorShare, PriorShareJson
@@ -179,15 +179,19 @@ class SpanHead:
         return len(set(labels) - known) / len(labels) if labels else 0.0
 
     def spans(
-        self, texts: Sequence[ReadText], aim: str = CLICKS, candidates: Sequence[Sequence[Candidate]] | None = None
+        self,
+        texts: Sequence[ReadText],
+        aim: str = CLICKS,
+        candidates: Sequence[Sequence[Candidate]] | None = None,
+        pause: Pause | None = None,
     ) -> list[Suggestions]:
         """What to show of each text; `candidates`: what is possible in the first layer, where others have a say in
-        it."""
-        found = self.candidates(texts) if candidates is None else candidates
+        it; `pause`: as of the reader."""
+        found = self.candidates(texts, pause) if candidates is None else candidates
         own = [self._suggest(text, own, self.rules.of(aim)) for text, own in zip(texts, found, strict=True)]
         if not self.inner:
             return own
-        layers = [own, *(head.spans(texts, aim) for head in self.inner)]
+        layers = [own, *(head.spans(texts, aim, pause=pause) for head in self.inner)]
         return [self._put_together(of_text) for of_text in zip(*layers, strict=True)]
 
     def _put_together(self, layers: Sequence[Suggestions]) -> Suggestions:
@@ -200,12 +204,12 @@ class SpanHead:
         """How likely the text is right as it is shown: what Label Studio is told as the task's score."""
         return self.spans([text], aim)[0].score
 
-    def candidates(self, texts: Sequence[ReadText]) -> list[list[Candidate]]:
+    def candidates(self, texts: Sequence[ReadText], pause: Pause | None = None) -> list[list[Candidate]]:
         """What is possible in each text, as chain and prior say (not calibrated); overlapping spans among them."""
         if not self.labels or not texts:
             return [[] for _ in texts]
         ask = partial(self._candidates, texts)
-        return candidates_in_pieces(texts, self.chain.tags.size, ask)
+        return candidates_in_pieces(texts, self.chain.tags.size, ask, pause)
 
     def _candidates(self, texts: Sequence[ReadText], pieces: Sequence[Piece]) -> list[list[Candidate]]:
         features = self.space.features([piece.of(texts) for piece in pieces], self.prior, self.chain.tags)
@@ -236,10 +240,11 @@ class SpanHead:
 
     def _suggest(self, text: ReadText, candidates: Sequence[Candidate], threshold: float) -> Suggestions:
         words = [text.text[start:end] for start, end in text.all_bounds]
-        allowed = [own for own in candidates if not self._is_removed(words, own)]
+        is_any = bool(self.memory.removed)
+        allowed = [own for own in candidates if not self._is_removed(words, own)] if is_any else list(candidates)
         said = self.said(allowed, threshold)
         covered = covered_words(said.shown)
-        honest = {self.mark(own): own.probability for own in self.calibration.calibrate(allowed)}
+        honest = dict(zip(said.likely, self.calibration.apply_all(allowed), strict=True))
         shown = {mark: honest[mark] for mark in said.shown}
         shown |= {
             memory.span: memory.score
@@ -247,8 +252,10 @@ class SpanHead:
             if covered.isdisjoint(range(memory.span.first, memory.span.last + 1))
         }
         rivals: dict[tuple[int, int], list[tuple[float, str]]] = {}
+        places = {mark[:2] for mark in shown}
         for mark, score in honest.items():
-            rivals.setdefault(mark[:2], []).append((-score, mark.label))
+            if mark[:2] in places:
+                rivals.setdefault(mark[:2], []).append((-score, mark.label))
         listed = self._listed(text)
         spans = [self._explain(text, words, mark, score, rivals, listed) for mark, score in sorted(shown.items())]
         # What was not read is as likely to be wrong as what was.

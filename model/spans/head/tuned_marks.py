@@ -21,7 +21,7 @@ from model.spans.chain.span_probabilities import LONGEST, Candidate, span_probab
 from model.spans.chain.tags import TagSet
 from model.spans.features.feature_space import capitalised
 from model.spans.features.pieces import Piece, candidates_in_pieces
-from model.spans.features.reading import ReadText
+from model.spans.features.reading import Pause, ReadText
 from model.spans.head.calibration import CalibrationJson, SpanCalibration
 from model.spans.head.head import RulesJson, ShowRules, SpanHead
 from model.spans.transfer.prior import TransferPrior
@@ -70,7 +70,9 @@ class WordScorer:
             scores += np.float32(self.offset) * self.prior.log_probabilities(hidden, self.names)
         return scores
 
-    def candidates(self, texts: Sequence[ReadText], tuned: Sequence[ReadText], longest: int) -> list[list[Candidate]]:
+    def candidates(
+        self, texts: Sequence[ReadText], tuned: Sequence[ReadText], longest: int, pause: Pause | None = None
+    ) -> list[list[Candidate]]:
         """What is possible in each text: words are judged one by one, and only impossible sequences are out."""
         if not texts or not self.labels:
             return [[] for _ in texts]
@@ -81,7 +83,7 @@ class WordScorer:
             scores = self.log_scores(own, [piece.of(tuned) for piece in pieces])
             return span_probabilities(chain.lattice_of(scores, [len(one.bounds) for one in own]), chain.tags, longest)
 
-        return candidates_in_pieces(texts, chain.tags.size, ask)
+        return candidates_in_pieces(texts, chain.tags.size, ask, pause)
 
     @property
     def chain(self) -> Chain:
@@ -103,9 +105,11 @@ class TunedMarks:
     text_calibration: SpanCalibration = field(default_factory=SpanCalibration)
     rules: ShowRules = field(default_factory=ShowRules)
 
-    def candidates(self, texts: Sequence[ReadText], tuned: Sequence[ReadText]) -> list[list[Candidate]]:
+    def candidates(
+        self, texts: Sequence[ReadText], tuned: Sequence[ReadText], pause: Pause | None = None
+    ) -> list[list[Candidate]]:
         """What this side alone says."""
-        return self.scorer.candidates(texts, tuned, self.longest)
+        return self.scorer.candidates(texts, tuned, self.longest, pause)
 
     def aged(self, texts: int) -> TunedMarks:
         """This part beside a head of so many texts: what was trained on half of them has half the share."""

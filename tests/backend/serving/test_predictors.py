@@ -155,3 +155,63 @@ def test_an_error_in_a_chunk_ends_neither_thread_nor_request(one: Predictors) ->
 
 def test_nothing_to_do_is_done_at_once(one: Predictors) -> None:
     assert one.run([], 0)
+
+
+def test_who_computes_for_long_gives_way_to_what_waits(one: Predictors) -> None:
+    done: list[str] = []
+    before, go = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        done.append("begin")
+        before.set()
+        go.wait(10)
+        one.give_way()
+        done.append("end")
+
+    def guest() -> None:
+        done.append("small")
+        one.give_way()  # a guest has no guests
+
+    thread = threading.Thread(target=one.run, args=([alone(compute)], 20))
+    thread.start()
+    before.wait(10)
+    huge = Chunk(lambda _: done.append("long"), size=BATCH_CHARACTERS + 1)
+    requests = [[huge], [alone(guest)], [alone(guest)], [asleep(done, "large", 0) for _ in range(9)]]
+    others = [threading.Thread(target=one.run, args=(chunks, 20)) for chunks in requests]
+    for number, other in enumerate(others, 1):
+        other.start()
+        while one.waiting()[0] < number:
+            time.sleep(0.001)
+    go.set()
+    for other in (thread, *others):
+        other.join()
+    assert done[:5] == ["begin", "small", "small", "large", "end"]
+    assert done.count("large") == 9 and done.count("long") == 1
+
+
+def test_way_is_given_on_predictor_threads_alone_and_errors_of_guests_stay_theirs(one: Predictors) -> None:
+    done: list[str] = []
+    before, go = threading.Event(), threading.Event()
+
+    def compute() -> None:
+        before.set()
+        go.wait(10)
+        one.give_way()
+        done.append("end")
+
+    def fail() -> None:
+        raise ValueError("a guest's own")
+
+    thread = threading.Thread(target=one.run, args=([alone(compute)], 20))
+    thread.start()
+    before.wait(10)
+    other = threading.Thread(target=one.run, args=([alone(fail)], 20))
+    other.start()
+    while not one.waiting()[0]:
+        time.sleep(0.001)
+    one.give_way()
+    assert one.waiting()[0] == 1, "the test's thread is nobody's to compute on"
+    go.set()
+    thread.join()
+    other.join()
+    assert done == ["end"]

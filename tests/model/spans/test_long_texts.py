@@ -52,7 +52,7 @@ def test_a_long_text_in_pieces_is_as_likely_marked_as_the_whole(labels: int) -> 
     texts = [read_text(text) for text in ("short one.", LONG, "x " * 10_000, "another", " " * 20_000)]
     chain, random = drawn_chain(labels), np.random.default_rng(1)
     scores = [3 * random.normal(size=(len(own.bounds), chain.tags.size)).astype(np.float32) for own in texts]
-    asked = []
+    asked, pauses = list[int](), list[int]()
 
     def ask(pieces: Sequence[Piece]) -> list[list[Candidate]]:
         asked.append(len(pieces))
@@ -61,7 +61,8 @@ def test_a_long_text_in_pieces_is_as_likely_marked_as_the_whole(labels: int) -> 
         assert all(len(one.text) <= LONG_TEXT for one in own), "a pattern that looks at all of it looks at a piece"
         return ask_whole(chain, [scores[piece.text][piece.begin : piece.end] for piece in pieces])
 
-    found = candidates_in_pieces(texts, chain.tags.size, ask)
+    found = candidates_in_pieces(texts, chain.tags.size, ask, lambda: pauses.append(len(asked)))
+    assert pauses == list(range(1, len(asked))), "between any two portions"
     assert len(asked) >= 2 and sum(asked) > 2 * len(LONG.split()) / PIECE
     for own, whole in zip(found, ask_whole(chain, scores), strict=True):
         ours, theirs = ({one[:3]: one.probability for one in side} for side in (own, whole))
