@@ -30,11 +30,11 @@ class _Curvature:
 
     def direction(self, gradient: Floats) -> Floats:
         """Two-loop recursion (Nocedal & Wright, algorithm 7.4)."""
-        result = gradient.copy()
+        result, scaled = gradient.copy(), np.empty_like(gradient)  # one place for all products: they are large
         shares = []
         for step, change, product in reversed(self.pairs):
             share = float(step @ result) / product
-            result -= result.dtype.type(share) * change
+            result -= np.multiply(change, result.dtype.type(share), out=scaled)
             shares.append(share)
         if self.pairs:
             _, change, product = self.pairs[-1]
@@ -42,8 +42,9 @@ class _Curvature:
         else:
             result *= result.dtype.type(1 / max(float(np.sqrt(gradient @ gradient)), 1e-12))
         for (step, change, product), share in zip(self.pairs, reversed(shares), strict=True):
-            result += result.dtype.type(share - float(change @ result) / product) * step
-        return -result
+            weight = result.dtype.type(share - float(change @ result) / product)
+            result += np.multiply(step, weight, out=scaled)
+        return np.negative(result, out=result)
 
     def learn(self, step: Floats, change: Floats) -> None:
         product = float(step @ change)

@@ -13,6 +13,7 @@ from model.span import ScoredSpan, Span
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import LEAST, Candidate, span_probabilities
 from model.spans.chain.tags import WordSpan
+from model.spans.features.pieces import MOST_SCORES
 from model.spans.features.reading import ReadText
 from model.spans.head.calibration import FITTED_FROM, SpanCalibration, fit_calibration, humble
 from model.spans.head.head import ShowRules, SpanHead
@@ -21,7 +22,7 @@ from model.spans.head.text_score import right_as_shown
 from model.spans.quality import SpanQuality, edits, measure
 from model.spans.string_memory import Said
 from model.spans.words import apart, to_characters, word_spans
-from model.texts import text_key
+from model.texts import portions, text_key
 
 RAISED = (0.6, 0.7, 0.8, 0.9, 1.0)
 """Thresholds tried where spans above the usual one cost clicks; at 1 nothing is shown."""
@@ -108,12 +109,29 @@ class HeldOut:
         return [(scored.score, scored.span in drawn) for own, drawn in rows for scored in own]
 
 
+Sides = tuple[list[list[Candidate]], list[list[Candidate]], list[tuple[float, float]]]
+"""Of each text: candidates by the chain, by the prior alone, and log-likelihoods of what was drawn by either."""
+
+
 def both_sides(
     head: SpanHead, texts: Sequence[ReadText], drawn: Sequence[Sequence[Span]], least: float = LEAST
-) -> tuple[list[list[Candidate]], list[list[Candidate]], list[tuple[float, float]]]:
-    """Candidates by the chain of a head and by the prior alone, and how likely each holds what was drawn."""
+) -> Sides:
+    """Candidates by the chain of a head and by the prior alone, and how likely each holds what was drawn. As many texts
+    at a time as there is room for."""
     if not head.labels:
         return [[] for _ in texts], [[] for _ in texts], [(0.0, 0.0)] * len(texts)
+    most = max(1, MOST_SCORES // head.chain.tags.size)
+    rows = list(zip(texts, drawn, strict=True))
+    fitted, alone, likelihoods = list[list[Candidate]](), list[list[Candidate]](), list[tuple[float, float]]()
+    for some in portions(rows, lambda row: len(row[0].bounds), texts=len(rows), characters=most):
+        found = _both_sides(head, [text for text, _ in some], [own for _, own in some], least)
+        fitted += found[0]
+        alone += found[1]
+        likelihoods += found[2]
+    return fitted, alone, likelihoods
+
+
+def _both_sides(head: SpanHead, texts: Sequence[ReadText], drawn: Sequence[Sequence[Span]], least: float) -> Sides:
     tags = head.chain.tags
     features = head.space.features(texts, head.prior, head.chain.tags)
     marks = [apart(word_spans(text.bounds, spans)) for text, spans in zip(texts, drawn, strict=True)]

@@ -17,7 +17,9 @@ from model.spans.features.parts import choose_texts, read_parts
 from model.spans.features.pieces import AROUND, PIECE, Piece, candidates_in_pieces
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.features.stretches import LONG_TEXT, STRETCH
+from model.spans.head import fit
 from model.spans.head.fit import LONGEST_OF_ALL
+from model.spans.head.held_out import both_sides
 from model.spans.transfer.prior import TransferPrior
 from model.spans.words import find_words
 from model.versions.span_answers import SpanTools, find_errors, fit_span_heads
@@ -171,3 +173,34 @@ def test_a_long_labelled_text_is_learned_and_its_errors_lie_where_they_are(
 
 def _all(text: str, part: str) -> list[int]:
     return [at for at in range(len(text)) if text.startswith(part, at)]
+
+
+def test_what_is_held_out_does_not_depend_on_how_much_is_asked_at_once(
+    minilm: Encoder, prior: TransferPrior, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tools, spec = SpanTools(SpanReader(minilm, prior)), parse_label_config(spans_config(("PER", "LOC")))
+    few = [SpanSample(place, own.text, own.spans) for place, own in enumerate(sentences(12))]
+    head = fit_span_heads(spec, {"label": few}, [], tools)["label"]
+    texts, drawn = tools.reader.read([own.text for own in few]), [own.spans for own in few]
+    whole = both_sides(head, texts, drawn)
+    monkeypatch.setattr("model.spans.head.held_out.MOST_SCORES", 1)
+    for ours, theirs in zip(both_sides(head, texts, drawn)[:2], whole[:2], strict=True):
+        for one, other in zip(ours, theirs, strict=True):
+            assert [own[:3] for own in one] == [own[:3] for own in other]
+            np.testing.assert_allclose([own.probability for own in one], [own.probability for own in other], atol=1e-5)
+    np.testing.assert_allclose(both_sides(head, texts, drawn)[2], whole[2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("large", [False, True])
+def test_of_few_long_documents_only_as_many_parts_are_held_out_as_tell_enough(
+    minilm: Encoder, prior: TransferPrior, monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    tools, spec = SpanTools(SpanReader(minilm, prior)), parse_label_config(spans_config(("PER", "LOC")))
+    few = [SpanSample(place, own.text, own.spans) for place, own in enumerate(sentences(24))]
+    monkeypatch.setattr("model.spans.head.fit.ENOUGH_SPANS", 1)
+    monkeypatch.setattr("model.spans.head.fit.LARGE", 1 if large else 10**9)
+    asked = list[int]()
+    whole = fit.fold_head
+    monkeypatch.setattr("model.spans.head.fit.fold_head", lambda *given: (asked.append(given[3]), whole(*given))[1])
+    fit_span_heads(spec, {"label": few}, [], tools)
+    assert asked == ([0] if large else [0, 1, 2, 3])
