@@ -31,6 +31,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 from backend.application.services import Services, build_services
 from backend.embedded_redis.binary import find_redis_server
@@ -39,9 +40,11 @@ from backend.jobs.context import Context
 from backend.redis_access.connection import connect
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
+from backend.ui.page import TABS
+from backend.web.policy import POLICIES
 from bench.support.report import command, show
 from tests.support.marking_fuzz import break_config, break_result, harmful, span_rows
-from tests.support.mutations import change, damage, encode
+from tests.support.mutations import VALUES, change, damage, encode
 from tests.support.rig import ROOT
 from tests.support.stored_fuzz import Readers, StoredCases, prepare, readers_of
 
@@ -108,6 +111,24 @@ ADMIN = {"Authorization": "Bearer admin"}
 ROUTES = ("", "/versions", "/examples", "/curve", "/suspects", "/explain", "/retrain", "/rollback", "/unpin", "/resync")
 
 
+UI_ROUTES = tuple(route for route in POLICIES if route.partition(" ")[2].startswith("/ui"))
+FIELDS = (
+    "control",
+    "given",
+    "said",
+    "level",
+    "elsewhere",
+    "page",
+    "version",
+    "csrf_token",
+    "token",
+    "code",
+    "next",
+    "x",
+)
+PARTIAL: tuple[dict[str, str], ...] = ({}, {"HX-Request": "true"}, {"HX-Request": "true", "If-None-Match": 'W/"\xff"'})
+
+
 @contextmanager
 def running_services() -> Iterator[Services]:
     """The web process's services on a Redis without a log."""
@@ -166,6 +187,8 @@ class Cases:
             return self._mark(chance)
         if chance.random() < 0.15:
             return self._admin(chance)
+        if chance.random() < 0.1:
+            return self._page(chance)
         row = chance.choice(self._rows)
         path = (
             row["path"].split("?")[0] if chance.random() < 0.95 else chance.choice(("/job_status", "/train", "/setup"))
@@ -198,6 +221,19 @@ class Cases:
         method = chance.choice(("GET", "GET", "POST", "POST", "PUT", "HEAD", "OPTIONS"))
         headers = chance.choice(HEADERS) if chance.random() < 0.1 else {}
         return Call(method, path + chance.choice(QUERIES), body if method == "POST" else b"", {**ADMIN, **headers})
+
+    def _page(self, chance: random.Random) -> Call:
+        """Every route of the model page, with tabs, queries and fields of forms that may be anything."""
+        method, _, path = chance.choice(UI_ROUTES).partition(" ")
+        project = chance.choice(("1", "2", "3", chance.choice(PARTS)))
+        tab = chance.choice((*(tab.slug for tab in TABS), chance.choice(PARTS)))
+        path = path.replace("<project>", project).replace("<tab>", tab).replace("<file>", chance.choice(PARTS))
+        fields = {name: chance.choice(VALUES) for name in chance.sample(FIELDS, chance.randrange(4))}
+        text = urlencode(fields, errors="replace")[:2000]
+        headers = {**ADMIN, **(chance.choice(HEADERS) if chance.random() < 0.1 else {}), **chance.choice(PARTIAL)}
+        if method == "GET":
+            return Call(chance.choice(("GET", "GET", "GET", "HEAD")), f"{path}?{text}", b"", headers)
+        return Call(method, path, text.encode(), {"Content-Type": "application/x-www-form-urlencoded", **headers})
 
 
 class Watch:

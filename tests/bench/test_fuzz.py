@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import re
 from typing import Any
 
 import pytest
@@ -18,7 +19,16 @@ def test_a_case_can_be_made_again_and_no_two_are_alike() -> None:
     first, again, other = ([cases.make(number) for number in range(200)] for cases in map(Cases, (1, 1, 2)))
     assert first == again != other
     assert len({(call.method, call.path, call.body) for call in first}) > 190
-    assert {call.path.split("/")[1].split("?")[0] for call in first} >= {"webhook", "predict", "setup", "admin"}
+    assert {call.path.split("/")[1].split("?")[0] for call in first} >= {"webhook", "predict", "setup", "admin", "ui"}
+
+
+def test_every_route_of_the_model_page_is_asked() -> None:
+    cases = Cases(1)
+    asked = [call for call in map(cases.make, range(6000)) if call.path.startswith("/ui")]
+    for route in fuzz.UI_ROUTES:
+        method, _, path = route.partition(" ")
+        shape = re.compile(re.sub("<[^>]*>", ".*", re.escape(path).replace("\\<", "<")) + r"(\?.*)?", re.DOTALL)
+        assert any(call.method == method and shape.fullmatch(call.path) for call in asked), route
 
 
 def test_no_hostile_request_is_a_server_error(capsys: Any) -> None:
