@@ -167,13 +167,13 @@ ALLOWED: dict[str, str] = {
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store backend/rejects "
-        "backend/rules backend/serving backend/application/spans backend/ui"
+        "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
-        "backend/store/work backend/store/admin backend/store backend/health backend/rejects backend/rules backend/ui "
-        "backend/application"
+        "backend/store/work backend/store/admin backend/store backend/health backend/rejects backend/rules "
+        "backend/ui backend/application"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from itertools import zip_longest
 
 from backend.admin_json import DisputedAnswer, DisputedTask, Searched, Suspect, SuspectsAnswer
-from backend.errors import NotFound
+from backend.errors import Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.labelstudio.records import ExampleRecord
 from backend.record_json import LabelErrorRow
 from backend.rules.consensus import label_keys
+from backend.rules.relabel import list_label_errors
+from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.spec import NONE, Control, Kind, TaskSpec
 
@@ -20,6 +22,9 @@ NOTHING = (0, 0, NONE)
 
 EXCERPT_CHARACTERS, EXCERPT_JOIN = 120, " / "
 """Characters of a text that are shown, and what stands between a question and its passage."""
+
+PUSH_SECONDS = 20.0
+"""Longest wait for one reply of Label Studio while a person waits for all of them."""
 
 DEFAULT_LIMIT_SUSPECTS = 100
 """Suspects given when no limit is asked for."""
@@ -55,6 +60,25 @@ def describe_suspects(
     if disputed := _disputed(stores, project, spec, control)[:limit]:
         found["disputed"] = disputed
     return found
+
+
+def push_suspects(settings: Settings, stores: Stores, project: int) -> str:
+    """Make a tab of Label Studio list them, and the disputed tasks; what came of it. Raises Conflict without a Label
+    Studio, or while somebody else changes its tabs, and LabelStudioError."""
+    from backend.jobs.sync.relabel_tab import describe_push, push_relabels
+    from backend.labelstudio.rest.client import LabelStudioClient
+
+    if not settings.has_label_studio:
+        raise Conflict("set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY to list them in Label Studio")
+    if not stores.label_stream.claim_tabs(project):
+        raise Conflict("the tabs in Label Studio are being changed just now: press again in half a minute")
+    try:
+        # A thread of the web process waits for it, and so does a person.
+        with LabelStudioClient.of(settings, attempts=1, read_seconds=PUSH_SECONDS) as client:
+            pushed = push_relabels(client, project, list_label_errors(stores, project))
+    finally:
+        stores.label_stream.leave_tabs(project)
+    return describe_push(pushed, project)
 
 
 def _disputed(stores: Stores, project: int, spec: TaskSpec | None, control: str) -> list[DisputedTask]:

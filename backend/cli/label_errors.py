@@ -49,17 +49,12 @@ def suspects(
 
 
 def _push(api: AdminClient, project: int, limit: int) -> None:
-    from backend.jobs.sync.relabel_tab import TAB_TITLE, push_relabels
+    from backend.jobs.sync.relabel_tab import describe_push, push_relabels
 
     rows = api.relabels(project, limit)
     with _label_studio() as client:
         pushed = push_relabels(client, project, rows)
-    if not pushed.tasks:
-        say("Nothing to look at again.")
-    else:
-        say(
-            f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB_TITLE}' of project {project}."
-        )
+    say(describe_push(pushed, project))
 
 
 def _remove(project: int) -> None:

@@ -20,6 +20,7 @@ TABS = (
     Tab("overview", "Overview"),
     Tab("classes", "Classes"),
     Tab("confidence", "Confidence"),
+    Tab("errors", "Errors"),
     Tab("versions", "Versions"),
     Tab(PEOPLE, "People"),
     Tab("queue", "Queue"),

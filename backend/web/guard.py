@@ -129,8 +129,8 @@ class Guard:
 def _read_ids(request: Request) -> None:
     """Ids in place of texts before anything is made of them. Flask's own `int` takes digits of any script."""
     named = request.view_args or {}
-    if "project" in named:
-        named["project"] = read_id(named.pop("project"), "project")
+    for name in {"project", "task"} & set(named):
+        named[name] = read_id(named.pop(name), name)
     if "job" in named:
         named["job"] = _read_job(named.pop("job"))
 

@@ -197,6 +197,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "GET /ui/projects/<project>/<tab>": _page("A tab of a project.", 404),
     "GET /ui/projects/<project>/<tab>.json": Operation("The same as data.", "View", errors=_PROJECT),
+    "GET /ui/projects/<project>/words/<task>": Operation(
+        "The words that decided.",
+        "Text",
+        errors=(303, 404, 422, 502, 503),
+        query=("control",),
+        media="text/html",
+    ),
     "POST /ui/projects/<project>/retrain": _button("Fine-tune now.", 404),
     "POST /ui/projects/<project>/cancel": _button("Stop the training.", 404, 409),
     "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409, body="Rollback"),
@@ -206,4 +213,5 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),
     "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
     "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),
+    "POST /ui/projects/<project>/suspects": _button("List suspicious labels in Label Studio.", 404, 409, 502),
 }

@@ -109,6 +109,7 @@ POLICIES: Mapping[str, Policy] = {
     "GET /ui/projects/<project>": _BROWSER,
     "GET /ui/projects/<project>/<tab>": _BROWSER,
     "GET /ui/projects/<project>/<tab>.json": _BROWSER,
+    "GET /ui/projects/<project>/words/<task>": Policy(Caller.BROWSER, per_minute=120),  # as explain
     "POST /ui/projects/<project>/retrain": _button(30),
     "POST /ui/projects/<project>/cancel": _button(60),
     "POST /ui/projects/<project>/rollback": _button(60),
@@ -118,6 +119,7 @@ POLICIES: Mapping[str, Policy] = {
     "POST /ui/projects/<project>/queue": _button(30),
     "POST /ui/projects/<project>/predict": _button(30),
     "POST /ui/projects/<project>/predict/cancel": _button(60),
+    "POST /ui/projects/<project>/suspects": _button(30),
 }
 
 

@@ -7,11 +7,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from selenium import webdriver
+from selenium.webdriver.common.by import By
 
 from backend.jobs.sync.relabel_tab import TAB_TITLE
 from backend.rules.relabel import RELABEL_VERSIONS, VERSION_PREFIX
 from model.acquisition.batch import is_blind
 from tests.e2e.conftest import Backend, Studio, choices_result, label_of, wait_until
+from tests.ui.conftest import Page
 
 pytestmark = [
     pytest.mark.e2e,
@@ -107,6 +110,27 @@ def test_doubtful_labels_are_listed_in_a_tab_and_taken_out_again(
     left = label_studio.call("GET", f"/api/projects/{project}/model-versions/")
     assert not any(version.startswith(VERSION_PREFIX) for version in left)
     assert [tab["data"]["title"] for tab in views(label_studio, project)] == ["Default"]
+
+
+def test_the_button_of_the_model_page_lists_them_as_well(
+    browser: webdriver.Chrome, label_studio: Studio, backend: Backend, project: int
+) -> None:
+    page = Page(browser, backend)
+    page.log_in()
+    page.open(f"/ui/projects/{project}/errors")
+    suspects = backend.admin("GET", f"/projects/{project}/suspects?limit=1000")["suspects"]
+    flagged = {row["task"] for row in suspects if row["flag"]}
+    first = page.driver.find_element(By.CSS_SELECTOR, "#suspects tbody th a")
+    address = f"{label_studio.server.url}/projects/{project}/data?task={suspects[0]['task']}"
+    assert first.get_attribute("href") == address
+    page.press("List them in Label Studio", sure=True)
+    page.wait(lambda: f"{len(flagged)} tasks in the tab" in page.text())
+    assert [tab["data"]["title"] for tab in views(label_studio, project)].count(TAB_TITLE) == 1
+    page.press("List them in Label Studio", sure=True)
+    page.wait(lambda: f"{len(flagged)} tasks already in the tab" in page.text())
+    assert page.complaints() == []
+    page.keep("errors-with-label-studio")
+    assert backend.admin("GET", "/audit?limit=5")["actions"][0]["action"] == "suspects"
 
 
 def views(studio: Studio, project: int) -> list[Any]:

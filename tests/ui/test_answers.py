@@ -58,3 +58,29 @@ def test_the_threshold_moves_by_keyboard_and_stays_where_it_is_when_there_is_new
     assert [one.get_attribute("data-step") for one in shown] == ["0"]
     assert page.driver.find_element(By.CSS_SELECTOR, "details").get_attribute("open")
     assert page.complaints() == []
+
+
+def test_the_words_that_decided_come_on_demand_and_stay_when_there_is_news(page: Page, project: Project) -> None:
+    page.log_in()
+    page.open("/ui/projects/7/errors")
+    page.wait(lambda: page.driver.find_elements(By.LINK_TEXT, "Why?"))
+    row = page.driver.find_element(By.CSS_SELECTOR, "#corrected tbody tr")
+    task = row.find_element(By.CSS_SELECTOR, "th").text.split()[-1]
+    page.driver.find_element(By.CSS_SELECTOR, f"a[aria-label='Why task {task} is answered so']").click()
+    page.wait(lambda: "now answers" in page.driver.find_element(By.CSS_SELECTOR, f"#why-row-0-{task}").text)
+    assert page.driver.current_url.endswith("/errors"), "it came into the row"
+    assert page.check_access() == []
+    before = len(page.driver.find_elements(By.CSS_SELECTOR, "mark"))
+    rows = list(itertools.islice(Project.stream(), 400, 412))
+    labels = page.driver.find_element(By.CSS_SELECTOR, ".facts span:nth-of-type(2)").text
+    project.annotate_many(rows)
+    page.wait(lambda: page.driver.find_element(By.CSS_SELECTOR, ".facts span:nth-of-type(2)").text != labels)
+    project.settle(quiet=0.5)
+    assert "now answers" in page.driver.find_element(By.CSS_SELECTOR, f"#why-row-0-{task}").text
+    assert len(page.driver.find_elements(By.CSS_SELECTOR, "mark")) == before
+    page.driver.find_element(By.LINK_TEXT, "surest first").click()
+    page.wait(lambda: page.driver.current_url.endswith("order=surest"))
+    scores = page.driver.find_elements(By.CSS_SELECTOR, "#corrected td[data-name=Score]")
+    told = [float(one.text) for one in scores]
+    assert told == sorted(told, reverse=True) and len(told) > 1
+    assert page.complaints() == []

@@ -77,6 +77,13 @@ def push_relabels(client: LabelStudioClient, project: int, rows: Sequence[Relabe
     return Pushed(count, True)
 
 
+def describe_push(pushed: Pushed, project: int) -> str:
+    """What came of it, in a sentence."""
+    if not pushed.tasks:
+        return "Nothing to look at again."
+    return f"{pushed.tasks} tasks {'' if pushed.changed else 'already '}in the tab '{TAB_TITLE}' of project {project}."
+
+
 def remove_relabels(client: LabelStudioClient, project: int) -> list[str]:
     """Take out all that was pushed; a line for everything removed. Raises LabelStudioError."""
     lines = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from backend.application.label_errors import push_suspects
 from backend.application.prediction_runs import cancel_prediction, request_prediction
 from backend.application.projects import request_resync, rollback_to, unpin
 from backend.application.task_queue import request_plan
@@ -84,6 +85,13 @@ def cancel_predict(project: int) -> Response:
     """End that; what is written stays."""
     cancel_prediction(services().stores, known_project(project))
     return _said(project, "queue", "predicting is over; what is written stays")
+
+
+@blueprint.post("/suspects")
+def suspects(project: int) -> Response:
+    """List labels that are probably wrong, and disputed tasks, in a tab of Label Studio."""
+    found = push_suspects(services().settings, services().stores, known_project(project))
+    return _said(project, "errors", found)
 
 
 def _said(project: int, tab: str, message: str) -> Response:

@@ -13,11 +13,12 @@ from backend.application.services import Services
 from backend.errors import NotFound
 from backend.health.news import news_of_installation, news_of_project, news_of_projects
 from backend.routes.ui.actions import LOOKS, LOOKS_ALREADY
-from backend.routes.ui.replies import figures, frame, no_news, page, said
+from backend.routes.ui.replies import figures, frame, no_news, page, reasons, said
 from backend.rules.disabled_features import switched_off
 from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.classes import view_classes
 from backend.ui.views.confidence import view_confidence
+from backend.ui.views.errors import view_errors
 from backend.ui.views.operations import view_operations
 from backend.ui.views.overview import view_overview
 from backend.ui.views.people import view_people
@@ -36,6 +37,7 @@ VIEWS: dict[str, View] = {
     "overview": view_overview,
     "classes": view_classes,
     "confidence": view_confidence,
+    "errors": view_errors,
     "versions": view_versions,
     PEOPLE: view_people,
     "queue": view_queue,
@@ -98,6 +100,14 @@ def tab(project: int, tab: str) -> Response:
 def tab_json(project: int, tab: str) -> Response:
     """What the tab shows, as data."""
     return twin(_view_of(tab)(services(), known_project(project), request.args))
+
+
+@blueprint.get("/projects/<project>/words/<task>")
+def words(project: int, task: int) -> Response:
+    """The words that decided for a task's answer (of `?control`): a part of the tab of errors, or a page."""
+    known = known_project(project)
+    found = reasons().why(services(), known, task, request.args.get("control", ""))
+    return page("why.html", frame(f"Task {task}", project=known), view=found)
 
 
 def twin(view: object) -> Response:

@@ -8,6 +8,7 @@ from backend.ui.assets import assets
 from backend.ui.charts.gallery import Gallery
 from backend.ui.page import Frame
 from backend.ui.render import render
+from backend.ui.views.errors import WhyCache
 from backend.ui.views.projects import FigureCache
 from backend.web.browser import is_partial
 from backend.web.payloads import services
@@ -62,6 +63,12 @@ def go(path: str) -> Response:
     if is_partial(request):
         return Response(status=204, headers={"HX-Redirect": target})
     return redirect(target, 303)  # type: ignore[return-value]
+
+
+def reasons() -> WhyCache:
+    """Of this process."""
+    found: WhyCache = current_app.extensions.setdefault("understudy_reasons", WhyCache())
+    return found
 
 
 def figures() -> FigureCache:

@@ -8,6 +8,12 @@
     return element.matches && element.matches(POLL);
   }
 
+  // What was asked for of a row stays there while the row does.
+  function isFilled(old, fresh) {
+    if (!old.matches || !old.matches(".why") || !old.childElementCount) return false;
+    return old.id === fresh.id;
+  }
+
   // What a reader has opened or moved stays so when there is news.
   function isKept(name, node) {
     if (name === "open") return node.tagName === "DETAILS";
@@ -16,6 +22,7 @@
   }
 
   if (window.Idiomorph) {
+    window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => !isFilled(old, fresh);
     window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !isKept(name, node);
   }
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from backend.application.label_errors import shorten
@@ -17,10 +18,11 @@ from model.spec import Control, TaskSpec
 class TaskRow:
     """A tested task: what was `given` and `said` in words, by which version, how sure it was (`at`: epoch seconds).
     `text`: its beginning, "" where the task is gone; `link`: into Label Studio, "" where that is not known. `blind`: it
-    was shown without a pre-label."""
+    was shown without a pre-label; `anchor`: the same for the row on every page."""
 
     task: int
     control: str
+    anchor: str
     given: list[str]
     said: list[str]
     version: str
@@ -42,13 +44,16 @@ def describe_rows(
 ) -> list[TaskRow]:
     """A page of rows of one control: a round trip or two each."""
     keys = [key for row in rows for key in (*row.given, *row.said)]
-    names = texts_of(spec, control.name, keys)
+    names, place = texts_of(spec, control.name, keys), spec.questions.index(control)
     return [
         TaskRow(
             task=row.task,
             control=control.name,
-            given=[names[key] for key in row.given] if row.marked is None else list(row.marked.drawn),
-            said=[names[key] for key in row.said] if row.marked is None else [label for label, *_ in row.marked.shown],
+            anchor=f"row-{place}-{row.task}",
+            given=[names[key] for key in row.given] if row.marked is None else _summed(row.marked.drawn),
+            said=[names[key] for key in row.said]
+            if row.marked is None
+            else _summed(own for own, *_ in row.marked.shown),
             version=row.version,
             confidence=row.confidence,
             at=row.at,
@@ -58,6 +63,11 @@ def describe_rows(
         )
         for row in rows
     ]
+
+
+def _summed(labels: Iterable[str]) -> list[str]:
+    """Of spans: each label with how many there are."""
+    return [f"{count} {label}" for label, count in Counter(labels).items()]
 
 
 def begin_of_text(services: Services, project: int, control: Control, task: int) -> str:

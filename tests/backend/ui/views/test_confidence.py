@@ -26,7 +26,13 @@ def keep(services: Any, count: int, config: str = "") -> None:
     """Answers that are right as often as they are sure; every third blind."""
     random = np.random.default_rng(0)
     rows = [
-        EvidenceRow("label", Judgement(sure, bool(random.random() < sure), 0.5), "v0.1", labels=200, blind=n % 3 == 0)
+        EvidenceRow(
+            "label",
+            Judgement(sure, bool(random.random() < sure), 0.5),
+            labels=200,
+            at=count * 1000 + n,
+            blind=n % 3 == 0,
+        )
         for n, sure in enumerate(random.choice([0.5, 0.97], count).tolist())
     ]
     stores = services.stores
@@ -71,7 +77,7 @@ def test_reliability_is_told_with_counts_once_there_is_enough(services: Any, cli
 
 def test_of_marked_text_each_shown_span_is_an_answer(services: Any, client: Any) -> None:
     own = Marked((("PER", 0.9, True), ("PER", 0.6, False)), ("PER",), 1)
-    rows = [EvidenceRow("label", Judgement(0.5, False, 0.5), labels=30, marked=own) for _ in range(20)]
+    rows = [EvidenceRow("label", Judgement(0.5, False, 0.5), labels=30, at=n, marked=own) for n in range(20)]
     services.stores.projects.save_config(PROJECT, MARKS)
     services.stores.evidence.append(PROJECT, rows)
     (control,) = view_confidence(services, PROJECT, {}).controls
