@@ -1,14 +1,16 @@
 """Soak: predictions and labels at a steady rate for an hour; memory, descriptors and disk may grow with examples only.
 
     python -m bench.soak [--minutes 60] [--predicts 20] [--labels 2] [--every 10] [--csv FILE]
+                         [--projects choices | choices,spans,regions,questions,nested]
                          [--plot docs/performance/soak.png] [--json]
 
-Against `understudy up`, sampled every ten seconds: anonymous memory and descriptors of each process, Redis's memory,
-and what lies in DATA_DIR. The labels come in turns: for one turn all are new examples, for the next all correct known
-ones. So growth with examples and growth with time can be told apart, by least squares: value = a + b * examples +
-c * hours, without the first turns, in which caches fill. `leaks` marks what grows with time by more than a fiftieth
-an hour and by more than three standard errors. Disk is shown and not judged: versions younger than an hour are all
-kept, and the append-only file shrinks only when Redis rewrites it.
+Against `understudy up`, sampled every ten seconds: anonymous memory and descriptors of each process, Redis's memory and
+keys, and what lies in DATA_DIR. With several projects predictions and labels take turns among them, and a tenth of the
+requests about marked text tell of a region that was just drawn. The labels come in turns: for one turn all are new
+examples, for the next all correct known ones. So growth with examples and growth with time can be told apart, by least
+squares: value = a + b * examples + c * hours, without the first turns, in which caches fill. `leaks` marks what grows
+with time by more than a fiftieth an hour and by more than three standard errors. Disk is shown and not judged: versions
+younger than an hour are all kept, and the append-only file shrinks only when Redis rewrites it.
 """
 
 from __future__ import annotations
@@ -18,9 +20,10 @@ import csv
 import itertools
 import json
 import os
+import random
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -33,29 +36,58 @@ from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from bench.support.load import Probe, probe_while
 from bench.support.report import command, milliseconds, show
-from tests.support.rig import Project, Rig, choices_config, endless_rows, name_of, read_rows
+from tests.support.project_kinds import KINDS, ProjectKind, Row
+from tests.support.rig import Project, Rig, name_of
 
-PROJECT = 7
+FIRST_PROJECT = 7
 TURNS = 12
 DROPPED = 2
 """Turns at the beginning that the fits leave out: caches fill, libraries load."""
 
 KNOWN_TEXTS = 4000
+"""That are asked about, of all projects; those of more than one are asked about sooner again."""
+
+MIXED_TEXTS = 1000
+MARK_EVERY = 10
+"""Requests about marked text of which one tells of a region."""
+
 CLIENTS = 4
 SHARE, ERRORS = 0.02, 3.0
-FLOORS = {"anonymous MB": 4.0, "descriptors": 2.0, "Redis MB": 0.5}
+FLOORS = {"anonymous MB": 4.0, "descriptors": 2.0, "Redis MB": 0.5, "Redis keys": 50.0}
 """Growth an hour that is never called a leak: allocators and connection pools breathe."""
 
 Sample = dict[str, Any]
 
 
+class KindProject(Project):
+    """A project of one of the kinds that tests and benches share."""
+
+    def __init__(self, rig: Rig, number: int, kind: ProjectKind) -> None:
+        super().__init__(rig, number, [], kind.config)
+        self.kind = kind
+
+    def result_of(self, text: Any, label: Any) -> list[dict[str, Any]]:
+        """What an annotator submits who answers so."""
+        return self.kind.result(text, label)
+
+    def annotation(
+        self, text: Any, label: Any, *, task: int | None = None, annotation: int | None = None
+    ) -> dict[str, Any]:
+        """One `{annotation, task}` pair, stamped now."""
+        pair = super().annotation(text, label, task=task, annotation=annotation)
+        pair["task"]["data"] = self.kind.data(text)
+        return pair
+
+
 class Labels(threading.Thread):
     """`rate` labels a second: in turns of `turn` seconds new ones, and corrections of known ones."""
 
-    def __init__(self, project: Project, rate: float, turn: float) -> None:
+    def __init__(self, projects: Sequence[KindProject], rate: float, turn: float) -> None:
         super().__init__(daemon=True)
-        self._project, self._rate, self._turn = project, rate, turn
-        self._rows, self._known = endless_rows(read_rows()), list[tuple[int, str]]()
+        self._projects, self._rate, self._turn = projects, rate, turn
+        self._rows = [project.kind.rows() for project in projects]
+        self._known: list[list[tuple[int, Row]]] = [[] for _ in projects]
+        self._draw = random.Random(1)
         self._stop_now = threading.Event()
         self.failures: list[str] = []
 
@@ -66,9 +98,10 @@ class Labels(threading.Thread):
             due += 1 / self._rate
             if self._stop_now.wait(max(0.0, due - time.monotonic())):
                 return
-            creates = int((time.monotonic() - began) / self._turn) % 2 == 0 or not self._known
+            place = number % len(self._projects)
+            creates = int((time.monotonic() - began) / self._turn) % 2 == 0 or not self._known[place]
             try:
-                self._create() if creates else self._correct(number)
+                self._create(place) if creates else self._correct(place, number // len(self._projects))
             except OSError as error:  # requests' errors are
                 self.failures.append(repr(error))
 
@@ -77,28 +110,31 @@ class Labels(threading.Thread):
         self._stop_now.set()
         self.join()
 
-    def _create(self) -> None:
-        text, label = next(self._rows)
-        self._known.append((self._project.annotate(text, label), text))
+    def _create(self, place: int) -> None:
+        row = next(self._rows[place])
+        self._known[place].append((self._projects[place].annotate(*row), row))
 
-    def _correct(self, number: int) -> None:
-        annotation, text = self._known[number % len(self._known)]
-        label = self._project.labels[number % len(self._project.labels)]
-        pair = self._project.annotation(text, label, annotation=annotation)
-        self._project.rig.webhook(self._project.event("ANNOTATION_UPDATED", **pair))
+    def _correct(self, place: int, number: int) -> None:
+        project, known = self._projects[place], self._known[place]
+        annotation, (content, answer) = known[number % len(known)]
+        if number // len(known) % 2 == 0:  # every other time it is put right again
+            answer = project.kind.wrong(self._draw, content, answer)
+        pair = project.annotation(content, answer, annotation=annotation)
+        project.rig.webhook(project.event("ANNOTATION_UPDATED", **pair))
 
 
 class Sampler:
     """One sample of everything at a time."""
 
-    def __init__(self, rig: Rig) -> None:
-        self._rig = rig
+    def __init__(self, rig: Rig, projects: Sequence[int]) -> None:
+        self._rig, self._projects = rig, projects
         self._redis = connect(Settings(data_dir=rig.data_dir, redis_url=""))
 
     def sample(self) -> Sample:
         """Series name -> value; `examples` beside them."""
-        found: Sample = {"examples": int(self._redis.hlen(project_key(PROJECT, "ex")))}
+        found: Sample = {"examples": sum(int(self._redis.hlen(project_key(one, "ex"))) for one in self._projects)}
         found["Redis MB"] = self._redis.info("memory")["used_memory"] / 1e6
+        found["Redis keys"] = int(self._redis.dbsize())
         for folder in ("models", "redis", "features", "logs"):
             found[f"disk: {folder} MB"] = size_of(self._rig.data_dir / folder) / 1e6
         for process in psutil.Process(self._rig.process.pid).children(recursive=True) if self._rig.process else ():
@@ -176,6 +212,7 @@ def plot(samples: Sequence[Sample], path: Path) -> None:
         "anonymous memory, MB": lambda name: name.endswith("anonymous MB"),
         "file descriptors": lambda name: name.endswith("descriptors"),
         "Redis, MB": lambda name: name == "Redis MB",
+        "Redis, keys": lambda name: name == "Redis keys",
         "disk, MB": lambda name: name.startswith("disk"),
         "examples": lambda name: name == "examples",
     }
@@ -202,28 +239,37 @@ def label_of(series: str) -> str:
     return what if owner == "disk" else owner
 
 
-def predict_bodies(labels: Sequence[str]) -> list[bytes]:
-    """KNOWN_TEXTS requests of one task each."""
-    config, bodies = choices_config(labels), []
-    for number, (text, _) in enumerate(itertools.islice(endless_rows(read_rows()), 900, 900 + KNOWN_TEXTS)):
-        task = {"id": 10**9 + number, "data": {"text": text}}
-        bodies.append(json.dumps({"tasks": [task], "project": f"{PROJECT}.1", "label_config": config}).encode())
+def predict_bodies(kinds: Mapping[int, ProjectKind]) -> list[bytes]:
+    """Requests of one task each, about each project in turn."""
+    count = KNOWN_TEXTS if len(kinds) == 1 else MIXED_TEXTS
+    rows = {number: itertools.islice(kind.rows(), 900, None) for number, kind in kinds.items()}
+    bodies = []
+    for turn, project in enumerate(itertools.islice(itertools.cycle(kinds), count)):
+        kind, (content, answer) = kinds[project], next(rows[project])
+        task = {"id": 10**9 + turn, "data": kind.data(content)}
+        body: dict[str, Any] = {"tasks": [task], "project": f"{project}.1", "label_config": kind.config}
+        drawn = [item for item in kind.result(content, answer) if item["type"] == "labels"]
+        if drawn and turn // len(kinds) % MARK_EVERY == 0:
+            body["params"] = {"context": {"result": drawn[:1]}}
+        bodies.append(json.dumps(body).encode())
     return bodies
 
 
 def run(args: argparse.Namespace, samples: list[Sample]) -> dict[str, Any]:
     """The whole soak; the row of its requests."""
-    labels = sorted({label for _, label in read_rows()})
+    kinds = {FIRST_PROJECT + place: KINDS[name]() for place, name in enumerate(args.projects.split(","))}
     seconds = 60 * args.minutes
     with Rig() as rig:
-        project = Project(rig, PROJECT, labels)
-        project.setup()
-        annotator, stop = Labels(project, args.labels, seconds / TURNS), threading.Event()
-        watcher = threading.Thread(target=collect, args=(Sampler(rig), args.every, samples, stop), daemon=True)
+        projects = [KindProject(rig, number, kind) for number, kind in kinds.items()]
+        for project in projects:
+            project.setup()
+        annotator, stop = Labels(projects, args.labels, seconds / TURNS), threading.Event()
+        sampler = Sampler(rig, list(kinds))
+        watcher = threading.Thread(target=collect, args=(sampler, args.every, samples, stop), daemon=True)
         for thread in (annotator, watcher):
             thread.start()
         headers = {"Content-Type": "application/json"}
-        bodies, rate = predict_bodies(labels), args.predicts / CLIENTS
+        bodies, rate = predict_bodies(kinds), args.predicts / CLIENTS
         probes = [Probe(f"predict {n}", "POST", "/predict", rate, bodies[n::CLIENTS], headers) for n in range(CLIENTS)]
         answers = probe_while(rig.port, probes, seconds, lambda: True).values()
         annotator.stop()
@@ -238,6 +284,7 @@ def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
+    parser.add_argument("--projects", default="choices", help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--predicts", type=float, default=20.0)
     parser.add_argument("--labels", type=float, default=2.0)
     parser.add_argument("--every", type=float, default=10.0)
@@ -247,7 +294,8 @@ def main() -> None:
     samples: list[Sample] = []
     requests = run(args, samples)
     rows = fits(samples, DROPPED * 60 * args.minutes / TURNS)
-    name = f"soak: {args.minutes:g} minutes, {args.predicts:g} predictions and {args.labels:g} labels a second"
+    about = f"soak of {args.projects}"
+    name = f"{about}: {args.minutes:g} minutes, {args.predicts:g} predictions and {args.labels:g} labels a second"
     show(f"{name}: /predict", [requests], args.json)
     show(name, rows, args.json)
     if args.csv:

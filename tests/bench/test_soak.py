@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import numpy as np
 
-from bench.soak import Sample, fits
+from bench.soak import MIXED_TEXTS, Sample, fits, predict_bodies
 from bench.webhook import Events
 from tests.support.label_studio_stub import microseconds
+from tests.support.project_kinds import KINDS
 
 
 def hour(per_1000_examples: float, per_hour: float, filling: float = 0.0) -> list[Sample]:
@@ -43,6 +45,22 @@ def test_disk_is_shown_and_not_judged() -> None:
 def test_a_series_that_came_late_has_no_verdict() -> None:
     samples = [*hour(0, 0), {"seconds": 3600.0, "examples": 9, "training: descriptors": 9}]
     assert fits(samples, skip=600)[0] == {"series": "training: descriptors", "samples": 1}
+
+
+def test_keys_that_come_with_time_alone_are_a_leak() -> None:
+    for per_hour, verdict in ((0, ""), (400, "yes")):
+        samples = [{"Redis keys": s.pop("web: anonymous MB"), **s} for s in hour(1000, per_hour)]
+        assert fits(samples, skip=600)[0]["leaks"] == verdict
+
+
+def test_projects_take_turns_and_some_requests_tell_of_a_region() -> None:
+    kinds = {7 + place: KINDS[name]() for place, name in enumerate(KINDS)}
+    bodies = [json.loads(body) for body in predict_bodies(kinds)]
+    asked = Counter(body["project"] for body in bodies)
+    assert len(bodies) == MIXED_TEXTS and set(asked.values()) == {MIXED_TEXTS // len(kinds)}
+    marked = Counter(body["project"] for body in bodies if body.get("params"))
+    assert set(marked) == {"8.1", "9.1", "10.1", "11.1"} and max(marked.values()) <= MIXED_TEXTS // 50
+    assert len({json.dumps(body["tasks"][0]["data"]) for body in bodies}) == MIXED_TEXTS
 
 
 def test_later_events_of_an_annotation_have_later_times() -> None:
