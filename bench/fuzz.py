@@ -140,12 +140,14 @@ def running_services() -> Iterator[Services]:
                 time.sleep(0.02)
             facts: dict[str, Any] = {"admin_token": "admin", "allow_unsafe_redis": True, "max_body_mb": 4}
             services = build_services(Settings(data_dir=Path(scratch) / "d", redis_url=f"unix://{socket}", **facts))
-            while services.registry.not_ready:
-                time.sleep(0.02)
-            yield services
-            services.stop()
-            services.stores.close()
-            redis.terminate()
+            try:
+                while services.registry.not_ready:
+                    time.sleep(0.02)
+                yield services
+            finally:
+                services.stop()
+                services.stores.close()
+                redis.terminate()
 
 
 def recorded_rows() -> list[dict[str, Any]]:

@@ -145,9 +145,9 @@ def _relation(chance: random.Random, ids: list[Any]) -> Json:
 
 
 def _break_id(chance: random.Random, items: list[Any], item: Json) -> None:
-    item["id"] = chance.choice((None, 7, 1.5, True, [], {}, "", "a b", "x" * 5000, "\0", "\ud800", "\u202e", items))
-    if item["id"] is items:
-        item["id"] = items[0].get("id") if isinstance(items[0], dict) else None
+    other = items[0].get("id") if isinstance(items[0], dict) else None
+    odd = (None, 7, 1.5, True, [], {}, "", "a b", "x" * 5000, "\0", "\ud800", "\u202e")
+    item["id"] = chance.choice((*odd, other))
 
 
 def _lose_id(chance: random.Random, items: list[Any], item: Json) -> None:
