@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -37,6 +39,29 @@ def test_few_answers_are_fitted_from_nothing(context: Any) -> None:
     job = ask(context)
     assert train(job) == "done"
     assert "16 annotated texts" in context.stores.jobs.get(job)["message"]
+
+
+def test_a_cancelled_fine_tune_of_answers_stops_and_what_was_live_answers_on(context: Any) -> None:
+    add_answers(context, asked(40))
+    refit(PROJECT)
+    before = context.stores.versions.live(PROJECT)
+    said = context.live_model(PROJECT, before).predict(documents(asked(8, 400)))
+    job = ask(context)
+
+    def cancel_once_it_runs() -> None:
+        while not context.stores.jobs.get(job).get("step"):
+            time.sleep(0.05)
+        context.stores.jobs.cancel(job)
+
+    cancelling = threading.Thread(target=cancel_once_it_runs)
+    cancelling.start()
+    assert train(job) == "cancelled"
+    cancelling.join()
+    assert context.stores.versions.live(PROJECT) == before
+    assert not version_path(context.settings.models_dir, PROJECT, "v1").exists()
+    assert context.live_model(PROJECT, before).predict(documents(asked(8, 400))) == said
+    add_answers(context, asked(4, 300), first=41)
+    assert refit(PROJECT) == "published", "labels go on as ever"
 
 
 @pytest.mark.slow
