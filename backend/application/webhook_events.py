@@ -58,6 +58,8 @@ def take_event(services: Services, event: events.Event) -> Reply:
         return {"status": "ignored", "reason": "the payload is missing; a reconciliation was asked for"}
     if isinstance(event, events.ProjectUpdated):
         _note_sampling(services, event)
+        if event.title:
+            services.stores.projects.note_title(event.project, event.title)
         return {"status": "ok"}
     return {"status": "ignored"}
 

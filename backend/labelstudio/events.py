@@ -65,6 +65,7 @@ class ProjectUpdated(Event):
     handed out, None when that is not said."""
 
     sampling: str | None = None
+    title: str | None = None
 
 
 @dataclass(frozen=True)
@@ -180,8 +181,9 @@ def _tasks_created(action: str, project: int, config: str | None, body: Object) 
 
 def _project_updated(action: str, project: int, config: str | None, body: Object) -> Event:
     described = body.get("project")
-    sampling = described.get("sampling") if isinstance(described, Mapping) else None
-    return ProjectUpdated(action, project, config, sampling if isinstance(sampling, str) else None)
+    fields = described if isinstance(described, Mapping) else {}
+    sampling, title = (value if isinstance(value := fields.get(name), str) else None for name in ("sampling", "title"))
+    return ProjectUpdated(action, project, config, sampling, title)
 
 
 def _start_training(action: str, project: int, config: str | None, body: Object) -> Event:

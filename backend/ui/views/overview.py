@@ -13,6 +13,7 @@ from backend.rules.finetune_facts import gather_facts
 from backend.ui.formats import format_count, format_percent, pluralise
 from backend.ui.views.head import Head, view_head
 from backend.ui.views.job import JobView, view_job
+from backend.ui.views.queue import RunView, find_run
 from model.evidence.learning_curve import CurvePoint
 
 LEAST_ROWS = 40
@@ -43,7 +44,7 @@ class ControlOverview:
 @dataclass(frozen=True)
 class OverviewView:
     """`days`: labels by day; `due`: what comes next, in sentences; `verdict`: of the last fine-tune; `queue`: whether
-    the task queue steers, and its share of the last labels."""
+    the task queue steers, and its share of the last labels; `run`: that predicts all tasks, while it goes on."""
 
     head: Head
     controls: list[ControlOverview]
@@ -51,6 +52,7 @@ class OverviewView:
     due: list[str]
     verdict: JobView | None
     queue: list[str]
+    run: RunView | None
 
 
 def view_overview(services: Services, project: int, _: Mapping[str, str]) -> OverviewView:
@@ -67,6 +69,7 @@ def view_overview(services: Services, project: int, _: Mapping[str, str]) -> Ove
         due=_due(services, project, answer),
         verdict=view_job(ended[0]) if ended else None,
         queue=_say_queue(answer["queue"]),
+        run=find_run(services, project, over=False),
     )
 
 

@@ -109,7 +109,7 @@ def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> Qu
         handed=describe_handed(labels, of_queue) if labels else "",
         bypassed=BYPASSED if is_bypassed(labels, of_queue) and not queue.get("off") else "",
         stable=[_say_stable(one["n"], one["changed"]) for one in queue.get("agreements", [])[-1:]],
-        run=_run(services, project),
+        run=find_run(services, project),
     )
 
 
@@ -139,11 +139,13 @@ def _say_stable(n: int, changed: int) -> str:
     return f"{format_percent(1 - changed / n if n else 1)} of its answers were those of the choice before"
 
 
-def _run(services: Services, project: int) -> RunView | None:
+def find_run(services: Services, project: int, *, over: bool = True) -> RunView | None:
+    """The newest run; None before the first, and without `over` for one that is over."""
     try:
-        return view_run(describe_prediction(services.stores, project))
+        run = view_run(describe_prediction(services.stores, project))
     except NotFound:
         return None
+    return run if over or not run.over else None
 
 
 def view_run(found: RunAnswer) -> RunView:

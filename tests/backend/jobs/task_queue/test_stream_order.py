@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -206,6 +207,8 @@ def test_connect_sets_the_order_and_tells_the_link(studio: Studio, linked: Setti
     before = json.dumps(studio.tabs.rows)
     connect(linked)
     assert json.dumps(studio.tabs.rows) == before
+    with closing(Stores(linked)) as stores:
+        assert stores.projects.title(1) == "mails", "known before the first reconciliation"
     connect(linked.model_copy(update={"queue_enabled": False}))
     assert studio.tabs.rows == [], "without a queue there is no order to follow"
 

@@ -398,7 +398,8 @@ def test_predict_declines_blind_tasks_of_a_steered_project(
     assert context.stores.task_queue.steered() == set(), "switched off where people expect it"
     assert "off_at" in context.stores.task_queue.state(PROJECT)
     project["sampling"] = "Uncertainty sampling"
-    client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": project})
+    client.post("/webhook", json={"action": "PROJECT_UPDATED", "project": {**project, "title": "Mails"}})
+    assert context.stores.projects.title(PROJECT) == "Mails"
     assert not {"off_at", "planned_at"} & set(context.stores.task_queue.state(PROJECT)), "planned again at once"
     assert "declined_total" in client.get("/metrics").get_data(as_text=True)
 
