@@ -62,7 +62,8 @@ def run_connect(settings: Settings, project: int, *, title: str | None = None, s
     backend = own_backend(client.backends(project), settings.url, title) or {}
     yield _connect_webhook(client, settings, project, before)
     yield from _set_project(client, present, str(backend.get("title") or title or TITLE), sampling)
-    yield from _follow(client, settings, present, steered=sampling or present.get("sampling") == SAMPLING)
+    name = str(present.get("title") or "")
+    yield from _follow(client, settings, project, name, steered=sampling or present.get("sampling") == SAMPLING)
     yield f"Project {project} ({present.get('title', '')}) uses {settings.url}."
 
 
@@ -142,17 +143,15 @@ def _set_project(client: LabelStudioClient, present: Mapping[str, Any], title: s
         yield f"Project's {name.replace('_', ' ')} set to '{value}'."
 
 
-def _follow(
-    client: LabelStudioClient, settings: Settings, present: Mapping[str, Any], *, steered: bool
-) -> Iterator[str]:
+def _follow(client: LabelStudioClient, settings: Settings, project: int, name: str, *, steered: bool) -> Iterator[str]:
     """The model page knows the project's name, and a link to the label stream follows the Data Manager's first tab.
     The connection stands: what goes wrong here is told and tried again with every queue."""
     from backend.jobs.task_queue.stream_order import describe_link, follow_queue, restore_tabs
     from backend.store.stores import Stores
 
-    stores, project = Stores(settings), int(present["id"])
+    stores = Stores(settings)
     try:
-        stores.projects.note_title(project, str(present.get("title") or ""))
+        stores.projects.note_title(project, name)
         if not (steered and settings.queue_enabled):
             yield from restore_tabs(client, stores, project)
             return
