@@ -223,12 +223,27 @@ def check_confidence(shown: Shown) -> None:
     assert found["error"] == pytest.approx(mean, abs=2e-4)
 
 
+def check_errors(shown: Shown) -> None:
+    twin, told = shown.twin("errors"), shown.told("suspects", str(PROJECT))
+    assert twin["searched"] == told["searched"] and twin["searched"]["label"]["labels"] > 0
+    assert twin["suspects_place"]["rows"] == told["found"]
+    for row, own in zip(twin["suspects"], told["suspects"], strict=False):
+        assert (row["task"], row["text"], row["given"]) == (own["task"], own["text"], own["given"])
+        assert (row["p_given"], row["p_suggested"]) == (own["p_given"], own["p_suggested"])
+    assert [row["task"] for row in twin["disputed"]] == [row["task"] for row in told["disputed"]][:10] != []
+    assert [row["score"] for row in twin["disputed"]] == [row["score"] for row in told["disputed"]][:10]
+    metrics = shown.told("status", str(PROJECT))["metrics"]["label"]
+    assert twin["tested"] == metrics["n"] == LABELS
+    assert twin["corrected_place"]["rows"] == round(metrics["n"] * (1 - metrics["accuracy"]))
+
+
 CHECKS: dict[str, Callable[[Shown], None]] = {
     "projects": check_projects,
     "operations": check_operations,
     "overview": check_overview,
     "classes": check_classes,
     "confidence": check_confidence,
+    "errors": check_errors,
     "versions": check_versions,
     "people": check_people,
     "queue": check_queue,
