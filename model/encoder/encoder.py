@@ -127,6 +127,10 @@ class Encoder(Embedder):
             pooled[place] = features
         return pooled, [further[place] if place in further else whole[place][1] for place in range(len(texts))]
 
+    def save_tokenizer(self, path: Path) -> None:
+        """The tokenizer as one tokenizer.json, whatever files it came from."""
+        path.write_text(self._windows.tokenizer_json(), encoding="utf-8")
+
     def answers(self, pairs: Sequence[tuple[str, str]]) -> list[TaughtAnswers]:
         """What the base model's trained question-answering head says of each (passage, question). Raises EncoderError
         if there is none."""

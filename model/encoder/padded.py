@@ -42,7 +42,7 @@ class PaddedEncoder:
     ) -> None:
         self.device, self.precision = device or torch.device("cpu"), precision
         try:
-            self._model: PreTrainedModel = _load(directory, weights, base._model if base else None)
+            self._model: PreTrainedModel = load_model(directory, weights, base._model if base else None)
         except (OSError, ValueError, RuntimeError) as error:
             raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
         nn.Module.to(self._model, self.device, DTYPES[precision]).eval()  # its own `to` has no types
@@ -104,7 +104,8 @@ def _of_tokens(states: tuple[Tensor, ...], mask: Tensor, layers: Sequence[int]) 
     return torch.stack([states[layer] for layer in layers], dim=2)[mask.bool()].half()
 
 
-def _load(directory: Path, weights: Path | None, base: PreTrainedModel | None) -> PreTrainedModel:
+def load_model(directory: Path, weights: Path | None, base: PreTrainedModel | None = None) -> PreTrainedModel:
+    """The encoder as transformers has it, float32, with other weights in place of its own (a whole file or a delta)."""
     if weights is None:
         return load_base(directory).float()
     changes = Weights(weights, directory / "model.safetensors", rename=None)
@@ -120,6 +121,7 @@ def load_base(directory: Path) -> PreTrainedModel:
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # it reports every tensor of a head that is left out
+    logging.disable_progress_bar()
     model, found = AutoModel.from_pretrained(
         directory, use_safetensors=True, output_loading_info=True, trust_remote_code=False, local_files_only=True
     )

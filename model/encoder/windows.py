@@ -76,6 +76,10 @@ class Windows:
         """The word pieces of whole texts, however long."""
         return [Pieces(found.ids, found.offsets) for found in self._whole.encode_batch(texts, add_special_tokens=False)]
 
+    def tokenizer_json(self) -> str:
+        """All of the tokenizer, without truncation and padding."""
+        return str(self._whole.to_str())
+
     def pairs(self, pairs: Sequence[tuple[str, str]], stride: int) -> list[PairWindow]:
         """All windows of questions with their passages, whose parts share so many tokens; each has the question."""
         found: list[PairWindow] = []

@@ -1,0 +1,1 @@
+"""A version leaves the house: a directory that answers as it does, with the proof that it does."""

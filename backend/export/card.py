@@ -1,0 +1,96 @@
+"""The model card of an export: what it answers, what is known of it, and what it must not be used for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.application.learning_curve import describe_curve
+from backend.store.stores import Stores
+from model.labels import plain_text
+from model.spec import NONE, Control
+
+if TYPE_CHECKING:
+    from backend.export.exported import Exported
+    from model.export.bundle import Source
+
+SCARCE = 10
+"""Labels of a class below which the card warns of it."""
+
+
+def write_card(stores: Stores, project: int, source: Source, found: Exported, directory: Path) -> None:
+    """README.md, as model hubs read it. Holds no text of a task and no annotator."""
+    control = source.model.spec.control(source.control)
+    counts = stores.projects.summary(project).get("labels", {}).get(control.name, {})
+    lines = [
+        "---",
+        "library_name: onnx",
+        "pipeline_tag: text-classification",
+        "---",
+        f"# {control.name}",
+        "",
+        *_what(control, source, found),
+        "",
+        "## How to run it",
+        '`python predict.py texts.csv -o answers.jsonl`, or `Model("DIR")([{...}])` from predict.py: it needs',
+        "`onnxruntime` and `tokenizers`, and one column or key for each input. Texts are plain text.",
+        "",
+        "## What it learned from",
+        *_labels(control, counts),
+        "",
+        "## How good it is",
+        *_accuracy(stores, project, control.name),
+        "",
+        "## Whether it answers as it did where it was made",
+        "| graph | texts | same answers | mean difference | largest | ms a text | there | MB |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {one.graph} | {one.texts} | {one.agreement:.1%} | {one.mean_difference:.5f} | "
+            f"{one.largest_difference:.4f} | {one.milliseconds:.1f} | {one.milliseconds_here:.1f} | {one.megabytes} |"
+            for one in found.parities
+        ),
+        *(f"{graph} answers otherwise and was left out." for graph in found.refused),
+        "",
+    ]
+    (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _what(control: Control, source: Source, found: Exported) -> list[str]:
+    kind = (
+        "a set of labels" if control.multilabel else {"rating": "a number of stars"}.get(control.kind.value, "a label")
+    )
+    lines = [
+        f"Version {found.version}; answers with {kind}. Inputs: {', '.join(control.inputs)}.",
+        "Its scores are calibrated probabilities that the whole answer is right.",
+    ]
+    if source.tuned is not None:
+        lines.append("A refitted head on the base encoder, blended with a fine-tuned one.")
+    if control.conditions:
+        lines.append(
+            "Where it was labelled the question is asked only beside certain answers; the graph always answers."
+        )
+    return lines
+
+
+def _labels(control: Control, counts: dict[str, int]) -> list[str]:
+    keys = control.keys()
+    rows = [f"| {_cell(control.show(key))} | {counts.get(key, 0)} |" for key in keys]
+    blank = [f"| none of these | {counts[NONE]} |"] if NONE in counts else []
+    scarce = [plain_text(key) for key in keys if counts.get(key, 0) < SCARCE]
+    warning = f"**Not to be relied on for**: {_cell(', '.join(scarce))} (fewer than {SCARCE} labels each)."
+    return ["| label | labels |", "|---|---|", *rows, *blank, *(["", warning] if scarce else [])]
+
+
+def _accuracy(stores: Stores, project: int, control: str) -> list[str]:
+    recent = describe_curve(stores.evidence, project)["recent"].get(control)
+    if recent is None:
+        return ["Not known: nobody has labelled a text that it had answered before."]
+    lines = [f"{recent['accuracy']:.1%} of its last {recent['n']} labels were answered right before they were learned."]
+    if pool := recent.get("pool"):
+        low, high = pool["interval"]
+        lines.append(f"On texts without a label {pool['accuracy']:.1%} are expected ({low:.1%} to {high:.1%}).")
+    return lines
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")

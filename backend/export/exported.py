@@ -1,0 +1,20 @@
+"""What an export came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from model.export.parity import Parity
+
+
+@dataclass(frozen=True)
+class Exported:
+    """`refused`: graphs that were left out, since they answer otherwise."""
+
+    version: str
+    control: str
+    parities: tuple[Parity, ...]
+    refused: tuple[str, ...]
+    files: tuple[str, ...]

@@ -1,0 +1,85 @@
+"""Whether an exported directory answers as the version does."""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+
+from model.decoding.answers import decide
+from model.export.bundle import PROGRAM, Source
+from model.spec import NONE, Document, Json
+
+Limits = tuple[float, float]
+"""Least share of equal answers, and largest mean difference of a probability."""
+
+FLOAT_LIMITS: Limits = (0.99, 0.01)
+INT8_LIMITS: Limits = (0.97, 0.03)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """On `texts` tasks: share of equal answers, mean and largest difference of a probability, milliseconds a task of
+    the export and of the version (one thread each), megabytes of the graph."""
+
+    graph: str
+    texts: int
+    agreement: float
+    mean_difference: float
+    largest_difference: float
+    milliseconds: float
+    milliseconds_here: float
+    megabytes: float
+
+    def holds(self, limits: Limits) -> bool:
+        """Whether it is near enough."""
+        return self.agreement >= limits[0] and self.mean_difference <= limits[1]
+
+    def to_json(self) -> Mapping[str, Json]:
+        return asdict(self)
+
+
+def measure_parity(source: Source, directory: Path, graph: str, documents: Sequence[Document]) -> Parity:
+    """The export in `directory`, run by its own program, beside the version. Raises ValueError without documents."""
+    if not documents:
+        raise ValueError("parity needs texts")
+    control = source.model.spec.control(source.control)
+    exported = load_program(directory).Model(directory, graph, 1)
+    # Without the feature cache: each reads every text anew.
+    here = replace(source.model, base=source.base, tuned=source.tuned)
+    began = time.process_time()
+    rows = exported.probabilities(documents)
+    middle = time.process_time()
+    wanted = here.scores(source.control, [control.text_of(document) for document in documents])
+    ended = time.process_time()
+    rules = source.model.rules(source.control)
+    given = [exported.decide(row) for row in rows]
+    same = 0
+    for answer, row in zip(given, wanted, strict=True):
+        own = decide(control, rules, row)
+        same += answer["labels"] == [control.show(key) for key in (own.chosen if own else ()) if key != NONE]
+    apart = np.abs(rows - wanted)
+    return Parity(
+        graph,
+        len(documents),
+        same / len(documents),
+        float(apart.mean()),
+        float(apart.max()),
+        round(1000 * (middle - began) / len(documents), 3),
+        round(1000 * (ended - middle) / len(documents), 3),
+        round((directory / graph).stat().st_size / 1e6, 1),
+    )
+
+
+def load_program(directory: Path) -> ModuleType:
+    """The directory's own predict.py."""
+    spec = importlib.util.spec_from_file_location("exported_predict", directory / PROGRAM)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

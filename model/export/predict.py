@@ -1,0 +1,328 @@
+"""Answers texts with the model that lies beside this file. Needs onnxruntime and tokenizers, nothing else.
+
+python predict.py texts.csv -o answers.jsonl      # or .jsonl; one column or key for each input
+>>> from predict import Model
+>>> Model("DIR")([{"text": "I was charged twice"}])
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice, pairwise
+from pathlib import Path
+from typing import IO, TypedDict
+
+import numpy as np
+import onnxruntime
+from tokenizers import Encoding, Tokenizer
+
+OVERLAP, BATCH = 32, 16
+LONG, SHORTEST, LONGEST = 1600, 24, 400
+SENTENCE_END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
+WORD = re.compile(r"\b\w\w+\b")
+
+Row = dict[str, object]
+
+
+class Rules(TypedDict):
+    threshold: float
+    thresholds: dict[str, float]
+    nonempty: bool
+    set_confidence: list[float]
+    smoothing: float
+    ancestors: bool
+    sure: float
+
+
+class Spec(TypedDict):
+    """model.json."""
+
+    kind: str
+    several: bool
+    inputs: list[str]
+    reading: str
+    focused: bool
+    window: int
+    labels: list[str]
+    columns: list[int]
+    shown: dict[str, str]
+    paths: dict[str, list[str]]
+    most: int | None
+    rules: Rules
+    words: dict[str, list[str]] | None
+
+
+class Answer(TypedDict):
+    """`labels` as people read them; `score`: how likely all of it is right; `ranking`: the likeliest labels."""
+
+    labels: list[str]
+    score: float
+    ranking: list[tuple[str, float]]
+
+
+class Model:
+    """`threads`: of onnxruntime; 0: all cores. `file`: another graph of the same model, such as model.int8.onnx."""
+
+    def __init__(
+        self, directory: str | Path = Path(__file__).parent, file: str = "model.onnx", threads: int = 0
+    ) -> None:
+        folder = Path(directory)
+        self.spec: Spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        self.session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+        self.wanted = {one.name for one in self.session.get_inputs()}
+        self.reader = Reader(Tokenizer.from_file(str(folder / "tokenizer.json")), self.spec["window"])
+        self.words = Words(**self.spec["words"]) if self.spec["words"] else None
+
+    def __call__(self, tasks: Sequence[Mapping[str, object]]) -> list[Answer]:
+        """One answer a task: `labels`, `score`, and the likeliest labels with their probabilities."""
+        return [self.decide(row) for row in self.probabilities(tasks)]
+
+    def decide(self, row: np.ndarray) -> Answer:
+        """The answer that a row of probabilities [labels] calls for."""
+        return decide(self.spec, row)
+
+    def probabilities(self, tasks: Sequence[Mapping[str, object]]) -> np.ndarray:
+        """Calibrated, float [tasks, labels]."""
+        texts = [tuple(str(task[name]) for name in self.spec["inputs"]) for task in tasks]
+        parts = [self._run(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.spec["labels"])))
+
+    def _run(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
+        feed = self.reader.read(texts, self.spec["reading"], self.spec["focused"], "whole" in self.wanted)
+        if self.words:
+            feed["words"] = self.words.weigh(["\n".join(text) for text in texts])
+        return self.session.run(None, {name: feed[name] for name in self.wanted})[0]
+
+
+class Reader:
+    """From texts to token windows, and which of them belong to what."""
+
+    def __init__(self, tokenizer: Tokenizer, window: int) -> None:
+        self.whole, self.cut = tokenizer, Tokenizer.from_str(tokenizer.to_str())
+        self.whole.no_truncation()
+        self.whole.no_padding()
+        self.cut.no_padding()
+        self.space = window - self.cut.num_special_tokens_to_add(True)
+        self.cut.enable_truncation(max_length=window, stride=max(0, min(OVERLAP, self.space // 4)))
+
+    def read(self, texts: Sequence[tuple[str, ...]], reading: str, focused: bool, whole: bool) -> dict[str, np.ndarray]:
+        """What the graph takes, by name."""
+        pairs = [(text[0], "\n".join(text[1:])) for text in texts]
+        long = [reading == "text" and focused and len(text[0]) >= LONG for text in texts]
+        groups: dict[str, list[list[tuple[str, ...]]]] = {}
+        if reading == "text":
+            groups["members"] = [
+                [(one,) for one in split_sentences(text[0])] if is_long else [text]
+                for text, is_long in zip(texts, long, strict=True)
+            ]
+        else:
+            groups["first"], groups["second"] = [[(one,)] for one, _ in pairs], [[(two,)] for _, two in pairs]
+        if whole:
+            groups["whole"] = [[text] for text in texts]
+        units = list(dict.fromkeys(unit for group in groups.values() for own in group for unit in own))
+        place = {unit: index for index, unit in enumerate(units)}
+        feed = self.tokenise(units)
+        for name, group in groups.items():
+            feed[name] = np.zeros((len(texts), len(units)), np.float32)
+            for row, own in enumerate(group):
+                feed[name][row, [place[unit] for unit in own]] = 1
+        feed["is_long"] = np.array(long, np.float32)
+        return feed
+
+    def tokenise(self, units: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
+        """Tokens [windows, longest], and the share of each window in each unit [units, windows]."""
+        owners: list[int] = []
+        windows: list[Encoding] = []
+        for owner, unit in enumerate(units):
+            for text in self.inputs(unit):
+                encoding = self.cut.encode(*text) if isinstance(text, tuple) else self.cut.encode(text)
+                windows += [encoding, *encoding.overflowing]
+            owners += [owner] * (len(windows) - len(owners))
+        shape = len(windows), max(len(one.ids) for one in windows)
+        ids, mask, types = (np.zeros(shape, np.int64) for _ in range(3))
+        shares = np.zeros((len(units), len(windows)), np.float32)
+        for row, (owner, one) in enumerate(zip(owners, windows, strict=True)):
+            size = len(one.ids)
+            ids[row, :size], mask[row, :size], types[row, :size] = one.ids, 1, one.type_ids
+            shares[owner, row] = size
+        shares /= shares.sum(1, keepdims=True)
+        return {"input_ids": ids, "attention_mask": mask, "token_type_ids": types, "units": shares}
+
+    def inputs(self, unit: tuple[str, ...]) -> Sequence[str | tuple[str, str]]:
+        """A text; a pair, or where both are long their parts side by side."""
+        if len(unit) == 1:
+            return [unit[0]]
+        first, second, half = unit[0], "\n".join(unit[1:]), self.space // 2
+        if min(len(first), len(second)) <= half:
+            return [(first, second)]
+        parts = [self.parts(segment, half) for segment in (first, second)]
+        if min(map(len, parts)) == 1:
+            return [(first, second)]
+        return [tuple(own[min(turn, len(own) - 1)] for own in parts) for turn in range(max(map(len, parts)))]  # type: ignore[misc]
+
+    def parts(self, segment: str, size: int) -> list[str]:
+        offsets = self.whole.encode(segment, add_special_tokens=False).offsets
+        step = max(1, size - min(OVERLAP, size // 4))
+        cuts = [offsets[start : start + size] for start in range(0, max(1, len(offsets) - size + step), step)]
+        return [segment[cut[0][0] : cut[-1][1]] for cut in cuts if cut] or [segment]
+
+
+def split_sentences(text: str) -> list[str]:
+    """The different sentences of a long text, in their order."""
+    sentences: list[str] = []
+    held = ""
+    for part in filter(None, (piece.strip() for piece in SENTENCE_END.split(text))):
+        held = f"{held} {part}" if held else part
+        if len(held) >= SHORTEST:
+            sentences += cut_sentence(held)
+            held = ""
+    return list(dict.fromkeys([*sentences, held] if held else sentences)) or [""]
+
+
+def cut_sentence(sentence: str) -> list[str]:
+    pieces = []
+    while len(sentence) > LONGEST:
+        at = sentence.rfind(" ", LONGEST // 2, LONGEST)
+        at = LONGEST if at < 0 else at
+        pieces.append(sentence[:at])
+        sentence = sentence[at:].lstrip()
+    return [*pieces, sentence] if sentence else pieces
+
+
+class Words:
+    """TF-IDF of words and word pairs: (1 + ln count) idf, rows at unit length."""
+
+    def __init__(self, vocabulary: Sequence[str], idf: Sequence[float]) -> None:
+        self.columns = {term: column for column, term in enumerate(vocabulary)}
+        self.idf = np.array(idf, np.float32)
+
+    def weigh(self, texts: Sequence[str]) -> np.ndarray:
+        rows = np.zeros((len(texts), len(self.idf)), np.float32)
+        for row, text in zip(rows, texts, strict=True):
+            words = WORD.findall(text.lower())
+            for term, count in Counter([*words, *map(" ".join, pairwise(words))]).items():
+                if (column := self.columns.get(term)) is not None:
+                    row[column] = (1 + np.log(np.float32(count))) * self.idf[column]
+            row /= max(float(np.sqrt(np.square(row, dtype=np.float64).sum())), 1e-12)
+        return rows
+
+
+def decide(spec: Spec, row: np.ndarray) -> Answer:
+    """The answer that a row of probabilities [labels] calls for. A label "" is "none of these"."""
+    keys, rules, row = list(spec["labels"]), spec["rules"], np.asarray(row, dtype=float)[spec["columns"]]
+    if spec["several"]:
+        chosen, score = decide_set(spec, keys, row, rules)
+    else:
+        row = row / row.sum() if row.sum() > 0 else np.full(len(row), 1 / len(row))
+        if spec["kind"] == "taxonomy":
+            chosen, score = decide_node(spec, keys, row, rules)
+        elif spec["kind"] == "rating":
+            chosen, score, keys, row = decide_stars(keys, row, rules)
+        else:
+            best = int(row.argmax())
+            chosen, score = [keys[best]] if keys[best] else [], float(row[best])
+    ranking = np.argsort(-row, kind="stable")[:10]
+    shown = spec["shown"]
+    return {
+        "labels": [shown[key] for key in chosen],
+        "score": round(min(max(score, 0.0), 1.0), 6),
+        "ranking": [(shown.get(keys[index], ""), round(float(row[index]), 4)) for index in ranking],
+    }
+
+
+def decide_set(spec: Spec, keys: list[str], row: np.ndarray, rules: Rules) -> tuple[list[str], float]:
+    thresholds = np.array([rules["thresholds"].get(key, rules["threshold"]) for key in keys])
+    chosen = row >= thresholds
+    if rules["nonempty"]:
+        chosen[row.argmax()] = True
+    if spec["kind"] == "taxonomy":
+        paths = [tuple(spec["paths"][key]) for key in keys]
+        named = np.flatnonzero(chosen)
+        above = {paths[at][:depth] for at in named for depth in range(1, len(paths[at]))}
+        free = [at for at in named if rules["ancestors"] or paths[at] not in above]
+        chosen = np.isin(np.arange(len(keys)), sorted(free, key=lambda at: -row[at])[: spec["most"]])
+    product = float(np.where(chosen, row, 1 - row).prod())
+    if rules["set_confidence"]:
+        clipped = min(max(product, 1e-6), 1 - 1e-6)
+        first, slope = rules["set_confidence"]
+        product = float(1 / (1 + np.exp(-(first + slope * np.log(clipped / (1 - clipped))))))
+    return [key for key, is_chosen in zip(keys, chosen, strict=True) if is_chosen], product
+
+
+def decide_node(spec: Spec, keys: list[str], row: np.ndarray, rules: Rules) -> tuple[list[str], float]:
+    """From the likeliest branch down, as long as a child is sure and no less likely than stopping."""
+    label = {tuple(spec["paths"][key]): (key, float(value)) for key, value in zip(keys, row, strict=True) if key}
+    sums: Counter[tuple[str, ...]] = Counter()
+    for path, (_, value) in label.items():
+        for depth in range(1, len(path) + 1):
+            sums[path[:depth]] += value  # type: ignore[assignment]
+    node: tuple[str, ...] = ()
+    blank = float(row.sum()) - sum(value for _, value in label.values()) if "" in keys else 0.0
+    below: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for path in sums:
+        below.setdefault(path[:-1], []).append(path)
+    if not any(path in below for path in label):  # only leaves are labels: the likeliest of them
+        node = max(label, key=lambda path: label[path][1])
+    else:
+        while children := below.get(node):
+            best = max(children, key=lambda path: sums[path])
+            if node in label and sums[best] < max(rules["sure"], label[node][1]):
+                break
+            node = best
+    if blank > sums[node[:1]]:
+        return [], blank
+    return [label[node][0]], float(sums[node])
+
+
+def decide_stars(keys: list[str], row: np.ndarray, rules: Rules) -> tuple[list[str], float, list[str], np.ndarray]:
+    """The median, each star spread over its neighbours."""
+    order = sorted((at for at, key in enumerate(keys) if key), key=lambda at: int(keys[at]))
+    stars = [keys[at] for at in order]
+    blank = max(0.0, 1 - float(row[order].sum())) if len(order) < len(keys) else 0.0
+    if blank > 0.5:
+        return [], blank, keys, row
+    kernel = rules["smoothing"] ** np.abs(np.subtract.outer(np.arange(len(stars)), np.arange(len(stars)))) ** 1.0
+    smooth = row[order] @ (kernel / kernel.sum(1, keepdims=True))
+    reached = np.cumsum(smooth)
+    best = min(int(np.searchsorted(reached, reached[-1] / 2 - 1e-9)), len(stars) - 1)
+    if len(order) < len(keys):
+        return [stars[best]], float(smooth[best]), [*stars, ""], np.append(smooth, blank)
+    return [stars[best]], float(smooth[best]), stars, smooth
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        if path.suffix.lower() == ".csv":
+            yield from csv.DictReader(file)
+        else:
+            yield from (json.loads(line) for line in file if line.strip())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="Answer the texts of a .csv or .jsonl file.")
+    parser.add_argument("file", type=Path)
+    parser.add_argument("-o", "--output", type=Path, help="JSON lines; default: standard output")
+    parser.add_argument("--graph", default="model.onnx", help="such as model.int8.onnx")
+    given = parser.parse_args(arguments)
+    model, rows = Model(file=given.graph), read_rows(given.file)
+    output = given.output.open("w", encoding="utf-8") if given.output else sys.stdout
+    while batch := list(islice(rows, 256)):
+        write(output, batch, model(batch))
+    output.flush()
+
+
+def write(output: IO[str], rows: Iterable[Row], answers: Iterable[Answer]) -> None:
+    for row, answer in zip(rows, answers, strict=True):
+        output.write(json.dumps({**row, "answer": answer}, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`understudy export` on a real store: the directory answers as the version does, and says what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from backend.cli.main import main
+from backend.errors import BadRequest, Conflict, NotFound
+from backend.export import onnx
+from backend.export.onnx import Wish, export_onnx
+from backend.jobs.learn.refit import refit
+from backend.labelstudio.records import ExampleRecord
+from model.export import parity
+from model.export.parity import load_program
+from tests.support.tiny import settings, tiny_base  # noqa: F401
+
+PROJECT = 7
+CONFIG = (
+    '<View><Text name="text" value="$text"/><Choices name="label" toName="text">'
+    '<Choice value="a b"/><Choice value="c | d"/></Choices></View>'
+)
+
+
+@pytest.fixture
+def learned(context: Any) -> Any:
+    context.stores.projects.save_config(PROJECT, CONFIG)
+    records = [
+        ExampleRecord(
+            number,
+            number,
+            {"text": f"{'a b' if number % 2 else 'c d'} secret{number}"},
+            {"label": [["a b" if number % 2 else "c | d"]]},
+            f"2026-01-01T00:00:{number:02d}Z",
+            number % 3,
+        )
+        for number in range(1, 25)
+    ]
+    context.stores.examples.upsert_many(PROJECT, records)
+    assert refit(PROJECT) == "published"
+    return context
+
+
+def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: learned.settings)
+    done = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--int8", "--accept-loss", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["control"] == "label" and told["parity"][0]["agreement"] == 1
+    files = {path.name for path in (tmp_path / "model").iterdir()}
+    wanted = {"README.md", "model.int8.onnx", "model.json", "model.onnx", "parity.json", "predict.py", "tokenizer.json"}
+    assert files == wanted
+    live = learned.live_model(PROJECT, told["version"])
+    texts = [{"text": f"a b {number}"} for number in range(5)]
+    given = load_program(tmp_path / "model").Model(tmp_path / "model")(texts)
+    assert [one["labels"] for one in given] == [
+        [live.spec.control("label").show(key) for key in answers[0].chosen] for answers in live.predict(texts)
+    ]
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "c \\| d" in card and told["version"] in card
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir() if path.suffix in (".md", ".py"))
+    assert (
+        b"secret1 " not in kept
+        and str(tmp_path).encode() not in kept
+        and str(learned.settings.data_dir).encode() not in kept
+    )
+    with pytest.raises(BadRequest, match="there already"):
+        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model"))
+
+
+def test_a_graph_that_answers_otherwise_is_not_kept(
+    learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(source: Any, directory: Path) -> None:
+        directory.mkdir()
+        (directory / "model.onnx").write_bytes(b"graph")
+
+    found = parity.Parity("model.onnx", 24, 0.5, 0.2, 0.9, 1.0, 1.0, 0.1)
+    monkeypatch.setattr("model.export.bundle.write_bundle", write)
+    monkeypatch.setattr("model.export.parity.measure_parity", lambda *given: found)
+    with pytest.raises(Conflict, match=r"50\.0%.*--accept-loss"):
+        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model"))
+    assert not list(tmp_path.glob("*model*"))
+    taken = export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model", accept_loss=True))
+    assert taken.refused == () and "50.0%" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_is_not_known_is_told(learned: Any, tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="project 8"):
+        export_onnx(learned.settings, Wish(8, tmp_path / "model"))
+    with pytest.raises(BadRequest, match="those that can be exported are label"):
+        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model", control="mood"))
+    learned.stores.projects.save_config(9, CONFIG)
+    with pytest.raises(NotFound, match="no version yet"):
+        export_onnx(learned.settings, Wish(9, tmp_path / "model"))
+    assert onnx.LEAST_TEXTS <= 24 and not list(tmp_path.glob("*model*"))
