@@ -26,6 +26,9 @@ API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspect
 PAGES = (login, pages, actions)
 """Modules with a blueprint each."""
 
+NOT_NOTED = ("/admin", "/ui")
+"""What is refused there is told to the person who asked: it is no fault of a project or of Label Studio."""
+
 
 def create_app(services: Services) -> Flask:
     """The application over running services."""
@@ -83,7 +86,7 @@ def _handle_requests(app: Flask, services: Services) -> None:
         services.metrics.requests.labels(route, str(response.status_code)).inc()
         if response.status_code >= 400 and route.startswith("/webhook"):
             services.metrics.webhooks_refused.labels(str(response.status_code)).inc()
-        if 400 <= response.status_code < 500 and not route.startswith("/admin"):
+        if 400 <= response.status_code < 500 and not route.startswith(NOT_NOTED):
             rule = request.url_rule.rule if request.url_rule else None
             refusals.note(request.method, rule, request.path, response.status_code, g.get("refusal"), current_project())
         services.metrics.seconds.labels(route).observe(time.perf_counter() - g.get("began", time.perf_counter()))

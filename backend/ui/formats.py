@@ -61,6 +61,11 @@ def format_bytes(count: float) -> str:
     return f"{count / size:.{digits}f}{NARROW}{name}"
 
 
+def format_change(value: float) -> str:
+    """-.1213 as −0.121, with a sign of its own width."""
+    return f"{value:+.3f}".replace("-", "\u2212")
+
+
 def format_sentence(text: str) -> str:
     """With a capital letter first and a full stop at the end; nothing else is changed, as `capitalize` would."""
     return f"{text[:1].upper()}{text[1:]}{'' if text[-1:] in '.!?' else '.'}"

@@ -20,6 +20,7 @@ FILTERS: Mapping[str, Callable[..., str]] = {
     "moment": formats.format_time,
     "iso": formats.format_iso,
     "bytes": formats.format_bytes,
+    "change": formats.format_change,
     "sentence": formats.format_sentence,
     "plural": formats.pluralise,
 }

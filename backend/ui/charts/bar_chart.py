@@ -9,7 +9,7 @@ from backend.ui.charts.scale import Scale, Tick, even_values
 from backend.ui.formats import format_count, pluralise
 
 WIDTH, HEIGHT = 640.0, 180.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 32.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 12.0, 32.0
 GAP_SHARE = 0.25
 """Of a bar's place that is left free."""
 

@@ -15,7 +15,7 @@ from backend.ui.formats import format_count, format_interval, format_percent, fo
 from model.evidence.learning_curve import CurvePoint
 from model.evidence.report.reliability import Reliability
 
-PEOPLE_SHOWN = 16
+PEOPLE_SHOWN = 10
 """Bars whose names fit below them."""
 
 PAIRS_SHOWN = 12

@@ -9,7 +9,7 @@ from backend.ui.charts.scale import Scale, Tick, doubling_values, even_values, s
 from backend.ui.formats import format_count, format_percent
 
 WIDTH, HEIGHT = 640.0, 260.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 12.0, 40.0
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from backend.ui.charts.scale import Scale, Tick, even_values
 from backend.ui.formats import format_count
 
 WIDTH, HEIGHT = 640.0, 220.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 12.0, 40.0
 LEAST_TOP = 0.001
 """Of the axis of losses, which are kept with four digits."""
 

@@ -136,7 +136,9 @@ def _comparison(version: str, control: str, verdict: VerdictJson) -> Comparison:
         accepted=verdict["accepted"],
         reason=verdict["reason"],
         n=found.get("n", 0),
-        rows=[_compared(name, champion[name], challenger[name]) for name in champion if name in challenger],
+        rows=[
+            _compared(name, champion[name], challenger[name]) for name in champion if name in challenger and name != "n"
+        ],
         answers="text" if "edits_change" in found else "answer",
         what="edits a text" if "edits_change" in found else "log-loss",
         change=change,

@@ -38,3 +38,12 @@ def test_sizes_counts_and_intervals() -> None:
     assert [formats.pluralise(count, "label") for count in (0, 1, 12_345)] == ["0 labels", "1 label", "12,345 labels"]
     assert formats.format_interval([0.81, 0.88]) == f"81 to 88{formats.NARROW}%"
     assert formats.format_time(0) == "1970-01-01 00:00 UTC" and formats.format_iso(0) == "1970-01-01T00:00:00+00:00"
+
+
+def test_a_change_has_its_sign_and_a_sentence_its_stop() -> None:
+    assert formats.format_change(-0.12134) == "\u22120.121" and formats.format_change(0.5) == "+0.500"
+    assert (
+        formats.format_sentence("worse than F1 of v1") == "Worse than F1 of v1."
+        and formats.format_sentence("Is it?") == "Is it?"
+    )
+    assert formats.format_sentence("") == ""
