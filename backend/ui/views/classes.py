@@ -21,6 +21,7 @@ from model.evidence.report.cells import (
     Form,
     count_cells,
     form_of,
+    kind_of_mistake,
     mistakes_of,
     most_confused,
     rows_of_cell,
@@ -48,7 +49,7 @@ MATRIX_CLASSES = 15
 SHADES = 5
 """Darkness of a cell, by its share of its row: the count stands in it, too."""
 
-NOTHING = "none of these"
+NOTHING, UNSAID = "none of these", "nothing"
 QUESTION_WORDS = {ANSWERED: "an answer", OTHERWISE: "another answer", NONE: "no answer"}
 
 
@@ -201,7 +202,7 @@ def _describe(spec: TaskSpec, control: Control, rows: Sequence[EvidenceRow], sum
         star_error=_rounded(mean_star_error(told)) if enough and form is Form.STARS else None,
         classes=classes[:CLASSES_SHOWN],
         scarce=sum(row.lacking > 0 for row in classes if row.labels),
-        unseen=sum(not row.labels for row in classes),
+        unseen=sum(not row.labels and row.lacking > 0 for row in classes),
         levels=count_levels(told) if enough and form is Form.TREE else [],
         mistakes=[
             Mistake(cell, names.show(cell.given), names.show(cell.said), kind_of_mistake(cell, form), count)
@@ -223,7 +224,7 @@ def _classes(
     of_config = [] if form is Form.TREE else control.keys()  # its inner nodes are seldom given
     keys = dict.fromkeys([*counts, *of_config, *(key for key in names if names[key] in labels)])
     known = {**{name: name for name in labels}, **{names[key]: key for key in keys}}
-    lacking = needs_of_classes(labels)
+    lacking, wanted = needs_of_classes(labels), 0 if form is Form.TREE else ENOUGH_CLASS_LABELS
     rows = []
     for name, key in known.items():
         own = counts.get(key, ClassCounts(0, 0, 0))
@@ -232,7 +233,7 @@ def _classes(
                 key=key,
                 name=name or NOTHING,
                 labels=labels.get(name, 0),
-                lacking=lacking.get(name, 0) if name in labels else ENOUGH_CLASS_LABELS,
+                lacking=lacking.get(name, 0) if name in labels else wanted,
                 given=own.given,
                 said=own.said,
                 right=own.right,
@@ -254,22 +255,8 @@ class _Names:
         """In words."""
         if self._form is Form.QUESTION:
             return QUESTION_WORDS.get(key, key)
-        return self._texts.get(key, key) or NOTHING
-
-
-def kind_of_mistake(cell: Cell, form: Form) -> str:
-    """What is wrong, where the two labels do not say it."""
-    if form is Form.SET:
-        return "missed" if cell.said == NONE else "superfluous"
-    if form is not Form.SPANS:
-        return ""
-    if cell.said == NONE:
-        return "missed"
-    if cell.given == NONE:
-        return "superfluous"
-    if cell.same_place:
-        return "other label"
-    return "other boundary" if cell.given == cell.said else "other label and boundary"
+        nothing = UNSAID if self._form in (Form.SET, Form.SPANS) else NOTHING
+        return self._texts.get(key, key) or nothing
 
 
 def _matrix(control: Control, rows: Sequence[EvidenceRow], form: Form, names: _Names) -> Matrix | None:

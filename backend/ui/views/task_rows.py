@@ -10,15 +10,16 @@ from backend.application.label_errors import shorten
 from backend.application.services import Services
 from backend.labelstudio.label_display import texts_of
 from backend.ui.views.head import tasks_url
+from model.evidence.report.cells import Cell, Form, cells_of, form_of, kind_of_mistake
 from model.evidence.row import EvidenceRow
 from model.spec import Control, TaskSpec
 
 
 @dataclass(frozen=True)
 class TaskRow:
-    """A tested task: what was `given` and `said` in words, by which version, how sure it was (`at`: epoch seconds).
-    `text`: its beginning, "" where the task is gone; `link`: into Label Studio, "" where that is not known. `blind`: it
-    was shown without a pre-label; `anchor`: the same for the row on every page."""
+    """A tested task: what was `given` and `said` in words, of marked text what is wrong with it, by which version, how
+    sure it was (`at`: epoch seconds). `text`: its beginning, "" where the task is gone; `link`: into Label Studio, ""
+    where that is not known. `blind`: it was shown without a pre-label; `anchor`: the same for the row on every page."""
 
     task: int
     control: str
@@ -26,6 +27,7 @@ class TaskRow:
     given: list[str]
     said: list[str]
     version: str
+    mistakes: list[str]
     confidence: float
     at: float | None
     blind: bool
@@ -44,6 +46,7 @@ def describe_rows(
 ) -> list[TaskRow]:
     """A page of rows of one control: a round trip or two each."""
     keys = [key for row in rows for key in (*row.given, *row.said)]
+    form = form_of(control, rows)
     names, place = texts_of(spec, control.name, keys), spec.questions.index(control)
     return [
         TaskRow(
@@ -54,6 +57,7 @@ def describe_rows(
             said=[names[key] for key in row.said]
             if row.marked is None
             else _summed(own for own, *_ in row.marked.shown),
+            mistakes=_mistakes(row, form),
             version=row.version,
             confidence=row.confidence,
             at=row.at,
@@ -63,6 +67,19 @@ def describe_rows(
         )
         for row in rows
     ]
+
+
+def _mistakes(row: EvidenceRow, form: Form) -> list[str]:
+    """What is wrong with the spans of a marked text."""
+    if form is not Form.SPANS:
+        return []
+    return [
+        f"{kind_of_mistake(cell, form)}: {' as '.join(filter(None, _labels(cell)))}" for cell in cells_of(row, form)
+    ]
+
+
+def _labels(cell: Cell) -> tuple[str, ...]:
+    return (cell.given,) if cell.given == cell.said else (cell.given, cell.said)
 
 
 def _summed(labels: Iterable[str]) -> list[str]:

@@ -73,6 +73,21 @@ def mistakes_of(rows: Iterable[EvidenceRow], form: Form) -> list[tuple[Cell, int
     return sorted(found, key=lambda item: (-item[1], item[0]))
 
 
+def kind_of_mistake(cell: Cell, form: Form) -> str:
+    """What is wrong, where the two labels do not say it."""
+    if form is Form.SET:
+        return "missed" if cell.said == NONE else "superfluous"
+    if form is not Form.SPANS:
+        return ""
+    if cell.said == NONE:
+        return "missed"
+    if cell.given == NONE:
+        return "superfluous"
+    if cell.same_place:
+        return "other label"
+    return "other boundary" if cell.given == cell.said else "other label and boundary"
+
+
 def most_confused(counted: Counter[Cell], limit: int) -> tuple[list[str], int]:
     """The labels that take part in most mistakes, at most so many, and how many do in all."""
     often: Counter[str] = Counter()

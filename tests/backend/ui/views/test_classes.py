@@ -174,6 +174,7 @@ def test_marked_text_tells_boundary_from_label(services: Any, client: Any) -> No
     assert {one.kind: one.count for one in control.mistakes} == {"other boundary": 20, "missed": 20}
     assert (control.classes[0].given, control.classes[0].said, control.classes[0].right) == (61, 41, 21)
     assert control.unrecorded == 1 and control.f1 == pytest.approx(2 * 21 / 102, abs=1e-4)
+    assert [one.said for one in control.mistakes] == ["nothing", "PER"]
     html = client.get(f"{TAB}?control=label&given=PER&said=PER&elsewhere=1", headers=ADMIN).get_data(as_text=True)
     assert "other boundary" in html and "20 tasks" in html
 

@@ -94,11 +94,13 @@ def test_marked_text_sums_its_labels(project: Any) -> None:
         '<View><Text name="text" value="$text"/><Labels name="label" toName="text"><Label value="P"/></Labels></View>'
     )
     project.stores.projects.save_config(PROJECT, marks)
-    own = Marked((("P", 0.9, False),), ("P", "P"), 2, slips=())
+    slips = (("P", "P", False), ("P", "", False), ("P", "Q", True))
+    own = Marked((("P", 0.9, False),), ("P", "P"), 2, slips=slips)
     row = EvidenceRow("label", Judgement(0.9, False, 0.1), labels=5, task=3, marked=own)
     project.stores.evidence.append(PROJECT, [row])
     (shown,) = view_errors(project, PROJECT, {}).corrected
     assert (shown.given, shown.said) == (["2 P"], ["1 P"])
+    assert shown.mistakes == ["other boundary: P", "missed: P", "other label: P as Q"]
 
 
 def test_without_anything_each_list_says_so(project: Any, client: Any) -> None:
