@@ -104,7 +104,9 @@ class Call:
 
 
 RECORDED = ROOT / "tests" / "contract" / "payloads"
-HANG_SECONDS = 10.0
+HANG_SECONDS, LEARN_SECONDS = 10.0, 60.0
+"""Seconds after which a request hangs, and a refit: that takes one, or several on a machine with other work."""
+
 FAILURES_SHOWN = 20
 Row = dict[str, Any]
 ADMIN = {"Authorization": "Bearer admin"}
@@ -239,10 +241,11 @@ class Cases:
 
 
 class Watch:
-    """Notes a case that takes longer than HANG_SECONDS."""
+    """Notes a case that takes longer than `seconds`."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = HANG_SECONDS) -> None:
         self.hung: list[int] = []
+        self._seconds = seconds
         self._now: tuple[int, float] | None = None
         threading.Thread(target=self._look, daemon=True).start()
 
@@ -256,7 +259,7 @@ class Watch:
         while True:
             time.sleep(1.0)
             now = self._now
-            if now and time.monotonic() - now[1] > HANG_SECONDS and now[0] not in self.hung:
+            if now and time.monotonic() - now[1] > self._seconds and now[0] not in self.hung:
                 self.hung.append(now[0])
 
 
@@ -300,7 +303,7 @@ def run(cases: int, seed: int, minutes: float, *, spans: bool = False) -> tuple[
 def run_stored(cases: int, seed: int, minutes: float) -> tuple[Row, list[Row]]:
     """(one row of figures, the failures) of changes of what is stored."""
     failures: list[Row] = []
-    watch, read, began = Watch(), Counter[str](), time.monotonic()
+    watch, read, began = Watch(LEARN_SECONDS), Counter[str](), time.monotonic()
     with running_services() as services:
         client = create_app(services).test_client()
         context = Context(services.settings)

@@ -109,6 +109,13 @@ class JobQueue:
         return int(rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer).count)
 
     @guarded
+    def holds(self, function: str, job_id: str) -> bool:
+        """Whether the call stands in the queue of `function`: a worker that dies as it takes a call leaves a job that
+        says so of itself, and does not."""
+        queue = rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer)
+        return self._redis.lpos(queue.key, job_id) is not None
+
+    @guarded
     def is_waiting(self, job_id: str) -> bool:
         """Whether RQ still has the call and no worker has begun it."""
         try:

@@ -91,6 +91,7 @@ PROJECT_KEYS = (
     Key("jobs", "LIST", "trainings, newest first"),
     Key("losses", "HASH", "training → its losses by step, as JSON"),
     Key("refit", "STRING", "a refit is asked for (expires)"),
+    Key("refit:rq", "STRING", "RQ's id of it (expires)"),
     Key("resync", "STRING", "a reconciliation is asked for (expires)"),
     Key("resync:rq", "STRING", "RQ's id of it (expires)"),
     Key("predict", "HASH", "the last `understudy predict`"),

@@ -118,10 +118,18 @@ class Product:
         self._api, self._token = api, token
         self.own_redis = OwnRedis(self._scratch / "redis") if redis == "tcp" else None
         self.redis_road = Proxy(self.own_redis.port) if self.own_redis else None
-        self.rig: Rig
+        self.rig = Rig(self._scratch / "d", None)
         self.restarting = threading.Event()
 
     def __enter__(self) -> Product:
+        try:
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _start(self) -> None:
         if self._wants_disk:
             self.disk.__enter__()
         environment = {"LABEL_STUDIO_API_KEY": self._token, "LABEL_STUDIO_URL": f"http://127.0.0.1:{self._api.port}"}
@@ -134,7 +142,6 @@ class Product:
         self.rig = Rig(folder / "d", None, **{**environment, **self._environment})
         self.rig.log = self._scratch / "up.log"  # what it says of a full disk is to be read afterwards
         self.rig.start()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
