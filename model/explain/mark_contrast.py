@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -61,6 +61,10 @@ class Contrast:
     def difference(self) -> float:
         """In all: the log of how many times as likely the one reading is."""
         return sum(self.groups.values())
+
+    def moved(self, words: int) -> Contrast:
+        """The same of a text before which so many words stand."""
+        return replace(self, features=tuple(replace(one, word=one.word + words) for one in self.features))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ its share. What decided is told of the chain, whose score is a sum.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -21,6 +21,7 @@ from model.spans.chain.lattice import Lattice
 from model.spans.chain.schedule import choose
 from model.spans.chain.span_probabilities import Candidate, label_probabilities
 from model.spans.chain.tags import TagSet, WordSpan
+from model.spans.features.pieces import piece_around
 from model.spans.features.reading import ReadText
 from model.spans.head.head import SpanHead, Suggestions
 from model.spans.words import Bounds, to_characters, to_words
@@ -88,8 +89,8 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Layer:
-    """A chain with what it holds possible in the text. `shown_by`: the head as it shows, with a fine-tune's thresholds
-    and calibration where that has a share."""
+    """A chain with what it holds possible in the text, or in some words of a long one, among which its places are then.
+    `shown_by`: the head as it shows, with a fine-tune's thresholds and calibration where that has a share."""
 
     number: int
     shown_by: SpanHead
@@ -144,6 +145,7 @@ class SpanReasons:
 
     def __init__(self, answerer: SpanAnswerer, text: ReadText) -> None:
         self._aim = answerer.tools.aim
+        self._looked: dict[tuple[int, int], list[_Layer]] = {}
         self._answerer, self.text = answerer, text
         if answerer.is_blend and answerer.tuned is not None:
             again = answerer.tuned.read([text.text])[0]
@@ -177,9 +179,10 @@ class SpanReasons:
         mark = self._mark(span)
         found: dict[str, float] = {}
         if mark is not None:
-            for layer in self._layers:
+            begin, layers = self._layers(mark)
+            for layer in layers:
                 for label in layer.head.labels:
-                    p = layer.probability(mark._replace(label=label))
+                    p = layer.probability(_moved(mark, -begin)._replace(label=label))
                     found[label] = max(found.get(label, 0.0), p)
         if not found:
             return next(iter(self.labels), "")
@@ -191,24 +194,33 @@ class SpanReasons:
         mark = self._mark(span)
         if mark is None:
             return SpanReason(span, shown is not None, _unread(shown), shown.score if shown else 0.0)
-        own = [layer for layer in self._layers if span.label in layer.head.labels]
+        begin, layers = self._layers(mark)
+        own = [layer for layer in layers if span.label in layer.head.labels]
         if not own:
             verdict = "marked before" if shown else f"no chain looks for {span.label}"
             return SpanReason(span, shown is not None, verdict, shown.score if shown else 0.0)
-        layer = max(own, key=lambda layer: (layer.probability(mark), -layer.number))
-        return self._in_layer(layer, to_characters(self.text.bounds, mark), mark, shown)
+        there = _moved(mark, -begin)
+        layer = max(own, key=lambda layer: (layer.probability(there), -layer.number))
+        reason = self._in_layer(layer, to_characters(self.text.bounds, mark), there, shown, begin)
+        return replace(reason, layers=len(layers))
 
     def _mark(self, span: Span) -> WordSpan | None:
         """The words of a span; None where any of them was not read."""
         mark = to_words(self.text.all_bounds, span)
         return mark if mark is not None and mark.last < len(self.text.bounds) else None
 
-    @cached_property
-    def _layers(self) -> list[_Layer]:
-        head, text = self._answerer.head, self.text
+    def _layers(self, mark: WordSpan) -> tuple[int, list[_Layer]]:
+        """The word that what was looked at begins with, and what each chain makes of it."""
+        begin, end = piece_around(self.text, mark.first, mark.last + 1)
+        if (begin, end) not in self._looked:
+            self._looked[begin, end] = self._look(begin, end)
+        return begin, self._looked[begin, end]
+
+    def _look(self, begin: int, end: int) -> list[_Layer]:
+        head, text = self._answerer.head, self.text.part(begin, end)
         candidates, shown_by, tuned = head.candidates([text])[0], head, None
         if self._again is not None and self._answerer.marks is not None and head.labels:
-            marks, read = self._answerer.marks, [self._again]
+            marks, read = self._answerer.marks, [self._again.part(begin, end)]
             blend = marks.blend(head, [candidates], marks.candidates([text], read))
             shown_by, candidates = blend.head, blend.candidates[0]
             chain, share = marks.scorer.chain, marks.aged(head.details.texts).weight
@@ -219,13 +231,14 @@ class SpanReasons:
             found.append(_Layer(number, inner, inner.candidates([text])[0], ScoredText(inner, text)))
         return found
 
-    def _in_layer(self, layer: _Layer, span: Span, mark: WordSpan, shown: ScoredSpan | None) -> SpanReason:
+    def _in_layer(self, layer: _Layer, span: Span, mark: WordSpan, shown: ScoredSpan | None, begin: int) -> SpanReason:
+        """`mark`: in the words that the layer has looked at, which begin with that one of the text."""
         sides = layer.sides(mark)
         probability = sum(side.share * side.probability for side in sides)
         score = shown.score if shown else float(layer.shown_by.calibration.apply(np.array(probability)))
         threshold = layer.shown_by.rules.of(self._aim)
         contender, against = layer.rival(mark, probability)
-        rival = Rival(to_characters(self.text.bounds, contender) if contender else None, against)
+        stands = to_characters(self.text.bounds, _moved(contender, begin)) if contender else None
         return SpanReason(
             span,
             shown is not None,
@@ -233,12 +246,11 @@ class SpanReasons:
             score,
             probability,
             threshold,
-            rival,
-            layer.scored.contrast(mark, contender),
+            Rival(stands, against),
+            layer.scored.contrast(mark, contender).moved(begin),
             sides,
             self._without(layer, sides),
             layer.number,
-            len(self._layers),
         )
 
     def _without(self, layer: _Layer, sides: Sequence[Side]) -> float | None:
@@ -253,8 +265,7 @@ class SpanReasons:
     def _verdict(
         self, layer: _Layer, mark: WordSpan, probability: float, threshold: float, shown: ScoredSpan | None
     ) -> str:
-        head, words = layer.shown_by, self.text.words
-        own = words[mark.first : mark.last + 1]
+        head, own = layer.shown_by, layer.scored.text.words[mark.first : mark.last + 1]
         if shown is not None:
             return "likely enough" if probability > threshold else "marked before"
         if head.memory.is_removed(own, mark.label):
@@ -267,6 +278,10 @@ class SpanReasons:
         if any(one.first <= mark.last and mark.first <= one.last and one != mark for one in chosen):
             return "what overlaps it is likelier"
         return "another chain's span stands there"
+
+
+def _moved(mark: WordSpan, words: int) -> WordSpan:
+    return mark._replace(first=mark.first + words, last=mark.last + words)
 
 
 def _unread(shown: ScoredSpan | None) -> str:

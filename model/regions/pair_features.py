@@ -6,16 +6,17 @@ and words of both, words between and around, how far apart they are, and which o
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model.numerics.float16 import widen
 from model.region import Region
-from model.regions.region_features import code_of
+from model.regions.region_features import code_of, mean_on
 from model.span import Span
 from model.spans.features.feature_space import StateScale
 from model.spans.features.hand_features import HandFeatures
@@ -55,6 +56,15 @@ class Ends:
                 found.append((region, (mark.first, mark.last + 1)))
         return cls(text, tuple(region for region, _ in found), tuple(place for _, place in found))
 
+    @cached_property
+    def _longest(self) -> int:
+        return max((stop - first for first, stop in self.words), default=0)
+
+    def within(self, first: int, stop: int) -> range:
+        """The numbers of regions, all of those among them that touch these words."""
+        low = bisect_left(self.words, first - self._longest, key=_first)
+        return range(low, bisect_left(self.words, stop, lo=low, key=_first))
+
     def pairs(self) -> list[tuple[int, int]]:
         """Which may be related: near enough."""
         return [
@@ -63,6 +73,10 @@ class Ends:
             for other in range(one + 1, min(len(self.regions), one + 1 + NEIGHBOURS))
             if self.words[other][0] - self.words[one][1] <= FARTHEST
         ]
+
+
+def _first(words: tuple[int, int]) -> int:
+    return words[0]
 
 
 @dataclass(frozen=True)
@@ -78,20 +92,12 @@ def dense_pairs(pairs: Sequence[Pair], scale: StateScale) -> NDArray[np.float32]
     """[pairs, BLOCKS * width]."""
     width = len(scale.mean)
     found = np.zeros((len(pairs), len(BLOCKS), width), np.float32)
-    read: dict[int, NDArray[np.float32]] = {}
     for row, pair in enumerate(pairs):
-        text = pair.ends.text
-        if id(text) not in read:
-            states = widen(text.states)
-            states -= scale.mean
-            states /= scale.spread * np.float32(np.sqrt(width))
-            read[id(text)] = states
-        states = read[id(text)]
+        states = pair.ends.text.states
         one, other = pair.ends.words[pair.first], pair.ends.words[pair.second]
         parts = (states[slice(*one)], states[slice(*other)], states[one[1] : max(one[1], other[0])])
         for block, (part, weight) in enumerate(zip(parts, BLOCKS, strict=True)):
-            if len(part):
-                found[row, block] = np.float32(weight) * part.mean(0)
+            found[row, block] = np.float32(weight) * mean_on(scale, part)
     return found.reshape(len(pairs), len(BLOCKS) * width)
 
 
@@ -147,7 +153,8 @@ def _nearest(ends: Ends, pair: Pair) -> str:
 
     def is_nearest(of: int, to: int) -> bool:
         label, (start, stop) = ends.regions[of].label, ends.words[to]
-        rivals = (at for at, region in enumerate(ends.regions) if region.label == label and at not in (of, to))
-        return all(max(ends.words[at][0] - stop, start - ends.words[at][1]) >= distance for at in rivals)
+        near = (at for at in ends.within(start - distance, stop + distance) if at not in (of, to))
+        rivals = (ends.words[at] for at in near if ends.regions[at].label == label)
+        return all(max(begin - stop, start - end) >= distance for begin, end in rivals)
 
     return f"{is_nearest(pair.first, pair.second)} {is_nearest(pair.second, pair.first)}"

@@ -1,6 +1,7 @@
 """What a marked region looks like in its text: states of the words inside and around it, and its words as numbers.
 
-Dense columns: the mean state inside, of the words just before and just after, and of the whole text. Hand features are
+Dense columns: the mean state inside, of the words just before and just after, and of the whole text (of a long one: of
+what is around). Hand features are
 64-bit hashes of a kind and what it says, as those of words are.
 """
 
@@ -19,11 +20,15 @@ from model.region import Region
 from model.span import Span
 from model.spans.features.feature_space import StateScale
 from model.spans.features.hand_features import Codes, HandFeatures, feature_matrix
-from model.spans.features.reading import ReadText
+from model.spans.features.reading import Halves, ReadText
+from model.spans.features.stretches import LONG_TEXT
 from model.spans.words import to_words
 
 NEAR = 4
 """Words before and after a region that are looked at."""
+
+AROUND = 100
+"""Words on either side that stand for the whole text where it is a long one."""
 
 BLOCKS = (1.0, 0.5, 0.5, 0.5)
 """How much the states inside, before, after and of the whole text weigh."""
@@ -45,21 +50,30 @@ class RegionPlace:
         found = to_words(self.text.bounds, Span(self.region.start, self.region.end, self.region.label))
         return (0, 0) if found is None else (found.first, found.last + 1)
 
+    @property
+    def surroundings(self) -> tuple[int, int]:
+        """The first of the words that stand for its text, and the one after the last: all, of a long text those
+        AROUND."""
+        if len(self.text.source) <= LONG_TEXT:
+            return 0, len(self.text.bounds)
+        first, stop = self.words
+        return max(0, first - AROUND), stop + AROUND
+
 
 def dense_features(places: Sequence[RegionPlace], scale: StateScale) -> NDArray[np.float32]:
     """[places, BLOCKS * width]."""
     width = len(scale.mean)
     found = np.zeros((len(places), len(BLOCKS), width), np.float32)
-    read: dict[int, NDArray[np.float32]] = {}
+    means: dict[tuple[int, int, int], NDArray[np.float32]] = {}
     for row, place in enumerate(places):
-        states = read.get(id(place.text))
-        if states is None:
-            states = read[id(place.text)] = _scaled(place.text, scale)
-        first, stop = place.words
-        parts = (states[first:stop], states[max(0, first - NEAR) : first], states[stop : stop + NEAR], states)
-        for block, (part, weight) in enumerate(zip(parts, BLOCKS, strict=True)):
-            if len(part):
-                found[row, block] = np.float32(weight) * part.mean(0)
+        states, (first, stop), around = place.text.states, place.words, place.surroundings
+        if (key := (id(place.text), *around)) not in means:
+            means[key] = mean_on(scale, states[slice(*around)])
+        near = (states[first:stop], states[max(0, first - NEAR) : first], states[stop : stop + NEAR])
+        for block, (mean, weight) in enumerate(
+            zip((*(mean_on(scale, own) for own in near), means[key]), BLOCKS, strict=True)
+        ):
+            found[row, block] = np.float32(weight) * mean
     return found.reshape(len(places), len(BLOCKS) * width)
 
 
@@ -77,16 +91,19 @@ def hand_matrix(features: HandFeatures, known: Codes) -> SparseRows:
     return found
 
 
-def _scaled(text: ReadText, scale: StateScale) -> NDArray[np.float32]:
-    states = widen(text.states)
-    states -= scale.mean
-    states /= scale.spread * np.float32(np.sqrt(len(scale.mean)))
-    return states
+def mean_on(scale: StateScale, states: Halves) -> NDArray[np.float32]:
+    """Of these words, on the scale; 0 of none."""
+    if not len(states):
+        return np.zeros(len(scale.mean), np.float32)
+    mean: NDArray[np.float32] = widen(states).mean(0)
+    return (mean - scale.mean) / (scale.spread * np.float32(np.sqrt(len(scale.mean))))
 
 
 def _said(place: RegionPlace) -> Iterator[str]:
-    words = [word.lower() for word in place.text.words]
-    first, stop = place.words
+    (first, stop), text = place.words, place.text
+    begin = max(0, first - NEAR)  # of a long text the words near the region alone: it may have a thousand
+    words = [text.text[one:end].lower() for one, end in text.bounds[begin : stop + NEAR]]
+    first, stop = first - begin, stop - begin
     label, inside = place.region.label, words[first:stop]
     string = " ".join(inside)
     yield f"label {label}"

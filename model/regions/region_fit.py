@@ -95,7 +95,7 @@ def _fit(empty: RegionHead, used: Sequence[RegionExample], scale: StateScale, ke
     known = choose_features(said, 1 if len(used) <= ONCE_UP_TO else 2)
     targets = _target_matrix(empty, used)
     space = RegionSpace(dense_features(places, scale), hand_matrix(said, known), targets)
-    folds = fold_texts([place.text.text for place in places], FOLDS)
+    folds = fold_texts([place.text.source for place in places], FOLDS)
     rows = FittedRows(space, targets, np.array([one.weight for one in used]), folds, empty.several)
     if kept is not None and rows.is_large:
         head = replace(kept, labels=empty.labels, several=empty.several, regions=len(used))

@@ -10,6 +10,7 @@ from model.regions.region_features import RegionPlace
 from model.regions.region_fit import RegionExample, fit_region_head, is_settled
 from model.regions.region_head import RegionHead
 from model.regions.region_heads import RegionHeads
+from model.regions.region_reading import read_regions
 from model.regions.relation_fit import RelationExample, fit_relation_head
 from model.regions.relation_fit import is_settled as is_relation_head_settled
 from model.regions.relation_head import RelationHead
@@ -111,12 +112,12 @@ def _fit_relations(
 def _fit(
     control: Control, samples: Sequence[RegionSample], reader: SpanReader, previous: RegionHead | None, repeat: bool
 ) -> RegionHead:
-    texts = list(dict.fromkeys(sample.text for sample in samples))
-    read = dict(zip(texts, reader.read(texts), strict=True))
+    places = read_regions(reader, [(sample.text, sample.region) for sample in samples])
     examples = [
-        RegionExample(RegionPlace(read[sample.text], sample.region), sample.target, sample.weight)
-        for sample in samples
-        if read[sample.text].bounds
+        RegionExample(place, sample.target, sample.weight)
+        for place, sample in zip(places, samples, strict=True)
+        if place is not None
     ]
-    scale = StateScale.measure([text for text in read.values() if text.bounds], reader.width)
+    read = {id(example.place.text): example.place.text for example in examples}
+    scale = StateScale.measure(list(read.values()), reader.width)
     return fit_region_head(control.name, control.keys(), control.multilabel, examples, scale, previous, repeat)

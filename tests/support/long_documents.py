@@ -46,7 +46,7 @@ WAIT_SECONDS = 1_800.0
 NOTHING, ONE, TWO, UNREAD = "nothing", "1 long text after the other", "2 at once", "long texts that nobody has read"
 LOADS = (NOTHING, ONE, TWO, UNREAD)
 
-ENVIRONMENT = {"MAX_TEXT_CHARS": "10000000", "PREDICT_DEADLINE": "600"}
+ENVIRONMENT = {"MAX_TEXT_CHARS": "10000000", "PREDICT_DEADLINE": "600", "REFIT_TIMEOUT_SECONDS": "1800"}
 
 
 @dataclass(frozen=True)

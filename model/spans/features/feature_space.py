@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,8 +18,8 @@ from model.spans.features.reading import ReadText
 from model.spans.patterns.lexicon import Lexicon
 from model.spans.transfer.prior import TransferPrior
 
-SCALE_TEXTS = 600
-"""Texts of the pool that a scale is measured on."""
+SCALE_TEXTS, SCALE_WORDS = 600, 100_000
+"""Texts of the pool that a scale is measured on, and their words: few of long texts."""
 
 MOST_DENSE, LEAST_DENSE, DENSE = 160.0, 20.0, 640.0
 """Mean squared length of a word's dense columns: DENSE / sqrt(texts) within bounds. More freedom with more texts is
@@ -38,7 +39,9 @@ class StateScale:
     @classmethod
     def measure(cls, texts: Sequence[ReadText], width: int) -> StateScale:
         """Of at most SCALE_TEXTS texts; of no opinion without a word."""
-        rows = [text.states for text in texts[:SCALE_TEXTS] if len(text.bounds)]
+        sizes = accumulate(len(text.bounds) for text in texts)
+        first = [text for text, size in zip(texts[:SCALE_TEXTS], sizes, strict=False) if size <= SCALE_WORDS]
+        rows = [text.states for text in first or texts[:1] if len(text.bounds)]
         if not rows:
             return cls(np.zeros(width, np.float32), np.ones(width, np.float32))
         states = widen(np.concatenate(rows))

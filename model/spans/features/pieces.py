@@ -58,6 +58,15 @@ def candidates_in_pieces(
     return found
 
 
+def piece_around(text: ReadText, first: int, last: int) -> tuple[int, int]:
+    """The words that a chain must look at to tell of these (both: the one after the last): all of a text that is not
+    long."""
+    if not _long(text):
+        return 0, len(text.bounds)
+    own = first - first % PIECE
+    return max(0, own - AROUND), min(len(text.bounds), max(own + PIECE, last) + AROUND)
+
+
 def _long(text: ReadText) -> bool:
     return len(text.text) > LONG_TEXT
 

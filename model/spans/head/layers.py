@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Sequence
 
 from model.span import ScoredSpan, Span
@@ -35,9 +36,17 @@ def _longest(own: Sequence[tuple[WordSpan, Span]]) -> set[WordSpan]:
 def put_together(layers: Sequence[Sequence[ScoredSpan]], overlaps: Collection[Relation]) -> tuple[ScoredSpan, ...]:
     """The suggestions of all layers for a text, in its order: the surest of those that overlap in a way in which
     annotators draw none, the surer of two that say the same."""
-    kept: list[ScoredSpan] = []
-    for one in sorted((one for own in layers for one in own), key=lambda one: (-one.score, one.span)):
-        said = (relate(one.span, other.span) for other in kept)
-        if all(own is None or own in overlaps for own in said) and all(one.span != other.span for other in kept):
-            kept.append(one)
+    spans = [one for own in layers for one in own]
+    longest = max((one.span.end - one.span.start for one in spans), default=0)
+    kept: list[ScoredSpan] = []  # by where they start: few of a long text can overlap any one
+    for one in sorted(spans, key=lambda one: (-one.score, one.span)):
+        first = bisect_right(kept, one.span.start - longest, key=_start)
+        near = kept[first : bisect_left(kept, one.span.end, key=_start)]
+        said = (relate(one.span, other.span) for other in near)
+        if all(own is None or own in overlaps for own in said) and all(one.span != other.span for other in near):
+            insort(kept, one, key=_start)
     return tuple(sorted(kept, key=lambda one: one.span))
+
+
+def _start(one: ScoredSpan) -> int:
+    return one.span.start

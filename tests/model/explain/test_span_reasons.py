@@ -13,11 +13,13 @@ from model.explain.nearest_spans import MarkedText, Neighbour, SpanIndex, span_v
 from model.explain.span_reasons import CHAIN, FINETUNED, PRIOR, SpanReasons
 from model.features.varied_cache import VariedCache
 from model.span import Span, SpanDocument
+from model.spans.features.pieces import AROUND, PIECE
 from model.spans.features.reading import ReadText, SpanReader
 from model.spans.head.fit import Basis, SpanExample
 from model.spans.head.fit_layers import fit_layered_head
 from model.spans.head.head import SpanHead
 from model.spans.head.tuned_marks import TAGGED_DEPTHS, TunedMarks, WordScorer
+from model.spans.words import to_words
 from model.versions.span_answers import SpanAnswerer, SpanTools
 from tests.model.spans.conftest import sentences
 from tests.support.span_learner import SpanLearner
@@ -135,7 +137,7 @@ def test_a_fine_tuned_encoder_is_one_side_and_its_shift_is_told(answerer: SpanAn
     assert found.sides[2].share == pytest.approx(0.25), "trained on half of the texts it has half of the share"
     assert found.sides[2].probability < 0.5
     assert found.without == pytest.approx(alone.score, abs=1e-5) and found.score < alone.score
-    likely = {one[:3]: one.probability for one in own._layers[0].candidates}
+    likely = {one[:3]: one.probability for one in own._look(0, len(own.bounds))[0].candidates}
     assert found.probability == pytest.approx(likely[4, 4, head.labels.index("LOC")], abs=0.01)
 
 
@@ -190,3 +192,28 @@ def test_nothing_is_near_a_span_without_words_nor_among_none(learner: SpanLearne
     assert near(index, head, text, place(TEXT, "Quito", "LOC")) == []
     assert span_vector(text, Span(4, 5, "PER"), head.space.scale) is None
     assert (index.texts, index.known) == (0, 0)
+
+
+def test_of_a_long_text_the_words_around_are_looked_at_and_places_are_those_of_the_text(
+    answerer: SpanAnswerer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("model.spans.features.pieces.LONG_TEXT", 1_000)
+    text = " ".join(f"On day {number} of it, {TEXT}" for number in range(60))
+    own, seen = reasons(answerer, text), list[int]()
+    whole = answerer.head.space.features
+    shown = {one.span: one for one in own.suggested.spans}
+    monkeypatch.setattr(
+        type(answerer.head.space),
+        "features",
+        lambda _, texts, *more: (seen.append(len(texts[0].bounds)), whole(texts, *more))[1],
+    )
+    at = text.index("Ivan Petrov", 3_000)
+    span = Span(at, at + len("Ivan Petrov"), "PER")
+    found = own.explain(span)
+    assert found.is_shown and found.span == span and found.score == shown[span].score
+    assert found.verdict == "likely enough" and found.contrast is not None and found.contrast.difference > 0
+    assert max(seen) <= PIECE + 2 * AROUND < len(own.bounds) / 2, "not all of it"
+    mark = to_words(own.bounds, span)
+    assert mark is not None and {one.word for one in found.contrast.features} <= set(range(mark.first, mark.last + 1))
+    inner = own.explain(Span(at, at + len("Ivan"), "PER"))
+    assert not inner.is_shown and inner.rival is not None and inner.rival.span == span

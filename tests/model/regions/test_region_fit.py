@@ -16,8 +16,10 @@ from model.regions.closed_answers import close_answers
 from model.regions.region_features import RegionPlace, dense_features, hand_features
 from model.regions.region_fit import LEAST_REGIONS, RegionExample, fit_region_head, is_settled
 from model.regions.region_head import NEVER, RegionHead, restore_region_head
+from model.regions.region_reading import read_regions
 from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
+from model.spans.features.stretches import LONG_TEXT, STRETCH
 from model.spec import NONE
 
 FRAMES = {"present": ("She has {}.", "He came in with {} today."), "absent": ("He denies {}.", "No sign of {} today.")}
@@ -120,3 +122,35 @@ def test_regions_that_touch_no_word_have_features_too(words: SpanReader) -> None
     scale = StateScale.measure([text], words.width)
     assert dense_features([place], scale).shape == (1, 4 * words.width) and len(hand_features([place]).codes)
     assert RegionHead("q").threshold == NEVER
+
+
+def test_of_long_texts_the_stretches_that_hold_regions_are_read_and_look_like_the_whole(
+    words: SpanReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    head = fit(words, places(words, 40))
+    parts = [f"Note {number}. {FRAMES['absent' if number % 3 else 'present'][number % 2]}" for number in range(900)]
+    text, regions = "", list[Region]()
+    for number, part in enumerate(parts):
+        at = len(text) + part.index("{}")
+        text += part.format("fever") + " "
+        regions += [Region("label", at, at + 5, "FINDING")] if number % 50 == 7 else []
+    assert len(text) > LONG_TEXT + STRETCH
+    [whole] = words.read([text])
+    asked = [RegionPlace(whole, region) for region in regions]
+    found = read_regions(
+        words, [("She has fever.", Region("label", 8, 13, "FINDING")), *((text, own) for own in regions)]
+    )
+    assert found[0] is not None and found[0].text.text == "She has fever."
+    own = [place for place in found[1:] if place is not None]
+    assert len(own) == len(regions) and all(len(place.text.text) < 2 * STRETCH for place in own)
+    assert [place.text.text[place.region.start : place.region.end] for place in own] == ["fever"] * len(own)
+    np.testing.assert_array_equal(hand_features(own).codes, hand_features(asked).codes)
+    scale = StateScale.measure([whole], words.width)
+    near = np.abs(dense_features(own, scale) - dense_features(asked, scale)).max(1)
+    assert np.median(near) < 0.05
+    answers = [one.chosen if one is not None else () for one in head.answers(own)]
+    assert answers == [one.chosen if one is not None else () for one in head.answers(asked)]
+    monkeypatch.setattr("model.regions.region_reading.MOST_WORDS", 1)
+    kept = [place is not None for place in read_regions(words, [(text, own) for own in regions])]
+    assert kept[-1] and not kept[0] and kept == sorted(kept), "those of the last stretch"
+    assert read_regions(words, [(text, Region("label", len(text) + 5, len(text) + 9, "X"))]) == [None]

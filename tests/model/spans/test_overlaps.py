@@ -126,3 +126,19 @@ def test_what_is_put_together_overlaps_only_as_annotators_do(
     for span in set(every) - {one.span for one in found}:
         against = [one for one in found if relate(one.span, span) not in {None, *overlaps}]
         assert max(one.score for one in against) >= every[span], "only the less sure go"
+
+
+@given(
+    st.lists(st.lists(st.tuples(places, st.floats(0, 1)), max_size=8), max_size=4),
+    st.frozensets(st.tuples(places, places).map(lambda pair: relate(*pair)).filter(bool), max_size=6),
+)
+def test_what_is_put_together_is_what_comparing_all_with_all_gives(
+    layers: list[list[tuple[Span, float]]], overlaps: frozenset[Relation]
+) -> None:
+    given = [[ScoredSpan(span.start, span.end, span.label, score) for span, score in own] for own in layers]
+    kept: list[ScoredSpan] = []
+    for one in sorted((one for own in given for one in own), key=lambda one: (-one.score, one.span)):
+        said = [relate(one.span, other.span) for other in kept]
+        if all(own is None or own in overlaps for own in said) and all(one.span != other.span for other in kept):
+            kept.append(one)
+    assert put_together(given, overlaps) == tuple(sorted(kept, key=lambda one: one.span))
