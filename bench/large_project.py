@@ -1,7 +1,7 @@
 """What steering a large project costs Label Studio: sampling the pool, writing a batch in bulk and one by one.
 
     python -m bench.large_project [--tasks 1000,10000,100000] [--batch 64] [--flag] [--product] [--json]
-    python -m bench.large_project --predict [--tasks 2000] [--share 1.0] [--flag] [--json]
+    python -m bench.large_project --predict [--spans] [--tasks 2000] [--share 1.0] [--flag] [--json]
 
 Starts a Label Studio 1.23.2 (installed under .label-studio at first) with one project that grows. `deciles`: tenths of
 the project, by id, that the sample of 4,000 has tasks of. `bulk s`: its message where Label Studio refuses. `next`: its
@@ -12,7 +12,10 @@ it to the second queue.
 
 --predict: tasks a second of `understudy predict PROJECT` instead, on `understudy up` and sample messages made distinct.
 The command runs twice: the second run finds every prediction there. `label_studio` is the share of its listing and
-importing in the time worked. --share: PREDICT_SHARE.
+importing in the time worked. --share: PREDICT_SHARE. --spans: sentences of a project that marks text, which has learned
+LEARNED of them. `stored`, `kb`: predictions of versions in Label Studio's database after the run, and the kilobytes of
+their results; what was `dropped` is missing there. `sync_mb`, `web_mb`: the most memory of the process that lists, asks
+and writes, and of the one that answers.
 """
 
 from __future__ import annotations
@@ -20,11 +23,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +45,7 @@ from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.report import command, show
+from tests.support.marked_project import kind_of
 from tests.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
 IMPORTED = 5000
@@ -56,6 +62,9 @@ LABEL_EVERY_SECONDS = 1.0
 
 LEAD_SECONDS = 30.0
 WAIT_SECONDS = 1800.0
+
+LEARNED = 64
+"""Texts of a project that marks text, imported with what is marked in them."""
 
 NO_FILTERS = {"conjunction": "and", "items": list[Any]()}
 
@@ -230,7 +239,7 @@ def _wait(condition: Callable[[], Any]) -> Any:
     return found
 
 
-def predict_twice(server: LabelStudioServer, tasks: int, share: float) -> list[dict[str, Any]]:
+def predict_twice(server: LabelStudioServer, tasks: int, share: float, spans: bool) -> list[dict[str, Any]]:
     """A row for the first run, and one for the run that finds all of it there."""
     rig = Rig(
         LABEL_STUDIO_URL=server.url,
@@ -238,15 +247,33 @@ def predict_twice(server: LabelStudioServer, tasks: int, share: float) -> list[d
         PREDICT_SHARE=str(share),
         QUEUE_BLIND_SHARE="0",
     )
-    texts = read_rows(Path(ROOT / "docs" / "examples" / "support_messages.csv"))
-    config = choices_config(sorted({label for _, label in texts}))
+    kind = kind_of(spans)
     with rig, LabelStudioClient(server.url, server.access_token) as client:
-        project = int(client.create_project("bench", config)["id"])
-        chosen = [text for text, _ in itertools.islice(endless_rows(texts), tasks)]
+        sample, stream = kind.of_sample(rig, 0), kind.stream()
+        project = int(client.create_project("bench", sample.config)["id"])
+        made = kind(rig, project, sample.labels)
+        known = [(text, marks) for text, marks in itertools.islice(stream, LEARNED if spans else 0)]
+        if known:
+            results = [{"result": made.result_of(*row), "ground_truth": False} for row in known]
+            rows = zip(known, results, strict=True)
+            client.tasks.add(project, [{"data": {"text": text}, "annotations": [own]} for (text, _), own in rows])
+        chosen = [text for text, _ in itertools.islice(stream, tasks)]
         for start in range(0, tasks, IMPORTED):
             client.tasks.add(project, [{"data": {"text": text}} for text in chosen[start : start + IMPORTED]])
-        settle_project(rig, Project(rig, project, [], config))
-        return [run_prediction(rig, project, name) for name in ("first run", "all there")]
+        settle_project(rig, made)
+        database = server.data_dir / "label_studio.sqlite3"
+        return [
+            run_prediction(rig, project, name) | stored_in(database, project) for name in ("first run", "all there")
+        ]
+
+
+def stored_in(database: Path, project: int) -> dict[str, Any]:
+    """How many predictions of versions Label Studio has, and the kilobytes of their results."""
+    asked = "select count(*), coalesce(sum(length(result)), 0) from prediction"
+    asked += " where project_id = ? and model_version like 'v%'"
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True, timeout=60)) as connection:
+        count, size = connection.execute(asked, (project,)).fetchone()
+    return {"stored": count, "kb": round(size / 1000)}
 
 
 def settle_project(rig: Rig, project: Project) -> None:
@@ -262,9 +289,10 @@ def settle_project(rig: Rig, project: Project) -> None:
 
 def run_prediction(rig: Rig, project: int, name: str) -> dict[str, Any]:
     """One run to its end. Raises RuntimeError when it does not go well."""
-    path, began = f"/projects/{project}/predict", time.monotonic()
+    path, began, memory = f"/projects/{project}/predict", time.monotonic(), dict[str, int]()
     rig.admin("POST", path, {})
     while (record := rig.admin("GET", path))["status"] in ("queued", "running"):
+        memory = {name: max(now, memory.get(name, 0)) for name, now in rig.memory_mb().items()}
         time.sleep(0.2)
     if record["status"] != "done":
         raise RuntimeError(f"{record['status']}: {record['message']}")
@@ -274,6 +302,8 @@ def run_prediction(rig: Rig, project: int, name: str) -> dict[str, Any]:
         "run": name,
         "tasks": record["seen"],
         "written": record["written"],
+        "dropped": record["dropped"],
+        **{f"{name}_mb": memory[name] for name in ("sync", "web") if name in memory},
         "seconds": round(seconds, 1),
         "tasks/s": round(record["seen"] / seconds, 1),
         **{f"{step} s": amount for step, amount in worked.items()},
@@ -289,14 +319,15 @@ def main() -> None:
     parser.add_argument("--flag", action="store_true")
     parser.add_argument("--product", action="store_true")
     parser.add_argument("--predict", action="store_true")
+    parser.add_argument("--spans", action="store_true")
     parser.add_argument("--share", type=float, default=1.0)
     given = parser.parse_args()
     environment = {MEMORY_EFFICIENT_IMPORT: "true"} if given.flag else {}
     sizes = [int(size) for size in (given.tasks or ("2000" if given.predict else "1000,10000,100000")).split(",")]
     with LabelStudioServer(ROOT / ".label-studio", environment=environment) as server:
         if given.predict:
-            rows = predict_twice(server, sizes[0], given.share)
-            show(f"understudy predict, {sizes[0]} tasks", rows, given.json)
+            rows = predict_twice(server, sizes[0], given.share, given.spans)
+            show(f"understudy predict, {sizes[0]} tasks{', spans' if given.spans else ''}", rows, given.json)
             return
         large = Large()
         show("steering a large project", list(measure(server, large, sizes, given.batch)), given.json)

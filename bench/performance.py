@@ -204,6 +204,8 @@ SHORT_START = (
 
 SMALL_UI = (*("--projects", "2", "--labels", "150", "--opens", "2", "--polls", "5", "--rounds", "1", "--seconds", "1"),)
 
+SMALL_LONG = (*("--characters", "20000", "--regions", "50", "--labels", "10", "--strings", "1000", "--seconds", "3"),)
+
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
@@ -221,6 +223,9 @@ RUNS = (
     Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
     Run("ui", "ui", (), SMALL_UI),
     Run("learn_latency", "learn_latency", (), ("--labels", "16", "--repeats", "3")),
+    Run("serving-spans", "serving", ("--spans",), ("--rounds", "1", "--tasks", "20")),
+    Run("learn_latency-spans", "learn_latency", ("--spans",), ("--labels", "16", "--repeats", "3")),
+    Run("long_text-spans", "scale", ("--spans",), SMALL_LONG),
 )
 
 

@@ -198,17 +198,18 @@ def rows_of(load: str, answers: dict[str, Answers], answered: int) -> Iterator[R
         yield {**row, "long answers": answered}
 
 
-def measure_long(document: LongDocument, seconds: float) -> tuple[list[Row], list[Row]]:
-    """What it costs, and what others see meanwhile."""
+def measure_long(document: LongDocument, seconds: float) -> Iterator[tuple[str, list[Row]]]:
+    """What it costs, and what others see meanwhile: each table as soon as it is there."""
+    name = f"{len(document.text):,} characters, {len(document.marks):,} regions, {len(document.labels)} labels"
     mine = cores()
     with tempfile.TemporaryDirectory(prefix="us-") as scratch, ExitStack() as stack:
         with pinned(mine[0]):
             parts = stack.enter_context(Parts(Path(scratch) / "d", **ENVIRONMENT))
         own = LongProject(parts, document)
-        costs = [*own.learn()]
+        yield f"learned beside short texts: {name}", [*own.learn()]
         stack.enter_context(pinned(mine[1]))
-        costs += own.predict()
-        return costs, [row for load in LOADS for row in own.meanwhile(load, seconds)]
+        yield f"answered: {name}", [*own.predict()]
+        yield "others meanwhile, on one core", [row for load in LOADS for row in own.meanwhile(load, seconds)]
 
 
 def measure_lists(counts: Sequence[int], text: str) -> Iterator[Row]:
