@@ -180,7 +180,7 @@ def poll_pages(parts: Parts, polls: int, labels: int, projects: int) -> Iterator
         told = sum(answer.status != 304 for answer in answers)
         row = milliseconds([answer.seconds for answer in answers])
         judged = judge(round(cpu, 2), "<=", POLL_BAR, "ms of CPU")
-        yield {"poll of": name, "with": size, **row, "with_news": told, "cpu_ms": round(cpu, 2), **judged}
+        yield {"page": f"poll of {name}", "with": size, **row, "with_news": told, "cpu_ms": round(cpu, 2), **judged}
     page.close()
 
 
@@ -362,7 +362,7 @@ def compare_rows(load: str, alone: Sequence[Reading], beside: Sequence[Reading])
     for pages, readings in ((0, alone), (OPEN_PAGES, beside)):
         seconds = [second for reading in readings for second in reading[0]]
         cpu = 1000 * sum(reading[1] for reading in readings) / len(seconds)
-        row = {"load": load, "open_pages": str(pages), **milliseconds(seconds), "cpu_ms": round(cpu, 2)}
+        row = {"load": load, "beside": f"{pages} open pages", **milliseconds(seconds), "cpu_ms": round(cpu, 2)}
         if pages:
             row |= {"p50_ratio": round(ratios["p50_ms"], 3), "p99_ratio": round(ratios["p99_ms"], 3)}
             row |= judge(round(ratios["p99_ms"], 3), "<=", PREDICT_BAR, "x p99 of none")

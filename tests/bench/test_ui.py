@@ -17,7 +17,7 @@ def test_open_pages_are_compared_with_none_in_the_round_before() -> None:
     readings = [([0.010] * 20, 0.2), ([0.020] * 20, 0.4), ([0.010] * 20, 0.2)]
     slower = [([seconds[0] * 1.5] * 20, cpu + 0.02) for seconds, cpu in readings]
     alone, beside = ui.compare_rows("idle", readings, slower)
-    assert (alone["open_pages"], beside["open_pages"]) == ("0", "10")
+    assert (alone["beside"], beside["beside"]) == ("0 open pages", "10 open pages")
     assert (beside["p99_ratio"], beside["met"]) == (1.5, False)
     assert round(beside["cpu_ms"] - alone["cpu_ms"], 6) == 1.0
 
@@ -48,8 +48,10 @@ def test_a_small_run_measures_every_page(monkeypatch: pytest.MonkeyPatch, capsys
     assert {row["page"] for row in opened} == {"projects", "operations", *slugs}
     assert len(opened) == 2 + 2 * len(slugs) and all(row["n"] == 2 and row["kB"] > 2 for row in opened)
     polled = [row for row in rows if row["bench"] == "a poll without news"]
-    assert {row["poll of"] for row in polled} == {"projects", *slugs} and not any(row["with_news"] for row in polled)
+    assert {row["page"] for row in polled} == {f"poll of {name}" for name in ("projects", *slugs)} and not any(
+        row["with_news"] for row in polled
+    )
     predicted = [row for row in rows if row["bench"].startswith("/predict")]
-    assert [row["open_pages"] for row in predicted] == ["0", "10", "0", "10"]
+    assert [row["beside"].split()[0] for row in predicted] == ["0", "10", "0", "10"]
     assert all(row["n"] > 10 and row["cpu_ms"] > 0 for row in predicted)
     assert [row["modules"] > 10 for row in rows if row["bench"] == "memory"] == [True]
