@@ -15,8 +15,8 @@ from model.evidence.learning_curve import learning_curve
 
 REDIS_BATCH_PROJECTS = 100
 
-FAILURES_SUFFIX = ":failures"
-"""Of the fields in `trouble`: `<kind>:failures`."""
+FAILURES_SUFFIX, ERROR_SUFFIX = ":failures", ":error"
+"""Of the fields in `trouble`: `<kind>:failures`, and the last error."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class Glance:
     figures: dict[str, ControlMetrics] | None
     running: str
     failures: dict[str, int]
+    errors: dict[str, str]
 
 
 class _Read(NamedTuple):
@@ -107,5 +108,8 @@ def _glance(project: int, row: _Read, status: str) -> Glance:
             name.removesuffix(FAILURES_SUFFIX): int(count)
             for name, count in row.trouble.items()
             if name.endswith(FAILURES_SUFFIX) and int(count)
+        },
+        errors={
+            name.removesuffix(ERROR_SUFFIX): text for name, text in row.trouble.items() if name.endswith(ERROR_SUFFIX)
         },
     )

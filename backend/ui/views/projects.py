@@ -115,7 +115,8 @@ def _row(services: Services, cache: FigureCache, glance: Glance, report: Report 
 def _failures(glance: Glance) -> Iterator[Problem]:
     for kind, count in glance.failures.items():
         times = "once" if count == 1 else f"{count} times in a row"
-        yield Problem(f"{KINDS.get(kind, kind)} failed {times}", "", True)
+        error = glance.errors.get(kind, "")
+        yield Problem(f"{KINDS.get(kind, kind)} failed {times}{': ' if error else ''}{error}", "", True)
 
 
 def expect(metrics: dict[str, ControlMetrics]) -> Expected | None:

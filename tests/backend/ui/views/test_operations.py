@@ -36,7 +36,10 @@ def test_a_project_tells_its_own_and_nothing_twice(linked: Any) -> None:
     words = [problem.words for problem in view_head(linked, 7).problems]
     assert words == ["Reconciling failed once: no answer", "webhook: webhook is seen"]
     row = view_projects(linked, FigureCache(), {}, {}).projects[0]
-    assert [problem.words for problem in row.wrong] == ["Reconciling failed once", "webhook: webhook is seen"]
+    assert [problem.words for problem in row.wrong] == [
+        "Reconciling failed once: no answer",
+        "webhook: webhook is seen",
+    ]
     assert row.wrong[1].remedy == "mend it"
     assert find_in_report(None) == []
 
