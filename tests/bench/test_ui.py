@@ -48,9 +48,8 @@ def test_a_small_run_measures_every_page(monkeypatch: pytest.MonkeyPatch, capsys
     assert {row["page"] for row in opened} == {"projects", "operations", *slugs}
     assert len(opened) == 2 + 2 * len(slugs) and all(row["n"] == 2 and row["kB"] > 2 for row in opened)
     polled = [row for row in rows if row["bench"] == "a poll without news"]
-    assert {row["page"] for row in polled} == {f"poll of {name}" for name in ("projects", *slugs)} and not any(
-        row["with_news"] for row in polled
-    )
+    names = {f"poll of {name}" for name in ("projects", *slugs)}
+    assert {row["page"] for row in polled} == names and not any(row["with_news"] for row in polled)
     predicted = [row for row in rows if row["bench"].startswith("/predict")]
     assert [row["beside"].split()[0] for row in predicted] == ["0", "10", "0", "10"]
     assert all(row["n"] > 10 and row["cpu_ms"] > 0 for row in predicted)
