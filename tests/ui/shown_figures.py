@@ -26,6 +26,7 @@ FORMS = (
     formats.format_time,
     formats.format_iso,
     "{:.3f}".format,
+    "{:.4f}".format,
     "{:g}".format,
     repr,
 )
