@@ -31,6 +31,9 @@ def time_limits(settings: Settings) -> dict[str, int]:
     return {kind.function: max(1, math.ceil(kind.seconds(settings))) for kind in JOB_KINDS}
 
 
+NOTE_SECONDS = 24 * 3600
+"""For which the id of the last call is kept."""
+
 WAITING_STATUSES = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
 
 
@@ -109,11 +112,15 @@ class JobQueue:
         return int(rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer).count)
 
     @guarded
-    def holds(self, function: str, job_id: str) -> bool:
-        """Whether the call stands in the queue of `function`: a worker that dies as it takes a call leaves a job that
-        says so of itself, and does not."""
+    def enqueue_once(self, note: str, function: str, *args: int | str, retries: int = 0) -> bool:
+        """Queue a call; False while the last one that the key `note` names stands in the queue: however far a worker is
+        behind, one waits. (A job that a dead worker had taken still says of itself that it waits.)"""
         queue = rq.Queue(FUNCTIONS[function], connection=self._redis, serializer=JSONSerializer)
-        return self._redis.lpos(queue.key, job_id) is not None
+        last = self._redis.get(note)
+        if last is not None and self._redis.lpos(queue.key, last) is not None:
+            return False
+        self._redis.set(note, self.enqueue(function, *args, retries=retries), ex=NOTE_SECONDS)
+        return True
 
     @guarded
     def is_waiting(self, job_id: str) -> bool:

@@ -13,6 +13,9 @@ from model.spec import Prediction
 ENTRY, PREDICTION, RANK = 250, 350, 120
 """Bytes of an entry of the table, of an answer, and of each label that it lists, as CPython 3.11 keeps them."""
 
+SPAN, ABOUT, RELATION = 300, 300, 650
+"""Bytes of a span without its reason, of each answer about it, and of a relation with its two regions."""
+
 
 def answer_key(serial: int, document: Mapping[str, str], options: Mapping[str, Sequence[str]]) -> bytes:
     """16 bytes that name what one model (`LiveModel.serial`) says to one task."""
@@ -70,4 +73,11 @@ class AnswerCache:
 
 def _size(answers: Sequence[Prediction]) -> int:
     listed = sum(len(answer.ranking) + len(answer.levels) + len(answer.chosen) for answer in answers)
-    return ENTRY + PREDICTION * len(answers) + RANK * listed
+    marked = sum(_size_of_marks(answer) for answer in answers if answer.spans)
+    return ENTRY + PREDICTION * len(answers) + RANK * listed + marked
+
+
+def _size_of_marks(answer: Prediction) -> int:
+    about = sum(len(span.answers) for span in answer.spans)
+    reasons = sum(len(span.reason) for span in answer.spans)
+    return SPAN * len(answer.spans) + ABOUT * about + reasons + RELATION * len(answer.relations)

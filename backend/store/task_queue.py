@@ -148,16 +148,14 @@ class TaskQueueStore:
         """Ask the learner for a plan; False when one is asked for already and has not ended."""
         if not self._leases.take(project_key(project, "plan:asked"), ASKED_SECONDS):
             return False
-        self._queue.enqueue(PLAN, project)
-        return True
+        return self._queue.enqueue_once(project_key(project, "plan:rq"), PLAN, project)
 
     @guarded
     def enqueue_steer(self, project: int) -> bool:
         """Ask the sync worker to write the plan; False when it is asked for already and has not ended."""
         if not self._leases.take(project_key(project, "steer:asked"), ASKED_SECONDS):
             return False
-        self._queue.enqueue(STEER, project)
-        return True
+        return self._queue.enqueue_once(project_key(project, "steer:rq"), STEER, project)
 
     @guarded
     def end(self, project: int, what: str) -> None:

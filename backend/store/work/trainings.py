@@ -217,13 +217,9 @@ class JobStore:
     def enqueue_refit(self, project: int) -> bool:
         """Ask for a refit; False when one is asked for already and has not begun. However far the learner is behind,
         one of a project waits: their number would grow for as long as it is."""
-        asked = project_key(project, "refit:rq")
         if not self._leases.take(project_key(project, "refit"), FLAG_SECONDS):
             return False
-        if self._queue.holds(REFIT, str(self._redis.get(asked))):
-            return False
-        self._redis.set(asked, self._queue.enqueue(REFIT, project, retries=3), ex=24 * 3600)
-        return True
+        return self._queue.enqueue_once(project_key(project, "refit:rq"), REFIT, project, retries=3)
 
     @guarded
     def begin_refit(self, project: int) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from backend.serving.answer_cache import AnswerCache, answer_key
+from model.region import Region, RegionAnswer, Relation, ScoredRelation
+from model.span import ScoredSpan
 from model.spec import Prediction
 
 
@@ -38,6 +43,33 @@ def test_an_answer_larger_than_the_cache_is_not_kept() -> None:
     cache = AnswerCache(1000)
     cache.put(b"a", answers("a", ranked=100))
     assert len(cache) == 0 and cache.bytes == 0
+
+
+def marked(count: int) -> Prediction:
+    """As a head suggests it: each span with a reason, two answers about it, and a relation to the next."""
+    spans, ties = [], []
+    for at in range(0, 1000 * count, 1000):
+        about = tuple(RegionAnswer("".join(["sta", "te"]), (f"label {at}",), 0.001 * at) for _ in range(2))
+        spans.append(ScoredSpan(at, at + 7, "PER", 0.9 - 1e-6 * at, f"seen {at} times as PER; also ORG 0.21", about))
+        ends = Region("label", at, at + 7, "PER"), Region("label", at + 1000, at + 1007, "PER")
+        ties.append(ScoredRelation(Relation(*ends, (f"tie {at}",), False), 0.5 + 1e-6 * at))
+    return Prediction("label", (), 0.5, spans=tuple(spans), relations=tuple(ties))
+
+
+@pytest.mark.parametrize("count", [1, 5, 40])
+def test_marked_text_counts_with_all_that_is_kept_of_it(count: int) -> None:
+    """Without it an entry of many spans counted as one of none, and the bound was none."""
+    kept = []
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        kept += [[marked(count)] for _ in range(50)]
+        real = (tracemalloc.get_traced_memory()[0] - before) / 50
+    finally:
+        tracemalloc.stop()
+    cache = AnswerCache(1 << 30)
+    cache.put(b"a", kept[0])
+    assert 0.7 * real < cache.bytes < 1.6 * real + 700, (real, cache.bytes)
 
 
 TEXTS = st.dictionaries(st.text(max_size=3), st.text(max_size=4), max_size=3)

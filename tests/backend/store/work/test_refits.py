@@ -1,4 +1,4 @@
-"""A refit is asked for once, however far the learner is behind, and again when its call is gone."""
+"""Refits, plans and their writing are asked for once, however far a worker is behind, and again when they are lost."""
 
 from __future__ import annotations
 
@@ -27,6 +27,23 @@ def test_of_a_project_one_refit_waits_however_long_it_does(settings: Settings, s
     queue.empty()
     stores.client.delete(project_key(7, "refit"))
     assert stores.jobs.enqueue_refit(7), "all of rq:* was lost"
+    client.close()
+
+
+def test_of_a_project_one_plan_and_one_writing_wait(settings: Settings, stores: Stores) -> None:
+    client = connect(settings, binary=True)
+    for enqueue, name, queue in (
+        (stores.task_queue.enqueue_plan, "plan", "learn"),
+        (stores.task_queue.enqueue_steer, "steer", "sync"),
+    ):
+        assert enqueue(7)
+        for _ in range(3):
+            stores.client.delete(project_key(7, f"{name}:asked"))  # it expires, or the job before has ended
+            assert not enqueue(7)
+        assert enqueue(8) and client.llen(f"rq:queue:{queue}") == 2
+        client.delete(f"rq:queue:{queue}")
+        stores.client.delete(project_key(7, f"{name}:asked"))
+        assert enqueue(7)
     client.close()
 
 
