@@ -250,6 +250,10 @@ CHECKS: dict[str, Callable[[Shown], None]] = {
 }
 
 
+def test_every_page_and_tab_is_compared_with_the_command_line() -> None:
+    assert set(CHECKS) == set(PAGES)
+
+
 @pytest.mark.parametrize("name", CHECKS)
 def test_the_figures_of_a_page_are_those_of_the_command_line(shown: Shown, name: str) -> None:
     CHECKS[name](shown)
