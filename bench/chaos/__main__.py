@@ -167,8 +167,9 @@ def _compare(product: Product, truth: ReferenceModel, project: int, observer: Ob
     copy = COPIES + project
     body = truth.copy(project, copy).body
     wait_for(lambda: product.rig.webhook(body), f"the copy of project {project} is stored", history)
-    wait_for(lambda: _learned(observer.read(copy)), f"the copy of project {project} is learned", history)
-    manifests = [_manifest(product, one, (observer.read(one) or {}).get("live")) for one in (project, copy)]
+    # A fine-tune that was begun before may go live meanwhile: the refit on top of it has learned what came since.
+    what = f"project {project} and its copy are learned"
+    manifests = [wait_for(lambda p=one: _whole(product, observer, p), what, history) or {} for one in (project, copy)]
     answers = [_ask(product, truth, one, COMPARED, history) for one in (project, copy)]
     history.note(
         "compared",
@@ -179,6 +180,15 @@ def _compare(product: Product, truth: ReferenceModel, project: int, observer: Ob
         alike=sum(one == other for one, other in zip(*answers, strict=True)),
         said=[sum(facts != NOTHING for facts in said) for said in answers],
     )
+
+
+def _whole(product: Product, observer: Observer, project: int) -> dict[str, Any] | None:
+    """The manifest of a live version that has learned all there is."""
+    found = observer.read(project)
+    if found is None or not _learned(found):
+        return None
+    manifest = _manifest(product, project, found["live"])
+    return manifest if manifest.get("snapshot_seq") == found["seq"] else None
 
 
 def _ask(product: Product, truth: ReferenceModel, project: int, count: int, history: History) -> list[str]:
