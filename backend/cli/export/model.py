@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @project_argument
-@click.option("-o", "--output", type=HomePath(file_okay=False), required=True, help="A new directory.")
+@click.option("-o", "--output", type=HomePath(), required=True, help="A new directory.")
 @click.option("--version", default="", help="Which version; default: the live one.")
 @click.option("--control", default="", help="Which control, where several answer.")
 @click.option("--format", "how", type=click.Choice(("onnx",)), default="onnx", help="What is written.")
