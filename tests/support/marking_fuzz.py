@@ -71,8 +71,10 @@ def break_config(chance: random.Random, config: str) -> str:
     parts = re.findall(r'[\w:]+="[^"]*"|</?\w+|/?>|[^<>]', config)
     for _ in range(chance.choice((1, 1, 2, 4))):
         at, other = chance.randrange(len(parts)), chance.choice(parts)
-        if chance.random() < 0.4:
-            parts[at] = _with_more(chance, parts[at])
+        tags = [place for place, part in enumerate(parts) if part[:1] == "<" and part[1:2] != "/"]
+        if tags and chance.random() < 0.4:
+            place = chance.choice(tags)
+            parts[place] = _with_more(chance, parts[place])
         else:
             parts[at] = chance.choice(("", parts[at] * 2, other, f"{parts[at]} {other}", parts[at].swapcase()))
     return "".join(part if part[:1] in "<>/" else f" {part}" for part in parts)
@@ -80,11 +82,9 @@ def break_config(chance: random.Random, config: str) -> str:
 
 def _with_more(chance: random.Random, part: str) -> str:
     """An attribute behind a tag's name, or tags before it."""
-    if part[:1] == "<" and part[1:2] != "/":
-        if chance.random() < 0.6:
-            return f"{part} {chance.choice(ATTRIBUTES)}"
-        return chance.choice(TAGS) + part
-    return part
+    if chance.random() < 0.6:
+        return f"{part} {chance.choice(ATTRIBUTES)}"
+    return chance.choice(TAGS) + part
 
 
 ATTRIBUTES = (
