@@ -114,6 +114,7 @@ class LongProject:
         self.other = MarkedProject.of_sample(parts, OTHER)
         self.server = parts.server("web")
         self._numbers = itertools.count(1)
+        self._texts = itertools.islice(endless_marked_rows(), 2000, None)
 
     def learn(self) -> Iterator[Row]:
         """A row a fit."""
@@ -153,7 +154,7 @@ class LongProject:
 
     def meanwhile(self, load: str, seconds: float) -> Iterator[Row]:
         """What others see while this load is on: a row an endpoint."""
-        texts = [text for text, _ in itertools.islice(endless_marked_rows(), 2000, 2000 + int(40 * seconds))]
+        texts = [text for text, _ in itertools.islice(self._texts, int(40 * seconds))]  # none twice: answers are kept
         bodies = [body([text], (), OTHER, self.other.config) for text in texts]
         head = {"Content-Type": "application/json"}
         probes = [
