@@ -39,7 +39,7 @@ LONG, OTHER = 8, 9
 SHORT_TEXTS = 64
 """That both projects have learned."""
 
-PROBES = {"/health": 20.0, "/predict, 1 task": 10.0}
+PROBES = {"/health": 20.0, "/predict, 1 task": 2.0}
 """Requests a second."""
 
 WAIT_SECONDS = 1_800.0
