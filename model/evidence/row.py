@@ -90,8 +90,8 @@ def read_count(value: float) -> int:
     return found
 
 
-MOST = 2**53
-"""Above it is no number of things: it would not even come back from JSON as it was."""
+MOST = 2**63
+"""Above it is no number of things: ids of Label Studio are the largest, and end there."""
 
 
 @dataclass(frozen=True)

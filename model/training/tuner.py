@@ -176,14 +176,18 @@ class FineTuner:
         """Mean loss of a word in the texts of `held`, or of a question, by one task's head as it is now."""
         was_training, own = self.encoder.training, self.marked[task]
         self.encoder.eval()
-        with self._autocast:
-            if isinstance(own, AskedTask) and isinstance(held, AskedTask):
-                loss = own.held_out_loss(held, self.top.states, self.recipe.batch)
-            else:
-                assert isinstance(own, MarkedTask) and isinstance(held, MarkedTask)
-                loss = own.held_out_loss(held, self.top.states, self.recipe.batch)
+        if isinstance(own, AskedTask) and isinstance(held, AskedTask):
+            loss = own.held_out_loss(held, self._states, self.recipe.batch)
+        else:
+            assert isinstance(own, MarkedTask) and isinstance(held, MarkedTask)
+            loss = own.held_out_loss(held, self._states, self.recipe.batch)
         self.encoder.train(was_training)
         return loss
+
+    def _states(self, windows: Sequence[Window]) -> list[Tensor]:
+        """As in a step: the encoder in the training's number format, what the heads do with it in float32."""
+        with self._autocast:
+            return self.top.states(windows)
 
     def heads(self, weights: Mapping[str, float], temperatures: Mapping[str, float]) -> dict[str, TunedHead]:
         """The trained heads, to be blended with these weights and temperatures."""

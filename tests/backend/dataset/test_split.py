@@ -7,7 +7,7 @@ from backend.dataset.split import split_of
 
 def test_the_same_text_stands_on_one_side_however_it_is_written() -> None:
     for number in range(50):
-        text = f"Straße {number} ist  lang"
+        text = f"Straße {number}  breit"
         sides = {split_of([other], 0.5) for other in (text, text.upper(), f" {text}\n", text.replace(" ", "\u00a0"))}
         assert len(sides) == 1
 

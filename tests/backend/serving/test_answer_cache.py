@@ -49,7 +49,7 @@ def marked(count: int) -> Prediction:
     """As a head suggests it: each span with a reason, two answers about it, and a relation to the next."""
     spans, ties = [], []
     for at in range(0, 1000 * count, 1000):
-        about = tuple(RegionAnswer("".join(["sta", "te"]), (f"label {at}",), 0.001 * at) for _ in range(2))
+        about = tuple(RegionAnswer("".join(["st", "ate"]), (f"label {at}",), 0.001 * at) for _ in range(2))
         spans.append(ScoredSpan(at, at + 7, "PER", 0.9 - 1e-6 * at, f"seen {at} times as PER; also ORG 0.21", about))
         ends = Region("label", at, at + 7, "PER"), Region("label", at + 1000, at + 1007, "PER")
         ties.append(ScoredRelation(Relation(*ends, (f"tie {at}",), False), 0.5 + 1e-6 * at))

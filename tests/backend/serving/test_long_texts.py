@@ -87,13 +87,11 @@ def test_who_asks_for_many_or_for_all_waits_until_all_is_read(
 def test_a_small_request_comes_in_between(tools: AnswerTools, model: LiveModel) -> None:
     texts = [f"{number} {LONG}" for number in range(2)]
     thread = threading.Thread(target=answer, args=(tools, model, texts), kwargs={"whole": True})
-    began = time.monotonic()
     thread.start()
     time.sleep(0.3)
     answer(tools, model, ["Ann Miller left Oslo."])
-    small = time.monotonic() - began
+    assert thread.is_alive(), "the long texts are answered still"
     thread.join()
-    assert small < (time.monotonic() - began) / 2
 
 
 def test_idle_work_is_done_when_nothing_waits_once_each_and_not_on_all_threads() -> None:

@@ -99,7 +99,7 @@ def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_o
     (line,) = [line for line in lines() if line["event"] == "of gunicorn"]
     assert "request" not in line, "the thread has forgotten it"
 
-    monkeypatch.setattr(refit, "_learn", lambda work, project: log.warning("learning") or "unchanged")
+    monkeypatch.setattr(refit, "learn", lambda work, project: log.warning("learning") or "unchanged")
     redis = connect(settings, binary=True, blocking=True)
     queue = Queue("learn", connection=redis, serializer=JSONSerializer, job_class=AllowedJob)
     (job,) = queue.job_ids

@@ -18,7 +18,15 @@ STORED = (
 """As releases before there was a type for it wrote it, key by key."""
 
 numbers = st.floats(-1e6, 1e6)
-kept = st.builds(KeptAnswer, st.lists(numbers).map(tuple), st.lists(numbers).map(tuple), st.integers(0, 1000))
+answers = st.lists(st.tuples(numbers, st.floats(0, 1)))
+"""A log-probability and how right it was, of each label that is kept."""
+
+kept = st.builds(
+    lambda rows, rest: KeptAnswer(tuple(log for log, _ in rows), tuple(share for _, share in rows), rest),
+    answers,
+    st.integers(0, 1000),
+)
+counts = st.integers(0, 2**63 - 1)
 judged = st.builds(Judgement, st.floats(0, 1), st.booleans(), numbers)
 labels = st.lists(st.text(), max_size=3).map(tuple)
 slips = st.none() | st.lists(st.tuples(st.text(), st.text(), st.booleans()), max_size=3).map(tuple)
@@ -28,15 +36,15 @@ rows = st.builds(
     judged=judged,
     version=st.text(),
     tuned=st.none() | st.text(),
-    annotation=st.integers(),
-    labels=st.integers(0),
+    annotation=counts,
+    labels=counts,
     served=st.none() | kept,
     alone=st.none() | st.builds(HeadAnswer, judged, kept),
     at=st.none() | numbers,
     blind=st.booleans(),
     explore=st.booleans(),
     marked=st.none() | st.builds(Marked, st.just((("PER", 0.5, True),)), st.just(("PER",)), st.just(1), slips=slips),
-    task=st.integers(1),
+    task=st.integers(1, 2**63 - 1),
     given=labels,
     said=labels,
 )
