@@ -105,6 +105,12 @@ def queue(label_studio: Studio, learning: Backend, config: str, rows: list[tuple
     stores = Stores(Settings(data_dir=learning.data_dir, redis_url=""))
     found = Queue(stores, project)
     wait_until(lambda: found.state().get("version"), "a first queue")
+    hidden = next(task for task in label_studio.tasks(project) if is_blind(project, task["id"], 0.05))
+    asked = {"project": f"{project}.1", "label_config": config, "tasks": [{key: hidden[key] for key in ("id", "data")}]}
+    wait_until(
+        lambda: not any(item.get("result") for item in learning.post("/predict", asked)["results"] if item),
+        "the web process knows that the queue steers",
+    )
     yield found
     stores.close()
 

@@ -22,7 +22,10 @@ def project(label_studio: Studio, backend: Backend) -> int:
     backend.configs[number] = labels_config()
     label_studio.import_texts(number, [document.text for document in invented_texts(TEXTS)])
     backend.understudy("connect", "--project", str(number), "--no-sampling")
-    wait_until(lambda: backend.admin("GET", f"/projects/{number}"), "the project is known")
+    # `connect` asks for a reconciliation, which reads the label config: none may come while the backend has an old one.
+    wait_until(
+        lambda: (backend.admin("GET", f"/projects/{number}").get("last_sync") or {}).get("ok_at"), "reconciled once"
+    )
     return number
 
 

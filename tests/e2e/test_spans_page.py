@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.actions.action_builder import ActionBuilder
 from selenium.webdriver.common.by import By
@@ -96,7 +97,9 @@ class Page:
         return [str(text) for text in self.browser.execute_script(DRAWN)]
 
     def wait(self, condition: Any, what: str) -> Any:
-        return WebDriverWait(self.browser, PATIENCE).until(lambda _: condition(), what)
+        # The page may draw a button anew between finding and pressing it.
+        waiting = WebDriverWait(self.browser, PATIENCE, ignored_exceptions=[StaleElementReferenceException])
+        return waiting.until(lambda _: condition(), what)
 
     def key(self, key: str) -> None:
         ActionChains(self.browser).send_keys(key).perform()
