@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -77,9 +76,9 @@ def measure_parity(source: Source, directory: Path, graph: str, documents: Seque
 
 
 def load_program(directory: Path) -> ModuleType:
-    """The directory's own predict.py."""
-    spec = importlib.util.spec_from_file_location("exported_predict", directory / PROGRAM)
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    """The directory's own predict.py, read without leaving a `__pycache__` in what leaves the house."""
+    path = directory / PROGRAM
+    module = ModuleType("exported_predict")
+    module.__file__ = str(path)
+    exec(compile(path.read_text(encoding="utf-8"), path, "exec"), module.__dict__)
     return module

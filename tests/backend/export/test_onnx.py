@@ -47,6 +47,7 @@ def learned(context: Any) -> Any:
 
 def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: learned.settings)
+    monkeypatch.setattr("sys.dont_write_bytecode", False)  # as users run it
     done = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--int8", "--accept-loss", "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
