@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from backend.export.wish import Format
+
 if TYPE_CHECKING:
     from model.export.parity import Parity
 
@@ -15,6 +17,6 @@ class Exported:
 
     version: str
     control: str
+    format: Format
     parities: tuple[Parity, ...]
     refused: tuple[str, ...]
-    files: tuple[str, ...]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.cli.options.admin_api import json_option, project_argument
+from backend.export.wish import PACKAGES, Format, Wish
 from backend.screen import plain, say, say_json
 from backend.settings.home_path import HomePath
 from backend.settings.settings import current_settings, load_settings
@@ -15,13 +16,21 @@ from backend.settings.settings import current_settings, load_settings
 if TYPE_CHECKING:
     from backend.export.exported import Exported
 
+FORMATS = tuple(one.value for one in Format)
+
 
 @click.command()
 @project_argument
 @click.option("-o", "--output", type=HomePath(), required=True, help="A new directory.")
 @click.option("--version", default="", help="Which version; default: the live one.")
 @click.option("--control", default="", help="Which control, where several answer.")
-@click.option("--format", "how", type=click.Choice(("onnx",)), default="onnx", help="What is written.")
+@click.option(
+    "--format",
+    "how",
+    type=click.Choice([one.value for one in Format]),
+    default=Format.ONNX.value,
+    help="What is written.",
+)
 @click.option("--int8", is_flag=True, help="A graph with int8 weights, too: a quarter of the size.")
 @click.option("--texts", type=click.IntRange(8, 10_000), default=200, help="Most texts to compare answers on.")
 @click.option("--accept-loss", is_flag=True, help="Write it though it answers otherwise; the card says so.")
@@ -42,13 +51,13 @@ def export(
     """Write one control of a version as an ONNX graph with its tokenizer, a program that needs onnxruntime and
     tokenizers only, a card, and a report of how nearly it answers as the version does."""
     from backend.client.dataset.packages import require
-    from backend.export.onnx import Wish, export_onnx
+    from backend.export.export import export_version
 
     settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
-    for package in ("onnx", "onnxscript", "onnxruntime"):
-        require(package, "an ONNX export")
-    wish = Wish(project, output, version, control, texts, int8, accept_loss)
-    found = export_onnx(settings, wish, (lambda line: None) if as_json else say)
+    for package in PACKAGES[Format(how)]:
+        require(package, f"an export to {how}")
+    wish = Wish(project, output, version, control, texts, int8, accept_loss, Format(how))
+    found = export_version(settings, wish, (lambda line: None) if as_json else say)
     _tell(found, output, as_json)
 
 

@@ -11,8 +11,9 @@ from click.testing import CliRunner
 
 from backend.cli.main import main
 from backend.errors import BadRequest, Conflict, NotFound
-from backend.export import onnx
-from backend.export.onnx import Wish, export_onnx
+from backend.export import export
+from backend.export.export import export_version
+from backend.export.wish import Wish
 from backend.jobs.learn.refit import refit
 from backend.labelstudio.records import ExampleRecord
 from model.export import parity
@@ -70,7 +71,7 @@ def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkey
         and str(learned.settings.data_dir).encode() not in kept
     )
     with pytest.raises(BadRequest, match="there already"):
-        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model"))
+        export_version(learned.settings, Wish(PROJECT, tmp_path / "model"))
 
 
 def test_a_graph_that_answers_otherwise_is_not_kept(
@@ -84,18 +85,18 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
     monkeypatch.setattr("model.export.bundle.write_bundle", write)
     monkeypatch.setattr("model.export.parity.measure_parity", lambda *given: found)
     with pytest.raises(Conflict, match=r"50\.0%.*--accept-loss"):
-        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model"))
+        export_version(learned.settings, Wish(PROJECT, tmp_path / "model"))
     assert not list(tmp_path.glob("*model*"))
-    taken = export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model", accept_loss=True))
+    taken = export_version(learned.settings, Wish(PROJECT, tmp_path / "model", accept_loss=True))
     assert taken.refused == () and "50.0%" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
 
 
 def test_what_is_not_known_is_told(learned: Any, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="project 8"):
-        export_onnx(learned.settings, Wish(8, tmp_path / "model"))
+        export_version(learned.settings, Wish(8, tmp_path / "model"))
     with pytest.raises(BadRequest, match="those that can be exported are label"):
-        export_onnx(learned.settings, Wish(PROJECT, tmp_path / "model", control="mood"))
+        export_version(learned.settings, Wish(PROJECT, tmp_path / "model", control="mood"))
     learned.stores.projects.save_config(9, CONFIG)
     with pytest.raises(NotFound, match="no version yet"):
-        export_onnx(learned.settings, Wish(9, tmp_path / "model"))
-    assert onnx.LEAST_TEXTS <= 24 and not list(tmp_path.glob("*model*"))
+        export_version(learned.settings, Wish(9, tmp_path / "model"))
+    assert export.LEAST_TEXTS <= 24 and not list(tmp_path.glob("*model*"))

@@ -1,0 +1,108 @@
+"""`understudy export`: one control of a version as a directory with a card and a parity report, in any format."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from backend.embedded_redis.server import redis_at_hand
+from backend.errors import BadRequest, Conflict, NotFound
+from backend.export.card import write_card
+from backend.export.exported import Exported
+from backend.export.formats import WRITERS
+from backend.export.order import Order
+from backend.export.wish import Wish
+from backend.screen import plain
+from backend.settings.settings import Settings
+from backend.store.stores import Stores
+from model.spec import Control, Document
+
+if TYPE_CHECKING:
+    from model.export.bundle import Source
+    from model.versions.live_model import LiveModel
+
+PARITY = "parity.json"
+LEAST_TEXTS = 8
+
+
+def export_version(settings: Settings, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Exported:
+    """Writes `wish.directory`, whole or not at all. Raises BadRequest for a directory that holds something, NotFound
+    for what is not known here, ExportError for a control that cannot be exported, and Conflict for a graph that answers
+    otherwise than the version."""
+    if wish.directory.exists() and (not wish.directory.is_dir() or any(wish.directory.iterdir())):
+        raise BadRequest(f"{plain(wish.directory)} is there already: name a new directory", field="output")
+    tell(f"into {plain(wish.directory)}")
+    with redis_at_hand(settings):
+        stores = Stores(settings)
+        try:
+            return _export(settings, stores, wish, tell)
+        finally:
+            stores.close()
+
+
+def _export(settings: Settings, stores: Stores, wish: Wish, tell: Callable[[str], None]) -> Exported:
+    source = _load(settings, stores, wish)
+    documents = _documents(stores, wish, source.model.spec.control(source.control))
+    scratch = wish.directory.with_name(f".{wish.directory.name}.{os.getpid()}.tmp")
+    try:
+        found = WRITERS[wish.format](Order(settings, stores, wish, source, scratch, documents, tell))
+        write_card(stores, wish.project, source, found, scratch)
+        report = {"parity": [one.to_json() for one in found.parities], "refused": found.refused}
+        (scratch / PARITY).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        if wish.directory.is_dir():
+            wish.directory.rmdir()
+        scratch.rename(wish.directory)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return found
+
+
+def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
+    from backend.base_model.hub import find_encoder_files
+    from model.encoder.encoder import Encoder
+    from model.export.bundle import Source
+    from model.versions.live_model import load_version
+
+    if not stores.projects.knows(wish.project):
+        raise NotFound(f"project {wish.project} is not known here")
+    version = wish.version or stores.versions.live(wish.project)
+    if not version:
+        raise NotFound(f"project {wish.project} has no version yet: it has learned no label")
+    base = Encoder(find_encoder_files(settings), precision="fp32")
+    opened: list[Encoder] = []
+
+    def open_tuned(weights: Path) -> Encoder:
+        opened.append(Encoder(base.directory, weights=weights, base=base))
+        return opened[0]
+
+    model = load_version(settings.models_dir, wish.project, version, base, open_tuned)
+    return Source(model, _choose(model, wish.control), base, opened[0] if opened else None)
+
+
+def _choose(model: LiveModel, wanted: str) -> str:
+    """Raises BadRequest."""
+    names = [control.name for control in model.spec.controls]
+    if wanted and wanted not in names:
+        raise BadRequest(
+            f"--control {wanted}: those that can be exported are {', '.join(names) or 'none'}", field="control"
+        )
+    if not names:
+        raise BadRequest("it only marks text: answers to questions about a whole text can be exported", field="control")
+    if len(names) > 1 and not wanted:
+        raise BadRequest(f"it answers {', '.join(names)}: say which (--control {names[0]})", field="control")
+    return wanted or names[0]
+
+
+def _documents(stores: Stores, wish: Wish, control: Control) -> list[Document]:
+    """Unlabelled texts first, then labelled ones. Raises Conflict where there are too few to prove anything."""
+    known: list[Document] = [*stores.projects.pool(wish.project).values()]
+    known += [record.texts for record in stores.examples.newest(wish.project, wish.texts)]
+    usable = [one for one in known if all(name in one for name in control.inputs)]
+    once = {control.text_of(one): one for one in usable}
+    if len(once) < LEAST_TEXTS:
+        raise Conflict(f"project {wish.project} knows {len(once)} texts: {LEAST_TEXTS} are needed to compare answers")
+    return list(once.values())[: wish.texts]
