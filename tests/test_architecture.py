@@ -47,8 +47,7 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
-        "model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
     ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
@@ -64,6 +63,10 @@ ALLOWED: dict[str, str] = {
         "model/spans/chain model/spans/patterns model/spans/transfer model/spans/features model/spans/head "
         "model/questions model/head model/evidence model/versions model/training/layers model/training/marks "
         "model/training/questions"
+    ),
+    "model/export/stock": (
+        "model model/numerics model/pretrained model/encoder model/decoding model/evidence model/versions "
+        "model/export model/training"
     ),
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
@@ -174,8 +177,9 @@ ALLOWED: dict[str, str] = {
         "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/export": (
-        "model model/encoder model/versions model/export backend backend/settings backend/embedded_redis "
-        "backend/base_model backend/store backend/application"
+        "model model/encoder model/versions model/export model/export/stock backend backend/settings "
+        "backend/labelstudio backend/embedded_redis backend/base_model backend/store backend/rules "
+        "backend/application"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.application.learning_curve import describe_curve
+from backend.export.usage import describe_library, describe_usage
 from backend.store.stores import Stores
 from model.labels import plain_text
 from model.spec import NONE, Control
@@ -24,7 +25,7 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
     counts = stores.projects.summary(project).get("labels", {}).get(control.name, {})
     lines = [
         "---",
-        "library_name: onnx",
+        f"library_name: {describe_library(found)}",
         "pipeline_tag: text-classification",
         "---",
         f"# {control.name}",
@@ -32,8 +33,7 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
         *_what(control, source, found),
         "",
         "## How to run it",
-        '`python predict.py texts.csv -o answers.jsonl`, or `Model("DIR")([{...}])` from predict.py: it needs',
-        "`onnxruntime` and `tokenizers`, and one column or key for each input. Texts are plain text.",
+        *describe_usage(found, len(control.inputs)),
         "",
         "## What it learned from",
         *_labels(control, counts),
@@ -50,6 +50,7 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
             for one in found.parities
         ),
         *(f"{graph} answers otherwise and was left out." for graph in found.refused),
+        *_against_labels(found),
         "",
     ]
     (directory / "README.md").write_text("\n".join(lines), encoding="utf-8")
@@ -61,7 +62,6 @@ def _what(control: Control, source: Source, found: Exported) -> list[str]:
     )
     lines = [
         f"Version {found.version}; answers with {kind}. Inputs: {', '.join(control.inputs)}.",
-        "Its scores are calibrated probabilities that the whole answer is right.",
     ]
     if source.tuned is not None:
         lines.append("A refitted head on the base encoder, blended with a fine-tuned one.")
@@ -70,6 +70,17 @@ def _what(control: Control, source: Source, found: Exported) -> list[str]:
             "Where it was labelled the question is asked only beside certain answers; the graph always answers."
         )
     return lines
+
+
+def _against_labels(found: Exported) -> list[str]:
+    if found.accuracy is None:
+        return []
+    own = found.accuracy
+    return [
+        "",
+        f"Of {own.n} labelled texts that it was not taught {own.accuracy:.1%} are answered right ({own.low:.1%} to "
+        f"{own.high:.1%}); by the version, which knows their labels, {own.version:.1%}.",
+    ]
 
 
 def _labels(control: Control, counts: dict[str, int]) -> list[str]:

@@ -19,7 +19,7 @@ from backend.export.wish import Wish
 from backend.screen import plain
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from model.spec import Control, Document
+from model.spec import Control, Document, Json
 
 if TYPE_CHECKING:
     from model.export.bundle import Source
@@ -51,7 +51,11 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Callable[[str]
     try:
         found = WRITERS[wish.format](Order(settings, stores, wish, source, scratch, documents, tell))
         write_card(stores, wish.project, source, found, scratch)
-        report = {"parity": [one.to_json() for one in found.parities], "refused": found.refused}
+        report: dict[str, Json] = {"parity": [one.to_json() for one in found.parities], "refused": list(found.refused)}
+        if found.how:
+            report |= {"how": found.how, "taught": found.taught}
+        if found.accuracy is not None:
+            report["accuracy"] = found.accuracy.to_json()
         (scratch / PARITY).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         if wish.directory.is_dir():
             wish.directory.rmdir()

@@ -9,14 +9,19 @@ from backend.export.wish import Format
 
 if TYPE_CHECKING:
     from model.export.parity import Parity
+    from model.export.stock.parity import Accuracy
 
 
 @dataclass(frozen=True)
 class Exported:
-    """`refused`: graphs that were left out, since they answer otherwise."""
+    """`refused`: graphs that were left out, since they answer otherwise. Of a stock classifier `how` it was made, and
+    its `accuracy` on labelled texts that it was not `taught` (how many it was)."""
 
     version: str
     control: str
     format: Format
     parities: tuple[Parity, ...]
     refused: tuple[str, ...]
+    how: str = ""
+    accuracy: Accuracy | None = None
+    taught: int = 0

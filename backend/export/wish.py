@@ -12,16 +12,25 @@ class Format(StrEnum):
     """What is written. Which packages each needs: PACKAGES."""
 
     ONNX = "onnx"
+    TRANSFORMERS = "transformers"
+    MLFLOW = "mlflow"
 
 
-PACKAGES: Mapping[Format, tuple[str, ...]] = {Format.ONNX: ("onnx", "onnxscript", "onnxruntime")}
+_ONNX = ("onnx", "onnxscript", "onnxruntime")
+
+PACKAGES: Mapping[Format, tuple[str, ...]] = {
+    Format.ONNX: _ONNX,
+    Format.TRANSFORMERS: (),
+    Format.MLFLOW: _ONNX,
+}
 """Those that understudy does not install (requirements-export.txt)."""
 
 
 @dataclass(frozen=True)
 class Wish:
     """`version`: "" for the live one; `control`: "" where there is one; `texts`: most that parity is measured on;
-    `int8`: a quantised graph, too; `accept_loss`: also where it answers otherwise."""
+    `int8`: a quantised graph, too; `accept_loss`: also where it answers otherwise; `minutes`: most that distilling
+    takes."""
 
     project: int
     directory: Path
@@ -31,3 +40,4 @@ class Wish:
     int8: bool = False
     accept_loss: bool = False
     format: Format = Format.ONNX
+    minutes: float = 10.0

@@ -70,10 +70,16 @@ def prototype_head(prototypes: Floats, embeddings: Floats, targets: Floats) -> F
     return LOGIT_SCALE * normalise(prototypes + targets.sum(0)[:, None] * normalise(sums))
 
 
-def draw_batch(targets: Floats, multilabel: bool, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Rows of one batch: evenly over the classes, or over all rows when classes are many or not exclusive."""
+def draw_batch(
+    targets: Floats,
+    multilabel: bool,
+    generator: np.random.Generator,
+    balanced: int = DEFAULT_RECIPE.balanced_classes,
+) -> NDArray[np.int64]:
+    """Rows of one batch: evenly over the classes, or over all rows when classes are more than `balanced` or not
+    exclusive."""
     count, size = len(targets), DEFAULT_RECIPE.batch
-    if multilabel or targets.shape[1] > DEFAULT_RECIPE.balanced_classes:
+    if multilabel or targets.shape[1] > balanced:
         return generator.permutation(count)[:size] if count >= size else generator.integers(0, count, size)
     members = targets.argmax(1)
     classes = generator.permutation(np.unique(members))

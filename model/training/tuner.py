@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from model.encoder.padded import load_base
+from model.encoder.padded import load_model
 from model.encoder.weights import DELTA, KIND, stored_names
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
@@ -69,7 +69,9 @@ class FineTuner:
         team: Team | None = None,
         recipe: TrainingRecipe = DEFAULT_RECIPE,
         precision: str = FP32,
+        weights: Path | None = None,
     ) -> None:
+        """`weights`: an earlier fine-tune's, to go on from instead of the base model's own."""
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
@@ -78,7 +80,7 @@ class FineTuner:
         half = precision == BF16
         self._autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=half)
         self.base = directory
-        self.encoder = _load(directory)
+        self.encoder = _load(directory, weights)
         self._dropout = float(self.encoder.config.to_dict().get("hidden_dropout_prob", recipe.dropout))
         nn.Module.to(self.encoder.float(), self.device)  # its own `to` has no types
         self.windows = Windows(directory, min(recipe.tokens, read_window(directory, read_config(directory))))
@@ -252,7 +254,8 @@ class FineTuner:
         """The batch of a step on choices; controls take turns."""
         generator = np.random.default_rng([self.seed, step])
         index = step % len(self.lessons)
-        rows = draw_batch(self.lessons[index].targets, self.lessons[index].multilabel, generator)
+        lesson = self.lessons[index]
+        rows = draw_batch(lesson.targets, lesson.multilabel, generator, self.recipe.balanced_classes)
         return index, rows, [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
 
     def _task(self, step: int) -> MarkedTask | AskedTask:
@@ -301,6 +304,8 @@ class FineTuner:
             return (losses * importance).sum() / importance.sum()
         losses = -(targets * logits.log_softmax(-1)).sum(-1)
         loss = (losses * importance).sum() / importance.sum()
+        if not self.recipe.contrast:
+            return loss
         return loss + self.recipe.contrast * contrastive_loss(
             embeddings, targets.argmax(-1), self.recipe.contrast_temperature
         )
@@ -320,9 +325,9 @@ def contrastive_loss(
     return -((logs * same).sum(1)[anchors] / same.sum(1)[anchors]).mean()
 
 
-def _load(directory: Path) -> PreTrainedModel:
+def _load(directory: Path, weights: Path | None = None) -> PreTrainedModel:
     try:
-        return load_base(directory)
+        return load_model(directory, weights)
     except (OSError, ValueError, RuntimeError) as error:
         raise EncoderError(f"the encoder in {directory} cannot be trained: {error}", path=str(directory)) from error
 

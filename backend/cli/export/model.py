@@ -33,6 +33,7 @@ FORMATS = tuple(one.value for one in Format)
 )
 @click.option("--int8", is_flag=True, help="A graph with int8 weights, too: a quarter of the size.")
 @click.option("--texts", type=click.IntRange(8, 10_000), default=200, help="Most texts to compare answers on.")
+@click.option("--minutes", type=click.FloatRange(0.1, 600), default=10.0, help="Most that distilling may take.")
 @click.option("--accept-loss", is_flag=True, help="Write it though it answers otherwise; the card says so.")
 @click.option("--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR).")
 @json_option
@@ -44,19 +45,21 @@ def export(
     how: str,
     int8: bool,
     texts: int,
+    minutes: float,
     accept_loss: bool,
     data_dir: Path | None,
     as_json: bool,
 ) -> None:
-    """Write one control of a version as an ONNX graph with its tokenizer, a program that needs onnxruntime and
-    tokenizers only, a card, and a report of how nearly it answers as the version does."""
+    """Write one control of a version as a directory that answers without understudy, with a card and a report of how
+    nearly it answers as the version does. onnx: a graph and a program that needs onnxruntime and tokenizers only.
+    transformers: a stock classifier. mlflow: the graph as an mlflow.pyfunc model."""
     from backend.client.dataset.packages import require
     from backend.export.export import export_version
 
     settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
     for package in PACKAGES[Format(how)]:
         require(package, f"an export to {how}")
-    wish = Wish(project, output, version, control, texts, int8, accept_loss, Format(how))
+    wish = Wish(project, output, version, control, texts, int8, accept_loss, Format(how), minutes)
     found = export_version(settings, wish, (lambda line: None) if as_json else say)
     _tell(found, output, as_json)
 

@@ -1,0 +1,141 @@
+"""A version's answers as a directory of transformers: its fine-tuned part where that says the same, else a student."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from model.export.bundle import ExportError, Source
+from model.export.parity import Parity
+from model.export.stock.classifier import CosineHead, build_stock, require_stock, save_stock
+from model.export.stock.distil import Budget, SoftTargets, distil
+from model.export.stock.outputs import Outputs
+from model.export.stock.parity import STOCK_LIMITS, measure_stock
+from model.numerics.holdout import is_held_out
+from model.numerics.temperature import fit_temperature
+from model.spec import Text
+
+if TYPE_CHECKING:
+    from model.encoder.encoder import Encoder
+
+OWN, DISTILLED = "fine-tuned part", "distilled"
+
+LEAST_HELD, LEAST_TAUGHT = 8, 16
+
+CALIBRATED_ON = 200
+"""Texts that the temperature of a fine-tuned part is fitted on."""
+
+
+@dataclass(frozen=True)
+class Teaching:
+    """`texts`: all that are known, without copies; `scratch`: a folder; `seconds`: most that teaching takes;
+    `compared`: most texts that answers are compared on."""
+
+    texts: Sequence[Text]
+    scratch: Path
+    seconds: float
+    compared: int
+    seed: int = 0
+    threads: int = 1
+    precision: str = "fp32"
+
+
+@dataclass(frozen=True)
+class Made:
+    """How the directory came about, with its parity on texts that were not distilled on."""
+
+    how: str
+    parity: Parity
+    held: frozenset[Text]
+    steps: int = 0
+    seconds: float = 0.0
+    taught: int = 0
+
+
+def write_stock(
+    source: Source, outputs: Outputs, directory: Path, teaching: Teaching, tell: Callable[[str], None]
+) -> Made:
+    """Writes config.json, model.safetensors and the tokenizer. Raises ExportError."""
+    require_stock(source.base)
+    own = _own_part(source, outputs)
+    texts = list(teaching.texts)
+    if own is not None and source.tuned is not None:
+        tell("trying its fine-tuned part alone")
+        own = _calibrated(source, outputs, own, source.tuned, texts)
+        save_stock(build_stock(source.tuned, own, texts), source.base, directory)
+        _note(directory, outputs)
+        parity = measure_stock(source.model, outputs, directory, texts[: teaching.compared])
+        if parity.holds(STOCK_LIMITS):
+            return Made(OWN, parity, frozenset(texts))
+        tell(f"alone it answers {parity.agreement:.1%} alike: a student is taught instead")
+    held, taught = _divide(texts)
+    answers = outputs.answers(source.model, taught)
+    soft = SoftTargets(outputs.names, outputs.several, taught, answers)
+    start = source.tuned if own is not None and source.tuned is not None else source.base
+    budget = Budget(
+        source.base,
+        start,
+        teaching.scratch / "student.safetensors",
+        teaching.seconds,
+        teaching.seed,
+        teaching.threads,
+        teaching.precision,
+    )
+    student = distil(soft, budget, tell)
+    save_stock(build_stock(student.encoder, student.head, taught), source.base, directory)
+    _note(directory, outputs)
+    tell(f"comparing it with the version on {min(len(held), teaching.compared)} texts that it was not taught")
+    parity = measure_stock(source.model, outputs, directory, held[: teaching.compared])
+    return Made(DISTILLED, parity, frozenset(held), student.steps, round(student.seconds, 1), len(taught))
+
+
+def _divide(texts: Sequence[Text]) -> tuple[list[Text], list[Text]]:
+    """(held out of teaching, taught): by the texts' hashes; a fifth of few, whatever they are. Raises ExportError."""
+    held = [text for text in texts if is_held_out(text)]
+    if len(held) < LEAST_HELD:
+        held = list(texts[: max(LEAST_HELD, len(texts) // 5)])
+    kept = set(held)
+    taught = [text for text in texts if text not in kept]
+    if len(taught) < LEAST_TAUGHT:
+        raise ExportError(
+            f"{len(texts)} texts are too few to distil from: {LEAST_HELD + LEAST_TAUGHT} are needed, and thousands are "
+            "better; --format onnx needs none"
+        )
+    return held, taught
+
+
+def _own_part(source: Source, outputs: Outputs) -> CosineHead | None:
+    """The fine-tuned head in the order of the outputs; None without one, or where it lacks a label."""
+    finetuned = source.model.finetuned
+    part = finetuned.heads.get(source.control) if finetuned is not None and source.tuned is not None else None
+    if (
+        part is None
+        or part.weight <= 0
+        or part.multilabel != outputs.several
+        or not set(outputs.keys) <= set(part.labels)
+    ):
+        return None
+    rows = [part.labels.index(key) for key in outputs.keys]
+    return CosineHead(outputs.names, outputs.several, np.asarray(part.coefficients)[rows], np.asarray(part.bias)[rows])
+
+
+def _calibrated(source: Source, outputs: Outputs, own: CosineHead, tuned: Encoder, texts: Sequence[Text]) -> CosineHead:
+    """At the temperature with which it comes nearest to what is served."""
+    some = list(texts[:CALIBRATED_ON])
+    said, served = own.scores(tuned.embed(some)[:, -1]), outputs.answers(source.model, some)
+    return own.at(fit_temperature(said, served, multilabel=outputs.several))
+
+
+def _note(directory: Path, outputs: Outputs) -> None:
+    """Thresholds of sets, where who reads the directory looks for what it is made of."""
+    if not outputs.several:
+        return
+    path = directory / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["thresholds"], config["nonempty"] = dict(outputs.thresholds), outputs.rules.nonempty
+    path.write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
