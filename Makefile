@@ -110,7 +110,7 @@ bench-smoke-speed: dev
 	$(BIN)/python -m bench.performance --smoke --only hot_swap,webhook,learn_latency
 
 bench-smoke-starts: dev
-	$(BIN)/python -m bench.performance --smoke --only setup_latency,start
+	$(BIN)/python -m bench.performance --smoke --only setup_latency,start,export,export-dataset
 	$(BIN)/python -m bench.learn_latency --next-task --labels 16 --pool 200 --repeats 20
 
 curves: dev  ## Measure the learning curves of the heads and draw them into docs/learning (two hours; goes on where it stopped).

@@ -206,11 +206,13 @@ SMALL_UI = (*("--projects", "2", "--labels", "150", "--opens", "2", "--polls", "
 
 SMALL_LONG = (*("--characters", "20000", "--regions", "50", "--labels", "10", "--strings", "1000", "--seconds", "3"),)
 
+SMALL_EXPORT = (*("--kinds", "single", "--texts", "24", "--labels", "48", "--steps", "2"),)
+
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
     Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
-    Run("setup_latency", "setup_latency", (), ("--seconds", "2", "--loads", "predicts")),
+    Run("setup_latency", "learn_latency", ("--under-load",), ("--seconds", "2", "--loads", "predicts")),
     Run("hot_swap", "hot_swap", (), ("--rounds", "1", "--clients", "2", "--swaps", "4", "--no-bert")),
     Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
     Run(
@@ -226,6 +228,8 @@ RUNS = (
     Run("serving-spans", "serving", ("--spans",), ("--rounds", "1", "--tasks", "20")),
     Run("learn_latency-spans", "learn_latency", ("--spans",), ("--labels", "16", "--repeats", "3")),
     Run("long_text-spans", "scale", ("--spans",), SMALL_LONG),
+    Run("export", "export", (), SMALL_EXPORT),
+    Run("export-dataset", "export", ("--dataset",), ("--sizes", "200,400")),
 )
 
 

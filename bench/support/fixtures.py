@@ -120,16 +120,18 @@ def write_bert_base(directory: Path) -> Path:
     return directory
 
 
-def write_classifier(encoder: Path, directory: Path, labels: Sequence[str]) -> Path:
-    """What the peer keeps after a training: the encoder with a classification layer (random here) and a tokenizer."""
+def write_classifier(encoder: Path, directory: Path, labels: Sequence[str], *, words: bool = False) -> Path:
+    """What the peer keeps after a training: the encoder with a classification layer (random here) and a tokenizer.
+    `words`: of a model that classifies tokens."""
     import torch
-    from transformers import AutoModelForSequenceClassification
+    from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
     from transformers.utils import logging
 
     logging.set_verbosity_error()  # of the classification layer that the encoder lacks
     torch.manual_seed(0)
     names = dict(enumerate(labels))
-    model = AutoModelForSequenceClassification.from_pretrained(
+    kind = AutoModelForTokenClassification if words else AutoModelForSequenceClassification
+    model = kind.from_pretrained(
         encoder, num_labels=len(names), id2label=names, label2id={label: number for number, label in names.items()}
     )
     model.save_pretrained(directory)

@@ -162,6 +162,15 @@ class Parts(Rig):
         finally:
             stop([learner])
 
+    @contextmanager
+    def training(self) -> Iterator[None]:
+        """Within, a trainer runs, and a learner beside it."""
+        started = [self._launch("trainer"), self._launch("learner")]
+        try:
+            yield
+        finally:
+            stop(started)
+
     def server(self, name: str) -> Server:
         """The web process and its Redis."""
         return Server(name, self.url, [self._web, self._redis])

@@ -311,8 +311,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("-o", "--output", type=Path, help="JSON lines; default: standard output")
     parser.add_argument("--graph", default="model.onnx", help="such as model.int8.onnx")
+    parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     given = parser.parse_args(arguments)
-    model, rows = Model(file=given.graph), read_rows(given.file)
+    model, rows = Model(file=given.graph, threads=given.threads), read_rows(given.file)
     output = given.output.open("w", encoding="utf-8") if given.output else sys.stdout
     while batch := list(islice(rows, 256)):
         write(output, batch, model(batch))

@@ -1,0 +1,48 @@
+"""The bench of exports: its kinds of projects are what they say, and memory is told by the label."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from backend.labelstudio.task_spec import parse_label_config
+from bench import export
+from tests.support.export_kinds import LONG, kinds, said_of
+
+
+@pytest.mark.parametrize("name", sorted(kinds()))
+def test_rows_of_a_kind_are_answers_to_its_question(name: str) -> None:
+    kind = kinds()[name]
+    spec = parse_label_config(kind.config)
+    (control,) = [*spec.controls, *spec.spans]
+    rows = list(itertools.islice(kind.rows(), 400))
+    assert len({tuple(row.data.values()) for row in rows}) == 400
+    assert all(set(row.data) == {control_input.name for control_input in spec.inputs} for row in rows)
+    assert all(row.right == said_of(row.results) for row in rows)
+    assert len({row.right for row in rows}) > 1
+    if name == "long":
+        assert min(len(row.data["text"]) for row in rows) >= LONG
+
+
+def test_memory_is_told_by_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken = {1_000: 50.0, 11_000: 52.0}
+
+    def measure(parts: Any, folder: Any, number: int, size: int, how: str) -> dict[str, Any]:
+        return {"format": how, "labels": size, "command_mb": taken[size], "web_mb": 1.0, "file_mb": 1.0}
+
+    class Parts:
+        def __init__(self, data_dir: Any) -> None: ...
+
+        def __enter__(self) -> Any:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr(export, "Parts", Parts)
+    monkeypatch.setattr(export, "fill", lambda parts, number, size: None)
+    monkeypatch.setattr(export, "measure_dataset", measure)
+    rows = export.measure_datasets([1_000, 11_000])
+    assert [row.get("command_bytes_a_label") for row in rows[3:]] == [210] * 3
+    assert {row["web_bytes_a_label"] for row in rows[3:]} == {0} and "web_bytes_a_label" not in rows[0]
