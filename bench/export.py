@@ -80,7 +80,7 @@ class Bare:
         program = [str(self.python), "-I", "-B", str(export / "predict.py"), str(given), "-o", str(taken)]
         subprocess.run([*program, "--graph", graph, "--threads", "1"], check=True, cwd=export, env={})
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        lines = taken.read_text(encoding="utf-8").splitlines()
+        lines = taken.read_text(encoding="utf-8").split("\n")[:-1]
         used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
         return [json.loads(line)["answer"] for line in lines], used
 

@@ -49,6 +49,10 @@ ALLOWED: dict[str, str] = {
     "model/export": (
         "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
     ),
+    "model/export/spans": (
+        "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
+        "model/spans/transfer model/spans/features model/spans/head model/questions model/export"
+    ),
     "model/training/layers": "model/kernels model/encoder",
     "model/training/marks": (
         "model model/numerics model/encoder model/spans model/spans/transfer model/spans/features model/spans/head "
@@ -177,9 +181,9 @@ ALLOWED: dict[str, str] = {
         "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/export": (
-        "model model/encoder model/versions model/export model/export/stock backend backend/settings "
-        "backend/labelstudio backend/embedded_redis backend/base_model backend/store backend/rules "
-        "backend/application"
+        "model model/encoder model/spans/features model/versions model/export model/export/spans model/export/stock "
+        "backend backend/settings backend/labelstudio backend/embedded_redis backend/base_model backend/store "
+        "backend/rules backend/application"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (

@@ -9,11 +9,13 @@ from backend.application.learning_curve import describe_curve
 from backend.export.usage import describe_library, describe_usage
 from backend.store.stores import Stores
 from model.labels import plain_text
-from model.spec import NONE, Control
+from model.spec import NONE, Control, Kind
 
 if TYPE_CHECKING:
     from backend.export.exported import Exported
     from model.export.bundle import Source
+
+KINDS = {Kind.RATING: "a number of stars", Kind.SPANS: "what is marked in the text, and as what"}
 
 SCARCE = 10
 """Labels of a class below which the card warns of it."""
@@ -26,7 +28,7 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
     lines = [
         "---",
         f"library_name: {describe_library(found)}",
-        "pipeline_tag: text-classification",
+        f"pipeline_tag: {'token' if control.kind is Kind.SPANS else 'text'}-classification",
         "---",
         f"# {control.name}",
         "",
@@ -57,12 +59,16 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
 
 
 def _what(control: Control, source: Source, found: Exported) -> list[str]:
-    kind = (
-        "a set of labels" if control.multilabel else {"rating": "a number of stars"}.get(control.kind.value, "a label")
-    )
+    kind = "a set of labels" if control.multilabel else KINDS.get(control.kind, "a label")
+    inputs = ", ".join(name.removesuffix(".page") for name in control.inputs)
     lines = [
-        f"Version {found.version}; answers with {kind}. Inputs: {', '.join(control.inputs)}.",
+        f"Version {found.version}; answers with {kind}. Inputs: {inputs}.",
     ]
+    if control.kind is Kind.SPANS:
+        lines += [
+            "Of each span start and end (in code points), label, text, and the probability that just it is right.",
+            "Strings that were marked before are known by their digests alone.",
+        ]
     if source.tuned is not None:
         lines.append("A refitted head on the base encoder, blended with a fine-tuned one.")
     if control.conditions:

@@ -66,10 +66,13 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Callable[[str]
 
 
 def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
+    from backend.base_model.encoders import find_prior
     from backend.base_model.hub import find_encoder_files
     from model.encoder.encoder import Encoder
     from model.export.bundle import Source
+    from model.spans.features.reading import SpanReader
     from model.versions.live_model import load_version
+    from model.versions.span_answers import SpanTools
 
     if not stores.projects.knows(wish.project):
         raise NotFound(f"project {wish.project} is not known here")
@@ -83,19 +86,21 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
         opened.append(Encoder(base.directory, weights=weights, base=base))
         return opened[0]
 
-    model = load_version(settings.models_dir, wish.project, version, base, open_tuned)
+    def tools() -> SpanTools:  # without a cache: each side of a comparison reads every text anew
+        return SpanTools(SpanReader(base, find_prior(settings, base)), settings.spans_show)
+
+    model = load_version(settings.models_dir, wish.project, version, base, open_tuned, tools)
+    model = model.showing(stores.projects.spans_show(wish.project) or settings.spans_show)
     return Source(model, _choose(model, wish.control), base, opened[0] if opened else None)
 
 
 def _choose(model: LiveModel, wanted: str) -> str:
     """Raises BadRequest."""
-    names = [control.name for control in model.spec.controls]
+    names = [control.name for control in (*model.spec.controls, *model.spec.spans)]
     if wanted and wanted not in names:
         raise BadRequest(
             f"--control {wanted}: those that can be exported are {', '.join(names) or 'none'}", field="control"
         )
-    if not names:
-        raise BadRequest("it only marks text: answers to questions about a whole text can be exported", field="control")
     if len(names) > 1 and not wanted:
         raise BadRequest(f"it answers {', '.join(names)}: say which (--control {names[0]})", field="control")
     return wanted or names[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from backend.errors import Conflict
 from backend.export.exported import Exported
 from backend.export.order import Order
+from model.spec import Kind
 
 if TYPE_CHECKING:
     from model.export.parity import Limits
@@ -16,10 +17,13 @@ def write_onnx(order: Order) -> Exported:
     """Raises Conflict for a graph that answers otherwise than the version."""
     from model.export.bundle import GRAPH, GRAPH_INT8, quantise, write_bundle
     from model.export.parity import FLOAT_LIMITS, INT8_LIMITS, measure_parity
+    from model.export.spans.bundle import write_span_bundle
+    from model.export.spans.parity import measure_span_parity
 
+    marks = order.source.model.spec.control(order.source.control).kind is Kind.SPANS
     source, directory, documents, wish = order.source, order.directory, order.documents, order.wish
     order.tell("writing the graph")
-    write_bundle(source, directory)
+    (write_span_bundle if marks else write_bundle)(source, directory)
     wanted: dict[str, Limits] = {GRAPH: FLOAT_LIMITS}
     if wish.int8:
         order.tell("quantising it")
@@ -28,7 +32,7 @@ def write_onnx(order: Order) -> Exported:
     parities, refused = [], []
     for graph, limits in wanted.items():
         order.tell(f"comparing {graph} with the version on {len(documents)} texts")
-        parity = measure_parity(source, directory, graph, documents)
+        parity = (measure_span_parity if marks else measure_parity)(source, directory, graph, documents)
         parities.append(parity)
         if not parity.holds(limits) and not wish.accept_loss:
             refused.append(graph)

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +11,7 @@ from torch import Tensor, nn
 
 from model.encoder.padded import load_model
 from model.export.head import BlendGraph, HeadGraph, at_temperature
+from model.export.onnx_file import Shape, save_onnx
 from model.export.pooling import Sentences, interact, normalise
 from model.labels import names_of
 from model.pretrained.base_model import has_token_types
@@ -23,8 +20,6 @@ from model.versions.live_model import LiveModel
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
-
-OPSET = 18
 
 
 class Reading(str, Enum):
@@ -118,8 +113,7 @@ def _pick(places: Tensor, units: Tensor) -> Tensor:
 
 def write_onnx(graph: ControlGraph, path: Path, terms: int) -> None:
     """The graph as one file, weights included; the numbers of windows, tokens, units and texts are free."""
-    sizes = {"w": 3, "t": 8, "u": 2, "n": 2}
-    shapes: dict[str, tuple[str | int, ...]] = {
+    shapes: dict[str, Shape] = {
         "input_ids": ("w", "t"),
         "attention_mask": ("w", "t"),
         "token_type_ids": ("w", "t"),
@@ -128,41 +122,4 @@ def write_onnx(graph: ControlGraph, path: Path, terms: int) -> None:
         "words": ("n", terms),
     }
     shaped = {name: shapes.get(name, ("n", "u")) for name in graph.inputs}
-    free = {name: torch.export.Dim(name, min=1) for name in sizes}
-    whole = ("input_ids", "attention_mask", "token_type_ids")
-    values = [
-        torch.ones([sizes[size] if isinstance(size, str) else size for size in shape], dtype=torch.int64)
-        if name in whole
-        else torch.ones([sizes[size] if isinstance(size, str) else size for size in shape])
-        for name, shape in shaped.items()
-    ]
-    dynamic = [
-        {place: free[size] for place, size in enumerate(shape) if isinstance(size, str)} for shape in shaped.values()
-    ]
-    with _quiet():
-        torch.onnx.export(
-            graph.eval(),
-            tuple(values),
-            path,
-            input_names=list(shaped),
-            output_names=["probabilities"],
-            dynamic_shapes=(*dynamic[:4], tuple(dynamic[4:])),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-            verbose=False,
-        )
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Without what torch's exporter says of itself: deprecations within torch, packages that nobody needs."""
-    logger = logging.getLogger("torch.onnx")
-    before = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logger.setLevel(before)
+    save_onnx(graph, path, shaped, {"w": 3, "t": 8, "u": 2, "n": 2}, "probabilities")

@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import IO, TypedDict
 
 import numpy as np
@@ -66,6 +67,14 @@ class Answer(TypedDict):
     ranking: list[tuple[str, float]]
 
 
+class Marked(TypedDict):
+    """`spans`: start, end (code points of the text, the end exclusive), label, text, score; `score`: how likely it is
+    that they are all, and right."""
+
+    spans: list[Mapping[str, object]]
+    score: float
+
+
 class Model:
     """`threads`: of onnxruntime; 0: all cores. `file`: another graph of the same model, such as model.int8.onnx."""
 
@@ -78,11 +87,16 @@ class Model:
         options.intra_op_num_threads = threads
         self.session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
         self.wanted = {one.name for one in self.session.get_inputs()}
-        self.reader = Reader(Tokenizer.from_file(str(folder / "tokenizer.json")), self.spec["window"])
-        self.words = Words(**self.spec["words"]) if self.spec["words"] else None
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.marker = Marker(self, tokenizer) if self.spec["kind"] == "spans" else None
+        if self.marker is None:
+            self.reader = Reader(tokenizer, self.spec["window"])
+            self.words = Words(**self.spec["words"]) if self.spec["words"] else None
 
-    def __call__(self, tasks: Sequence[Mapping[str, object]]) -> list[Answer]:
-        """One answer a task: `labels`, `score`, and the likeliest labels with their probabilities."""
+    def __call__(self, tasks: Sequence[Mapping[str, object]]) -> Sequence[Answer | Marked]:
+        """One answer a task: `labels`, `score`, and the likeliest labels with their probabilities; or `spans`."""
+        if self.marker is not None:
+            return self.marker.mark([str(task[self.spec["inputs"][0]]) for task in tasks])
         return [self.decide(row) for row in self.probabilities(tasks)]
 
     def decide(self, row: np.ndarray) -> Answer:
@@ -100,6 +114,30 @@ class Model:
         if self.words:
             feed["words"] = self.words.weigh(["\n".join(text) for text in texts])
         return self.session.run(None, {name: feed[name] for name in self.wanted})[0]
+
+
+class Marker:
+    """Marks text, by what lies in the files beside this one."""
+
+    def __init__(self, model: Model, tokenizer: Tokenizer) -> None:
+        looks, words, spans = (beside(name) for name in ("looks", "words", "spans"))
+        self.reader = words.Reader(model.spec, model.session, model.wanted, tokenizer, looks.Hints(model.spec))
+        self.finder = spans.SpanFinder(model.spec)
+
+    def mark(self, texts: Sequence[str]) -> list[Marked]:
+        found: list[Marked] = []
+        for text, read in zip(texts, self.reader.read(texts), strict=True):
+            marked, score = self.finder.find(text, *read)
+            found.append({"spans": marked, "score": round(score, 6)})
+        return found
+
+
+def beside(name: str) -> ModuleType:
+    """A file of this program, wherever Python looks for others."""
+    path = Path(__file__).with_name(f"{name}.py")
+    module = sys.modules[f"{__name__}_{name}"] = ModuleType(f"{__name__}_{name}")
+    exec(compile(path.read_text(encoding="utf-8"), path, "exec"), module.__dict__)
+    return module
 
 
 class Reader:
@@ -320,7 +358,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     output.flush()
 
 
-def write(output: IO[str], rows: Iterable[Row], answers: Iterable[Answer]) -> None:
+def write(output: IO[str], rows: Iterable[Row], answers: Iterable[Answer | Marked]) -> None:
     for row, answer in zip(rows, answers, strict=True):
         output.write(json.dumps({**row, "answer": answer}, ensure_ascii=False) + "\n")
 

@@ -78,16 +78,16 @@ class TokenPrior(TransferPrior):
         if not known.any():
             return scores
         shares = np.exp(hidden.astype(np.float32))
-        first, further = shares @ self._owners[0] @ names.T, shares @ self._owners[1] @ names.T
+        first, further = shares @ self.tables[0] @ names.T, shares @ self.tables[1] @ names.T
         spare = np.float32(UNKNOWN / (2 * max(1, int((~known).sum()))) if not known.all() else 0.0)
-        inside = shares @ (self._owners[2] @ names.T)[:, known].sum(1)
+        inside = shares @ (self.tables[2] @ names.T)[:, known].sum(1)
         scores[:, 0] = 1 - inside
         scores[:, 1::2] = np.where(known, first, spare)
         scores[:, 2::2] = np.where(known, further, spare)
         return np.asarray(np.maximum(np.log(np.maximum(scores, 1e-9)), FLOOR), np.float32)
 
     @cached_property
-    def _owners(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    def tables(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
         """Which tags [tags, names] say that a word is the first of a span, a further one, or of it at all. One that
         says no more than the name says either."""
         names = self.head.names

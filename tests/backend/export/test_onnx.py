@@ -18,6 +18,7 @@ from backend.jobs.learn.refit import refit
 from backend.labelstudio.records import ExampleRecord
 from model.export import parity
 from model.export.parity import load_program
+from tests.support.marked_project import spans_config
 from tests.support.tiny import settings, tiny_base  # noqa: F401
 
 PROJECT = 7
@@ -100,3 +101,39 @@ def test_what_is_not_known_is_told(learned: Any, tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="no version yet"):
         export_version(learned.settings, Wish(9, tmp_path / "model"))
     assert export.LEAST_TEXTS <= 24 and not list(tmp_path.glob("*model*"))
+
+
+def test_a_project_that_marks_text_leaves_and_marks_alike(
+    context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    context.stores.projects.save_config(PROJECT, spans_config(["LOC", "PER"]))
+    texts = [f"{'a b' if number % 2 else 'c d'} e f {number}" for number in range(24)]
+    records = [
+        ExampleRecord(
+            number + 1,
+            number + 1,
+            {"text.page": text},
+            {},
+            f"2026-01-01T00:00:{number:02d}Z",
+            1,
+            spans={"label": [(0, 1, "PER" if number % 2 else "LOC")]},
+        )
+        for number, text in enumerate(texts)
+    ]
+    context.stores.examples.upsert_many(PROJECT, records)
+    assert refit(PROJECT) == "published"
+    monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: context.settings)
+    done = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--accept-loss", "--json"])
+    assert done.exit_code == 0, done.output
+    told = json.loads(done.stdout)
+    assert told["parity"][0]["agreement"] == 1 and told["parity"][0]["mean_difference"] < 1e-3
+    live = context.live_model(PROJECT, told["version"])
+    given = load_program(tmp_path / "model").Model(tmp_path / "model")([{"text": text} for text in texts])
+    wanted = [answers[0].spans for answers in live.predict([{"text.page": text} for text in texts])]
+    assert [[(one["start"], one["label"]) for one in answer["spans"]] for answer in given] == [
+        [(one.start, one.label) for one in own] for own in wanted
+    ]
+    assert any(wanted)
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "token-classification" in card and "| PER | 12 |" in card
+    assert "[PER" not in card and "marked" in card
