@@ -202,8 +202,8 @@ ALLOWED: dict[str, str] = {
         "backend/store/work backend/health backend/rejects backend/serving backend/ui backend/application"
     ),
     "backend/routes/ui": (
-        "backend backend/store/admin backend/health backend/rules backend/ui backend/application backend/ui/charts "
-        "backend/ui/views backend/web"
+        "backend backend/redis_access backend/store/admin backend/store backend/health backend/rules "
+        "backend/serving backend/ui backend/application backend/ui/charts backend/ui/views backend/web"
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "

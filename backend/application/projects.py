@@ -62,7 +62,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "metrics": record["recent"],
         "curve": record["curve"],
         "job": hide_in(stores.jobs.running(project)),
-        "recent_jobs": hide_in(stores.jobs.recent(project)[:5]),
+        "recent_jobs": hide_in(stores.jobs.recent(project, 5)),
         "last_sync": hide_in(stores.projects.last_sync(project)),
         "queue": describe_queue(services.settings, stores, project),
         "trouble": hide_in(stores.failures.describe(project)),

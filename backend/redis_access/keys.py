@@ -34,6 +34,12 @@ FINDINGS = "understudy:findings"
 EXAMINING = "understudy:examining:"
 """STRING with a time to live, one a project that the doctor is asked to look at."""
 
+PEOPLE = "understudy:people"
+"""HASH of what the users of Label Studio are called, by their number there."""
+
+PEOPLE_ASKED = "understudy:people_asked"
+"""STRING with a time to live: Label Studio was asked for them."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (schema.py)."""
 
@@ -132,6 +138,12 @@ GLOBAL_KEYS = (
     Key("login:link:<digest>", "STRING", "a login link that was not used yet (expires)"),
     Key("findings", "HASH", "project → what `understudy doctor` found last, as JSON; 0: of the installation"),
     Key("examining:<project>", "STRING", "an examination is asked for (expires)"),
+    Key(
+        "people",
+        "HASH",
+        "number → what a user of Label Studio is called; none with `UI_PEOPLE=false`",
+    ),
+    Key("people_asked", "STRING", "they were asked for (expires)"),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""

@@ -27,21 +27,31 @@ KEPT_SHARE = 0.25
 
 
 class Admission:
-    """Counts requests. Thread-safe."""
+    """Counts requests. Thread-safe. `inside`: how many are being answered."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._slots = threading.BoundedSemaphore(most)
+        self.inside = 0
+        self._left = threading.Condition()
 
     @contextmanager
     def enter(self) -> Iterator[None]:
         """Be one of at most `most`. Raises Overloaded at once when they are all there: waiting would hold a thread."""
-        if not self._slots.acquire(blocking=False):
-            raise Overloaded(f"{self.most} requests for predictions wait already", retry_after=RETRY_AFTER)
+        with self._left:
+            if self.inside >= self.most:
+                raise Overloaded(f"{self.most} requests for predictions wait already", retry_after=RETRY_AFTER)
+            self.inside += 1
         try:
             yield
         finally:
-            self._slots.release()
+            with self._left:
+                self.inside -= 1
+                self._left.notify_all()
+
+    def wait_for_none(self, seconds: float) -> bool:
+        """Until no request is being answered, `seconds` at most; whether that is so."""
+        with self._left:
+            return self._left.wait_for(lambda: not self.inside, seconds)
 
 
 def predict_slots(threads: int) -> int:

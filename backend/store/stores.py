@@ -11,6 +11,7 @@ from backend.settings.settings import Settings
 from backend.store.admin.audit import AuditStore
 from backend.store.admin.findings import FindingStore
 from backend.store.admin.logins import LoginStore
+from backend.store.admin.people import PeopleStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.label_errors import LabelErrorStore
@@ -32,10 +33,10 @@ from backend.store.work.trainings import JobStore
 class Stores:
     """The example store and its neighbours. Opening sends nothing; `verify` does."""
 
-    def __init__(self, settings: Settings, seconds: float = REPLY_SECONDS) -> None:
-        """`seconds`: how long one reply may take."""
+    def __init__(self, settings: Settings, seconds: float = REPLY_SECONDS, client: Client | None = None) -> None:
+        """`seconds`: how long one reply may take. `client`: in place of a connection of their own."""
         self.settings = settings
-        self._redis: Client = connect(settings, seconds=seconds)
+        self._redis: Client = connect(settings, seconds=seconds) if client is None else client
         self._leases = Leases(self._redis)
         self.queue = JobQueue(connect(settings, binary=True, seconds=seconds), time_limits(settings))
         self.examples = ExampleStore(self._redis)
@@ -55,6 +56,7 @@ class Stores:
         self.counters = JobCounterStore(self._redis)
         self.audit = AuditStore(self._redis)
         self.logins = LoginStore(self._redis)
+        self.people = PeopleStore(self._redis)
         self.findings = FindingStore(self._redis, self.queue)
 
     def verify(self) -> list[str]:

@@ -137,9 +137,9 @@ class VersionStore:
         pipeline.execute()
 
     @guarded
-    def history(self, project: int) -> list[Move]:
-        """Moves of the live pointer, newest first: version, from, by, at."""
-        return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, -1)]
+    def history(self, project: int, last: int = 0) -> list[Move]:
+        """Moves of the live pointer, newest first: version, from, by, at. The `last` ones; 0: all."""
+        return [json.loads(entry) for entry in self._redis.lrange(project_key(project, "hist"), 0, last - 1)]
 
     @guarded
     def note_evaluated(self, project: int, facts: Evaluated, *, accepted: bool) -> None:

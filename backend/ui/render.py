@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from backend.ui import formats
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+
+PIECES = 32
+"""Of a template that are written in one go: a tenth of a millisecond, more or less."""
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": formats.format_count,
@@ -43,6 +47,13 @@ def templates() -> Environment:
     return environment
 
 
-def render(template: str, **values: object) -> str:
-    """The template (`projects.html`) with these values."""
-    return templates().get_template(template).render(**values)
+def render(template: str, pause: Callable[[], None] | None = None, **values: object) -> str:
+    """The template (`projects.html`) with these values. `pause`: called now and then amid it."""
+    found = templates().get_template(template)
+    if pause is None:
+        return found.render(**values)
+    pieces, written = [], found.generate(**values)
+    while part := list(islice(written, PIECES)):
+        pieces += part
+        pause()
+    return "".join(pieces)

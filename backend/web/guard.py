@@ -13,6 +13,7 @@ from flask import Request, g
 from backend.application.services import Services
 from backend.errors import BadRequest, Forbidden, RateLimited, Unauthorized
 from backend.labelstudio.ids import read_id
+from backend.serving.patience import Patience
 from backend.settings.settings import Settings
 from backend.web import guard as auth
 from backend.web.browser import SAFE_METHODS, check_browser
@@ -28,6 +29,8 @@ def check(services: Services, caller: Caller, request: Request) -> None:
     if caller is Caller.ADMIN or (caller is Caller.BROWSER and "Authorization" in request.headers):
         _check_admin(services.admin_token, request)
     elif caller is Caller.BROWSER:
+        g.patience = Patience(services.admission)
+        g.patience.give_way()
         g.session = check_browser(services, request)
     elif caller is Caller.WEBHOOK:
         _check_webhook(services.webhook_secret, services.settings, request)

@@ -204,6 +204,9 @@ OPERATIONS: Mapping[str, Operation] = {
         query=("control",),
         media="text/html",
     ),
+    "GET /ui/projects/<project>/words/<task>.json": Operation(
+        "The same as data.", "View", errors=(404, 422, 502, 503), query=("control",)
+    ),
     "POST /ui/projects/<project>/retrain": _button("Fine-tune now.", 404),
     "POST /ui/projects/<project>/cancel": _button("Stop the training.", 404, 409),
     "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409, body="Rollback"),

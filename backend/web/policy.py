@@ -110,6 +110,7 @@ POLICIES: Mapping[str, Policy] = {
     "GET /ui/projects/<project>/<tab>": _BROWSER,
     "GET /ui/projects/<project>/<tab>.json": _BROWSER,
     "GET /ui/projects/<project>/words/<task>": Policy(Caller.BROWSER, per_minute=120),  # as explain
+    "GET /ui/projects/<project>/words/<task>.json": Policy(Caller.BROWSER, per_minute=120),
     "POST /ui/projects/<project>/retrain": _button(30),
     "POST /ui/projects/<project>/cancel": _button(60),
     "POST /ui/projects/<project>/rollback": _button(60),

@@ -101,7 +101,7 @@ def test_a_confusion_leads_to_its_task_in_label_studio(page: Page, label_studio:
 
 def test_why_a_challenger_was_refused_can_be_read(page: Page, product: Backend, project: int) -> None:
     page.open(f"/ui/projects/{project}/overview")
-    page.press("Retrain")
+    page.press("Retrain", sure=True)
     record = wait_until(lambda: ended(product, project), "the fine-tune has ended")
     assert record["status"] == "rejected", record
     page.wait(lambda: "refused by the gate" in page.text().lower() and record["message"] in page.text())

@@ -65,7 +65,7 @@ def test_labels_move_the_page_without_a_reload(page: Page, project: Project) -> 
 
 def test_a_retrain_shows_its_bar_and_can_be_cancelled(page: Page, project: Project) -> None:
     page.open(PLACES["overview"])
-    page.press("Retrain")
+    page.press("Retrain", sure=True)
     page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, "progress"))
     page.wait(lambda: page.driver.find_elements(By.XPATH, "//button[normalize-space()='Cancel the fine-tune']"))
     page.press("Cancel the fine-tune", sure=True)

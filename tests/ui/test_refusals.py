@@ -60,7 +60,7 @@ def test_a_form_without_its_token_is_refused_with_a_sentence(page: Page, project
         "document.body.dataset.csrf = '';"
         "document.querySelectorAll('input[name=csrf_token]').forEach((input) => { input.value = ''; });"
     )
-    page.press("Retrain")
+    page.press("Retrain", sure=True)
     page.wait(lambda: "csrf_token" in page.driver.find_element(By.ID, "said").text)
     assert project.rig.admin("GET", "/projects/7")["job"] is None
 

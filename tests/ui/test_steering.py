@@ -48,7 +48,7 @@ def test_the_queue_says_what_is_missing_and_a_refusal_is_shown(page: Page) -> No
 
 def test_a_fine_tune_leaves_its_losses_and_stands_beside_the_champion(page: Page) -> None:
     page.open("/ui/projects/7/overview")
-    page.press("Retrain")
+    page.press("Retrain", sure=True)
     page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, "progress"))
     page.wait(lambda: not page.driver.find_elements(By.CSS_SELECTOR, "progress"), 280)
     page.open("/ui/projects/7/versions")

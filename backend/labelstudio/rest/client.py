@@ -62,6 +62,11 @@ class LabelStudioClient:
         """The user whose token this is."""
         return self._transport.call_object("GET", "api/current-user/whoami")
 
+    def people(self) -> dict[int, str]:
+        """Number -> what its users are called: their name, or what they log in as; nobody's address."""
+        users = self._transport.call_list("api/users/", {})
+        return {user["id"]: name for user in users if isinstance(user.get("id"), int) and (name := _name_of(user))}
+
     # Projects
 
     def create_project(self, title: str, label_config: str, **fields: Any) -> Json:
@@ -135,3 +140,9 @@ class LabelStudioClient:
 
         Only for webhooks for all actions: the list of chosen ones would be emptied."""
         self._transport.call_object("PATCH", f"api/webhooks/{webhook}/", {"url": url})
+
+
+def _name_of(user: Json) -> str:
+    """Label Studio makes the name to log in with from the address, before the @."""
+    parts = [str(user.get(name) or "").strip() for name in ("first_name", "last_name")]
+    return " ".join(part for part in parts if part) or str(user.get("username") or "").partition("@")[0]

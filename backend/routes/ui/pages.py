@@ -13,7 +13,8 @@ from backend.application.services import Services
 from backend.errors import NotFound
 from backend.health.news import news_of_installation, news_of_project, news_of_projects
 from backend.routes.ui.actions import LOOKS, LOOKS_ALREADY
-from backend.routes.ui.replies import figures, frame, no_news, page, reasons, said
+from backend.routes.ui.reader import read
+from backend.routes.ui.replies import figures, frame, no_news, page, reasons, said, shown
 from backend.rules.disabled_features import switched_off
 from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.classes import view_classes
@@ -50,12 +51,12 @@ def projects() -> Response:
     """One row a project."""
     wired = services()
     news = news_of_projects(wired.stores.client, wired.stores.examples.changes)
-    return no_news(news) or page("projects.html", frame("Projects", news), view=_projects())
+    return no_news(news) or shown("projects.html", frame("Projects", news), _projects)
 
 
 @blueprint.get("/projects.json")
 def projects_json() -> Response:
-    return twin(_projects())
+    return twin(read(_projects))
 
 
 @blueprint.get("/operations")
@@ -64,7 +65,7 @@ def operations() -> Response:
     news = news_of_installation(services().stores.client)
     if (same := no_news(news)) is not None:
         return same
-    return page("operations.html", frame("Operations", news, "operations"), view=view_operations(services()))
+    return shown("operations.html", frame("Operations", news, "operations"), view_operations)
 
 
 @blueprint.post("/check")
@@ -75,7 +76,7 @@ def check() -> Response:
 
 @blueprint.get("/operations.json")
 def operations_json() -> Response:
-    return twin(view_operations(services()))
+    return twin(read(view_operations))
 
 
 @blueprint.get("/projects/<project>")
@@ -93,13 +94,14 @@ def tab(project: int, tab: str) -> Response:
     if (same := no_news(news)) is not None:
         return same
     name = services().stores.projects.title(known) or f"Project {known}"
-    return page(f"{tab}.html", frame(name, news, tab, known), view=view(services(), known, request.args))
+    return shown(f"{tab}.html", frame(name, news, tab, known), lambda wired: view(wired, known, request.args))
 
 
 @blueprint.get("/projects/<project>/<tab>.json")
 def tab_json(project: int, tab: str) -> Response:
     """What the tab shows, as data."""
-    return twin(_view_of(tab)(services(), known_project(project), request.args))
+    known, view = known_project(project), _view_of(tab)
+    return twin(read(lambda wired: view(wired, known, request.args)))
 
 
 @blueprint.get("/projects/<project>/words/<task>")
@@ -108,6 +110,12 @@ def words(project: int, task: int) -> Response:
     known = known_project(project)
     found = reasons().why(services(), known, task, request.args.get("control", ""))
     return page("why.html", frame(f"Task {task}", project=known), view=found)
+
+
+@blueprint.get("/projects/<project>/words/<task>.json")
+def words_json(project: int, task: int) -> Response:
+    """The same as data."""
+    return twin(reasons().why(services(), known_project(project), task, request.args.get("control", "")))
 
 
 def twin(view: object) -> Response:
@@ -119,8 +127,8 @@ def twin(view: object) -> Response:
     return Response(data, mimetype="application/json")
 
 
-def _projects() -> ProjectsView:
-    return view_projects(services(), figures(), switched_off(services().settings), request.args)
+def _projects(wired: Services) -> ProjectsView:
+    return view_projects(wired, figures(), switched_off(wired.settings), request.args)
 
 
 def _view_of(tab: str) -> View:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
 from flask import Response, current_app, g, redirect, request
 
+from backend.application.services import Services
+from backend.routes.ui.reader import give_way, read
 from backend.ui.assets import assets
 from backend.ui.charts.gallery import Gallery
+from backend.ui.fragments import Fragments, Key
 from backend.ui.page import Frame
 from backend.ui.render import render
 from backend.ui.views.errors import WhyCache
@@ -29,9 +35,27 @@ def frame(title: str, news: str = "", tab: str = "", project: int | None = None)
 
 def page(template: str, framed: Frame, **values: object) -> Response:
     """The template as a whole page, or only its part where our script asks for that."""
+    return _answer(framed, _make(template, framed, values))
+
+
+def shown(template: str, framed: Frame, view: Callable[[Services], object]) -> Response:
+    """The same of what is asked for every two seconds: those who ask for a part of the same address at the same news
+    get the same bytes, which hold nothing of a session."""
+    if not is_partial(request):
+        return _answer(framed, _make(template, framed, {"view": read(view)}))
+    common = replace(framed, csrf_token="")
+    key = Key(request.full_path, framed.news)
+    return _answer(framed, fragments().get(key, lambda: _make(template, common, {"view": read(view)})))
+
+
+def _make(template: str, framed: Frame, values: Mapping[str, object]) -> bytes:
     whole = "part.html" if is_partial(request) else "page.html"
-    text = render(template, frame=framed, layout=whole, charts=Gallery(), **values)
-    answer = Response(text.encode("utf-8", "replace"), mimetype="text/html")  # a text may hold a lone surrogate
+    text = render(template, give_way, frame=framed, layout=whole, charts=Gallery(), **values)
+    return text.encode("utf-8", "replace")  # a text may hold a lone surrogate
+
+
+def _answer(framed: Frame, made: bytes) -> Response:
+    answer = Response(made, mimetype="text/html")
     answer.headers["Vary"] = "HX-Request"
     if framed.news:
         answer.set_etag(framed.news, weak=True)
@@ -68,6 +92,12 @@ def go(path: str) -> Response:
 def reasons() -> WhyCache:
     """Of this process."""
     found: WhyCache = current_app.extensions.setdefault("understudy_reasons", WhyCache())
+    return found
+
+
+def fragments() -> Fragments:
+    """Of this process."""
+    found: Fragments = current_app.extensions.setdefault("understudy_fragments", Fragments())
     return found
 
 

@@ -179,10 +179,10 @@ class JobStore:
         return None if record["status"] in FINAL_STATES else record
 
     @guarded
-    def recent(self, project: int) -> list[JobRecord]:
-        """The last trainings, newest first."""
+    def recent(self, project: int, last: int = RECENT_TRAININGS) -> list[JobRecord]:
+        """The `last` trainings, newest first."""
         found = []
-        for job in self._redis.lrange(project_key(project, "jobs"), 0, RECENT_TRAININGS):
+        for job in self._redis.lrange(project_key(project, "jobs"), 0, last - 1):
             try:
                 found.append(self.get(job))
             except NotFound:

@@ -13,6 +13,9 @@ LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 12.0, 32.0
 GAP_SHARE = 0.25
 """Of a bar's place that is left free."""
 
+CHARACTER = 7.0
+"""Pixels of one on the axis, more or less."""
+
 WIDEST = 48.0
 """Pixels of a bar at most: one day is no wall."""
 
@@ -57,6 +60,11 @@ def draw_bars(counts: Mapping[str, int], noun: str, ticks: int = 6) -> BarChart 
         left = round(middle - width / 2, 1)
         bars.append(Bar(left, y.place(count), round(width, 1), height, f"{name}: {pluralise(count, noun)}"))
         if (len(counts) - 1 - index) % every == 0:
-            x_ticks.append(Tick(round(middle, 1), name))
+            x_ticks.append(Tick(round(middle, 1), _shorten(name, int(every * place / CHARACTER))))
     y_ticks = [Tick(y.place(value), format_count(value)) for value in values if value == round(value)]
     return BarChart(WIDTH, HEIGHT, LEFT, WIDTH - RIGHT, HEIGHT - BOTTOM, bars, x_ticks, y_ticks)
+
+
+def _shorten(name: str, most: int) -> str:
+    """To what fits below; the bar says all of it."""
+    return name if len(name) <= most else f"{name[: max(1, most - 1)]}…"

@@ -36,6 +36,7 @@ from model.evidence.report.classes import (
     micro_f1,
     present_rows,
 )
+from model.evidence.report.region_answers import WAYS, RegionAnswer, count_answers, rows_with
 from model.evidence.row import EvidenceRow
 from model.spec import NONE, Control, Kind, TaskSpec
 
@@ -131,6 +132,7 @@ class ControlClasses:
     kinds_of_mistakes: int = 0
     matrix: Matrix | None = None
     about: dict[str, AboutFigures] = field(default_factory=dict)
+    answers_about: dict[str, list[RegionAnswer]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -148,16 +150,30 @@ class CellTasks:
 
 
 @dataclass(frozen=True)
+class RegionTasks:
+    """The tasks of one answer to the question `about` the regions of `control`, the newest first. `what`: of WAYS."""
+
+    control: str
+    about: str
+    label: str
+    what: str
+    tasks: list[TaskRow]
+    place: Place
+
+
+@dataclass(frozen=True)
 class ClassesView:
-    """`cell`: the tasks of the one that was asked for."""
+    """`cell`: the tasks of the one that was asked for; `regions`: of an answer to a question about regions."""
 
     head: Head
     controls: list[ControlClasses]
     cell: CellTasks | None
+    regions: RegionTasks | None
 
 
 def view_classes(services: Services, project: int, asked: Mapping[str, str]) -> ClassesView:
-    """Of a known project. `asked`: `control`, `given` and `said` of a cell, its `level`, and a `page` of its tasks."""
+    """Of a known project. `asked`: `control`, `given` and `said` of a cell, its `level`, and a `page` of its tasks; or
+    `about`, `label` and `what` of an answer to a question about its regions."""
     stores = services.stores
     spec, rows = spec_of(stores.projects.config(project)), stores.evidence.rows(project)
     summary = stores.projects.summary(project)
@@ -167,6 +183,7 @@ def view_classes(services: Services, project: int, asked: Mapping[str, str]) -> 
         head=view_head(services, project),
         controls=[_describe(spec, one, chosen[one.name], summary) for one in controls] if spec else [],
         cell=_cell(services, project, spec, chosen, asked) if spec else None,
+        regions=_regions(services, project, spec, chosen, asked) if spec else None,
     )
 
 
@@ -211,6 +228,7 @@ def _describe(spec: TaskSpec, control: Control, rows: Sequence[EvidenceRow], sum
         kinds_of_mistakes=len(mistakes),
         matrix=_matrix(control, told, form, names) if enough else None,
         about=figures.get("about", {}) if figures else {},
+        answers_about=count_answers(rows) if marked and enough else {},
     )
 
 
@@ -319,6 +337,23 @@ def _cell(
         tasks=describe_rows(services, project, spec, control, found),
         place=place,
     )
+
+
+def _regions(
+    services: Services,
+    project: int,
+    spec: TaskSpec,
+    chosen: Mapping[str, Sequence[EvidenceRow]],
+    asked: Mapping[str, str],
+) -> RegionTasks | None:
+    """The tasks of the answer that the address names; None where it names none."""
+    name, about, label, what = (asked.get(part, "") for part in ("control", "about", "label", "what"))
+    if name not in chosen or "about" not in asked or what not in WAYS:
+        return None
+    told = [row for row in chosen[name] if row.task]
+    found, place = cut_page(rows_with(told, about, label, what), asked)
+    tasks = describe_rows(services, project, spec, spec.control(name), found)
+    return RegionTasks(name, about, label, what, tasks, place)
 
 
 def _rounded(value: float | None) -> float | None:

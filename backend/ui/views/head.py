@@ -71,7 +71,7 @@ def view_head(services: Services, project: int, answer: ProjectAnswer | None = N
     """`answer`: what describe_project said, where it is at hand."""
     stores = services.stores
     answer = answer or describe_project(services, project)
-    moves = stores.versions.history(project)
+    moves = stores.versions.history(project, 1)
     return Head(
         id=project,
         title=stores.projects.title(project),

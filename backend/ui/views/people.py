@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from backend.application.projects import describe_project
@@ -31,11 +32,13 @@ class Share:
 
 @dataclass(frozen=True)
 class PersonRow:
-    """An annotator by the number that Label Studio gives. `last`: epoch seconds; `reliability`: by control, of those
+    """An annotator by the number that Label Studio gives, and what he is called there, "" where it does not tell.
+    `last`: epoch seconds; `reliability`: by control, of those
     where overlap shows it; `with_model`: answers that were what the model had said before it learned them, `blind`: of
     those that were given without a pre-label."""
 
     person: int
+    name: str
     labels: int
     share: float
     an_hour: float | None
@@ -47,10 +50,11 @@ class PersonRow:
 
 @dataclass(frozen=True)
 class PairRow:
-    """Two annotators and the tasks that both have answered."""
+    """Two annotators, what they are called, and the tasks that both have answered."""
 
     one: int
     other: int
+    names: tuple[str, str]
     tasks: int
     agreement: float
 
@@ -70,8 +74,8 @@ class ControlAgreement:
 
 @dataclass(frozen=True)
 class PeopleView:
-    """`labels`: of all people, `counts`: of each, most first; `alone`: why nothing is said of agreement, "" where it
-    is."""
+    """`labels`: of all people, `counts`: of each by his name, most first; `alone`: why nothing is said of agreement, ""
+    where it is."""
 
     head: Head
     labels: int
@@ -87,25 +91,37 @@ def view_people(services: Services, project: int, _: Mapping[str, str]) -> Peopl
     summary = services.stores.projects.summary(project)
     people = summary["activity"]["people"] if "activity" in summary else {}
     labels = sum(pace["labels"] for pace in people.values())
-    overlap = summary.get("overlap", {})
-    rows = sorted((_person(name, summary, labels) for name in people), key=lambda row: (-row.labels, row.person))
+    overlap, names = summary.get("overlap", {}), services.stores.people.names()
+    found = (_person(number, names.get(int(number), ""), summary, labels) for number in people)
+    rows = sorted(found, key=lambda row: (-row.labels, row.person))
     return PeopleView(
         head=view_head(services, project, answer),
         labels=labels,
-        counts={str(row.person): row.labels for row in rows},
+        counts=_counts(rows),
         people=rows,
-        controls=[_control(name, own, answer["annotators"].get(name, {})) for name, own in overlap.items()],
+        controls=[_control(name, own, answer["annotators"].get(name, {}), names) for name, own in overlap.items()],
         alone="" if overlap else ALONE,
     )
 
 
-def _person(name: str, summary: Summary, labels: int) -> PersonRow:
-    pace = summary["activity"]["people"][name]
-    known = {control: own[name] for control, own in summary.get("annotators", {}).items() if name in own}
-    tested = [own[name] for own in summary.get("with_model", {}).values() if name in own]
+def _counts(rows: Sequence[PersonRow]) -> dict[str, int]:
+    """Who is called like another is told with his number."""
+    called = {row.person: row.name or str(row.person) for row in rows}
+    often = Counter(called.values())
+    return {
+        called[row.person] if often[called[row.person]] == 1 else f"{called[row.person]} ({row.person})": row.labels
+        for row in rows
+    }
+
+
+def _person(number: str, name: str, summary: Summary, labels: int) -> PersonRow:
+    pace = summary["activity"]["people"][number]
+    known = {control: own[number] for control, own in summary.get("annotators", {}).items() if number in own}
+    tested = [own[number] for own in summary.get("with_model", {}).values() if number in own]
     reliability = {control: own["reliability"] for control, own in known.items()}
     return PersonRow(
-        person=int(name),
+        person=int(number),
+        name=name,
         labels=pace["labels"],
         share=pace["labels"] / labels,
         an_hour=pace.get("an_hour"),
@@ -121,16 +137,20 @@ def _share(n: int, right: int) -> Share | None:
     return Share(n, right, right / n, wilson_interval(right / n, n)) if n else None
 
 
-def _control(name: str, overlap: Overlap, annotators: Mapping[str, Annotator]) -> ControlAgreement:
+def _control(
+    name: str, overlap: Overlap, annotators: Mapping[str, Annotator], names: Mapping[int, str]
+) -> ControlAgreement:
     told = any(own["reliability"] is not None for own in annotators.values())
     wanted = (
         f"Nobody's reliability can be told yet: it takes {MIN_PEOPLE} people who share {pluralise(MIN_SHARED, 'task')} "
         f"or more each, or as many with a ground truth; {pluralise(overlap['tasks'], 'task')} "
         f"{'is' if overlap['tasks'] == 1 else 'are'} shared so far."
     )
-    pairs = [
-        PairRow(pair["people"][0], pair["people"][1], pair["tasks"], pair["agreement"]) for pair in overlap["pairs"]
-    ]
+    pairs = []
+    for pair in overlap["pairs"]:
+        one, other = pair["people"]
+        called = (names.get(one, ""), names.get(other, ""))
+        pairs.append(PairRow(one, other, called, pair["tasks"], pair["agreement"]))
     return ControlAgreement(
         name, overlap["tasks"], overlap["agreement"], overlap["kappa"], "" if told else wanted, pairs
     )

@@ -11,6 +11,7 @@ from backend.application.projects import describe_project, describe_versions
 from backend.application.services import Services
 from backend.record_json import Move
 from backend.store.work.loss_curves import LossCurve
+from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
 from backend.ui.views.job import JobView, view_job
 from model.evidence.gate import VerdictJson
@@ -33,6 +34,12 @@ LESS_IS_BETTER = frozenset({"log_loss", "ece", "brier"})
 
 TRAININGS_SHOWN = 20
 """The last fine-tunes."""
+
+KEPT, LIVE = "kept", "live"
+"""The lists, as an address names them: `?list=live&page=2`."""
+
+ROWS_SHOWN = 10
+"""Of either list."""
 
 
 @dataclass(frozen=True)
@@ -91,31 +98,42 @@ class VersionRow:
 
 @dataclass(frozen=True)
 class VersionsView:
-    """Newest first; `moves`: what was live when, newest first; `trainings`: how each fine-tune ended; `curves`: the
-    losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept."""
+    """Newest first; `moves`: what was live when, newest first, both a page of them; `trainings`: how each fine-tune
+    ended; `curves`: the losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept."""
 
     head: Head
     versions: list[VersionRow]
+    versions_place: Place
     moves: list[Move]
+    moves_place: Place
     trainings: list[JobView]
     curves: dict[str, LossCurve]
     comparisons: list[Comparison]
 
 
-def view_versions(services: Services, project: int, _: Mapping[str, str]) -> VersionsView:
-    """Of a known project."""
+def view_versions(services: Services, project: int, asked: Mapping[str, str]) -> VersionsView:
+    """Of a known project. `asked`: the `page` of one `list`."""
     answer = describe_project(services, project)
     kept = describe_versions(services.settings, services.stores.versions, project)
-    trainings = [view_job(job) for job in services.stores.jobs.recent(project)[:TRAININGS_SHOWN]]
+    trainings = [view_job(job) for job in services.stores.jobs.recent(project, TRAININGS_SHOWN)]
     curves = services.stores.loss_curves.read(project, [job.id for job in trainings])
+    versions, versions_place = cut_page(kept["versions"], _of(asked, KEPT), ROWS_SHOWN)
+    moves, moves_place = cut_page(services.stores.versions.history(project), _of(asked, LIVE), ROWS_SHOWN)
     return VersionsView(
         head=view_head(services, project, answer),
-        versions=[_row(entry, kept["live"], kept["pinned"]) for entry in kept["versions"]],
-        moves=kept["history"],
+        versions=[_row(entry, kept["live"], kept["pinned"]) for entry in versions],
+        versions_place=versions_place,
+        moves=moves,
+        moves_place=moves_place,
         trainings=trainings,
         curves={job: curve for job, curve in curves.items() if len(curve["loss"]) > 1},
         comparisons=_compare(kept["versions"]),
     )
+
+
+def _of(asked: Mapping[str, str], name: str) -> Mapping[str, str]:
+    """What is asked for of one list: the page is of the one that is named."""
+    return asked if asked.get("list", KEPT) == name else {}
 
 
 def _compare(versions: Sequence[VersionAnswer]) -> list[Comparison]:

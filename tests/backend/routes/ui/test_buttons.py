@@ -12,7 +12,7 @@ from backend.ui.page import TABS
 from tests.backend.routes.ui.conftest import TOKEN, log_in
 from tests.backend.ui.views.conftest import linked  # noqa: F401
 
-ASKS = {"cancel", "rollback", "unpin", "queue", "predict", "predict/cancel"}
+ASKS = {"retrain", "resync", "cancel", "rollback", "unpin", "queue", "predict", "predict/cancel", "suspects"}
 """They change what annotators see, or end what runs: each asks once."""
 
 
@@ -68,9 +68,9 @@ def test_what_changes_what_annotators_see_asks_once(linked: Any) -> None:  # noq
             linked.stores.prediction_runs.request(7, "test", False)
         for tab in TABS:
             text = client.get(f"/ui/projects/7/{tab.slug}").text
-            for form in re.findall(r'<form class="act"[^>]*>', text):
+            for form in re.findall(r'<button[^>]*class="act[^>]*>', text):
                 found = re.search(r"/ui/projects/7/([\w/-]+)", form)
                 assert found
                 forms[found[1]] = "hx-confirm=" in form
     assert ASKS - {"rollback"} <= {action for action, asks in forms.items() if asks}, forms
-    assert not forms["resync"] and not forms["check"]
+    assert not forms["check"]

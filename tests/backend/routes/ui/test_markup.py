@@ -24,8 +24,9 @@ from tests.support.tiny import tiny_base, tiny_settings  # noqa: F401
 PROJECT = 7
 LABELS = ["<script>alert(1)</script>", "\"><img src=x onerror='alert(2)'>"]
 TITLE, MESSAGE, ERROR = "<svg onload=alert(3)>", "<iframe src=javascript:alert(4)>", "</main><script>alert(5)</script>"
+PERSON = "<b onclick=alert(7)>"
 TEXT = "a e <b onclick=alert(6)>b f</b> {{ 7 * 7 }} "
-HOSTILE = [*LABELS, TITLE, MESSAGE, ERROR, TEXT.strip()]
+HOSTILE = [*LABELS, TITLE, MESSAGE, ERROR, PERSON, TEXT.strip()]
 
 TAGS = re.compile(
     "a|article|aside|body|br|button|caption|circle|code|d[dlt]|details|div|em|figcaption|figure|footer|form|g|h[1-6]|"
@@ -68,6 +69,7 @@ def project(services: Any) -> int:
     stores, chance = services.stores, random.Random(0)
     stores.projects.save_config(PROJECT, choices_config(LABELS))
     stores.projects.note_title(PROJECT, TITLE)
+    stores.people.replace({1: PERSON})
     for stage in range(4):
         numbers = range(1 + 24 * stage, 25 + 24 * stage)
         stores.examples.upsert_many(PROJECT, [record(number, chance) for number in numbers])

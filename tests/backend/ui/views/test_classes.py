@@ -12,7 +12,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.routes.app import create_app
 from backend.ui.paging import PAGE_ROWS
 from backend.ui.views.classes import LEAST_ROWS, view_classes
-from model.evidence.row import EvidenceRow, Judgement, Marked
+from model.evidence.row import About, EvidenceRow, Judgement, Marked
 from tests.support.rig import choices_config
 
 PROJECT = 7
@@ -177,6 +177,35 @@ def test_marked_text_tells_boundary_from_label(services: Any, client: Any) -> No
     assert [one.said for one in control.mistakes] == ["nothing", "PER"]
     html = client.get(f"{TAB}?control=label&given=PER&said=PER&elsewhere=1", headers=ADMIN).get_data(as_text=True)
     assert "other boundary" in html and "20 tasks" in html
+
+
+def test_an_answer_about_regions_leads_to_its_texts(services: Any, client: Any) -> None:
+    mark = '<Labels name="label" toName="text"><Label value="PER"/></Labels>'
+    marks = f'<View><Text name="text" value="$text"/>{mark}</View>'
+    shown = (("PER", 0.9, True),)
+    right, wrong = (
+        Marked(shown, ("PER",), 0, about={"state": About(1, 1, 1, 1, {"present": (1, 1, 1)})}),
+        Marked(shown, ("PER",), 0, about={"state": About(1, 0, 1, 0, {"absent": (1, 0, 0), "present": (0, 1, 0)})}),
+    )
+    rows = [
+        EvidenceRow("label", Judgement(0.9, True, 0.1), "v0.1", labels=50, task=n, marked=wrong if n < 3 else right)
+        for n in range(1, 21)
+    ]
+    keep(services, marks, rows, {"PER": 20})
+    answers = {one.label: one for one in only(services).answers_about["state"]}
+    assert (answers["absent"].given, answers["absent"].missed, answers["absent"].superfluous) == (2, 2, 0)
+    assert (answers["present"].given, answers["present"].missed, answers["present"].superfluous) == (18, 0, 2)
+    html = client.get(TAB, headers=ADMIN).get_data(as_text=True)
+    for query in ("label=absent&amp;what=missed", "label=present&amp;what=superfluous", "label=present&amp;what=given"):
+        assert f"control=label&amp;about=state&amp;{query}#tasks" in html
+    asked = {"control": "label", "about": "state", "label": "present", "what": "superfluous"}
+    found = view_classes(services, PROJECT, asked).regions
+    assert found is not None and [row.task for row in found.tasks] == [2, 1]
+    html = client.get(f"{TAB}?control=label&about=state&label=present&what=superfluous", headers=ADMIN).text
+    assert "state: present, superfluous" in html and "2 texts" in html
+    for other in ({"what": "x"}, {"control": "x"}, {"about": "x"}, {"label": "x"}):
+        found = view_classes(services, PROJECT, {**asked, **other}).regions
+        assert found is None or found.tasks == []
 
 
 def test_a_tab_of_a_project_without_a_label_config_opens(services: Any, client: Any) -> None:

@@ -134,11 +134,17 @@ def test_the_words_that_decided_are_those_of_explain_and_cost_once_a_version(
     assert "".join(piece.text for piece in found.texts["text"]) == told["texts"]["text"]
     html = client.get(f"/ui/projects/{PROJECT}/words/3?control=label", headers=ADMIN).get_data(as_text=True)
     assert found.version in html and "<mark" in html and "<html" in html
+    twin = client.get(f"/ui/projects/{PROJECT}/words/3.json?control=label", headers=ADMIN).json
+    assert (twin["version"], twin["labels"], twin["score"]) == (found.version, found.labels, found.score)
+    assert [word["text"] for word in twin["words"]] == [word.text for word in found.words]
     monkeypatch.setattr("backend.ui.views.errors.explain_task", None)
     assert cache.why(project, PROJECT, 3, "label") is found
 
 
-@pytest.mark.parametrize(("path", "status"), [("words/99", 404), ("words/x", 400), ("words/1?control=none", 400)])
+UNEXPLAINED = (("words/99", 404), ("words/x", 400), ("words/1?control=none", 400), ("words/99.json", 404))
+
+
+@pytest.mark.parametrize(("path", "status"), UNEXPLAINED)
 def test_what_cannot_be_explained_is_said(project: Any, client: Any, path: str, status: int) -> None:
     assert client.get(f"/ui/projects/{PROJECT}/{path}", headers=ADMIN).status_code == status
 

@@ -71,6 +71,23 @@ def test_with_nobody_or_one_it_says_what_is_missing(linked: Any) -> None:
     assert "Annotations per task" in view.alone and view.controls == [] and view.people[0].with_model is None
 
 
+def test_people_are_called_what_label_studio_calls_them(linked: Any) -> None:
+    learn(linked, [record(n, n, "a", person) for n, person in enumerate((3, 3, 5, 5, 6, 6), 1)], [])
+    linked.stores.people.replace({3: "Ada Lovelace", 5: "Ada Lovelace", 99: "somebody else"})
+    view = view_people(linked, 7, {})
+    assert [(row.person, row.name) for row in view.people] == [(3, "Ada Lovelace"), (5, "Ada Lovelace"), (6, "")]
+    assert view.counts == {"Ada Lovelace (3)": 2, "Ada Lovelace (5)": 2, "6": 2}
+    client = create_app(linked).test_client()
+    log_in(client, "admin")
+    text = client.get("/ui/projects/7/people").text
+    assert "Ada Lovelace <small>3</small>" in text and "somebody else" not in text
+    for path in ("/ui", *(f"/ui/projects/7/{tab}" for tab in ("overview", "classes", "errors", "versions", "queue"))):
+        assert "Lovelace" not in client.get(path).text + client.get(f"{path}.json").text, path
+    admin = {"Authorization": "Bearer admin"}
+    for path in ("/metrics", "/admin/projects/7", "/admin/projects/7/dataset", "/admin/projects/7/examples"):
+        assert "Lovelace" not in client.get(path, headers=admin).text, path
+
+
 def test_the_setting_hides_the_tab_and_its_twin(linked: Any) -> None:
     learn(linked, [record(1, 1, "a", 37123)], [])
     shown = create_app(linked).test_client()
