@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from model.spans.transfer.prior import TransferPrior
     from model.versions.span_answers import SpanTools
 
+FIT_SHARE = 0.2
+"""Of a refit's time, what one search for the weights of a head of spans may take: a cold fit has up to three, with
+texts held out, and reads and answers texts besides."""
+
 
 class Encoders:
     """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. `hasty`: of
@@ -84,7 +88,8 @@ class Encoders:
                     find_prior(settings, self._lender),
                 )
                 reader = SpanReader(self._lender, prior, cache, hasty=self._hasty, pause=self._pause)
-                self._tools = SpanTools(reader, settings.spans_show)
+                seconds = settings.refit_timeout_seconds * FIT_SHARE
+                self._tools = SpanTools(reader, settings.spans_show, fit_seconds=seconds)
             return self._tools
 
     @property

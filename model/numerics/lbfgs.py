@@ -3,6 +3,8 @@ bookkeeping than a model on its gradient."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -19,6 +21,9 @@ SUFFICIENT = 1e-4
 
 HALVINGS, DOUBLINGS = 12, 8
 """Tries for a shorter step, and for a longer one at the very first, whose length nothing is known about."""
+
+FEWEST = 6
+"""Iterations that are made however late it is: fewer give no weights that are worth having."""
 
 
 @dataclass
@@ -62,9 +67,16 @@ class Minimum:
 
 
 def minimise(
-    objective: Objective, start: Floats, iterations: int, *, memory: int = 7, tolerance: float = 1e-4
+    objective: Objective,
+    start: Floats,
+    iterations: int,
+    *,
+    memory: int = 7,
+    tolerance: float = 1e-4,
+    until: float = math.inf,
 ) -> Minimum:
-    """At most so many iterations from `start`; fewer when one brings less than `tolerance` of the value."""
+    """At most so many iterations from `start`; fewer when one brings less than `tolerance` of the value, or ends at
+    `until` (as `time.monotonic` counts) or later."""
     point = start.copy()
     value, gradient = objective(point)
     curvature = _Curvature(memory)
@@ -82,7 +94,7 @@ def minimise(
         curvature.learn(further - point, slope - gradient)
         gain = value - below
         point, value, gradient = further, below, slope
-        if gain < tolerance * max(abs(value), 1e-3):
+        if gain < tolerance * max(abs(value), 1e-3) or (done >= FEWEST and time.monotonic() >= until):
             break
     return Minimum(point, value, done)
 

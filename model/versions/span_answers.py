@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -21,7 +22,7 @@ from model.span import SpanSample, SpanSamples
 from model.spans.features.feature_space import StateScale
 from model.spans.features.parts import TextPart, read_parts
 from model.spans.features.reading import ReadText, SpanReader, TokenEncoder
-from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, most_words
+from model.spans.head.fit import ALWAYS_COLD, Basis, SpanExample, cold_head, most_words, takes_long
 from model.spans.head.fit import is_settled as is_settled_alone
 from model.spans.head.fit_layers import fit_layered_head, parts_of
 from model.spans.head.fit_layers import is_settled as is_settled_in_layers
@@ -46,11 +47,12 @@ MarkHead = SpanHead | QuestionHead
 @dataclass(frozen=True)
 class SpanTools:
     """What spans are read with. `aim`: what is shown is to be good for, "clicks" or "f1"; `lexicons`: patterns that
-    heads are fitted with, by control (what a fitted head answers with is its own)."""
+    heads are fitted with, by control (what a fitted head answers with is its own); `fit_seconds`: see `Basis`."""
 
     reader: SpanReader
     aim: str = CLICKS
     lexicons: Mapping[str, Lexicon] = field(default_factory=dict)
+    fit_seconds: float = math.inf
 
     @cached_property
     def questions(self) -> QuestionReader:
@@ -165,6 +167,8 @@ def fit_span_heads(
     """One head per control of `spec.spans`, gone on from `previous` where that is enough; with `repeat` for longer, so
     that no annotator waits for a fit from nothing. Raises as above."""
     found: dict[str, MarkHead] = {}
+    if tools is not None and spec.spans:
+        tools = replace(tools, fit_seconds=tools.fit_seconds / len(spec.spans))
     for control in spec.spans:
         marked, before = samples.get(control.name, ()), (previous or {}).get(control.name)
         if control.question is not None:
@@ -299,7 +303,7 @@ def span_lesson(
     name = control.inputs[0]
     others = [document[name] for document in pool if name in document][:SCALE_POOL_TEXTS]
     # Word states of another scale cannot be gone on from: it is measured again while every fit is a cold one anyway.
-    kept = previous.space.scale if previous is not None and len(examples) > ALWAYS_COLD else None
+    kept = previous.space.scale if previous is not None and takes_long(examples) else None
     read = [part.text for part in parts]
     scale = kept if kept is not None and len(kept.mean) == reader.width else _measure(reader, read, others)
     return _basis(control, tools, labels, scale), examples
@@ -315,7 +319,7 @@ def _basis(control: Control, tools: SpanTools, more: Sequence[str], scale: State
     labels = tuple(dict.fromkeys((*control.keys(), *more)))
     names = reader.name_vectors([control.words.get(label) or label for label in labels], labels)
     scale = scale or StateScale.measure((), reader.width)
-    return Basis(labels, names, scale, reader.prior, tools.lexicons.get(control.name))
+    return Basis(labels, names, scale, reader.prior, tools.lexicons.get(control.name), tools.fit_seconds)
 
 
 def _tools(tools: SpanTools | None) -> SpanTools:

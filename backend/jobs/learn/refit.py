@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from typing import TYPE_CHECKING
 
 from backend.errors import BadRequest, UnsupportedConfig
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SEARCH_UNTIL = 0.6
+"""Share of a refit's time after which no further fit of a search for wrong spans is begun: it would be stopped, and the
+refit that was published before counted as failed."""
+
 
 def refit(project: int) -> str:
     """One refit; its outcome: published, unchanged, pinned, superseded, no config, failed, or that it waits after a
@@ -42,6 +47,7 @@ def refit(project: int) -> str:
 def learn(work: Context, project: int) -> str:
     """All of a refit; its outcome. What goes wrong leaves as it is. Raises StoreUnavailable."""
     failpoint("refit.begin", project)
+    late = time.monotonic() + SEARCH_UNTIL * work.settings.refit_timeout_seconds
     outcome = _refit(work, project)
     if outcome == JobOutcome.PUBLISHED and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
         work.stores.jobs.begin_refit(project)
@@ -51,7 +57,7 @@ def learn(work: Context, project: int) -> str:
         read_words_ahead(work.stores, work.encoders, project)
         survey_pool(work, project)
         keep_figures(work.stores.evidence, project)
-        search_marks(work, project)
+        search_marks(work, project, late)
     return outcome
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -31,9 +32,10 @@ BEFORE = 40
 """Characters before a span that its excerpt shows."""
 
 
-def search_marks(work: Context, project: int) -> bool:
+def search_marks(work: Context, project: int, late: float = math.inf) -> bool:
     """Whether the list of a control was made anew: where its labelled texts have grown by a tenth since the last time.
-    What somebody's label interrupts is begun again after a later refit."""
+    What somebody's label interrupts, or what is not done at `late` (as `time.monotonic` counts), is begun again after a
+    later refit."""
     stores = work.stores
     live = stores.versions.live(project)
     spec = spec_of(stores.projects.config(project))
@@ -41,13 +43,13 @@ def search_marks(work: Context, project: int) -> bool:
         return False
     try:
         model = work.live_model(project, live)
-        return _search(work, project, model)
+        return _search(work, project, model, late)
     except (BackendError, ModelError, ValueError) as error:
         log.error("search for wrong spans failed project=%s version=%s: %s", project, live, error)
         return False
 
 
-def _search(work: Context, project: int, model: LiveModel) -> bool:
+def _search(work: Context, project: int, model: LiveModel, late: float) -> bool:
     from model.versions.span_answers import find_errors
 
     stores, known = work.stores, work.stores.label_errors.read(project)
@@ -59,10 +61,14 @@ def _search(work: Context, project: int, model: LiveModel) -> bool:
     consensus = reach_consensus(model.spec, snapshot.records)
     versions = {record.annotation: record.version for record in snapshot.records}
     found: dict[str, LabelErrors] = {}
+
+    def goes_on() -> bool:
+        return time.monotonic() < late and not stores.jobs.is_learner_wanted()
+
     for control in due:
         samples = newest(consensus.spans[control.name])
         head = model.span_heads[control.name]
-        errors = find_errors(control, samples, head, model.tools, lambda: not stores.jobs.is_learner_wanted())
+        errors = find_errors(control, samples, head, model.tools, goes_on)
         if errors is not None:
             rows = list_rows(samples, errors, versions)
             texts = len({sample.task for sample in samples})

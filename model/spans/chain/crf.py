@@ -7,6 +7,7 @@ shared by all pairs of their sort.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
@@ -268,9 +269,10 @@ def fit_chain(
     iterations: int = 30,
     penalties: Penalties | None = None,
     weights: Floats | None = None,
+    until: float = math.inf,
 ) -> Chain:
     """The chain of texts whose words have these tags; `weights`: how much each text counts; `start`: weights to go on
-    from, of the same shapes."""
+    from, of the same shapes; `until`: see `minimise`."""
     penalties = penalties or (Penalties() if features.offset is not None else WITHOUT_PRIOR)
     sparse, equal = merge_columns(features.sparse)
     loss = _Loss(replace(features, sparse=sparse), gold, tags, penalties, weights)
@@ -278,7 +280,7 @@ def fit_chain(
     if start is None and features.offset is None:  # with a prior the counts would be told twice
         often = np.bincount(gold, loss.per_word, tags.size)
         start = _with_bias(loss.blank, np.log(often + 0.1) - np.log(max(often.sum(), 1.0)))
-    found = minimise(loss, (start or loss.blank).flat(), iterations)
+    found = minimise(loss, (start or loss.blank).flat(), iterations, until=until)
     fitted = loss.blank.like(found.point)
     return Chain(tags, replace(fitted, sparse=equal.spread(fitted.sparse)), found.iterations)
 

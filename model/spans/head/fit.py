@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -34,7 +36,8 @@ as good as 60: stopping early regularises; with 256 to 1,000 ten more are worth 
 MANY = 128
 
 ALWAYS_COLD, GROWTH = 64, 1.25
-"""Texts up to which every fit is cold (.3 s), and growth since the last cold one from which the next is."""
+"""Texts up to which every fit is cold (.3 s) unless it is a large one, and growth since the last cold one from which
+the next is."""
 
 REPEAT_GROWTH = 3.0
 """The same where an annotator waits: a cold fit of 1,000 texts takes 5 CPU seconds, a warm one takes one. The cold one
@@ -63,8 +66,8 @@ as they go up."""
 
 
 LARGE = 1_000_000
-"""Words times labels of a fit from which as few folds are held out as tell enough: an iteration takes a fifth of a CPU
-second and more."""
+"""Words times labels of a fit from which as few folds are held out as tell enough, and few texts are gone on from as
+many are: an iteration takes a fifth of a CPU second and more."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,15 @@ class SpanExample:
 @dataclass(frozen=True)
 class Basis:
     """What does not depend on labelled texts: the labels, vectors of their names, the scale of word states, the prior
-    if there is one, and patterns if somebody brought some."""
+    if there is one, and patterns if somebody brought some. `fit_seconds`: after these a search for weights ends with
+    what it has found."""
 
     labels: tuple[str, ...]
     names: NDArray[np.float32]
     scale: StateScale
     prior: TransferPrior | None = None
     lexicon: Lexicon | None = None
+    fit_seconds: float = math.inf
 
 
 def cold_head(basis: Basis) -> SpanHead:
@@ -142,7 +147,7 @@ def fit_and_hold_out(
         return cold_head(basis), HeldOut()
     used = _thin([example for example in examples if example.text.bounds or not example.text.rest])
     labels = _labels(basis, used)
-    if previous is not None and _is_enough(previous, basis, labels, len(used), repeat):
+    if previous is not None and _is_enough(previous, basis, labels, used, repeat):
         head = _fit_warm(basis, labels, used, previous)
         memory = _remember(examples, {}, previous.memory)
         return replace(head, memory=memory, details=replace(head.details, texts=len(examples))), HeldOut()
@@ -175,15 +180,23 @@ class Fitted(Protocol):
 
 def is_settled(head: Fitted) -> bool:
     """Whether a head was fitted from nothing on about as many texts as it knows."""
-    return head.details.used <= ALWAYS_COLD or head.details.used < GROWTH * head.details.cold
+    return not head.details.used or head.details.used < GROWTH * head.details.cold
 
 
-def _is_enough(previous: SpanHead, basis: Basis, labels: tuple[str, ...], count: int, repeat: bool) -> bool:
+def _is_enough(
+    previous: SpanHead, basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExample], repeat: bool
+) -> bool:
     """Whether a warm fit will do."""
     same = previous.labels == labels and previous.prior is basis.prior and previous.details.cold > 0
     same = same and digest_of(previous.space.lexicon) == digest_of(basis.lexicon)
     kept = same and np.array_equal(previous.space.scale.mean, basis.scale.mean)
-    return kept and count > ALWAYS_COLD and count < (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
+    grown = len(examples) >= (REPEAT_GROWTH if repeat else GROWTH) * previous.details.cold
+    return kept and not grown and takes_long(examples)
+
+
+def takes_long(examples: Sequence[SpanExample]) -> bool:
+    """Whether a fit from nothing at every label would take too long: many texts, or few of them long documents."""
+    return len(examples) > ALWAYS_COLD or _is_large(examples)
 
 
 def most_words(labels: Collection[str]) -> int:
@@ -214,7 +227,7 @@ def _fit_cold(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExam
     weight = trust * prior_weight(count)
     believed = _pattern_trust(basis, examples)
     space = FeatureSpace(basis.scale, dense_scale(count), _known(hand, count), names, weight, basis.lexicon, believed)
-    chain = _fit(space, basis.prior, tags, examples, hand, None, iterations)
+    chain = _fit(space, basis, tags, examples, hand, None, iterations)
     longest = max((mark.last - mark.first + 1 for example in examples for mark in example.marks), default=1)
     details = SpanDetails(count, count, count, int(np.clip(longest, LONGEST, LONGEST_OF_ALL)))
     marked = sum(len(example.marks) for example in examples)
@@ -227,24 +240,25 @@ def _fit_warm(basis: Basis, labels: tuple[str, ...], examples: Sequence[SpanExam
     believed = _pattern_trust(basis, examples)
     space = replace(previous.space, known=_known(hand, len(examples)), trust=believed)
     start = replace(previous.chain.weights, sparse=_carry(previous, space.known))
-    chain = _fit(space, basis.prior, TagSet(labels), examples, hand, start, WARM_ITERATIONS)
+    chain = _fit(space, basis, TagSet(labels), examples, hand, start, WARM_ITERATIONS)
     details = replace(previous.details, used=len(examples))
     return replace(previous, chain=chain, space=space, details=details)
 
 
 def _fit(
     space: FeatureSpace,
-    prior: TransferPrior | None,
+    basis: Basis,
     tags: TagSet,
     examples: Sequence[SpanExample],
     hand: HandFeatures,
     start: Weights | None,
     iterations: int,
 ) -> Chain:
-    features = space.features([example.text for example in examples], prior, tags, hand)
+    features = space.features([example.text for example in examples], basis.prior, tags, hand)
     weights = np.array([example.weight for example in examples], np.float32)
     gold = _gold(tags, examples)
-    return fit_chain(features, gold, tags, start=start, iterations=iterations, weights=weights)
+    until = time.monotonic() + basis.fit_seconds
+    return fit_chain(features, gold, tags, start=start, iterations=iterations, weights=weights, until=until)
 
 
 def _known(hand: HandFeatures, texts: int) -> Codes:

@@ -37,9 +37,10 @@ def fit_layered_head(
     before: Sequence[SpanHead | None] = [None] * len(layers)
     if previous is not None and previous.layers == layers:
         before = [previous, *previous.inner]
+    own = replace(basis, fit_seconds=basis.fit_seconds / len(layers))
     found = [
-        fit_and_hold_out(_only(basis, layer), _share(layer, examples), own, calibrate=calibrate, repeat=repeat)
-        for layer, own in zip(layers, before, strict=True)
+        fit_and_hold_out(_only(own, layer), _share(layer, examples), known, calibrate=calibrate, repeat=repeat)
+        for layer, known in zip(layers, before, strict=True)
     ]
     outer, *inner = (head for head, _ in found)
     outer = replace(outer, inner=tuple(inner), layers=layers, overlaps=overlaps)

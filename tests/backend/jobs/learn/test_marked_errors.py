@@ -150,3 +150,15 @@ def test_texts_to_a_point_of_f1_and_what_may_stand_unseen_are_told(
     assert found["dial"][0]["count"] <= len(survey["shown"])
     rows = context.stores.evidence.rows(PROJECT)
     assert rows[-1].marked.expected is not None
+
+
+def test_a_search_that_would_be_stopped_is_left_to_a_later_refit(
+    context: Any, marks: Marks, client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as hurried:
+        hurried.setattr("backend.jobs.learn.refit.SEARCH_UNTIL", 0.0)
+        assert refit(PROJECT) == "published"
+    assert suspects(client)["not_searched"] == ["label"]
+    marks.add([sentences(49)[48]])
+    assert refit(PROJECT) == "published"
+    assert suspects(client)["searched"]["label"]["labels"] == 49
