@@ -68,6 +68,10 @@ ALLOWED: dict[str, str] = {
         "model/questions model/head model/evidence model/versions model/training/layers model/training/marks "
         "model/training/questions"
     ),
+    "model/training/imports": (
+        "model model/numerics model/pretrained model/encoder model/features model/head model/evidence "
+        "model/versions model/training"
+    ),
     "model/export/stock": (
         "model model/numerics model/pretrained model/encoder model/decoding model/evidence model/versions "
         "model/export model/training"
@@ -180,6 +184,10 @@ ALLOWED: dict[str, str] = {
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store backend/rejects "
         "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
+    "backend/imports": (
+        "model model/pretrained model/training model/training/imports backend backend/settings "
+        "backend/embedded_redis backend/base_model backend/store backend/jobs/train"
+    ),
     "backend/export": (
         "model model/encoder model/spans/features model/versions model/export model/export/spans model/export/stock "
         "backend backend/settings backend/labelstudio backend/embedded_redis backend/base_model backend/store "
@@ -218,8 +226,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (
-        "backend backend/settings backend/client backend/base_model backend/client/dataset backend/export "
-        "backend/cli/options"
+        "backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "
+        "backend/export backend/cli/options"
     ),
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "

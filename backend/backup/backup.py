@@ -56,15 +56,15 @@ def _write(settings: Settings, stores: Stores, path: Path) -> dict[str, int]:
 def _add_versions(archive: ArchiveWriter, root: Path, project: int) -> int:
     """The number added. Damaged ones are of no use, and would keep the rest from being restored."""
     from model.errors import VersionError
-    from model.versions.directory import names_on_disk, verify_version, version_path
+    from model.versions.directory import files_of, names_on_disk, verify_version, version_path
 
     count = 0
     for version in sorted(names_on_disk(root, project)):
         folder, place = f"{MODELS}/{project}/{version}/", version_path(root, project, version)
         try:
             verify_version(place)
-            for file in sorted(place.iterdir()):
-                archive.add_file(folder + file.name, file)
+            for file in files_of(place):
+                archive.add_file(folder + file.relative_to(place).as_posix(), file)
             count += 1
         except VersionError as error:
             log.warning("left out of the backup: %s", error)

@@ -68,10 +68,11 @@ def _check_lines(source: Path) -> None:
 
 def _plan_moves(source: Path, target: Path, files: Iterable[str], force: bool) -> list[tuple[Path, Path]]:
     """(version directory, where it belongs) of each version, verified. Raises BadRequest, Conflict or VersionError."""
-    from model.versions.directory import verify_version, version_path
+    from model.versions.directory import IMPORTED, verify_version, version_path
 
     moves = []
-    for folder in sorted({Path(name).parent for name in files if name.startswith(f"{MODELS}/")}):
+    named = [Path(name).parent for name in files if name.startswith(f"{MODELS}/")]
+    for folder in sorted({Path(*found.parts[:-1]) if found.name == IMPORTED else found for found in named}):
         parts = folder.parts
         if len(parts) != 3 or not parts[1].isdecimal():
             raise BadRequest(f"{folder} is no version", field="file")

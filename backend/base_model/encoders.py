@@ -106,14 +106,14 @@ class Encoders:
     def open(self, weights: Path) -> Embedder:
         """The encoder with fine-tuned weights, which shares with the base what training left alone; the same object
         while it is kept."""
-        from model.encoder.encoder import Encoder
+        from model.encoder.encoder import open_weights
         from model.features.cache import CachedEncoder
 
         with self._loading:
             if weights not in self._tuned:
                 cache, base = self.base.cache, self._lender
                 assert base is not None  # loaded with `base`
-                encoder = Encoder(base.directory, threads=self._threads, weights=weights, base=base, tally=self.tally)
+                encoder = open_weights(weights, base, threads=self._threads, tally=self.tally)
                 self._tuned[weights] = CachedEncoder(encoder, cache)
             self._tuned.move_to_end(weights)
             while len(self._tuned) > self._kept:

@@ -21,6 +21,7 @@ from backend.cli.backup import BACKUP_COMMANDS
 from backend.cli.doctor import doctor
 from backend.cli.explain import EXPLAIN_COMMANDS
 from backend.cli.export.dataset import DATASET_COMMANDS
+from backend.cli.export.import_model import IMPORT_COMMANDS
 from backend.cli.export.model import EXPORT_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
 from backend.cli.predict import PREDICT_COMMANDS
@@ -252,6 +253,7 @@ for command in (
     *BACKUP_COMMANDS,
     *DATASET_COMMANDS,
     *EXPORT_COMMANDS,
+    *IMPORT_COMMANDS,
     *EXPLAIN_COMMANDS,
     *PREDICT_COMMANDS,
     *QUEUE_COMMANDS,

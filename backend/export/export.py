@@ -68,7 +68,7 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Callable[[str]
 def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     from backend.base_model.encoders import find_prior
     from backend.base_model.hub import find_encoder_files
-    from model.encoder.encoder import Encoder
+    from model.encoder.encoder import Encoder, open_weights
     from model.export.bundle import Source
     from model.spans.features.reading import SpanReader
     from model.versions.live_model import load_version
@@ -83,7 +83,7 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     opened: list[Encoder] = []
 
     def open_tuned(weights: Path) -> Encoder:
-        opened.append(Encoder(base.directory, weights=weights, base=base))
+        opened.append(open_weights(weights, base))
         return opened[0]
 
     def tools() -> SpanTools:  # without a cache: each side of a comparison reads every text anew

@@ -184,6 +184,20 @@ class Encoder(Embedder):
         return result / tokens[:, None, None]
 
 
+def open_weights(
+    weights: Path,
+    base: Encoder,
+    *,
+    threads: int | None = 1,
+    timings: Path | None = None,
+    tally: EncoderCounters | None = None,
+) -> Encoder:
+    """A version's own encoder: the base model with other weights, or, in a folder of its own, an imported one."""
+    if (weights.parent / "config.json").is_file():
+        return Encoder(weights.parent, threads=threads, precision=base.precision, timings=timings, tally=tally)
+    return Encoder(base.directory, threads=threads, weights=weights, base=base, tally=tally)
+
+
 def _open_engine(
     encoder: Encoder, threads: int | None, precision: str, base: Encoder | None, timings: Path | None
 ) -> Engine:

@@ -47,6 +47,7 @@ def write_bundle(source: Source, directory: Path) -> None:
     """Graph, tokenizer, labels with the rules of answers, and the program that reads texts. Raises ExportError."""
     control = source.model.spec.control(source.control)
     _require(control)
+    _require_own(source)
     directory.mkdir(parents=True, exist_ok=True)
     head = source.model.heads[source.control]
     graph = ControlGraph(source.model, source.control, source.base, source.tuned)
@@ -79,6 +80,17 @@ def _require(control: Control) -> None:
         )
     if control.options_field is not None:
         raise ExportError(f"{control.name}: its choices stand in each task, so that there is no fixed set of labels")
+
+
+def _require_own(source: Source) -> None:
+    """Raises ExportError where an imported classifier answers, too: it reads by a tokenizer of its own."""
+    finetuned = source.model.finetuned
+    part = finetuned.heads.get(source.control) if finetuned is not None else None
+    if part is not None and part.taught is not None and part.weight > 0:
+        raise ExportError(
+            f"{source.model.version} answers with a classifier that was imported, which one graph cannot hold beside "
+            "the base model: --format transformers writes it as it is"
+        )
 
 
 def _describe(source: Source, control: Control) -> Mapping[str, Json]:

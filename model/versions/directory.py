@@ -123,6 +123,9 @@ UNFINISHED_FACTOR = 6
 
 WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
 
+IMPORTED = "encoder"
+"""Folder of an encoder that is not the base model with other weights: its weights are called as a base model's are."""
+
 
 class SpanHeadEntry(TypedDict):
     """The head of a control that marks text; its arrays are numbered by its place in the list."""
@@ -197,7 +200,7 @@ def write_version(
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps({**state, **said}, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":
-            _copy(finetuned.encoder_weights, scratch / ENCODER)
+            _copy_encoder(finetuned.encoder_weights, scratch)
         complete = replace(
             manifest,
             files=_digests(scratch),
@@ -370,8 +373,33 @@ def _copy(source: Path, target: Path) -> None:
         os.fsync(file.fileno())
 
 
+def _copy_encoder(weights: Path, directory: Path) -> None:
+    """What training changed of the base model; or the folder of an imported encoder, `weights` being in it."""
+    if weights.name != WEIGHTS:
+        _copy(weights, directory / ENCODER)
+        return
+    (directory / IMPORTED).mkdir()
+    for path in sorted(weights.parent.iterdir()):
+        _copy(path, directory / IMPORTED / path.name)
+    _sync_directory(directory / IMPORTED)
+
+
+def encoder_weights(directory: Path) -> Path | None:
+    """Where the weights of a version's own encoder lie; None without one."""
+    places = (directory / ENCODER, directory / IMPORTED / WEIGHTS)
+    return next((path for path in places if path.is_file()), None)
+
+
+def files_of(directory: Path) -> list[Path]:
+    """All files of a version, those in its encoder's folder, too."""
+    return sorted(path for path in directory.rglob("*") if path.is_file())
+
+
 def _digests(directory: Path) -> dict[str, FileFacts]:
-    return {path.name: {"sha256": sha256_of(path), "size": path.stat().st_size} for path in sorted(directory.iterdir())}
+    return {
+        path.relative_to(directory).as_posix(): {"sha256": sha256_of(path), "size": path.stat().st_size}
+        for path in files_of(directory)
+    }
 
 
 def _sync_directory(path: Path) -> None:

@@ -14,8 +14,16 @@ from scipy.special import expit, logit
 
 from model.decoding.answers import SetRules, SetRulesJson
 from model.numerics.arrays import Floats, normalise, softmax_rows
+from model.pretrained_head import PretrainedHead
 from model.questions.tuned_answers import TunedAnswers
 from model.spans.head.tuned_marks import TunedMarks
+
+
+class ActivationJson(TypedDict):
+    """A head that was imported, without its arrays."""
+
+    activation: str
+    epsilon: float
 
 
 class TunedJson(TypedDict):
@@ -27,6 +35,7 @@ class TunedJson(TypedDict):
     temperature: float
     rules: NotRequired[SetRulesJson]
     trained_on: NotRequired[int]
+    taught: NotRequired[ActivationJson]
 
 
 @dataclass(frozen=True)
@@ -41,6 +50,7 @@ class TunedHead:
     temperature: float = 1.0  # of the blend as trained
     rules: SetRules = field(default_factory=SetRules)  # how the blend's sets are chosen: replaces the head's
     trained_on: int = 0  # labels; 0: not known
+    taught: PretrainedHead | None = None  # of an imported classifier, in place of coefficients and bias
 
     def aged(self, count: int) -> TunedHead:
         """This part beside a head of `count` labels: what was trained on half of them has half the share.
@@ -54,7 +64,10 @@ class TunedHead:
 
     def scores(self, embeddings: Floats) -> Floats:
         """Probabilities [n, K] from last-layer embeddings [n, width]."""
-        logits = normalise(embeddings) @ self.coefficients.T + self.bias
+        if self.taught is not None:
+            logits = self.taught.logits(embeddings)
+        else:
+            logits = normalise(embeddings) @ self.coefficients.T + self.bias
         return expit(logits) if self.multilabel else softmax_rows(logits)
 
 
@@ -85,25 +98,42 @@ class FineTuned:
         return replace(self, heads=heads, marks=marks)
 
     def config(self) -> dict[str, TunedJson]:
-        return {
-            name: {
-                "labels": list(head.labels),
-                "multilabel": head.multilabel,
-                "weight": head.weight,
-                "temperature": head.temperature,
-                "rules": head.rules.to_json(),
-                "trained_on": head.trained_on,
-            }
-            for name, head in self.heads.items()
-        }
+        return {name: _head_config(head) for name, head in self.heads.items()}
 
     def tensors(self) -> dict[str, NDArray[np.float32]]:
-        """Array state, keyed `<control>.weight` and `<control>.bias`."""
+        """Array state, keyed `<control>.weight` and `<control>.bias`; of an imported head `<control>.taught.…`."""
         arrays = {}
         for name, head in self.heads.items():
+            if head.taught is not None:
+                own = head.taught.arrays.items()
+                arrays.update({f"{name}.taught.{key}": np.ascontiguousarray(x, dtype=np.float32) for key, x in own})
             arrays[f"{name}.weight"] = np.ascontiguousarray(head.coefficients, dtype=np.float32)
             arrays[f"{name}.bias"] = np.ascontiguousarray(head.bias, dtype=np.float32)
         return arrays
+
+
+def _head_config(head: TunedHead) -> TunedJson:
+    found: TunedJson = {
+        "labels": list(head.labels),
+        "multilabel": head.multilabel,
+        "weight": head.weight,
+        "temperature": head.temperature,
+        "rules": head.rules.to_json(),
+        "trained_on": head.trained_on,
+    }
+    if head.taught is not None:
+        found["taught"] = {"activation": head.taught.activation, "epsilon": head.taught.epsilon}
+    return found
+
+
+def _restore_taught(name: str, item: TunedJson, tensors: Mapping[str, Floats]) -> PretrainedHead | None:
+    said = item.get("taught")
+    if said is None:
+        return None
+    prefix = f"{name}.taught."
+    arrays = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
+    labels = tuple(item["labels"])
+    return PretrainedHead(labels, item["multilabel"], str(said["activation"]), float(said["epsilon"]), arrays)
 
 
 def restore_finetuned(
@@ -120,6 +150,7 @@ def restore_finetuned(
             item["temperature"],
             SetRules.from_json(item.get("rules", {})),
             int(item.get("trained_on", 0)),
+            _restore_taught(name, item, tensors),
         )
         for name, item in config.items()
     }

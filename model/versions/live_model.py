@@ -29,10 +29,10 @@ from model.spans.head.head import Suggestions
 from model.spans.head.tuned_marks import TunedMarks
 from model.spec import NONE, Control, Document, Kind, Label, Prediction, TaskSpec, Text
 from model.versions.directory import (
-    ENCODER,
     HEADS,
     WEIGHTS,
     Manifest,
+    encoder_weights,
     read_heads,
     read_span_heads,
     verify_version,
@@ -391,6 +391,7 @@ def _encoder_weights(root: Path, project: int, manifest: Manifest) -> Path | Non
     directory = version_path(root, project, manifest.finetuned)
     if manifest.finetuned != manifest.version:
         verify_version(directory)
-    if not (directory / ENCODER).is_file():
+    weights = encoder_weights(directory)
+    if weights is None:
         raise VersionError(f"{manifest.version} needs the encoder of {manifest.finetuned}, which is gone")
-    return directory / ENCODER
+    return weights

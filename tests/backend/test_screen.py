@@ -135,6 +135,7 @@ SHOWING = {
     "versions": [["versions", "7"], ["versions", "7", "--json"]],
     "examples": [["examples", "7"], ["examples", "7", "--json"]],
     "export": [["export", "7", "-o", NASTY.replace("\0", "").replace("\ud83d", "")]],
+    "import-model": [["import-model", "7", NASTY.replace("\0", "").replace("\ud83d", "")]],
     "dataset": [["dataset", "7", "-o", NASTY.replace("\0", "").replace("\ud83d", "")]],
     "audit": [["audit"], ["audit", "--json"]],
     "train-prior": [["train-prior", NASTY.replace("\0", "").replace("\ud83d", "")]],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,14 @@ import numpy as np
 
 from model.export.bundle import ExportError, Source
 from model.export.parity import Parity
-from model.export.stock.classifier import CosineHead, build_stock, require_stock, save_stock
+from model.export.stock.classifier import CosineHead, build_stock, rebuild_stock, require_stock, save_stock
 from model.export.stock.distil import Budget, SoftTargets, distil
 from model.export.stock.outputs import Outputs
 from model.export.stock.parity import STOCK_LIMITS, measure_stock
 from model.numerics.holdout import is_held_out
 from model.numerics.temperature import fit_temperature
 from model.spec import Text
+from model.versions.finetuned import TunedHead
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
@@ -61,22 +63,23 @@ def write_stock(
     source: Source, outputs: Outputs, directory: Path, teaching: Teaching, tell: Callable[[str], None]
 ) -> Made:
     """Writes config.json, model.safetensors and the tokenizer. Raises ExportError."""
-    require_stock(source.base)
-    own = _own_part(source, outputs)
     texts = list(teaching.texts)
-    if own is not None and source.tuned is not None:
+    part = _own_part(source, outputs)
+    if part is not None and source.tuned is not None:
         tell("trying its fine-tuned part alone")
-        own = _calibrated(source, outputs, own, source.tuned, texts)
-        save_stock(build_stock(source.tuned, own, texts), source.base, directory)
-        _note(directory, outputs)
+        temperature = _temperature(source, outputs, part, source.tuned, texts)
+        _write_part(source.tuned, outputs, part, temperature, texts, directory)
         parity = measure_stock(source.model, outputs, directory, texts[: teaching.compared])
         if parity.holds(STOCK_LIMITS):
             return Made(OWN, parity, frozenset(texts))
         tell(f"alone it answers {parity.agreement:.1%} alike: a student is taught instead")
+        shutil.rmtree(directory)
+    require_stock(source.base)
     held, taught = _divide(texts)
     answers = outputs.answers(source.model, taught)
     soft = SoftTargets(outputs.names, outputs.several, taught, answers)
-    start = source.tuned if own is not None and source.tuned is not None else source.base
+    goes_on = part is not None and part.taught is None and source.tuned is not None
+    start = source.tuned if goes_on and source.tuned is not None else source.base
     budget = Budget(
         source.base,
         start,
@@ -109,26 +112,39 @@ def _divide(texts: Sequence[Text]) -> tuple[list[Text], list[Text]]:
     return held, taught
 
 
-def _own_part(source: Source, outputs: Outputs) -> CosineHead | None:
-    """The fine-tuned head in the order of the outputs; None without one, or where it lacks a label."""
+def _own_part(source: Source, outputs: Outputs) -> TunedHead | None:
+    """The fine-tuned head; None without one, or where it lacks a label."""
     finetuned = source.model.finetuned
     part = finetuned.heads.get(source.control) if finetuned is not None and source.tuned is not None else None
-    if (
-        part is None
-        or part.weight <= 0
-        or part.multilabel != outputs.several
-        or not set(outputs.keys) <= set(part.labels)
-    ):
+    if part is None or part.weight <= 0 or part.multilabel != outputs.several:
         return None
-    rows = [part.labels.index(key) for key in outputs.keys]
-    return CosineHead(outputs.names, outputs.several, np.asarray(part.coefficients)[rows], np.asarray(part.bias)[rows])
+    return part if set(outputs.keys) <= set(part.labels) else None
 
 
-def _calibrated(source: Source, outputs: Outputs, own: CosineHead, tuned: Encoder, texts: Sequence[Text]) -> CosineHead:
-    """At the temperature with which it comes nearest to what is served."""
+def _temperature(source: Source, outputs: Outputs, part: TunedHead, tuned: Encoder, texts: Sequence[Text]) -> float:
+    """With which it comes nearest to what is served."""
     some = list(texts[:CALIBRATED_ON])
-    said, served = own.scores(tuned.embed(some)[:, -1]), outputs.answers(source.model, some)
-    return own.at(fit_temperature(said, served, multilabel=outputs.several))
+    rows = [part.labels.index(key) for key in outputs.keys]
+    said = np.asarray(part.scores(tuned.embed(some)[:, -1]), dtype=np.float64)[:, rows]
+    if not outputs.several:
+        said = said / np.maximum(said.sum(1, keepdims=True), 1e-12)
+    return fit_temperature(said, outputs.answers(source.model, some), multilabel=outputs.several)
+
+
+def _write_part(
+    tuned: Encoder, outputs: Outputs, part: TunedHead, temperature: float, texts: Sequence[Text], directory: Path
+) -> None:
+    rows = [part.labels.index(key) for key in outputs.keys]
+    if part.taught is None:
+        head = CosineHead(outputs.names, outputs.several, part.coefficients[rows], part.bias[rows]).at(temperature)
+        model = build_stock(tuned, head, texts)
+    else:
+        arrays = part.taught.arrays
+        weight = arrays["output.weight"][rows] / temperature
+        bias = np.asarray(arrays.get("output.bias", np.zeros(len(part.labels))))[rows] / temperature
+        model = rebuild_stock(tuned, weight, bias, outputs.names, outputs.several)
+    save_stock(model, tuned, directory)
+    _note(directory, outputs)
 
 
 def _note(directory: Path, outputs: Outputs) -> None:

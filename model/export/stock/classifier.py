@@ -100,6 +100,23 @@ def build_stock(encoder: Encoder, head: CosineHead, texts: Sequence[Text]) -> Pr
     return model
 
 
+def rebuild_stock(
+    encoder: Encoder, weight: Floats, bias: Floats, names: Sequence[str], several: bool
+) -> PreTrainedModel:
+    """An imported classifier with other outputs than its own: `weight` [K, h] and `bias` [K] of its last layer."""
+    from transformers import AutoModelForSequenceClassification
+
+    model: PreTrainedModel = AutoModelForSequenceClassification.from_pretrained(
+        encoder.directory, use_safetensors=True, trust_remote_code=False, local_files_only=True
+    )
+    _, output = _head_of(model, str(encoder.config.get("model_type")))
+    output.weight = nn.Parameter(torch.tensor(np.asarray(weight), dtype=torch.float32))
+    output.bias = nn.Parameter(torch.tensor(np.asarray(bias), dtype=torch.float32))
+    _name_outputs(model.config, names, several)
+    nn.Module.eval(model)
+    return model
+
+
 def save_stock(model: PreTrainedModel, encoder: Encoder, directory: Path) -> None:
     """config.json, model.safetensors and the tokenizer's files. Nothing in them names a place on this machine."""
     from model.export.stock.tokenizer import save_tokenizer
@@ -113,12 +130,16 @@ def _configure(encoder: Encoder, head: CosineHead, extra: int) -> PretrainedConf
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(encoder.directory, trust_remote_code=False, local_files_only=True)
-    config.id2label = dict(enumerate(head.names))
-    config.label2id = {name: place for place, name in enumerate(head.names)}
-    config.problem_type = SEVERAL if head.several else SINGLE
+    _name_outputs(config, head.names, head.several)
     config.num_hidden_layers = int(config.num_hidden_layers) + extra
     config.torch_dtype = torch.float32
     return config
+
+
+def _name_outputs(config: PretrainedConfig, names: Sequence[str], several: bool) -> None:
+    config.id2label = dict(enumerate(names))
+    config.label2id = {name: place for place, name in enumerate(names)}
+    config.problem_type = SEVERAL if several else SINGLE
 
 
 def _last_layer(encoder: nn.Module) -> nn.Module:

@@ -27,7 +27,7 @@ from model.training.tuner import FineTuner
 WATCHED_SHARE, MOST_WATCHED = 0.1, 200
 """Share of the texts, and most of them, that are not learned but looked at: when to stop, and how sure to be."""
 
-EPOCHS, LEAST_STEPS, MOST_STEPS = 3, 200, 1500
+EPOCHS, LEAST_STEPS, MOST_STEPS = 8, 200, 2000
 
 PILOT_STEPS = 4
 """By which it is found out how many steps there is time for."""

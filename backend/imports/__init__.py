@@ -1,0 +1,1 @@
+"""A model comes into the house: copied, judged by the gate, published by it alone."""
