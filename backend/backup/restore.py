@@ -68,7 +68,8 @@ def _check_lines(source: Path) -> None:
 
 def _plan_moves(source: Path, target: Path, files: Iterable[str], force: bool) -> list[tuple[Path, Path]]:
     """(version directory, where it belongs) of each version, verified. Raises BadRequest, Conflict or VersionError."""
-    from model.versions.directory import IMPORTED, verify_version, version_path
+    from model.versions.directory import verify_version, version_path
+    from model.versions.encoder_files import IMPORTED
 
     moves = []
     named = [Path(name).parent for name in files if name.startswith(f"{MODELS}/")]

@@ -13,6 +13,7 @@ from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.jobs.train.train import make_request, publish
 from backend.outcomes import PublishOutcome
+from backend.screen import plain
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.errors import ModelError
@@ -40,6 +41,10 @@ def import_model(
     """Copies what is needed of `directory`, has the gate judge it, and publishes it if that accepts. The version is
     kept either way. Raises BadRequest for a directory or labels that cannot be taken, NotFound for an unknown project,
     Conflict while a training runs."""
+    if not directory.is_dir():
+        raise BadRequest(
+            f"{plain(directory)} is no directory: a transformers classifier's is needed", field="directory"
+        )
     with redis_at_hand(settings):
         stores = Stores(settings)
         try:

@@ -42,7 +42,8 @@ from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE
 from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
-from model.versions.directory import ENCODER, Manifest, version_path, write_version
+from model.versions.directory import Manifest, version_path, write_version
+from model.versions.encoder_files import ENCODER
 from model.versions.finetuned import FineTuned, blend, blend_weight
 from model.versions.span_answers import SpanTools, fit_span_heads
 

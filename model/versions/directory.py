@@ -26,6 +26,7 @@ from model.head.linear_head import LinearHead, restore_head
 from model.numerics.arrays import Floats
 from model.pretrained.base_model import known_sha256, sha256_of
 from model.spans.head.tuned_marks import TunedMarksJson
+from model.versions.encoder_files import copy_encoder
 from model.versions.finetuned import FineTuned, TunedJson, restore_finetuned
 from model.versions.region_files import RegionHeadsJson, heads_json, take_over
 
@@ -121,10 +122,7 @@ YOUNG_SECONDS = 600.0
 UNFINISHED_FACTOR = 6
 """Times as long, after which an unfinished version belongs to no process any more."""
 
-WEIGHTS, HEADS, ENCODER = "model.safetensors", "heads.json", "encoder.safetensors"
-
-IMPORTED = "encoder"
-"""Folder of an encoder that is not the base model with other weights: its weights are called as a base model's are."""
+WEIGHTS, HEADS = "model.safetensors", "heads.json"
 
 
 class SpanHeadEntry(TypedDict):
@@ -200,7 +198,7 @@ def write_version(
         failpoint("version.write", manifest.project)
         _write(scratch / HEADS, json.dumps({**state, **said}, ensure_ascii=True).encode())
         if finetuned is not None and manifest.kind == "finetune":
-            _copy_encoder(finetuned.encoder_weights, scratch)
+            copy_encoder(finetuned.encoder_weights, scratch)
         complete = replace(
             manifest,
             files=_digests(scratch),
@@ -365,29 +363,6 @@ def _write(path: Path, data: bytes) -> None:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-
-
-def _copy(source: Path, target: Path) -> None:
-    shutil.copyfile(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
-
-
-def _copy_encoder(weights: Path, directory: Path) -> None:
-    """What training changed of the base model; or the folder of an imported encoder, `weights` being in it."""
-    if weights.name != WEIGHTS:
-        _copy(weights, directory / ENCODER)
-        return
-    (directory / IMPORTED).mkdir()
-    for path in sorted(weights.parent.iterdir()):
-        _copy(path, directory / IMPORTED / path.name)
-    _sync_directory(directory / IMPORTED)
-
-
-def encoder_weights(directory: Path) -> Path | None:
-    """Where the weights of a version's own encoder lie; None without one."""
-    places = (directory / ENCODER, directory / IMPORTED / WEIGHTS)
-    return next((path for path in places if path.is_file()), None)
 
 
 def files_of(directory: Path) -> list[Path]:

@@ -32,12 +32,12 @@ from model.versions.directory import (
     HEADS,
     WEIGHTS,
     Manifest,
-    encoder_weights,
     read_heads,
     read_span_heads,
     verify_version,
     version_path,
 )
+from model.versions.encoder_files import encoder_weights
 from model.versions.finetuned import FineTuned, align_columns, blend
 from model.versions.region_answers import answer_regions, relate_regions
 from model.versions.region_files import read_region_heads

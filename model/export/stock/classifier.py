@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -42,7 +42,8 @@ LIFT = 32.0
 PROBED_TEXTS = 256
 """Texts whose tokens say in which direction there is least."""
 
-SINGLE, SEVERAL = "single_label_classification", "multi_label_classification"
+SINGLE: Final = "single_label_classification"
+SEVERAL: Final = "multi_label_classification"
 
 
 @dataclass(frozen=True)
