@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from model.evidence.learning_curve import CurvePoint
     from model.evidence.marked_text import MarkedFigures
     from model.evidence.pool_accuracy import PoolEstimate
-    from model.spec import Json
+    from model.spec import Json, JsonObject
 
 
 class PatternFigures(TypedDict):
@@ -339,6 +339,43 @@ class RunAnswer(Progress):
     error: str
     retry_in: int
     reasons: NotRequired[list[str]]
+    new: NotRequired[bool]
+
+
+class ArchiveAnswer(TypedDict):
+    """A finished export: how large it is, how nearly it answers alike (rows of parity.json), graphs that were left out,
+    and the `path` it is sent from."""
+
+    id: str
+    name: str
+    format: str
+    version: str
+    control: str
+    int8: bool
+    accept_loss: bool
+    at: float
+    bytes: int
+    sha256: str
+    parity: list[JsonObject]
+    refused: list[str]
+    path: str
+
+
+class ExportAnswer(Progress):
+    """The newest export, how far it is, and the archives that are there, newest first. `error`: the code of what it
+    failed of."""
+
+    id: str
+    status: str
+    error: str
+    archives: list[ArchiveAnswer]
+    by: NotRequired[str]
+    format: NotRequired[str]
+    control: NotRequired[str]
+    int8: NotRequired[bool]
+    accept_loss: NotRequired[bool]
+    asked_at: NotRequired[float]
+    ended_at: NotRequired[float | None]
     new: NotRequired[bool]
 
 

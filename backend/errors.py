@@ -14,7 +14,8 @@ BackendError
 ├── NotReady              503  models are still loading
 ├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
 ├── LabelStudioError      502  Label Studio refused or did not answer
-├── MissingPackage        (command line) a format needs a package that is not installed
+├── NoSpace               507  the disk is too small for what is asked for
+├── MissingPackage        501  a format needs a package that is not installed
 └── SettingsError         (start) a setting has an unusable value
 """
 
@@ -147,6 +148,14 @@ class MissingPackage(BackendError):
     """A file format needs a package that understudy does not install; the message has the command that does."""
 
     code = "missing_package"
+    status = 501
+
+
+class NoSpace(BackendError):
+    """The disk has too little room for what is asked for; nothing was written."""
+
+    code = "no_space"
+    status = 507
 
 
 class SettingsError(BackendError):

@@ -19,6 +19,7 @@ STEP_NAMES = frozenset(
         *("version.write", "version.before_rename", "version.after_rename"),
         *("queue.write", "queue.before_switch", "queue.after_switch"),
         *("predict.begin", "predict.before_write", "predict.after_write"),
+        "export.begin",
         *("publish.before", "publish.after", "announce", "swap.before", "swap.after"),
     }
 )

@@ -176,6 +176,7 @@ ALLOWED: dict[str, str] = {
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
         "backend/jobs/task_queue backend/jobs/sync"
     ),
+    "backend/export/archive": "model backend",
     "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
     "backend/ui": "",
     "backend/application": (
@@ -188,16 +189,21 @@ ALLOWED: dict[str, str] = {
         "model model/pretrained model/training model/training/imports backend backend/settings "
         "backend/embedded_redis backend/base_model backend/store backend/jobs/train"
     ),
+    "backend/export/facts": "model model/pretrained model/evidence model/evidence/report backend backend/labelstudio",
     "backend/export": (
-        "model model/encoder model/spans/features model/versions model/export model/export/spans model/export/stock "
-        "backend backend/settings backend/labelstudio backend/embedded_redis backend/base_model backend/store "
-        "backend/rules backend/application"
+        "model model/encoder model/spans/features model/evidence model/evidence/report model/versions model/export "
+        "model/export/spans model/export/stock backend backend/settings backend/labelstudio backend/embedded_redis "
+        "backend/base_model backend/store backend/rules backend/application backend/export/facts"
+    ),
+    "backend/application/export": (
+        "model backend backend/labelstudio backend/store/work backend/client/dataset backend/export/archive "
+        "backend/application backend/export"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
         "backend/store/work backend/store/admin backend/store backend/health backend/rejects backend/rules "
-        "backend/ui backend/application"
+        "backend/ui backend/application backend/export backend/application/export"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
@@ -209,24 +215,31 @@ ALLOWED: dict[str, str] = {
         "model backend backend/settings backend/labelstudio backend/supervision backend/redis_access "
         "backend/store/work backend/health backend/rejects backend/serving backend/ui backend/application"
     ),
+    "backend/routes/export": "backend backend/export/archive backend/application/export backend/web",
+    "backend/jobs/export": (
+        "model backend backend/settings backend/base_model backend/store/work backend/client/dataset backend/jobs "
+        "backend/jobs/train backend/export/archive backend/export"
+    ),
     "backend/routes/ui": (
         "backend backend/redis_access backend/store/admin backend/store backend/health backend/rules "
-        "backend/serving backend/ui backend/application backend/ui/charts backend/ui/views backend/web"
+        "backend/serving backend/ui backend/application backend/application/export backend/ui/charts "
+        "backend/ui/views backend/web backend/routes/export"
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "
-        "backend/serving backend/application/spans backend/application backend/web backend/routes/ui"
+        "backend/serving backend/application/spans backend/application backend/web backend/routes/export "
+        "backend/routes/ui"
     ),
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access backend/store/work "
-        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/application "
-        "backend/routes"
+        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/export/archive "
+        "backend/application backend/routes"
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (
-        "backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "
+        "model backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "
         "backend/export backend/cli/options"
     ),
     "backend/cli": (

@@ -10,6 +10,7 @@ from backend.addresses.host import url_of
 from backend.admin_json import (
     Action,
     ExampleAnswer,
+    ExportAnswer,
     LoginLink,
     Order,
     PatternsAnswer,
@@ -178,6 +179,23 @@ class AdminClient:
     def cancel_prediction(self, project: int) -> RunAnswer:
         """Ends it."""
         return self._call("POST", f"/admin/projects/{project}/predict/cancel", {})
+
+    def export(self, project: int, wanted: JsonObject) -> ExportAnswer:
+        """Asks for an export: the one that is not over when there is one."""
+        return self._call("POST", f"/admin/projects/{project}/export", wanted)
+
+    def exports(self, project: int) -> ExportAnswer:
+        """The newest export and how far it is, and the archives that are there."""
+        return self._call("GET", f"/admin/projects/{project}/export")
+
+    def cancel_export(self, project: int) -> ExportAnswer:
+        """Ends it."""
+        return self._call("POST", f"/admin/projects/{project}/export/cancel", {})
+
+    def archive(self, path: str) -> Iterator[bytes]:
+        """The bytes of an archive (its `path`), as they come."""
+        with self._open("GET", path, None, stream=True) as reply:
+            yield from reply.iter_content(STREAM_BYTES)
 
     def job(self, job: str) -> JobRecord:
         """State, step, of, epoch, metric, seconds left."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from backend.admin_json import RunAnswer
+from backend.admin_json import ExportAnswer, RunAnswer
 from backend.outcomes import FINAL_STATES
 from backend.record_json import JobRecord
 from backend.screen import plain, rich_console, say
@@ -17,8 +17,8 @@ POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""
 
 
-Record = TypeVar("Record", JobRecord, RunAnswer, covariant=True)
-"""A training, or a run that predicts a project."""
+Record = TypeVar("Record", JobRecord, RunAnswer, ExportAnswer, covariant=True)
+"""A training, a run that predicts a project, or an export."""
 
 
 class Jobs(Protocol[Record]):
@@ -35,7 +35,7 @@ def follow(client: Jobs[Record], job: str) -> Record:
     return _follow_plainly(client, job)
 
 
-def describe(record: JobRecord | RunAnswer) -> str:
+def describe(record: JobRecord | RunAnswer | ExportAnswer) -> str:
     """One line: state, stage, steps, epoch, metric, seconds left; then the outcome."""
     parts = [str(record.get("status", "?"))]
     if record.get("stage") and record.get("status") not in FINAL_STATES:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from backend.errors import BadRequest, Conflict, NotFound
 from backend.export.card import write_card
 from backend.export.exported import Exported
 from backend.export.formats import WRITERS
-from backend.export.order import Order
+from backend.export.order import Order, Tell, tell_nobody
 from backend.export.wish import Wish
 from backend.screen import plain
 from backend.settings.settings import Settings
@@ -29,13 +28,12 @@ PARITY = "parity.json"
 LEAST_TEXTS = 8
 
 
-def export_version(settings: Settings, wish: Wish, tell: Callable[[str], None] = lambda _: None) -> Exported:
+def export_version(settings: Settings, wish: Wish, tell: Tell = tell_nobody) -> Exported:
     """Writes `wish.directory`, whole or not at all. Raises BadRequest for a directory that holds something, NotFound
     for what is not known here, ExportError for a control that cannot be exported, and Conflict for a graph that answers
     otherwise than the version."""
     if wish.directory.exists() and (not wish.directory.is_dir() or any(wish.directory.iterdir())):
         raise BadRequest(f"{plain(wish.directory)} is there already: name a new directory", field="output")
-    tell(f"into {plain(wish.directory)}")
     with redis_at_hand(settings):
         stores = Stores(settings)
         try:
@@ -44,7 +42,7 @@ def export_version(settings: Settings, wish: Wish, tell: Callable[[str], None] =
             stores.close()
 
 
-def _export(settings: Settings, stores: Stores, wish: Wish, tell: Callable[[str], None]) -> Exported:
+def _export(settings: Settings, stores: Stores, wish: Wish, tell: Tell) -> Exported:
     source = _load(settings, stores, wish)
     documents = _documents(stores, wish, source.model.spec.control(source.control))
     scratch = wish.directory.with_name(f".{wish.directory.name}.{os.getpid()}.tmp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backend.errors import Conflict
@@ -31,8 +32,10 @@ def write_onnx(order: Order) -> Exported:
         wanted[GRAPH_INT8] = INT8_LIMITS
     parities, refused = [], []
     for graph, limits in wanted.items():
-        order.tell(f"comparing {graph} with the version on {len(documents)} texts")
-        parity = (measure_span_parity if marks else measure_parity)(source, directory, graph, documents)
+        comparing = f"comparing {graph} with the version on {len(documents)} texts"
+        order.tell(comparing)
+        measure = measure_span_parity if marks else measure_parity
+        parity = measure(source, directory, graph, documents, partial(order.tell, comparing))
         parities.append(parity)
         if not parity.holds(limits) and not wish.accept_loss:
             refused.append(graph)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from backend.export.wish import Wish
 from backend.settings.settings import Settings
@@ -16,10 +16,20 @@ if TYPE_CHECKING:
     from model.export.bundle import Source
 
 
+class Tell(Protocol):
+    """Takes a line for people, and while something is counted how far it is."""
+
+    def __call__(self, line: str, step: int = 0, of: int = 0) -> None: ...
+
+
+def tell_nobody(line: str, step: int = 0, of: int = 0) -> None:
+    """Of whoever does not want to know."""
+
+
 @dataclass(frozen=True)
 class Order:
     """`directory` is not there yet; whole or not at all is not the format's concern. `documents`: texts to compare
-    answers on. `tell` takes lines for people."""
+    answers on."""
 
     settings: Settings
     stores: Stores
@@ -27,4 +37,4 @@ class Order:
     source: Source
     directory: Path
     documents: Sequence[Document]
-    tell: Callable[[str], None]
+    tell: Tell

@@ -15,6 +15,7 @@ import time
 from contextlib import suppress
 
 from backend.errors import StoreUnavailable
+from backend.export.archive.shelf import sweep_all
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.labelstudio.label_display import spec_of
@@ -112,6 +113,9 @@ class Scheduler:
         if self._sync_is_due(project):
             self.stores.jobs.enqueue_sync(project)
         self._schedule_predictions(project)
+        if export := self.stores.exports.lost(project):
+            log.warning("export lost, sent again id=%s", export)
+            self.stores.exports.send(project, export)
         self._queue.schedule(project)
 
     def _has_new_patterns(self, project: int) -> bool:
@@ -216,8 +220,13 @@ class Scheduler:
     def _collect_garbage(self) -> None:
         from model.versions.directory import collect_garbage
 
-        for project in self.stores.projects.projects():
-            kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)} - {None}
+        projects = self.stores.projects.projects()
+        exports = self.stores.exports.running(projects)
+        if swept := sweep_all(self.settings.exports_dir, {number: one["id"] for number, one in exports.items()}):
+            log.info("exports deleted: %s", ", ".join(swept))
+        for project in projects:
+            kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)}
+            kept |= {exports[project]["version"]} if project in exports else set()
             names = {name for name in kept if name}
             deleted = collect_garbage(self.settings.models_dir, project, names, self.settings.keep_versions)
             if deleted:

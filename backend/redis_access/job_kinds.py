@@ -144,9 +144,26 @@ JOB_KINDS = (
         outcomes=(JobOutcome.DONE, JobOutcome.FAILED),
         seconds=_examine_seconds,
     ),
+    JobKind(
+        name="export",
+        function="backend.jobs.export.export.export",
+        former_function=None,
+        # Nothing that people wait for while they label is done there: only the next fine-tune comes a minute later.
+        queue="train",
+        outcomes=(
+            JobOutcome.DONE,
+            JobOutcome.FAILED,
+            JobOutcome.CANCELLED,
+            JobOutcome.STOPPED,
+            JobOutcome.CRASHED,
+            JobOutcome.OVER,
+            JobOutcome.HELD,
+        ),
+        seconds=_train_seconds,
+    ),
 )
 
-REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE = (kind.function for kind in JOB_KINDS)
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT = (kind.function for kind in JOB_KINDS)
 
 KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
 

@@ -104,6 +104,9 @@ PROJECT_KEYS = (
     Key("predict:shards", "HASH", "shard → range, cursor and counts as JSON"),
     Key("predict:calls", "HASH", "shard → RQ's call"),
     Key("predict:lease:<n>", "STRING", "who works on shard n (expires)"),
+    Key("export", "HASH", "the last `understudy export` that the server made, and how far it is"),
+    Key("export:call", "STRING", "RQ's call of it"),
+    Key("export:lease", "STRING", "who works on it (expires)"),
     Key(
         "rejects",
         "HASH",

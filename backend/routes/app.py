@@ -13,7 +13,8 @@ from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
-from backend.routes.ui import actions, login, pages
+from backend.routes.export import admin as exporting
+from backend.routes.ui import actions, exports, login, pages
 from backend.telemetry.log_context import begin_request, current_project, end_request
 from backend.web.browser import PAGE_HEADERS
 from backend.web.error_handlers import handle_errors
@@ -22,8 +23,11 @@ from backend.web.serving_collector import ServingCollector
 from backend.web.store_collector import StoreCollector
 from backend.web.url_paths import TidyPaths, prefix_of
 
-API = (labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns, dataset)
-PAGES = (login, pages, actions)
+API = (
+    *(labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns, dataset),
+    exporting,
+)
+PAGES = (login, pages, actions, exports)
 """Modules with a blueprint each."""
 
 NOT_NOTED = ("/admin", "/ui")

@@ -269,6 +269,11 @@ class Settings(GivenModel):
         return self.data_dir / "runs"
 
     @property
+    def exports_dir(self) -> Path:
+        """Finished exports, and the work of those that run: `<exports_dir>/<project>/`."""
+        return self.data_dir / "exports"
+
+    @property
     def pools_dir(self) -> Path:
         """What the last plan answered to each project's pool: `<pools_dir>/<project>/answers.json`."""
         return self.data_dir / "pools"

@@ -23,6 +23,7 @@ from backend.store.spans.patterns import PatternStore
 from backend.store.suggestions import SuggestionStore
 from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
+from backend.store.work.exports import ExportStore
 from backend.store.work.failures import FailureStore
 from backend.store.work.job_counters import JobCounterStore
 from backend.store.work.loss_curves import LossCurveStore
@@ -48,6 +49,7 @@ class Stores:
         self.jobs = JobStore(self._redis, self.queue)
         self.loss_curves = LossCurveStore(self._redis)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
+        self.exports = ExportStore(self._redis, self.queue)
         self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)
         self.failures = FailureStore(self._redis)

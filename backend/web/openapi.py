@@ -25,6 +25,7 @@ REASONS = {
     413: "The body is too large.",
     422: "The label config holds nothing that can be learned; the status line says why.",
     429: "Asked too often; Retry-After says when to come again.",
+    501: "A package that this needs is not installed; the message has the command that does it.",
     502: "Label Studio refused, or did not answer.",
     503: "Models are loading, Redis is away, or too much waits; Retry-After says when to come again.",
 }
@@ -107,7 +108,7 @@ def _answer(why: str, schema: str, media: str = "application/json") -> Mapping[s
 
 def _refusal(status: int, operation: Operation) -> Mapping[str, Any]:
     """Pages are answered with pages."""
-    page = operation.media in ("text/html", "text/css")
+    page = operation.of_page or operation.media in ("text/html", "text/css")
     return _answer(REASONS[status], "Text", "text/html") if page else _answer(REASONS[status], "Error")
 
 

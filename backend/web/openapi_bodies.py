@@ -23,6 +23,8 @@ class Operation:
     query: tuple[str, ...] = ()
     media: str = "application/json"
     needs_body: bool = True
+    of_page: bool = False
+    """It is refused with a page, whatever it answers."""
 
 
 def _object(required: Mapping[str, Any], optional: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -96,6 +98,13 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "PredictAll": _object({}, {"all": BOOL}),
     "PredictionRun": _object(
         {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
+    ),
+    "ExportWish": _object(
+        {}, {"format": TEXT, "version": TEXT, "control": TEXT, "int8": BOOL, "accept_loss": BOOL, "again": BOOL}
+    ),
+    "Export": _object(
+        {"id": TEXT, "status": TEXT, "message": TEXT, "error": TEXT, "archives": _list(ANY)},
+        {"stage": TEXT, "step": NUMBER, "of": NUMBER, "seconds_left": {**NUMBER, "nullable": True}, "new": BOOL},
     ),
     "LoginLink": _object({"path": TEXT, "seconds": NUMBER}),
     "View": _object({}),
@@ -178,6 +187,16 @@ OPERATIONS: Mapping[str, Operation] = {
         "Predict a whole project.", "PredictionRun", "PredictAll", 202, (*_PROJECT, 409), needs_body=False
     ),
     "POST /admin/projects/<project>/predict/cancel": Operation("End it.", "PredictionRun", errors=(*_PROJECT, 409)),
+    "GET /admin/projects/<project>/export": Operation(
+        "The newest export, and the archives.", "Export", errors=(*_PROJECT, 303, 409), query=("format",)
+    ),
+    "POST /admin/projects/<project>/export": Operation(
+        "Export a version.", "Export", "ExportWish", 202, (*_PROJECT, 501), needs_body=False
+    ),
+    "POST /admin/projects/<project>/export/cancel": Operation("End it.", "Export", errors=(*_PROJECT, 409)),
+    "GET /admin/projects/<project>/export/<job>": Operation(
+        "An archive.", "Text", errors=(*_PROJECT, 304), media="application/zip"
+    ),
     "GET /admin/jobs/<job>": Operation("A training's record.", "Record", errors=_PROJECT),
     "POST /admin/jobs/<job>/cancel": Operation("Stop a training.", "Record", errors=(*_PROJECT, 409)),
     "GET /admin/audit": Operation("What admins did.", "Actions", errors=(503,), query=("limit",)),
@@ -217,4 +236,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
     "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),
     "POST /ui/projects/<project>/suspects": _button("List suspicious labels in Label Studio.", 404, 409, 502),
+    "POST /ui/projects/<project>/export": _button("Export a version.", 404, 501),
+    "POST /ui/projects/<project>/export/cancel": _button("End that.", 404, 409),
+    "GET /ui/projects/<project>/export/<job>": Operation(
+        "An archive.", "Text", errors=(303, 304, 404, 503), media="application/zip", of_page=True
+    ),
 }

@@ -92,6 +92,10 @@ POLICIES: Mapping[str, Policy] = {
     "GET /admin/projects/<project>/predict": _ADMIN,
     "POST /admin/projects/<project>/predict": _action(30),
     "POST /admin/projects/<project>/predict/cancel": _action(60),
+    "GET /admin/projects/<project>/export": _ADMIN,
+    "POST /admin/projects/<project>/export": _action(10),
+    "POST /admin/projects/<project>/export/cancel": _action(60),
+    "GET /admin/projects/<project>/export/<job>": _action(10),  # the model leaves
     "GET /admin/jobs/<job>": _ADMIN,
     "POST /admin/jobs/<job>/cancel": _action(60),
     "GET /admin/audit": _ADMIN,
@@ -121,6 +125,9 @@ POLICIES: Mapping[str, Policy] = {
     "POST /ui/projects/<project>/predict": _button(30),
     "POST /ui/projects/<project>/predict/cancel": _button(60),
     "POST /ui/projects/<project>/suspects": _button(30),
+    "POST /ui/projects/<project>/export": _button(10),
+    "POST /ui/projects/<project>/export/cancel": _button(60),
+    "GET /ui/projects/<project>/export/<job>": _button(10),
 }
 
 

@@ -20,12 +20,13 @@ from model.versions.live_model import LiveModel
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
 
-GRAPH, GRAPH_INT8, SPEC, TOKENIZER, PROGRAM = (
+GRAPH, GRAPH_INT8, SPEC, TOKENIZER, PROGRAM, FILES = (
     "model.onnx",
     "model.int8.onnx",
     "model.json",
     "tokenizer.json",
     "predict.py",
+    "files.py",
 )
 
 
@@ -55,7 +56,8 @@ def write_bundle(source: Source, directory: Path) -> None:
     source.base.save_tokenizer(directory / TOKENIZER)
     spec = json.dumps(_describe(source, control), ensure_ascii=True, indent=1)
     (directory / SPEC).write_text(spec + "\n", encoding="utf-8")
-    shutil.copyfile(Path(__file__).with_name(PROGRAM), directory / PROGRAM)
+    for name in (PROGRAM, FILES):
+        shutil.copyfile(Path(__file__).with_name(name), directory / name)
 
 
 def quantise(directory: Path) -> None:

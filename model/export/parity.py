@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +13,12 @@ import numpy as np
 from model.decoding.answers import decide
 from model.export.bundle import PROGRAM, Source
 from model.spec import NONE, Document, Json
+
+Report = Callable[[int, int], None]
+"""Takes how many of how many texts are compared."""
+
+TEXTS_AT_ONCE = 64
+"""Between two reports."""
 
 Limits = tuple[float, float]
 """Least share of equal answers, and largest mean difference of a probability."""
@@ -43,7 +49,13 @@ class Parity:
         return asdict(self)
 
 
-def measure_parity(source: Source, directory: Path, graph: str, documents: Sequence[Document]) -> Parity:
+def measure_parity(
+    source: Source,
+    directory: Path,
+    graph: str,
+    documents: Sequence[Document],
+    report: Report = lambda done, whole: None,
+) -> Parity:
     """The export in `directory`, run by its own program, beside the version. Raises ValueError without documents."""
     if not documents:
         raise ValueError("parity needs texts")
@@ -51,11 +63,16 @@ def measure_parity(source: Source, directory: Path, graph: str, documents: Seque
     exported = load_program(directory).Model(directory, graph, 1)
     # Without the feature cache: each reads every text anew.
     here = replace(source.model, base=source.base, tuned=source.tuned)
-    began = time.process_time()
-    rows = exported.probabilities(documents)
-    middle = time.process_time()
-    wanted = here.scores(source.control, [control.text_of(document) for document in documents])
-    ended = time.process_time()
+    found, wished, seconds = [], [], np.zeros(2)
+    for start in range(0, len(documents), TEXTS_AT_ONCE):
+        part = documents[start : start + TEXTS_AT_ONCE]
+        began = time.process_time()
+        found.append(exported.probabilities(part))
+        middle = time.process_time()
+        wished.append(here.scores(source.control, [control.text_of(document) for document in part]))
+        seconds += middle - began, time.process_time() - middle
+        report(start + len(part), len(documents))
+    rows, wanted = np.concatenate(found), np.concatenate(wished)
     rules = source.model.rules(source.control)
     given = [exported.decide(row) for row in rows]
     same = 0
@@ -69,8 +86,8 @@ def measure_parity(source: Source, directory: Path, graph: str, documents: Seque
         same / len(documents),
         float(apart.mean()),
         float(apart.max()),
-        round(1000 * (middle - began) / len(documents), 3),
-        round(1000 * (ended - middle) / len(documents), 3),
+        round(1000 * float(seconds[0]) / len(documents), 3),
+        round(1000 * float(seconds[1]) / len(documents), 3),
         round((directory / graph).stat().st_size / 1e6, 1),
     )
 

@@ -1,6 +1,6 @@
 """Answers texts with the model that lies beside this file. Needs onnxruntime and tokenizers, nothing else.
 
-python predict.py texts.csv -o answers.jsonl      # or .jsonl; one column or key for each input
+python predict.py texts.csv -o answers.csv        # or .jsonl, .parquet; one column or key for each input
 >>> from predict import Model
 >>> Model("DIR")([{"text": "I was charged twice"}])
 """
@@ -8,16 +8,15 @@ python predict.py texts.csv -o answers.jsonl      # or .jsonl; one column or key
 from __future__ import annotations
 
 import argparse
-import csv
 import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import islice, pairwise
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import IO, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import onnxruntime
@@ -336,31 +335,17 @@ def decide_stars(keys: list[str], row: np.ndarray, rules: Rules) -> tuple[list[s
     return [stars[best]], float(smooth[best]), stars, smooth
 
 
-def read_rows(path: Path) -> Iterator[Row]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        if path.suffix.lower() == ".csv":
-            yield from csv.DictReader(file)
-        else:
-            yield from (json.loads(line) for line in file if line.strip())
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Answer the texts of a .csv or .jsonl file.")
+    parser = argparse.ArgumentParser(description="Answer the texts of a .csv, .jsonl or .parquet file.")
     parser.add_argument("file", type=Path)
-    parser.add_argument("-o", "--output", type=Path, help="JSON lines; default: standard output")
+    parser.add_argument("-o", "--output", type=Path, help="the same format as the file; default: standard output")
     parser.add_argument("--graph", default="model.onnx", help="such as model.int8.onnx")
     parser.add_argument("--threads", type=int, default=0, help="0: all cores")
     given = parser.parse_args(arguments)
-    model, rows = Model(file=given.graph, threads=given.threads), read_rows(given.file)
-    output = given.output.open("w", encoding="utf-8") if given.output else sys.stdout
-    while batch := list(islice(rows, 256)):
-        write(output, batch, model(batch))
-    output.flush()
-
-
-def write(output: IO[str], rows: Iterable[Row], answers: Iterable[Answer | Marked]) -> None:
-    for row, answer in zip(rows, answers, strict=True):
-        output.write(json.dumps({**row, "answer": answer}, ensure_ascii=False) + "\n")
+    try:
+        beside("files").answer_file(Model(file=given.graph, threads=given.threads), given.file, given.output)
+    except (OSError, ValueError) as error:
+        raise SystemExit(f"{given.file}: {error}") from None
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 import backend.store
 from backend.outcomes import FINAL_STATES, JobOutcome, PublishOutcome, waits_after_failure
 from backend.redis_access.job_kinds import JOB_KINDS
-from backend.store.work import prediction_runs
+from backend.store.work import run_scripts
 
 
 def test_publish_lua_returns_every_publish_outcome_and_no_other_word() -> None:
@@ -22,7 +22,7 @@ def test_every_job_outcome_belongs_to_a_kind_of_job() -> None:
 
 
 def test_a_run_of_predictions_is_over_for_python_and_for_redis_alike() -> None:
-    in_lua = set(re.findall(r"\['\"(\w+)\"'\] = true", prediction_runs._IS_OVER))
+    in_lua = set(re.findall(r"\['\"(\w+)\"'\] = true", run_scripts.IS_OVER))
     assert in_lua == FINAL_STATES - {JobOutcome.REJECTED}, "nothing rejects a run"
 
 

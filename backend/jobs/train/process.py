@@ -122,7 +122,7 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
             stderr=errors,
             env=environment,
             pass_fds=() if lock is None else (lock,),
-            preexec_fn=lambda: _settle_in(parent),
+            preexec_fn=lambda: settle_in(parent),
         )
 
 
@@ -171,7 +171,7 @@ def end_with_children(process: subprocess.Popen[bytes]) -> None:
     psutil.wait_procs(children, timeout=10)
 
 
-def _settle_in(parent: int) -> None:
+def settle_in(parent: int) -> None:
     """In the new process, before it becomes the training: it dies with the worker, and serving goes first."""
     os.nice(10)
     die_with(parent)

@@ -21,6 +21,7 @@ from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
+from backend.store.work.run_scripts import CHANGE, CREATE, IS_OVER, pairs
 
 LEASE_SECONDS = 30.0
 """A worker that works on a shard says so more often than this; after so long without it the shard is free."""
@@ -48,34 +49,11 @@ REASONS_KEPT, REFUSED_TASKS = 10, 20
 
 OTHER_REASONS = "for other reasons"
 
-_IS_OVER = """
-local over = {['"done"'] = true, ['"failed"'] = true, ['"cancelled"'] = true}
-local status = redis.call('HGET', KEYS[1], 'status')
-local is_over = not status or over[status]
-"""
-
 _SAVE = f"""
 -- KEYS: run, shards    ARGV: run, shard, its JSON    Returns 0, unchanged, for another run or one that is over.
-{_IS_OVER}
+{IS_OVER}
 if is_over or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[2], ARGV[2], ARGV[3])
-return 1
-"""
-
-_CHANGE = f"""
--- KEYS: run    ARGV: run, then pairs to set    As above.
-{_IS_OVER}
-if is_over or redis.call('HGET', KEYS[1], 'id') ~= ARGV[1] then return 0 end
-for i = 2, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
-return 1
-"""
-
-_CREATE = f"""
--- KEYS: run, shards, calls    ARGV: pairs    Returns 0 when one is there that is not over.
-{_IS_OVER}
-if not is_over then return 0 end
-redis.call('DEL', KEYS[1], KEYS[2], KEYS[3])
-for i = 1, #ARGV, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 return 1
 """
 
@@ -134,8 +112,8 @@ class PredictionRunStore:
     def __init__(self, client: Client, queue: JobQueue) -> None:
         self._redis, self._queue = client, queue
         self._leases, self.still = Leases(client), Staleness()
-        self._save, self._change = Script(client, _SAVE), Script(client, _CHANGE)
-        self._create = Script(client, _CREATE)
+        self._save, self._change = Script(client, _SAVE), Script(client, CHANGE)
+        self._create = Script(client, CREATE)
 
     @guarded
     def request(self, project: int, by: str, labelled: bool) -> tuple[Run, bool]:
@@ -149,7 +127,7 @@ class PredictionRunStore:
             "asked_at": time.time(),
             "tasks": 0,
         }
-        created = bool(self._create(keys=self._keys(project), args=_pairs(fields)))
+        created = bool(self._create(keys=self._keys(project), args=pairs(fields)))
         if created:
             self.send(project, fields["id"], PLANNING_CALL)
         return self.find(project) or fields, created
@@ -163,7 +141,7 @@ class PredictionRunStore:
     @guarded
     def change(self, project: int, run: str, fields: Mapping[str, str | float | bool]) -> bool:
         """Set fields of a run; whether it is still the newest, and was not over."""
-        return bool(self._change(keys=self._keys(project)[:1], args=[json.dumps(run), *_pairs(fields)]))
+        return bool(self._change(keys=self._keys(project)[:1], args=[json.dumps(run), *pairs(fields)]))
 
     def finish(self, project: int, run: str, status: JobOutcome, message: str = "") -> bool:
         """End a run; whether this call did."""
@@ -278,7 +256,3 @@ def note_refused(known: dict[str, Refused], reasons: Mapping[int, str]) -> dict[
 def is_over(shard: Shard) -> bool:
     """Whether nothing remains to be done, or it was given up."""
     return bool(shard["done"] or shard["failed"])
-
-
-def _pairs(fields: Mapping[str, object]) -> list[str]:
-    return [part for name, value in fields.items() for part in (name, json.dumps(value, ensure_ascii=True))]

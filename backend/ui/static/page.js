@@ -18,6 +18,7 @@
   function isKept(name, node) {
     if (name === "open") return node.tagName === "DETAILS";
     if (name === "hidden") return node.matches("[data-step], .threshold label, .threshold input");
+    if (node.closest(".export .choices")) return name === "checked" || name === "selected" || name === "value";
     return node.matches("input[type=range]") && (name === "value" || name === "aria-valuetext");
   }
 

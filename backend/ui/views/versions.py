@@ -6,10 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from backend.admin_json import VersionAnswer
+from backend.admin_json import ExportAnswer, VersionAnswer
+from backend.application.export.exports import Exports
 from backend.application.projects import describe_project, describe_versions
 from backend.application.services import Services
+from backend.export.wish import Format
+from backend.labelstudio.label_display import spec_of
 from backend.record_json import Move
+from backend.redaction import hide_in
 from backend.store.work.loss_curves import LossCurve
 from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
@@ -99,7 +103,8 @@ class VersionRow:
 @dataclass(frozen=True)
 class VersionsView:
     """Newest first; `moves`: what was live when, newest first, both a page of them; `trainings`: how each fine-tune
-    ended; `curves`: the losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept."""
+    ended; `curves`: the losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept; `export`:
+    the newest one and what can be taken away; `kept`, `formats` and `controls` to choose from."""
 
     head: Head
     versions: list[VersionRow]
@@ -109,6 +114,10 @@ class VersionsView:
     trainings: list[JobView]
     curves: dict[str, LossCurve]
     comparisons: list[Comparison]
+    export: ExportAnswer
+    kept: list[str]
+    formats: list[str]
+    controls: list[str]
 
 
 def view_versions(services: Services, project: int, asked: Mapping[str, str]) -> VersionsView:
@@ -116,6 +125,7 @@ def view_versions(services: Services, project: int, asked: Mapping[str, str]) ->
     answer = describe_project(services, project)
     kept = describe_versions(services.settings, services.stores.versions, project)
     trainings = [view_job(job) for job in services.stores.jobs.recent(project, TRAININGS_SHOWN)]
+    spec = spec_of(services.stores.projects.config(project))
     curves = services.stores.loss_curves.read(project, [job.id for job in trainings])
     versions, versions_place = cut_page(kept["versions"], _of(asked, KEPT), ROWS_SHOWN)
     moves, moves_place = cut_page(services.stores.versions.history(project), _of(asked, LIVE), ROWS_SHOWN)
@@ -128,6 +138,10 @@ def view_versions(services: Services, project: int, asked: Mapping[str, str]) ->
         trainings=trainings,
         curves={job: curve for job, curve in curves.items() if len(curve["loss"]) > 1},
         comparisons=_compare(kept["versions"]),
+        export=hide_in(Exports(services, project).describe()),
+        kept=[entry["version"] for entry in kept["versions"]],
+        formats=[one.value for one in Format],
+        controls=[control.name for control in (*spec.controls, *spec.spans)] if spec else [],
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 
-from model.export.bundle import GRAPH, PROGRAM, SPEC, TOKENIZER, ExportError, Source
+from model.export.bundle import FILES, GRAPH, PROGRAM, SPEC, TOKENIZER, ExportError, Source
 from model.export.spans.graph import Layout, SpanGraph, Table, asks_prior, write_span_onnx
 from model.export.spans.looks import digest, fold, written
 from model.pretrained.base_model import read_window
@@ -40,7 +40,8 @@ def write_span_bundle(source: Source, directory: Path) -> None:
     spec = json.dumps(_describe(source, control, layout, part), ensure_ascii=True, indent=1)
     (directory / SPEC).write_text(spec + "\n", encoding="utf-8")
     here = Path(__file__)
-    shutil.copyfile(here.parents[1] / PROGRAM, directory / PROGRAM)
+    for name in (PROGRAM, FILES):
+        shutil.copyfile(here.parents[1] / name, directory / name)
     for name in PARTS:
         shutil.copyfile(here.with_name(name), directory / name)
 

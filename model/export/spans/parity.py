@@ -9,12 +9,18 @@ from pathlib import Path
 import numpy as np
 
 from model.export.bundle import Source
-from model.export.parity import Parity, load_program
+from model.export.parity import Parity, Report, load_program
 from model.export.spans.bundle import column_of
 from model.spec import Document
 
 
-def measure_span_parity(source: Source, directory: Path, graph: str, documents: Sequence[Document]) -> Parity:
+def measure_span_parity(
+    source: Source,
+    directory: Path,
+    graph: str,
+    documents: Sequence[Document],
+    report: Report = lambda done, whole: None,
+) -> Parity:
     """Agreement is the share of texts with the same spans; probabilities are those of spans that both mark. Raises
     ValueError without documents."""
     if not documents:
@@ -25,6 +31,7 @@ def measure_span_parity(source: Source, directory: Path, graph: str, documents: 
     began = time.process_time()
     given = exported(tasks)
     middle = time.process_time()
+    report(len(tasks) // 2, len(tasks))
     wanted = source.model.mark(source.control, documents)
     ended = time.process_time()
     shown = control.show

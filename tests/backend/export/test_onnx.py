@@ -55,7 +55,16 @@ def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkey
     told = json.loads(done.stdout)
     assert told["control"] == "label" and told["parity"][0]["agreement"] == 1
     files = {path.name for path in (tmp_path / "model").iterdir()}
-    wanted = {"README.md", "model.int8.onnx", "model.json", "model.onnx", "parity.json", "predict.py", "tokenizer.json"}
+    wanted = {
+        "README.md",
+        "files.py",
+        "model.int8.onnx",
+        "model.json",
+        "model.onnx",
+        "parity.json",
+        "predict.py",
+        "tokenizer.json",
+    }
     assert files == wanted
     live = learned.live_model(PROJECT, told["version"])
     texts = [{"text": f"a b {number}"} for number in range(5)]
