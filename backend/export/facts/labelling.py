@@ -72,8 +72,9 @@ def say_limits(scarce: Sequence[str], tested: int, wanted: int) -> list[str]:
         lines.append(f"**Not to be relied on for**: {', '.join(map(cell, scarce))} (fewer than {SCARCE} labels each).")
     if tested < wanted:
         lines.append(
-            f"**Not for decisions that nobody looks at**: only {tested} answers were compared with a label that came "
-            f"later ({wanted} are wanted), so that neither its accuracy nor its scores are proven."
+            f"**Not for decisions that nobody looks at**: only {tested} answers of versions that knew half of these "
+            f"labels were compared with a label that came later ({wanted} are wanted), so that neither accuracy nor "
+            "scores are proven."
         )
     lines.append("Texts of another kind, another language or another time than those it was labelled on are untested.")
     return lines

@@ -63,6 +63,8 @@ def say_calibration(rows: Sequence[EvidenceRow]) -> list[str]:
 def say_confusion(spec: TaskSpec, control: Control, rows: Sequence[EvidenceRow]) -> list[str]:
     """The mistakes that were made most."""
     told = [row for row in rows if row.task]
+    if not told:
+        return ["Not known yet."]
     found = mistakes_of(told, form_of(control, told))[:MISTAKES_SHOWN]
     names = texts_of(spec, control.name, [key for one, _ in found for key in (one.given, one.said)])
     pairs = ((names.get(one.given) or "nothing", names.get(one.said) or "nothing", count) for one, count in found)

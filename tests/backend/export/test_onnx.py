@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +18,10 @@ from backend.export.export import export_version
 from backend.export.wish import Wish
 from backend.jobs.learn.refit import refit
 from backend.labelstudio.records import ExampleRecord
-from model.export import parity
+from model.export import parity, run
 from model.export.parity import load_program
+from tests.backend.export.leaks import require_clean
+from tests.support.bare import bare_python
 from tests.support.marked_project import spans_config
 from tests.support.tiny import settings, tiny_base  # noqa: F401
 
@@ -74,14 +78,25 @@ def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkey
     ]
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "c \\| d" in card and told["version"] in card
-    kept = b"".join(path.read_bytes() for path in (tmp_path / "model").iterdir() if path.suffix in (".md", ".py"))
-    assert (
-        b"secret1 " not in kept
-        and str(tmp_path).encode() not in kept
-        and str(learned.settings.data_dir).encode() not in kept
-    )
+    require_clean(learned, tmp_path / "model", tmp_path)
+    for command in ([tmp_path / "model" / "predict.py"], [run.__file__, tmp_path / "model"]):
+        answered = answer_alone(command, [one["text"] for one in texts], tmp_path)
+        assert answered == [{**row, "answer": "".join(one["labels"])} for row, one in zip(texts, given, strict=True)]
+    assert {path.name for path in (tmp_path / "model").iterdir()} == wanted, "nothing is left in it"
     with pytest.raises(BadRequest, match="there already"):
         export_version(learned.settings, Wish(PROJECT, tmp_path / "model"))
+
+
+def answer_alone(command: list[Any], texts: list[str], where: Path) -> list[dict[str, str]]:
+    """Rows of a table that a Python with two packages has answered: no Redis, no server, none of our code but that of
+    the command."""
+    (where / "in.csv").write_text("\n".join(["text", *texts]), encoding="utf-8")
+    ended = subprocess.run(
+        [bare_python(), "-I", *command, where / "in.csv", "-o", where / "out.csv"], env={}, cwd=where, check=False
+    )
+    assert ended.returncode == 0
+    with (where / "out.csv").open(encoding="utf-8", newline="") as file:
+        return [{name: row[name] for name in ("text", "answer")} for row in csv.DictReader(file)]
 
 
 def test_a_graph_that_answers_otherwise_is_not_kept(

@@ -29,6 +29,7 @@ from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.work.exports import EXPORT_ATTEMPTS
 from model.export.parity import load_program
+from tests.backend.export.leaks import require_clean
 from tests.conftest import serving
 from tests.support.rig import free_port
 from tests.support.tiny import (  # noqa: F401
@@ -152,6 +153,7 @@ def test_it_is_made_once_told_of_and_sent_whole(learned: Any, web: Any, tmp_path
         assert all(stat.S_ISREG(entry.external_attr >> 16) for entry in packed.infolist())
         packed.extractall(tmp_path)
     made = tmp_path / names[0].partition("/")[0]
+    require_clean(learned, made, tmp_path)
     live = learned.live_model(PROJECT, archive["version"])
     given = load_program(made).Model(made)([{"text": "a b c"}, {"text": "e f"}])
     answers = live.predict([{"text": "a b c"}, {"text": "e f"}])
