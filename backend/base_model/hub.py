@@ -25,7 +25,7 @@ def find_encoder_files(settings: Settings) -> Path:
     from model.pretrained.base_model import find_base_model
 
     if settings.base_model and not Path(settings.base_model).is_dir():
-        _prepare_hub()
+        prepare_hub()
     try:
         return find_base_model(settings.base_model)
     except EncoderError as error:
@@ -36,7 +36,8 @@ def find_encoder_files(settings: Settings) -> Path:
         raise
 
 
-def _prepare_hub() -> None:
+def prepare_hub() -> None:
+    """Has the hub's client call by our routes, and never by its own compiled code."""
     from huggingface_hub import constants, set_client_factory
 
     set_client_factory(_open_client)

@@ -90,6 +90,10 @@ class Settings(GivenModel):
     admin_token: SecretStr = Field(
         SecretStr(""), description="Bearer token of /admin; generated into DATA_DIR (mode 0600) when empty."
     )
+    hf_token: SecretStr = Field(
+        SecretStr(""),
+        description="Token of the model hub: for `understudy export --push-to-hub`, which may write there.",
+    )
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )

@@ -19,7 +19,7 @@ from backend.settings.home_path import expand_path
 if TYPE_CHECKING:
     from dotenv.parser import Original
 
-FROM_FILES = ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "redis_url")
+FROM_FILES = ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "hf_token", "redis_url")
 """Settings that may stand in a file of their own."""
 
 MOST_BYTES = 64 << 10

@@ -15,7 +15,7 @@ from backend.redaction import hide_secrets, process_redactor
 from backend.settings.home_path import expand_path
 from backend.settings.sources import Given
 
-TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret"})
+TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret", "hf_token"})
 """Travel in a header as they are."""
 
 SECRETS = TOKENS | {"basic_auth_pass", "redis_url"}

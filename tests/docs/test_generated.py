@@ -29,7 +29,7 @@ NAMED = re.compile(r"(?:`|^|/bin/)understudy ([a-z-]+)\b([^`\n#]*)", re.MULTILIN
 OTHERS = {
     *("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "START_TRAINING"),  # Label Studio's
     *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),  # of every client
-    "HF_HUB_OFFLINE",  # of the hub's
+    *("HF_HUB_OFFLINE", "HF_ENDPOINT"),  # of the hub's
 }
 SHOWN = {name: command for name, command in main.commands.items() if not command.hidden}
 

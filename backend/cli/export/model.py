@@ -42,6 +42,7 @@ TEXTS = 200
 @click.option("--texts", type=click.IntRange(8, 10_000), help=f"Most texts to compare answers on (default {TEXTS}).")
 @click.option("--minutes", type=click.FloatRange(0.1, 600), help="Most that distilling may take (default 10).")
 @click.option("--accept-loss", is_flag=True, help="Write it though it answers otherwise; the card says so.")
+@click.option("--push-to-hub", "repository", default="", help="OWNER/NAME on the model hub, too (needs HF_TOKEN).")
 @click.option("--url", default="", help="Where understudy runs: it is made there, and downloaded.")
 @click.option("--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR).")
 @json_option
@@ -55,6 +56,7 @@ def export(
     texts: int | None,
     minutes: float | None,
     accept_loss: bool,
+    repository: str,
     url: str,
     data_dir: Path | None,
     as_json: bool,
@@ -65,8 +67,9 @@ def export(
     DATA_DIR; with --url by the server that runs there."""
     settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
     if url:
-        if texts is not None or minutes is not None:
-            raise BadRequest("--texts and --minutes go with an export on this machine, not with --url", field="url")
+        if texts is not None or minutes is not None or repository:
+            given = "--texts, --minutes and --push-to-hub go"
+            raise BadRequest(f"{given} with an export on this machine, not with --url", field="url")
         wanted: JsonObject = {
             "format": how,
             "version": version,
@@ -78,21 +81,27 @@ def export(
     wish = Wish(
         project, output, version, control, texts or TEXTS, int8, accept_loss, Format(how), minutes or Wish.minutes
     )
-    return _make(settings, wish, as_json)
+    return _make(settings, wish, repository, as_json)
 
 
-def _make(settings: Settings, wish: Wish, as_json: bool) -> None:
+def _make(settings: Settings, wish: Wish, repository: str, as_json: bool) -> None:
     from backend.client.dataset.packages import require
     from backend.export.export import export_version
+    from backend.export.hub import push, require_hub
     from backend.export.order import tell_nobody
 
     for package in PACKAGES[wish.format]:
         require(package, f"an export to {wish.format}")
     if not as_json:
         say(f"into {plain(wish.directory)}")
+    if repository:
+        require_hub(settings, repository)
     found = export_version(settings, wish, tell_nobody if as_json else _say_stage)
     parities = [one.to_json() for one in found.parities]
     _tell(found.version, found.control, parities, found.refused, wish.directory, as_json)
+    if repository:
+        address = push(settings, repository, wish.directory, tell_nobody if as_json else say)
+        say(f"pushed to {address}", err=as_json)
 
 
 def _say_stage(line: str, step: int = 0, of: int = 0) -> None:

@@ -29,7 +29,7 @@ POLL_SECONDS = 0.5
 LOG_FILE = "training.log"
 """What the process and its libraries write on stderr, in the run's directory."""
 
-KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL")
+KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL", "HF_TOKEN")
 """Secrets that it does not need."""
 
 
