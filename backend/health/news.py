@@ -24,9 +24,11 @@ HASHES = ("queue", "trouble", "predict", "predict:shards", "export", "rejects")
 
 @guarded
 def news_of_project(client: Client, project: int, job: str = "") -> str:
-    """Changes with labels, versions, evidence, the queue, failures, runs and each step of a training. `job`: the one
-    that was running when this was asked last; its record is read in the same round trip."""
+    """Changes with labels, versions, evidence, the queue, failures, runs and each step of a training; "" of a project
+    that is not known. `job`: the one that was running when this was asked last; its record is read in the same round
+    trip."""
     pipeline = client.pipeline(transaction=False)
+    pipeline.sismember(PROJECTS, project)
     for name in READ:
         pipeline.get(project_key(project, name))
     for name in COUNTED:
@@ -37,7 +39,9 @@ def news_of_project(client: Client, project: int, job: str = "") -> str:
     pipeline.hget(FINDINGS, str(project))
     if job:
         pipeline.hgetall(job_key(job))
-    found = pipeline.execute()
+    known, *found = pipeline.execute()
+    if not known:
+        return ""
     running = found[READ.index("job")]
     if running and running != job:
         found.append(client.hgetall(job_key(running)))

@@ -9,7 +9,7 @@ from backend.serving.predictors import Admission
 PATIENCE_SECONDS = 0.1
 """How long one request waits for predictions in all: a web process that is never without one serves pages, too."""
 
-REPLY_SECONDS = 0.001
+REPLY_SECONDS = 0.002
 """What sending a prediction takes once it has been worked out."""
 
 

@@ -99,6 +99,14 @@ def test_a_confusion_leads_to_its_task_in_label_studio(page: Page, label_studio:
     page.keep("task-in-label-studio")
 
 
+def test_people_are_called_what_label_studio_calls_them(page: Page, label_studio: Studio, project: int) -> None:
+    name = label_studio.server.account.username.partition("@")[0]
+    page.open(f"/ui/projects/{project}/people")
+    page.wait(lambda: page.driver.find_element(By.CSS_SELECTOR, "table.stack th[scope=row]").text.startswith(name))
+    assert "@" not in page.text()
+    page.keep("people-with-names")
+
+
 def test_why_a_challenger_was_refused_can_be_read(page: Page, product: Backend, project: int) -> None:
     page.open(f"/ui/projects/{project}/overview")
     page.press("Retrain", sure=True)

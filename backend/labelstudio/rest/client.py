@@ -63,7 +63,7 @@ class LabelStudioClient:
         return self._transport.call_object("GET", "api/current-user/whoami")
 
     def people(self) -> dict[int, str]:
-        """Number -> what its users are called: their name, or what they log in as; nobody's address."""
+        """Number -> what its users are called: their name, or the first part of what they log in with."""
         users = self._transport.call_list("api/users/", {})
         return {user["id"]: name for user in users if isinstance(user.get("id"), int) and (name := _name_of(user))}
 
@@ -143,6 +143,9 @@ class LabelStudioClient:
 
 
 def _name_of(user: Json) -> str:
-    """Label Studio makes the name to log in with from the address, before the @."""
+    """Who has no name is called by the address to log in with, up to the @: Label Studio makes its own so."""
     parts = [str(user.get(name) or "").strip() for name in ("first_name", "last_name")]
-    return " ".join(part for part in parts if part) or str(user.get("username") or "").partition("@")[0]
+    return (
+        " ".join(part for part in parts if part)
+        or str(user.get("username") or user.get("email") or "").partition("@")[0]
+    )

@@ -16,6 +16,7 @@ from backend.routes.ui.actions import LOOKS, LOOKS_ALREADY
 from backend.routes.ui.reader import read
 from backend.routes.ui.replies import figures, frame, no_news, page, reasons, said, shown
 from backend.rules.disabled_features import switched_off
+from backend.telemetry.log_context import bind_project
 from backend.ui.page import PEOPLE, TABS
 from backend.ui.views.classes import view_classes
 from backend.ui.views.confidence import view_confidence
@@ -89,12 +90,15 @@ def project(project: int) -> Response:
 @blueprint.get("/projects/<project>/<tab>")
 def tab(project: int, tab: str) -> Response:
     """One tab of a project."""
-    known, view = known_project(project), _view_of(tab)
-    news = news_of_project(services().stores.client, known) + services().registry.version_of(known)
+    view, wired = _view_of(tab), services()
+    found = news_of_project(wired.stores.client, project)
+    if not found:
+        known_project(project)  # says that it is not
+    bind_project(project)
+    news = found + wired.registry.version_of(project)
     if (same := no_news(news)) is not None:
         return same
-    name = services().stores.projects.title(known) or f"Project {known}"
-    return shown(f"{tab}.html", frame(name, news, tab, known), lambda wired: view(wired, known, request.args))
+    return shown(f"{tab}.html", frame("", news, tab, project), lambda wired: view(wired, project, request.args))
 
 
 @blueprint.get("/projects/<project>/<tab>.json")

@@ -42,10 +42,19 @@ def shown(template: str, framed: Frame, view: Callable[[Services], object]) -> R
     """The same of what is asked for every two seconds: those who ask for a part of the same address at the same news
     get the same bytes, which hold nothing of a session."""
     if not is_partial(request):
-        return _answer(framed, _make(template, framed, {"view": read(view)}))
+        return _answer(framed, _view(template, framed, view))
     common = replace(framed, csrf_token="")
     key = Key(request.full_path, framed.news)
-    return _answer(framed, fragments().get(key, lambda: _make(template, common, {"view": read(view)})))
+    return _answer(framed, fragments().get(key, lambda: _view(template, common, view)))
+
+
+def _view(template: str, framed: Frame, view: Callable[[Services], object]) -> bytes:
+    def look(wired: Services) -> tuple[str, object]:
+        named = framed.title or wired.stores.projects.title(framed.project or 0) or f"Project {framed.project}"
+        return named, view(wired)
+
+    title, found = read(look)
+    return _make(template, replace(framed, title=title), {"view": found})
 
 
 def _make(template: str, framed: Frame, values: Mapping[str, object]) -> bytes:

@@ -13,8 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 60.0, 12.0, 12.0, 32.0
 GAP_SHARE = 0.25
 """Of a bar's place that is left free."""
 
-CHARACTER = 7.0
-"""Pixels of one on the axis, more or less."""
+CHARACTER = 9.5
+"""Pixels of one on the axis of a narrow screen, more or less."""
 
 WIDEST = 48.0
 """Pixels of a bar at most: one day is no wall."""

@@ -16,13 +16,14 @@ from tests.support.studio import TOKEN, Studio
 ADA = {"id": 3, "first_name": "Ada", "last_name": "Lovelace", "username": "ada", "email": "ada@example.org"}
 BOB = {"id": 5, "first_name": "", "last_name": "", "username": "bob", "email": "bob@example.org"}
 CAT = {"id": 6, "first_name": " ", "last_name": None, "username": "cat@example.org", "email": "cat@example.org"}
-NOBODY = {"id": 7, "first_name": "", "last_name": "", "username": "", "email": ""}
+DAN = {"id": 7, "first_name": "", "last_name": "", "username": "", "email": "dan@example.org"}
+NOBODY = {"id": 8, "first_name": "", "last_name": "", "username": "", "email": ""}
 
 
 class Users(Studio):
     """With its users."""
 
-    users: tuple[dict[str, Any], ...] = (ADA, BOB, CAT, NOBODY)
+    users: tuple[dict[str, Any], ...] = (ADA, BOB, CAT, DAN, NOBODY)
 
     def answer(self, method: str, path: str, query: dict[str, list[str]], body: Any) -> tuple[int, Any]:
         status = self.refuse.get((method, path))
@@ -47,7 +48,7 @@ def fetch(studio: Users, stores: Any) -> Any:
 
 
 def test_names_are_kept_and_no_addresses(fetch: Any, stores: Any) -> None:
-    assert fetch() == {3: "Ada Lovelace", 5: "bob", 6: "cat"}
+    assert fetch() == {3: "Ada Lovelace", 5: "bob", 6: "cat", 7: "dan"}
     assert "example.org" not in str(stores.client.hgetall("understudy:people"))
 
 
