@@ -47,7 +47,8 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
+        "model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -221,8 +222,8 @@ ALLOWED: dict[str, str] = {
         "backend/jobs/train backend/export/archive backend/export"
     ),
     "backend/routes/ui": (
-        "backend backend/redis_access backend/store/admin backend/store backend/health backend/rules "
-        "backend/serving backend/ui backend/application backend/application/export backend/ui/charts "
+        "backend backend/telemetry backend/redis_access backend/store/admin backend/store backend/health "
+        "backend/rules backend/serving backend/ui backend/application backend/application/export backend/ui/charts "
         "backend/ui/views backend/web backend/routes/export"
     ),
     "backend/routes": (
