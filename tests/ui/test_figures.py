@@ -155,9 +155,10 @@ def check_overview(shown: Shown) -> None:
 
 def check_versions(shown: Shown) -> None:
     twin, told = shown.twin("versions"), shown.told("versions", str(PROJECT))
-    assert twin["moves"] == told["history"]
-    assert len(twin["versions"]) == len(told["versions"]) > 3
-    for row, own in zip(twin["versions"], told["versions"], strict=True):
+    assert twin["moves"] == told["history"][:10] and twin["moves_place"]["rows"] == len(told["history"])
+    assert len(twin["versions"]) == len(told["versions"][:10]) > 3
+    assert twin["versions_place"]["rows"] == len(told["versions"])
+    for row, own in zip(twin["versions"], told["versions"], strict=False):
         assert (row["version"], row["status"], row["reason"]) == (own["version"], own["status"], own["reason"])
         assert row["labels"] == max(own["labels_seen"].values(), default=0)
         assert row["created_at"] == datetime.fromisoformat(own["created_at"]).timestamp()
