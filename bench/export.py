@@ -169,7 +169,7 @@ class Bench:
             }
 
     def _export(self, project: KindProject, directory: Path) -> None:
-        order = ["export", str(project.number), "-o", str(directory), "--int8", "--accept-loss", "--json"]
+        order = ["export", str(project.number), "-o", str(directory), "--int8", "--texts", "50", "--accept-loss", "--json"]
         done = subprocess.run(
             [sys.executable, "-m", "backend", *order, "--data-dir", str(self.parts.data_dir)],
             cwd=ROOT,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from backend.rules.consensus import Consensus
 from model.region import RegionSample, RelationSample
@@ -26,7 +26,7 @@ def by_task(consensus: Consensus) -> dict[int, Agreed]:
     found: dict[int, Agreed] = defaultdict(Agreed)
     for name, samples in consensus.samples.items():
         for sample in samples:
-            found[sample.task].samples[name] = sample
+            found[sample.task].samples[name] = replace(sample, text=())  # rows have the task's own
     for name, marked in consensus.spans.items():
         for one in marked:
             found[one.task].spans.setdefault(name, []).append(one)

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from backend.dataset.agreed import by_task
 from backend.dataset.answers import RowMaker
 from backend.dataset.known import read_known
 from backend.dataset.pseudonyms import Namer
 from backend.dataset.row import ControlJson, DatasetEnd, DatasetHeader, DatasetRow
+from backend.dataset.task_index import TaskIndex
 from backend.dataset.wording import Wording
 from backend.errors import NotFound
 from backend.labelstudio.label_display import spec_of
@@ -45,15 +48,16 @@ class _Reader:
     damaged: set[int] = field(default_factory=set)
 
     def read(self, test_share: float, name: Namer) -> Iterator[Line]:
-        seq, tasks = self.stores.examples.seq(self.project), self.stores.examples.by_task(self.project)
+        seq = self.stores.examples.seq(self.project)
+        tasks = TaskIndex.build(np.frombuffer(self.stores.examples.task_pairs(self.project), np.int64))
         several = self._find_sets(tasks)
-        shared = {task: ids for task, ids in tasks.items() if len(ids) > 1}
+        shared = tasks.shared
         together = reach_consensus(self.spec, (one for part in self._portions(shared) for one in part), several)
         wording = Wording(together.spec)
         yield DatasetHeader(
             project=self.project,
             title=self.stores.projects.title(self.project),
-            annotations=sum(map(len, tasks.values())),
+            annotations=len(tasks),
             seq=seq,
             controls=[
                 *(_describe(control, wording, several) for control in self.spec.questions),
@@ -64,7 +68,7 @@ class _Reader:
         maker = RowMaker(wording, read_known(self.stores, self.project), test_share, name)
         agreed, written = by_task(together), 0
         for records in self._portions(tasks):
-            alone = [record for record in records if record.task not in shared]
+            alone = [record for record in records if not shared.holds(record.task)]
             found = {**agreed, **by_task(reach_consensus(self.spec, alone, several))}
             for task, own in _group(records).items():
                 if task in found:
@@ -72,7 +76,7 @@ class _Reader:
                     yield maker.make(task, own, found[task])
         yield DatasetEnd(end=written, damaged=len(self.damaged))
 
-    def _find_sets(self, tasks: Mapping[int, Sequence[int]]) -> dict[str, bool]:
+    def _find_sets(self, tasks: TaskIndex) -> dict[str, bool]:
         """Taxonomy -> whether it is answered with sets: all answers say that together, a slip in hundreds does not."""
         trees = [control for control in self.spec.questions if control.kind is Kind.TAXONOMY]
         answers: Counter[str] = Counter()
@@ -88,11 +92,9 @@ class _Reader:
             for control in trees
         }
 
-    def _portions(self, tasks: Mapping[int, Sequence[int]]) -> Iterator[list[ExampleRecord]]:
+    def _portions(self, tasks: TaskIndex) -> Iterator[list[ExampleRecord]]:
         """The records of PORTION_TASKS tasks at a time, by task."""
-        names = list(tasks)
-        for start in range(0, len(names), PORTION_TASKS):
-            ids = [item for name in names[start : start + PORTION_TASKS] for item in tasks[name]]
+        for ids in tasks.portions(PORTION_TASKS):
             records, damaged = self.stores.examples.read_many(self.project, ids)
             self.damaged.update(damaged)
             yield records

@@ -9,6 +9,7 @@ import hashlib
 import json
 import logging
 import time
+from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -142,12 +143,13 @@ class ExampleStore:
         return self.read_many(project, [int(item) for item in ids])[0]
 
     @guarded
-    def by_task(self, project: int) -> dict[int, list[int]]:
-        """Task -> annotations, skipped and empty ones among them; both in order."""
-        found: dict[int, list[int]] = {}
+    def task_pairs(self, project: int) -> array[int]:
+        """Task and annotation of each in turn (16 bytes), skipped and empty ones among them; in no order, and one may
+        come twice."""
+        found = array("q")
         for name, task in self._redis.hscan_iter(project_key(project, "task"), count=REDIS_BATCH_ITEMS):
-            found.setdefault(int(task), []).append(int(name))
-        return {task: sorted(found[task]) for task in sorted(found)}
+            found.extend((int(task), int(name)))
+        return found
 
     @guarded
     def read_many(self, project: int, annotations: Sequence[int]) -> tuple[list[ExampleRecord], list[int]]:

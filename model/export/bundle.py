@@ -18,6 +18,8 @@ from model.spec import NONE, Control, Json, Kind
 from model.versions.live_model import LiveModel
 
 if TYPE_CHECKING:
+    from onnx import NodeProto
+
     from model.encoder.encoder import Encoder
 
 GRAPH, GRAPH_INT8, SPEC, TOKENIZER, PROGRAM, FILES = (
@@ -61,17 +63,27 @@ def write_bundle(source: Source, directory: Path) -> None:
 
 
 def quantise(directory: Path) -> None:
-    """The same graph with int8 weights, one scale a column, and activations that are scaled as they come."""
+    """The same graph with int8 weights in its encoders, one scale a column (an embedding has one for all of it), and
+    activations that are scaled as they come. What is made of the encoders' states is small, and stays as it is."""
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
+    graph = onnx.load(directory / GRAPH, load_external_data=False).graph
     quantize_dynamic(
         directory / GRAPH,
         directory / GRAPH_INT8,
-        op_types_to_quantize=["MatMul", "Gemm"],
+        op_types_to_quantize=["MatMul", "Gemm", "Gather"],
+        nodes_to_exclude=[node.name for node in graph.node if not _is_of_encoder(node)],
         per_channel=True,
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )
+
+
+def _is_of_encoder(node: NodeProto) -> bool:
+    """By the modules that it was traced in: an encoder is called `model` within the one that reads windows."""
+    scopes = next((own.value for own in node.metadata_props if own.key == "pkg.torch.onnx.name_scopes"), "")
+    return ".model" in scopes
 
 
 def _require(control: Control) -> None:

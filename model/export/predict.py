@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
-from typing import TypedDict
+from typing import Protocol, TypedDict
 
 import numpy as np
 import onnxruntime
@@ -74,17 +74,32 @@ class Marked(TypedDict):
     score: float
 
 
+class Session(Protocol):
+    """What runs the graph, as onnxruntime has it."""
+
+    def get_inputs(self) -> Sequence[Named]: ...
+
+    def run(self, wanted: None, feed: Mapping[str, np.ndarray]) -> Sequence[np.ndarray]: ...
+
+
+class Named(Protocol):
+    name: str
+
+
 class Model:
-    """`threads`: of onnxruntime; 0: all cores. `file`: another graph of the same model, such as model.int8.onnx."""
+    """`threads`: of onnxruntime; 0: all cores. `file`: another graph of the same model, such as model.int8.onnx;
+    `session`: what runs the graph, where it is not run here."""
 
     def __init__(
-        self, directory: str | Path = Path(__file__).parent, file: str = "model.onnx", threads: int = 0
+        self,
+        directory: str | Path = Path(__file__).parent,
+        file: str = "model.onnx",
+        threads: int = 0,
+        session: Session | None = None,
     ) -> None:
         folder = Path(directory)
         self.spec: Spec = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        self.session = onnxruntime.InferenceSession(folder / file, options, providers=["CPUExecutionProvider"])
+        self.session = session or open_graph(folder / file, threads)
         self.wanted = {one.name for one in self.session.get_inputs()}
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self.marker = Marker(self, tokenizer) if self.spec["kind"] == "spans" else None
@@ -113,6 +128,12 @@ class Model:
         if self.words:
             feed["words"] = self.words.weigh(["\n".join(text) for text in texts])
         return self.session.run(None, {name: feed[name] for name in self.wanted})[0]
+
+
+def open_graph(path: Path, threads: int) -> Session:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 class Marker:
