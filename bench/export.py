@@ -5,7 +5,7 @@
     python -m bench.export --transformers [--sets agnews,sst2] [--labels 256] [--texts 600] [--seeds 0,1,2] [--json]
 
 For each kind of project a real web process (Flask over HTTP), learner and trainer: labels come as webhooks, then the
-version with a refitted head is exported as `understudy export --int8` does, and after a fine-tune (of so many steps;
+version with a refitted head is exported by `understudy export`, int8 too, and after a fine-tune (of so many steps;
 served though the gate may refuse it) the blend. The directory's own `predict.py` runs in a virtual environment that
 has onnxruntime, tokenizers and what they bring, and nothing else. Both get the same texts, which nobody has read.
 

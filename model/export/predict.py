@@ -120,8 +120,10 @@ class Model:
     def probabilities(self, tasks: Sequence[Mapping[str, object]]) -> np.ndarray:
         """Calibrated, float [tasks, labels]."""
         texts = [tuple(str(task[name]) for name in self.spec["inputs"]) for task in tasks]
-        parts = [self._run(texts[start : start + BATCH]) for start in range(0, len(texts), BATCH)]
-        return np.concatenate(parts) if parts else np.zeros((0, len(self.spec["labels"])))
+        order = sorted(range(len(texts)), key=lambda place: sum(map(len, texts[place])))  # less to be filled up
+        groups = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        parts = [self._run([texts[place] for place in group]) for group in groups]
+        return np.concatenate(parts)[np.argsort(order)] if parts else np.zeros((0, len(self.spec["labels"])))
 
     def _run(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
         feed = self.reader.read(texts, self.spec["reading"], self.spec["focused"], "whole" in self.wanted)

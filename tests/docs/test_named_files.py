@@ -20,7 +20,9 @@ PATHS = re.compile(
 MODULES = re.compile(r"\bpython -m ((?:backend|model|bench|tests)(?:\.\w+)*)|`(bench\.\w+(?:\.\w+)*)`")
 DECISIONS = re.compile(r"\bdecisions?/(\d{4})\b")
 BARE = re.compile(r"(?<![\w/.*-])([a-z_]+\.(?:py|lua))\b")
-FILES = {path.name for folder in ("backend", "model", "bench", "tests") for path in (ROOT / folder).rglob("*.*")}
+FILES = {
+    path.name for folder in ("backend", "model", "bench", "tests", "docs") for path in (ROOT / folder).rglob("*.*")
+}
 THEIRS = {"model.py", "_wsgi.py", "setup.py"}
 """Names in other programs' projects."""
 
