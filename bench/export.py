@@ -169,9 +169,9 @@ class Bench:
             }
 
     def _export(self, project: KindProject, directory: Path) -> None:
-        order = ["export", str(project.number), "-o", str(directory), "--int8", "--texts", "50", "--accept-loss", "--json"]
+        order = ["export", str(project.number), "-o", str(directory), "--int8", "--accept-loss"]
         done = subprocess.run(
-            [sys.executable, "-m", "backend", *order, "--data-dir", str(self.parts.data_dir)],
+            [sys.executable, "-m", "backend", *order, "--texts", "50", "--data-dir", str(self.parts.data_dir)],
             cwd=ROOT,
             env={**os.environ, **self.parts.environment, "OMP_NUM_THREADS": "1"},
             capture_output=True,

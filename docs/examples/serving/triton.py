@@ -100,8 +100,7 @@ def main(arguments: Sequence[str]) -> None:
     elif len(arguments) == 4 and arguments[0] == "ask":
         program = load_program(Path(arguments[1]))
         model = program.Model(arguments[1], session=Remote(arguments[2]))
-        rows = list(program.read_rows(Path(arguments[3])))
-        program.write(sys.stdout, rows, model(rows))
+        program.beside("files").answer_file(model, Path(arguments[3]), None)
     else:
         raise SystemExit(__doc__)
 

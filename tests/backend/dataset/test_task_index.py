@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,11 +18,10 @@ def test_every_annotation_comes_once_with_those_of_its_task(pairs: list[tuple[in
     index = TaskIndex.build(np.array(pairs + pairs[:5], np.int64).ravel())
     wanted = {task: sorted({own for other, own in pairs if other == task}) for task, _ in pairs}
     assert len(index) == sum(map(len, wanted.values()))
-    portions = list(index.portions(size))
     ordered = [wanted[task] for task in sorted(wanted)]
-    assert portions == [sum(ordered[start : start + size], []) for start in range(0, len(ordered), size)]
-    several = {task: own for task, own in wanted.items() if len(own) > 1}
-    assert [one for part in index.shared.portions(size) for one in part] == sum(
-        (several[task] for task in sorted(several)), []
-    )
+    assert list(index.portions(size)) == [
+        list(chain.from_iterable(ordered[start : start + size])) for start in range(0, len(ordered), size)
+    ]
+    several = {task: own for task, own in sorted(wanted.items()) if len(own) > 1}
+    assert list(chain.from_iterable(index.shared.portions(size))) == list(chain.from_iterable(several.values()))
     assert [task for task in range(32) if index.shared.holds(task)] == sorted(several)
