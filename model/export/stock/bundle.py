@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import numpy as np
 from model.export.bundle import ExportError, Source
 from model.export.parity import Parity
 from model.export.stock.classifier import CosineHead, build_stock, rebuild_stock, require_stock, save_stock
-from model.export.stock.distil import Budget, SoftTargets, distil
+from model.export.stock.distil import Budget, SoftTargets, Tell, distil
 from model.export.stock.outputs import Outputs
 from model.export.stock.parity import STOCK_LIMITS, measure_stock
 from model.numerics.holdout import is_held_out
@@ -59,9 +59,7 @@ class Made:
     taught: int = 0
 
 
-def write_stock(
-    source: Source, outputs: Outputs, directory: Path, teaching: Teaching, tell: Callable[[str], None]
-) -> Made:
+def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Teaching, tell: Tell) -> Made:
     """Writes config.json, model.safetensors and the tokenizer. Raises ExportError."""
     texts = list(teaching.texts)
     part = _own_part(source, outputs)

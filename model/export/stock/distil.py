@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,16 @@ class Student:
     seconds: float
 
 
+class Tell(Protocol):
+    """Takes a line for people, and while steps are counted how far it is."""
+
+    def __call__(self, line: str, step: int = 0, of: int = 0) -> None: ...
+
+
+def tell_nobody(line: str, step: int = 0, of: int = 0) -> None:
+    """Of whoever does not want to know."""
+
+
 @dataclass(frozen=True)
 class Budget:
     """With what and for how long: `start`, the encoder to begin with; `scratch`, a file for what it learns; `seconds`
@@ -71,7 +82,7 @@ class Budget:
     timings: Path | None = None
 
 
-def distil(soft: SoftTargets, budget: Budget, tell: Callable[[str], None] = lambda _: None) -> Student:
+def distil(soft: SoftTargets, budget: Budget, tell: Tell = tell_nobody) -> Student:
     """Teaches the upper layers and a head. Raises ValueError for fewer than two texts."""
     began = time.monotonic()
     if len(soft.texts) < 2:
@@ -88,7 +99,8 @@ def distil(soft: SoftTargets, budget: Budget, tell: Callable[[str], None] = lamb
     left = budget.seconds - (time.monotonic() - began)
     steps = max(1, min(wanted, int(left / max(pace, 1e-6))))
     short = "" if steps == wanted else f" ({wanted} would be better: there is no time for them)"
-    tell(f"teaching {len(learned)} texts in {steps} steps, {steps * pace:.0f} s at most{short}")
+    teaching = f"teaching {len(learned)} texts in {steps} steps, {steps * pace:.0f} s at most{short}"
+    tell(teaching)
     held = [texts[row] for row in watched]
     loss = log_losses_binary if soft.several else log_losses
     seen: list[float] = []
@@ -97,7 +109,7 @@ def distil(soft: SoftTargets, budget: Budget, tell: Callable[[str], None] = lamb
         seen.append(float(loss(tuner.answers(0, held), soft.answers[watched]).mean()))
         return DEFAULT_RECIPE.should_stop(seen)
 
-    ended = tuner.run(steps, lambda step, loss: None, watch=look)
+    ended = tuner.run(steps, lambda step, loss: tell(teaching, step, steps), watch=look)
     tuner.save_encoder(budget.scratch)
     encoder = Encoder(budget.base.directory, weights=budget.scratch, base=budget.base)
     head = _calibrated(soft, tuner, encoder, held, soft.answers[watched])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import importlib
 import json
 import subprocess
 import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import pytest
 
 from model.export.files import ROWS, answer_file
+
+ROOT = Path(__file__).parents[3]
 
 
 class Echo:
@@ -101,3 +105,9 @@ def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
     for arguments, said in (([], "understudy-run DIR FILE"), ([str(tmp_path), "x.csv"], "is no exported directory")):
         done = subprocess.run([sys.executable, "-m", "model.export.run", *arguments], capture_output=True, text=True)
         assert done.returncode == 1 and said in done.stderr, done.stderr
+
+
+def test_the_command_is_installed() -> None:
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["scripts"]
+    module, _, function = scripts["understudy-run"].partition(":")
+    assert callable(getattr(importlib.import_module(module), function))

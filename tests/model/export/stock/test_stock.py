@@ -13,6 +13,7 @@ from model.encoder.encoder import Encoder
 from model.export.bundle import ExportError, Source
 from model.export.stock.bundle import DISTILLED, OWN, Teaching, write_stock
 from model.export.stock.classifier import CosineHead, build_stock, save_stock
+from model.export.stock.distil import tell_nobody
 from model.export.stock.outputs import outputs_of
 from model.export.stock.parity import Stock, measure_accuracy
 from model.spec import Sample, Text
@@ -75,7 +76,7 @@ def test_a_student_answers_every_kind_of_question(tiny_base: Path, tmp_path: Pat
     source = source_of(Encoder(tiny_base), CONTROLS[name])
     outputs = outputs_of(source.model, "label")
     given = teaching(tmp_path, len(CONTROLS[name].inputs))
-    made = write_stock(source, outputs, tmp_path / "stock", given, lambda line: None)
+    made = write_stock(source, outputs, tmp_path / "stock", given, tell_nobody)
     assert made.how == DISTILLED and made.taught + len(made.held) == len(given.texts)
     assert made.parity.mean_difference <= 0.2  # a random encoder learns little
     answers = outputs.answers(source.model, given.texts)
@@ -106,7 +107,13 @@ def test_a_fine_tuned_part_that_answers_nearly_all_is_written_as_it_is(tiny_base
     alone = replace(source.model.finetuned, heads={"label": whole})
     source = Source(replace(source.model, finetuned=alone), "label", source.base, source.tuned)
     said: list[str] = []
-    made = write_stock(source, outputs_of(source.model, "label"), tmp_path / "stock", teaching(tmp_path), said.append)
+    made = write_stock(
+        source,
+        outputs_of(source.model, "label"),
+        tmp_path / "stock",
+        teaching(tmp_path),
+        lambda line, *_: said.append(line),
+    )
     assert made.how == OWN and made.taught == 0 and made.parity.agreement >= 0.97, said
 
 
@@ -115,7 +122,7 @@ def test_what_no_stock_class_holds_is_refused(tiny_base: Path, tmp_path: Path) -
     outputs = outputs_of(source.model, "label")
     few = replace(teaching(tmp_path), texts=texts(12))
     with pytest.raises(ExportError, match="too few to distil"):
-        write_stock(source, outputs, tmp_path / "stock", few, lambda line: None)
+        write_stock(source, outputs, tmp_path / "stock", few, tell_nobody)
     other = base_of(tmp_path / "mpnet", "mpnet", "mean")
     with pytest.raises(ExportError, match=r"mpnet.*--format onnx"):
         build_stock(other, CosineHead(("a", "b"), False, np.zeros((2, other.width)), np.zeros(2)), texts(3))
