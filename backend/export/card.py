@@ -177,4 +177,6 @@ def _parity(found: Exported) -> list[str]:
         for one in found.parities
     )
     head = ("graph", "texts", "same answers", "mean difference", "largest", "ms a text", "there", "MB")
-    return [*table(head, rows), *(f"{graph} answers otherwise and was left out." for graph in found.refused)]
+    left_out = (f"{graph} answers otherwise and was left out." for graph in found.refused)
+    lossy = (f"**{graph} answers otherwise** than is allowed, and was taken all the same." for graph in found.lossy)
+    return [*table(head, rows), *left_out, *(["", *lossy] if found.lossy else [])]

@@ -50,6 +50,8 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Tell) -> Expor
         found = WRITERS[wish.format](Order(settings, stores, wish, source, scratch, documents, tell))
         write_card(stores, wish.project, source, found, scratch)
         report: dict[str, Json] = {"parity": [one.to_json() for one in found.parities], "refused": list(found.refused)}
+        if found.lossy:
+            report["accepted_loss"] = list(found.lossy)
         if found.how:
             report |= {"how": found.how, "taught": found.taught}
         if found.accuracy is not None:

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Exported:
-    """`refused`: graphs that were left out, since they answer otherwise. Of a stock classifier `how` it was made, and
+    """`refused`: graphs that were left out, since they answer otherwise; `lossy`: those that were taken although they
+    do. Of a stock classifier `how` it was made, and
     its `accuracy` on labelled texts that it was not `taught` (how many it was)."""
 
     version: str
@@ -25,3 +26,4 @@ class Exported:
     how: str = ""
     accuracy: Accuracy | None = None
     taught: int = 0
+    lossy: tuple[str, ...] = ()

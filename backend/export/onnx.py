@@ -11,7 +11,7 @@ from backend.export.order import Order
 from model.spec import Kind
 
 if TYPE_CHECKING:
-    from model.export.parity import Limits
+    from model.export.parity import Limits, Parity
 
 
 def write_onnx(order: Order) -> Exported:
@@ -30,20 +30,24 @@ def write_onnx(order: Order) -> Exported:
         order.tell("quantising it")
         quantise(directory)
         wanted[GRAPH_INT8] = INT8_LIMITS
-    parities, refused = [], []
+    parities: list[Parity] = []
+    refused: list[str] = []
+    lossy: list[str] = []
     for graph, limits in wanted.items():
         comparing = f"comparing {graph} with the version on {len(documents)} texts"
         order.tell(comparing)
         measure = measure_span_parity if marks else measure_parity
         parity = measure(source, directory, graph, documents, partial(order.tell, comparing))
         parities.append(parity)
-        if not parity.holds(limits) and not wish.accept_loss:
-            refused.append(graph)
-            (directory / graph).unlink()
+        if not parity.holds(limits):
+            (lossy if wish.accept_loss else refused).append(graph)
+    for graph in refused:
+        (directory / graph).unlink()
     if GRAPH in refused:
         raise Conflict(
             f"the graph answers {parities[0].agreement:.1%} of {len(documents)} texts as {source.model.version} does "
             f"(at least {FLOAT_LIMITS[0]:.0%} are wanted), with a mean difference of {parities[0].mean_difference:.4f} "
             f"(at most {FLOAT_LIMITS[1]}): nothing is written; --accept-loss takes it all the same"
         )
-    return Exported(source.model.version, source.control, wish.format, tuple(parities), tuple(refused))
+    name, version = source.control, source.model.version
+    return Exported(version, name, wish.format, tuple(parities), tuple(refused), lossy=tuple(lossy))

@@ -40,12 +40,13 @@ def write_transformers(order: Order) -> Exported:
             settings.precision,
         )
         made = write_stock(order.source, outputs, order.directory, teaching, order.tell)
-    if not made.parity.holds(STOCK_LIMITS) and not wish.accept_loss:
+    lossy = () if made.parity.holds(STOCK_LIMITS) else (made.parity.graph,)
+    if lossy and not wish.accept_loss:
         raise Conflict(_why_not(made, model.version))
     held = [sample for sample in samples if sample.text in made.held]
     accuracy = measure_accuracy(model, outputs, order.directory, held)
     return Exported(
-        model.version, order.source.control, wish.format, (made.parity,), (), made.how, accuracy, made.taught
+        model.version, order.source.control, wish.format, (made.parity,), (), made.how, accuracy, made.taught, lossy
     )
 
 

@@ -49,7 +49,7 @@ class Teaching:
 
 @dataclass(frozen=True)
 class Made:
-    """How the directory came about, with its parity on texts that were not distilled on."""
+    """How the directory came about, with its parity; `held`: the texts that a student was not taught."""
 
     how: str
     parity: Parity
@@ -69,7 +69,7 @@ def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Tea
         _write_part(source.tuned, outputs, part, temperature, texts, directory)
         parity = measure_stock(source.model, outputs, directory, texts[: teaching.compared])
         if parity.holds(STOCK_LIMITS):
-            return Made(OWN, parity, frozenset(texts))
+            return Made(OWN, parity, frozenset())  # it may have learned any of them
         tell(f"alone it answers {parity.agreement:.1%} alike: a student is taught instead")
         shutil.rmtree(directory)
     require_stock(source.base)

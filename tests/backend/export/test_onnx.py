@@ -113,7 +113,8 @@ def test_a_graph_that_answers_otherwise_is_not_kept(
         export_version(learned.settings, Wish(PROJECT, tmp_path / "model"))
     assert not list(tmp_path.glob("*model*"))
     taken = export_version(learned.settings, Wish(PROJECT, tmp_path / "model", accept_loss=True))
-    assert taken.refused == () and "50.0%" in (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert taken.refused == () and "50.0%" in card and "**model.onnx answers otherwise** than is allowed" in card
 
 
 def test_what_is_not_known_is_told(learned: Any, tmp_path: Path) -> None:

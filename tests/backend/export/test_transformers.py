@@ -63,4 +63,7 @@ def test_a_pipeline_of_transformers_answers_as_the_version(
     assert classify("a b a a")[0]["label"] == "a b"
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert "library_name: transformers" in card and "**distilled**" in card
+    report = json.loads((tmp_path / "model" / "parity.json").read_text(encoding="utf-8"))
+    assert report["how"] == "distilled" and report["accuracy"]["n"] > 0
+    assert ("answers otherwise" in card) == ("accepted_loss" in report)
     require_clean(learned, tmp_path / "model", tmp_path)
