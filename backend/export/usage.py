@@ -25,7 +25,7 @@ def describe_usage(found: Exported, inputs: int) -> list[str]:
             "Scores are calibrated probabilities that the whole answer is right.",
         ]
     return [
-        '`python predict.py texts.csv -o answers.jsonl`, or `Model("DIR")([{...}])` from predict.py: it needs',
+        '`python predict.py texts.csv -o answers.csv`, or `Model("DIR")([{...}])` from predict.py: it needs',
         "`onnxruntime` and `tokenizers`, and one column or key for each input. Texts are plain text.",
         "Scores are calibrated probabilities that the whole answer is right.",
     ]

@@ -64,6 +64,8 @@ def answer_file(model: Model, source: Path, output: Path | None) -> None:
     """The rows of `source` with their answers. Raises OSError or ValueError, which says what is wrong with a row."""
     if output and output.exists() and output.samefile(source):
         raise ValueError("the output is the file itself")
+    if output and output.suffix and output.suffix.lower() != source.suffix.lower():
+        raise ValueError(f"it is written as it was read: call the output {output.stem}{source.suffix}")
     inputs = model.spec["inputs"]
     answerer = Answerer(model, list(inputs) if isinstance(inputs, list) else [], bool(model.spec.get("several")))
     if source.suffix.lower() == ".parquet":

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 import zipfile
 from pathlib import Path
 
 import pytest
+import requests
 from selenium.webdriver.common.by import By
 
 from tests.support.bare import bare_python
@@ -60,6 +62,18 @@ def test_a_version_is_exported_watched_downloaded_and_answers_alone(
     given = [json.loads(line)["answer"]["labels"] for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
     served = [row["result"][0]["value"]["choices"] for row in project.predict(texts)]
     assert given == served
+
+
+def test_clients_that_break_off_leave_their_places(rig: Rig) -> None:
+    [archive] = rig.admin("GET", "/projects/7/export")["archives"]
+    said = []
+    for _ in range(4):
+        asked = {"Authorization": f"Bearer {rig.admin_token}"}
+        with requests.get(f"{rig.url}{archive['path']}", headers=asked, stream=True, timeout=60) as reply:
+            said.append(reply.status_code)
+            next(reply.iter_content(1000))
+        time.sleep(1.0)
+    assert said == [200] * 4
 
 
 def test_what_is_there_is_not_made_again_and_the_twin_tells_of_it(page: Page, rig: Rig) -> None:

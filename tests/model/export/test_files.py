@@ -101,6 +101,12 @@ def test_what_is_wrong_is_told(tmp_path: Path, name: str, content: str, said: st
         run(name, content, tmp_path)
 
 
+def test_the_output_is_called_after_the_format(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("text\na\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"call the output out\.csv"):
+        answer_file(Echo(), tmp_path / "in.csv", tmp_path / "out.jsonl")
+
+
 def test_the_command_says_what_it_needs(tmp_path: Path) -> None:
     for arguments, said in (([], "understudy-run DIR FILE"), ([str(tmp_path), "x.csv"], "is no exported directory")):
         done = subprocess.run([sys.executable, "-m", "model.export.run", *arguments], capture_output=True, text=True)
