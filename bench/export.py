@@ -327,7 +327,7 @@ def measure_stock_export(name: str, seed: int, args: Namespace) -> dict[str, flo
         outputs, directory = outputs_of(source.model, "label"), Path(folder) / "stock"
         known = list(dict.fromkeys([*((text,) for text in others), *(sample.text for sample in samples)]))
         taught = Teaching(known, Path(folder), 60 * args.minutes, args.texts, seed)
-        made = write_stock(source, outputs, directory, taught, lambda line: print(line, file=sys.stderr))
+        made = write_stock(source, outputs, directory, taught, _say_stage)
         tests = _samples(test)
         parity = measure_stock(source.model, outputs, directory, [sample.text for sample in tests])
         accuracy = measure_accuracy(source.model, outputs, directory, tests)
@@ -342,6 +342,11 @@ def measure_stock_export(name: str, seed: int, args: Namespace) -> dict[str, flo
         "ms": parity.milliseconds,
         "ms_here": parity.milliseconds_here,
     }
+
+
+def _say_stage(line: str, step: int = 0, of: int = 0) -> None:
+    if not step:
+        print(line, file=sys.stderr)
 
 
 def _samples(rows: Sequence[tuple[str, tuple[str, ...]]]) -> list[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -23,9 +24,10 @@ class Answering:
     def predict(
         self, model_input: Frame | Sequence[Mapping[str, object]], params: Mapping[str, object] | None = None
     ) -> list[dict[str, object]]:
-        """One answer a row: labels, score, and the likeliest labels."""
+        """One answer a row, as JSON has it: labels, score and the likeliest labels; or spans."""
         rows = model_input if isinstance(model_input, Sequence) else model_input.to_dict("records")
-        return [{**answer, "ranking": [list(pair) for pair in answer["ranking"]]} for answer in self.model(rows)]
+        found: list[dict[str, object]] = json.loads(json.dumps(list(self.model(rows))))
+        return found
 
 
 def _load_pyfunc(directory: str) -> Answering:

@@ -12,6 +12,7 @@ import pytest
 
 from backend.export.export import export_version
 from backend.export.wish import Format, Wish
+from model.export.pyfunc import _load_pyfunc
 from tests.backend.export.leaks import require_clean
 from tests.backend.export.test_transformers import PROJECT, learned  # noqa: F401
 from tests.support.tiny import settings, tiny_base  # noqa: F401
@@ -34,6 +35,8 @@ def test_a_directory_for_mlflow_holds_no_pickle_and_its_program(learned: Any, tm
     files = {path.relative_to(tmp_path / "model").as_posix() for path in (tmp_path / "model").rglob("*")}
     assert {"MLmodel", "code/understudy_pyfunc.py", "model/model.onnx", "requirements.txt", "README.md"} <= files
     require_clean(learned, tmp_path / "model", tmp_path)
+    said = _load_pyfunc(str(tmp_path / "model" / "model")).predict([{"text": "a b a"}])
+    assert said[0]["labels"] == ["a b"] and isinstance(said[0]["ranking"], list)
 
 
 @pytest.mark.slow
