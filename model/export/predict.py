@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -22,7 +22,7 @@ import numpy as np
 import onnxruntime
 from tokenizers import Encoding, Tokenizer
 
-OVERLAP, BATCH = 32, 16
+OVERLAP, BATCH, CHARACTERS = 32, 16, 2_000
 LONG, SHORTEST, LONGEST = 1600, 24, 400
 SENTENCE_END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
 WORD = re.compile(r"\b\w\w+\b")
@@ -120,8 +120,9 @@ class Model:
     def probabilities(self, tasks: Sequence[Mapping[str, object]]) -> np.ndarray:
         """Calibrated, float [tasks, labels]."""
         texts = [tuple(str(task[name]) for name in self.spec["inputs"]) for task in tasks]
-        order = sorted(range(len(texts)), key=lambda place: sum(map(len, texts[place])))  # less to be filled up
-        groups = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
+        sizes = [sum(map(len, text)) for text in texts]
+        order = sorted(range(len(texts)), key=sizes.__getitem__)  # less to be filled up
+        groups = list(batches(order, sizes))
         parts = [self._run([texts[place] for place in group]) for group in groups]
         return np.concatenate(parts)[np.argsort(order)] if parts else np.zeros((0, len(self.spec["labels"])))
 
@@ -136,6 +137,18 @@ def open_graph(path: Path, threads: int) -> Session:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def batches(order: Sequence[int], sizes: Sequence[int]) -> Iterator[list[int]]:
+    """Few texts at a time: more of them take longer, what they need no longer fits a core's cache."""
+    group: list[int] = []
+    for place in order:
+        if group and (len(group) >= BATCH or sum(sizes[one] for one in group) + sizes[place] > CHARACTERS):
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
 
 
 class Marker:

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 LONG_TEXT, STRETCH, MARGIN = 16_000, 8_000, 500
 LENGTH, STRIDE, CASES = 254, 160, 8
-BATCH, BATCH_CHARACTERS = 16, 4_000
+BATCH, BATCH_CHARACTERS = 16, 2_000
 
 Bounds = list[tuple[int, int]]
 Ranges = Sequence[tuple[int, int]]

@@ -46,6 +46,8 @@ from tests.model.spans.conftest import sentences
 from tests.model.spans.test_token_prior import build
 from tests.support.tiny import tiny_base  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 NESTED = nested_sets({}, ())["invented_nested"]
 ODD = (
     "",
