@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import secrets
 import socket
 import time
 from collections.abc import Sequence
@@ -132,11 +133,14 @@ def _work(settings: Settings, *queues: str) -> None:
 
 
 def build_worker(settings: Settings, name: str, *more: str) -> Worker:
-    """A worker that has not begun yet: on the queue `name`, and, while that is empty, on the others in turn."""
+    """A worker that has not begun yet: on the queue `name`, and, while that is empty, on the others in turn.
+
+    Its name is never given twice: RQ refuses a second worker of a name for 90 s, and a container that was killed comes
+    back with the same host name and the same process number, 1."""
     client = connect(settings, binary=True, blocking=True)
     return Worker(
         [Queue(it, connection=client, serializer=JSONSerializer, job_class=AllowedJob) for it in (name, *more)],
-        name=f"{name}-{socket.gethostname()}-{os.getpid()}",
+        name=f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         connection=client,
         serializer=JSONSerializer,
         job_class=AllowedJob,

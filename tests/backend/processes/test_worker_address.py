@@ -1,10 +1,13 @@
-"""A worker begins whatever the path of Redis's socket is made of."""
+"""A worker begins whatever the path of Redis's socket is made of, and whoever was killed in its place."""
 
 from __future__ import annotations
 
 import subprocess
 import time
+from os import getpid
 from pathlib import Path
+from socket import gethostname
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
 from backend.processes.worker import build_worker
+from backend.redis_access.workers import read_workers
 from backend.settings.settings import Settings
 
 pytestmark = pytest.mark.redis
@@ -37,3 +41,11 @@ def test_a_worker_begins_on_a_socket_with_an_odd_path(tmp_path: Path, name: str)
             worker.register_death()
         finally:
             server.kill()
+
+
+def test_a_worker_that_was_killed_keeps_no_other_from_its_place(context: Any, settings: Settings) -> None:
+    """In a container all have the process number 1, and the host name of the one before."""
+    for _ in range(2):
+        build_worker(settings, "learn").register_birth()
+    names = read_workers(context.stores.client).names["learn"]
+    assert len(names) == 2 and all(name.startswith(f"learn-{gethostname()}-{getpid()}-") for name in names)
