@@ -4,6 +4,7 @@
                           [--class-labels 20,200,1000] [--refit-seconds 40] [--plot docs/performance/scale.png] [--json]
     python -m bench.scale --spans [--characters 400000] [--regions 1000] [--labels 150] [--strings 1000,10000,100000]
                           [--seconds 60] [--json]
+    python -m bench.scale --redis [--labels 1000000] [--projects 10000] [--json]
 
 The real Flask application in this process over a real Redis (AOF always). A cost is the CPU time of one request, the
 median of this process's plus the mean of Redis's, so that a noisy machine matters little; `wall` is the median wall
@@ -15,6 +16,9 @@ Refits and readings of whole stores are off the request path, and shown for comp
 seconds and peak memory of the fits with it and of an answer to it, and how long /health and another project's /predict
 take while such texts are answered (`max_ms`: how long the one predictor thread was held at a stretch). Then what lists
 of strings cost: checked, built, kept, and looked for in that text.
+
+`--redis`: what one Redis holds. A project grows to so many labels, then so many projects are added: memory and log for
+each, labels a second, and how long all that walks over the whole of either takes, and keeps Redis from others.
 """
 
 from __future__ import annotations
@@ -32,6 +36,7 @@ from bench.support.fixtures import DEPTH, WIDTH, Site, make_features, make_texts
 from bench.support.report import command, numbers, show
 from model.interfaces import Embedder
 from tests.support.long_documents import make_document, measure_lists, measure_long
+from tests.support.redis_capacity import measure_labels, measure_projects
 
 Row = dict[str, Any]
 
@@ -294,12 +299,22 @@ def show_spans(args: Namespace) -> None:
         show(title, rows, args.json)
 
 
+def show_redis(labels: int, projects: int, as_json: bool) -> None:
+    """Measures what one Redis holds, and prints it."""
+    parts: tuple[tuple[int, Callable[[Path, int], Iterator[tuple[str, list[Row]]]]], ...]
+    parts = ((labels, measure_labels), (projects, measure_projects))
+    for most, part in parts:
+        with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+            for title, rows in part(Path(scratch), most) if most else ():
+                show(title, rows, as_json)
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--examples", type=numbers, default=[10, 100, 1_000, 10_000, 100_000])
     parser.add_argument("--tasks", type=numbers, default=[100, 1_000, 10_000, 100_000, 1_000_000])
-    parser.add_argument("--projects", type=numbers, default=[1, 5, 25, 100, 200])
+    parser.add_argument("--projects", type=numbers)
     parser.add_argument("--classes", type=numbers, default=[2, 8, 32, 150, 1_000, 6_000])
     parser.add_argument("--class-labels", type=numbers, default=[20, 200, 1_000], help="labels of refits of --classes")
     parser.add_argument("--repeats", type=int, default=15)
@@ -308,13 +323,20 @@ def main() -> None:
     parser.add_argument("--spans", action="store_true")
     parser.add_argument("--characters", type=int, default=400_000)
     parser.add_argument("--regions", type=int, default=1_000)
-    parser.add_argument("--labels", type=int, default=150)
+    parser.add_argument("--redis", action="store_true")
+    parser.add_argument("--labels", type=int, help="of --spans (150) or --redis (1,000,000)")
     parser.add_argument("--strings", type=numbers, default=[1_000, 10_000, 100_000])
     parser.add_argument("--seconds", type=float, default=60.0)
     args = parser.parse_args()
     if args.spans:
+        args.labels = 150 if args.labels is None else args.labels
         show_spans(args)
         return
+    if args.redis:
+        projects = [10_000] if args.projects is None else args.projects
+        show_redis(1_000_000 if args.labels is None else args.labels, max(projects, default=0), args.json)
+        return
+    args.projects = [1, 5, 25, 100, 200] if args.projects is None else args.projects
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="us-") as scratch, Site(Path(scratch)) as site:
         if args.examples:

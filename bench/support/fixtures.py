@@ -301,13 +301,12 @@ class Site:
     def __init__(self, data_dir: Path, **options: Any) -> None:
         secrets: dict[str, Any] = {"webhook_secret": "bench", "admin_token": "bench"}
         # The pool's own bound is set aside: what matters is whether a request feels how large it is.
-        self.settings = Settings(data_dir=data_dir, poll_seconds=0.2, pool_size=1_000_000, **secrets, **options)
+        bounds: dict[str, Any] = {"poll_seconds": 0.2, "pool_size": 1_000_000}
+        self.settings = Settings(data_dir=data_dir, **{**bounds, **secrets, **options})
         self._numbers = itertools.count(1_000_000_000)
 
     def __enter__(self) -> Site:
-        config = write_config(self.settings, find_redis_server())
-        self.redis = subprocess.Popen([find_redis_server(), str(config)], stdout=subprocess.DEVNULL)
-        self._wait(lambda: answers(self.settings.redis_socket), "Redis does not start")
+        self._start_redis()
         self.services = build_services(self.settings)
         self._wait(lambda: not self.services.registry.not_ready, "models do not serve")
         digest = str(self.services.registry.encoders.base.digest)
@@ -322,6 +321,18 @@ class Site:
             self.services.stop()
         self.redis.terminate()
         self.redis.wait(60)
+
+    def _start_redis(self) -> None:
+        config = write_config(self.settings, find_redis_server())
+        self.redis = subprocess.Popen([find_redis_server(), str(config)], stdout=subprocess.DEVNULL)
+        self._wait(lambda: answers(self.settings.redis_socket), "Redis does not start")
+
+    def restart_redis(self) -> None:
+        """Kill it and start it again; returns when it has loaded its data."""
+        self.redis.kill()
+        self.redis.wait(60)
+        self._start_redis()
+        self._wait(lambda: not self.services.stores.client.info("persistence")["loading"], "Redis does not load")
 
     def _wait(self, done: Any, problem: str) -> None:
         deadline = time.monotonic() + 120

@@ -41,6 +41,19 @@ def test_a_tiny_run_asks_every_path(
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_what_one_redis_holds_is_measured_with_all_that_walks_over_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["scale", "--redis", "--labels", "300", "--projects", "5", "--json"])
+    scale.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    held = [row for row in rows if row["bench"] == "what labels of one project take"]
+    assert [row["labels"] for row in held] == [3, 30, 300]
+    assert 500 < held[-1]["log_bytes_a_label"] < 2_000 < held[0]["bytes_a_label"], "an empty store takes some, too"
+    walks = {row["what"] for row in rows if row["bench"].startswith("what walks over")}
+    assert walks >= {"snapshot of a refit", "reconcile, nothing new", "tick of the scheduler", "poll of a web process"}
+
+
 def test_what_is_made_up_is_the_same_every_time() -> None:
     assert make_texts(20, 3) == make_texts(20, 3) != make_texts(20, 4)
     assert len(set(make_texts(200))) == 200
