@@ -1,28 +1,30 @@
-"""Which worker processes show signs of life, read off RQ's own records."""
+"""Which worker processes show signs of life, what they work on and what waits, read off RQ's own records."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
-from datetime import datetime, timezone
 
+from rq.registry import StartedJobRegistry
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import SCHEDULER_LEASE
 
-SILENT_SECONDS = 90.0
-"""An idle worker beats every 15 s; one that works says nothing until its job is over, and counts as alive."""
+SILENT_SECONDS = 90
+"""A worker's record runs out after so long without a sign of life, which it gives every 15 s, also while it works: by
+Redis's clock, not by those of two machines."""
 
 QUEUES = ("learn", "train", "sync", "predict")
 
 
 @dataclass(frozen=True)
 class Workers:
-    """Of each queue: the workers alive, by name, and the jobs waiting; and the active scheduler ("": none)."""
+    """Of each queue: the workers alive, by name, the jobs waiting, and those that a worker alive has begun; and the
+    active scheduler ("": none)."""
 
     names: dict[str, tuple[str, ...]]
     waiting: dict[str, int]
+    running: dict[str, int]
     scheduler: str
 
     @property
@@ -38,24 +40,24 @@ def read_workers(client: Client) -> Workers:
     for queue in QUEUES:
         pipeline.smembers(WORKERS_BY_QUEUE_KEY % queue)
         pipeline.llen(f"rq:queue:{queue}")
+        pipeline.zrange(StartedJobRegistry.key_template.format(queue), 0, -1)
     pipeline.get(SCHEDULER_LEASE)
     *replies, scheduler = pipeline.execute()
-    names = [(queue, name) for queue, found in zip(QUEUES, replies[::2], strict=True) for name in found]
-    for _, name in names:
-        pipeline.hmget(name, "last_heartbeat", "state")
-    alive: dict[str, tuple[str, ...]] = dict.fromkeys(QUEUES, ())
-    for (queue, name), (beat, state) in zip(names, pipeline.execute() if names else [], strict=True):
-        if state == "busy" or age(beat) < SILENT_SECONDS:
-            alive[queue] += (name.removeprefix("rq:worker:"),)
-    return Workers(alive, dict(zip(QUEUES, map(int, replies[1::2]), strict=True)), str(scheduler or ""))
-
-
-def age(beat: str | None) -> float:
-    """Seconds since a time as RQ writes it; infinite for none."""
-    if not beat:
-        return float("inf")
-    try:
-        moment = datetime.fromisoformat(beat.replace("Z", "+00:00"))
-    except ValueError:
-        return float("inf")
-    return time.time() - (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)).timestamp()
+    members, waiting, begun = (dict(zip(QUEUES, replies[place::3], strict=True)) for place in range(3))
+    names = sorted({name for found in members.values() for name in found})
+    for name in names:
+        pipeline.exists(name)
+        pipeline.smembers(f"{name}:executions")
+    found = pipeline.execute() if names else []
+    alive = {name for name, exists in zip(names, found[::2], strict=True) if exists}
+    held = {job for name, jobs in zip(names, found[1::2], strict=True) if name in alive for job in jobs}
+    return Workers(
+        names={
+            queue: tuple(sorted(name.removeprefix("rq:worker:") for name in members[queue] if name in alive))
+            for queue in QUEUES
+        },
+        waiting={queue: int(count) for queue, count in waiting.items()},
+        # What a dead worker had begun stays in the registry for as long as it might have taken.
+        running={queue: len(held.intersection(jobs)) for queue, jobs in begun.items()},
+        scheduler=str(scheduler or ""),
+    )

@@ -77,11 +77,14 @@ def worker_metrics(workers: Workers) -> Iterator[Metric]:
     """The processes behind the queues."""
     alive = GaugeMetricFamily("understudy_workers", "Worker processes that show signs of life.", labels=["queue"])
     waiting = GaugeMetricFamily("understudy_jobs_waiting", "Jobs that nobody has begun.", labels=["queue"])
+    running = GaugeMetricFamily("understudy_jobs_running", "Jobs that a living worker has begun.", labels=["queue"])
     for queue, count in workers.alive.items():
         alive.add_metric([queue], count)
         waiting.add_metric([queue], workers.waiting[queue])
+        running.add_metric([queue], workers.running[queue])
     yield alive
     yield waiting
+    yield running
     yield GaugeMetricFamily("understudy_scheduler_up", "1 when a scheduler is active.", value=bool(workers.scheduler))
 
 

@@ -231,8 +231,8 @@ def test_a_token_that_no_header_carries_is_in_no_error_of_the_client(end: str) -
 
 
 def test_a_traceback_that_rq_keeps_holds_no_secret(context: Any) -> None:
-    from backend.processes.worker import build_worker
     from backend.redis_access.job_queue import AllowedJob
+    from backend.workers.worker import build_worker
 
     process_redactor().learn("hush-hush-hush")
     context.stores.jobs.enqueue_refit(7)

@@ -31,9 +31,9 @@ def work_off(settings: Settings, queue: str) -> None:
     from rq import Queue
     from rq.serializers import JSONSerializer
 
-    from backend.processes.worker import Worker
     from backend.redis_access.connection import connect
     from backend.redis_access.job_queue import AllowedJob
+    from backend.workers.worker import Worker
 
     client = connect(settings, binary=True, blocking=True)
     given: dict[str, Any] = {"connection": client, "serializer": JSONSerializer, "job_class": AllowedJob}

@@ -167,9 +167,9 @@ def product(data_dir: Path) -> Iterator[Walk]:
     from backend.application.services import build_services
     from backend.embedded_redis.server import redis_at_hand
     from backend.jobs.context import context
-    from backend.processes.worker import build_worker
     from backend.routes.app import create_app
     from backend.settings.settings import current_settings
+    from backend.workers.worker import build_worker
 
     current_settings.cache_clear()
     settings, recorder = current_settings(), Recorder()

@@ -95,7 +95,8 @@ def test_clocks_that_differ_are_told(ahead: float, state: str) -> None:
 
 
 def test_every_process_that_is_silent_is_named() -> None:
-    workers = Workers({"learn": ("a",), "train": (), "sync": ("b", "c")}, {"learn": 0, "train": 4, "sync": 0}, "")
+    names = {"learn": ("a",), "train": (), "sync": ("b", "c")}
+    workers = Workers(names, {"learn": 0, "train": 4, "sync": 0}, {"learn": 1, "train": 0, "sync": 0}, "")
     seen = {verdict.check: verdict.state for verdict in judge_workers(make(), workers)}
     assert seen == {"learner": "ok", "trainer": "fail", "sync": "ok", "scheduler": "fail"}
 

@@ -14,9 +14,9 @@ import pytest
 
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
-from backend.processes.worker import build_worker
 from backend.redis_access.workers import read_workers
 from backend.settings.settings import Settings
+from backend.workers.worker import build_worker
 
 pytestmark = pytest.mark.redis
 

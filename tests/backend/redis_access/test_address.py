@@ -13,10 +13,10 @@ import pytest
 
 from backend.embedded_redis.binary import find_redis_server
 from backend.errors import SettingsError, StoreUnavailable
-from backend.processes.worker import build_worker
 from backend.redis_access.address import check_address, shown_address
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
+from backend.workers.worker import build_worker
 from tests.support.redis_with_tls import PASSWORD, QUOTED, Place, fail_over, with_password, with_sentinel, with_tls
 from tests.support.rig import choices_config
 

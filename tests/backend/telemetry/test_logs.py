@@ -88,7 +88,7 @@ def test_lines_carry_request_and_project_and_the_job_that_follows_carries_them_o
     client: Any, settings: Settings, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from backend.jobs.learn import refit
-    from backend.processes.worker import Worker
+    from backend.workers.worker import Worker
 
     log = logging.getLogger("test")
     monkeypatch.setattr("backend.routes.labelstudio.take_event", noisy("backend.routes.labelstudio", log, "taken"))
@@ -128,7 +128,7 @@ def noisy(module: str, log: logging.Logger, event: str) -> Callable[..., Any]:
 
 
 def test_a_job_that_fails_or_is_forged_is_counted_as_failed(context: Any, settings: Settings) -> None:
-    from backend.processes.worker import Worker
+    from backend.workers.worker import Worker
 
     redis = connect(settings, binary=True, blocking=True)
     queue = Queue("learn", connection=redis, serializer=JSONSerializer, job_class=AllowedJob)

@@ -24,11 +24,11 @@ from backend.export.archive.shelf import Archive, Shelf
 from backend.jobs.export.export import export
 from backend.jobs.learn.refit import refit
 from backend.processes.scheduler import Scheduler
-from backend.processes.worker import build_worker
 from backend.redis_access.job_kinds import EXPORT
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.work.exports import EXPORT_ATTEMPTS
+from backend.workers.worker import build_worker
 from model.export.parity import load_program
 from tests.backend.export.leaks import require_clean
 from tests.conftest import serving

@@ -76,7 +76,7 @@ def web(context: Any, services: Any, studio: Studio) -> Iterator[Any]:
 
 def work_off(given: Settings) -> None:
     """What a sync worker does, until its queues are empty."""
-    from backend.processes.worker import build_worker
+    from backend.workers.worker import build_worker
 
     build_worker(given, "sync", "predict").work(burst=True, with_scheduler=False)
 

@@ -1,0 +1,164 @@
+"""A worker: one queue or two a process, jobs in the process itself, JSON only, nothing that is not on the list."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from types import FrameType
+
+import redis
+from rq import Queue, SimpleWorker
+from rq.executions import Execution
+from rq.job import Job
+from rq.registry import StartedJobRegistry
+from rq.serializers import JSONSerializer
+from rq.utils import now, utcformat
+from rq.worker_registration import register
+
+from backend.errors import StoreUnavailable
+from backend.jobs.context import context
+from backend.jobs.job_log import account
+from backend.redaction import hide_secrets
+from backend.redis_access.connection import connect, guarded
+from backend.redis_access.job_queue import AllowedJob
+from backend.redis_access.workers import SILENT_SECONDS
+from backend.settings.settings import Settings
+
+WORKER_TTL = 30
+"""Seconds after which a silent worker counts as dead: the default of 7 minutes leaves its jobs lying that long."""
+
+DEFAULT_SECONDS = 180
+"""RQ's own time limit, for a job that names none."""
+
+BEAT_SECONDS = 15.0
+"""Between two signs of life; after SILENT_SECONDS without one a worker counts as dead."""
+
+LEAVE_SECONDS = 2.0
+"""For which the end waits for a beat that hangs."""
+
+
+class SignsOfLife:
+    """A thread that calls `beat`, which may raise StoreUnavailable, until it is stopped.
+
+    RQ's own record of a worker whose jobs run in the process itself says nothing until the job is over, so that one
+    that was killed amid a training counted as alive for as long as that might have taken."""
+
+    def __init__(self, beat: Callable[[], None], seconds: float = BEAT_SECONDS) -> None:
+        self._beat, self._seconds = beat, seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="signs of life", daemon=True)
+
+    def start(self) -> None:
+        """The first beat is after BEAT_SECONDS: the worker has just been written down."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """No beat begins after this."""
+        self._stop.set()
+        if self._thread.is_alive():
+            self._thread.join(LEAVE_SECONDS)
+
+    def _run(self) -> None:
+        while not self._stop.wait(self._seconds):
+            with suppress(StoreUnavailable):  # the worker itself says so, and waits
+                self._beat()
+
+
+class Worker(SimpleWorker):
+    """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
+
+    _signs: SignsOfLife | None = None
+
+    def subscribe(self) -> None:
+        """RQ's last step before the first job; from here on it shows that it is alive."""
+        super().subscribe()
+        # A connection of its own: the worker's is in the middle of something.
+        self._beats = connect(context().settings, binary=True)
+        self._signs = SignsOfLife(self.beat)
+        self._signs.start()
+
+    def register_death(self) -> None:
+        """Takes itself out of the records."""
+        if self._signs:
+            self._signs.stop()
+        super().register_death()
+
+    @guarded
+    def beat(self) -> None:
+        """One sign of life: the record as a whole, which a Redis that was away may have let run out. Raises
+        StoreUnavailable."""
+        record = {**self.serialize(), "state": self.get_state(), "last_heartbeat": utcformat(now())}
+        working = [execution.composite_key for execution in list(self.executions.values())]
+        pipeline = self._beats.pipeline(transaction=True)
+        pipeline.hset(self.key, mapping={name: str(value or "") for name, value in record.items()})
+        pipeline.expire(self.key, SILENT_SECONDS)
+        register(self, pipeline)
+        if working:
+            pipeline.sadd(self.executions_key, *working)
+            pipeline.expire(self.executions_key, SILENT_SECONDS)
+        pipeline.execute()
+
+    def heartbeat(self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None) -> None:
+        """As RQ calls it; `timeout`, which it takes from the job's, is what this worker has `beat` for."""
+        super().heartbeat(SILENT_SECONDS, pipeline)
+
+    def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
+        """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
+        limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
+        with context().deadline.within(limit), account(context().stores.counters, *_facts(job)) as entry:
+            done = bool(super().perform_job(job, queue, execution))
+            entry.returned = job.returned if done and isinstance(job, AllowedJob) else None
+        return done
+
+    def _set_ip_address(self, connection: redis.Redis) -> None:
+        """RQ asks Redis for it, and nobody reads it. redis-py cannot parse the answer where the address is the path of
+        a unix socket with a blank or `=` in it: the worker would not start."""
+        self.ip_address = "unknown"
+        with suppress(redis.ResponseError):  # a user who may not
+            connection.client_setname(self.name)
+
+    def handle_job_failure(
+        self,
+        job: Job,
+        queue: Queue,
+        started_job_registry: StartedJobRegistry | None = None,
+        exc_string: str = "",
+        execution: Execution | None = None,
+    ) -> None:
+        """RQ keeps the traceback in Redis: without secrets."""
+        super().handle_job_failure(job, queue, started_job_registry, hide_secrets(exc_string), execution)
+
+    def request_stop(self, signum: int, frame: FrameType | None) -> None:
+        """SIGTERM: a long job sees the flag, and ends in order."""
+        context().stopping = True
+        super().request_stop(signum, frame)
+
+
+def _facts(job: Job) -> tuple[str, Sequence[object], str, object]:
+    """Function, arguments, id and the request behind a job; whatever stands in Redis, no exception."""
+    try:
+        return str(job.func_name), list(job.args), str(job.id), job.meta.get("request")
+    except Exception:  # RQ refuses it in a moment, and says why
+        return "", [], str(job.id), None
+
+
+def build_worker(settings: Settings, name: str, *more: str) -> Worker:
+    """A worker that has not begun yet: on the queue `name`, and, while that is empty, on the others in turn.
+
+    Its name is never given twice: RQ refuses a second worker of a name for 90 s, and a container that was killed comes
+    back with the same host name and the same process number, 1."""
+    client = connect(settings, binary=True, blocking=True)
+    return Worker(
+        [Queue(it, connection=client, serializer=JSONSerializer, job_class=AllowedJob) for it in (name, *more)],
+        name=f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+        connection=client,
+        serializer=JSONSerializer,
+        job_class=AllowedJob,
+        worker_ttl=WORKER_TTL,
+        maintenance_interval=WORKER_TTL,
+        log_job_description=False,
+    )
