@@ -76,6 +76,10 @@ ALLOWED: dict[str, str] = {
         "model model/numerics model/pretrained model/encoder model/decoding model/evidence model/versions "
         "model/export model/training"
     ),
+    "model/export/stock/spans": (
+        "model model/numerics model/encoder model/spans/chain model/spans model/spans/features model/spans/head "
+        "model/questions model/versions model/export model/training/marks model/training model/export/stock"
+    ),
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
     ),
@@ -192,8 +196,9 @@ ALLOWED: dict[str, str] = {
     "backend/export/facts": "model model/pretrained model/evidence model/evidence/report backend backend/labelstudio",
     "backend/export": (
         "model model/encoder model/spans/features model/evidence model/evidence/report model/versions model/export "
-        "model/export/spans model/export/stock backend backend/settings backend/labelstudio backend/embedded_redis "
-        "backend/base_model backend/store backend/rules backend/application backend/export/facts"
+        "model/export/spans model/export/stock model/export/stock/spans backend backend/settings "
+        "backend/labelstudio backend/embedded_redis backend/base_model backend/store backend/rules "
+        "backend/application backend/export/facts"
     ),
     "backend/application/export": (
         "model backend backend/labelstudio backend/store/work backend/client/dataset backend/export/archive "

@@ -50,7 +50,7 @@ def write_card(stores: Stores, project: int, source: Source, found: Exported, di
         *say_base(base),
         "",
         "## How to run it",
-        *describe_usage(found, len(control.inputs)),
+        *describe_usage(found, control, directory),
         "",
         "## What it must not be used for",
         *say_limits(scarce_labels(spec, control, counts), len(rows), LEAST_ROWS),
@@ -125,12 +125,12 @@ def _what(control: Control, source: Source, found: Exported, created: str) -> li
         f"Version {found.version}{made}, exported {time.strftime('%Y-%m-%d', time.gmtime())}; answers with {kind}. "
         f"Inputs: {cell(inputs)}.",
     ]
-    if control.kind is Kind.SPANS:
+    if control.kind is Kind.SPANS and not found.how:
         lines += [
             "Of each span start and end (in code points), label, text, and the probability that just it is right.",
             "Strings that were marked before are known by their digests alone.",
         ]
-    if source.tuned is not None:
+    if source.tuned is not None and not found.how:
         lines.append("A refitted head on the base encoder, blended with a fine-tuned one.")
     if control.conditions:
         lines.append(
@@ -143,6 +143,12 @@ def _against_labels(found: Exported) -> list[str]:
     if found.accuracy is None:
         return []
     own = found.accuracy
+    if own.measure == "f1":
+        return [
+            "",
+            f"On {own.n} labelled texts that it was not taught the F1 of its spans is {own.accuracy:.3f} "
+            f"({own.low:.3f} to {own.high:.3f}); of the version, which knows their labels, {own.version:.3f}.",
+        ]
     return [
         "",
         f"Of {own.n} labelled texts that it was not taught {own.accuracy:.1%} are answered right ({own.low:.1%} to "

@@ -54,6 +54,8 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Tell) -> Expor
             report["accepted_loss"] = list(found.lossy)
         if found.how:
             report |= {"how": found.how, "taught": found.taught}
+        if found.unsaid:
+            report["unsaid"] = found.unsaid
         if found.accuracy is not None:
             report["accuracy"] = found.accuracy.to_json()
         (scratch / PARITY).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Exported:
     """`refused`: graphs that were left out, since they answer otherwise; `lossy`: those that were taken although they
-    do. Of a stock classifier `how` it was made, and
-    its `accuracy` on labelled texts that it was not `taught` (how many it was)."""
+    do. Of a stock classifier `how` it was made, its `accuracy` on labelled texts that it was not `taught` (how many it
+    was), and what it cannot say (`unsaid`, "" for nothing)."""
 
     version: str
     control: str
@@ -27,3 +27,4 @@ class Exported:
     accuracy: Accuracy | None = None
     taught: int = 0
     lossy: tuple[str, ...] = ()
+    unsaid: str = ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from backend.export.exported import Exported
 from backend.export.wish import Format
+from model.spec import Control, Kind
 
 LIBRARY = {Format.ONNX: "onnx", Format.TRANSFORMERS: "transformers", Format.MLFLOW: "mlflow"}
 
@@ -13,10 +16,11 @@ def describe_library(found: Exported) -> str:
     return LIBRARY[found.format]
 
 
-def describe_usage(found: Exported, inputs: int) -> list[str]:
-    """Lines of Markdown. `inputs`: how many texts a question reads."""
+def describe_usage(found: Exported, control: Control, directory: Path) -> list[str]:
+    """Lines of Markdown, of what lies in a directory."""
     if found.format is Format.TRANSFORMERS:
-        return [*_pipeline(inputs), *_making(found)]
+        usage = _marking(found, directory) if control.kind is Kind.SPANS else _pipeline(len(control.inputs))
+        return [*usage, *_making(found)]
     if found.format is Format.MLFLOW:
         return [
             '`mlflow.pyfunc.load_model("DIR").predict(frame)`: a data frame with a column for each input gives a list',
@@ -42,6 +46,24 @@ def _pipeline(inputs: int) -> list[str]:
         "Scores are probabilities of single labels. Of a long text it reads the beginning alone, as `truncation` says.",
         "Where a set of labels is asked for, `thresholds` in config.json says from which score each of them is chosen.",
     ]
+
+
+def _marking(found: Exported, directory: Path) -> list[str]:
+    from model.export.stock.spans.classifier import aggregation_of
+    from model.export.stock.spans.parity import SHARED_TOKENS
+
+    how = aggregation_of(directory)
+    lines = [
+        "```python",
+        "from transformers import pipeline",
+        f'mark = pipeline("token-classification", "DIR", aggregation_strategy="{how}", stride={SHARED_TOKENS})',
+        'mark("text")',
+        "```",
+        "Of each span label (`entity_group`), `start`, `end` (code points) and `score`, which tells how likely it is",
+        "right. `stride` reads long texts in windows: without it their beginning alone is read. Other strategies than",
+        f"`{how}` mark parts of words otherwise.",
+    ]
+    return [*lines, "", f"It cannot say all of it: {found.unsaid}."] if found.unsaid else lines
 
 
 def _making(found: Exported) -> list[str]:

@@ -35,6 +35,7 @@ from model.training.layers.packed_layer import Noise
 from model.training.marks.drawn import Drawn
 from model.training.marks.marked_set import MarkedSet
 from model.training.marks.marked_task import MarkedTask
+from model.training.marks.soft_task import SoftSet, SoftTask
 from model.training.questions.asked_set import AskedSet
 from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE, TrainingRecipe
@@ -70,8 +71,10 @@ class FineTuner:
         recipe: TrainingRecipe = DEFAULT_RECIPE,
         precision: str = FP32,
         weights: Path | None = None,
+        soft: SoftSet | None = None,
     ) -> None:
-        """`weights`: an earlier fine-tune's, to go on from instead of the base model's own."""
+        """`weights`: an earlier fine-tune's, to go on from instead of the base model's own; `soft`: marked texts as a
+        student is taught them."""
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
@@ -96,6 +99,10 @@ class FineTuner:
         self.weight.to(self.device)
         self.bias.to(self.device)
         self.marked = [self.read_marks(own) for own in marks]
+        self.student = self.read_soft(soft) if soft is not None else None
+        self._tasks: list[MarkedTask | AskedTask | SoftTask] = [*self.marked]
+        if self.student is not None:
+            self._tasks.append(self.student)
         self._steps, self._marked_steps = 1, 0
         self._head_noise = Noise()
         self._read: list[list[list[Window]]] = [_by_text(self.windows, lesson.texts) for lesson in self.lessons]
@@ -118,7 +125,7 @@ class FineTuner:
         `watch()`, asked now and then in the second half, says so. Of several processes the leader alone reads and
         writes the checkpoint and looks; the others need a `watch` where it has one."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
-        marks = [parameter for task in self.marked for parameter in task.parameters()]
+        marks = [parameter for task in self._tasks for parameter in task.parameters()]
         head = [*self.weight.values(), *self.bias.values(), *marks]
         recipe = self.recipe
         self._steps, self._marked_steps = steps, marked
@@ -174,6 +181,20 @@ class FineTuner:
             return AskedTask(lesson, windows, width, self._dropout, self.device)
         return MarkedTask(lesson, windows, width, self._dropout, self.device)
 
+    def read_soft(self, lesson: SoftSet) -> SoftTask:
+        """Marked texts as a student is taught them, likewise."""
+        windows = Windows(self.base, read_window(self.base, read_config(self.base)))
+        return SoftTask(lesson, windows, int(self.encoder.config.hidden_size), self._dropout, self.device)
+
+    def student_answers(self, held: SoftTask) -> tuple[Floats, Floats]:
+        """What the student says of the pieces of `held` as it is now, and what is taught there [pieces, tags]."""
+        assert self.student is not None
+        was_training = self.encoder.training
+        self.encoder.eval()
+        found = self.student.answers(held, self._states, self.recipe.batch)
+        self.encoder.train(was_training)
+        return found
+
     def marked_loss(self, task: int, held: MarkedTask | AskedTask) -> float:
         """Mean loss of a word in the texts of `held`, or of a question, by one task's head as it is now."""
         was_training, own = self.encoder.training, self.marked[task]
@@ -218,7 +239,7 @@ class FineTuner:
         named: dict[str, Tensor] = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}
         named.update({f"weight.{n}": p for n, p in self.weight.items()})
         named.update({f"bias.{n}": p for n, p in self.bias.items()})
-        for index, task in enumerate(self.marked):
+        for index, task in enumerate(self._tasks):
             named.update({f"marked.{index}.{n}": p for n, p in task.named_parameters()})
         return named
 
@@ -242,7 +263,7 @@ class FineTuner:
         if isinstance(task, AskedTask):
             rates = recipe.taught_rates if task.lesson.start is not None else recipe.asked_rates
         encoder = rates[0] if marked else recipe.encoder_rate
-        return [encoder, *([recipe.head_rate] if self.lessons else []), *([rates[1]] if self.marked else [])]
+        return [encoder, *([recipe.head_rate] if self.lessons else []), *([rates[1]] if self._tasks else [])]
 
     def _windows_of(self, step: int) -> list[Window]:
         marked, turn = self._turn(step)
@@ -258,13 +279,13 @@ class FineTuner:
         rows = draw_batch(lesson.targets, lesson.multilabel, generator, self.recipe.balanced_classes)
         return index, rows, [generator.choice(np.array(self._read[index][row], dtype=object)) for row in rows]
 
-    def _task(self, step: int) -> MarkedTask | AskedTask:
+    def _task(self, step: int) -> MarkedTask | AskedTask | SoftTask:
         """Whose turn a step on marked text is."""
-        return self.marked[step % len(self.marked)]
+        return self._tasks[step % len(self._tasks)]
 
     def _draw_marks(self, step: int) -> Drawn:
         """The batch of a step on marked text; controls take turns."""
-        return self._task(step).drawn(self.seed, step // len(self.marked), self.recipe.marked_batch)
+        return self._task(step).drawn(self.seed, step // len(self._tasks), self.recipe.marked_batch)
 
     def _pooled(self, windows: Sequence[Window]) -> Tensor:
         """Of all windows [n, width], each process having computed its share."""

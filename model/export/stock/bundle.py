@@ -73,7 +73,7 @@ def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Tea
         tell(f"alone it answers {parity.agreement:.1%} alike: a student is taught instead")
         shutil.rmtree(directory)
     require_stock(source.base)
-    held, taught = _divide(texts)
+    held, taught = divide(texts)
     answers = outputs.answers(source.model, taught)
     soft = SoftTargets(outputs.names, outputs.several, taught, answers)
     goes_on = part is not None and part.taught is None and source.tuned is not None
@@ -95,7 +95,7 @@ def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Tea
     return Made(DISTILLED, parity, frozenset(held), student.steps, round(student.seconds, 1), len(taught))
 
 
-def _divide(texts: Sequence[Text]) -> tuple[list[Text], list[Text]]:
+def divide(texts: Sequence[Text]) -> tuple[list[Text], list[Text]]:
     """(held out of teaching, taught): by the texts' hashes; a fifth of few, whatever they are. Raises ExportError."""
     held = [text for text in texts if is_held_out(text)]
     if len(held) < LEAST_HELD:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -92,15 +92,6 @@ def distil(soft: SoftTargets, budget: Budget, tell: Tell = tell_nobody) -> Stude
     watched = order[: max(1, min(MOST_WATCHED, round(WATCHED_SHARE * len(texts))))]
     learned = order[len(watched) :]
     tuner = _tuner(soft, budget, texts, learned)
-    pilot = time.monotonic()
-    tuner.run(PILOT_STEPS, lambda step, loss: None)
-    pace = (time.monotonic() - pilot) / PILOT_STEPS
-    wanted = min(MOST_STEPS, max(LEAST_STEPS, round(EPOCHS * len(learned) / DEFAULT_RECIPE.batch)))
-    left = budget.seconds - (time.monotonic() - began)
-    steps = max(1, min(wanted, int(left / max(pace, 1e-6))))
-    short = "" if steps == wanted else f" ({wanted} would be better: there is no time for them)"
-    teaching = f"teaching {len(learned)} texts in {steps} steps, {steps * pace:.0f} s at most{short}"
-    tell(teaching)
     held = [texts[row] for row in watched]
     loss = log_losses_binary if soft.several else log_losses
     seen: list[float] = []
@@ -109,11 +100,29 @@ def distil(soft: SoftTargets, budget: Budget, tell: Tell = tell_nobody) -> Stude
         seen.append(float(loss(tuner.answers(0, held), soft.answers[watched]).mean()))
         return DEFAULT_RECIPE.should_stop(seen)
 
-    ended = tuner.run(steps, lambda step, loss: tell(teaching, step, steps), watch=look)
+    ended = teach(tuner, len(learned), budget.seconds - (time.monotonic() - began), look, tell)
     tuner.save_encoder(budget.scratch)
     encoder = Encoder(budget.base.directory, weights=budget.scratch, base=budget.base)
     head = _calibrated(soft, tuner, encoder, held, soft.answers[watched])
     return Student(encoder, head, ended, time.monotonic() - began)
+
+
+def teach(
+    tuner: FineTuner, texts: int, seconds: float, look: Callable[[], bool], tell: Tell, *, marks: bool = False
+) -> int:
+    """Runs as many steps as so many texts want and there is time for, or until `look` says so; how many they were.
+    `marks`: the texts are marked ones."""
+    began, share = time.monotonic(), int(marks)
+    tuner.run(PILOT_STEPS, lambda step, loss: None, marked=share * PILOT_STEPS)
+    pace = (time.monotonic() - began) / PILOT_STEPS
+    batch = tuner.recipe.marked_batch if marks else tuner.recipe.batch
+    wanted = min(MOST_STEPS, max(LEAST_STEPS, round(EPOCHS * texts / batch)))
+    left = seconds - (time.monotonic() - began)
+    steps = max(1, min(wanted, int(left / max(pace, 1e-6))))
+    short = "" if steps == wanted else f" ({wanted} would be better: there is no time for them)"
+    teaching = f"teaching {texts} texts in {steps} steps, {steps * pace:.0f} s at most{short}"
+    tell(teaching)
+    return tuner.run(steps, lambda step, loss: tell(teaching, step, steps), watch=look, marked=share * steps)
 
 
 def _tuner(soft: SoftTargets, budget: Budget, texts: Sequence[Text], learned: NDArray[np.int64]) -> FineTuner:

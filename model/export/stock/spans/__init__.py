@@ -1,0 +1,1 @@
+"""Marked text as a stock classifier of tokens: a student of what a version marks."""
