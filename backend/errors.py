@@ -8,9 +8,11 @@ BackendError
 ├── UnsupportedConfig     422  the label config holds nothing that can be learned
 ├── NotFound              404  unknown project, version or job
 ├── Conflict              409  the state does not allow it (e.g. cancel of a finished job)
+├── ArtifactConflict      409  the object store holds another version of that name
 ├── PayloadTooLarge       413
 ├── RateLimited           429  asked too often; `retry_after` says when to come again
 ├── StoreUnavailable      503  Redis is away, full or misconfigured
+├── ArtifactsUnavailable  503  the object store is away or refuses
 ├── NotReady              503  models are still loading
 ├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
 ├── LabelStudioError      502  Label Studio refused or did not answer
@@ -121,6 +123,19 @@ class StoreUnavailable(BackendError):
 
     code = "store_unavailable"
     status = 503
+
+
+class ArtifactsUnavailable(BackendError):
+    """The object store of ARTIFACTS_URL is away or refuses: what is on this machine serves on, what is new waits."""
+
+    code = "artifacts_unavailable"
+    status = 503
+
+
+class ArtifactConflict(Conflict):
+    """The object store holds another version of that name; versions are immutable."""
+
+    code = "artifact_conflict"
 
 
 class NotReady(BackendError):

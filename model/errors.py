@@ -3,6 +3,8 @@
 ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
 ├── VersionError          a version directory is missing, torn or does not fit
+│   ├── DamagedArtifact   what an object store gives back is not what was put there
+│   └── MissingArtifact   an object store has no such version
 ├── TrainingError         training cannot start or did not finish
 └── DataError             a labelled file cannot be used
 """
@@ -33,6 +35,18 @@ class VersionError(ModelError):
     """A version directory is missing, incomplete, corrupt, or made for another label set."""
 
     code = "version_unusable"
+
+
+class DamagedArtifact(VersionError):
+    """What the object store gives back is not what was put there: it is refused, and the version before serves on."""
+
+    code = "artifact_damaged"
+
+
+class MissingArtifact(VersionError):
+    """Neither this machine nor the object store has the version."""
+
+    code = "artifact_missing"
 
 
 class TrainingError(ModelError):

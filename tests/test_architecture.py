@@ -96,6 +96,7 @@ ALLOWED: dict[str, str] = {
     "backend/addresses": "backend",
     "backend/settings": "model backend backend/addresses",
     "backend/outbound": "backend backend/addresses backend/settings",
+    "backend/artifacts": "model backend backend/settings",
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
@@ -138,13 +139,13 @@ ALLOWED: dict[str, str] = {
     "backend/client/dataset": "model/encoder backend backend/client backend/dataset",
     "backend/serving": (
         "model model/spans/features model/head model/versions model/explain backend backend/settings "
-        "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/telemetry "
-        "backend/base_model backend/store"
+        "backend/artifacts backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio "
+        "backend/telemetry backend/base_model backend/store"
     ),
     "backend/jobs": (
-        "model model/features model/spans/patterns model/versions backend backend/settings backend/labelstudio "
-        "backend/telemetry backend/supervision backend/base_model backend/redis_access backend/store/work "
-        "backend/store/spans backend/store"
+        "model model/features model/spans/patterns model/versions backend backend/settings backend/artifacts "
+        "backend/labelstudio backend/telemetry backend/supervision backend/base_model backend/redis_access "
+        "backend/store/work backend/store/spans backend/store"
     ),
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "

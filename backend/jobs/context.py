@@ -6,6 +6,7 @@ from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from backend.artifacts.artifacts import open_artifacts
 from backend.base_model.encoders import Encoders
 from backend.jobs.pool_reader import PoolReader
 from backend.settings.settings import Settings, current_settings
@@ -27,6 +28,7 @@ class Context:
         self.stores = Stores(settings)
         self.encoders = Encoders(settings)
         self.pools = PoolReader()
+        self.artifacts = open_artifacts(settings, self._versions_in_use)
         self.stopping = False
         self.deadline = Deadline(settings.data_dir.absolute())
         self._live: OrderedDict[tuple[int, str], LiveModel] = OrderedDict()
@@ -40,11 +42,13 @@ class Context:
         self._live[(project, model.version)] = model
 
     def live_model(self, project: int, version: str) -> LiveModel:
-        """A published version, loaded once. Raises VersionError."""
+        """A published version, loaded once. Raises VersionError; ArtifactsUnavailable where it has to be fetched."""
         from model.versions.live_model import load_version
 
         key = (project, version)
         if key not in self._live:
+            if self.artifacts is not None:
+                self.artifacts.ensure(project, version)
             base = self.encoders.base
             self._live[key] = load_version(
                 self.settings.models_dir, project, version, base, self.encoders.open, self.encoders.span_tools
@@ -53,6 +57,12 @@ class Context:
         while len(self._live) > KEPT_MODELS:
             self._live.popitem(last=False)
         return self.as_shown(project, self._live[key])
+
+    def _versions_in_use(self) -> set[tuple[int, str]]:
+        """Raises StoreUnavailable."""
+        projects = self.stores.projects.projects()
+        live = self.stores.versions.live_of(projects).items()
+        return {(project, version) for project, version in live if version} | set(self._live)
 
     def as_shown(self, project: int, model: LiveModel) -> LiveModel:
         """The model as it shows spans of this project."""

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from backend.artifacts.artifacts import open_artifacts
+from backend.artifacts.prefetch import Prefetch
 from backend.base_model.encoders import Encoders
 from backend.cpu import use_one_thread
 from backend.errors import NotReady, StoreUnavailable
@@ -32,6 +34,10 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 10.0
 """Before a version that could not be loaded is tried again."""
+
+FETCH_PATIENCE_SECONDS, FIRST_FETCH_SECONDS = 1.0, 60.0
+"""How long the follower waits for versions that come from an object store before it looks at the others; and at the
+start, before it serves without those that have not come."""
 
 KEPT_ADAPTED, KEPT_LARGE = 128, 8
 """Models of label configs that no version was made for; those of very many labels take 10 MB and more."""
@@ -64,15 +70,21 @@ class Registry:
         self._ready = threading.Event()
         self._reason = "the encoder is loading"
         self._stop = threading.Event()
+        artifacts = open_artifacts(settings, self._versions_in_use)
+        self.prefetch = Prefetch(artifacts) if artifacts is not None else None
         self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
 
     def start(self) -> None:
         """Load in the background, then follow the publishes."""
+        if self.prefetch is not None:
+            self.prefetch.start()
         self._thread.start()
 
     def stop(self) -> None:
         """End the follower; returns when it has ended."""
         self._stop.set()
+        if self.prefetch is not None:
+            self.prefetch.stop()
         self._thread.join(2 * self._settings.poll_seconds + 1)
 
     @property
@@ -223,11 +235,20 @@ class Registry:
 
     def _catch_up(self) -> None:
         self._find_pointers()
-        for project, version in self._pointers.items():
-            present = self._models.get(project)
-            if (present is None or present.version != version) and self._may_try(project, version):
-                with about(project=project):
-                    self._load(project, version)
+        due = [
+            (project, version)
+            for project, version in self._pointers.items()
+            if ((present := self._models.get(project)) is None or present.version != version)
+            and self._may_try(project, version)
+        ]
+        if self.prefetch is not None:
+            for project, version in due:
+                self.prefetch.want(project, version)
+        patience = FETCH_PATIENCE_SECONDS if self._ready.is_set() else FIRST_FETCH_SECONDS
+        until = time.monotonic() + patience
+        for project, version in due:
+            with about(project=project):
+                self._load(project, version, until)
         for project in set(self._models) - set(self._pointers):
             # Redis has lost its data: what is in memory goes on serving until the pointer is restored.
             log.debug("no live pointer project=%s", project)
@@ -236,11 +257,17 @@ class Registry:
         failed = self._failed.get((project, version))
         return failed is None or time.monotonic() - failed[0] > RETRY_SECONDS
 
-    def _load(self, project: int, version: str) -> None:
+    def _versions_in_use(self) -> set[tuple[int, str]]:
+        return set(self._pointers.items()) | {(project, model.version) for project, model in list(self._models.items())}
+
+    def _load(self, project: int, version: str, until: float) -> None:
+        """Load and swap; nothing while its files have not come by `until`, of the monotonic clock."""
         from model.versions.live_model import load_version
 
         began = time.monotonic()
         try:
+            if self.prefetch is not None and not self.prefetch.arrived(project, version, until):
+                return
             encoders = self.encoders
             model = load_version(
                 self._settings.models_dir, project, version, encoders.base, encoders.open, encoders.span_tools

@@ -61,6 +61,18 @@ class Settings(GivenModel):
     allow_unsafe_redis: bool = Field(
         False, description="Accept a Redis without appendfsync always and noeviction (labels can be lost)."
     )
+    artifacts_url: str = Field(
+        "",
+        description="Object store for versions, checkpoints and backups, so that machines share no disk: "
+        "s3://bucket/prefix, gs://…, az://… or file:///path; endpoint and credentials by the store's own variables "
+        "(AWS_*, …). Empty: DATA_DIR alone.",
+    )
+    artifacts_cache_mb: int = Field(
+        8192,
+        ge=64,
+        description="Versions kept on this machine besides those in use when ARTIFACTS_URL is set, in MiB: the least "
+        "recently used go first.",
+    )
     base_model: str = Field(
         "",
         description="BERT-family encoder: hub id or directory; empty takes the packaged MiniLM, verified by its "

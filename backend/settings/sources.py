@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 FROM_FILES = ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "hf_token", "redis_url")
 """Settings that may stand in a file of their own."""
 
+OF_OBJECT_STORES = (
+    *("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AZURE_STORAGE_ACCOUNT_KEY", "AZURE_STORAGE_KEY"),
+    *("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET"),
+)
+"""Secrets that are read by the packages that speak to an object store, and hidden by us."""
+
 MOST_BYTES = 64 << 10
 """Of a secret's file."""
 
@@ -55,6 +61,8 @@ def read_given(names: Collection[str], environ: Mapping[str, str], env_file: Pat
     for name, text in environ.items():
         if name.lower().endswith("_proxy"):
             process_redactor().learn_address(text)
+        if name in OF_OBJECT_STORES:
+            process_redactor().learn(text)
     layers = [_read_env_file(env_file, wanted) if env_file else {}, around]
     found: dict[str, Given] = {}
     for layer in layers:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
+from backend.addresses.object_store import check_store_url
 from backend.addresses.url import check_http_url, check_redis_url
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
@@ -80,6 +81,8 @@ def _clean(name: str, text: str) -> str:
     text = text.strip("\ufeff \t\r\n\v\f")
     if name == "redis_url":
         return check_redis_url(_unquoted(text)) if text else text
+    if name == "artifacts_url":
+        return check_store_url(_unquoted(text)) if text else text
     text = text if name == "finetune_launch" else _unquoted(text)
     if name in ADDRESSES and text:
         _require(re.compile(r"[^\x00-\x1f\x7f\u200b-\u200f\u2018-\u201f\u2028-\u202f\u2060\ufeff]*"), text, "a URL")

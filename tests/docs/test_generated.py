@@ -30,6 +30,8 @@ OTHERS = {
     *("ML_BLOCK_LOCAL_IP", "SSRF_PROTECTION_ENABLED", "START_TRAINING"),  # Label Studio's
     *("CURL_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE"),  # of every client
     *("HF_HUB_OFFLINE", "HF_ENDPOINT"),  # of the hub's
+    *("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ENDPOINT_URL", "AWS_DEFAULT_REGION"),  # of every S3 client
+    *("GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY"),
 }
 SHOWN = {name: command for name, command in main.commands.items() if not command.hidden}
 

@@ -127,7 +127,8 @@ def correct(
 
 
 def write(run: Refit, corrected: Corrected) -> str:
-    """Write the version's files; its name. This process remembers the model, so that it need not load it."""
+    """Write the version's files; its name. This process remembers the model, so that it need not load it. Raises
+    ArtifactsUnavailable where there is an object store, and it is away: the refit is done again later."""
     from model.versions.directory import version_order, write_version
     from model.versions.live_model import LiveModel
 
@@ -137,6 +138,8 @@ def write(run: Refit, corrected: Corrected) -> str:
     manifest = _manifest(run, corrected, version)
     marking, about = corrected.span_heads, corrected.region_heads
     write_version(work.settings.models_dir, manifest, heads, finetuned, marking, region_heads=about)
+    if work.artifacts is not None:
+        work.artifacts.hand_over(run.project, version)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
     tools = work.encoders.span_tools() if run.spec.spans else None
     model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, marking, tools)

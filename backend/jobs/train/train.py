@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from backend.errors import BackendError, Conflict, StoreUnavailable
+from backend.errors import ArtifactsUnavailable, BackendError, Conflict, StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.jobs.patterns import read_patterns
 from backend.jobs.redis_retry import patiently
@@ -163,7 +163,7 @@ def _attempt(attempt: Attempt, lock: int) -> str:
         if stop.why != JobOutcome.CANCELLED:
             raise
         status = attempt.end(JobOutcome.CANCELLED, message="cancelled")
-    except StoreUnavailable:
+    except (StoreUnavailable, ArtifactsUnavailable):
         raise  # everything is kept on disk: the scheduler finds the training lost, and sends it again
     except (BackendError, OSError, ValueError) as error:
         log.exception("training failed job=%s", attempt.job)
@@ -239,6 +239,8 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     }
     outcome = ending.error
     if result is not None:
+        if work.artifacts is not None:
+            work.artifacts.push(project, result.version)
         facts["outdone"] = find_outdone(result.gate)
         lifts, seq = str(attempt.record.get("lifts", "")), request["snapshot_seq"]
         outcome = publish(work.stores.versions, project, result, seq, lifts=lifts, token=attempt.token)

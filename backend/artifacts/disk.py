@@ -1,0 +1,54 @@
+"""Objects of a `file://` store: a reader finds each whole or not at all, and what was written is on disk."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PART = ".part-"
+"""How the names of unfinished objects begin."""
+
+
+def write_object(path: Path, data: bytes, *, new: bool) -> None:
+    """`new`: raises FileExistsError where there is one already, with nothing changed."""
+    with _aside(path) as scratch:
+        with scratch.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        _settle(scratch, path, new=new)
+
+
+def copy_object(source: Path, path: Path) -> None:
+    """A copy of a local file."""
+    with _aside(path) as scratch:
+        shutil.copyfile(source, scratch)
+        with scratch.open("rb") as file:
+            os.fsync(file.fileno())
+        _settle(scratch, path, new=False)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f"{PART}{secrets.token_hex(8)}")
+    try:
+        yield scratch
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _settle(scratch: Path, path: Path, *, new: bool) -> None:
+    if new:
+        os.link(scratch, path)
+    else:
+        os.replace(scratch, path)
+    handle = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
