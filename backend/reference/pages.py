@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from backend.reference.chart import with_settings
 from backend.reference.commands import command_page
 from backend.reference.errors import error_table
 from backend.reference.redis_keys import key_table
@@ -23,6 +24,9 @@ SECTIONS: Mapping[str, Mapping[str, Callable[[], str]]] = {
 }
 """Page -> name of a section -> what stands between its two marks."""
 
+CHART_SCHEMA = "docker/helm/understudy/values.schema.json"
+"""From the root of the repository."""
+
 
 def made_pages(docs: Path) -> dict[Path, str]:
     """File -> its text, with everything that is made of the code made anew."""
@@ -32,6 +36,8 @@ def made_pages(docs: Path) -> dict[Path, str]:
         for section, make in sections.items():
             text = replace_section(text, section, make())
         pages[docs / name] = text
+    schema = docs.parent / CHART_SCHEMA
+    pages[schema] = with_settings(schema.read_text(encoding="utf-8"))
     return pages
 
 

@@ -6,6 +6,7 @@ from backend.web.policy import POLICIES, SMALL, Caller, Policy
 
 CALLERS = {
     Caller.ANYONE: "anyone",
+    Caller.PROBE: "anyone, but for wrong basic auth",
     Caller.LABEL_STUDIO: "basic auth",
     Caller.WEBHOOK: "webhook secret or basic auth",
     Caller.ADMIN: "admin token",

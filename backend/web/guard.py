@@ -34,9 +34,13 @@ def check(services: Services, caller: Caller, request: Request) -> None:
         g.session = check_browser(services, request)
     elif caller is Caller.WEBHOOK:
         _check_webhook(services.webhook_secret, services.settings, request)
-    elif caller is Caller.LABEL_STUDIO and not _basic_is_right(services.settings, request):
+    elif _needs_basic(caller, request) and not _basic_is_right(services.settings, request):
         message = "basic auth is needed: the user and password set as BASIC_AUTH_USER and BASIC_AUTH_PASS"
         raise Unauthorized(message, challenge=BASIC)
+
+
+def _needs_basic(caller: Caller, request: Request) -> bool:
+    return caller is Caller.LABEL_STUDIO or (caller is Caller.PROBE and "Authorization" in request.headers)
 
 
 def _check_admin(admin_token: str, request: Request) -> None:

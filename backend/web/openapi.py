@@ -32,6 +32,7 @@ REASONS = {
 
 SECURITY: Mapping[Caller, list[dict[str, list[str]]]] = {
     Caller.ANYONE: [],
+    Caller.PROBE: [{}, {"basic": []}],
     Caller.LABEL_STUDIO: [{"basic": []}, {}],
     Caller.WEBHOOK: [{"secret": []}, {"basic": []}, {}],
     Caller.ADMIN: [{"bearer": []}],

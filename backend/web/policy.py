@@ -15,6 +15,9 @@ class Caller(Enum):
 
     ANYONE = "anyone"
     """No credentials: tells nothing but whether models serve."""
+    PROBE = "probe"
+    """No credentials, as a load balancer or the kubelet asks; basic auth that is wrong is refused all the same, so that
+    Label Studio's check of a connection tells of it."""
     LABEL_STUDIO = "label_studio"
     """Basic auth, when BASIC_AUTH_USER is set."""
     WEBHOOK = "webhook"
@@ -58,7 +61,7 @@ def _button(per_minute: int) -> Policy:
 
 POLICIES: Mapping[str, Policy] = {
     "GET /": _BASIC,
-    "GET /health": _BASIC,
+    "GET /health": Policy(Caller.PROBE),
     "GET /ready": _ANYONE,
     "GET /versions": _BASIC,
     "GET /metrics": _BASIC,

@@ -40,7 +40,7 @@ def test_every_route_has_a_policy_and_every_policy_a_route(locked: Any) -> None:
     assert routes_of(locked) == sorted(POLICIES)
 
 
-def test_no_route_answers_a_stranger_and_only_ready_tells_anything(locked: Any) -> None:
+def test_no_route_answers_a_stranger_and_only_probes_are_told_anything(locked: Any) -> None:
     client = locked.test_client()
     for route, policy in POLICIES.items():
         method, rule = route.split()
@@ -51,6 +51,11 @@ def test_no_route_answers_a_stranger_and_only_ready_tells_anything(locked: Any) 
         if policy.caller is Caller.BROWSER:
             sent_away = reply.status_code == 303 and reply.headers["Location"].startswith("/ui/login")
             assert sent_away if not rule.endswith(".json") else reply.status_code == 401, route
+            continue
+        if policy.caller is Caller.PROBE:
+            assert reply.status_code == 200, route
+            wrong = client.open(path_of(rule), method=method, headers={"Authorization": "Basic eDp5"})
+            assert (wrong.status_code, wrong.headers["WWW-Authenticate"].split()[0]) == (401, "Basic"), route
             continue
         scheme = "Bearer" if policy.caller is Caller.ADMIN else "Basic"
         assert (reply.status_code, reply.headers["WWW-Authenticate"].split()[0]) == (401, scheme), route

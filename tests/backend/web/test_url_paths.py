@@ -81,7 +81,7 @@ def test_the_sub_path_of_public_url_may_be_left_on_or_taken_off_by_a_proxy(secur
     assert send(client, "GET", f"{prefix}/ready/").status_code in (200, 503)
     event = {"action": "x", "project": 1}
     assert send(client, "POST", f"{prefix}/webhook/s3cret/", json=event).status_code == 200
-    for path in ("/webhook/wrong/", "/predict/", "/health//", "/admin/projects/", "/nothing/"):
+    for path in ("/webhook/wrong/", "/predict/", "/versions//", "/admin/projects/", "/nothing/"):
         for method in ("GET", "POST"):
             reply = send(client, method, f"{prefix}{path}")
             assert reply.status_code == 401, (method, path)
