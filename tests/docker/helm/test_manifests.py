@@ -34,9 +34,6 @@ EXPLAINED = {
 }
 """Policies of the linter that the chart does not follow, and why."""
 
-TO_COME = {"ARTIFACTS_URL"}
-"""Settings of which the chart knows already."""
-
 SECRETS = {key: "x" for key in ALL_KEYS} | {"REDIS_URL": "rediss://user:secret@redis.x.org:6380/0"}
 
 in_all_cases = pytest.mark.parametrize("case", CASES)
@@ -70,7 +67,7 @@ def test_every_variable_is_a_setting_that_takes_its_value(
         if "REDIS_CA_FILE" in given:
             given["REDIS_CA_FILE"] = certifi.where()
         known = {name.upper() for name in Settings.model_fields} | {f"{name}_FILE".upper() for name in FROM_FILES}
-        unknown = set(given) - known - TO_COME - {"HF_HOME"}
+        unknown = set(given) - known - {"HF_HOME"}
         assert all(re.match("AWS_|AZURE_|GOOGLE_", name) for name in unknown), unknown
         with monkeypatch.context() as patch:
             for name in [name for name in os.environ if name in known]:
