@@ -353,6 +353,8 @@ class ArchiveAnswer(TypedDict):
     control: str
     int8: bool
     accept_loss: bool
+    texts: int
+    minutes: float
     at: float
     bytes: int
     sha256: str
@@ -374,6 +376,8 @@ class ExportAnswer(Progress):
     control: NotRequired[str]
     int8: NotRequired[bool]
     accept_loss: NotRequired[bool]
+    texts: NotRequired[int]
+    minutes: NotRequired[float]
     asked_at: NotRequired[float]
     ended_at: NotRequired[float | None]
     new: NotRequired[bool]

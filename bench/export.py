@@ -2,7 +2,7 @@
 
     python -m bench.export [--kinds single,set,...] [--texts 1000] [--labels 320] [--steps 40] [--heads-only] [--json]
     python -m bench.export --dataset [--sizes 10000,100000] [--json]
-    python -m bench.export --transformers [--sets agnews,sst2] [--labels 256] [--texts 600] [--seeds 0,1,2] [--json]
+    python -m bench.export --transformers [--spans] [--sets agnews,sst2] [--labels 256] [--texts 600] [--seeds 0,1,2]
 
 For each kind of project a real web process (Flask over HTTP), learner and trainer: labels come as webhooks, then the
 version with a refitted head is exported by `understudy export`, int8 too, and after a fine-tune (of so many steps;
@@ -17,7 +17,8 @@ layer, batches of 16: one thread each.
 
 `--transformers`: the stock classifier that `--format transformers` writes, on the shared public sets: accuracy on test
 texts that neither has seen, of it and of the version that it was distilled from (a head on so many labels; 1,500 other
-texts without), medians over seeds; `same` and `mean` as its parity report has them, on those test texts.
+texts without), medians over seeds; `same` and `mean` as its parity report has them, on those test texts. `--spans`:
+of marked text, F1 of exact spans with their labels; `same` is the F1 of the one against the other.
 
 `--dataset`: peak memory of `understudy dataset` by format, and what the web process that streams it takes beyond what
 it had, with so many labels; a tenth of the tasks have two. `bytes_a_label` is the slope from one size to the next.
@@ -49,18 +50,9 @@ from bench.support.fixtures import CHUNK, HOUR, write_classifier
 from bench.support.report import command, judge, numbers, show
 from bench.support.served import Parts, process_seconds
 from model.encoder.encoder import Encoder, find_base_model
-from model.export.bundle import Source
-from model.export.stock.bundle import Teaching, write_stock
-from model.export.stock.outputs import outputs_of
-from model.export.stock.parity import measure_accuracy, measure_stock
-from model.features.cache import CachedEncoder, FeatureCache
-from model.head.fit import fit_heads
-from model.simulation.dataset import read_rows as read_labelled
-from model.spec import Control, Label, Sample, TaskSpec
-from model.spec import Kind as ControlKind
-from model.versions.live_model import LiveModel
 from tests.support.export_kinds import Asked, Kind, KindProject, Said, kinds, read_exported
 from tests.support.rig import ROOT, choices_config, read_rows
+from tests.support.stock_draws import Amounts, measure_spans, measure_texts
 
 LEAST_SAME = {"model.onnx": 0.99, "model.int8.onnx": 0.97}
 
@@ -71,6 +63,7 @@ REQUEST, STOCK_BATCH = 25, 16
 """Tasks of a request to /predict; texts that the stock pipeline takes at a time."""
 
 SETS, UNLABELLED = ROOT.parent / "shared" / "data", 1500
+TEXT_SETS, SPAN_SETS = "agnews,sst2,smsspam,banking77,goemotions_ekman", "wikigold,wnut17,bc5cdr,snips"
 
 Row = dict[str, Any]
 
@@ -299,10 +292,11 @@ def fill(parts: Parts, project: int, size: int) -> None:
 def measure_stock_exports(args: Namespace) -> list[Row]:
     """A row a set: medians over the seeds."""
     rows = []
-    for name in args.sets.split(","):
+    right = "f1" if args.spans else "right"
+    for name in (args.sets or (SPAN_SETS if args.spans else TEXT_SETS)).split(","):
         found = [measure_stock_export(name, seed, args) for seed in numbers(args.seeds)]
         medians = {key: round(float(np.median([one[key] for one in found])), 4) for key in found[0]}
-        points = 100 * (medians["right"] - medians["right_here"])
+        points = 100 * (medians[right] - medians[f"{right}_here"])
         rows.append(
             {"set": name, "labels": args.labels, "seeds": len(found), **medians, **judge(points, ">=", -1, "points")}
         )
@@ -311,46 +305,16 @@ def measure_stock_exports(args: Namespace) -> list[Row]:
 
 def measure_stock_export(name: str, seed: int, args: Namespace) -> dict[str, float]:
     """Of one draw of labels and other texts."""
-    train, test = (read_labelled(SETS / name / f"{part}.csv") for part in ("train", "test"))
-    generator = np.random.default_rng(seed)
-    train = [train[row] for row in generator.permutation(len(train))[: args.labels + UNLABELLED]]
-    test = [test[row] for row in generator.permutation(len(test))[: args.texts]]
-    names = sorted({label for _, labels in [*train, *test] for label in labels})
-    kind = ControlKind.MULTIPLE if any(len(labels) != 1 for _, labels in train) else ControlKind.SINGLE
-    control = Control("label", kind, ("text",), tuple(Label((one,), one) for one in names))
-    samples, others = _samples(train[: args.labels]), [text for text, _ in train[args.labels :]]
-    encoder, spec = Encoder(find_base_model()), TaskSpec((), (control,))
-    with tempfile.TemporaryDirectory(prefix="us-") as folder:
-        base = CachedEncoder(encoder, FeatureCache(Path(folder) / "features", 500))
-        heads = fit_heads(spec, {"label": samples}, [{"text": text} for text in others], base, seed=seed)
-        source = Source(LiveModel("v0.1", spec, heads, base), "label", encoder, None)
-        outputs, directory = outputs_of(source.model, "label"), Path(folder) / "stock"
-        known = list(dict.fromkeys([*((text,) for text in others), *(sample.text for sample in samples)]))
-        taught = Teaching(known, Path(folder), 60 * args.minutes, args.texts, seed)
-        made = write_stock(source, outputs, directory, taught, _say_stage)
-        tests = _samples(test)
-        parity = measure_stock(source.model, outputs, directory, [sample.text for sample in tests])
-        accuracy = measure_accuracy(source.model, outputs, directory, tests)
-    assert accuracy is not None
-    return {
-        "right": accuracy.accuracy,
-        "right_here": accuracy.version,
-        "same": parity.agreement,
-        "mean": parity.mean_difference,
-        "steps": made.steps,
-        "seconds": made.seconds,
-        "ms": parity.milliseconds,
-        "ms_here": parity.milliseconds_here,
-    }
+    amounts = Amounts(args.labels, UNLABELLED, args.texts, 60 * args.minutes)
+    encoder = Encoder(find_base_model())
+    if args.spans:
+        return measure_spans(SETS / "ner" / name, seed, amounts, encoder, _say_stage)
+    return measure_texts(SETS / name, seed, amounts, encoder, _say_stage)
 
 
 def _say_stage(line: str, step: int = 0, of: int = 0) -> None:
     if not step:
         print(line, file=sys.stderr)
-
-
-def _samples(rows: Sequence[tuple[str, tuple[str, ...]]]) -> list[Sample]:
-    return [Sample(place, (text,), dict.fromkeys(labels, 1.0)) for place, (text, labels) in enumerate(rows)]
 
 
 def main() -> None:
@@ -364,7 +328,8 @@ def main() -> None:
     parser.add_argument("--dataset", action="store_true")
     parser.add_argument("--sizes", type=numbers, default=[10_000, 100_000])
     parser.add_argument("--transformers", action="store_true")
-    parser.add_argument("--sets", default="agnews,sst2,smsspam,banking77,goemotions_ekman")
+    parser.add_argument("--spans", action="store_true")
+    parser.add_argument("--sets", default="")
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--minutes", type=float, default=10.0)
     args = parser.parse_args()

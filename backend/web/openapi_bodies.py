@@ -100,7 +100,17 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
     ),
     "ExportWish": _object(
-        {}, {"format": TEXT, "version": TEXT, "control": TEXT, "int8": BOOL, "accept_loss": BOOL, "again": BOOL}
+        {},
+        {
+            "format": TEXT,
+            "version": TEXT,
+            "control": TEXT,
+            "int8": BOOL,
+            "accept_loss": BOOL,
+            "texts": NUMBER,
+            "minutes": NUMBER,
+            "again": BOOL,
+        },
     ),
     "Export": _object(
         {"id": TEXT, "status": TEXT, "message": TEXT, "error": TEXT, "archives": _list(ANY)},

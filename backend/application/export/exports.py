@@ -12,7 +12,7 @@ from backend.application.services import Services
 from backend.client.dataset.packages import require
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.export.archive.shelf import Archive, Shelf
-from backend.export.wish import PACKAGES, Format
+from backend.export.wish import PACKAGES, Format, Wish
 from backend.labelstudio.label_display import spec_of
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.store.work.exports import Export, Wanted
@@ -20,7 +20,10 @@ from model.spec import Json
 
 VERSION = re.compile(r"v[0-9]{1,9}(\.[0-9]{1,9})?")
 
-FIELDS = frozenset({"format", "version", "control", "int8", "accept_loss", "again"})
+FIELDS = frozenset({"format", "version", "control", "int8", "accept_loss", "texts", "minutes", "again"})
+
+TEXTS, MINUTES = (8, 10_000), (0.1, 600.0)
+"""Fewest and most texts to compare answers on, and minutes that distilling may take."""
 
 Asked = Mapping[str, Json]
 
@@ -96,7 +99,14 @@ class Exports:
             "control": self._read_control(_text(asked, "control")),
             "int8": _flag(asked, "int8"),
             "accept_loss": _flag(asked, "accept_loss"),
+            "texts": int(_number(asked, "texts", Wish.texts, TEXTS)),
+            "minutes": self._read_minutes(asked),
         }
+
+    def _read_minutes(self, asked: Asked) -> float:
+        """Fewer than the export's process may take as a whole. Raises BadRequest."""
+        least, most = MINUTES[0], min(MINUTES[1], self.services.settings.finetune_timeout_minutes)
+        return _number(asked, "minutes", min(Wish.minutes, most), (least, most))
 
     def _read_version(self, asked: str) -> str:
         version = asked or self.services.stores.versions.live(self.project) or ""
@@ -126,6 +136,8 @@ class Exports:
                 "control": one.control,
                 "int8": one.int8,
                 "accept_loss": one.accept_loss,
+                "texts": one.texts,
+                "minutes": one.minutes,
             }
             if made == wanted:
                 return one
@@ -153,6 +165,13 @@ def _flag(asked: Asked, name: str) -> bool:
     return value
 
 
+def _number(asked: Asked, name: str, usual: float, bounds: tuple[float, float]) -> float:
+    value = asked.get(name, usual)
+    if isinstance(value, int | float) and not isinstance(value, bool) and bounds[0] <= value <= bounds[1]:
+        return float(value)
+    raise BadRequest(f"{name}: a number from {bounds[0]:g} to {bounds[1]:g} is needed", field=name)
+
+
 def _progress(record: Export, archives: list[ArchiveAnswer]) -> ExportAnswer:
     over = record["status"] in FINAL_STATES
     return {
@@ -164,6 +183,8 @@ def _progress(record: Export, archives: list[ArchiveAnswer]) -> ExportAnswer:
         "control": record["control"],
         "int8": record["int8"],
         "accept_loss": record["accept_loss"],
+        "texts": record.get("texts", Wish.texts),
+        "minutes": record.get("minutes", Wish.minutes),
         "asked_at": record["asked_at"],
         "ended_at": record.get("ended_at"),
         "stage": "" if over else record.get("stage", ""),
@@ -185,6 +206,8 @@ def _describe(archive: Archive) -> ArchiveAnswer:
         "control": archive.control,
         "int8": archive.int8,
         "accept_loss": archive.accept_loss,
+        "texts": archive.texts,
+        "minutes": archive.minutes,
         "at": archive.at,
         "bytes": archive.bytes,
         "sha256": archive.sha256,

@@ -67,15 +67,16 @@ def export(
     DATA_DIR; with --url by the server that runs there."""
     settings = load_settings(data_dir=data_dir) if data_dir else current_settings()
     if url:
-        if texts is not None or minutes is not None or repository:
-            given = "--texts, --minutes and --push-to-hub go"
-            raise BadRequest(f"{given} with an export on this machine, not with --url", field="url")
+        if repository:
+            raise BadRequest("--push-to-hub goes with an export on this machine, not with --url", field="url")
         wanted: JsonObject = {
             "format": how,
             "version": version,
             "control": control,
             "int8": int8,
             "accept_loss": accept_loss,
+            "texts": texts or 0,
+            "minutes": minutes or 0,
         }
         return _take(settings, url, project, wanted, output, as_json)
     wish = Wish(

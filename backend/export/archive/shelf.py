@@ -31,7 +31,8 @@ EXPORT_ID = re.compile(r"export-[0-9]{1,18}-[0-9a-f]{10}")
 @dataclass(frozen=True)
 class Archive:
     """A finished export. `name`: of the file as people get it; `parity`: rows of parity.json; `refused`: graphs that
-    were left out; `at` in epoch seconds."""
+    were left out; `at` in epoch seconds; `texts` and `minutes`: as they were asked for, and as they were before one
+    could."""
 
     id: str
     project: int
@@ -46,6 +47,8 @@ class Archive:
     at: float
     parity: list[JsonObject]
     refused: list[str]
+    texts: int = 200
+    minutes: float = 10.0
 
 
 class Shelf:

@@ -14,6 +14,7 @@ from typing import Literal
 
 from backend.errors import BackendError, Conflict, StoreUnavailable
 from backend.export.archive.shelf import Archive, Shelf
+from backend.export.wish import Wish
 from backend.jobs.context import Context, context
 from backend.jobs.export.process import ENDED, run_export
 from backend.jobs.export.run_directory import ARCHIVE, Request, Step, read_result, write_request
@@ -112,7 +113,16 @@ class Attempt:
 
     def request(self) -> Request:
         own = self.record
-        return Request(self.project, own["format"], own["version"], own["control"], own["int8"], own["accept_loss"])
+        return Request(
+            self.project,
+            own["format"],
+            own["version"],
+            own["control"],
+            own["int8"],
+            own["accept_loss"],
+            own.get("texts", Wish.texts),  # an export may have been asked for by the release before
+            own.get("minutes", Wish.minutes),
+        )
 
     def look(self, said: Step) -> None:
         """While it works: shows how far it is. Raises Ended. A Redis that is away keeps nobody from exporting."""
@@ -143,6 +153,8 @@ class Attempt:
                 control=result.control,
                 int8=own["int8"],
                 accept_loss=own["accept_loss"],
+                texts=self.request().texts,
+                minutes=self.request().minutes,
                 name=result.name,
                 bytes=archive.stat().st_size,
                 sha256=result.sha256,

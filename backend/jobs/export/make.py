@@ -38,9 +38,11 @@ def make_archive(settings: Settings, directory: Path, request: Request, tell: Te
         made,
         request.version,
         request.control,
-        int8=request.int8,
-        accept_loss=request.accept_loss,
-        format=how,
+        request.texts,
+        request.int8,
+        request.accept_loss,
+        how,
+        request.minutes,
     )
     found = export_version(settings, wish, tell)
     name = file_name(request.project, found.control, found.version, how)

@@ -34,6 +34,8 @@ class Request:
     control: str
     int8: bool
     accept_loss: bool
+    texts: int
+    minutes: float
 
 
 @dataclass(frozen=True)

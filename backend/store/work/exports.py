@@ -36,13 +36,16 @@ Fields = Mapping[str, str | float | None]
 
 
 class Wanted(TypedDict):
-    """What is exported: a control of a version, how, and whether also where it answers otherwise."""
+    """What is exported: a control of a version, how, and whether also where it answers otherwise; `texts`: most that
+    answers are compared on, `minutes`: most that distilling takes."""
 
     format: str
     version: str
     control: str
     int8: bool
     accept_loss: bool
+    texts: int
+    minutes: float
 
 
 class Export(Wanted):
@@ -81,6 +84,8 @@ class ExportStore:
             "control": wanted["control"],
             "int8": wanted["int8"],
             "accept_loss": wanted["accept_loss"],
+            "texts": wanted["texts"],
+            "minutes": wanted["minutes"],
             "id": f"export-{project}-{secrets.token_hex(5)}",
             "status": "queued",
             "by": by,

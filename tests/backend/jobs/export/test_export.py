@@ -80,7 +80,8 @@ def one_attempt(given: Settings, run: str) -> None:
 
 def ask(context: Any, **wanted: Any) -> str:
     given = {"format": "onnx", "version": context.stores.versions.live(PROJECT), "control": "label"}
-    record, created = context.stores.exports.request(PROJECT, "test", {**given, "int8": False, "accept_loss": False})
+    more = {"int8": False, "accept_loss": False, "texts": 20, "minutes": 1.0}
+    record, created = context.stores.exports.request(PROJECT, "test", {**given, **more})
     assert created
     return str(record["id"])
 
@@ -173,6 +174,8 @@ def test_what_cannot_be_asked_for_is_refused(learned: Any, web: Any, monkeypatch
         ({"version": "v9"}, 404, "version"),
         ({"control": "mood"}, 400, "control"),
         ({"int8": "yes"}, 400, "int8"),
+        ({"texts": 3}, 400, "texts"),
+        ({"minutes": 1e9}, 400, "minutes"),
         ({"push": True}, 400, "push"),
     ):
         reply = web("POST", body=body)
@@ -217,7 +220,7 @@ def test_a_killed_worker_costs_an_attempt_and_three_are_enough(learned: Any) -> 
     assert state(learned)["status"] == "failed" and "died 3 times" in state(learned)["message"]
 
 
-def test_a_process_that_is_killed_is_tried_again_and_leaves_nothing(learned: Any) -> None:
+def test_a_process_that_is_killed_is_tried_again_and_leaves_nothing(learned: Any, web: Any) -> None:
     run = ask(learned)
     worker = start_apart(one_attempt, learned.settings, run)
     wait_until(lambda: state(learned).get("stage") not in (None, "", "starting"))
@@ -225,9 +228,18 @@ def test_a_process_that_is_killed_is_tried_again_and_leaves_nothing(learned: Any
     os.kill(own.pid, signal.SIGKILL)
     worker.join(60)
     assert worker.exitcode == 0 and state(learned)["status"] == "running", "the scheduler sends it again"
+    assert web("GET").get_json()["archives"] == [] and web("GET", f"{PATH}?format=onnx").status_code == 409
+    assert not list((learned.settings.exports_dir / str(PROJECT)).rglob("*.zip")), "nothing half-written is left"
     lose_queues(learned)
     tick_twice(learned)
     assert learned.stores.queue.length(EXPORT) == 1
+    work_off(learned.settings)
+    [archive] = web("GET").get_json()["archives"]
+    sent = web("GET", archive["path"])
+    assert state(learned)["attempts"] == 2 and hashlib.sha256(sent.data).hexdigest() == archive["sha256"]
+    assert archive["parity"][0]["texts"] == archive["texts"] == 20 and archive["minutes"] == 1
+    with zipfile.ZipFile(io.BytesIO(sent.data)) as packed:
+        assert packed.testzip() is None
 
 
 def test_a_cancelled_export_ends_its_process(learned: Any, web: Any) -> None:
@@ -291,8 +303,10 @@ def test_the_command_takes_it_from_a_running_server(
     monkeypatch.setattr("backend.client.follow.POLL_SECONDS", 0.2)
     worker = start_apart(keep_working, learned.settings)
     try:
-        done = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--url", served])
+        given = ["export", "7", "-o", str(tmp_path / "model"), "--url", served, "--texts", "9", "--minutes", "2"]
+        done = CliRunner().invoke(main, given)
         assert done.exit_code == 0, done.output
+        assert "of 9 texts" in done.output
         assert "downloaded" in done.output and "answered alike" in done.output
         names = {path.name for path in (tmp_path / "model").iterdir()}
         assert names == {

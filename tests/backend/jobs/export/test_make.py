@@ -14,7 +14,7 @@ from backend.jobs.export.make import LEAST_FREE_BYTES, file_name, make_archive, 
 from backend.jobs.export.run_directory import Request
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
-REQUEST = Request(PROJECT, "onnx", "v1", "label", False, False)
+REQUEST = Request(PROJECT, "onnx", "v1", "label", False, False, 200, 10.0)
 
 
 @pytest.fixture
