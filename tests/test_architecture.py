@@ -191,7 +191,7 @@ ALLOWED: dict[str, str] = {
         "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/imports": (
-        "model model/pretrained model/training model/training/imports backend backend/settings "
+        "model model/pretrained model/training model/training/imports model/export/stock backend backend/settings "
         "backend/embedded_redis backend/base_model backend/store backend/jobs/train"
     ),
     "backend/export/facts": "model model/pretrained model/evidence model/evidence/report backend backend/labelstudio",

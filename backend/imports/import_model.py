@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from model.errors import ModelError
 from model.spec import Control
 
 if TYPE_CHECKING:
+    from backend.imports.alike import Alike
     from model.training.request import Request, Result
 
 AUDITED = "import-model"
@@ -27,12 +28,14 @@ AUDITED = "import-model"
 
 @dataclass(frozen=True)
 class Imported:
-    """`published`: it is live; `reason`: why, or why not."""
+    """`published`: it is live; `reason`: why, or why not; `alike`: whether it is read here as transformers reads it,
+    None where there is no text."""
 
     version: str
     control: str
     published: bool
     reason: str
+    alike: Alike | None = None
 
 
 def import_model(
@@ -74,10 +77,28 @@ def _import(
             request = make_request(settings, stores, project)
             asked = _choose(request, control, folder)
             result = judge_import(request, Candidate(folder, asked), tell)
+            alike = _compare(request, asked, directory, Path(scratch) / "again", tell)
         except ModelError as error:
             _note(stores, project, "failed")
             raise BadRequest(error.message, field="directory") from error
-    return _conclude(stores, project, request, asked.name, result)
+    return replace(_conclude(stores, project, request, asked.name, result), alike=alike)
+
+
+def _compare(
+    request: Request, control: Control, source: Path, target: Path, tell: Callable[[str], None]
+) -> Alike | None:
+    """On texts that the project knows. Raises TrainingError."""
+    from backend.imports.alike import COMPARED, compare
+    from model.training.imports.classifier import copy_for_pipeline
+
+    labelled = [sample.text for sample in request.samples_of(control.name)]
+    others = [control.text_of(one) for one in request.pool if all(name in one for name in control.inputs)]
+    texts = list(dict.fromkeys([*others, *labelled]))[:COMPARED]
+    if not texts:
+        return None
+    tell(f"comparing it with transformers' own pipeline on {len(texts)} texts")
+    copy_for_pipeline(source, target)
+    return compare(target, control, texts)
 
 
 def _scratch(settings: Settings) -> Path:

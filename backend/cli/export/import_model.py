@@ -30,6 +30,11 @@ def import_model(project: int, directory: Path, control: str, data_dir: Path | N
     if as_json:
         say_json(asdict(found))
         return
+    if (alike := found.alike) is not None:
+        say(
+            f"{alike.agreement:.1%} of {alike.texts} texts are answered as transformers' pipeline answers them, "
+            f"probabilities {alike.mean_difference:.5f} apart (at most {alike.largest_difference:.4f})."
+        )
     state = "is live now" if found.published else "is kept, and not published"
     say(f"{found.version} {state}: {plain(found.reason)}")
     if not found.published:

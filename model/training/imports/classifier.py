@@ -35,12 +35,14 @@ SHOWN_LABELS = 12
 
 @dataclass(frozen=True)
 class Classifier:
-    """An encoder with its trained head, whose outputs are the control's `keys` in their order."""
+    """An encoder with its trained head, whose outputs are the control's `keys` in their order; `names`: what it calls
+    them itself."""
 
     directory: Path
     encoder: Encoder
     head: PretrainedHead
     keys: tuple[str, ...]
+    names: tuple[str, ...]
 
 
 def copy_classifier(source: Path, target: Path) -> None:
@@ -60,6 +62,13 @@ def copy_classifier(source: Path, target: Path) -> None:
     _require_stock(read_config(source))
     target.mkdir(parents=True)
     for path in (config, weights, *tokenizer):
+        shutil.copyfile(path, target / path.name)
+
+
+def copy_for_pipeline(source: Path, target: Path) -> None:
+    """What transformers' own pipeline needs as well: the tokenizer's settings. Raises as above."""
+    copy_classifier(source, target)
+    for path in filter(None, (_find(source, name) for name in TOKENIZER_PARTS)):
         shutil.copyfile(path, target / path.name)
 
 
@@ -88,7 +97,7 @@ def read_classifier(
     if not all(np.isfinite(values).all() for values in arrays.values()):
         raise TrainingError("the classifier's head holds numbers that are none")
     head = PretrainedHead(keys, taught.multilabel, taught.activation, taught.epsilon, arrays)
-    return Classifier(directory, encoder, head, keys)
+    return Classifier(directory, encoder, head, keys, tuple(str(taught.labels[place]) for place in places))
 
 
 def labels_in(config: BaseConfig) -> list[str]:
@@ -132,6 +141,11 @@ def _require_stock(config: BaseConfig) -> None:
     kinds = [str(kind) for kind in config.get("architectures") or ()]
     if "auto_map" in config:
         raise TrainingError("the classifier brings code of its own (auto_map in config.json), which is never run")
+    if any(kind.endswith("ForTokenClassification") for kind in kinds):
+        raise TrainingError(
+            "it is a classifier of tokens: such a one is no challenger, since spans are shown by a chain whose "
+            "probabilities it does not give. As BASE_MODEL of an installation its tags are what learning starts from"
+        )
     if not any(kind.endswith("ForSequenceClassification") for kind in kinds):
         raise TrainingError(f"it is no classifier of texts: config.json says {', '.join(kinds) or 'no architecture'}")
     if config.get("model_type") not in LAYOUTS:

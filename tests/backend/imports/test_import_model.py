@@ -120,6 +120,8 @@ def test_one_that_knows_nothing_is_refused_and_kept_with_the_reason(
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
     assert not told["published"] and told["reason"].startswith("imported classifier: ")
+    assert told["alike"]["texts"] == 50 and told["alike"]["agreement"] == 1
+    assert told["alike"]["largest_difference"] < 2e-3
     assert (version_path(fresh.models_dir, PROJECT, told["version"]) / "encoder" / "model.safetensors").is_file()
 
 
