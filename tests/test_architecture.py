@@ -47,7 +47,8 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
+        "model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -122,7 +123,8 @@ ALLOWED: dict[str, str] = {
         "model/spans/features model/versions backend backend/settings backend/outbound"
     ),
     "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
-    "backend/store/work": "backend backend/redis_access",
+    "backend/files": "model model/features model/versions backend backend/labelstudio/label_config backend/labelstudio",
+    "backend/store/work": "model backend backend/redis_access",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
     "backend/store/admin": "backend/redis_access",
     "backend/store": (
@@ -168,6 +170,7 @@ ALLOWED: dict[str, str] = {
     "backend/jobs/predict": (
         "model backend backend/labelstudio/rest backend/client backend/store/work backend/store backend/jobs"
     ),
+    "backend/jobs/files": "model backend backend/files backend/store/work backend/jobs",
     "backend/backup": (
         "model model/versions backend backend/settings backend/embedded_redis backend/redis_access backend/store"
     ),
@@ -190,6 +193,7 @@ ALLOWED: dict[str, str] = {
         "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store backend/rejects "
         "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
+    "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
         "model model/pretrained model/training model/training/imports model/export/stock backend backend/settings "
         "backend/embedded_redis backend/base_model backend/store backend/jobs/train"
@@ -226,6 +230,7 @@ ALLOWED: dict[str, str] = {
         "model backend backend/settings backend/base_model backend/store/work backend/client/dataset backend/jobs "
         "backend/jobs/train backend/export/archive backend/export"
     ),
+    "backend/routes/files": "backend/application/files backend/web",
     "backend/routes/ui": (
         "backend backend/telemetry backend/redis_access backend/store/admin backend/store backend/health "
         "backend/rules backend/serving backend/ui backend/application backend/application/export backend/ui/charts "
@@ -234,27 +239,28 @@ ALLOWED: dict[str, str] = {
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "
         "backend/serving backend/application/spans backend/application backend/web backend/routes/export "
-        "backend/routes/ui"
+        "backend/routes/files backend/routes/ui"
     ),
     "backend/workers": "backend backend/settings backend/redis_access backend/jobs",
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access backend/store/work "
-        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/connection backend/export/archive "
-        "backend/application backend/routes backend/workers"
+        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files backend/connection "
+        "backend/export/archive backend/application backend/routes backend/workers"
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (
         "model backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "
         "backend/export backend/cli/options"
     ),
+    "backend/cli/files": "backend backend/settings backend/client backend/files",
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
         "model/acquisition model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
         "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects backend/rules "
         "backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor backend/processes "
-        "backend/cli/options backend/cli/export"
+        "backend/cli/options backend/cli/export backend/cli/files"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ from backend.cli.render import (
     render_patterns,
     render_task_queue,
 )
+from backend.errors import BackendError
 from backend.outcomes import JobOutcome
 from backend.record_json import Annotator, Disputed
 from backend.screen import plain, say, say_json, say_lines, say_table
@@ -55,11 +57,20 @@ def status(api: AdminClient, project: int | None, as_json: bool) -> None:
         say(f"NOT WORKING: {ending}")
     if project is not None:
         _print_details(shown[0])
+        _print_files(api, project)
     for job in filter(None, (entry.get("job") for entry in shown)):
         if sys.stdout.isatty():
             follow(api, job["id"])
         else:
             say(f"{job['id']}: {describe(job)}")
+
+
+def _print_files(api: AdminClient, project: int) -> None:
+    """The newest run that predicts files, if there ever was one."""
+    from backend.cli.files.predict_files import tell
+
+    with suppress(BackendError):
+        tell(api.files(project), as_json=False)
 
 
 @click.command()

@@ -188,6 +188,15 @@ def sync(settings: Settings) -> None:
 
 @main.command()
 @child
+def predictor(settings: Settings) -> None:
+    """Run a worker that predicts files: one a core, on as many machines as there are."""
+    from backend.processes.worker import run_predictor
+
+    run_predictor(settings)
+
+
+@main.command()
+@child
 def scheduler(settings: Settings) -> None:
     """Run the loop that asks what is due."""
     from backend.processes.scheduler import run_scheduler
@@ -218,7 +227,9 @@ def console(settings: Settings, is_demo: bool) -> None:
 
 
 @main.command(hidden=True)
-@click.argument("process", type=click.Choice(["web", "learner", "trainer", "sync", "scheduler"]), default="web")
+@click.argument(
+    "process", type=click.Choice(["web", "learner", "trainer", "sync", "predictor", "scheduler"]), default="web"
+)
 def healthcheck(process: str) -> None:
     """Exit with 0 when this machine's web process answers, or its worker shows signs of life (for containers)."""
     from backend.doctor.liveness import find_silence

@@ -11,39 +11,68 @@ from typing import TYPE_CHECKING
 import click
 
 from backend.admin_json import RunAnswer
+from backend.cli.files.predict_files import Wish, at_home, is_in_bulk, predict_in_bulk
+from backend.cli.files.predict_files import tell as tell_files
 from backend.cli.options.admin_api import json_option, with_api
 from backend.errors import BadRequest
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.screen import plain, say, say_json, say_lines
-from backend.settings.home_path import HomePath
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
 
 
 @click.command()
-@click.argument("target", metavar="PROJECT|FILE")
+@click.argument("target", metavar="PROJECT|FILE|IN")
 @click.option("--all", "everything", is_flag=True, help="Tasks with annotations, too.")
 @click.option("--wait/--no-wait", default=True, help="Stay and show the progress.")
 @click.option("--status", "only_status", is_flag=True, help="Only show how far it is.")
 @click.option("--cancel", "only_cancel", is_flag=True, help="End it; what is written stays.")
-@click.option("-o", "--output", type=HomePath(dir_okay=False), help="FILE: where to write.")
-@click.option("--project", type=click.IntRange(1), help="FILE: the project whose model answers.")
+@click.option("-o", "--output", metavar="FILE|FOLDER", help="FILE, IN: where to write.")
+@click.option("--project", type=click.IntRange(1), help="FILE, IN: the project whose model answers.")
+@click.option("--version", default="", help="IN: which version answers; default: the one that is live now.")
+@click.option("--rows", type=click.IntRange(100, 1_000_000), help="IN: rows of a shard (default 10000).")
+@click.option("--prefix", default="", help="IN: of the columns answer, score and version.")
+@click.option("--workers", type=click.IntRange(0, 256), help="IN: how many to start here; default: 1 if none is alive.")
 @json_option
 @with_api
-def predict(api: AdminClient, target: str, output: Path | None, project: int | None, **options: bool) -> None:
+def predict(
+    api: AdminClient,
+    target: str,
+    output: str | None,
+    project: int | None,
+    version: str,
+    rows: int | None,
+    prefix: str,
+    workers: int | None,
+    **options: bool,
+) -> None:
     """Predict every task of a PROJECT without an annotation, straight into Label Studio; or, with -o and --project, the
-    tasks of a FILE (Label Studio's import format or export, JSON lines, CSV, TSV; - is standard input) into another."""
+    tasks of a FILE (Label Studio's import format or export, JSON lines, CSV, TSV; - is standard input) into another.
+
+    With a FOLDER to write to, IN may have any size: a path, a pattern such as 'in/*.parquet', a folder or a URL
+    (s3://bucket/in/*.parquet) of CSV, JSON lines or parquet. It is cut into shards for `understudy predictor` workers,
+    and each becomes a part of FOLDER with the columns of IN, answer, score and version. The same command goes on where
+    it stopped."""
     if target.isdigit():
         if output or project:
             raise BadRequest("-o and --project go with a FILE of tasks, not with a project")
-        _predict_project(api, int(target), **options)
-    else:
-        if output is None or project is None:
-            raise BadRequest(
-                f"{plain(target)}: a FILE of tasks needs -o OUTPUT and --project ID; a project is a number"
-            )
-        _predict_file(api, target, output, project, options["as_json"])
+        return _predict_project(api, int(target), **options)
+    if output is None or project is None:
+        raise BadRequest(f"{plain(target)}: a FILE of tasks needs -o OUTPUT and --project ID; a project is a number")
+    if is_in_bulk(target, output):
+        return _predict_in_bulk(api, Wish(target, output, project, version, rows or 0, prefix, workers), **options)
+    if version or rows or prefix or workers is not None:
+        raise BadRequest("--version, --rows, --prefix and --workers go with a FOLDER to write to: end OUT with /")
+    return _predict_file(api, target, at_home(output), project, options["as_json"])
+
+
+def _predict_in_bulk(api: AdminClient, wish: Wish, **options: bool) -> None:
+    if options["only_cancel"]:
+        return tell_files(api.cancel_files(wish.project), options["as_json"])
+    if options["only_status"]:
+        return tell_files(api.files(wish.project), options["as_json"])
+    return predict_in_bulk(api, wish, wait=options["wait"], as_json=options["as_json"])
 
 
 def _predict_project(

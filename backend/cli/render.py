@@ -32,7 +32,13 @@ LABELS_SHOWN = 8
 COPYING_PER_CENT = 50
 """Width of the copying rate's interval, in points, above which the rate is not told."""
 
-NAMES = {"refit": "learning", "train": "fine-tuning", "sync": "reconciling", "predict": "predicting"}
+NAMES = {
+    "refit": "learning",
+    "train": "fine-tuning",
+    "sync": "reconciling",
+    "predict": "predicting",
+    "files": "predicting files",
+}
 
 
 def render_background_work(entry: ProjectAnswer, now: float) -> Iterator[str]:

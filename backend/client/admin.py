@@ -23,6 +23,7 @@ from backend.admin_json import (
 )
 from backend.errors import BackendError
 from backend.explained_json import Explanation
+from backend.file_run_json import FileRunAnswer
 from backend.record_json import JobRecord
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
@@ -179,6 +180,18 @@ class AdminClient:
     def cancel_prediction(self, project: int) -> RunAnswer:
         """Ends it."""
         return self._call("POST", f"/admin/projects/{project}/predict/cancel", {})
+
+    def predict_files(self, project: int, wanted: JsonObject) -> FileRunAnswer:
+        """Asks for a run that predicts files; of the one that is already there when it is the same."""
+        return self._call("POST", f"/admin/projects/{project}/files", wanted)
+
+    def files(self, project: int) -> FileRunAnswer:
+        """The newest such run, and how far it is."""
+        return self._call("GET", f"/admin/projects/{project}/files")
+
+    def cancel_files(self, project: int) -> FileRunAnswer:
+        """Ends it."""
+        return self._call("POST", f"/admin/projects/{project}/files/cancel", {})
 
     def export(self, project: int, wanted: JsonObject) -> ExportAnswer:
         """Asks for an export: the one that is not over when there is one."""

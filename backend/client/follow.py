@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
 from backend.admin_json import ExportAnswer, RunAnswer
+from backend.file_run_json import FileRunAnswer
 from backend.outcomes import FINAL_STATES
 from backend.record_json import JobRecord
 from backend.screen import plain, rich_console, say
@@ -17,8 +18,8 @@ POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""
 
 
-Record = TypeVar("Record", JobRecord, RunAnswer, ExportAnswer, covariant=True)
-"""A training, a run that predicts a project, or an export."""
+Record = TypeVar("Record", JobRecord, RunAnswer, ExportAnswer, FileRunAnswer, covariant=True)
+"""A training, a run that predicts a project or files, or an export."""
 
 
 class Jobs(Protocol[Record]):
@@ -35,7 +36,7 @@ def follow(client: Jobs[Record], job: str) -> Record:
     return _follow_plainly(client, job)
 
 
-def describe(record: JobRecord | RunAnswer | ExportAnswer) -> str:
+def describe(record: JobRecord | RunAnswer | ExportAnswer | FileRunAnswer) -> str:
     """One line: state, stage, steps, epoch, metric, seconds left; then the outcome."""
     parts = [str(record.get("status", "?"))]
     if record.get("stage") and record.get("status") not in FINAL_STATES:

@@ -7,7 +7,7 @@ import socket
 from backend.errors import StoreUnavailable
 from backend.settings.settings import Settings
 
-QUEUE_OF = {"learner": "learn", "trainer": "train", "sync": "sync"}
+QUEUE_OF = {"learner": "learn", "trainer": "train", "sync": "sync", "predictor": "files"}
 
 
 def find_silence(settings: Settings, process: str) -> str:

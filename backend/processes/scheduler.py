@@ -19,7 +19,7 @@ from backend.export.archive.shelf import sweep_all
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.labelstudio.label_display import spec_of
-from backend.outcomes import JobOutcome
+from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
 from backend.rules.finetune_due import why_due
@@ -113,6 +113,7 @@ class Scheduler:
         if self._sync_is_due(project):
             self.stores.jobs.enqueue_sync(project)
         self._schedule_predictions(project)
+        self._schedule_files(project)
         if export := self.stores.exports.lost(project):
             log.warning("export lost, sent again id=%s", export)
             self.stores.exports.send(project, export)
@@ -148,6 +149,14 @@ class Scheduler:
         if not self.stores.failures.waits(project, "predict"):
             for run, shard in self.stores.prediction_runs.lost(project):
                 self.stores.prediction_runs.send(project, run, shard)
+
+    def _schedule_files(self, project: int) -> None:
+        if self.stores.failures.waits(project, "files"):
+            return
+        for run, shard in self.stores.file_runs.lost(project):
+            log.warning("shard of files lost, sent again run=%s number=%s", run, shard)
+            self.stores.file_runs.send(project, run, shard)
+        self.stores.file_runs.revive(project)
 
     def _note_failure(self, project: int) -> None:
         """A training that failed or was cancelled was an attempt, too: without this it would be asked for again now."""
@@ -227,6 +236,8 @@ class Scheduler:
         for project in projects:
             kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)}
             kept |= {exports[project]["version"]} if project in exports else set()
+            files = self.stores.file_runs.find(project)
+            kept |= {files["version"]} if files and files["status"] not in FINAL_STATES else set()
             names = {name for name in kept if name}
             deleted = collect_garbage(self.settings.models_dir, project, names, self.settings.keep_versions)
             if deleted:

@@ -41,6 +41,17 @@ def run_sync(settings: Settings) -> None:
     _work(settings, "sync", "predict")
 
 
+def run_predictor(settings: Settings) -> None:
+    """Predicts files; whatever else this machine does goes first."""
+    from backend.jobs.files.predict_files import give_way
+
+    configure_logs(settings, "predictor")
+    give_way()
+    _open()
+    use_one_thread()
+    _work(settings, "files")
+
+
 def _open() -> Context:
     """The process's context once Redis answers and is safe. Raises StoreUnavailable for an unsafe one."""
     work = context()

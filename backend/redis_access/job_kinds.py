@@ -39,6 +39,11 @@ def _train_seconds(settings: Settings) -> float:
     return 60 * settings.finetune_timeout_minutes + settings.job_grace_seconds
 
 
+def _files_seconds(settings: Settings) -> float:
+    """Cutting ten gigabytes of text takes minutes; a shard of long texts as well."""
+    return 4 * 3600.0
+
+
 def _examine_seconds(settings: Settings) -> float:
     """Ten projects, each with a Label Studio that answers late."""
     return 300.0
@@ -161,9 +166,26 @@ JOB_KINDS = (
         ),
         seconds=_train_seconds,
     ),
+    JobKind(
+        name="files",
+        function="backend.jobs.files.predict_files.predict_files",
+        former_function=None,
+        queue="files",
+        outcomes=(
+            JobOutcome.DONE,
+            JobOutcome.PLANNED,
+            JobOutcome.OVER,
+            JobOutcome.CANCELLED,
+            JobOutcome.HELD,
+            JobOutcome.STOPPED,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
+        ),
+        seconds=_files_seconds,
+    ),
 )
 
-REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT = (kind.function for kind in JOB_KINDS)
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT, FILES = (kind.function for kind in JOB_KINDS)
 
 KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
 

@@ -14,7 +14,7 @@ SILENT_SECONDS = 90
 """A worker's record runs out after so long without a sign of life, which it gives every 15 s, also while it works: by
 Redis's clock, not by those of two machines."""
 
-QUEUES = ("learn", "train", "sync", "predict")
+QUEUES = ("learn", "train", "sync", "predict", "files")
 
 
 @dataclass(frozen=True)

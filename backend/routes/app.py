@@ -14,6 +14,7 @@ from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
 from backend.routes.export import admin as exporting
+from backend.routes.files import file_runs
 from backend.routes.ui import actions, exports, login, pages
 from backend.telemetry.log_context import begin_request, current_project, end_request
 from backend.web.browser import PAGE_HEADERS
@@ -25,7 +26,7 @@ from backend.web.url_paths import TidyPaths, prefix_of
 
 API = (
     *(labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns, dataset),
-    exporting,
+    *(exporting, file_runs),
 )
 PAGES = (login, pages, actions, exports)
 """Modules with a blueprint each."""

@@ -219,6 +219,17 @@ class Settings(GivenModel):
         le=1,
         description="Share of the time that `understudy predict PROJECT` works; the rest it leaves Label Studio alone.",
     )
+    file_roots: str = Field(
+        "",
+        description="Folders and URLs such as `s3://bucket/in/`, with commas between them, that a worker of "
+        "`understudy predict IN -o OUT` may read and write; empty: none.",
+    )
+    files_in_flight: int = Field(
+        32,
+        ge=1,
+        le=10_000,
+        description="Shards of files that wait or are worked on at a time: as many workers can share a run.",
+    )
     relabel_push: bool = Field(
         False,
         description="After each reconciliation list the labels that are probably wrong in a tab of Label Studio, as "

@@ -25,6 +25,7 @@ from backend.store.task_queue import TaskQueueStore
 from backend.store.versions import VersionStore
 from backend.store.work.exports import ExportStore
 from backend.store.work.failures import FailureStore
+from backend.store.work.file_runs import FileRunStore
 from backend.store.work.job_counters import JobCounterStore
 from backend.store.work.loss_curves import LossCurveStore
 from backend.store.work.prediction_runs import PredictionRunStore
@@ -49,6 +50,7 @@ class Stores:
         self.jobs = JobStore(self._redis, self.queue)
         self.loss_curves = LossCurveStore(self._redis)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
+        self.file_runs = FileRunStore(self._redis, self.queue, settings.files_in_flight)
         self.exports = ExportStore(self._redis, self.queue)
         self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)

@@ -99,6 +99,12 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "PredictionRun": _object(
         {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "written": NUMBER, "shards": ANY}
     ),
+    "PredictFiles": _object(
+        {"source": TEXT, "output": TEXT}, {"version": TEXT, "rows": {"type": "integer"}, "prefix": TEXT}
+    ),
+    "FileRun": _object(
+        {"id": TEXT, "status": TEXT, "step": NUMBER, "of": NUMBER, "rate": NUMBER, "errors": NUMBER, "shards": ANY}
+    ),
     "ExportWish": _object(
         {},
         {
@@ -197,6 +203,11 @@ OPERATIONS: Mapping[str, Operation] = {
         "Predict a whole project.", "PredictionRun", "PredictAll", 202, (*_PROJECT, 409), needs_body=False
     ),
     "POST /admin/projects/<project>/predict/cancel": Operation("End it.", "PredictionRun", errors=(*_PROJECT, 409)),
+    "GET /admin/projects/<project>/files": Operation("The newest run that predicts files.", "FileRun", errors=_PROJECT),
+    "POST /admin/projects/<project>/files": Operation(
+        "Predict files.", "FileRun", "PredictFiles", 202, (*_PROJECT, 409)
+    ),
+    "POST /admin/projects/<project>/files/cancel": Operation("End it.", "FileRun", errors=(*_PROJECT, 409)),
     "GET /admin/projects/<project>/export": Operation(
         "The newest export, and the archives.", "Export", errors=(*_PROJECT, 303, 409), query=("format",)
     ),

@@ -88,6 +88,11 @@ PATTERNS = {
     "pending": True,
     "rows": [{"label": NASTY, "pattern": NASTY}],
 }
+FILES = {
+    **{"id": "files-7-ab", "status": "running", "source": NASTY, "output": NASTY, "version": NASTY, "message": NASTY},
+    **{"step": 1, "of": 2, "kept": 1, "errors": 1, "rate": 1.0, "shards": {"all": 2, "over": 1}, "workers": 1},
+    **{"error": NASTY, "retry_in": 1, "ended_at": None, "asked_at": 1.0, "in_flight": 1, "failed": 0},
+}
 REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/projects"): {"projects": [PROJECT]},
     ("GET", "/admin/projects/7"): PROJECT,
@@ -113,6 +118,9 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("DELETE", "/admin/projects/7/patterns?control=&label="): {"message": NASTY},
     ("GET", "/admin/projects/7/predict"): RECORD,
     ("POST", "/admin/projects/7/predict"): RECORD,
+    ("GET", "/admin/projects/7/files"): FILES,
+    ("POST", "/admin/projects/7/files"): FILES,
+    ("POST", "/admin/projects/7/files/cancel"): FILES,
     ("POST", "/admin/projects/7/queue"): {"message": NASTY},
     ("POST", "/admin/projects/7/resync"): {"message": NASTY},
     ("POST", "/admin/projects/7/show"): {"message": NASTY},
@@ -150,6 +158,9 @@ SHOWING = {
         ["predict", "7"],
         ["predict", "7", "--status"],
         ["predict", NASTY.replace("\0", "").replace("\ud83d", "")],
+        ["predict", "in/*.csv", "-o", "out/", "--project", "7", "--status"],
+        ["predict", "in/*.csv", "-o", "out/", "--project", "7", "--cancel"],
+        ["predict", "in/*.csv", "-o", "out/", "--project", "7", "--no-wait"],
     ],
     "queue": [["queue", "7"], ["queue", "7", "--plan"]],
     "resync": [["resync", "7"]],
@@ -168,7 +179,7 @@ SHOWING = {
     "doctor": [["doctor", "--project", NASTY]],
     "healthcheck": [["healthcheck", NASTY]],
 }
-PROCESSES = {"up", "demo", "web", "learner", "trainer", "sync", "scheduler", "redis", "console"}
+PROCESSES = {"up", "demo", "web", "learner", "trainer", "sync", "predictor", "scheduler", "redis", "console"}
 """They print logs, which are JSON, and `console`, whose lines go through the same functions."""
 
 

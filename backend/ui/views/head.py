@@ -18,6 +18,7 @@ KINDS = {
     "train": "Fine-tuning",
     "sync": "Reconciling",
     "predict": "Predicting",
+    "files": "Predicting files",
     "plan": "Planning",
     "steer": "Writing the queue",
 }

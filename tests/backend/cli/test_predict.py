@@ -15,12 +15,13 @@ from werkzeug.serving import make_server
 from backend.cli.main import main
 from backend.client import predict as predict_client
 from backend.client import predict_file
+from backend.jobs.learn.refit import refit
 from backend.routes.app import create_app
 from backend.settings.settings import current_settings
 from tests.backend.cli.test_admin import Admin, admin, understudy
 from tests.conftest import serving
 from tests.support.rig import choices_config, free_port
-from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
+from tests.support.tiny import PROJECT, letters, settings, tiny_base  # noqa: F401
 
 __all__ = ["admin", "understudy"]
 
@@ -193,3 +194,42 @@ def test_tasks_that_are_too_large_together_are_asked_for_in_halves(services: Any
             assert [item["model_version"] for item in items] == [version] * 5
             with pytest.raises(predict_client.PredictError, match="MAX_BODY_MB=1"):
                 client.predict(PROJECT, [{"data": {"text": "x" * 2_000_000}}])
+
+
+LINES = [{"id": number, "text": f"{'abcdefgh'[number % 8]} {number}"} for number in range(230)]
+
+
+def test_files_are_predicted_by_workers_that_the_command_lends(
+    context: Any,
+    services: Any,
+    letters: Any,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    letters.add(24)
+    assert refit(PROJECT) == "published"
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    port = free_port()
+    server = make_server("127.0.0.1", port, create_app(services), threaded=True)
+    given = services.settings
+    environment = {"HOST": "127.0.0.1", "PORT": str(port), "ADMIN_TOKEN": "admin", "DATA_DIR": str(given.data_dir)}
+    environment |= {"REDIS_URL": given.redis_url, "BASE_MODEL": given.base_model}
+    monkeypatch.chdir(tmp_path)
+    current_settings.cache_clear()
+    with serving(server):
+        asked = ["predict", "in.jsonl", "-o", "out/", "--project", str(PROJECT), "--rows", "100", "--json"]
+        result = CliRunner().invoke(main, asked, env=environment)
+        shown = CliRunner().invoke(main, ["status", str(PROJECT)], env=environment)
+    current_settings.cache_clear()
+    assert result.exit_code == 0, result.output
+    record = json.loads(result.stdout)
+    assert (record["status"], record["step"], record["shards"]) == ("done", 230, {"all": 3, "over": 3})
+    parts = sorted((tmp_path / "out").glob("part-*.jsonl"))
+    rows = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
+    assert [row["id"] for row in rows] == list(range(230)) and {row["answer"] for row in rows} == {"a", "e"}
+    assert "230 of 230 rows" in shown.output, shown.output
+
+
+def test_what_goes_with_folders_is_refused_for_files(understudy: Any) -> None:
+    result = understudy("predict", "tasks.json", "-o", "out.json", "--project", "7", "--workers", "2")
+    assert result.exit_code == 1 and "end OUT with /" in result.output

@@ -1,0 +1,1 @@
+"""Predicting files, as an admin asks for it."""

@@ -1,0 +1,1 @@
+"""`understudy predict IN -o OUT`: files of any size, shard by shard."""

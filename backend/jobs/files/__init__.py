@@ -1,0 +1,1 @@
+"""Predicting files, shard by shard, in workers of their own."""
