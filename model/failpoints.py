@@ -17,7 +17,7 @@ STEP_NAMES = frozenset(
         *("webhook.before", "webhook.after", "refit.begin", "snapshot.after", "train.begin", "sync.begin"),
         *("training.begin", "checkpoint.before", "checkpoint.after"),
         *("version.write", "version.before_rename", "version.after_rename"),
-        *("artifacts.before_manifest", "artifacts.after_manifest"),
+        *("artifacts.before_manifest", "artifacts.after_manifest", "artifacts.retire"),
         *("queue.write", "queue.before_switch", "queue.after_switch"),
         *("predict.begin", "predict.before_write", "predict.after_write"),
         *("export.begin", "files.begin", "files.written"),

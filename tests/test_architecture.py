@@ -47,7 +47,8 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
+        "model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -96,7 +97,7 @@ ALLOWED: dict[str, str] = {
     "backend/addresses": "backend",
     "backend/settings": "model backend backend/addresses",
     "backend/outbound": "backend backend/addresses backend/settings",
-    "backend/artifacts": "model backend backend/settings",
+    "backend/artifacts": "model model/versions backend backend/settings",
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
@@ -188,19 +189,20 @@ ALLOWED: dict[str, str] = {
     "backend/ui": "",
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
-        "backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest "
-        "backend/telemetry backend/base_model backend/redis_access backend/store/work backend/store backend/rejects "
-        "backend/rules backend/serving backend/jobs/sync backend/application/spans backend/ui"
+        "backend/artifacts backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio "
+        "backend/labelstudio/rest backend/telemetry backend/base_model backend/redis_access backend/store/work "
+        "backend/store backend/rejects backend/rules backend/serving backend/jobs/sync backend/application/spans "
+        "backend/ui"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
         "model model/pretrained model/training model/training/imports model/export/stock backend backend/settings "
-        "backend/embedded_redis backend/base_model backend/store backend/jobs/train"
+        "backend/artifacts backend/embedded_redis backend/base_model backend/store backend/jobs/train"
     ),
     "backend/export/facts": "model model/pretrained model/evidence model/evidence/report backend backend/labelstudio",
     "backend/export": (
         "model model/encoder model/spans/features model/evidence model/evidence/report model/versions model/export "
-        "model/export/spans model/export/stock model/export/stock/spans backend backend/settings "
+        "model/export/spans model/export/stock model/export/stock/spans backend backend/settings backend/artifacts "
         "backend/labelstudio backend/embedded_redis backend/base_model backend/store backend/rules "
         "backend/application backend/export/facts"
     ),
@@ -210,14 +212,15 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
     "backend/ui/views": (
-        "model model/evidence model/evidence/report backend backend/labelstudio backend/base_model "
-        "backend/store/work backend/store/admin backend/store backend/health backend/rejects backend/rules "
-        "backend/ui backend/application backend/export backend/application/export"
+        "model model/evidence model/evidence/report backend backend/artifacts backend/labelstudio "
+        "backend/base_model backend/store/work backend/store/admin backend/store backend/health backend/rejects "
+        "backend/rules backend/ui backend/application backend/export backend/application/export"
     ),
     "backend/doctor": (
-        "model backend backend/addresses backend/settings backend/outbound backend/labelstudio/rest "
-        "backend/supervision backend/labelstudio/local backend/embedded_redis backend/client backend/base_model "
-        "backend/redis_access backend/store backend/health backend/rejects backend/rules backend/jobs/task_queue"
+        "model backend backend/addresses backend/settings backend/outbound backend/artifacts "
+        "backend/labelstudio/rest backend/supervision backend/labelstudio/local backend/embedded_redis "
+        "backend/client backend/base_model backend/redis_access backend/store backend/health backend/rejects "
+        "backend/rules backend/jobs/task_queue"
     ),
     "backend/jobs/doctor": "backend backend/store/admin backend/jobs backend/doctor",
     "backend/web": (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.admin_json import ExampleAnswer, MarkedSpan, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
@@ -9,8 +10,10 @@ from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
 from backend.application.spans.patterns import count_patterns
 from backend.application.task_queue import describe_queue
+from backend.artifacts.artifacts import Artifacts
+from backend.artifacts.catalog import kept_manifests
 from backend.base_model.number_format import describe_timing
-from backend.errors import BadRequest, Conflict, NotFound
+from backend.errors import BackendError, BadRequest, Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.labelstudio.records import SpanTargets
 from backend.labelstudio.task_spec import skipped_controls
@@ -23,7 +26,7 @@ from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
 from backend.store.versions import FIRST_VERSION, VersionStore
 from backend.telemetry.log_context import bind_project
-from model.errors import VersionError
+from model.errors import MissingArtifact, VersionError
 
 if TYPE_CHECKING:
     from model.versions.directory import Manifest
@@ -124,11 +127,10 @@ def _marked(targets: SpanTargets) -> dict[str, list[MarkedSpan]]:
     }
 
 
-def describe_versions(settings: Settings, known: VersionStore, project: int) -> VersionsAnswer:
+def describe_versions(services: Services, project: int) -> VersionsAnswer:
     """Kept versions, newest first."""
-    from model.versions.directory import list_versions
-
-    manifests = list_versions(settings.models_dir, project)
+    known = services.stores.versions
+    manifests = kept_manifests(services.settings.models_dir, project, services.registry.catalog)
     versions = [_describe_version(manifest) for manifest in manifests]
     versions.sort(key=lambda entry: entry["created_at"], reverse=True)
     return {
@@ -156,26 +158,47 @@ def _describe_version(manifest: Manifest) -> VersionAnswer:
     return found
 
 
-def rollback_to(settings: Settings, versions: VersionStore, project: int, version: str) -> Rollback:
+def rollback_to(
+    settings: Settings, versions: VersionStore, project: int, version: str, artifacts: Artifacts | None = None
+) -> Rollback:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
-    kept, Conflict for a damaged one."""
-    from model.versions.directory import verify_version, version_path
+    kept, Conflict for a damaged one, ArtifactsUnavailable for one that cannot be fetched now."""
+    from model.versions.directory import version_path
 
     try:
         directory = version_path(settings.models_dir, project, version)
     except VersionError as error:
         raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version") from error
+    pinned = versions.pinned(project)
+    if artifacts is not None:
+        versions.pin(project, version)  # before it is looked for: from now on it is not deleted as old
     try:
-        if not directory.is_dir():
-            raise NotFound(f"project {project} keeps no version {version}", version=version)
-        manifest = verify_version(directory)
-    except VersionError as error:
-        raise Conflict(error.message, version=version[:40]) from error
+        manifest = _usable(artifacts, project, version, directory)
+    except BackendError:
+        if artifacts is not None:
+            versions.pin(project, pinned) if pinned else versions.unpin(project)
+        raise
     versions.pin(project, version)
     live = versions.live(project)
     versions.publish(project, version, expected=live, seq=manifest.snapshot_seq, by="admin", force=True)
     message = f"project {project} serves {version} and stays there until a retrain is accepted, or `understudy unpin`"
     return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
+
+
+def _usable(artifacts: Artifacts | None, project: int, version: str, directory: Path) -> Manifest:
+    """Of a version that is whole, on this machine and, where there is an object store, in that."""
+    from model.versions.directory import verify_version
+
+    try:
+        if artifacts is not None:
+            artifacts.share(project, version)
+        if not directory.is_dir():
+            raise NotFound(f"project {project} keeps no version {version}", version=version)
+        return verify_version(directory)
+    except MissingArtifact as error:
+        raise NotFound(f"project {project} keeps no version {version}", version=version) from error
+    except VersionError as error:
+        raise Conflict(error.message, version=version[:40]) from error
 
 
 def unpin(stores: Stores, project: int) -> Order:

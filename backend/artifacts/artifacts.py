@@ -16,7 +16,7 @@ from backend.artifacts.object_store import ObjectStore
 from backend.artifacts.stored_versions import StoredVersions
 from backend.errors import ArtifactsUnavailable, StoreUnavailable
 from backend.settings.settings import Settings
-from model.errors import MissingArtifact
+from model.errors import MissingArtifact, VersionError
 
 log = logging.getLogger(__name__)
 
@@ -98,6 +98,22 @@ class Artifacts:
         else:
             if not here:
                 self.trim()
+
+    def ensure_if_there(self, project: int, version: str) -> bool:
+        """As `ensure`, for what can be done without."""
+        try:
+            self.ensure(project, version)
+        except (ArtifactsUnavailable, VersionError, OSError) as error:
+            log.warning("done without project=%s version=%s: %s", project, version, error)
+            return False
+        return True
+
+    def share(self, project: int, version: str) -> Path:
+        """As `ensure`; and where this machine alone has it, the store has it, too, when this returns."""
+        path = self.ensure(project, version)
+        if not self.store.watch.now.is_away and not self.versions.exists(project, version):
+            self.push(project, version)
+        return path
 
     def has(self, project: int, version: str) -> bool:
         """Whether it is on this machine or, as far as that can be told, in the store."""

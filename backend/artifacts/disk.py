@@ -32,6 +32,18 @@ def copy_object(source: Path, path: Path) -> None:
         _settle(scratch, path, new=False)
 
 
+def delete_object(path: Path, root: Path) -> None:
+    """And the folders above it that are empty then. Raises FileNotFoundError."""
+    path.unlink()
+    for folder in path.parents:
+        if folder == root:
+            break
+        try:
+            folder.rmdir()
+        except OSError:
+            break  # something else is in it
+
+
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,12 @@ log = logging.getLogger(__name__)
 Names = Collection[tuple[int, str]]
 """Versions: (project, version)."""
 
+LEFT_SECONDS = 3600.0
+"""After which an unfinished directory belongs to no process any more."""
+
+UNSTORED_SECONDS = 86_400.0
+"""For so long a version that the store does not hold stays, however full the cache is: it may be on its way there."""
+
 RECENT_SECONDS = 600.0
 """A version that was used so recently may be being loaded: it stays, however full the cache is."""
 
@@ -93,8 +99,9 @@ class LocalCache:
     def trim(self, in_use: Names, is_stored: Callable[[int, str], bool]) -> list[str]:
         """Delete what was not used for longest until the limit is kept; what was deleted, as `project version`.
 
-        What is in use stays, with its encoders, and what the store does not hold: what is live may need more than the
-        limit."""
+        What is in use stays, with its encoders, and for a day what the store does not hold: what is live may need more
+        than the limit."""
+        self._sweep_leftovers()
         kept = sorted(self._kept(), key=lambda one: one.used_at)
         self.bytes = sum(one.bytes for one in kept)
         used = {*in_use, *self._owners(in_use)}
@@ -102,7 +109,8 @@ class LocalCache:
         for one in kept:
             if self.bytes <= self.limit_bytes or time.time() - one.used_at < RECENT_SECONDS:
                 break
-            if (one.project, one.version) in used or not is_stored(one.project, one.version):
+            is_old = time.time() - one.used_at > UNSTORED_SECONDS
+            if (one.project, one.version) in used or not (is_old or is_stored(one.project, one.version)):
                 continue
             if self.drop(one.project, one.version):
                 self.bytes -= one.bytes
@@ -122,6 +130,13 @@ class LocalCache:
                 path = self.path(project, version)
                 with suppress(OSError):
                     yield _Kept(project, version, path, self._size(path), path.stat().st_mtime)
+
+    def _sweep_leftovers(self) -> None:
+        """Of processes that died while they wrote or deleted."""
+        for path in [*self.root.glob("*/.tmp-*"), *self.root.glob("*/.trash-*")]:
+            with suppress(OSError):
+                if time.time() - path.stat().st_mtime > LEFT_SECONDS:
+                    shutil.rmtree(path, ignore_errors=True)
 
     def _size(self, path: Path) -> int:
         """Versions are immutable, so that each is counted once."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from backend.artifacts.condition import Watch
-from backend.artifacts.disk import PART, copy_object, write_object
+from backend.artifacts.disk import PART, copy_object, delete_object, write_object
 from backend.errors import ArtifactsUnavailable, MissingPackage
 from backend.redaction import hide_secrets
 
@@ -232,7 +232,10 @@ class ObjectStore:
         for key in keys:
             try:
                 with self._told(f"deleting {key}", quiet=True):
-                    self._files.rm_file(self._path(key))
+                    if self._scheme == "file":
+                        delete_object(Path(self._path(key)), Path(self._root))
+                    else:
+                        self._files.rm_file(self._path(key))
             except NoSuchObject:
                 continue
 

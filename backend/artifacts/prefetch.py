@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from pathlib import Path
+from typing import Literal, TypedDict
 
 from backend.artifacts.artifacts import Artifacts
 from backend.artifacts.layout import CLOCK
@@ -21,6 +22,14 @@ AT_ONCE = 4
 
 PROBE_SECONDS = 15.0
 """Between two questions to a store that nothing else asks: whether it is there is told in /ready and the metrics."""
+
+
+class StoreAnswer(TypedDict):
+    """`seconds`: for so long it has been so. `fetching`: versions on their way here."""
+
+    state: Literal["answers", "away"]
+    seconds: int
+    fetching: list[str]
 
 
 class Prefetch:
@@ -72,6 +81,12 @@ class Prefetch:
         """Versions under way, as `project version`."""
         with self._guard:
             return [f"{project} {version}" for (project, version), one in self._coming.items() if not one.done()]
+
+    def describe(self) -> StoreAnswer:
+        """How the store is, for people and load balancers: without what it said, which may name hosts."""
+        now = self.artifacts.store.watch.now
+        state: Literal["answers", "away"] = "away" if now.is_away else "answers"
+        return {"state": state, "seconds": round(time.time() - now.since), "fetching": self.coming()}
 
     def _fetch(self, project: int, version: str) -> Path:
         began = time.monotonic()

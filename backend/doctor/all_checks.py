@@ -9,6 +9,7 @@ from backend.doctor.connection import check_connection
 from backend.doctor.label_studio import check_label_studio, not_configured
 from backend.doctor.learning import check_learning, judge_refusals
 from backend.doctor.machine import check_machine
+from backend.doctor.object_store import check_object_store
 from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import check_web
@@ -39,6 +40,7 @@ def examine_all(
         yield not_configured(settings)
     if health is not None:
         stores = Stores(settings)
+        yield from check_object_store(settings, stores.versions.live_of(health.projects))
         for number in projects:
             yield from check_learning(settings, stores, number)
         yield from judge_refusals(stores.rejects.read(OF_NO_PROJECT), time.time())

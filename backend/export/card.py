@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from backend.admin_json import ControlMetrics
 from backend.application.learning_curve import describe_curve
+from backend.artifacts.artifacts import open_artifacts
+from backend.artifacts.catalog import Catalog, kept_manifests
 from backend.export.facts.base_model import UNKNOWN, BaseModel, describe_base_model
 from backend.export.facts.labelling import say_labels, say_limits, say_people, scarce_labels
 from backend.export.facts.markdown import cell, table
@@ -158,9 +160,10 @@ def _against_labels(found: Exported) -> list[str]:
 
 def _versions(stores: Stores, project: int, version: str, control: str) -> tuple[str, str, VerdictJson | None]:
     """When `version` was made, and the newest kept version that was compared with a champion, with its verdict."""
-    from model.versions.directory import list_versions
-
-    manifests = sorted(list_versions(stores.settings.models_dir, project), key=lambda one: one.created_at, reverse=True)
+    artifacts = open_artifacts(stores.settings, frozenset)
+    catalog = Catalog(artifacts.versions) if artifacts is not None else None
+    kept = kept_manifests(stores.settings.models_dir, project, catalog)
+    manifests = sorted(kept, key=lambda one: one.created_at, reverse=True)
     created = next((one.created_at for one in manifests if one.version == version), "")
     for one in manifests:
         if one.gate and control in one.gate:

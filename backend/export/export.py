@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from backend.artifacts.artifacts import open_artifacts
 from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict, NotFound
 from backend.export.card import write_card
@@ -91,6 +92,8 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     def tools() -> SpanTools:  # without a cache: each side of a comparison reads every text anew
         return SpanTools(SpanReader(base, find_prior(settings, base)), settings.spans_show)
 
+    if (artifacts := open_artifacts(settings, frozenset)) is not None:
+        artifacts.ensure(wish.project, version)
     model = load_version(settings.models_dir, wish.project, version, base, open_tuned, tools)
     model = model.showing(stores.projects.spans_show(wish.project) or settings.spans_show)
     return Source(model, _choose(model, wish.control), base, opened[0] if opened else None)

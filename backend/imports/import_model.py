@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from backend.artifacts.artifacts import open_artifacts
 from backend.base_model.hub import find_encoder_files
 from backend.embedded_redis.server import redis_at_hand
 from backend.errors import BadRequest, Conflict, NotFound
@@ -81,6 +82,8 @@ def _import(
         except ModelError as error:
             _note(stores, project, "failed")
             raise BadRequest(error.message, field="directory") from error
+    if (artifacts := open_artifacts(settings, frozenset)) is not None:
+        artifacts.push(project, result.version)
     return replace(_conclude(stores, project, request, asked.name, result), alike=alike)
 
 

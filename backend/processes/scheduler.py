@@ -18,6 +18,7 @@ from backend.errors import StoreUnavailable
 from backend.export.archive.shelf import sweep_all
 from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
+from backend.jobs.version_keeping import VersionKeeping
 from backend.labelstudio.label_display import spec_of
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.processes.worker import wait_for_redis
@@ -69,6 +70,7 @@ class Scheduler:
         self._cleaned = self._began = time.monotonic()
         self._active = False
         self._watch = self.stores.watch()
+        self._versions = VersionKeeping(work)
         self._queue = QueueScheduler(work.settings, work.stores)
 
     def tick(self) -> bool:
@@ -81,6 +83,7 @@ class Scheduler:
             self._take_over("Redis was restarted or failed over" if restarted else "understudy was started")
             self._active = True
         self._find_lost_projects()
+        self._versions.notice_return()
         self._schedule_examination()
         for project in self.stores.projects.projects():
             try:
@@ -197,29 +200,27 @@ class Scheduler:
         """At the start: what was sent to a backend that did not run, Label Studio does not send again. And a Redis that
         was restarted, restored or failed over may have gone back in time: what it lacks is in Label Studio, and the
         names that it has forgotten are on disk."""
-        from model.versions.directory import names_on_disk, version_order
+        from model.versions.directory import version_order
 
         for project in self.stores.projects.projects():
             self.stores.projects.mark_dirty(project, why)
-            names = names_on_disk(self.settings.models_dir, project)
+            names = self._versions.names(project)
             self.stores.versions.seed_counters(project, [version_order(name) for name in names])
 
     def _find_lost_projects(self) -> None:
-        """Projects with versions on disk that Redis knows nothing of: it lost its data, Label Studio has the labels."""
-        root = self.settings.models_dir
-        on_disk = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
-        for project in on_disk - set(self.stores.projects.projects()):
+        """Projects with versions that Redis knows nothing of: it lost its data, Label Studio has the labels."""
+        for project in self._versions.projects() - set(self.stores.projects.projects()):
             self.stores.projects.mark_dirty(project, "Redis has lost this project")
 
     def _restore(self, project: int) -> None:
-        """Point at the newest published version on disk when Redis has lost its pointer."""
-        from model.versions.directory import list_versions, names_on_disk, version_order
+        """Point at the newest published version that is kept when Redis has lost its pointer."""
+        from model.versions.directory import version_order
 
-        names = names_on_disk(self.settings.models_dir, project)
+        names = self._versions.names(project)
         if not names:
             return
         self.stores.versions.seed_counters(project, [version_order(name) for name in names])
-        newest = [m for m in list_versions(self.settings.models_dir, project) if m.status == "published"]
+        newest = [m for m in self._versions.manifests(project) if m.status == "published"]
         latest = max(newest, key=lambda m: (m.created_at, version_order(m.version)), default=None)
         if latest is not None:
             # Sequence numbers begin anew, so the restored model counts as fitted on nothing.
@@ -227,18 +228,14 @@ class Scheduler:
             log.warning("live pointer restored project=%s version=%s", project, latest.version)
 
     def _collect_garbage(self) -> None:
-        from model.versions.directory import collect_garbage
-
         projects = self.stores.projects.projects()
         exports = self.stores.exports.running(projects)
         if swept := sweep_all(self.settings.exports_dir, {number: one["id"] for number, one in exports.items()}):
             log.info("exports deleted: %s", ", ".join(swept))
         for project in projects:
-            kept = {self.stores.versions.live(project), self.stores.versions.pinned(project)}
-            kept |= {exports[project]["version"]} if project in exports else set()
+            read = {exports[project]["version"]} if project in exports else set()
             files = self.stores.file_runs.find(project)
-            kept |= {files["version"]} if files and files["status"] not in FINAL_STATES else set()
-            names = {name for name in kept if name}
-            deleted = collect_garbage(self.settings.models_dir, project, names, self.settings.keep_versions)
-            if deleted:
+            read |= {files["version"]} if files and files["status"] not in FINAL_STATES else set()
+            if deleted := self._versions.collect(project, read):
                 log.info("versions deleted project=%s: %s", project, ", ".join(deleted))
+        self._versions.sweep_runs()

@@ -46,7 +46,7 @@ def examples(project: int) -> Response:
 @blueprint.get("/projects/<project>/versions")
 def versions(project: int) -> Response:
     """Kept versions, newest first, and the history of the live pointer."""
-    return reply(describe_versions(services().settings, services().stores.versions, known_project(project)))
+    return reply(describe_versions(services(), known_project(project)))
 
 
 @blueprint.get("/projects/<project>/curve")
@@ -67,7 +67,8 @@ def rollback(project: int) -> Response:
     version = read_body().get("version")
     if not isinstance(version, str):
         raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
-    return reply(rollback_to(services().settings, services().stores.versions, known_project(project), version))
+    had, known = services(), known_project(project)
+    return reply(rollback_to(had.settings, had.stores.versions, known, version, had.registry.artifacts))
 
 
 @blueprint.post("/projects/<project>/unpin")

@@ -11,9 +11,13 @@ blueprint = Blueprint("ready", __name__)
 
 @blueprint.get("/ready")
 def ready() -> Response:
-    """503 with a reason until models serve; then 200, with what could not be loaded and how Redis could lose labels."""
+    """503 with a reason until models serve; then 200, with what could not be loaded, how Redis could lose labels and,
+    where there is one, whether the object store answers."""
     registry = services().registry
     if registry.not_ready:
         return reply({"ready": False, "reason": registry.not_ready}, 503)
     problems = services().background.watch.problems
-    return reply({"ready": True, "stale": registry.stale(), "redis": problems})
+    told: dict[str, object] = {"ready": True, "stale": registry.stale(), "redis": problems}
+    if registry.prefetch is not None:
+        told["object_store"] = registry.prefetch.describe()
+    return reply(told)

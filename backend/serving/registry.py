@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from backend.artifacts.artifacts import open_artifacts
+from backend.artifacts.catalog import Catalog
 from backend.artifacts.prefetch import Prefetch
 from backend.base_model.encoders import Encoders
 from backend.cpu import use_one_thread
@@ -70,8 +71,9 @@ class Registry:
         self._ready = threading.Event()
         self._reason = "the encoder is loading"
         self._stop = threading.Event()
-        artifacts = open_artifacts(settings, self._versions_in_use)
-        self.prefetch = Prefetch(artifacts) if artifacts is not None else None
+        self.artifacts = open_artifacts(settings, self._versions_in_use)
+        self.prefetch = Prefetch(self.artifacts) if self.artifacts is not None else None
+        self.catalog = Catalog(self.artifacts.versions) if self.artifacts is not None else None
         self._thread = threading.Thread(target=self._follow, name="registry", daemon=True)
 
     def start(self) -> None:

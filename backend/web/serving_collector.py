@@ -28,8 +28,25 @@ class ServingCollector(Collector):
         yield from self._encoder()
         stale = "Versions that should serve and could not be loaded: the ones before go on serving."
         yield GaugeMetricFamily("understudy_versions_stale", stale, value=len(self._registry.stale()))
+        yield from self._object_store()
         ready = "1 when models serve."
         yield GaugeMetricFamily("understudy_ready", ready, value=not self._registry.not_ready)
+
+    def _object_store(self) -> Iterator[Metric]:
+        """Without samples where ARTIFACTS_URL is not set."""
+        up = GaugeMetricFamily("understudy_artifacts_up", "1 when the object store answers.", labels=[])
+        fetches = CounterMetricFamily(
+            "understudy_artifacts_fetches", "Versions fetched from the object store.", labels=["outcome"]
+        )
+        seconds = CounterMetricFamily(
+            "understudy_artifacts_fetch_seconds", "Seconds that fetching versions took.", labels=[]
+        )
+        if (prefetch := self._registry.prefetch) is not None:
+            up.add_metric([], not prefetch.artifacts.store.watch.now.is_away)
+            fetches.add_metric(["done"], prefetch.fetched)
+            fetches.add_metric(["failed"], prefetch.failed)
+            seconds.add_metric([], prefetch.seconds)
+        yield from (up, fetches, seconds)
 
     def _caches(self) -> Iterator[Metric]:
         lookups = CounterMetricFamily(
@@ -39,6 +56,8 @@ class ServingCollector(Collector):
         answers, encoder = self._answers, self._registry.encoders.loaded
         counts = {"answers": (answers.hits, answers.misses), "configs": count_cached()}
         size.add_metric(["answers"], answers.bytes)
+        if self._registry.artifacts is not None:
+            size.add_metric(["versions"], self._registry.artifacts.cache.bytes)
         if encoder is not None:
             counts["features"] = encoder.hits, encoder.misses
             size.add_metric(["features"], encoder.cache.bytes())

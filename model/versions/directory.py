@@ -94,11 +94,20 @@ class Manifest:
 def read_manifest(directory: Path) -> Manifest:
     """The manifest of a version directory. Raises VersionError."""
     try:
-        data = json.loads((directory / "manifest.json").read_text(encoding="utf-8"))
+        text = (directory / "manifest.json").read_bytes()
+    except OSError as error:
+        raise VersionError(f"{directory.name}: the manifest cannot be read: {error}", version=directory.name) from error
+    return parse_manifest(text, directory.name)
+
+
+def parse_manifest(text: bytes, version: str) -> Manifest:
+    """What the text of a manifest says. Raises VersionError."""
+    try:
+        data = json.loads(text)
         known = {item.name for item in fields(Manifest)}
         return Manifest(**{key: value for key, value in data.items() if key in known})
-    except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise VersionError(f"{directory.name}: the manifest cannot be read: {error}", version=directory.name) from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise VersionError(f"{version}: the manifest cannot be read: {error}", version=version) from error
 
 
 def library_versions() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Rows 43 to 45: versions go through an object store that is away, damaged, full or cleaned up at the wrong moment."""
+"""Rows 43 to 48: versions go through an object store that is away, damaged, full or cleaned up at the wrong moment."""
 
 from __future__ import annotations
 
@@ -133,3 +133,89 @@ def test_row_45_a_corrupt_object_is_refused_and_the_version_before_serves_on(
         assert web.version_of(PROJECT) == before
         store.put_many({key: whole})
         wait_until(lambda: web.version_of(PROJECT) == now)
+
+
+def test_row_47_redis_loses_everything_and_the_store_gives_the_pointer_back(
+    context: Any, settings: Settings, letters: Letters
+) -> None:
+    from backend.jobs.context import Context
+    from backend.processes.scheduler import Scheduler
+
+    letters.add(8)
+    refit(PROJECT)
+    letters.add(1)
+    refit(PROJECT)
+    before = live(context)
+    context.stores._redis.flushall()
+    elsewhere = Context(settings.model_copy(update={"data_dir": settings.data_dir.with_name("scheduler")}))
+    Scheduler(elsewhere).tick()
+    assert PROJECT in elsewhere.stores.projects.projects()
+    Scheduler(elsewhere).tick()
+    assert live(context) == before
+    assert elsewhere.stores.versions.allocate(PROJECT, tuned=0) not in ("v0.1", before), "no name is given twice"
+    elsewhere.stores.close()
+
+
+def test_the_day_that_a_store_is_set_the_scheduler_hands_over_what_is_worth_keeping(
+    context: Any, settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.jobs import version_keeping as module
+
+    artifacts, context.artifacts = context.artifacts, None
+    letters.add(8)
+    refit(PROJECT)
+    assert artifacts.versions.projects() == []
+    context.artifacts = artifacts
+    monkeypatch.setattr(module, "PUSH_AGE_SECONDS", 0.0)
+    module.VersionKeeping(context).collect(PROJECT)
+    with web_host(settings, "web") as web:
+        wait_until(lambda: web.version_of(PROJECT) == live(context))
+
+
+@pytest.mark.parametrize("store_url", ["s3"], indirect=True)
+def test_row_43_when_the_store_is_back_what_waited_for_it_is_done_at_once(
+    context: Any, letters: Letters, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.jobs import version_keeping as module
+
+    monkeypatch.setattr(module, "PROBE_SECONDS", 0.0)
+    keeping = module.VersionKeeping(context)
+    letters.add(8)
+    s3.door.is_open = False
+    assert refit(PROJECT) == "failed"
+    keeping.notice_return()
+    assert context.stores.failures.waits(PROJECT, "refit") > 0
+    s3.door.is_open = True
+    keeping.notice_return()
+    assert context.stores.failures.waits(PROJECT, "refit") == 0
+    assert refit(PROJECT) == "published"
+
+
+def test_row_48_a_full_disk_on_a_web_host_keeps_the_version_before_and_is_told(
+    context: Any, settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    from backend.artifacts.stored_versions import StoredVersions
+
+    letters.add(8)
+    refit(PROJECT)
+    before = live(context)
+    with web_host(settings, "web") as web:
+        wait_until(lambda: web.version_of(PROJECT) == before)
+        whole = StoredVersions.get_bodies
+
+        def full(*_: Any) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        monkeypatch.setattr(StoredVersions, "get_bodies", full)
+        letters.add(1)
+        refit(PROJECT)
+        wait_until(lambda: bool(web.stale()))
+        assert "No space left" in web.stale()[f"{PROJECT} {live(context)}"]
+        assert web.version_of(PROJECT) == before
+        assert web.prefetch is not None
+        left = [path.name for path in web.prefetch.artifacts.cache.root.glob("*/.tmp-*")]
+        assert left == [], "nothing half-written takes the room"
+        monkeypatch.setattr(StoredVersions, "get_bodies", whole)
+        wait_until(lambda: web.version_of(PROJECT) == live(context))

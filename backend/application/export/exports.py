@@ -114,7 +114,9 @@ class Exports:
             raise NotFound(f"project {self.project} has no version yet: it has learned no label")
         if not VERSION.fullmatch(version):
             raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
-        if not (self.services.settings.models_dir / str(self.project) / version).is_dir():
+        artifacts = self.services.registry.artifacts
+        here = (self.services.settings.models_dir / str(self.project) / version).is_dir()
+        if not here and (artifacts is None or not artifacts.has(self.project, version)):
             raise NotFound(f"project {self.project} keeps no version {version}", version=version)
         return version
 

@@ -33,7 +33,7 @@ from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.span import SpanSampleJson
-from model.training.request import REQUEST, Request, Result, read_result, write_json
+from model.training.request import REQUEST, Request, Result, read_request, read_result, write_json
 
 log = logging.getLogger(__name__)
 
@@ -181,6 +181,8 @@ def _train(attempt: Attempt, lock: int) -> str:
         write_json(directory / REQUEST, request)
     if missing := fetch_base_model(work.settings, attempt.report):
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
+    if work.artifacts is not None and (parent := read_request(directory).parent) is not None:
+        work.artifacts.ensure_if_there(attempt.project, parent)
     ending = run_process(work.settings, directory, attempt.report, lock)
     work.keep_alive(LAST_STEPS_SECONDS)
     if ending.crashed:

@@ -41,7 +41,8 @@ def rollback(project: int) -> Response:
     version = request.form.get("version", "")
     if not version:
         raise BadRequest("version: the name of a kept version, such as v3.17, is needed", field="version")
-    found = rollback_to(services().settings, services().stores.versions, known_project(project), version)
+    had, known = services(), known_project(project)
+    found = rollback_to(had.settings, had.stores.versions, known, version, had.registry.artifacts)
     return _said(project, "versions", found["message"])
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.application.services import Services
+from backend.artifacts.prefetch import StoreAnswer
 from backend.base_model.number_format import describe_timing
 from backend.health.redis_health import Health, examine
 from backend.rules.disabled_features import switched_off
@@ -38,8 +39,8 @@ class RedisView:
 @dataclass(frozen=True)
 class OperationsView:
     """`checked`: what the doctor found. `not_ready`: why models do not serve yet, "" when they do; `stale`: versions
-    that could not be loaded, and why. `audit`: the last actions, newest first. `off`: what is switched off, and
-    why."""
+    that could not be loaded, and why; `object_store`: None without ARTIFACTS_URL. `audit`: the last actions, newest
+    first. `off`: what is switched off, and why."""
 
     checked: Checked
     queues: list[QueueRow]
@@ -52,6 +53,7 @@ class OperationsView:
     projects: int
     not_ready: str
     stale: Mapping[str, str]
+    object_store: StoreAnswer | None
     off: Mapping[str, str]
     audit: list[dict[str, str | float]]
 
@@ -75,6 +77,7 @@ def view_operations(services: Services) -> OperationsView:
         projects=len(health.projects),
         not_ready=services.registry.not_ready,
         stale=services.registry.stale(),
+        object_store=services.registry.prefetch.describe() if services.registry.prefetch else None,
         off=switched_off(settings),
         audit=services.stores.audit.read(AUDIT_SHOWN),
     )

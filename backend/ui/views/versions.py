@@ -123,7 +123,7 @@ class VersionsView:
 def view_versions(services: Services, project: int, asked: Mapping[str, str]) -> VersionsView:
     """Of a known project. `asked`: the `page` of one `list`."""
     answer = describe_project(services, project)
-    kept = describe_versions(services.settings, services.stores.versions, project)
+    kept = describe_versions(services, project)
     trainings = [view_job(job) for job in services.stores.jobs.recent(project, TRAININGS_SHOWN)]
     spec = spec_of(services.stores.projects.config(project))
     curves = services.stores.loss_curves.read(project, [job.id for job in trainings])

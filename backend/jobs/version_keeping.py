@@ -1,0 +1,144 @@
+"""Which versions there are and which are deleted, as the scheduler sees it: on this disk, or in the object store."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from typing import TYPE_CHECKING
+
+from backend.artifacts.artifacts import Artifacts
+from backend.artifacts.catalog import Catalog, kept_manifests, known_names
+from backend.artifacts.retention import YOUNG_SECONDS, Retention
+from backend.errors import ArtifactsUnavailable, NotFound
+from backend.jobs.context import Context
+from backend.outcomes import FINAL_STATES
+
+if TYPE_CHECKING:
+    from model.versions.directory import Manifest
+
+log = logging.getLogger(__name__)
+
+LISTED_SECONDS = 600.0
+"""Between two looks for projects that the store holds and Redis does not know."""
+
+PUSH_AGE_SECONDS = 600.0
+"""A version that only this machine has is handed over when it is older: a learner may be doing so."""
+
+PROBE_SECONDS = 15.0
+"""Between two questions whether a store that was away is back."""
+
+
+class VersionKeeping:
+    """Of one scheduler."""
+
+    def __init__(self, work: Context) -> None:
+        self.settings, self.stores, self.artifacts = work.settings, work.stores, work.artifacts
+        self._catalog = Catalog(self.artifacts.versions) if self.artifacts is not None else None
+        self._projects: set[int] = set()
+        self._listed = self._probed = float("-inf")
+        self._was_away = False
+
+    def names(self, project: int) -> list[str]:
+        """Names that are taken."""
+        from model.versions.directory import names_on_disk
+
+        if self.artifacts is None:
+            return names_on_disk(self.settings.models_dir, project)
+        return list(known_names(self.artifacts, project))
+
+    def projects(self) -> set[int]:
+        """Projects with versions."""
+        root = self.settings.models_dir
+        here = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
+        if self.artifacts is not None and time.monotonic() - self._listed > LISTED_SECONDS:
+            self._listed = time.monotonic()
+            try:
+                self._projects = set(self.artifacts.versions.projects())
+            except ArtifactsUnavailable as error:
+                log.warning("projects of this machine alone: %s", error.message)
+        return here | self._projects
+
+    def manifests(self, project: int) -> list[Manifest]:
+        """Of all versions that can be served."""
+        return kept_manifests(self.settings.models_dir, project, self._catalog)
+
+    def notice_return(self) -> None:
+        """When the store is back, what had failed for want of it is tried again at once. Raises StoreUnavailable."""
+        if self.artifacts is None or time.monotonic() - self._probed < PROBE_SECONDS:
+            return
+        self._probed = time.monotonic()
+        try:
+            self.artifacts.versions.projects()
+        except ArtifactsUnavailable:
+            self._was_away = True
+            return
+        if self._was_away:
+            self._was_away = False
+            log.warning("the object store is back: work that waited for it is tried again")
+            for project in self.stores.projects.projects():
+                for kind, trouble in self.stores.failures.describe(project).items():
+                    if "object store" in trouble["error"]:
+                        self.stores.failures.release(project, kind)
+
+    def collect(self, project: int, read: Collection[str] = ()) -> list[str]:
+        """Delete what is old; the names. `read`: versions that exports and the like read. Raises StoreUnavailable."""
+        from model.versions.directory import collect_garbage
+
+        if self.artifacts is None:
+            pointers = (self.stores.versions.live(project), self.stores.versions.pinned(project), *read)
+            used = {name for name in pointers if name}
+            return collect_garbage(self.settings.models_dir, project, used, self.settings.keep_versions)
+        try:
+            return self._collect(self.artifacts, project, read)
+        except ArtifactsUnavailable as error:
+            log.warning("nothing was deleted from the object store: %s", error.message)
+            return []
+
+    def _collect(self, artifacts: Artifacts, project: int, read: Collection[str]) -> list[str]:
+        retention = Retention(artifacts.versions, self.settings.keep_versions)
+        self._hand_over(artifacts, retention, project, read)
+        swept = retention.sweep(project, lambda: self.in_use(project, read))
+        for name in swept.deleted:
+            artifacts.cache.drop(project, name)
+        if swept.halves:
+            log.info("half-written files deleted project=%s: %s", project, ", ".join(swept.halves))
+        return list(swept.deleted)
+
+    def _hand_over(self, artifacts: Artifacts, retention: Retention, project: int, read: Collection[str]) -> None:
+        """What this machine has and the store lacks, as on the day that ARTIFACTS_URL is set: what is worth keeping."""
+        here, stored = set(artifacts.cache.names(project)), set(artifacts.versions.names(project))
+        kept = retention.kept(stored | here, self.in_use(project, read), project)
+        for name in sorted(kept & here - stored):
+            directory = artifacts.cache.path(project, name)
+            try:
+                if time.time() - directory.stat().st_mtime > PUSH_AGE_SECONDS:
+                    artifacts.push(project, name)
+            except ArtifactsUnavailable:
+                raise
+            except Exception as error:  # damaged or gone: of one version
+                log.warning("not handed over project=%s version=%s: %s", project, name, error)
+
+    def in_use(self, project: int, read: Collection[str] = ()) -> set[str]:
+        """Versions that are live, were so within the hour, are pinned or read by somebody. Raises StoreUnavailable."""
+        versions = self.stores.versions
+        since = time.time() - YOUNG_SECONDS
+        moves = [move for move in versions.history(project) if float(move["at"]) > since]
+        moved = [name for move in moves for name in (move["version"], move["from"])]
+        return {name for name in (*moved, versions.live(project), versions.pinned(project), *read) if name}
+
+    def sweep_runs(self) -> None:
+        """Checkpoints of trainings that are over. Raises StoreUnavailable."""
+        if self.artifacts is None:
+            return
+        try:
+            if swept := Retention(self.artifacts.versions, self.settings.keep_versions).sweep_runs(self._is_over):
+                log.info("checkpoints deleted: %s", ", ".join(swept))
+        except ArtifactsUnavailable as error:
+            log.warning("checkpoints were not looked through: %s", error.message)
+
+    def _is_over(self, job: str) -> bool:
+        try:
+            return self.stores.jobs.get(job)["status"] in FINAL_STATES
+        except NotFound:
+            return True
