@@ -15,7 +15,7 @@ from typing import NamedTuple
 STEP_NAMES = frozenset(
     {
         *("webhook.before", "webhook.after", "refit.begin", "snapshot.after", "train.begin", "sync.begin"),
-        *("training.begin", "checkpoint.before", "checkpoint.after"),
+        *("training.begin", "checkpoint.before", "checkpoint.after", "checkpoint.saved"),
         *("version.write", "version.before_rename", "version.after_rename"),
         *("artifacts.before_manifest", "artifacts.after_manifest", "artifacts.retire"),
         *("queue.write", "queue.before_switch", "queue.after_switch"),

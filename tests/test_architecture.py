@@ -47,8 +47,7 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
-        "model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -154,8 +153,9 @@ ALLOWED: dict[str, str] = {
         "model/versions model/acquisition backend backend/labelstudio backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
-        "model model/evidence model/training backend backend/settings backend/labelstudio backend/supervision "
-        "backend/base_model backend/store/work backend/store backend/rules backend/jobs backend/jobs/learn"
+        "model model/evidence model/training backend backend/settings backend/artifacts backend/labelstudio "
+        "backend/supervision backend/base_model backend/store/work backend/store backend/rules backend/jobs "
+        "backend/jobs/learn"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "

@@ -1,4 +1,4 @@
-"""Rows 43 to 48: versions go through an object store that is away, damaged, full or cleaned up at the wrong moment."""
+"""Rows 43 to 49: versions go through an object store that is away, damaged, full or cleaned up at the wrong moment."""
 
 from __future__ import annotations
 
@@ -219,3 +219,99 @@ def test_row_48_a_full_disk_on_a_web_host_keeps_the_version_before_and_is_told(
         assert left == [], "nothing half-written takes the room"
         monkeypatch.setattr(StoredVersions, "get_bodies", whole)
         wait_until(lambda: web.version_of(PROJECT) == live(context))
+
+
+def move_to(context: Any, settings: Settings, name: str, **more: Any) -> None:
+    """From now on the jobs of this process are those of another machine, whose disk is empty."""
+    from backend.artifacts.artifacts import open_artifacts
+
+    context.settings = settings.model_copy(update={"data_dir": settings.data_dir.with_name(name), **more})
+    context.settings.data_dir.mkdir(exist_ok=True)
+    context.artifacts = open_artifacts(context.settings, frozenset)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store_url", ["s3"], indirect=True)
+def test_row_49_another_machine_goes_on_with_a_training_from_its_checkpoint(
+    context: Any, settings: Settings, letters: Letters
+) -> None:
+    from backend.jobs.train.train import train
+    from model.versions.directory import list_versions
+
+    letters.add(40)
+    stores = context.stores
+    job = str(stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
+    move_to(context, settings, "gpu-a", finetune_steps=30, failpoint="checkpoint.after@25")
+    assert train(job) == "crashed"
+    first = context.settings.runs_dir / job
+    store = context.artifacts.store
+    assert store.names("runs") == [job]
+    stores.failures.release(PROJECT, "train")
+    move_to(context, settings, "gpu-b", finetune_steps=30, failpoint="training.begin")
+    assert train(job) == "crashed", "it dies before its first step: what it has is what it fetched"
+    second = context.settings.runs_dir / job
+    name = "part0.safetensors"
+    assert (second / name).read_bytes() == (first / name).read_bytes()
+    assert str(settings.data_dir.with_name("gpu-b")) in (second / "run.json").read_text(encoding="utf-8")
+    stores.failures.release(PROJECT, "train")
+    move_to(context, settings, "gpu-c", finetune_steps=30)
+    assert train(job) in ("done", "rejected")
+    assert [m.version for m in list_versions(context.settings.models_dir, PROJECT)] == ["v1"]
+    assert context.artifacts.versions.names(PROJECT) == ["v1"], "a challenger is kept, too"
+    assert store.names("runs") == [], "nothing of it is left"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("store_url", ["file"], indirect=True)
+def test_row_49_a_version_that_a_fenced_attempt_wrote_gives_way(
+    context: Any, settings: Settings, letters: Letters
+) -> None:
+    from backend.jobs.train.train import train
+    from tests.support.object_stores import write_plain_version
+
+    letters.add(40)
+    job = str(context.stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
+    zombie = write_plain_version(settings.data_dir.with_name("zombie"), PROJECT, "v1", {"heads.json": b"{}"})
+    context.artifacts.versions.push(zombie, PROJECT, "v1")
+    assert train(job) in ("done", "rejected")
+    own = (context.settings.models_dir / str(PROJECT) / "v1" / "manifest.json").read_bytes()
+    assert context.artifacts.versions.manifest(PROJECT, "v1") == own
+
+
+def test_row_46_a_version_that_an_admin_goes_back_to_while_it_is_deleted_stays(
+    context: Any, settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from backend.application.projects import rollback_to
+    from backend.artifacts.artifacts import Artifacts
+    from backend.artifacts.retention import YOUNG_SECONDS, Retention
+    from backend.errors import NotFound
+    from backend.jobs.version_keeping import VersionKeeping
+
+    for _ in range(4):
+        letters.add(8)
+        refit(PROJECT)
+    web = settings.model_copy(update={"data_dir": settings.data_dir.with_name("web")})
+    elsewhere = Artifacts(web, frozenset)
+    context.settings = settings.model_copy(update={"keep_versions": 2})
+    keeping = VersionKeeping(context)
+    stores, asked = context.stores, []
+    monkeypatch.setattr(Retention, "now", lambda _: time.time() + 2 * YOUNG_SECONDS)
+
+    def in_use(project: int, read: Any) -> set[str]:
+        """At the second question v0.1 has lost its manifest, and an admin goes back to it; who has just come too late
+        sees so, and who pinned before gets it back."""
+        asked.append(1)
+        if len(asked) == 2:
+            with pytest.raises(NotFound):
+                rollback_to(web, stores.versions, PROJECT, "v0.1", elsewhere)
+            assert stores.versions.pinned(PROJECT) is None
+            stores.versions.pin(PROJECT, "v0.1")
+        return {str(stores.versions.live(PROJECT)), stores.versions.pinned(PROJECT) or ""}
+
+    monkeypatch.setattr(keeping, "in_use", in_use)
+    monkeypatch.setattr(keeping, "_hand_over", lambda *_: None)
+    assert keeping.collect(PROJECT) == ["v0.2"]
+    assert context.artifacts.versions.names(PROJECT) == ["v0.1", "v0.3", "v0.4"]
+    rollback_to(web, stores.versions, PROJECT, "v0.1", elsewhere)
+    assert (live(context), stores.versions.pinned(PROJECT)) == ("v0.1", "v0.1")
+    assert (web.models_dir / str(PROJECT) / "v0.1" / "manifest.json").is_file()

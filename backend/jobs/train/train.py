@@ -19,6 +19,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.patterns import read_patterns
 from backend.jobs.redis_retry import patiently
 from backend.jobs.train.base_model_files import fetch_base_model
+from backend.jobs.train.checkpoints import Checkpoints
 from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
 from backend.labelstudio.task_spec import parse_label_config
@@ -33,7 +34,7 @@ from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.span import SpanSampleJson
-from model.training.request import REQUEST, Request, Result, read_request, read_result, write_json
+from model.training.request import REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +80,8 @@ class Attempt:
         self.directory = (work.settings.runs_dir / self.job).absolute()
         self.earlier: LossCurve | None = None
         self.curve_at, self.curve_steps = 0.0, 0
+        there = work.artifacts
+        self.checkpoints = Checkpoints(there, self.job, number, self.directory) if there is not None else None
 
     @property
     def token(self) -> str:
@@ -101,6 +104,8 @@ class Attempt:
         self.work.keep_alive(ALIVE_SECONDS)
         if self.work.stopping:
             raise Stopped(JobOutcome.STOPPED)
+        if self.checkpoints is not None and said:
+            self.checkpoints.saver.look()
         fields: Fields = {
             "status": "running",
             "beat": time.time(),
@@ -114,6 +119,10 @@ class Attempt:
             self._keep_curve(said)
         except StoreUnavailable as error:
             log.warning("training goes on without Redis job=%s: %s", self.job, error.message)
+
+    def beat(self) -> None:
+        """While something else is waited for: it lives. Raises Stopped."""
+        self.report({})
 
     def _keep_curve(self, said: Progress) -> None:
         """Every CURVE_SECONDS, and when the last step is over. Raises StoreUnavailable."""
@@ -159,6 +168,8 @@ def _attempt(attempt: Attempt, lock: int) -> str:
         status = _train(attempt, lock)
     except Stopped as stop:
         if stop.why == JobOutcome.STOPPED:
+            if attempt.checkpoints is not None:
+                attempt.checkpoints.saver.last()
             attempt.work.stores.jobs.send(attempt.job)  # goes on from its checkpoint when a worker is there again
         if stop.why != JobOutcome.CANCELLED:
             raise
@@ -168,12 +179,16 @@ def _attempt(attempt: Attempt, lock: int) -> str:
     except (BackendError, OSError, ValueError) as error:
         log.exception("training failed job=%s", attempt.job)
         status = attempt.end(JobOutcome.FAILED, message=str(error))
+    if attempt.checkpoints is not None:
+        attempt.checkpoints.forget()
     shutil.rmtree(attempt.directory, ignore_errors=True)
     return status
 
 
 def _train(attempt: Attempt, lock: int) -> str:
-    work, directory = attempt.work, attempt.directory
+    work, directory, checkpoints = attempt.work, attempt.directory, attempt.checkpoints
+    if checkpoints is not None:
+        patiently(work, lambda: checkpoints.restore(work.settings, attempt.beat))
     if not (directory / REQUEST).is_file():
         request = make_request(work.settings, work.stores, attempt.project)
         if not request.task_spec.controls and _count_texts(request.spans) < LEAST_MARKED_TEXTS:
@@ -181,9 +196,11 @@ def _train(attempt: Attempt, lock: int) -> str:
         write_json(directory / REQUEST, request)
     if missing := fetch_base_model(work.settings, attempt.report):
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
-    if work.artifacts is not None and (parent := read_request(directory).parent) is not None:
-        work.artifacts.ensure_if_there(attempt.project, parent)
+    if checkpoints is not None:
+        checkpoints.bring_parent(attempt.beat)
     ending = run_process(work.settings, directory, attempt.report, lock)
+    if checkpoints is not None and (made := read_result(directory)) is not None:
+        patiently(work, lambda: checkpoints.hand_over(attempt.project, made.version, attempt.beat))
     work.keep_alive(LAST_STEPS_SECONDS)
     if ending.crashed:
         return _after_crash(attempt, ending)
@@ -221,6 +238,8 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     work = attempt.work
     if attempt.number >= TRAINING_ATTEMPTS:
         return attempt.end(JobOutcome.FAILED, message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
+    if attempt.checkpoints is not None:
+        attempt.checkpoints.saver.last()
     wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
@@ -241,8 +260,6 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     }
     outcome = ending.error
     if result is not None:
-        if work.artifacts is not None:
-            work.artifacts.push(project, result.version)
         facts["outdone"] = find_outdone(result.gate)
         lifts, seq = str(attempt.record.get("lifts", "")), request["snapshot_seq"]
         outcome = publish(work.stores.versions, project, result, seq, lifts=lifts, token=attempt.token)

@@ -80,7 +80,7 @@ def test_files_that_no_manifest_lists_are_swept(stored: StoredVersions, retentio
     assert stored.store.facts(key) is None and stored.exists(7, "v0.1")
 
 
-def test_row_46_a_version_that_is_pinned_while_it_is_deleted_stays(
+def test_a_version_that_is_pinned_while_it_is_deleted_stays(
     stored: StoredVersions, retention: Retention, push: Push, tmp_path: Path
 ) -> None:
     push("v1")
@@ -100,7 +100,7 @@ def test_row_46_a_version_that_is_pinned_while_it_is_deleted_stays(
     stored.fetch(7, "v1.1", tmp_path / "there" / "7" / "v1.1")
 
 
-def test_row_46_killed_in_the_middle_of_a_deletion_half_of_it_is_swept_later(
+def test_killed_in_the_middle_of_a_deletion_half_of_it_is_swept_later(
     stored: StoredVersions, retention: Retention, push: Push, disarmed: None
 ) -> None:
     for name in ("v1", "v2", "v3"):
