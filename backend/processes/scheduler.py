@@ -38,6 +38,9 @@ GARBAGE_SECONDS = 600.0
 EXAMINE_AFTER_SECONDS = 60.0
 """After the start, when the encoder is loaded and Label Studio has called."""
 
+LEASE_SECONDS = 10.0
+"""Of silence, at the least, after which another scheduler takes over."""
+
 TICK_SECONDS = 600.0
 """A tick that takes longer hangs: the scheduler is killed and started again."""
 
@@ -67,7 +70,7 @@ class Scheduler:
     def __init__(self, work: Context) -> None:
         self.work, self.stores, self.settings = work, work.stores, work.settings
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
-        self._cleaned = self._began = time.monotonic()
+        self._cleaned = self._began = self._held = time.monotonic()
         self._active = False
         self._watch = self.stores.watch()
         self._versions = VersionKeeping(work)
@@ -75,8 +78,7 @@ class Scheduler:
 
     def tick(self) -> bool:
         """Whether this one is the active scheduler. Raises StoreUnavailable."""
-        if not self.stores.hold_lease(self.owner, max(10.0, 4 * self.settings.scheduler_seconds)):
-            self._active = False
+        if not self._holds_on():
             return False
         restarted = "restarted" in self._watch.poll()
         if restarted or not self._active:
@@ -86,6 +88,8 @@ class Scheduler:
         self._versions.notice_return()
         self._schedule_examination()
         for project in self.stores.projects.projects():
+            if time.monotonic() - self._held > LEASE_SECONDS / 3 and not self._holds_on():
+                return False
             try:
                 with about(project=project):
                     self.schedule(project)
@@ -97,6 +101,14 @@ class Scheduler:
             self._cleaned = time.monotonic()
             self._collect_garbage()
         return True
+
+    def _holds_on(self) -> bool:
+        """Whether this is the active one still. With very many projects a tick takes longer than the lease, and whoever
+        takes over reconciles all of them."""
+        self._held = time.monotonic()
+        holds = self.stores.hold_lease(self.owner, max(LEASE_SECONDS, 4 * self.settings.scheduler_seconds))
+        self._active &= holds
+        return holds
 
     def leave(self) -> None:
         """Let another one take over at once."""

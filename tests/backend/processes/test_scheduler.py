@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 
 from backend.jobs.learn.refit import refit
 from backend.processes.scheduler import Scheduler
+from backend.redis_access.keys import SCHEDULER_LEASE
 from tests.backend.conftest import PROJECT, Labels
 from tests.conftest import tick_later
 
@@ -135,3 +137,22 @@ def test_redis_that_lost_everything_gets_its_pointer_back_from_disk(
     assert context.stores.versions.live(PROJECT) == "v0.1"
     assert "lost" in context.stores.projects.dirty(PROJECT)
     assert context.stores.versions.allocate(PROJECT, tuned=0) == "v0.2", "no name is given twice"
+
+
+def test_a_tick_that_takes_long_keeps_the_lease(
+    context: Any, scheduler: Scheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another one that took over amid it would have all projects reconciled, and so would this one after that."""
+    for project in (7, 8, 9):
+        context.stores.projects.save_config(project, "<View/>")
+    monkeypatch.setattr("backend.processes.scheduler.LEASE_SECONDS", 0.0)  # renewed before each project
+    other = Scheduler(context)
+    taken_over: list[bool] = []
+
+    def schedule(project: int) -> None:
+        context.stores.client.pexpire(SCHEDULER_LEASE, 100)
+        taken_over.append(other.tick())
+        time.sleep(0.15)
+
+    monkeypatch.setattr(scheduler, "schedule", schedule)
+    assert scheduler.tick() and not any(taken_over) and len(taken_over) >= 3
