@@ -20,7 +20,7 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
-.PHONY: another-torch help install dev up demo quick test test-redis redis-servers helm lint pythons format types e2e audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
+.PHONY: another-torch help install dev up demo quick test test-redis redis-servers helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -39,10 +39,10 @@ demo: install  ## Run everything, with a Label Studio of its own and two ready p
 quick: dev  ## Run style checks and the tests that start no server and no program (under a minute).
 	$(BIN)/python -m ruff check --quiet .
 	$(BIN)/python -m ruff format --check --quiet .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu" -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu and not hosts" -n 2 --dist worksteal $(ARGS)
 
 test: dev  ## Run the tests, on all cores.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu" -n auto --dist loadfile $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu and not hosts" -n auto --dist loadfile $(ARGS)
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
 	$(BIN)/python -m tests.support.every_redis $(ARGS)
@@ -80,6 +80,9 @@ types: dev  ## Check the types.
 
 e2e: dev  ## Drive the real Label Studio.
 	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
+
+hosts: dev  ## Harm hosts that share no disk, one after the other: network namespaces (Linux, root).
+	$(BIN)/python -m pytest -m hosts $(ARGS)
 
 bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
 	$(BIN)/python -m bench.performance
