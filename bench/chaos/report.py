@@ -232,8 +232,8 @@ FOOT = """
 - Label Studio is a stand-in (`tests/support/label_studio_stub.py`) that answers the calls of a reconciliation and sends
   its webhooks: the real one is too slow for so many changes. The real one is driven by `make e2e`.
 - Loss of power: SIGKILL leaves the page cache as it is. That `appendfsync always` is on is verified at every start.
-- Redis losing all its data, clocks that jump: rows [14](faults.md#row-14) and [39](faults.md#row-39) of the fault table.
-  Several machines, and a Redis that fails over: [scale.md](scale.md). GPUs.
+- Redis losing all its data, clocks that jump: rows [14](faults.md#row-14) and [39](faults.md#row-39) of the fault
+  table. Several machines, and a Redis that fails over: [scale.md](scale.md). GPUs.
 - Recovery times include what the load of the bench itself costs on this machine. "At work again" counts only kills
   after which the same role was not killed again before it was.
 - A fine-tune that is published: with its process killed every minute or so the schedule rarely lets one end, and the
