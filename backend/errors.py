@@ -138,6 +138,11 @@ class ArtifactConflict(Conflict):
     code = "artifact_conflict"
 
 
+class WorkerStops(BaseException):
+    """This worker was told to end, and the time of what it still does is over. No Exception: whoever catches those
+    counts what happened as a failure of the work, and this is none."""
+
+
 class NotReady(BackendError):
     """Models are still loading."""
 

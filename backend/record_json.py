@@ -34,6 +34,7 @@ class JobRecord(Progress):
     beat: NotRequired[str]
     rq: NotRequired[str]
     attempts: NotRequired[int]
+    stops: NotRequired[int]
     force: NotRequired[int]
     lifts: NotRequired[str]
     cancel: NotRequired[str]

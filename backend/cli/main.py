@@ -126,6 +126,9 @@ def child(command: Command) -> Command:
     return cast("Command", with_settings)
 
 
+burst_option = click.option("--burst", is_flag=True, help="Do one job, if one waits, and end: for a worker a job.")
+
+
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="understudy", prog_name="understudy")
 def main() -> None:
@@ -160,30 +163,33 @@ def web(settings: Settings) -> None:
 
 
 @main.command()
+@burst_option
 @child
-def learner(settings: Settings) -> None:
+def learner(settings: Settings, burst: bool) -> None:
     """Run the worker that refits the heads."""
     from backend.processes.worker import run_learner
 
-    run_learner(settings)
+    run_learner(settings, burst)
 
 
 @main.command()
+@burst_option
 @child
-def trainer(settings: Settings) -> None:
+def trainer(settings: Settings, burst: bool) -> None:
     """Run the worker that fine-tunes the encoder."""
     from backend.processes.worker import run_trainer
 
-    run_trainer(settings)
+    run_trainer(settings, burst)
 
 
 @main.command()
+@burst_option
 @child
-def sync(settings: Settings) -> None:
+def sync(settings: Settings, burst: bool) -> None:
     """Run the worker that talks to Label Studio's API."""
     from backend.processes.worker import run_sync
 
-    run_sync(settings)
+    run_sync(settings, burst)
 
 
 @main.command()

@@ -84,6 +84,11 @@ def judge_workers(settings: Settings, workers: Workers) -> Iterator[Verdict]:
         alive, waiting = workers.alive[queue], workers.waiting[queue]
         if alive:
             yield ok(process, f"{alive} alive, {waiting} jobs wait")
+        elif process == "trainer" and not waiting:
+            remedy = (
+                f"nothing, where a trainer is started for each job (--burst); else {start_remedy(settings, process)}"
+            )
+            yield warn(process, "none is alive, and no job waits", remedy)
         else:
             yield fail(process, f"no sign of life, {waiting} jobs wait", start_remedy(settings, process))
     if workers.scheduler:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -30,8 +32,15 @@ class Context:
         self.pools = PoolReader()
         self.artifacts = open_artifacts(settings, self._versions_in_use)
         self.stopping = False
+        self.stops_at = math.inf
         self.deadline = Deadline(settings.data_dir.absolute())
         self._live: OrderedDict[tuple[int, str], LiveModel] = OrderedDict()
+
+    def stop(self) -> None:
+        """This worker is to end: what it does has STOP_SECONDS left."""
+        if not self.stopping:
+            self.stops_at = time.monotonic() + self.settings.stop_seconds
+        self.stopping = True
 
     def keep_alive(self, seconds: float) -> None:
         """A sign of life: without another one within `seconds` this process may be killed."""

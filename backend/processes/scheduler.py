@@ -27,7 +27,7 @@ from backend.rules.finetune_due import why_due
 from backend.rules.finetune_facts import gather_facts, largest_control
 from backend.settings.settings import Settings
 from backend.store.versions import Evaluated
-from backend.store.work.trainings import TRAINING_ATTEMPTS
+from backend.store.work.trainings import TRAINING_ATTEMPTS, count_deaths
 from backend.telemetry.log_context import about
 from backend.telemetry.logs import configure_logs
 
@@ -189,7 +189,7 @@ class Scheduler:
         self.stores.versions.note_evaluated(project, facts, accepted=False)
 
     def _send_again(self, record: JobRecord) -> None:
-        if int(record.get("attempts", 0)) >= TRAINING_ATTEMPTS:
+        if count_deaths(record) >= TRAINING_ATTEMPTS:
             message = f"its worker died {TRAINING_ATTEMPTS} times"
             self.stores.jobs.update(
                 record["id"], {"status": JobOutcome.FAILED, "ended_at": time.time(), "message": message}

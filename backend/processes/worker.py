@@ -16,29 +16,29 @@ from backend.workers.worker import build_worker
 log = logging.getLogger(__name__)
 
 
-def run_learner(settings: Settings) -> None:
-    """Refits heads, with a warm encoder."""
+def run_learner(settings: Settings, burst: bool = False) -> None:
+    """Refits heads, with a warm encoder. `burst`: one job at most."""
     configure_logs(settings, "learner")
     work = _open()
     from model.head.warm_up import warm_up_learning
 
     warm_up_learning(work.encoders.base)
     use_one_thread()
-    _work(settings, "learn")
+    _work(settings, "learn", burst=burst)
 
 
-def run_trainer(settings: Settings) -> None:
-    """Fine-tunes; this process itself never runs torch."""
+def run_trainer(settings: Settings, burst: bool = False) -> None:
+    """Fine-tunes; this process itself never runs torch. `burst`: one job at most."""
     configure_logs(settings, "trainer")
     _open()
-    _work(settings, "train")
+    _work(settings, "train", burst=burst)
 
 
-def run_sync(settings: Settings) -> None:
-    """Talks to Label Studio's API."""
+def run_sync(settings: Settings, burst: bool = False) -> None:
+    """Talks to Label Studio's API. `burst`: one job at most."""
     configure_logs(settings, "sync")
     _open()
-    _work(settings, "sync", "predict")
+    _work(settings, "sync", "predict", burst=burst)
 
 
 def run_predictor(settings: Settings) -> None:
@@ -72,7 +72,9 @@ def wait_for_redis(stores: Stores, pause: float = 0.2) -> None:
         return
 
 
-def _work(settings: Settings, *queues: str) -> None:
+def _work(settings: Settings, *queues: str, burst: bool) -> None:
     # RQ tells four times of each job what job_log.py counts.
     chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
-    build_worker(settings, *queues).work(with_scheduler=False, logging_level=chatter)
+    build_worker(settings, *queues).work(
+        burst=burst, max_jobs=1 if burst else None, with_scheduler=False, logging_level=chatter
+    )

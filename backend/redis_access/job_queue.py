@@ -14,6 +14,8 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job
 from rq.serializers import JSONSerializer
 
+from backend.errors import WorkerStops
+from backend.outcomes import JobOutcome
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.job_kinds import JOB_KINDS
 from backend.settings.settings import Settings
@@ -47,10 +49,35 @@ class AllowedJob(Job):
     returned: object = None
     """What the function returned; None when it has not, or an exception came."""
 
+    unwanted: Callable[[], bool] = staticmethod(lambda: False)
+    """Whether the worker that has taken it is to end, so that it must not begin."""
+
+    cut_off = False
+    """The worker is to end, and the job was not done in time: somebody else has to do it from the start."""
+
     def perform(self) -> object:
         """Runs the function."""
-        self.returned = super().perform()
+        try:
+            if self.unwanted():
+                raise WorkerStops
+            self.returned = super().perform()
+        except WorkerStops:
+            self.returned, self.cut_off = JobOutcome.STOPPED, True
         return self.returned
+
+    def give_back(self, queue: rq.Queue) -> None:
+        """Put the same call where the next worker takes it."""
+        left = self.retries_left
+        queue.enqueue_call(
+            str(self.func_name),
+            args=list(self.args),
+            timeout=int(self.timeout) if self.timeout else None,
+            result_ttl=self.result_ttl,
+            failure_ttl=self.failure_ttl,
+            meta=self.meta,
+            retry=rq.Retry(max=left) if left else None,
+            at_front=True,
+        )
 
     @property
     def func_name(self) -> str | None:

@@ -190,6 +190,14 @@ class Settings(GivenModel):
     job_grace_seconds: float = Field(
         30.0, gt=0, description="A process that does not stop when its job's time is over is killed so much later."
     )
+    stop_seconds: float = Field(
+        20.0,
+        ge=0,
+        le=3600,
+        description="Seconds that a worker has after SIGTERM to finish its job, or a training to write a checkpoint; "
+        "what is not done then goes on in another worker, and is no failure. Whatever stops the container must wait 10 "
+        "more (terminationGracePeriodSeconds, stop_grace_period, TimeoutStopSec).",
+    )
     queue_enabled: bool = Field(
         True,
         description="Steer Label Studio's queue: for connected projects with Uncertainty sampling the next tasks are "

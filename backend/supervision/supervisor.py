@@ -9,6 +9,7 @@ parent was killed. The workers start late (`delayed_start.py`).
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import shlex
 import signal
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 LOCK_SECONDS = 2.0
 """How long another's lock on the data directory is waited for."""
+
+STOP_MARGIN_SECONDS = 5
+"""For what a worker does after STOP_SECONDS: give back its job, and take its leave."""
 
 NEVER_GIVE_UP = 1_000_000
 """supervisord's startretries: each failed start waits one second longer than the one before."""
@@ -72,11 +76,12 @@ def programs(settings: Settings, parent: int) -> list[Program]:
     def child(name: str) -> tuple[str, ...]:
         return (sys.executable, "-m", "backend", name, "--supervised", str(parent))
 
+    patience = math.ceil(settings.stop_seconds) + STOP_MARGIN_SECONDS
     workers = [
         Program("web", child("web"), stop_seconds=15),
-        Program("learner", child("learner"), late=True),
-        Program("trainer", child("trainer"), stop_seconds=15, late=True),
-        Program("sync", child("sync"), late=True),
+        Program("learner", child("learner"), stop_seconds=patience, late=True),
+        Program("trainer", child("trainer"), stop_seconds=patience, late=True),
+        Program("sync", child("sync"), stop_seconds=patience, late=True),
         Program("scheduler", child("scheduler"), late=True),
     ]
     # Redis leaves last: the others still write while they stop.

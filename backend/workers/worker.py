@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import os
 import secrets
+import signal
 import socket
 import threading
 from collections.abc import Callable, Sequence
@@ -19,14 +22,17 @@ from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
 from rq.worker_registration import register
 
-from backend.errors import StoreUnavailable
+from backend.errors import StoreUnavailable, WorkerStops
 from backend.jobs.context import context
-from backend.jobs.job_log import account
+from backend.jobs.job_log import account, ids_of
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import connect, guarded
+from backend.redis_access.job_kinds import KIND_OF_FUNCTION
 from backend.redis_access.job_queue import AllowedJob
 from backend.redis_access.workers import SILENT_SECONDS
 from backend.settings.settings import Settings
+
+log = logging.getLogger(__name__)
 
 WORKER_TTL = 30
 """Seconds after which a silent worker counts as dead: the default of 7 minutes leaves its jobs lying that long."""
@@ -109,10 +115,23 @@ class Worker(SimpleWorker):
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
         limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
+        if isinstance(job, AllowedJob):
+            job.unwanted = lambda: context().stopping
         with context().deadline.within(limit), account(context().stores.counters, *_facts(job)) as entry:
             done = bool(super().perform_job(job, queue, execution))
             entry.returned = job.returned if done and isinstance(job, AllowedJob) else None
+        if isinstance(job, AllowedJob) and job.cut_off:
+            self._give_back(job, queue)
         return done
+
+    def _give_back(self, job: AllowedJob, queue: Queue) -> None:
+        """What could not be ended in time is nobody's failure, and the next worker's first job."""
+        function, args, number, _ = _facts(job)
+        kind = KIND_OF_FUNCTION[function].name
+        log.warning("%s is given back: this worker ends, and STOP_SECONDS did not suffice", function)
+        with suppress(StoreUnavailable, redis.RedisError):  # the scheduler asks again
+            context().stores.failures.interrupt(int(ids_of(kind, args, number)["project"]), kind)
+            job.give_back(queue)
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """RQ asks Redis for it, and nobody reads it. redis-py cannot parse the answer where the address is the path of
@@ -133,9 +152,21 @@ class Worker(SimpleWorker):
         super().handle_job_failure(job, queue, started_job_registry, hide_secrets(exc_string), execution)
 
     def request_stop(self, signum: int, frame: FrameType | None) -> None:
-        """SIGTERM: a long job sees the flag, and ends in order."""
-        context().stopping = True
+        """SIGTERM: a long job sees the flag, and ends in order; one that is not over in time is cut off."""
+        context().stop()
+        if self.executions:
+            own, grace = signal.alarm(0), max(1, math.ceil(context().settings.stop_seconds))
+            if not 0 < own <= grace:  # else its own time is over sooner
+                signal.signal(signal.SIGALRM, _cut_off)
+            signal.alarm(own if 0 < own <= grace else grace)
         super().request_stop(signum, frame)
+
+    def set_shutdown_requested_date(self) -> None:
+        """RQ writes it down from within the signal's handler, where no Redis may fail; nobody reads it."""
+
+
+def _cut_off(signum: int, frame: FrameType | None) -> None:
+    raise WorkerStops
 
 
 def _facts(job: Job) -> tuple[str, Sequence[object], str, object]:

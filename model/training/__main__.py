@@ -1,9 +1,9 @@
 """The training process: `python -m model.training RUN_DIR [FAILPOINT]`. Reads run.json, writes a version, result.json.
 
 One JSON object a line on stdout tells how far it is. Killed at any moment and started again on the same directory it
-goes on from its last checkpoint. It needs no network, no Redis and no secret. Several processes, started by `accelerate
-launch --multi_gpu --num_processes N -m model.training RUN_DIR`, split every batch and learn the same
-(model/training/follower.py).
+goes on from its last checkpoint; a file `pause` there makes it write one after the next step, and end. It needs no
+network, no Redis and no secret. Several processes, started by `accelerate launch --multi_gpu --num_processes N -m
+model.training RUN_DIR`, split every batch and learn the same (model/training/follower.py).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     from model.training.distributed import join, leave
     from model.training.follower import broadcast, follow
     from model.training.run import Training
+    from model.training.tuner import Paused
 
     try:
         team = join(launcher)
@@ -36,6 +37,9 @@ def main(arguments: Sequence[str]) -> int:
             broadcast(team, None)
         else:
             follow(team)
+    except Paused:
+        print(json.dumps({"paused": True}), flush=True)
+        return 0
     except (ModelError, OSError, SafetensorError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1

@@ -17,6 +17,9 @@ from model.spec_json import SampleJson, SpecJson
 
 REQUEST, RESULT = "run.json", "result.json"
 
+PAUSE = "pause"
+"""A file that makes a training write where it stands, and end. No signal: a launcher between would end it at once."""
+
 
 @dataclass(frozen=True)
 class Request:

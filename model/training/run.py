@@ -40,7 +40,7 @@ from model.training.marks.blend_evidence import Earned
 from model.training.marks.marked_task import MarkedTask
 from model.training.questions.asked_task import AskedTask
 from model.training.recipe import DEFAULT_RECIPE
-from model.training.request import RESULT, Progress, Result, read_request, read_result, write_json
+from model.training.request import PAUSE, RESULT, Progress, Result, read_request, read_result, write_json
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from model.versions.directory import Manifest, version_path, write_version
 from model.versions.encoder_files import ENCODER
@@ -199,6 +199,7 @@ class Training:
             marked=marked,
             last=self.last,
             watch=self._watch(tuning, part) if part is not None and watch else None,
+            pause=(self.directory / PAUSE).exists,
         )
         self.last = ended if ended < self.steps else self.last
         self.progress.finish(self.steps)

@@ -56,6 +56,10 @@ HEAD_NOISE = 1 << 20
 """Its place among the processes' seeds: all of them draw the same dropout for the head."""
 
 
+class Paused(Exception):
+    """A training ends before its time, after the step of its argument, and has written where it stands."""
+
+
 class FineTuner:
     """One training run. Use: `FineTuner(...)`, `run(...)`, then `heads`, `save_encoder`. Raises EncoderError."""
 
@@ -116,6 +120,7 @@ class FineTuner:
         marked: int = 0,
         last: int | None = None,
         watch: Callable[[], bool] | None = None,
+        pause: Callable[[], bool] | None = None,
     ) -> int:
         """Train for `steps` steps, calling `report(step, loss)` after each; the step it ended after. `marked` of the
         steps, evenly spread, are on marked text.
@@ -123,7 +128,8 @@ class FineTuner:
         Goes on from `checkpoint` if there is one. Batches and dropout depend on seed and step only, so that a resumed
         run does what the first would have done. Ends after step `last`, with the learning rate of a longer run, or when
         `watch()`, asked now and then in the second half, says so. Of several processes the leader alone reads and
-        writes the checkpoint and looks; the others need a `watch` where it has one."""
+        writes the checkpoint and looks; the others need a `watch` where it has one. When `pause()` says so after a
+        step, the leader writes a checkpoint and raises Paused."""
         encoder = [p for p in self.encoder.parameters() if p.requires_grad]
         marks = [parameter for task in self._tasks for parameter in task.parameters()]
         head = [*self.weight.values(), *self.bias.values(), *marks]
@@ -146,8 +152,12 @@ class FineTuner:
             self.team.add_gradients(head, 1 / self.team.size)
             nn.utils.clip_grad_norm_([*encoder, *head], recipe.largest_gradient, foreach=True)
             optimizer.step()
-            if checkpoint and self.team.leads and (step + 1) % recipe.checkpoint_steps == 0 and step + 1 < steps:
+            pauses = pause is not None and step + 1 < end and pause()
+            is_due = pauses or (step + 1) % recipe.checkpoint_steps == 0
+            if checkpoint and self.team.leads and is_due and step + 1 < steps:
                 save_checkpoint(checkpoint, step + 1, named, optimizer)
+            if pauses:
+                raise Paused(step + 1)
             report(step + 1, float(loss.detach()))
             if watch is not None and step + 1 in looks and self.team.tell(self.team.leads and watch()):
                 end = step + 1

@@ -49,6 +49,8 @@ def learn(work: Context, project: int) -> str:
     failpoint("refit.begin", project)
     late = time.monotonic() + SEARCH_UNTIL * work.settings.refit_timeout_seconds
     outcome = _refit(work, project)
+    if work.stopping:
+        return outcome  # what follows is the next refit's
     if outcome == JobOutcome.PUBLISHED and not _is_settled(work, project) and not work.stores.jobs.is_learner_wanted():
         work.stores.jobs.begin_refit(project)
         log.info("search project=%s outcome=%s", project, _refit(work, project, search=True))

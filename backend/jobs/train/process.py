@@ -35,15 +35,18 @@ KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_
 
 @dataclass(frozen=True)
 class ProcessOutcome:
-    """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better."""
+    """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better;
+    `paused`: it was asked to end, and goes on from a checkpoint that it has written."""
 
     error: str = ""
     crashed: bool = False
+    paused: bool = False
 
 
 class Progress(TypedDict, total=False):
     """What the process tells of itself, a line at a time; {} before the first. `error`: why it ends. `losses`, `looks`:
-    (step, loss) of each step so far, and of each look at the rows that are held out; `starts`: of stages."""
+    (step, loss) of each step so far, and of each look at the rows that are held out; `starts`: of stages; `paused`: it
+    has written a checkpoint and ends."""
 
     stage: str
     step: int
@@ -53,6 +56,7 @@ class Progress(TypedDict, total=False):
     seconds_left: float | None
     held_out: float
     error: str
+    paused: bool
     losses: list[tuple[int, float]]
     looks: list[tuple[int, float]]
     starts: list[int]
@@ -77,7 +81,8 @@ def run_process(
     reader.start()
     began, overdue = time.monotonic(), None
     try:
-        while process.poll() is None and overdue is None:
+        # A launcher would wait for its other processes, which wait for the one that has paused.
+        while process.poll() is None and overdue is None and not said.last.get("paused"):
             look(said.last)
             with suppress(subprocess.TimeoutExpired):
                 process.wait(POLL_SECONDS)
@@ -89,6 +94,8 @@ def run_process(
             process.stdout.close()
     if overdue is not None:
         return overdue
+    if said.last.get("paused"):
+        return ProcessOutcome(paused=True)
     if process.returncode == 0:
         return ProcessOutcome()
     if "error" in said.last:

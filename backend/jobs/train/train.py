@@ -12,9 +12,10 @@ import logging
 import shutil
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Literal
 
-from backend.errors import ArtifactsUnavailable, BackendError, Conflict, StoreUnavailable
+from backend.errors import ArtifactsUnavailable, BackendError, Conflict, StoreUnavailable, WorkerStops
 from backend.jobs.context import Context, context
 from backend.jobs.patterns import read_patterns
 from backend.jobs.redis_retry import patiently
@@ -30,11 +31,11 @@ from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.loss_curves import LossCurve, join_curve
-from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields
+from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields, count_deaths
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.span import SpanSampleJson
-from model.training.request import REQUEST, Request, Result, read_result, write_json
+from model.training.request import PAUSE, REQUEST, Request, Result, read_result, write_json
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,9 @@ CURVE_SECONDS = 3.0
 
 LAST_STAGE = "writing"
 """Of a training process: no step follows."""
+
+STOP_MARGIN_SECONDS = 3.0
+"""Of STOP_SECONDS, for what follows when a training process has been killed."""
 
 ALIVE_SECONDS, LAST_STEPS_SECONDS = 60.0, 3600.0
 """A trainer that shows no sign of life for so long is killed: while it watches, and while it publishes."""
@@ -82,11 +86,21 @@ class Attempt:
         self.curve_at, self.curve_steps = 0.0, 0
         there = work.artifacts
         self.checkpoints = Checkpoints(there, self.job, number, self.directory) if there is not None else None
+        self.trains = False
 
     @property
     def token(self) -> str:
         """What it publishes with."""
         return f"{self.job}/{self.number}"
+
+    def _pause(self) -> None:
+        """This worker is to end: the process is asked to write a checkpoint, and to end. Raises Stopped when there is
+        none, or when that takes too long."""
+        left = self.work.stops_at - time.monotonic() - min(STOP_MARGIN_SECONDS, self.work.settings.stop_seconds / 2)
+        if not self.trains or left < 0:
+            raise Stopped(JobOutcome.STOPPED)
+        with suppress(OSError):
+            (self.directory / PAUSE).touch()
 
     def write(self, **fields: str | float | None) -> None:
         """Change the job's record, waiting for Redis to come back. Raises Stopped when a later attempt has begun."""
@@ -103,7 +117,7 @@ class Attempt:
         """While it trains: shows how far it is. Raises Stopped. A Redis that is away keeps nobody from training."""
         self.work.keep_alive(ALIVE_SECONDS)
         if self.work.stopping:
-            raise Stopped(JobOutcome.STOPPED)
+            self._pause()
         if self.checkpoints is not None and said:
             self.checkpoints.saver.look()
         fields: Fields = {
@@ -166,11 +180,12 @@ def train(job: str) -> str:
 def _attempt(attempt: Attempt, lock: int) -> str:
     try:
         status = _train(attempt, lock)
+    except WorkerStops:  # while it published
+        _hand_on(attempt)
+        raise Stopped(JobOutcome.STOPPED) from None
     except Stopped as stop:
         if stop.why == JobOutcome.STOPPED:
-            if attempt.checkpoints is not None:
-                attempt.checkpoints.saver.last()
-            attempt.work.stores.jobs.send(attempt.job)  # goes on from its checkpoint when a worker is there again
+            _hand_on(attempt)
         if stop.why != JobOutcome.CANCELLED:
             raise
         status = attempt.end(JobOutcome.CANCELLED, message="cancelled")
@@ -183,6 +198,14 @@ def _attempt(attempt: Attempt, lock: int) -> str:
         attempt.checkpoints.forget()
     shutil.rmtree(attempt.directory, ignore_errors=True)
     return status
+
+
+def _hand_on(attempt: Attempt) -> None:
+    """This worker ends: another one goes on from the checkpoint. Raises StoreUnavailable."""
+    if attempt.checkpoints is not None:
+        with suppress(WorkerStops):  # from the one before, then
+            attempt.checkpoints.saver.last()
+    attempt.work.stores.jobs.give_back(attempt.job)
 
 
 def _train(attempt: Attempt, lock: int) -> str:
@@ -198,7 +221,11 @@ def _train(attempt: Attempt, lock: int) -> str:
         return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
     if checkpoints is not None:
         checkpoints.bring_parent(attempt.beat)
+    (directory / PAUSE).unlink(missing_ok=True)
+    attempt.trains = True
     ending = run_process(work.settings, directory, attempt.report, lock)
+    if ending.paused:
+        raise Stopped(JobOutcome.STOPPED)
     if checkpoints is not None and (made := read_result(directory)) is not None:
         patiently(work, lambda: checkpoints.hand_over(attempt.project, made.version, attempt.beat))
     work.keep_alive(LAST_STEPS_SECONDS)
@@ -236,7 +263,7 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     """The training process was killed or hung: it goes on from its checkpoint, later each time, unless it was the last
     attempt. Raises Stopped: the run's directory stays."""
     work = attempt.work
-    if attempt.number >= TRAINING_ATTEMPTS:
+    if count_deaths(work.stores.jobs.get(attempt.job)) >= TRAINING_ATTEMPTS:
         return attempt.end(JobOutcome.FAILED, message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
     if attempt.checkpoints is not None:
         attempt.checkpoints.saver.last()

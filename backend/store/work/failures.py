@@ -88,6 +88,15 @@ class FailureStore:
         pipeline.execute()
 
     @guarded
+    def interrupt(self, project: int, kind: str) -> None:
+        """The attempt ends before its time because its worker does: it has not failed."""
+        trouble, hold = self._keys(project, kind)
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.hdel(trouble, f"{kind}:running")
+        pipeline.delete(hold)
+        pipeline.execute()
+
+    @guarded
     def release(self, project: int, kind: str) -> None:
         """Ends the back-off: the work was requested."""
         self._redis.delete(self._keys(project, kind)[1])

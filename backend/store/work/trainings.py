@@ -76,6 +76,11 @@ return 1
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
 
+def count_deaths(record: JobRecord) -> int:
+    """Attempts at a training that did not end in order, the one that runs included."""
+    return int(record.get("attempts", 0)) - int(record.get("stops", 0))
+
+
 Fields = Mapping[str, str | float | None]
 """Of a record, to be changed; None removes one."""
 
@@ -165,6 +170,12 @@ class JobStore:
             project = self._redis.hget(job_key(job), "project")
             self._release(keys=[project_key(int(project or 0), "job")], args=[job])
         return True
+
+    @guarded
+    def give_back(self, job: str) -> None:
+        """Hand a training on whose worker ends: that it did is no attempt that failed."""
+        self._redis.hincrby(job_key(job), "stops", 1)
+        self.send(job)
 
     @guarded
     def running(self, project: int) -> JobRecord | None:
@@ -260,6 +271,7 @@ _NUMBERS = frozenset(
         "started_at",
         "ended_at",
         "attempts",
+        "stops",
         "force",
     }
 )

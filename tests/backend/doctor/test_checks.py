@@ -109,7 +109,8 @@ def test_redis_and_its_workers_are_seen(settings: Settings, stores: Any) -> None
     verdicts, health = check_store(settings)
     seen = {verdict.check: verdict.state for verdict in verdicts}
     assert seen["redis keeps labels"] == seen["clock of redis"] == seen["learner"] == seen["scheduler"] == "ok"
-    assert seen["trainer"] == seen["sync"] == "fail"
+    assert seen["sync"] == "fail"
+    assert seen["trainer"] == "warn", "it may be started when a job waits"
     assert health is not None and health.workers.alive["learn"] == 1
 
 
