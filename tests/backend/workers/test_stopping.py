@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from backend.redis_access.keys import project_key
 from backend.redis_access.workers import read_workers
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -100,7 +101,8 @@ def stop_amid_a_refit(given: Settings, stores: Stores, seconds: float) -> float:
     """Seconds from the signal to the end of a learner whose refit takes `seconds`."""
     stores.jobs.enqueue_refit(PROJECT)
     process = start_apart(refit_slowly, given, seconds)
-    wait_until(lambda: read_workers(stores._redis).running["learn"] == 1, "the refit has begun")
+    asked = project_key(PROJECT, "refit")
+    wait_until(lambda: not stores._redis.exists(asked), "the refit has begun, and not only been taken")
     began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     process.join(30)
