@@ -193,12 +193,13 @@ def sync(settings: Settings, burst: bool) -> None:
 
 
 @main.command()
+@burst_option
 @child
-def predictor(settings: Settings) -> None:
+def predictor(settings: Settings, burst: bool) -> None:
     """Run a worker that predicts files: one a core, on as many machines as there are."""
     from backend.processes.worker import run_predictor
 
-    run_predictor(settings)
+    run_predictor(settings, burst)
 
 
 @main.command()

@@ -41,15 +41,15 @@ def run_sync(settings: Settings, burst: bool = False) -> None:
     _work(settings, "sync", "predict", burst=burst)
 
 
-def run_predictor(settings: Settings) -> None:
-    """Predicts files; whatever else this machine does goes first."""
+def run_predictor(settings: Settings, burst: bool = False) -> None:
+    """Predicts files; whatever else this machine does goes first. `burst`: one job at most."""
     from backend.jobs.files.predict_files import give_way
 
     configure_logs(settings, "predictor")
     give_way()
     _open()
     use_one_thread()
-    _work(settings, "files")
+    _work(settings, "files", burst=burst)
 
 
 def _open() -> Context:
@@ -72,7 +72,7 @@ def wait_for_redis(stores: Stores, pause: float = 0.2) -> None:
         return
 
 
-def _work(settings: Settings, *queues: str, burst: bool) -> None:
+def _work(settings: Settings, *queues: str, burst: bool = False) -> None:
     # RQ tells four times of each job what job_log.py counts.
     chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
     build_worker(settings, *queues).work(
