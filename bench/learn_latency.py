@@ -2,6 +2,7 @@
 
     python -m bench.learn_latency [--labels 16,64,256,1000] [--repeats 30] [--json]
     python -m bench.learn_latency --next-task [--labels 64,1000] [--pool 4000] [--repeats 200] [--json]
+    python -m bench.learn_latency --stores none,file,s3,s3+20 [--labels 64] [--repeats 20] [--json]
     python -m bench.learn_latency --spans [--next-task] [--labels 16,64,256,1000] [--repeats 30] [--json]
     python -m bench.learn_latency --under-load [--seconds 25] [--swaps 50] [--loads idle,labels,...] [--spans] [--json]
 
@@ -22,6 +23,10 @@ had to wait behind it. Every webhook is a label, so refits and their hot swaps g
 `predicts`: 1,000 new texts a request, one request after the other. `fine-tune`: on 256 labels. `swaps`: 50 fine-tuned
 encoders, each loaded from its files. `all`: the three at once. `fsync_max`: milliseconds of the slowest write of
 Redis's log to disk in that time: a webhook waits for that, and so does whatever else asks Redis.
+`--stores`: the first, with versions in an object store: in none, in a directory, behind a real S3 API on this machine,
+and behind one whose every request takes so many milliseconds longer. All processes share a disk, so that what the web
+process fetches is the manifest alone.
+
 With `--spans`: projects that mark text, whose encoder is not fine-tuned: idle, labels and predicts.
 """
 
@@ -32,8 +37,9 @@ import json
 import threading
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import requests
@@ -45,6 +51,7 @@ from bench.support.fixtures import VersionMaker
 from bench.support.load import Probe, probe_while
 from bench.support.report import command, judge, milliseconds, numbers, show
 from tests.support.marked_project import MarkedProject, kind_of
+from tests.support.object_stores import S3Server
 from tests.support.rig import Project, Rig
 
 LEARNED_SECONDS = 30.0
@@ -317,12 +324,39 @@ def under_load(args: Namespace) -> None:
             show(f"{title}{', spans' if args.spans else ''}", rows, args.json)
 
 
+def with_stores(args: Namespace) -> None:
+    """One product after the other, each with another store."""
+    rows = []
+    for name in args.stores.split(","):
+        with store_of(name) as environment, Rig(**environment) as rig:
+            for index, count in enumerate(args.labels or [64]):
+                rows.append({"store": name, **measure_learning(rig, 100 + index, count, args.repeats or 20)})
+    show("learn latency with versions in an object store", rows, args.json)
+
+
+@contextmanager
+def store_of(name: str) -> Iterator[Mapping[str, str]]:
+    """What an environment must hold for the store of this name: none, file, s3 or s3+<milliseconds>."""
+    if name == "none":
+        yield {}
+    elif name == "file":
+        with TemporaryDirectory(prefix="us-store-") as folder:
+            yield {"ARTIFACTS_URL": f"file://{folder}"}
+    else:
+        server = S3Server(seconds=float(name.partition("+")[2] or 0) / 1000)
+        try:
+            yield {"ARTIFACTS_URL": server.url, **server.environment}
+        finally:
+            server.close()
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--next-task", action="store_true")
     parser.add_argument("--under-load", action="store_true")
     parser.add_argument("--spans", action="store_true")
+    parser.add_argument("--stores", default="")
     parser.add_argument("--labels", type=numbers)
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--repeats", type=int)
@@ -330,6 +364,8 @@ def main() -> None:
     parser.add_argument("--loads", default="")
     parser.add_argument("--swaps", type=int, default=50)
     args = parser.parse_args()
+    if args.stores:
+        return with_stores(args)
     if args.under_load:
         under_load(args)
         return

@@ -96,7 +96,7 @@ ALLOWED: dict[str, str] = {
     "backend/addresses": "backend",
     "backend/settings": "model backend backend/addresses",
     "backend/outbound": "backend backend/addresses backend/settings",
-    "backend/artifacts": "model model/versions backend backend/settings",
+    "backend/artifacts": "model model/versions backend backend/addresses backend/settings",
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
@@ -172,7 +172,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs/files": "model backend backend/files backend/store/work backend/jobs",
     "backend/backup": (
-        "model model/versions backend backend/settings backend/embedded_redis backend/redis_access backend/store"
+        "model model/versions backend backend/settings backend/artifacts backend/embedded_redis "
+        "backend/redis_access backend/store"
     ),
     "backend/simulate": (
         "model model/encoder model/features model/spans model/spans/patterns model/spans/features model/head "
@@ -259,10 +260,10 @@ ALLOWED: dict[str, str] = {
     "backend/cli/files": "backend backend/settings backend/client backend/files",
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
-        "model/acquisition model/simulation backend backend/settings backend/labelstudio backend/labelstudio/rest "
-        "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects backend/rules "
-        "backend/jobs/sync backend/backup backend/simulate backend/connection backend/doctor backend/processes "
-        "backend/cli/options backend/cli/export backend/cli/files"
+        "model/acquisition model/simulation backend backend/addresses backend/settings backend/labelstudio "
+        "backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client backend/base_model "
+        "backend/rejects backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection "
+        "backend/doctor backend/processes backend/cli/options backend/cli/export backend/cli/files"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

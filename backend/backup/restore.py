@@ -10,6 +10,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from backend.artifacts.artifacts import Artifacts, open_artifacts
+from backend.artifacts.files import bring_file
 from backend.backup.archive import Listing, open_archive
 from backend.backup.backup import MODELS, STORE
 from backend.backup.dump import Dump, Line
@@ -19,26 +21,54 @@ from backend.settings.settings import Settings
 from backend.store.stores import Stores
 
 
-def restore_backup(settings: Settings, path: Path, *, force: bool = False) -> dict[str, int]:
-    """Writes what is in `path` to Redis and DATA_DIR, taken on as of this release's schema; counts as `make_backup`'s.
+def restore_backup(settings: Settings, place: Path | str, *, force: bool = False) -> dict[str, int]:
+    """Writes what is in a file, or at an address, to Redis, DATA_DIR and the object store where there is one, taken on
+    as of this release's schema; counts as `make_backup`'s.
 
     Raises BadRequest for a backup that is damaged or newer, Conflict when understudy runs, or when there is something
-    already and `force` does not say to replace it; StoreUnavailable, OSError."""
+    already and `force` does not say to replace it; StoreUnavailable, ArtifactsUnavailable, OSError."""
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".restore-", dir=settings.data_dir) as folder, redis_at_hand(settings):
-        scratch = Path(folder)
-        listing = open_archive(path, scratch)
+        scratch = Path(folder) / "backup"
+        scratch.mkdir()
+        listing = open_archive(_at_hand(place, Path(folder)), scratch)
         stores = Stores(settings)
         try:
             stores.verify()
             _require_room(stores, listing, force)
             _check_lines(scratch / STORE)
             moves = _plan_moves(scratch / MODELS, settings.models_dir, listing["files"], force)
-            for source, place in moves:
-                _put(source, place)
+            artifacts = open_artifacts(settings, frozenset)
+            if artifacts is not None:
+                _make_way(artifacts, moves, force)
+            for source, target in moves:
+                _put(source, target)
+            if artifacts is not None:
+                for _, target in moves:
+                    artifacts.push(int(target.parent.name), target.name)
             return {**_load(stores, scratch / STORE, int(listing["schema"])), "versions": len(moves)}
         finally:
             stores.close()
+
+
+def _at_hand(place: Path | str, folder: Path) -> Path:
+    if isinstance(place, Path):
+        return place
+    path = folder / place.rpartition("/")[2]
+    bring_file(place, path)
+    return path
+
+
+def _make_way(artifacts: Artifacts, moves: Iterable[tuple[Path, Path]], force: bool) -> None:
+    """Take other versions of the same names out of the object store. Raises Conflict where `force` does not say so."""
+    for source, target in moves:
+        project, version = int(target.parent.name), target.name
+        there = artifacts.versions.manifest(project, version)
+        if there is None or there == (source / "manifest.json").read_bytes():
+            continue
+        if not force:
+            raise Conflict(f"another {version} of project {project} is in {artifacts.store.url}: --force replaces it")
+        artifacts.versions.delete(project, version)
 
 
 def _require_room(stores: Stores, listing: Listing, force: bool) -> None:

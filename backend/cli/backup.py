@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import ParamSpec
 
 import click
 
+from backend.addresses.object_store import is_store_url
 from backend.screen import say
 from backend.settings.home_path import HomePath
 from backend.settings.settings import Settings, current_settings, load_settings
 
 Given = ParamSpec("Given")
+
+
+class Place(HomePath):
+    """A file, or an address in an object store as text."""
+
+    name = "file"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """The path, or the address as it is."""
+        return str(value) if is_store_url(str(value)) else super().convert(value, param, ctx)
+
 
 data_dir_option = click.option(
     "--data-dir", type=HomePath(file_okay=False), help="Where everything is kept (DATA_DIR)."
@@ -20,11 +35,12 @@ data_dir_option = click.option(
 
 
 @click.command()
-@click.argument("file", type=HomePath(dir_okay=False))
+@click.argument("file", type=Place(dir_okay=False))
 @data_dir_option
-def backup(file: Path, data_dir: Path | None) -> None:
+def backup(file: Path | str, data_dir: Path | None) -> None:
     """Write everything to FILE (.tar, or .tar.gz), while understudy runs or not.
 
+    FILE may be in an object store (s3://bucket/name.tar), whichever ARTIFACTS_URL is set.
     Examples, configs, versions and history; no secrets, so keep DATA_DIR/admin_token and webhook_secret apart."""
     from backend.backup.backup import make_backup
 
@@ -32,11 +48,13 @@ def backup(file: Path, data_dir: Path | None) -> None:
 
 
 @click.command()
-@click.argument("file", type=HomePath(exists=True, dir_okay=False))
+@click.argument("file", type=Place(exists=True, dir_okay=False))
 @click.option("--force", is_flag=True, help="Replace what is there.")
 @data_dir_option
-def restore(file: Path, force: bool, data_dir: Path | None) -> None:
-    """Read a backup into an empty store. Stop understudy first; a Redis of your own must run."""
+def restore(file: Path | str, force: bool, data_dir: Path | None) -> None:
+    """Read a backup into an empty store. Stop understudy first; a Redis of your own must run.
+
+    FILE may be in an object store (s3://bucket/name.tar)."""
     from backend.backup.restore import restore_backup
 
     _tell(f"restored from {file}", _call(restore_backup, _settings(data_dir), file, force=force))

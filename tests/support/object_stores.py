@@ -26,10 +26,11 @@ CREDENTIALS = {
 
 
 class Door:
-    """A port that leads to another one while it is open; shut, it ends every connection."""
+    """A port that leads to another one while it is open; shut, it ends every connection. `seconds`: by which what
+    passes it comes later, as from a store that is farther away."""
 
-    def __init__(self, port: int) -> None:
-        self._target = port
+    def __init__(self, port: int, seconds: float = 0.0) -> None:
+        self._target, self._seconds = port, seconds
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self.is_open = True
@@ -55,13 +56,15 @@ class Door:
                         data = ready.recv(1 << 16)
                         if not data:
                             return
+                        if ready is client and self._seconds:
+                            time.sleep(self._seconds)
                         (server if ready is client else client).sendall(data)
 
 
 class S3Server:
     """A real S3 API on this machine. What it holds is in its memory: its door is shut, and it is not restarted."""
 
-    def __init__(self) -> None:
+    def __init__(self, seconds: float = 0.0) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = int(free.getsockname()[1])
@@ -72,7 +75,7 @@ class S3Server:
         self.process = subprocess.Popen(command, stdout=quiet, stderr=quiet, env={**os.environ, **CREDENTIALS})
         self._await()
         self._call("PUT", BUCKET)
-        self.door = Door(port)
+        self.door = Door(port, seconds)
         self.endpoint = f"http://127.0.0.1:{self.door.port}"
 
     @property

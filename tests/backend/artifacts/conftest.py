@@ -10,7 +10,7 @@ import pytest
 from backend.artifacts.object_store import ObjectStore
 from backend.artifacts.stored_versions import StoredVersions
 from tests.support.object_stores import S3Server, directory_url
-from tests.support.tiny import disarmed  # noqa: F401
+from tests.support.tiny import disarmed, letters, tiny_base  # noqa: F401
 
 
 @pytest.fixture(scope="session")
