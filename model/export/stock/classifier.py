@@ -133,7 +133,7 @@ def _configure(encoder: Encoder, head: CosineHead, extra: int) -> PretrainedConf
     config = AutoConfig.from_pretrained(encoder.directory, trust_remote_code=False, local_files_only=True)
     _name_outputs(config, head.names, head.several)
     config.num_hidden_layers = int(config.num_hidden_layers) + extra
-    config.torch_dtype = torch.float32
+    config.dtype = torch.float32
     return config
 
 

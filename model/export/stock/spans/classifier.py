@@ -52,7 +52,7 @@ def _empty(encoder: Encoder, tags: Sequence[str]) -> tuple[PreTrainedModel, nn.L
     config = AutoConfig.from_pretrained(encoder.directory, trust_remote_code=False, local_files_only=True)
     config.id2label = dict(enumerate(tags))
     config.label2id = {name: place for place, name in enumerate(tags)}
-    config.torch_dtype = torch.float32
+    config.dtype = torch.float32
     try:
         model: PreTrainedModel = AutoModelForTokenClassification.from_config(config)
     except ValueError as error:
