@@ -61,6 +61,8 @@ class Registry:
         self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
+        self._looked = float("-inf")
+        """When those of all projects were read last, of the monotonic clock."""
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()
         self._adapting = threading.Lock()
         self._aims: dict[int, str] = {}
@@ -207,7 +209,7 @@ class Registry:
                         return
                     if announced is not None:
                         failpoint("announce", announced[0])
-                    self._catch_up()
+                    self._catch_up(announced[0] if announced is not None else None)
             except (StoreUnavailable, ModelError, OSError) as error:
                 self._reason = hide_secrets(str(error))
                 log.warning("registry waits: %s", error)
@@ -229,14 +231,22 @@ class Registry:
         self._ready.set()
         log.info("models serve, projects=%s", sorted(self._models))
 
-    def _find_pointers(self) -> None:
-        known = set(self._projects.projects()) | set(self._pointers)
+    def _find_pointers(self, announced: int | None = None) -> None:
+        """Of all projects; of one that was announced alone, as long as all were looked at within POLL_SECONDS: with
+        thousands of projects each label of any would cost a reading of all."""
+        now = time.monotonic()
+        if announced is not None and now - self._looked < self._settings.poll_seconds:
+            known = {announced}
+        else:
+            known, self._looked = set(self._projects.projects()) | set(self._pointers), now
         live = self._versions.live_of(sorted(known))
-        self._aims = self._projects.all_spans_show(sorted(known))
-        self._pointers = {project: version for project, version in live.items() if version}
+        aims = self._projects.all_spans_show(sorted(known))
+        self._aims = {**{project: aim for project, aim in self._aims.items() if project not in known}, **aims}
+        others = {project: version for project, version in self._pointers.items() if project not in known}
+        self._pointers = others | {project: version for project, version in live.items() if version}
 
-    def _catch_up(self) -> None:
-        self._find_pointers()
+    def _catch_up(self, announced: int | None = None) -> None:
+        self._find_pointers(announced)
         due = [
             (project, version)
             for project, version in self._pointers.items()

@@ -48,6 +48,22 @@ def test_a_lost_announcement_is_made_up_for_by_polling(services: Any, labels: La
     wait_for(lambda: version(services) == "v0.1", 5.0)
 
 
+def test_an_announcement_costs_no_reading_of_all_projects(services: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many projects that many people label: each would be read for each label of any."""
+    registry, read = services.registry, list[list[int]]()
+    registry.stop()  # its thread would read amid this
+    live_of = services.stores.versions.live_of
+    monkeypatch.setattr(services.stores.versions, "live_of", lambda some: (read.append(list(some)), live_of(some))[1])
+    for project in (*range(50, 60), PROJECT):
+        services.stores.projects.save_config(project, choices_config(["a", "b"]))
+    registry._find_pointers()
+    registry._find_pointers(PROJECT)
+    assert set(range(50, 60)) < set(read[-2]) and read[-1] == [PROJECT]
+    registry._looked -= 60.0
+    registry._find_pointers(PROJECT)
+    assert len(read[-1]) > 10, "all of them every POLL_SECONDS, however many announcements come"
+
+
 def test_a_new_project_gets_a_cold_start(services: Any) -> None:
     spec = parse_label_config(choices_config(["praise", "complaint"]))
     model = services.registry.model_for(99, spec, 1.0)
