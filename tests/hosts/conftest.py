@@ -105,9 +105,18 @@ class Site:
 
     def check(self) -> None:
         """What holds at any time."""
-        failed = {name: asker.sight.failures for name, asker in self.askers.items() if asker.sight.failures}
+        failed = {name: asker.sight.failures[:] for name, asker in self.askers.items() if asker.sight.failures}
+        for asker in self.askers.values():
+            asker.sight.failures.clear()  # told once
         assert not failed, f"predictions failed on hosts that had a model: {failed}"
-        assert not self.lost(), "acknowledged labels are not in the store"
+        self.check_stored()
+
+    def check_stored(self) -> None:
+        """Fails with the last reconciliations where something that was acknowledged is not in the store."""
+        if lost := self.lost():
+            lines = self.cluster.host("keeper").log.read_text(errors="replace").splitlines()
+            resyncs = "\n".join([line[:400] for line in lines if '"resync' in line][-4:])
+            pytest.fail(f"acknowledged labels are not in the store: {sorted(lost)}\n{resyncs}")
 
     def version_delays(self) -> dict[str, list[float]]:
         """Of each web host, seconds from each publish until it answered with it."""
@@ -128,7 +137,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) 
             report.note("all hosts started", time.monotonic() - began)
             for asker in site.askers.values():
                 asker.start()
-            wait_for(lambda: all(asker.expects() for asker in site.askers.values()), "both web hosts answer")
+            wait_for(lambda: all(asker.sight.asked for asker in site.askers.values()), "both web hosts answer")
             try:
                 yield site
             finally:

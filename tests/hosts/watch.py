@@ -27,14 +27,14 @@ Row = tuple[int, str]
 
 @dataclass
 class Sight:
-    """When a version was first seen, and failures as (when, why). `calm`: since when an answer is expected; 0: the host
-    is being harmed, or has not answered since."""
+    """When a version was first seen, and failures as (when, why). `excused`: the host is being harmed, or was not ready
+    since."""
 
     first_seen: dict[str, float] = field(default_factory=dict)
     latest: str = ""
     asked: int = 0
     failures: list[tuple[float, str]] = field(default_factory=list)
-    calm: float = 0.0
+    excused: bool = False
 
 
 class Worker:
@@ -67,20 +67,12 @@ class Asker(Worker):
         self._fields = {"project": f"{project}.1", "label_config": config}
         self._session = requests.Session()
 
-    def expects(self) -> bool:
-        """Whether an answer must come: it has come before, and nobody harms the host."""
-        return self.sight.calm > 0
-
-    def excuse(self) -> None:
-        """The host is about to be killed or cut off from who asks: until it answers again, nothing is expected."""
-        self.sight.calm = 0.0
-
     def _run(self) -> None:
         while not self._ended.wait(ASK_SECONDS):
             self._ask()
 
     def _ask(self) -> None:
-        sight, expected = self.sight, self.sight.calm > 0
+        sight, excused = self.sight, self.sight.excused
         tasks = [{"id": UNKNOWN_TASK + n, "data": {"text": next(self._texts)}} for n in range(TASKS_PER_REQUEST)]
         try:
             body = {"tasks": tasks, **self._fields}
@@ -94,11 +86,10 @@ class Asker(Worker):
             self._session = requests.Session()
         now = time.time()
         if why:
-            if expected and sight.calm > 0:  # nobody has begun to harm it meanwhile
+            if not (excused or sight.excused):  # or somebody has begun to harm it meanwhile
                 sight.failures.append((now, why))
             return
         sight.asked += 1
-        sight.calm = sight.calm or now
         for result in results:
             sight.latest = str(result["model_version"])
             sight.first_seen.setdefault(sight.latest, now)
