@@ -113,15 +113,15 @@ ALLOWED: dict[str, str] = {
     "backend/supervision": "backend backend/addresses backend/settings",
     "backend/labelstudio/local": "backend backend/settings backend/supervision",
     "backend/embedded_redis": "backend backend/addresses backend/settings backend/telemetry backend/supervision",
+    "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/client": (
         "model model/evidence backend backend/addresses backend/settings backend/outbound backend/labelstudio "
-        "backend/supervision"
+        "backend/supervision backend/redis_access"
     ),
     "backend/base_model": (
         "model model/kernels model/pretrained model/encoder model/features model/spans/transfer "
         "model/spans/features model/versions backend backend/settings backend/outbound"
     ),
-    "backend/redis_access": "backend backend/addresses backend/settings backend/outbound backend/telemetry",
     "backend/files": "model model/features model/versions backend backend/labelstudio/label_config backend/labelstudio",
     "backend/store/work": "model backend backend/redis_access",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
@@ -145,7 +145,7 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs": (
         "model model/features model/spans/patterns model/versions backend backend/settings backend/artifacts "
-        "backend/labelstudio backend/telemetry backend/supervision backend/base_model backend/redis_access "
+        "backend/labelstudio backend/telemetry backend/supervision backend/redis_access backend/base_model "
         "backend/store/work backend/store/spans backend/store"
     ),
     "backend/jobs/learn": (
@@ -182,8 +182,8 @@ ALLOWED: dict[str, str] = {
         "backend/store backend/rules backend/jobs/train"
     ),
     "backend/connection": (
-        "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rules "
-        "backend/jobs/task_queue backend/jobs/sync"
+        "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/redis_access backend/store "
+        "backend/rules backend/jobs/task_queue backend/jobs/sync"
     ),
     "backend/export/archive": "model backend",
     "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
@@ -191,7 +191,7 @@ ALLOWED: dict[str, str] = {
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/artifacts backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio "
-        "backend/labelstudio/rest backend/telemetry backend/base_model backend/redis_access backend/store/work "
+        "backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model backend/store/work "
         "backend/store backend/rejects backend/rules backend/serving backend/jobs/sync backend/application/spans "
         "backend/ui"
     ),
@@ -220,7 +220,7 @@ ALLOWED: dict[str, str] = {
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/artifacts "
         "backend/labelstudio/rest backend/supervision backend/labelstudio/local backend/embedded_redis "
-        "backend/client backend/base_model backend/redis_access backend/store backend/health backend/rejects "
+        "backend/redis_access backend/client backend/base_model backend/store backend/health backend/rejects "
         "backend/rules backend/jobs/task_queue"
     ),
     "backend/jobs/doctor": "backend backend/store/admin backend/jobs backend/doctor",
@@ -248,7 +248,7 @@ ALLOWED: dict[str, str] = {
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
-        "backend/labelstudio/local backend/embedded_redis backend/client backend/redis_access backend/store/work "
+        "backend/labelstudio/local backend/embedded_redis backend/redis_access backend/client backend/store/work "
         "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files backend/connection "
         "backend/export/archive backend/application backend/routes backend/workers"
     ),

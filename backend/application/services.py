@@ -9,12 +9,12 @@ from backend.application.background import Background
 from backend.application.label_configs import LabelConfigs
 from backend.cpu import cores
 from backend.redis_access.connection import WEB_SECONDS
+from backend.redis_access.shared_secrets import wait_for_secrets
 from backend.rejects.pending import RejectNotes
 from backend.serving.answer_cache import AnswerCache
 from backend.serving.highlights import Highlighter
 from backend.serving.predictors import Admission, Predictors, predict_slots
 from backend.serving.registry import Registry
-from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.telemetry.metrics import Metrics
@@ -55,7 +55,7 @@ def build_services(settings: Settings) -> Services:
     stores.evidence.keeps = EVIDENCE_PROJECTS_KEPT
     predictors = Predictors(settings.predict_threads or cores(), metrics)
     registry = Registry(settings, stores.projects, stores.versions, metrics, predictors.give_way)
-    admin = admin_token(settings)
+    admin, webhook = wait_for_secrets(settings)
     notes = RejectNotes(lambda code, times: metrics.rejects.labels(code).inc(times))
     background = Background(stores, settings.pool_size, notes)
     services = Services(
@@ -66,7 +66,7 @@ def build_services(settings: Settings) -> Services:
         background,
         metrics,
         admin,
-        webhook_secret(settings),
+        webhook,
         AnswerCache(settings.answer_cache_mb << 20),
         Admission(predict_slots(settings.web_threads)),
         LabelConfigs(stores.projects, stores.jobs),

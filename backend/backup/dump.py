@@ -13,7 +13,7 @@ from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, Script, guarded
-from backend.redis_access.keys import PROJECTS, SCHEDULER_LEASE, SCHEMA, project_key
+from backend.redis_access.keys import CLOCKS, PROJECTS, SCHEDULER_LEASE, SCHEMA, SECRETS, project_key
 from backend.store.schema import SCHEMA_NUMBER, find_schema, upgrade_schema
 
 REDIS_BATCH_KEYS = 500
@@ -74,7 +74,7 @@ _OF_PROJECT = re.compile(r"understudy:\{p(\d+)\}:(.+)")
 _PASSING = re.compile(r"(refit|resync|job|predict|predict:.*|hold:.*|bytask:.*)")
 """`bytask` is built again from `task`."""
 
-_PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA})
+_PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA, SECRETS, CLOCKS})
 
 EXAMPLE_KEYS = ("ex", "ver", "task", "log", "seq")
 """Read together, at one moment."""
@@ -170,7 +170,8 @@ class Dump:
         """Deletes everything, RQ's keys too."""
         for pattern in (_OURS, "rq:*"):
             for key in self._redis.scan_iter(pattern, count=REDIS_BATCH_KEYS):
-                self._redis.unlink(key)
+                if key != SECRETS:  # of the installation, not of its data
+                    self._redis.unlink(key)
 
     @guarded
     def _read(self, key: str) -> list[Line]:

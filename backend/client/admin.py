@@ -55,13 +55,24 @@ def local_url(settings: Settings) -> str:
     return url_of(settings.host, settings.port)
 
 
+def _find_token(settings: Settings) -> str:
+    """ "" when there is none. A library of Redis is loaded only where one has to be asked."""
+    if token := settings.admin_token.get_secret_value():
+        return token
+    if not settings.redis_url:
+        return read_secret(settings.data_dir / "admin_token")
+    from backend.redis_access.shared_secrets import find_secret
+
+    return find_secret(settings, "admin_token")
+
+
 class AdminClient:
     """Calls the admin API of a running understudy. Every method raises AdminError."""
 
     def __init__(self, settings: Settings, url: str = "") -> None:
         self.url = (url or local_url(settings)).rstrip("/")
         self._settings, self._data_dir = settings, settings.data_dir
-        self._token = settings.admin_token.get_secret_value() or read_secret(settings.data_dir / "admin_token")
+        self._token = _find_token(settings)
         if not self._token:
             raise AdminError(
                 f"no admin token: set ADMIN_TOKEN, or DATA_DIR to the directory of the running server "

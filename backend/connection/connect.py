@@ -13,7 +13,7 @@ from backend.errors import LabelStudioError, SettingsError, StoreUnavailable
 from backend.labelstudio.label_display import spec_of
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.labelstudio.rest.project_connection import SAMPLING, SECRET_HEADER, TITLE, own_backend
-from backend.settings.secrets_store import webhook_secret
+from backend.redis_access.shared_secrets import webhook_secret
 from backend.settings.settings import Settings
 
 SWITCHES = """\

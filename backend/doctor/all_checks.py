@@ -14,7 +14,7 @@ from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
 from backend.doctor.web import check_web
 from backend.labelstudio.rest.client import LabelStudioClient
-from backend.settings.secrets_store import read_secret
+from backend.redis_access.shared_secrets import find_secret
 from backend.settings.settings import Settings
 from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
@@ -60,7 +60,6 @@ def _check_label_studio(settings: Settings, projects: list[int]) -> Iterator[Ver
 
 def _webhook_secret(settings: Settings) -> str:
     """As the web process has it, but nothing is made."""
-    configured = settings.webhook_secret.get_secret_value()
-    if configured or not settings.basic_auth_user:
-        return configured
-    return read_secret(settings.data_dir / "webhook_secret")
+    if not settings.webhook_secret.get_secret_value() and not settings.basic_auth_user:
+        return ""
+    return find_secret(settings, "webhook_secret")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 from collections.abc import Iterator
 
 from backend.doctor.verdict import Verdict, fail, ok, warn
@@ -10,11 +11,10 @@ from backend.embedded_redis.binary import OLDEST_VERSION
 from backend.errors import StoreUnavailable
 from backend.health.redis_health import Health, examine
 from backend.redis_access.address import shown_address
+from backend.redis_access.clocks import FAIL_SECONDS, WARN_SECONDS
+from backend.redis_access.shared_secrets import NAMES, REPLACED_SUFFIX, differs
 from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
-
-CLOCK_WARN, CLOCK_FAIL = 2.0, 10.0
-"""Seconds. A training that says nothing for 20 s counts as dead, by the clocks of two machines."""
 
 PROCESS_OF = {"learn": "learner", "train": "trainer", "sync": "sync"}
 
@@ -44,6 +44,10 @@ def judge_health(settings: Settings, health: Health) -> Iterator[Verdict]:
     yield judge_version(settings, health.version, health.memory_bytes)
     yield judge_durability(settings, health.problems, health.writes_ok)
     yield judge_clock("clock of redis", health.clock_ahead)
+    for host, ahead in health.clocks.items():
+        if host != socket.gethostname() and abs(ahead) > WARN_SECONDS:
+            yield judge_clock(f"clock of {host}", ahead, "Redis's")
+    yield from judge_secrets(settings)
     yield from judge_workers(settings, health.workers)
 
 
@@ -69,13 +73,26 @@ def judge_durability(settings: Settings, problems: list[str], writes_ok: bool) -
     return ok(name, "every label is on disk before Label Studio gets its reply; nothing is evicted")
 
 
-def judge_clock(name: str, ahead: float) -> Verdict:
-    """`ahead`: seconds by which that clock is ahead of this machine's."""
-    seen = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} this machine's"
+def judge_secrets(settings: Settings) -> Iterator[Verdict]:
+    """Where machines make secrets together: whether this one had a value of its own."""
+    for name in NAMES:
+        if differs(settings, name):
+            path = settings.data_dir / name
+            yield warn(
+                f"{name} of this machine",
+                f"{path} held another value than the other machines use",
+                f"nothing, if nobody uses the old value; start `web` anew here, and delete {path}{REPLACED_SUFFIX}. To "
+                f"keep the old value set {name.upper()} on all machines",
+            )
+
+
+def judge_clock(name: str, ahead: float, whose: str = "this machine's") -> Verdict:
+    """`ahead`: seconds by which that clock is ahead of `whose`."""
+    seen = f"{abs(ahead):.1f} s {'ahead of' if ahead > 0 else 'behind'} {whose}"
     remedy = "let both machines take their time from NTP (timedatectl set-ntp true)"
-    if abs(ahead) > CLOCK_FAIL:
+    if abs(ahead) > FAIL_SECONDS:
         return fail(name, seen, remedy)
-    return warn(name, seen, remedy) if abs(ahead) > CLOCK_WARN else ok(name, seen)
+    return warn(name, seen, remedy) if abs(ahead) > WARN_SECONDS else ok(name, seen)
 
 
 def judge_workers(settings: Settings, workers: Workers) -> Iterator[Verdict]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from backend.outcomes import FINAL_STATES
+from backend.redis_access.clocks import read_clocks
 from backend.redis_access.connection import Client, connect, find_problems, guarded
 from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project_key
 from backend.redis_access.workers import Workers, read_workers
@@ -48,12 +49,14 @@ class ProjectState:
 
 @dataclass(frozen=True)
 class Overview:
-    """`unsafe`: what could lose a label. `unread`: projects for which there was no time."""
+    """`unsafe`: what could lose a label. `clocks`: host -> seconds by which its clock is ahead of Redis's.
+    `unread`: projects for which there was no time."""
 
     unsafe: list[str]
     writes_ok: bool
     memory_bytes: int
     workers: Workers
+    clocks: dict[str, float]
     tally: JobCounters
     audited: int
     projects: list[ProjectState]
@@ -87,6 +90,7 @@ class OverviewReader:
             writes_ok=info.get("aof_last_write_status", "ok") == "ok",
             memory_bytes=int(info.get("used_memory", 0)),
             workers=read_workers(self._redis),
+            clocks=read_clocks(self._redis),
             tally=parse_counters(tallies),
             audited=int(audited),
             projects=states,

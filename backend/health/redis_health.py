@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
+from backend.redis_access.clocks import measure, read_clocks
 from backend.redis_access.connection import connect, find_problems, guarded
 from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
@@ -13,7 +13,8 @@ from backend.store.projects import ProjectStore
 
 @dataclass(frozen=True)
 class Health:
-    """`problems`: settings that could lose a label. `clock_ahead`: seconds by which its clock is ahead of ours."""
+    """`problems`: settings that could lose a label. `clock_ahead`: seconds by which its clock is ahead of ours;
+    `clocks`: of each machine, by which that one's is ahead of Redis's."""
 
     version: str
     problems: list[str]
@@ -21,6 +22,7 @@ class Health:
     clock_ahead: float
     memory_bytes: int
     workers: Workers
+    clocks: dict[str, float]
     projects: list[int]
 
 
@@ -28,9 +30,7 @@ class Health:
 def examine(settings: Settings) -> Health:
     """Asks the Redis of `settings`. Raises StoreUnavailable when it does not answer."""
     with connect(settings, retries=0) as client:
-        began = time.time()
-        seconds, micro = client.time()
-        clock = seconds + micro / 1e6 - (began + time.time()) / 2
+        clock = -measure(client)[0]
         info = client.info()
         return Health(
             version=f"{info.get('server_name', 'redis')} {info['redis_version']}",
@@ -39,5 +39,6 @@ def examine(settings: Settings) -> Health:
             clock_ahead=clock,
             memory_bytes=int(info["used_memory"]),
             workers=read_workers(client),
+            clocks=read_clocks(client),
             projects=ProjectStore(client).projects(),
         )

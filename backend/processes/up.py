@@ -13,7 +13,7 @@ from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import write_config
 from backend.errors import SettingsError
 from backend.redis_access.address import check_address
-from backend.settings.secrets_store import admin_token, webhook_secret
+from backend.redis_access.shared_secrets import admin_token, webhook_secret
 from backend.settings.settings import Settings, environment_of
 from backend.supervision.process_limits import clear_temporary_folder, prepare_process
 from backend.supervision.supervisor import Program, hold_lock, programs, start
@@ -34,8 +34,9 @@ def run_up(settings: Settings, extra: Sequence[Program] = (), console: Sequence[
             check_address(settings)
         else:
             write_config(settings, find_redis_server(settings))
-        admin_token(settings)
-        webhook_secret(settings)
+        if not settings.redis_url:  # else the web process asks Redis, which may be away now
+            admin_token(settings)
+            webhook_secret(settings)
         children = [*programs(settings, os.getpid()), *extra]
         _start_console(settings, console)
         start(settings, children)

@@ -40,6 +40,12 @@ PEOPLE = "understudy:people"
 PEOPLE_ASKED = "understudy:people_asked"
 """STRING with a time to live: Label Studio was asked for them."""
 
+SECRETS = "understudy:secrets"
+"""HASH of the secrets that nobody has set. In no backup."""
+
+CLOCKS = "understudy:clocks"
+"""HASH of how far the machines' clocks are from Redis's. In no backup."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (schema.py)."""
 
@@ -154,6 +160,8 @@ GLOBAL_KEYS = (
         "number → what a user of Label Studio is called; none with `UI_PEOPLE=false`",
     ),
     Key("people_asked", "STRING", "they were asked for (expires)"),
+    Key("secrets", "HASH", "admin token and webhook secret that nobody has set, with `REDIS_URL` alone; in no backup"),
+    Key("clocks", "HASH", "host → how far its clock is ahead of Redis's, and when that was measured"),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""

@@ -12,6 +12,7 @@ import time
 import redis
 
 from backend.errors import StoreUnavailable
+from backend.redis_access.clocks import ClockWatch
 from backend.redis_access.connection import Client, find_problems, guarded
 from backend.settings.settings import Settings
 
@@ -26,6 +27,7 @@ class RedisWatch:
     def __init__(self, client: Client, settings: Settings, seconds: float = LOOK_SECONDS) -> None:
         self._redis, self._allowed, self._seconds = client, settings.allow_unsafe_redis, seconds
         self._next, self._run = 0.0, ""
+        self._clock = ClockWatch(client)
         self.problems: list[str] = []
 
     @guarded
@@ -34,6 +36,7 @@ class RedisWatch:
         return at once: it looks every LOOK_SECONDS."""
         if time.monotonic() < self._next:
             return set()
+        self._clock.poll()
         problems, run = find_problems(self._redis), self._run_id()
         self._next = time.monotonic() + self._seconds
         happened = {"restarted"} if self._run and run != self._run else set()

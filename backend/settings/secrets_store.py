@@ -9,7 +9,6 @@ from pathlib import Path
 
 from backend.errors import SettingsError
 from backend.redaction import process_redactor
-from backend.settings.settings import Settings
 from backend.settings.sources import Given, read_secret_text
 from backend.settings.values import clean
 
@@ -46,22 +45,6 @@ def read_secret(path: Path) -> str:
         raise SettingsError(f"the secret cannot be read: {error}") from None
     process_redactor().learn(secret)
     return secret
-
-
-def admin_token(settings: Settings) -> str:
-    """The bearer token of /admin: ADMIN_TOKEN, else `DATA_DIR/admin_token`, made when missing."""
-    return settings.admin_token.get_secret_value() or ensure_secret(settings.data_dir / "admin_token")
-
-
-def webhook_secret(settings: Settings) -> str:
-    """The secret of /webhook, or "" when it is open.
-
-    WEBHOOK_SECRET, else, with basic auth on, `DATA_DIR/webhook_secret`, made when missing: Label Studio sends no
-    basic auth with webhooks, so a protected backend needs a secret of its own there.
-    """
-    if configured := settings.webhook_secret.get_secret_value():
-        return configured
-    return ensure_secret(settings.data_dir / "webhook_secret") if settings.basic_auth_user else ""
 
 
 def _create(path: Path) -> None:

@@ -48,6 +48,11 @@ class StoreCollector(Collector):
         yield GaugeMetricFamily("understudy_redis_up", "1 when Redis answers.", value=1)
         yield from redis_metrics(overview)
         yield from worker_metrics(overview.workers)
+        ahead = "Seconds by which a machine's clock is ahead of Redis's."
+        clocks = GaugeMetricFamily("understudy_clock_ahead_seconds", ahead, labels=["host"])
+        for host, seconds in overview.clocks.items():
+            clocks.add_metric([host], seconds)
+        yield clocks
         yield from job_metrics(overview.tally)
         yield from project_metrics(overview.projects)
 

@@ -26,6 +26,7 @@ from backend.errors import StoreUnavailable, WorkerStops
 from backend.jobs.context import context
 from backend.jobs.job_log import account, ids_of
 from backend.redaction import hide_secrets
+from backend.redis_access.clocks import ClockWatch
 from backend.redis_access.connection import connect, guarded
 from backend.redis_access.job_kinds import KIND_OF_FUNCTION
 from backend.redis_access.job_queue import AllowedJob
@@ -84,6 +85,7 @@ class Worker(SimpleWorker):
         super().subscribe()
         # A connection of its own: the worker's is in the middle of something.
         self._beats = connect(context().settings, binary=True)
+        self._clock = ClockWatch(self._beats)
         self._signs = SignsOfLife(self.beat)
         self._signs.start()
 
@@ -107,6 +109,7 @@ class Worker(SimpleWorker):
             pipeline.sadd(self.executions_key, *working)
             pipeline.expire(self.executions_key, SILENT_SECONDS)
         pipeline.execute()
+        self._clock.poll()
 
     def heartbeat(self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None) -> None:
         """As RQ calls it; `timeout`, which it takes from the job's, is what this worker has `beat` for."""

@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from backend.connection.connect import run_connect
 from backend.errors import StoreUnavailable
+from backend.redis_access.shared_secrets import admin_token, webhook_secret
 from backend.routes.app import create_app
-from backend.settings.secrets_store import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.web.store_collector import StoreCollector
@@ -56,11 +56,12 @@ def test_a_new_webhook_secret_reaches_label_studio_by_connecting_again(
     assert event(client, studio.webhooks[0]["headers"]) == 200
 
 
-def test_without_a_setting_deleting_the_file_makes_a_new_secret(services: Any) -> None:
+def test_without_a_setting_deleting_the_file_and_redis_s_copy_makes_a_new_secret(services: Any) -> None:
     changes = {"basic_auth_user": "u", "basic_auth_pass": SecretStr("p"), "admin_token": SecretStr("")}
     _, settings = restarted(services, **changes)
     files = [settings.data_dir / name for name in ("admin_token", "webhook_secret")]
     token, secret = (path.read_text().strip() for path in files)
+    services.stores._redis.delete("understudy:secrets")
     for path in files:
         path.unlink()
     client, _ = restarted(services, **changes)

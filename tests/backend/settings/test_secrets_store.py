@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from backend.errors import SettingsError
-from backend.settings.secrets_store import admin_token, ensure_secret, webhook_secret
+from backend.redis_access.shared_secrets import admin_token, webhook_secret
+from backend.settings.secrets_store import ensure_secret
 from backend.settings.settings import Settings
 
 

@@ -41,7 +41,7 @@ def look(settings: Settings) -> Workers:
 @pytest.mark.redis
 def test_a_worker_that_was_killed_amid_a_job_neither_lives_nor_runs_it(context: Any, letters: Letters) -> None:
     given, redis = context.settings, context.stores._redis
-    assert look(given).running == {"learn": 0, "train": 0, "sync": 0, "predict": 0}
+    assert set(look(given).running.values()) == {0}
     context.stores.jobs.enqueue_refit(PROJECT)
     assert (look(given).waiting["learn"], look(given).running["learn"]) == (1, 0)
     process = start_apart(work, given, "learn")
