@@ -85,6 +85,28 @@ CASES: dict[str, dict[str, Any]] = {
     "paused": {"pauseWorkers": True, **KEDA, "fullnameOverride": "labels-of-a-team-with-a-very-long-name-indeed-it-is"},
 }
 
+ALONE: dict[str, Any] = {
+    "labelStudio": {"url": ""},
+    "secret": {"keys": ["ADMIN_TOKEN", "BASIC_AUTH_PASS", "BASIC_AUTH_USER", "WEBHOOK_SECRET"]},
+    "settings": {"FINETUNE_STEPS": 2},
+}
+"""Without a Label Studio to call; one calls."""
+
+RUN: dict[str, dict[str, Any]] = {
+    "run-shared": ALONE,
+    "run-bucket": {
+        **ALONE,
+        "artifacts": {
+            "url": "s3://models/understudy",
+            "credentialsSecret": "keys",
+            "env": {"AWS_ENDPOINT_URL": "http://s3.local:5555", "AWS_DEFAULT_REGION": "us-east-1"},
+        },
+    },
+}
+"""Those whose pods are run on this machine (containers.py): with one shared volume, and with an object store."""
+
+CASES |= RUN
+
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a value that does not exist": ({"webb": {}}, "webb"),
     "a setting that does not exist": ({"settings": {"KEEP_VERSION": 3}}, "KEEP_VERSION"),

@@ -48,6 +48,8 @@ def environment_of(manifests: list[Manifest], pod: Manifest, secrets: Mapping[st
     for source in container_of(pod).get("envFrom", []):
         if "configMapRef" in source:
             found |= maps[source["configMapRef"]["name"]]["data"]
+        else:
+            found |= {name: value for name, value in secrets.items() if name.startswith("AWS_")}
     for one in container_of(pod).get("env", []):
         found[one["name"]] = one["value"] if "value" in one else secrets[one["valueFrom"]["secretKeyRef"]["key"]]
     return found
