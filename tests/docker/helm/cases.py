@@ -99,7 +99,7 @@ RUN: dict[str, dict[str, Any]] = {
         "artifacts": {
             "url": "s3://models/understudy",
             "credentialsSecret": "keys",
-            "env": {"AWS_ENDPOINT_URL": "http://s3.local:5555", "AWS_DEFAULT_REGION": "us-east-1"},
+            "env": {"AWS_ENDPOINT_URL": "http://127.0.0.1:5555", "AWS_DEFAULT_REGION": "us-east-1"},
         },
     },
 }

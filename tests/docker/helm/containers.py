@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -46,7 +47,7 @@ SECRETS = {
 }
 BUCKET_PORT = 5555
 WEB = "http://127.0.0.1:9090"
-PATIENCE = 240.0
+PATIENCE = 600.0
 """Seconds for anything to happen, on a machine that others use."""
 
 ENTER = """
@@ -68,8 +69,8 @@ mount --rbind /sys "$NEW/sys"
 mount -o remount,ro "$NEW"
 hostname "$NAME"
 cd /
-exec chroot "$NEW" setpriv --reuid "$AS" --regid "$AS" --groups "$AS" --no-new-privs --inh-caps=-all --bounding-set=-all \
-  sh -c 'cd "$0" && exec "$@"' "$WORKDIR" "$@"
+exec chroot "$NEW" setpriv --reuid "$AS" --regid "$AS" --groups "$AS" --no-new-privs --inh-caps=-all \
+  --bounding-set=-all sh -c 'cd "$0" && exec "$@"' "$WORKDIR" "$@"
 """
 
 
@@ -142,7 +143,7 @@ class Container:
             self.seen["peak_mib"] = max(now, self.seen.get("peak_mib", 0))
 
     def _group(self) -> Path:
-        return GROUPS / f"helm-{self.base.name}-{self.name}"
+        return GROUPS / f"helm-{zlib.crc32(str(self.base).encode())}-{self.name}"
 
     def _enter(self, command: list[str], output: Any) -> subprocess.Popen[bytes]:
         container, security = container_of(self.pod), self.pod["spec"]["securityContext"]
@@ -180,7 +181,10 @@ class Container:
 
     def _readable(self) -> Iterator[Path]:
         names = ["usr", "lib", "lib64", "bin", "sbin"]
-        names += [f"etc/{name}" for name in ("alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl")]
+        names += [
+            f"etc/{name}"
+            for name in ("alternatives", "group", "hosts", "ld.so.cache", "nsswitch.conf", "passwd", "ssl")
+        ]
         yield from (Path(f"/{name}") for name in names if Path(f"/{name}").exists())
         places = {ROOT, (ROOT / ".venv").resolve(), Path(sys.base_prefix), self.base / "bin"}
         yield from sorted(it for it in places if not any(other in it.parents for other in {*places, Path("/usr")}))
@@ -247,14 +251,18 @@ class Node:
     def _name_hosts(self) -> None:
         """Services have names; here all are this machine, in a network of its own."""
         subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
-        names = [name for service in of_kind(self.manifests, "Service") for name in (service, f"{service}.labelling.svc")]
+        names = [
+            name for service in of_kind(self.manifests, "Service") for name in (service, f"{service}.labelling.svc")
+        ]
         hosts = self.base / "hosts"
-        hosts.write_text("127.0.0.1 localhost s3.local " + " ".join(names) + "\n", encoding="utf-8")
+        hosts.write_text("127.0.0.1 localhost " + " ".join(names) + "\n", encoding="utf-8")
         subprocess.run(["mount", "--bind", hosts, "/etc/hosts"], check=True)
 
     def dead(self) -> list[str]:
         """Pods that were started and have ended."""
-        return [it.name for it in self.containers.values() if it.name != "doctor" and it.log.exists() and not it.lives()]
+        return [
+            it.name for it in self.containers.values() if it.name != "doctor" and it.log.exists() and not it.lives()
+        ]
 
     def watch(self, stop: threading.Event) -> None:
         """Memory, several times a second."""
@@ -282,7 +290,9 @@ class Studio:
         with (ROOT / "docs" / "examples" / "support_messages.csv").open(newline="", encoding="utf-8") as file:
             self.rows = [(row["text"], row["label"]) for row in csv.DictReader(file)]
         choices = "".join(f'<Choice value="{label}"/>' for label in sorted({label for _, label in self.rows}))
-        self.config = f'<View><Text name="text" value="$text"/><Choices name="label" toName="text">{choices}</Choices></View>'
+        self.config = (
+            f'<View><Text name="text" value="$text"/><Choices name="label" toName="text">{choices}</Choices></View>'
+        )
         self.login = (SECRETS["BASIC_AUTH_USER"], SECRETS["BASIC_AUTH_PASS"])
         self.admin = {"Authorization": f"Bearer {SECRETS['ADMIN_TOKEN']}"}
 
@@ -332,13 +342,13 @@ class Studio:
 
 def labels_and_trains(node: Node, studio: Studio, measure: bool) -> dict[str, Any]:
     """The loop: labels, a version, predictions, a fine-tune."""
-    first, labels = studio.setup(), 400 if measure else 24
+    first, labels = studio.setup(), 128 if measure else 24
     for number in range(labels):
         studio.label(number)
     version = wait_for("a version", lambda: (now := studio.setup()) != first and now, node)
     answered = studio.predict(labels, 100)
     if measure:
-        with ThreadPoolExecutor(32) as pool:
+        with ThreadPoolExecutor(24) as pool:
             list(pool.map(lambda n: studio.predict(labels + 20 * n, 100), range(64)))
     job = studio.admin_post(f"/admin/projects/{PROJECT}/retrain")["job"]
     return {
@@ -366,7 +376,11 @@ def probes(node: Node) -> dict[str, str]:
 
 def forbidden(one: Container) -> dict[str, bool]:
     """Whether what a pod must not do is refused."""
-    tries = {"write beside its volumes": "touch /usr/x", "write into the root": "touch /x", "write its secrets": "touch /run/secrets/understudy/x"}
+    tries = {
+        "write beside its volumes": "touch /usr/x",
+        "write into the root": "touch /x",
+        "write its secrets": "touch /run/secrets/understudy/x",
+    }
     found = {what: one.execute(["sh", "-c", command])[0] != 0 for what, command in tries.items()}
     found["be root"] = one.execute(["sh", "-c", "id -u"])[1].strip() != "0"
     found["have a capability"] = "CapEff:\t0000000000000000" in one.execute(["cat", "/proc/self/status"])[1]

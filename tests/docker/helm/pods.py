@@ -7,7 +7,7 @@ from typing import Any
 
 Manifest = dict[str, Any]
 
-OWN = ("web", "learner", "trainer", "sync", "scheduler", "doctor")
+OWN = ("web", "learner", "trainer", "sync", "scheduler", "predictor", "doctor")
 """Processes of understudy, and the pod of `helm test`."""
 
 

@@ -100,7 +100,7 @@ def anywhere(case: str, manifests: list[Manifest]) -> Iterator[tuple[str, int]]:
     if "artifacts" in values:
         yield from ((name, 443) for name in own)
     if values.get("networkPolicy", {}).get("modelHub"):
-        yield from ((name, 443) for name in ("web", "learner", "trainer"))
+        yield from ((name, 443) for name in ("web", "learner", "trainer", "predictor"))
 
 
 @pytest.mark.parametrize("case", [name for name in CASES if name != "small"])

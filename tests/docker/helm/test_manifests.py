@@ -242,10 +242,6 @@ def test_redis_loses_no_label(manifests: list[Manifest]) -> None:
 def test_alerts_are_those_of_the_docs(manifests: list[Manifest], case: str) -> None:
     wanted = yaml.safe_load((ROOT / "docs" / "alerts.yml").read_text("utf-8"))["groups"]
     for rule in of_kind(manifests, "PrometheusRule").values():
-        if "trainer" in CASES[case]:  # without work there is no trainer
-            gone = next(it for group in wanted for it in group["rules"] if it["alert"] == "UnderstudyWorkerGone")
-            assert gone["expr"] == "max by (queue) (understudy_workers) == 0"
-            gone["expr"] = 'max by (queue) (understudy_workers{queue!="train"}) == 0'
         assert rule["spec"]["groups"] == wanted
     assert bool(of_kind(manifests, "PrometheusRule")) is ("prometheusRule" in CASES[case])
 
@@ -278,6 +274,35 @@ def test_paused_workers_are_none(rendered: Rendered) -> None:
         it["metadata"]["labels"]["app.kubernetes.io/component"]: it["spec"].get("replicas")
         for it in of_kind(paused, "Deployment").values()
     }
-    assert replicas == {"web": None, "learner": 0, "sync": 0, "scheduler": 0}
+    assert replicas == {"web": None, "learner": 0, "sync": 0, "scheduler": 0, "predictor": 0}
     (job,) = of_kind(paused, "ScaledJob").values()
     assert job["metadata"]["annotations"] == {"autoscaling.keda.sh/paused": "true"}
+
+
+SET = re.compile(r"--set(?:-string)? '?([A-Za-z]+(?:\.[A-Za-z]+)*)")
+
+
+@pytest.mark.parametrize("page", ["docs/kubernetes.md", "docker/helm/understudy/README.md"])
+def test_values_that_the_docs_set_exist(page: str) -> None:
+    values = yaml.safe_load((ROOT / "docker" / "helm" / "understudy" / "values.yaml").read_text("utf-8"))
+    text = (ROOT / page).read_text("utf-8")
+    named = [path for path in SET.findall(text) if not path.startswith("global.")]  # those are Label Studio's
+    assert named
+    for path in named:
+        place: Any = values
+        for step in path.split("."):
+            assert place == {} or step in place, path
+            place = place.get(step, {})
+
+
+def test_the_chart_tells_of_every_value() -> None:
+    chart = ROOT / "docker" / "helm" / "understudy"
+    values = yaml.safe_load((chart / "values.yaml").read_text("utf-8"))
+    text = (chart / "README.md").read_text("utf-8")
+    assert [name for name in values if f"`{name}`" not in text and f"`{name}." not in text] == []
+
+
+def test_the_chart_is_of_this_release() -> None:
+    release = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
+    chart = yaml.safe_load((ROOT / "docker" / "helm" / "understudy" / "Chart.yaml").read_text("utf-8"))
+    assert chart["appVersion"] == release
