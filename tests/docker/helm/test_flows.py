@@ -78,7 +78,8 @@ def needed(case: str, manifests: list[Manifest]) -> Iterator[Flow]:
     own = [name for name in OWN if name in pods(manifests)]
     yield from ((name, "dns", 53) for name in own)
     yield from (("label-studio", "web", 9090), ("sync", "web", 9090), ("doctor", "web", 9090))
-    yield from ((name, "label-studio", 8085) for name in ("web", "sync", "doctor"))
+    if values.get("labelStudio", {"url": "the default"})["url"]:
+        yield from ((name, "label-studio", 8085) for name in ("web", "sync", "doctor"))
     if "redis" in pods(manifests):
         yield from ((name, "redis", 6379) for name in own)
         keda = values.get("trainer", {}).get("keda", {})
