@@ -26,8 +26,8 @@ CREDENTIALS = {
 
 
 class Door:
-    """A port that leads to another one while it is open; shut, it ends every connection. `seconds`: by which what
-    passes it comes later, as from a store that is farther away."""
+    """A port that leads to another one while it is open; shut, it ends every connection. `seconds`: by which every
+    answer comes later, as from a store that is farther away."""
 
     def __init__(self, port: int, seconds: float = 0.0) -> None:
         self._target, self._seconds = port, seconds
@@ -51,13 +51,15 @@ class Door:
             if not self.is_open:
                 return
             with socket.create_connection(("127.0.0.1", self._target)) as server:
+                asks = False
                 while self.is_open:
                     for ready in select.select([client, server], [], [], 0.05)[0]:
                         data = ready.recv(1 << 16)
                         if not data:
                             return
-                        if ready is client and self._seconds:
+                        if asks and ready is server:
                             time.sleep(self._seconds)
+                        asks = ready is client
                         (server if ready is client else client).sendall(data)
 
 
