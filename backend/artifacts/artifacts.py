@@ -23,8 +23,9 @@ log = logging.getLogger(__name__)
 PAUSES = (0.1, 0.5)
 """Seconds before the second and third attempt to hand a version over: a store that only stumbled."""
 
-AWAY_SECONDS = 10.0
-"""After a failure, for so long what is on this machine is used without asking the store."""
+AWAY_SECONDS = 60.0
+"""After a failure, for so long what is on this machine is used without asking the store: one that hangs costs 40 s. A
+web process and a scheduler ask it every 15 s whether it is back, on threads of their own."""
 
 TRIM_SECONDS = 60.0
 """Between two looks at how much lies on this machine."""

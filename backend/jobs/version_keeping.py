@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from backend.artifacts.artifacts import Artifacts
 from backend.artifacts.catalog import Catalog, kept_manifests, known_names
+from backend.artifacts.layout import CLOCK
 from backend.artifacts.retention import YOUNG_SECONDS, Retention
-from backend.errors import ArtifactsUnavailable, NotFound
+from backend.errors import ArtifactsUnavailable, NotFound, StoreUnavailable
 from backend.jobs.context import Context
 from backend.outcomes import FINAL_STATES
 
@@ -38,6 +40,9 @@ class VersionKeeping:
         self._projects: set[int] = set()
         self._listed = self._probed = float("-inf")
         self._was_away = False
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="versions")
+        self._looking: Future[None] | None = None
+        self._collecting: Future[None] | None = None
 
     def names(self, project: int) -> list[str]:
         """Names that are taken."""
@@ -51,25 +56,30 @@ class VersionKeeping:
         """Projects with versions."""
         root = self.settings.models_dir
         here = {int(path.name) for path in root.iterdir() if path.name.isdigit()} if root.is_dir() else set()
-        if self.artifacts is not None and time.monotonic() - self._listed > LISTED_SECONDS:
-            self._listed = time.monotonic()
-            try:
-                self._projects = set(self.artifacts.versions.projects())
-            except ArtifactsUnavailable as error:
-                log.warning("projects of this machine alone: %s", error.message)
         return here | self._projects
 
     def manifests(self, project: int) -> list[Manifest]:
         """Of all versions that can be served."""
         return kept_manifests(self.settings.models_dir, project, self._catalog)
 
+    def look(self) -> None:
+        """Now and then, on a thread of its own: which projects the store has, and whether it is back. Never waits."""
+        if self.artifacts is None or (self._looking is not None and not self._looking.done()):
+            return
+        if time.monotonic() - self._probed > PROBE_SECONDS:
+            self._probed = time.monotonic()
+            self._looking = self._pool.submit(self._beside, self.notice_return)
+
     def notice_return(self) -> None:
         """When the store is back, what had failed for want of it is tried again at once. Raises StoreUnavailable."""
-        if self.artifacts is None or time.monotonic() - self._probed < PROBE_SECONDS:
+        if self.artifacts is None:
             return
-        self._probed = time.monotonic()
         try:
-            self.artifacts.versions.projects()
+            if self._was_away or time.monotonic() - self._listed > LISTED_SECONDS:
+                self._projects = set(self.artifacts.versions.projects())
+                self._listed = time.monotonic()
+            else:
+                self.artifacts.store.facts(CLOCK)
         except ArtifactsUnavailable:
             self._was_away = True
             return
@@ -80,6 +90,30 @@ class VersionKeeping:
                 for kind, trouble in self.stores.failures.describe(project).items():
                     if "object store" in trouble["error"]:
                         self.stores.failures.release(project, kind)
+
+    def collect_all(self, projects: Sequence[int], read: Mapping[int, Collection[str]]) -> None:
+        """Delete what is old: at once on this disk, or from the store on a thread of its own. Raises
+        StoreUnavailable."""
+        if self.artifacts is None:
+            return self._collect_all(projects, read)
+        if self._collecting is None or self._collecting.done():
+            self._collecting = self._pool.submit(self._beside, lambda: self._collect_all(projects, read))
+
+    def _collect_all(self, projects: Sequence[int], read: Mapping[int, Collection[str]]) -> None:
+        for project in projects:
+            if deleted := self.collect(project, read.get(project, ())):
+                log.info("versions deleted project=%s: %s", project, ", ".join(deleted))
+        self.sweep_runs()
+
+    @staticmethod
+    def _beside(work: Callable[[], None]) -> None:
+        """What goes wrong on the other thread is said, and done again when it is due."""
+        try:
+            work()
+        except StoreUnavailable as error:
+            log.warning("versions were not looked through: %s", error.message)
+        except Exception:  # of one project's data: the thread must outlive it
+            log.exception("versions were not looked through")
 
     def collect(self, project: int, read: Collection[str] = ()) -> list[str]:
         """Delete what is old; the names. `read`: versions that exports and the like read. Raises StoreUnavailable."""

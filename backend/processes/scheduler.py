@@ -85,7 +85,7 @@ class Scheduler:
             self._take_over("Redis was restarted or failed over" if restarted else "understudy was started")
             self._active = True
         self._find_lost_projects()
-        self._versions.notice_return()
+        self._versions.look()
         self._schedule_examination()
         for project in self.stores.projects.projects():
             if time.monotonic() - self._held > LEASE_SECONDS / 3 and not self._holds_on():
@@ -228,7 +228,7 @@ class Scheduler:
         """Point at the newest published version that is kept when Redis has lost its pointer."""
         from model.versions.directory import version_order
 
-        names = self._versions.names(project)
+        names = self._versions.names(project) if project in self._versions.projects() else []
         if not names:
             return
         self.stores.versions.seed_counters(project, [version_order(name) for name in names])
@@ -244,10 +244,9 @@ class Scheduler:
         exports = self.stores.exports.running(projects)
         if swept := sweep_all(self.settings.exports_dir, {number: one["id"] for number, one in exports.items()}):
             log.info("exports deleted: %s", ", ".join(swept))
+        read: dict[int, set[str]] = {}
         for project in projects:
-            read = {exports[project]["version"]} if project in exports else set()
+            read[project] = {exports[project]["version"]} if project in exports else set()
             files = self.stores.file_runs.find(project)
-            read |= {files["version"]} if files and files["status"] not in FINAL_STATES else set()
-            if deleted := self._versions.collect(project, read):
-                log.info("versions deleted project=%s: %s", project, ", ".join(deleted))
-        self._versions.sweep_runs()
+            read[project] |= {files["version"]} if files and files["status"] not in FINAL_STATES else set()
+        self._versions.collect_all(projects, read)
