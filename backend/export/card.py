@@ -176,7 +176,7 @@ def _parity(found: Exported) -> list[str]:
         (
             one.graph,
             one.texts,
-            f"{one.agreement:.1%}",
+            f"{one.agreement:.1%}{' of spans' if one.of == 'spans' else ''}",
             f"{one.mean_difference:.5f}",
             f"{one.largest_difference:.4f}",
             f"{one.milliseconds:.1f}",

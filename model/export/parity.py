@@ -30,7 +30,8 @@ INT8_LIMITS: Limits = (0.97, 0.03)
 @dataclass(frozen=True)
 class Parity:
     """On `texts` tasks: share of equal answers, mean and largest difference of a probability, milliseconds a task of
-    the export and of the version (one thread each), megabytes of the graph."""
+    the export and of the version (one thread each), megabytes of the graph; `of`: what the share is of, texts or the
+    spans in them."""
 
     graph: str
     texts: int
@@ -40,6 +41,7 @@ class Parity:
     milliseconds: float
     milliseconds_here: float
     megabytes: float
+    of: str = "texts"
 
     def holds(self, limits: Limits) -> bool:
         """Whether it is near enough."""

@@ -193,14 +193,19 @@ def _tell(
         shown = {"parity": [dict(one) for one in parities], "refused": list(refused)}
         return say_json({"version": version, "control": control, **shown})
     for one in parities:
+        alike = f"of {one['texts']} texts answered alike"
+        if one.get("of") == "spans":
+            alike = f"of spans marked alike in {one['texts']} texts"
         say(
-            f"{plain(one['graph'])}: {one['agreement']:.1%} of {one['texts']} texts answered alike, probabilities "
+            f"{plain(one['graph'])}: {one['agreement']:.1%} {alike}, probabilities "
             f"{one['mean_difference']:.5f} apart (at most {one['largest_difference']:.4f}), "
             f"{one['milliseconds']:.1f} ms a text, {one['megabytes']} MB"
         )
     for graph in refused:
         say(f"{plain(graph)} answers otherwise and was left out; --accept-loss would keep it.")
-    where = f"python {plain(output / 'predict.py')} FILE" if output.suffix.lower() != ".zip" else "an archive"
+    where = "an archive" if output.suffix.lower() == ".zip" else "README.md there says how it is run"
+    if (output / "predict.py").is_file():
+        where = f"python {plain(output / 'predict.py')} FILE"
     return say(f"{plain(control)} of {plain(version)} is in {plain(output)}: {where}")
 
 

@@ -114,6 +114,7 @@ def test_marked_text_leaves_as_a_stock_classifier_of_tokens(
     report = json.loads((tmp_path / "model" / "parity.json").read_text(encoding="utf-8"))
     assert report["accuracy"]["measure"] == "f1" and report["accuracy"]["n"] > 0
     assert report["how"] == "distilled" and report["accepted_loss"] == ["model.safetensors"]
+    assert report["parity"][0]["of"] == "spans"
     card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
     assert 'aggregation_strategy="' in card and "the F1 of its spans" in card and "answers otherwise" in card
     require_clean(marked, tmp_path / "model", tmp_path)

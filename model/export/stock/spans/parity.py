@@ -83,6 +83,7 @@ def measure_span_stock(model: LiveModel, outputs: SpanOutputs, directory: Path, 
         round(1000 * (middle - began) / len(texts), 3),
         round(1000 * (ended - middle) / len(texts), 3),
         round((directory / WEIGHTS).stat().st_size / 1e6, 1),
+        "spans",
     )
 
 
