@@ -1,11 +1,13 @@
 """What a fine-tune costs: `transformers.Trainer` as HumanSignal's example calls it, beside the product's own loop.
 
     python -m bench.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0] [--data ../shared/data/agnews]
-                             [--variants trainer,all,half] [--formats] [--json]
+                             [--variants trainer,all,half] [--formats] [--ranks 1,2] [--json]
 
 Each variant learns the same rows of AG News (the sample messages when the folder is absent) with MiniLM, in a process
 of its own on one thread. CPU seconds are that process's from texts to saved weights, libraries already imported and
 the labels' features in the feature cache, where the learner leaves them. Tokens are real ones, without padding.
+`--ranks` trains with the product's own process instead, once alone and once as `accelerate launch` starts two of it
+over gloo, a thread each, at the same batches: what both versions answer on the held-out rows, how far they are apart.
 `--formats` runs what ships once more with each number format set by hand: auto should be the better one, within 5 %.
 
 The Trainer's is `fit()` of label_studio_ml/examples/bert_classifier of HumanSignal/label-studio-ml-backend with what
@@ -30,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.support.report import command, judge, judge_auto, show
+from bench.support.report import command, judge, judge_auto, numbers, show
 from bench.support.texts import DATA, read_split
 from tests.support.rig import ROOT
 
@@ -60,6 +62,7 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--base-model", default="")
     parser.add_argument("--variants", default=",".join(VARIANTS))
     parser.add_argument("--formats", action="store_true")
+    parser.add_argument("--ranks", type=numbers, help="numbers of processes")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # this process is the one of a variant
     return parser
 
@@ -243,6 +246,89 @@ def run_own(
     return {**_facts(seconds, steps, tokens, right / len(test)), "once": once}
 
 
+def run_ranks(args: argparse.Namespace) -> list[dict[str, Any]]:
+    """The training process on so many ranks, at the same batches; accuracy of the versions that they write, and the
+    largest difference of a probability from the first one's."""
+    from model.training.request import REQUEST, Request, write_json
+    from tests.support.encoders import choices, samples_of, spec_of
+
+    train = read_split("train", args.seed, args.data)[: args.examples]
+    names = sorted({label for _, label in train})
+    rows: list[dict[str, Any]] = []
+    first: Any = None
+    for ranks in args.ranks:
+        with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+            folder = Path(scratch)
+            run = folder / "run"
+            run.mkdir()
+            request = Request(
+                project=1,
+                version="v1",
+                parent=None,
+                snapshot_seq=1,
+                spec=spec_of(choices(*names)).to_json(),
+                samples={"label": [one.to_json() for one in samples_of(*train)]},
+                pool=[],
+                base_model=args.base_model,
+                models=str(folder / "models"),
+                features=str(folder / "features"),
+                features_mb=64,
+                steps=math.ceil(args.epochs * len(train) / BATCH),
+                threads=ranks,
+                seed=args.seed,
+            )
+            write_json(run / REQUEST, request)
+            cpu, seconds = _train(run, ranks)
+            found, right = _answers(folder, read_split("test", args.seed, args.data)[: args.held_out])
+        first = found if first is None else first
+        rows.append(
+            {
+                "ranks": ranks,
+                "steps": request.steps,
+                "seconds": round(seconds, 1),
+                "cpu_s": round(cpu, 1),
+                "accuracy": round(right, 4),
+                "answers_alike": round(float((found.argmax(1) == first.argmax(1)).mean()), 4),
+                "most_apart": round(float(np.abs(found - first).max()), 5),
+            }
+        )
+    return rows
+
+
+def _train(run: Path, ranks: int) -> tuple[float, float]:
+    """(CPU seconds with all children, seconds). Raises RuntimeError."""
+    from backend.settings.settings import child_environment
+
+    accelerate = [str(Path(sys.executable).parent / "accelerate"), "launch", "--multi_gpu", "--main_process_port", "0"]
+    launch = [sys.executable, *accelerate, "--num_processes", str(ranks)] if ranks > 1 else [sys.executable]
+    environment = child_environment(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    command = [*launch, "-m", "model.training", str(run)]
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stderr[-2000:])
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, time.monotonic() - began
+
+
+def _answers(folder: Path, test: Sequence[Row]) -> tuple[Any, float]:
+    """Probabilities [n, labels] of the fine-tuned encoder's own head, and the share that is right."""
+    from model.encoder.encoder import Encoder, find_base_model, open_weights
+    from model.versions.directory import read_heads, version_path
+    from model.versions.encoder_files import encoder_weights
+
+    directory = version_path(folder / "models", 1, "v1")
+    weights = encoder_weights(directory)
+    assert weights is not None
+    _, finetuned = read_heads(directory, weights)
+    assert finetuned is not None
+    part = finetuned.heads["label"]
+    tuned = open_weights(weights, Encoder(find_base_model()), threads=1)
+    found = part.scores(tuned.embed([(text,) for text, _ in test])[:, -1])
+    right = np.mean([part.labels[row.argmax()] == label for row, (_, label) in zip(found, test, strict=True)])
+    return found, float(right)
+
+
 def _facts(seconds: float, steps: int, tokens: int, accuracy: float) -> dict[str, Any]:
     return {
         "cpu_s": round(seconds, 2),
@@ -259,6 +345,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments().parse_args(given)
     if args.only:
         print(json.dumps(run_variant(args.only, args)))
+        return
+    if args.ranks:
+        show(f"a fine-tune on {args.examples} examples on several processes", run_ranks(args), args.json)
         return
     if args.formats:
         measured = {name: measure(name, given) for name in FORMATS}

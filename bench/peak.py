@@ -32,7 +32,6 @@ from torch import Tensor
 
 from bench.support.fixtures import write_bert_base, write_classifier
 from bench.support.load import middle
-from bench.support.peer_server import build_pipeline
 from bench.support.report import command, judge, show
 from bench.support.texts import mixed_texts
 from model.encoder.encoder import Encoder, find_base_model
@@ -45,6 +44,7 @@ from model.kernels.choice import FP32
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.pretrained.architectures import linear_cost, read_shape
 from model.pretrained.base_model import read_config, read_window
+from tests.support.peer_server import build_pipeline
 
 ROWS = 1024
 SECONDS = 0.4

@@ -4,7 +4,7 @@
     python -m bench.serving --formats [--rounds 5]
     python -m bench.serving --spans [--rounds 5] [--tasks 1000] [--json]
 
-`peer` builds its pipeline anew for every request (`bench/support/peer_server.py`), `resident` keeps it; `ours` is the
+`peer` builds its pipeline anew for every request (`tests/support/peer_server.py`), `resident` keeps it; `ours` is the
 web process with the embedded Redis and a project that has learned 64 labels. No text comes twice
 (`bench/support/texts.py`), but in the rows "ours, cached", which send the round's requests once more. CPU seconds are
 those of all processes of the server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each,

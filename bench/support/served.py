@@ -79,7 +79,7 @@ def pinned(*allowed: int) -> Iterator[None]:
 def start_peer(name: str, checkpoint: Path, log: Path, *, resident: bool) -> tuple[Server, subprocess.Popen[bytes]]:
     """The stand-in for the peer, ready to be asked."""
     port = free_port()
-    command = [sys.executable, "-m", "bench.support.peer_server", "--checkpoint", str(checkpoint), "--port", str(port)]
+    command = [sys.executable, "-m", "tests.support.peer_server", "--checkpoint", str(checkpoint), "--port", str(port)]
     process = launch([*command, "--resident"] if resident else command, log)
     url = f"http://127.0.0.1:{port}"
     wait_for(f"{url}/health", process, log)

@@ -15,9 +15,9 @@ from bench import peak, serving
 from bench.profiles import split_by_stage, stage_of
 from bench.support.fixtures import copy_tokenizer, write_classifier
 from bench.support.load import Load, Reading, body
-from bench.support.peer_server import VERSION, build_pipeline, create_app
 from bench.support.texts import TOKENS, mixed_texts
 from model.encoder.encoder import find_base_model
+from tests.support.peer_server import VERSION, build_pipeline, create_app
 
 
 @pytest.fixture

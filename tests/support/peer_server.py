@@ -1,6 +1,6 @@
 """A stand-in for the peer: what HumanSignal's `bert_classifier` example does for a prediction, and nothing else.
 
-    python -m bench.support.peer_server --checkpoint DIRECTORY --port PORT [--resident]
+    python -m tests.support.peer_server --checkpoint DIRECTORY --port PORT [--resident]
 
 As its `model.py` (label-studio-ml-backend @ d02cedf): a model object for every request, and with it a `transformers`
 text-classification pipeline built from the checkpoint directory; batch size 1, tasks in the order given, no truncation;

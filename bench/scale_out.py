@@ -1,0 +1,282 @@
+"""What more processes bring: predictions a second with more web processes, files with more workers, memory over rows.
+
+    python -m bench.scale_out [--web 1,2,4] [--workers 1,2,4] [--rows 20000] [--seconds 10] [--json]
+    python -m bench.scale_out --memory 100000,1000000
+
+The product's own processes on a scratch Redis, MiniLM with a head that has learned 64 news, short bank questions
+(`../shared/data`). Each web process and worker is pinned to one core, in turn where there are more of them than cores:
+`cores` says how many there were, and beyond them nothing can be measured here. So the CPU seconds that one text takes,
+the Redis calls and the bytes are measured, too; rows `model` multiply them, and are a model: a text costs the same CPU
+on every core, and nothing else is short. They say what a night's work needs and when one Redis would be full.
+
+`--memory`: one worker, JSON lines of so many rows; peak of its resident memory. The texts are 16 questions over and
+over, of which a batch computes each once, so that a million rows take minutes: what passes through a worker is the
+same.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import requests
+
+from bench.support.report import command, numbers, show
+from bench.support.served import LEARNED, Parts, Server, launch, pinned, process_seconds, stop
+from bench.support.texts import DATA, labelled_news
+from tests.support.rig import Project, read_rows
+
+Row = dict[str, Any]
+
+PROJECT = 7
+
+BATCH = 50
+"""Tasks of one request for predictions: Label Studio's own batches."""
+
+CLIENTS = 2
+"""Clients for each web process: one is always waiting."""
+
+SHARD_ROWS = 2_000
+
+REPEATED = 16
+
+NIGHT_HOURS = 8.0
+
+QUIET_SECONDS = 4.0
+"""In which the Redis calls of everything else are counted."""
+
+REDIS_CALLS = 50_000
+"""A second that one Redis of a core takes, in round numbers: `python -m bench.scale --redis` has its own."""
+
+
+class Site(Parts):
+    """Redis and web of a scratch directory, a project that has learned, and workers of files."""
+
+    def learned(self) -> Project:
+        rows = labelled_news(LEARNED)
+        project = Project(self, PROJECT, sorted({label for _, label in rows}))
+        project.setup()
+        self.learn(project, LEARNED)
+        return project
+
+    @contextmanager
+    def workers(self, count: int, places: Sequence[int]) -> Iterator[list[Server]]:
+        """So many, each on its core; yields once all of them wait for jobs."""
+        import sys
+
+        started = []
+        given = {**self._environment, "DATA_DIR": str(self.data_dir), "FILE_ROOTS": str(self.data_dir)}
+        for number in range(count):
+            with pinned(places[number % len(places)]):
+                log = self.data_dir / "predictors.log"
+                started.append(launch([sys.executable, "-m", "backend", "predictor"], log, **given))
+        try:
+            yield [Server("predictor", self.url, [process]) for process in started]
+        finally:
+            stop(started)
+
+    def calls(self) -> int:
+        """Commands that Redis has taken so far."""
+        import redis
+
+        client = redis.Redis(unix_socket_path=str(self.data_dir / "redis" / "redis.sock"))
+        return int(client.info("stats")["total_commands_processed"])
+
+
+def questions() -> list[str]:
+    """Short texts, each once."""
+    folder = DATA / "banking77"
+    path = folder / "train.csv"
+    rows = read_rows(path) if path.is_file() else read_rows()
+    return list(dict.fromkeys(text for text, _ in rows))
+
+
+def write_rows(path: Path, texts: Sequence[str], rows: int, *, numbered: bool) -> None:
+    """JSON lines; `numbered`: no two alike."""
+    with path.open("w", encoding="utf-8") as file:
+        for number, text in zip(range(rows), itertools.cycle(texts), strict=False):
+            file.write(json.dumps({"id": number, "text": f"{text} {number}" if numbered else text}) + "\n")
+
+
+def measure_web(site: Site, counts: Sequence[int], places: Sequence[int], seconds: float) -> Iterator[Row]:
+    """More web processes on more cores; the one of the site itself rests."""
+    project, texts = Project(site, PROJECT, []), itertools.cycle(questions())
+    config = site.config
+    for count in counts:
+        webs = []
+        for number in range(count):
+            with pinned(places[number % len(places)]):
+                webs.append(site.second_web(f"web {number}"))
+        for web in webs:
+            ask(web.url, project.number, config, texts, 0.5)
+        before = [process_seconds(web.tree()[0].pid) + _children(web) for web in webs]
+        done, began = [0] * (count * CLIENTS), time.monotonic()
+        lock = threading.Lock()
+
+        def drive(index: int, url: str, done: list[int] = done, lock: threading.Lock = lock) -> None:
+            done[index] = ask(url, PROJECT, config, texts, seconds, lock)
+
+        threads = [
+            threading.Thread(target=drive, args=(index, webs[index % count].url)) for index in range(count * CLIENTS)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        took = time.monotonic() - began
+        spent = sum(process_seconds(web.tree()[0].pid) + _children(web) for web in webs) - sum(before)
+        stop([process for process in site._running[2:]])
+        del site._running[2:]
+        yield {
+            "what": "web processes",
+            "processes": count,
+            "cores": len(set(places[:count])),
+            "texts_s": round(sum(done) / took, 1),
+            "cpu_ms_a_text": round(1000 * spent / max(1, sum(done)), 3),
+        }
+
+
+def _children(web: Server) -> float:
+    """CPU seconds of the processes below the first: gunicorn's worker."""
+    return sum(process_seconds(child.pid) for child in psutil.Process(web.tree()[0].pid).children(recursive=True))
+
+
+def ask(
+    url: str, project: int, config: str, texts: Iterator[str], seconds: float, lock: threading.Lock | None = None
+) -> int:
+    """One client that asks for batches until the time is over; texts that were answered."""
+    session, count, until = requests.Session(), 0, time.monotonic() + seconds
+    turn = itertools.count()
+    while time.monotonic() < until:
+        with lock or threading.Lock():
+            batch = [f"{next(texts)} {os.urandom(3).hex()}" for _ in range(BATCH)]
+        tasks = [{"id": next(turn) + 1, "data": {"text": text}} for text in batch]
+        body = {"tasks": tasks, "project": str(project), "label_config": config}
+        reply = session.post(f"{url}/predict", json=body, timeout=120)
+        count += BATCH if reply.ok else 0
+    return count
+
+
+def measure_files(site: Site, counts: Sequence[int], places: Sequence[int], rows: int) -> Iterator[Row]:
+    """More workers on more cores."""
+    source = site.data_dir / "rows.jsonl"
+    write_rows(source, questions(), rows, numbered=True)
+    for count in counts:
+        with site.workers(count, places) as servers:
+            yield {**predict(site, servers, source, f"out-{count}"), "cores": len(set(places[:count]))}
+
+
+def measure_memory(site: Site, counts: Sequence[int], places: Sequence[int]) -> Iterator[Row]:
+    """One worker over files of more and more rows."""
+    texts = questions()[:REPEATED]
+    for rows in counts:
+        source = site.data_dir / f"rows-{rows}.jsonl"
+        write_rows(source, texts, rows, numbered=False)
+        with site.workers(1, places) as servers:
+            found = predict(site, servers, source, f"out-memory-{rows}", shard=10_000)
+        source.unlink()
+        yield {**found, "what": "memory of a worker", "input_mb": found.pop("input_mb")}
+
+
+def predict(site: Site, servers: Sequence[Server], source: Path, output: str, shard: int = SHARD_ROWS) -> Row:
+    """One run over one file, watched from outside."""
+    while site.admin("GET", f"/projects/{PROJECT}")["id"] != PROJECT or not all(s.tree() for s in servers):
+        time.sleep(0.1)
+    body = {"source": str(source), "output": str(site.data_dir / output), "rows": shard}
+    wait_for_workers(site, len(servers))
+    began, quiet = time.monotonic(), site.calls()
+    while time.monotonic() - began < QUIET_SECONDS:
+        site.admin("GET", f"/projects/{PROJECT}")
+        time.sleep(0.5)
+    background = (site.calls() - quiet) / (time.monotonic() - began)
+    calls, spent, began = site.calls(), [server.cpu_seconds() for server in servers], time.monotonic()
+    site.admin("POST", f"/projects/{PROJECT}/files", body)
+    while (record := site.admin("GET", f"/projects/{PROJECT}/files"))["status"] in ("queued", "running"):
+        time.sleep(0.5)
+    if record["status"] != "done":
+        raise RuntimeError(record["message"])
+    rows, seconds = int(record["of"]), int(record["of"]) / float(record["rate"])
+    own_calls = site.calls() - calls - background * (time.monotonic() - began)
+    cpu = sum(server.cpu_seconds() for server in servers) - sum(spent)
+    written = sum(part.stat().st_size for part in (site.data_dir / output).glob("part-*"))
+    return {
+        "what": "workers of files",
+        "processes": len(servers),
+        "rows": rows,
+        "seconds": round(seconds, 1),
+        "rows_s": round(rows / seconds, 1),
+        "shards_min": round(60 * record["shards"]["all"] / seconds, 1),
+        "cpu_ms_a_text": round(1000 * cpu / rows, 3),
+        "peak_mb": round(max(server.peak_mb() for server in servers), 1),
+        "redis_calls_a_shard": round(max(0.0, own_calls) / record["shards"]["all"], 1),
+        "input_mb": round(source.stat().st_size / 2**20, 1),
+        "output_bytes_a_row": round(written / rows),
+    }
+
+
+def wait_for_workers(site: Site, count: int) -> None:
+    """Until so many have said that they are there. Raises TimeoutError."""
+    import redis
+
+    client = redis.Redis(unix_socket_path=str(site.data_dir / "redis" / "redis.sock"))
+    for _ in range(600):
+        if int(client.scard("rq:workers:files")) >= count:
+            return
+        time.sleep(0.1)
+    raise TimeoutError((site.data_dir / "predictors.log").read_text(errors="replace")[-2000:])
+
+
+def model_rows(measured: Sequence[Row], counts: Sequence[int]) -> Iterator[Row]:
+    """Beyond this machine, from what a text costs when nobody shares its core."""
+    alone = next((row for row in measured if row["what"] == "workers of files" and row["processes"] == 1), None)
+    if alone is None:
+        return
+    each = 1000 / alone["cpu_ms_a_text"]
+    for cores in counts:
+        shards = cores * each / SHARD_ROWS
+        yield {
+            "what": "model: cores for files",
+            "cores": cores,
+            "rows_s": round(cores * each),
+            "hours_for_10_million": round(1e7 / (cores * each) / 3600, 2),
+            "redis_calls_s": round(shards * alone["redis_calls_a_shard"], 2),
+            "redis_share": f"{shards * alone['redis_calls_a_shard'] / REDIS_CALLS:.2%}",
+            "output_mb_s": round(cores * each * alone["output_bytes_a_row"] / 2**20, 2),
+        }
+    yield {"what": f"model: 10 million in {NIGHT_HOURS:g} h", "cores": round(1e7 / each / 3600 / NIGHT_HOURS, 2)}
+
+
+def main() -> None:
+    """Command line entry."""
+    parser = command(__doc__)
+    parser.add_argument("--web", type=numbers, default=[1, 2, 4])
+    parser.add_argument("--workers", type=numbers, default=[1, 2, 4])
+    parser.add_argument("--rows", type=int, default=20_000)
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--memory", type=numbers, help="rows of files")
+    args = parser.parse_args()
+    places = sorted(os.sched_getaffinity(0))
+    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+        with Site(Path(scratch) / "d", PREDICT_THREADS="1", FINETUNE_ENABLED="false") as site:
+            site.config = site.learned().config
+            if args.memory:
+                show("scale_out, memory", list(measure_memory(site, args.memory, places)), args.json)
+                return
+            web = list(measure_web(site, args.web, places, args.seconds))
+            files = list(measure_files(site, args.workers, places, args.rows))
+        show("scale_out, web processes", web, args.json)
+        show("scale_out, workers of files", files, args.json)
+        show("scale_out, model", list(model_rows(files, [1, 2, 4, 8, 16, 64])), args.json)
+
+
+if __name__ == "__main__":
+    main()
