@@ -35,6 +35,7 @@ class JobRecord(Progress):
     rq: NotRequired[str]
     attempts: NotRequired[int]
     stops: NotRequired[int]
+    error: NotRequired[str]
     force: NotRequired[int]
     lifts: NotRequired[str]
     cancel: NotRequired[str]

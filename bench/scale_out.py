@@ -2,12 +2,17 @@
 
     python -m bench.scale_out [--web 1,2,4] [--workers 1,2,4] [--rows 20000] [--seconds 10] [--json]
     python -m bench.scale_out --memory 100000,1000000
+    python -m bench.scale_out --learners 1,2 [--projects 200] [--seconds 10]
 
 The product's own processes on a scratch Redis, MiniLM with a head that has learned 64 news, short bank questions
 (`../shared/data`). Each web process and worker is pinned to one core, in turn where there are more of them than cores:
 `cores` says how many there were, and beyond them nothing can be measured here. So the CPU seconds that one text takes,
 the Redis calls and the bytes are measured, too; rows `model` multiply them, and are a model: a text costs the same CPU
 on every core, and nothing else is short. They say what a night's work needs and when one Redis would be full.
+
+`--learners`: so many projects with 16 labels each, all to be learned at once: refits a second. Then one label at a time
+in one of them, from its acknowledgement to the version that knows it: alone, and beside a project that floods the
+learners with four labels as soon as it has learned the last four.
 
 `--memory`: one worker, JSON lines of so many rows; peak of its resident memory. The texts are 16 questions over and
 over, of which a batch computes each once, so that a million rows take minutes: what passes through a worker is the
@@ -23,14 +28,14 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import psutil
 import requests
 
-from bench.support.report import command, numbers, show
+from bench.support.report import command, milliseconds, numbers, show
 from bench.support.served import LEARNED, Parts, Server, launch, pinned, process_seconds, stop
 from bench.support.texts import DATA, labelled_news
 from tests.support.rig import Project, read_rows
@@ -61,6 +66,12 @@ REDIS_CALLS = 50_000
 class Site(Parts):
     """Redis and web of a scratch directory, a project that has learned, and workers of files."""
 
+    config = ""
+
+    def __init__(self, data_dir: Path, **environment: str) -> None:
+        super().__init__(data_dir, **environment)
+        self._clients = threading.local()
+
     def learned(self) -> Project:
         rows = labelled_news(LEARNED)
         project = Project(self, PROJECT, sorted({label for _, label in rows}))
@@ -84,12 +95,22 @@ class Site(Parts):
         finally:
             stop(started)
 
-    def calls(self) -> int:
-        """Commands that Redis has taken so far."""
+    def is_learned(self, project: int) -> bool:
+        """Whether the live version knows every label."""
+        seq, fitted = self.redis().mget(f"understudy:{{p{project}}}:seq", f"understudy:{{p{project}}}:fitted")
+        return seq is not None and seq == fitted
+
+    def redis(self) -> Any:
+        """A client of its Redis, one a thread."""
         import redis
 
-        client = redis.Redis(unix_socket_path=str(self.data_dir / "redis" / "redis.sock"))
-        return int(client.info("stats")["total_commands_processed"])
+        if not hasattr(self._clients, "value"):
+            self._clients.value = redis.Redis(unix_socket_path=str(self.data_dir / "redis" / "redis.sock"))
+        return self._clients.value
+
+    def calls(self) -> int:
+        """Commands that Redis has taken so far."""
+        return int(self.redis().info("stats")["total_commands_processed"])
 
 
 def questions() -> list[str]:
@@ -225,14 +246,71 @@ def predict(site: Site, servers: Sequence[Server], source: Path, output: str, sh
 
 def wait_for_workers(site: Site, count: int) -> None:
     """Until so many have said that they are there. Raises TimeoutError."""
-    import redis
-
-    client = redis.Redis(unix_socket_path=str(site.data_dir / "redis" / "redis.sock"))
     for _ in range(600):
-        if int(client.scard("rq:workers:files")) >= count:
+        if int(site.redis().scard("rq:workers:files")) >= count:
             return
         time.sleep(0.1)
     raise TimeoutError((site.data_dir / "predictors.log").read_text(errors="replace")[-2000:])
+
+
+def measure_learners(site: Site, counts: Sequence[int], projects: int, seconds: float) -> Iterator[Row]:
+    """Throughput over many projects, and how long a quiet one waits."""
+    rows = labelled_news(LEARNED)
+    labels = sorted({label for _, label in rows})
+    for turn, count in enumerate(counts):
+        quiet = [Project(site, 1_000 * (turn + 1) + number, labels) for number in range(projects)]
+        flood = Project(site, 1_000 * (turn + 1) + 999, labels)
+        for project in (*quiet, flood):
+            project.setup()
+            project.annotate_many(rows[:16])
+        with ExitStack() as running:
+            for _ in range(count):
+                running.enter_context(site.learning())
+            while not any(site.is_learned(project.number) for project in quiet):
+                time.sleep(0.05)
+            began = time.monotonic()
+            while not all(site.is_learned(project.number) for project in (*quiet, flood)):
+                time.sleep(0.05)
+            took = time.monotonic() - began
+            for name in ("alone", "beside a flood"):
+                waits, sent = _label_each(site, quiet, flood if name != "alone" else None, rows, seconds)
+                yield {
+                    "what": f"a label in a quiet project, {name}",
+                    "learners": count,
+                    "projects": projects,
+                    "refits_s": round(projects / took, 1),
+                    "flood_labels_s": round(sent / seconds, 1),
+                    **milliseconds(waits),
+                }
+
+
+def _label_each(
+    site: Site, quiet: Sequence[Project], flood: Project | None, rows: Sequence[tuple[str, str]], seconds: float
+) -> tuple[list[float], int]:
+    """(seconds from acknowledgement to version of single labels, in turn; labels of the flood)."""
+    over, sent = threading.Event(), [0]
+
+    def pour() -> None:
+        while flood is not None and not over.is_set():
+            flood.annotate_many(rows[:4])
+            sent[0] += 4
+            while not (site.is_learned(flood.number) or over.is_set()):
+                time.sleep(0.01)
+
+    thread = threading.Thread(target=pour)
+    thread.start()
+    waits: list[float] = []
+    until, turns = time.monotonic() + seconds, itertools.cycle(quiet)
+    while time.monotonic() < until:
+        project = next(turns)
+        project.annotate(*rows[len(waits) % len(rows)])
+        began = time.monotonic()
+        while not site.is_learned(project.number):
+            time.sleep(0.005)
+        waits.append(time.monotonic() - began)
+    over.set()
+    thread.join()
+    return waits, sent[0]
 
 
 def model_rows(measured: Sequence[Row], counts: Sequence[int]) -> Iterator[Row]:
@@ -263,10 +341,16 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--memory", type=numbers, help="rows of files")
+    parser.add_argument("--learners", type=numbers)
+    parser.add_argument("--projects", type=int, default=200)
     args = parser.parse_args()
     places = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         with Site(Path(scratch) / "d", PREDICT_THREADS="1", FINETUNE_ENABLED="false") as site:
+            if args.learners:
+                found = list(measure_learners(site, args.learners, args.projects, args.seconds))
+                show("scale_out, learners", found, args.json)
+                return
             site.config = site.learned().config
             if args.memory:
                 show("scale_out, memory", list(measure_memory(site, args.memory, places)), args.json)

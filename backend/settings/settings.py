@@ -8,7 +8,6 @@ values.py. `docs/settings.md` is generated from this table.
 from __future__ import annotations
 
 import os
-import shlex
 import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
@@ -21,7 +20,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from backend.addresses.host import url_of
 from backend.redaction import process_redactor
 from backend.settings.base import GivenModel
-from backend.settings.values import explain
+from backend.settings.values import check_launcher, explain
 from model.failpoints import read_failpoint
 
 Strategy = Literal[
@@ -264,7 +263,7 @@ class Settings(GivenModel):
     @field_validator("finetune_launch")
     @classmethod
     def _require_a_command(cls, value: str) -> str:
-        shlex.split(value)  # ValueError: no closing quotation
+        check_launcher(value)
         return value
 
     @field_validator("failpoint")

@@ -4,6 +4,7 @@ part of a secret."""
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from pathlib import Path
 
@@ -61,6 +62,23 @@ def explain(error: ValidationError) -> SettingsError:
     )
     message = first["msg"] if name not in SECRETS else "text is needed"
     return SettingsError(f"{name.upper()}{shown}{where} cannot be used: {message}", setting=name.upper())
+
+
+LAUNCHERS = ("accelerate launch", "torchrun")
+"""What FINETUNE_LAUNCH may start; the program that they start is always our own."""
+
+OTHER_PROGRAMS = frozenset({"-m", "--module", "--no-python", "--no_python"})
+
+
+def check_launcher(text: str) -> str:
+    """FINETUNE_LAUNCH as it is. Raises ValueError for what is no launcher, or names a program of its own."""
+    words = shlex.split(text)  # ValueError: no closing quotation
+    known = any(words[: len(own.split())] == own.split() for own in LAUNCHERS)
+    if words and not known:
+        raise ValueError(f"it begins with {' or '.join(LAUNCHERS)}, both looked for beside this Python and in PATH")
+    if wrong := [word for word in words if word in OTHER_PROGRAMS or word.endswith(".py")]:
+        raise ValueError(f"{wrong[0]!r} names another program: it starts the training and nothing else")
+    return text
 
 
 def is_path(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,13 +34,25 @@ KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_
 """Secrets that it does not need."""
 
 
+RANK_LOST, CRASHED, HUNG = "rank_lost", "training_crashed", "training_hung"
+"""Why an attempt was lost, in the record of a training: one of several processes ended, and with it all others; the
+only one did; nothing was said for too long."""
+
+LAUNCHER_TAIL_BYTES = 1 << 16
+
+FAILED_RANK = re.compile(rb"rank\s*:\s*(\d+) \(local_rank[^)]*\)\s*exitcode\s*:\s*(-?\d+)")
+"""What torch's launcher says of the process that ended first."""
+
+
 @dataclass(frozen=True)
 class ProcessOutcome:
     """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better;
-    `paused`: it was asked to end, and goes on from a checkpoint that it has written."""
+    `code` then: RANK_LOST, CRASHED or HUNG; `paused`: it was asked to end, and goes on from a checkpoint that it has
+    written."""
 
     error: str = ""
     crashed: bool = False
+    code: str = ""
     paused: bool = False
 
 
@@ -75,6 +88,7 @@ def run_process(
 ) -> ProcessOutcome:
     """Runs the training in `directory` to its end. `look`, called with its progress every POLL_SECONDS, may raise to
     stop it; that error leaves, with the process gone. `lock`: a descriptor that the process keeps open."""
+    told = _size_of(directory / LOG_FILE)
     process = _start(settings, directory, lock)
     said = _LastProgress({}, time.monotonic())
     reader = threading.Thread(target=_read_progress, args=(process, said), daemon=True)
@@ -100,7 +114,30 @@ def run_process(
         return ProcessOutcome()
     if "error" in said.last:
         return ProcessOutcome(str(said.last["error"]))
-    return ProcessOutcome(f"the training process ended with status {process.returncode}", crashed=True)
+    if settings.finetune_launch:
+        return ProcessOutcome(describe_lost_rank(directory / LOG_FILE, told), crashed=True, code=RANK_LOST)
+    return ProcessOutcome(f"the training process ended with status {process.returncode}", crashed=True, code=CRASHED)
+
+
+def _size_of(log: Path) -> int:
+    with suppress(OSError):
+        return log.stat().st_size
+    return 0
+
+
+def describe_lost_rank(log: Path, start: int = 0) -> str:
+    """Which of several processes ended first, and how, as far as their launcher has told from byte `start` of the log
+    on: before are earlier attempts."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(start, _size_of(log) - LAUNCHER_TAIL_BYTES))
+            found = FAILED_RANK.findall(file.read())
+    except OSError:
+        found = []
+    if not found:
+        return "a process of the training ended, and the others with it"
+    rank, status = found[-1]
+    return f"process {rank.decode()} of the training ended with status {status.decode()}, and the others with it"
 
 
 def _find_overdue(settings: Settings, ran: float, silent: float) -> ProcessOutcome | None:
@@ -109,7 +146,7 @@ def _find_overdue(settings: Settings, ran: float, silent: float) -> ProcessOutco
         return ProcessOutcome(f"it took longer than FINETUNE_TIMEOUT_MINUTES={settings.finetune_timeout_minutes:g}")
     if silent > 60 * settings.finetune_stall_minutes:
         return ProcessOutcome(
-            f"it hung for FINETUNE_STALL_MINUTES={settings.finetune_stall_minutes:g} and was killed", True
+            f"it hung for FINETUNE_STALL_MINUTES={settings.finetune_stall_minutes:g} and was killed", True, HUNG
         )
     return None
 

@@ -109,7 +109,7 @@ class Attempt:
 
     def end(self, status: JobOutcome, **fields: str | float | None) -> str:
         """The training is over. Raises Stopped."""
-        self.write(status=status, ended_at=time.time(), seconds_left=None, **fields)
+        self.write(status=status, ended_at=time.time(), seconds_left=None, **{"error": None, **fields})
         log.info("training over job=%s status=%s %s", self.job, status, fields)
         return status
 
@@ -264,12 +264,14 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
     attempt. Raises Stopped: the run's directory stays."""
     work = attempt.work
     if count_deaths(work.stores.jobs.get(attempt.job)) >= TRAINING_ATTEMPTS:
-        return attempt.end(JobOutcome.FAILED, message=f"{ending.error}, {TRAINING_ATTEMPTS} times")
+        said = f"{ending.error}, {TRAINING_ATTEMPTS} times"
+        return attempt.end(JobOutcome.FAILED, message=said, error=ending.code or None)
     if attempt.checkpoints is not None:
         attempt.checkpoints.saver.last()
     wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
-    attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=f"{ending.error}; tried again")
+    said = f"{ending.error}; {'it goes on from its checkpoint' if ending.code else 'tried again'}"
+    attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=said, error=ending.code or None)
     raise Stopped(JobOutcome.CRASHED)
 
 

@@ -20,6 +20,7 @@ from backend.errors import SettingsError
 from backend.jobs.learn.refit import refit
 from backend.jobs.train.process import run_process, training_command
 from backend.jobs.train.train import publish, train
+from backend.settings.settings import load_settings
 from model.spec import NONE
 from model.training.request import Result
 from model.versions.directory import read_heads, read_manifest, version_path
@@ -207,6 +208,52 @@ def test_the_launcher_is_the_one_beside_this_python(context: Any) -> None:
     ]
     with pytest.raises(SettingsError, match="FINETUNE_LAUNCH names 'nothing-like-it'"):
         command("nothing-like-it --now")
+
+
+@pytest.mark.parametrize(
+    ("launch", "said"),
+    [
+        ("sh -c 'accelerate launch'", "begins with accelerate launch or torchrun"),
+        ("accelerate config", "begins with accelerate launch or torchrun"),
+        ("/tmp/accelerate launch", "begins with accelerate launch or torchrun"),
+        ("accelerate launch -m other", "'-m' names another program"),
+        ("torchrun --nproc-per-node 2 other.py", "'other.py' names another program"),
+        ("accelerate launch 'open", "quotation"),
+    ],
+)
+def test_a_launcher_starts_trainings_and_nothing_else(launch: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=f"FINETUNE_LAUNCH.*{said}"):
+        load_settings(finetune_launch=launch)
+    for known in ("", "torchrun --nproc-per-node 2", TWO):
+        assert load_settings(finetune_launch=known).finetune_launch == known
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_lost_rank_is_named_and_the_training_goes_on_from_its_checkpoint(context: Any, labels: Labels) -> None:
+    context.settings = context.settings.model_copy(update={"finetune_launch": TWO, "finetune_steps": 40})
+    labels.add(0, 40)
+    job = ask(context)
+    checkpoints = context.settings.runs_dir / job
+
+    def kill(ranks: list[psutil.Process]) -> None:
+        while not list(checkpoints.glob("part*.safetensors")):
+            time.sleep(0.05)
+        second = next(rank for rank in ranks if rank.environ().get("RANK") == "1")
+        second.kill()
+
+    watching = watched(job, kill)
+    assert train(job) == "crashed"
+    watching.join(30)
+    record = context.stores.jobs.get(job)
+    assert (record["status"], record["error"]) == ("queued", "rank_lost")
+    assert "process 1 of the training ended with status -9" in record["message"], record["message"]
+    assert trainings(job) == []
+    kept = max(path.stat().st_mtime_ns for path in checkpoints.glob("part*.safetensors"))
+    context.stores.failures.clear(PROJECT, "train")
+    assert train(job) in ("done", "rejected") and kept
+    record = context.stores.jobs.get(job)
+    assert "error" not in record and record["attempts"] == 2
 
 
 def test_a_file_of_the_users_is_not_taken_for_a_module_of_ours(
