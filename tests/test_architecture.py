@@ -47,8 +47,7 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
-        "model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
