@@ -410,7 +410,8 @@ def run(manifests: list[Manifest], base: Path, measure: bool) -> dict[str, Any]:
         doctor.start()
         report["doctor"] = {"status": doctor.wait(), "said": doctor.log.read_text(errors="replace")}
         report["ended"] = [it.name for it in running if not it.lives()]
-        return report
+    except TimeoutError as error:
+        report["failed"] = str(error)
     finally:
         over.set()
         for one in sorted(running, key=lambda it: it.name == "redis"):
@@ -421,6 +422,7 @@ def run(manifests: list[Manifest], base: Path, measure: bool) -> dict[str, Any]:
         report["pods"] = {one.name: one.seen for one in node.containers.values()}
         for one in node.containers.values():
             one.remove()
+    return report
 
 
 def _start_bucket(base: Path) -> subprocess.Popen[bytes]:

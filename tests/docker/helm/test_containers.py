@@ -42,7 +42,9 @@ def report(request: pytest.FixtureRequest, rendered: Rendered, tmp_path_factory:
     command = [*ALONE, sys.executable, "-m", "tests.docker.helm.containers", path, folder / "pods"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-6000:]
-    return json.loads(done.stdout)
+    seen = json.loads(done.stdout)
+    assert "failed" not in seen, seen["failed"]
+    return seen
 
 
 @pytest.mark.slow
