@@ -22,6 +22,7 @@ import psutil
 from backend.cpu import cores
 from backend.errors import SettingsError
 from backend.settings.settings import Settings, child_environment, own_modules
+from backend.settings.sources import OF_OBJECT_STORES
 from backend.supervision.parent_death import die_with
 
 POLL_SECONDS = 0.5
@@ -157,7 +158,7 @@ def _start(settings: Settings, directory: Path, lock: int | None) -> subprocess.
     environment = child_environment(OMP_NUM_THREADS=threads, MKL_NUM_THREADS=threads, TOKENIZERS_PARALLELISM="false")
     environment |= own_modules()
     environment["HF_HUB_OFFLINE"] = "1"  # base_model_files.py has fetched it, by our proxies and certificates
-    for name in KEPT_FROM_IT:
+    for name in (*KEPT_FROM_IT, *OF_OBJECT_STORES):
         environment.pop(name, None)
     with (directory / LOG_FILE).open("ab") as errors:
         return subprocess.Popen(
