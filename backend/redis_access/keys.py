@@ -102,6 +102,7 @@ PROJECT_KEYS = (
     Key("job", "STRING", "the training that runs or ran last"),
     Key("jobs", "LIST", "trainings, newest first"),
     Key("losses", "HASH", "training → its losses by step, as JSON"),
+    Key("learner", "STRING", "which learner works on it (expires)"),
     Key("refit", "STRING", "a refit is asked for (expires)"),
     Key("refit:rq", "STRING", "RQ's id of it (expires)"),
     Key("resync", "STRING", "a reconciliation is asked for (expires)"),

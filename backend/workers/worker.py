@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import FrameType
@@ -29,7 +30,7 @@ from backend.redaction import hide_secrets
 from backend.redis_access.clocks import ClockWatch
 from backend.redis_access.connection import connect, guarded
 from backend.redis_access.job_kinds import KIND_OF_FUNCTION
-from backend.redis_access.job_queue import AllowedJob
+from backend.redis_access.job_queue import AllowedJob, ProjectPicker, learn_queue
 from backend.redis_access.workers import SILENT_SECONDS
 from backend.settings.settings import Settings
 
@@ -44,18 +45,23 @@ DEFAULT_SECONDS = 180
 BEAT_SECONDS = 15.0
 """Between two signs of life; after SILENT_SECONDS without one a worker counts as dead."""
 
+HOLD_SECONDS = 4.0
+"""Between two prolongations of the lease of a project that is worked on."""
+
 LEAVE_SECONDS = 2.0
 """For which the end waits for a beat that hangs."""
 
 
 class SignsOfLife:
-    """A thread that calls `beat`, which may raise StoreUnavailable, until it is stopped.
+    """A thread that calls `beat`, which may raise StoreUnavailable, until it is stopped; and `hold` more often.
 
     RQ's own record of a worker whose jobs run in the process itself says nothing until the job is over, so that one
     that was killed amid a training counted as alive for as long as that might have taken."""
 
-    def __init__(self, beat: Callable[[], None], seconds: float = BEAT_SECONDS) -> None:
-        self._beat, self._seconds = beat, seconds
+    def __init__(
+        self, beat: Callable[[], None], hold: Callable[[], None] | None = None, seconds: float = BEAT_SECONDS
+    ) -> None:
+        self._beat, self._hold, self._seconds = beat, hold or (lambda: None), seconds
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="signs of life", daemon=True)
 
@@ -70,23 +76,28 @@ class SignsOfLife:
             self._thread.join(LEAVE_SECONDS)
 
     def _run(self) -> None:
-        while not self._stop.wait(self._seconds):
+        due = time.monotonic() + self._seconds
+        while not self._stop.wait(min(self._seconds, HOLD_SECONDS)):
             with suppress(StoreUnavailable):  # the worker itself says so, and waits
-                self._beat()
+                self._hold()
+                if time.monotonic() >= due:
+                    due = time.monotonic() + self._seconds
+                    self._beat()
 
 
 class Worker(SimpleWorker):
     """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
 
     _signs: SignsOfLife | None = None
+    _clock: ClockWatch | None = None
+    picker: ProjectPicker | None = None
 
     def subscribe(self) -> None:
         """RQ's last step before the first job; from here on it shows that it is alive."""
         super().subscribe()
         # A connection of its own: the worker's is in the middle of something.
         self._beats = connect(context().settings, binary=True)
-        self._clock = ClockWatch(self._beats)
-        self._signs = SignsOfLife(self.beat)
+        self._signs = SignsOfLife(self.beat, self.picker.renew if self.picker else None)
         self._signs.start()
 
     def register_death(self) -> None:
@@ -109,6 +120,7 @@ class Worker(SimpleWorker):
             pipeline.sadd(self.executions_key, *working)
             pipeline.expire(self.executions_key, SILENT_SECONDS)
         pipeline.execute()
+        self._clock = self._clock or ClockWatch(self._beats)
         self._clock.poll()
 
     def heartbeat(self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None) -> None:
@@ -125,6 +137,9 @@ class Worker(SimpleWorker):
             entry.returned = job.returned if done and isinstance(job, AllowedJob) else None
         if isinstance(job, AllowedJob) and job.cut_off:
             self._give_back(job, queue)
+        if self.picker:
+            with suppress(StoreUnavailable):  # it runs out by itself
+                self.picker.let_go()
         return done
 
     def _give_back(self, job: AllowedJob, queue: Queue) -> None:
@@ -186,9 +201,13 @@ def build_worker(settings: Settings, name: str, *more: str) -> Worker:
     Its name is never given twice: RQ refuses a second worker of a name for 90 s, and a container that was killed comes
     back with the same host name and the same process number, 1."""
     client = connect(settings, binary=True, blocking=True)
-    return Worker(
-        [Queue(it, connection=client, serializer=JSONSerializer, job_class=AllowedJob) for it in (name, *more)],
-        name=f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}",
+    own = f"{name}-{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(3)}"
+    picker = ProjectPicker(connect(settings, binary=True), own) if name == "learn" else None
+    kind = learn_queue(picker) if picker else Queue
+    worker = Worker(
+        [kind(it, connection=client, serializer=JSONSerializer, job_class=AllowedJob) for it in (name, *more)],
+        name=own,
+        queue_class=kind,
         connection=client,
         serializer=JSONSerializer,
         job_class=AllowedJob,
@@ -196,3 +215,5 @@ def build_worker(settings: Settings, name: str, *more: str) -> Worker:
         maintenance_interval=WORKER_TTL,
         log_job_description=False,
     )
+    worker.picker = picker
+    return worker

@@ -74,7 +74,7 @@ class Exports:
         """The archive of an export, or the newest one of a format. Raises BadRequest, NotFound, and Conflict while it
         is made."""
         if export:
-            return self.shelf.open(export)
+            return self._open(export)
         wanted = _read_format(how or Format.ONNX.value)
         found = next((one for one in self.shelf.archives() if one.format == wanted), None)
         if found is not None:
@@ -84,6 +84,18 @@ class Exports:
             raise Conflict(f"{running['id']} is {running['status']}: come again when it is done", job=running["id"])
         raise NotFound(
             f"project {self.project} has no export to {wanted}: POST /admin/projects/{self.project}/export makes one"
+        )
+
+    def _open(self, export: str) -> tuple[Archive, IO[bytes]]:
+        try:
+            return self.shelf.open(export)
+        except NotFound:
+            record = self.services.stores.exports.find(self.project)
+            if record is None or (record["id"], record["status"]) != (export, JobOutcome.DONE):
+                raise
+        raise NotFound(
+            f"{export} is not on this machine: it was deleted since, or lies with the trainer that made it. Let both "
+            "have one folder DATA_DIR/exports"
         )
 
     def _read(self, asked: Asked) -> Wanted:
