@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -30,7 +31,7 @@ ACCESS = {"AWS_ACCESS_KEY_ID": "hosts", "AWS_SECRET_ACCESS_KEY": "store-p4ss", "
 DISK_MB = 200
 """Of the hosts whose disk is filled."""
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds after which something that is waited for will not come."""
 
 ROLES: dict[str, tuple[str, ...]] = {
@@ -77,7 +78,7 @@ class Cluster:
         self.network = Network(root)
         self.studio = LabelStudioServer(label_studio)
         self._settings = settings
-        self._stack = ExitStack()
+        self._stack, self._closing = ExitStack(), threading.Event()
 
     def __enter__(self) -> Cluster:
         try:
@@ -104,10 +105,20 @@ class Cluster:
         for name in ("redis", "store", *ROLES):
             if name != SPARE:
                 self.start(name)
+        engine = threading.Thread(target=self._restart_ended, daemon=True)
+        engine.start()
+        self._stack.callback(engine.join)
+        self._stack.callback(self._closing.set)
         for name in WEBS:
             wait_for(lambda name=name: self.is_ready(name), f"{name} is ready\n{self.host(name).log_tail()}")  # type: ignore[misc]
         self.stores = Stores(Settings(redis_url=self.redis_url, data_dir=self.network.root / "outside"))
         self._stack.callback(self.stores.close)
+
+    def _restart_ended(self) -> None:
+        """What a container engine does on each host: a worker ends when Redis is away."""
+        while not self._closing.wait(1.0):
+            for host in self.network.hosts.values():
+                host.restart_ended()
 
     def host(self, name: str) -> Host:
         return self.network.hosts[name]
@@ -211,7 +222,7 @@ class Cluster:
     def wait_job(self, job: str) -> dict[str, Any]:
         """The record of a training once it is over."""
         ended = ("done", "rejected", "failed", "cancelled")
-        wait_for(lambda: self.stores.jobs.get(job)["status"] in ended, f"{job} is over", 240)
+        wait_for(lambda: self.stores.jobs.get(job)["status"] in ended, f"{job} is over")
         return dict(self.stores.jobs.get(job))
 
     def admin(self, method: str, path: str, body: Any = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ LABEL_SECONDS = 0.7
 
 SETTINGS = {
     "FINETUNE_ENABLED": "false",  # by itself
-    "FINETUNE_STEPS": "200",
+    "FINETUNE_STEPS": "60",  # a checkpoint each 25
     "DOCTOR_MINUTES": "0",
     "RESYNC_MINUTES": "0.5",
     "QUEUE_BLIND_SHARE": "0",  # a blind task gets no answer

@@ -12,7 +12,8 @@ import secrets
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -116,6 +117,9 @@ class Host:
         self.disk = network.root / "disks" / name
         self.log = network.root / f"{name}.log"
         self.processes: list[subprocess.Popen[bytes]] = []
+        self._wanted: list[tuple[Sequence[str], Mapping[str, str]]] = []
+        self._guard = threading.RLock()
+        self.restarts = 0
         self.disk.mkdir()
         if disk_mb:
             run("mount", "-t", "tmpfs", "-o", f"size={disk_mb}m", "tmpfs", str(self.disk))
@@ -140,6 +144,19 @@ class Host:
         """One more process, the first of its own process namespace, as in a container."""
         for folder in ("data", "tmp", "home"):
             (self.disk / folder).mkdir(exist_ok=True)
+        with self._guard:
+            self._wanted.append((command, environment))
+            self.processes.append(self._spawn(command, environment))
+
+    def restart_ended(self) -> None:
+        """What has ended by itself is started again, as a container engine does."""
+        with self._guard:
+            for place, (command, environment) in enumerate(self._wanted):
+                if self.processes[place].poll() is not None:
+                    self.restarts += 1
+                    self.processes[place] = self._spawn(command, environment)
+
+    def _spawn(self, command: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         parent = os.getpid()
         own = {
             "HOST_ROOT": str(self.network.root / "disks"),
@@ -150,7 +167,7 @@ class Host:
         }
         spaces = ["--mount", "--uts", "--pid", "--fork", "--kill-child", "--mount-proc"]
         with self.log.open("ab") as log:
-            process = subprocess.Popen(
+            return subprocess.Popen(
                 ["ip", "netns", "exec", self.space, "unshare", *spaces, "sh", "-c", ENTER, "host", *command],
                 cwd=ROOT,
                 env={**os.environ, **environment, **own},
@@ -159,15 +176,15 @@ class Host:
                 stderr=subprocess.STDOUT,
                 preexec_fn=lambda: die_with(parent),
             )
-        self.processes.append(process)
 
     def kill(self, empty: bool = False) -> None:
         """SIGKILL to all of it, as when the power goes. `empty`: the disk is lost as well."""
-        for process in self.processes:
-            process.kill()
-        for process in self.processes:
-            process.wait(30)
-        self.processes = []
+        with self._guard:
+            for process in self.processes:
+                process.kill()
+            for process in self.processes:
+                process.wait(30)
+            self.processes, self._wanted = [], []
         if empty:
             for path in self.disk.iterdir():
                 shutil.rmtree(path) if path.is_dir() else path.unlink()

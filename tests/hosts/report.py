@@ -76,6 +76,8 @@ class Report:
         for name, found in site.version_delays().items():
             self.more.append(f"{name}: {describe(found)} from publish to the first answer")
         asked = {name: asker.sight.asked for name, asker in site.askers.items()}
+        restarts = {name: host.restarts for name, host in site.cluster.network.hosts.items() if host.restarts}
+        self.more.append(f"processes that ended by themselves and were started again: {restarts or 'none'}")
         replies = sorted(site.cluster.balancer.log.replies.items())
         self.more.append(f"predictions answered: {asked}; labels: {len(site.labeller.known)}")
         self.more.append(f"by the balancer: {', '.join(f'{path} {status}: {n}' for (path, status), n in replies)}")

@@ -9,6 +9,7 @@ import itertools
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import requests
@@ -117,7 +118,8 @@ class Labeller(Worker):
 
     def _run(self) -> None:
         while not self._ended.wait(self._seconds):
-            self._label_next()
+            with suppress(requests.RequestException):  # Label Studio is slow today: nobody was told that it has it
+                self._label_next()
 
 
 def delays(moves: Sequence[tuple[str, float]], sight: Sight) -> list[float]:
