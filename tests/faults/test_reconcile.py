@@ -142,3 +142,17 @@ def test_projects_are_not_all_due_at_once(context: Any, studio: LabelStudioStub)
         seen.add(round(last["next"] - last["at"]))
         assert 0.75 * minutes < (last["next"] - last["at"]) / 60 < 1.25 * minutes
     assert len(seen) > 1
+
+
+def test_row_29_what_label_studio_has_and_does_not_list_is_not_taken_for_deleted(
+    context: Any, studio: LabelStudioStub
+) -> None:
+    """Its listings go by counters of the tasks, which are behind or wrong when its database was busy."""
+    first, second, *_ = studio.truth.annotated(PROJECT)
+    assert first.annotation is not None and second.annotation is not None
+    kept, gone = first.annotation["id"], second.annotation["id"]
+    studio.unlisted = {first.number}
+    studio.truth.delete([second])
+    assert resync(PROJECT) == "done"
+    assert kept in stored(context) and gone not in stored(context)
+    assert context.stores.projects.last_sync(PROJECT)["unlisted"] == 1

@@ -36,6 +36,9 @@ from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
 
+MOST_DOUBTED = 100
+"""Annotations that a listing lacks, and Label Studio is asked for one by one; more of them are taken for deleted."""
+
 
 def resync(project: int) -> str:
     """One reconciliation; its outcome, or that it backs off after a failure. (RQ calls this.)"""
@@ -96,7 +99,8 @@ def _resync(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
         records, unread = _read(client, stores, project, spec, settings.max_text_chars, asked, notes)
         if spec.spans:
             records = _with_removals(records, stores.examples.snapshot(project).records)
-        outcomes = stores.examples.reconcile(project, records, since, clock, unread)
+        unlisted = _find_unlisted(client, stores, project, {*unread, *(record.annotation for record in records)})
+        outcomes = stores.examples.reconcile(project, records, since, clock, [*unread, *unlisted])
         stores.rejects.forget_labels(project, began)
         notes.store(stores)
         added = fill_pool(settings, stores, client, project, spec)
@@ -110,6 +114,7 @@ def _resync(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
         "drift": changed,
         "unread": len(unread),
         "pool_added": added,
+        **({"unlisted": len(unlisted)} if unlisted else {}),
         **outcomes,
         **push_if_wanted(settings, stores, project),
     }
@@ -144,6 +149,18 @@ def _read(
             rejects = rejects_of_annotation(spec, annotation, task, record, max_chars)
             notes.note(project, "labels", ((record.task, reject) for reject in rejects))
     return records, unread
+
+
+def _find_unlisted(client: LabelStudioClient, stores: Stores, project: int, listed: set[int]) -> list[int]:
+    """Annotations that are in Label Studio and not in its listing, which goes by counters of the tasks: while its
+    database is busy they are behind, or stay wrong. Such a one must not be taken for deleted."""
+    missing = sorted(stores.examples.ids(project) - listed)
+    if len(missing) > MOST_DOUBTED:
+        return []
+    unlisted = [annotation for annotation in missing if client.tasks.has_annotation(annotation)]
+    if unlisted:
+        log.warning("Label Studio has annotations that it does not list project=%s: %s", project, unlisted[:20])
+    return unlisted
 
 
 def _with_removals(records: list[ExampleRecord], stored: Sequence[ExampleRecord]) -> list[ExampleRecord]:

@@ -73,6 +73,16 @@ class Tasks:
         for task in self._walk(project, _query_answered, size, fields="all"):
             yield task, _annotations_of(task)
 
+    def has_annotation(self, annotation: int) -> bool:
+        """Whether there is such an annotation, listed or not."""
+        try:
+            self._transport.call_object("GET", f"api/annotations/{annotation}/")
+        except LabelStudioError as error:
+            if error.evidence.get("status") != 404:
+                raise
+            return False
+        return True
+
     def count_unanswered(self, project: int) -> int:
         """How many tasks nobody has answered."""
         return self._page(project, _query_unanswered(0), 1)[1]
