@@ -355,9 +355,9 @@ def main() -> None:
             if args.memory:
                 show("scale_out, memory", list(measure_memory(site, args.memory, places)), args.json)
                 return
-            web = list(measure_web(site, args.web, places, args.seconds))
+            if args.web:
+                show("scale_out, web processes", list(measure_web(site, args.web, places, args.seconds)), args.json)
             files = list(measure_files(site, args.workers, places, args.rows))
-        show("scale_out, web processes", web, args.json)
         show("scale_out, workers of files", files, args.json)
         show("scale_out, model", list(model_rows(files, [1, 2, 4, 8, 16, 64])), args.json)
 
