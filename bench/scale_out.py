@@ -50,7 +50,8 @@ BATCH = 50
 CLIENTS = 2
 """Clients for each web process: one is always waiting."""
 
-SHARD_ROWS = 2_000
+SHARD_ROWS = 500
+"""Few, so that four workers have enough of them at the default of --rows."""
 
 REPEATED = 16
 
