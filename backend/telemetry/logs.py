@@ -19,6 +19,20 @@ SECRET_NAMES = ("token", "password", "secret", "authorization", "api_key", "acce
 OURS = frozenset({"timestamp", "level", "logger", "process"})
 """Fields that no other code fills: a password such as 2026 must not eat the dates."""
 
+TALKATIVE = (
+    "httpx2",
+    "httpcore2",
+    "rq.worker",
+    "urllib3",
+    "botocore",
+    "aiobotocore",
+    "s3fs",
+    "gcsfs",
+    "adlfs",
+    "azure",
+)
+"""Libraries that tell of each request, or (at DEBUG) of the headers that sign it: warnings of theirs are enough."""
+
 
 def configure_logs(settings: Settings, process: str) -> None:
     """Everything goes to stderr as JSON: time, level, process, logger, event, and the ids of its request or job.
@@ -56,7 +70,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(settings.log_level)
     threading.excepthook = _log_uncaught
-    for name in ("httpx2", "httpcore2", "rq.worker", "urllib3"):
+    for name in TALKATIVE:
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     rq_logger = logging.getLogger("rq.worker")
     rq_logger.handlers[:] = [logging.NullHandler()]  # else RQ adds a handler of its own

@@ -150,6 +150,15 @@ def test_gunicorn_has_no_handlers_of_its_own(lines: Lines) -> None:
     assert [line["event"] for line in lines()] == ["Invalid request: a\r\nb"]
 
 
+def test_libraries_that_sign_requests_are_quiet_even_at_debug(lines: Lines) -> None:
+    logging.getLogger().setLevel(logging.DEBUG)
+    for name in ("botocore.auth", "aiobotocore.credentials", "azure.core.pipeline"):
+        logging.getLogger(name).info("Found credentials in environment variables.")
+        logging.getLogger(name).debug("Authorization: AWS4-HMAC-SHA256 Signature=0123")
+        logging.getLogger(name).warning("retrying")
+    assert [line["event"] for line in lines()] == ["retrying"] * 3
+
+
 @pytest.mark.parametrize(
     ("kind", "returned", "outcome"),
     [
