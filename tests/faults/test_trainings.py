@@ -113,7 +113,7 @@ class LongTraining:
     def lose(self) -> None:
         """A tick of the scheduler, some time after the worker died."""
         self.stores.jobs.update(self.job, BEAT_LOST)
-        work = type("Work", (), {"stores": self.stores, "settings": self.settings})
+        work = type("Work", (), {"stores": self.stores, "settings": self.settings, "artifacts": None})
         scheduler = Scheduler(work)  # type: ignore[arg-type]
         tick_later(scheduler)
         scheduler.leave()
@@ -137,7 +137,8 @@ def test_row_16_a_training_dies_with_its_worker_and_an_attempt_that_outlives_its
     assert alive == []
     # And were it alive: a later attempt has begun.
     stores, job = long_training.stores, long_training.job
-    work = type("Work", (), {"stores": stores, "settings": long_training.settings, "stopping": False})
+    facts = {"stores": stores, "settings": long_training.settings, "artifacts": None, "stopping": False}
+    work = type("Work", (), facts)
     zombie = Attempt(work, stores.jobs.get(job), 1)  # type: ignore[arg-type]
     long_training.lose()
     later = stores.jobs.begin(job, PROJECT)

@@ -20,6 +20,7 @@ def test_a_worker_dies_with_its_master(tmp_path: Path) -> None:
     """Else it answers what it has begun, and keeps the port from the next `understudy up`."""
     port, dead = free_port(), free_port()
     facts = {"DATA_DIR": str(tmp_path), "PORT": str(port), "REDIS_URL": f"redis://127.0.0.1:{dead}/0"}
+    facts |= {"ADMIN_TOKEN": "admin", "WEBHOOK_SECRET": "secret"}  # else it waits for the installation's, in Redis
     command = [sys.executable, "-m", "backend", "web"]
     master = subprocess.Popen(command, env={**os.environ, **facts, "PREDICT_DEADLINE": "8"})
     failures: list[Exception] = []

@@ -72,6 +72,7 @@ def test_trainings_that_are_stopped_again_and_again_do_not_count_as_lost(context
     """A cluster that takes its machines away every hour ends no training for good."""
     from backend.jobs.train.train import train
 
+    context.settings = context.settings.model_copy(update={"finetune_steps": 400})  # each attempt comes a step further
     letters.add(40)
     stores, job = context.stores, ask(context.stores)
     context.stop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,8 @@ def store(s3: S3Server, context: Any, letters: Letters, monkeypatch: pytest.Monk
     return found
 
 
-def one_call(given: Any, run: str, number: int) -> None:
+def one_call(given: Any, environment: dict[str, str], run: str, number: int) -> None:
+    os.environ.update(environment)  # the fork server has that of the test which started it
     predict_files(PROJECT, run, number)
 
 
@@ -68,12 +70,12 @@ def rows_of(store: Any, folder: str, tmp_path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_bucket_is_read_and_written_and_a_killed_worker_leaves_no_half_part(
-    context: Any, store: Any, tmp_path: Path
+    context: Any, store: Any, s3: S3Server, tmp_path: Path
 ) -> None:
     output: Any = f"s3://{BUCKET}/out/one"
     run = ask(context, f"s3://{BUCKET}/in/*.parquet", output)
     assert predict_files(PROJECT, run, PLANNING) == "planned"
-    assert run_apart(one_call, armed(context.settings, "files.written@1"), run, 1) == KILLED
+    assert run_apart(one_call, armed(context.settings, "files.written@1"), s3.environment, run, 1) == KILLED
     assert store.glob(f"{BUCKET}/out/one/part-*") == []
     free_all(context)
     lose_queues(context)
