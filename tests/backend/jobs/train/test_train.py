@@ -231,27 +231,21 @@ def test_a_launcher_starts_trainings_and_nothing_else(launch: str, said: str) ->
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_lost_rank_is_named_and_the_training_goes_on_from_its_checkpoint(context: Any, labels: Labels) -> None:
-    context.settings = context.settings.model_copy(update={"finetune_launch": TWO, "finetune_steps": 40})
+    calm = context.settings.model_copy(update={"finetune_launch": TWO, "finetune_steps": 40})
+    # At a checkpoint and not at a time: a quick machine is through before anybody who watches has looked.
+    context.settings = calm.model_copy(update={"failpoint": "kill:checkpoint.after@25"})
     labels.add(0, 40)
     job = ask(context)
     checkpoints = context.settings.runs_dir / job
-
-    def kill(ranks: list[psutil.Process]) -> None:
-        while not list(checkpoints.glob("part*.safetensors")):
-            time.sleep(0.05)
-        second = next(rank for rank in ranks if rank.environ().get("RANK") == "1")
-        second.kill()
-
-    watching = watched(job, kill)
     assert train(job) == "crashed"
-    watching.join(30)
     record = context.stores.jobs.get(job)
     assert (record["status"], record["error"]) == ("queued", "rank_lost")
-    assert "process 1 of the training ended with status -9" in record["message"], record["message"]
+    assert "process 0 of the training ended with status -9" in record["message"], record["message"]
     assert trainings(job) == []
-    kept = max(path.stat().st_mtime_ns for path in checkpoints.glob("part*.safetensors"))
+    assert list(checkpoints.glob("part*.safetensors")), "what the next attempt goes on from"
+    context.settings = calm
     context.stores.failures.clear(PROJECT, "train")
-    assert train(job) in ("done", "rejected") and kept
+    assert train(job) in ("done", "rejected")
     record = context.stores.jobs.get(job)
     assert "error" not in record and record["attempts"] == 2
 
