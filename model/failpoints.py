@@ -20,7 +20,7 @@ STEP_NAMES = frozenset(
         *("artifacts.before_manifest", "artifacts.after_manifest", "artifacts.retire"),
         *("queue.write", "queue.before_switch", "queue.after_switch"),
         *("predict.begin", "predict.before_write", "predict.after_write"),
-        *("export.begin", "files.begin", "files.written"),
+        *("export.begin", "export.sent", "export.announced", "files.begin", "files.written"),
         *("publish.before", "publish.after", "announce", "swap.before", "swap.after"),
     }
 )

@@ -97,6 +97,7 @@ ALLOWED: dict[str, str] = {
     "backend/settings": "model backend backend/addresses",
     "backend/outbound": "backend backend/addresses backend/settings",
     "backend/artifacts": "model model/versions backend backend/addresses backend/settings",
+    "backend/export/archive": "model backend backend/artifacts",
     "backend/labelstudio/text": "model",
     "backend/labelstudio/label_config": "model model/explain backend backend/labelstudio/text",
     "backend/labelstudio/spans": "model backend backend/labelstudio/text backend/labelstudio/label_config",
@@ -145,8 +146,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs": (
         "model model/features model/spans/patterns model/versions backend backend/settings backend/artifacts "
-        "backend/labelstudio backend/telemetry backend/supervision backend/redis_access backend/base_model "
-        "backend/store/work backend/store/spans backend/store"
+        "backend/export/archive backend/labelstudio backend/telemetry backend/supervision backend/redis_access "
+        "backend/base_model backend/store/work backend/store/spans backend/store"
     ),
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
@@ -185,15 +186,14 @@ ALLOWED: dict[str, str] = {
         "backend backend/settings backend/labelstudio backend/labelstudio/rest backend/redis_access backend/store "
         "backend/rules backend/jobs/task_queue backend/jobs/sync"
     ),
-    "backend/export/archive": "model backend",
     "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
     "backend/ui": "",
     "backend/application": (
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
-        "backend/artifacts backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio "
-        "backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model backend/store/work "
-        "backend/store backend/rejects backend/rules backend/serving backend/jobs/sync backend/application/spans "
-        "backend/ui"
+        "backend/artifacts backend/export/archive backend/labelstudio/label_config backend/labelstudio/spans "
+        "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model "
+        "backend/store/work backend/store backend/rejects backend/rules backend/serving backend/jobs/sync "
+        "backend/application/spans backend/ui"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
@@ -208,7 +208,7 @@ ALLOWED: dict[str, str] = {
         "backend/application backend/export/facts"
     ),
     "backend/application/export": (
-        "model backend backend/labelstudio backend/store/work backend/client/dataset backend/export/archive "
+        "model backend backend/export/archive backend/labelstudio backend/store/work backend/client/dataset "
         "backend/application backend/export"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
@@ -230,8 +230,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/routes/export": "backend backend/export/archive backend/application/export backend/web",
     "backend/jobs/export": (
-        "model backend backend/settings backend/base_model backend/store/work backend/client/dataset backend/jobs "
-        "backend/jobs/train backend/export/archive backend/export"
+        "model backend backend/settings backend/artifacts backend/export/archive backend/base_model "
+        "backend/store/work backend/client/dataset backend/jobs backend/jobs/train backend/export"
     ),
     "backend/routes/files": "backend/application/files backend/web",
     "backend/routes/ui": (
@@ -247,10 +247,10 @@ ALLOWED: dict[str, str] = {
     "backend/workers": "backend backend/settings backend/redis_access backend/jobs",
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
-        "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
+        "backend/export/archive backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/redis_access backend/client backend/store/work "
         "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files backend/connection "
-        "backend/export/archive backend/application backend/routes backend/workers"
+        "backend/application backend/routes backend/workers"
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (

@@ -8,6 +8,7 @@ from backend.application.advice import Advisor
 from backend.application.background import Background
 from backend.application.label_configs import LabelConfigs
 from backend.cpu import cores
+from backend.export.archive.stored import StoredExports
 from backend.redis_access.connection import WEB_SECONDS
 from backend.redis_access.shared_secrets import wait_for_secrets
 from backend.rejects.pending import RejectNotes
@@ -26,7 +27,8 @@ EVIDENCE_PROJECTS_KEPT = 4
 
 @dataclass(frozen=True)
 class Services:
-    """Settings, stores, live models, predictor threads, background work, metrics and the secrets in force."""
+    """Settings, stores, live models, predictor threads, background work, metrics and the secrets in force. `exports`:
+    those of the object store, where there is one."""
 
     settings: Settings
     stores: Stores
@@ -40,6 +42,7 @@ class Services:
     admission: Admission
     configs: LabelConfigs
     sessions: Sessions
+    exports: StoredExports | None
     highlighter: Highlighter = field(default_factory=Highlighter)
     advisor: Advisor = field(default_factory=Advisor)
 
@@ -71,6 +74,7 @@ def build_services(settings: Settings) -> Services:
         Admission(predict_slots(settings.web_threads)),
         LabelConfigs(stores.projects, stores.jobs),
         Sessions(admin, settings.ui_session_minutes * 60),
+        StoredExports(registry.artifacts.store) if registry.artifacts is not None else None,
     )
     registry.start()
     background.start()

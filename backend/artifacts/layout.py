@@ -3,6 +3,7 @@
 versions/<project>/<version>/manifest.json          written last, once, as it lies on disk
 versions/<project>/<version>/<sha256>/<file>        what it lists: two writers never overwrite one another's
 runs/<job>/index.json, runs/<job>/<sha256>/<file>   how far a training is
+exports/<project>/<export>/…                        finished exports (backend/export/archive/stored.py)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 
 from model.errors import DamagedArtifact
 
-VERSIONS, RUNS, CLOCK = "versions", "runs", "clock"
+VERSIONS, RUNS, EXPORTS, CLOCK = "versions", "runs", "exports", "clock"
 
 MANIFEST = "manifest.json"
 

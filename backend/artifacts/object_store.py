@@ -182,7 +182,12 @@ class ObjectStore:
     def read(self, key: str, size: int, take: Callable[[bytes], object]) -> None:
         """Gives `take` the parts of an object of `size` bytes in order; what it raises leaves as it is. Raises
         NoSuchObject. Fewer bytes come where the object is shorter."""
-        path, step = self._path(key), RANGE_BYTES * RANGES_AT_ONCE
+        for part in self.parts(key, size):
+            take(part)
+
+    def parts(self, key: str, size: int, at_once: int = RANGES_AT_ONCE) -> Iterator[bytes]:
+        """As `read`, for who takes them slowly: each is asked for when it is due, and `at_once` are in memory."""
+        path, step = self._path(key), RANGE_BYTES * at_once
         for begin in range(0, size, step):
             starts = list(range(begin, min(size, begin + step), RANGE_BYTES))
             ends = [min(size, start + RANGE_BYTES) for start in starts]
@@ -191,8 +196,7 @@ class ObjectStore:
                 for part in parts:
                     if isinstance(part, Exception):
                         raise part
-            for part in parts:
-                take(cast("bytes", part))
+            yield from cast("list[bytes]", parts)
 
     def sha256(self, key: str, size: int) -> str:
         """Of the bytes that the store gives back. Raises NoSuchObject."""

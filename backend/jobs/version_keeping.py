@@ -13,6 +13,7 @@ from backend.artifacts.catalog import Catalog, kept_manifests, known_names
 from backend.artifacts.layout import CLOCK
 from backend.artifacts.retention import YOUNG_SECONDS, Retention
 from backend.errors import ArtifactsUnavailable, NotFound, StoreUnavailable
+from backend.export.archive.stored import StoredExports
 from backend.jobs.context import Context
 from backend.outcomes import FINAL_STATES
 
@@ -104,6 +105,7 @@ class VersionKeeping:
             if deleted := self.collect(project, read.get(project, ())):
                 log.info("versions deleted project=%s: %s", project, ", ".join(deleted))
         self.sweep_runs()
+        self.sweep_exports()
 
     @staticmethod
     def _beside(work: Callable[[], None]) -> None:
@@ -170,6 +172,20 @@ class VersionKeeping:
                 log.info("checkpoints deleted: %s", ", ".join(swept))
         except ArtifactsUnavailable as error:
             log.warning("checkpoints were not looked through: %s", error.message)
+
+    def sweep_exports(self) -> None:
+        """Finished exports that are old, and halves of others. Raises StoreUnavailable."""
+        if self.artifacts is None:
+            return
+        stored = StoredExports(self.artifacts.store)
+        try:
+            for project in stored.projects():
+                busy = self.stores.exports.running([project])
+                now = Retention(self.artifacts.versions, self.settings.keep_versions).now()
+                if swept := stored.sweep(project, now, busy[project]["id"] if busy else ""):
+                    log.info("exports deleted project=%s: %s", project, ", ".join(swept))
+        except ArtifactsUnavailable as error:
+            log.warning("exports were not looked through: %s", error.message)
 
     def _is_over(self, job: str) -> bool:
         try:

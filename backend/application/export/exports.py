@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import IO
 
 from backend.admin_json import ArchiveAnswer, ExportAnswer
 from backend.application.services import Services
 from backend.client.dataset.packages import require
 from backend.errors import BadRequest, Conflict, NotFound
-from backend.export.archive.shelf import Archive, Shelf
+from backend.export.archive.shelf import Archive, Readable, Shelf
 from backend.export.wish import PACKAGES, Format, Wish
 from backend.labelstudio.label_display import spec_of
 from backend.outcomes import FINAL_STATES, JobOutcome
@@ -54,8 +53,8 @@ class Exports:
 
     def describe(self) -> ExportAnswer:
         """The newest one and how far it is; `status` is "none" before the first."""
-        archives = [_describe(one) for one in self.shelf.archives()]
         record = self.services.stores.exports.find(self.project)
+        archives = [_describe(one) for one in self._archives(record)]
         if record is None:
             return {"id": "", "status": "none", "message": "", "error": "", "archives": archives}
         return _progress(record, archives)
@@ -70,15 +69,23 @@ class Exports:
             raise Conflict(f"{record['id']} is over: {record['status']}", job=record["id"])
         return {**self.describe(), "message": "cancelled"}
 
-    def open(self, export: str = "", how: str = "") -> tuple[Archive, IO[bytes]]:
-        """The archive of an export, or the newest one of a format. Raises BadRequest, NotFound, and Conflict while it
-        is made."""
+    def _archives(self, record: Export | None = None) -> list[Archive]:
+        """Newest first, on this disk or in the object store."""
+        if self.services.exports is None:
+            return self.shelf.archives()
+        record = record or self.services.stores.exports.find(self.project)
+        done = record is not None and record["status"] == JobOutcome.DONE
+        return self.services.exports.archives(self.project, record["id"] if record is not None and done else "")
+
+    def open(self, export: str = "", how: str = "") -> tuple[Archive, Readable]:
+        """The archive of an export, or the newest one of a format. Raises BadRequest, NotFound, Conflict while it is
+        made, and ArtifactsUnavailable."""
         if export:
             return self._open(export)
         wanted = _read_format(how or Format.ONNX.value)
-        found = next((one for one in self.shelf.archives() if one.format == wanted), None)
+        found = next((one for one in self._archives() if one.format == wanted), None)
         if found is not None:
-            return self.shelf.open(found.id)
+            return self._open(found.id)
         running = self.services.stores.exports.running([self.project]).get(self.project)
         if running is not None and running["format"] == wanted:
             raise Conflict(f"{running['id']} is {running['status']}: come again when it is done", job=running["id"])
@@ -86,7 +93,9 @@ class Exports:
             f"project {self.project} has no export to {wanted}: POST /admin/projects/{self.project}/export makes one"
         )
 
-    def _open(self, export: str) -> tuple[Archive, IO[bytes]]:
+    def _open(self, export: str) -> tuple[Archive, Readable]:
+        if self.services.exports is not None:
+            return self.services.exports.open(self.project, export)
         try:
             return self.shelf.open(export)
         except NotFound:
@@ -94,8 +103,8 @@ class Exports:
             if record is None or (record["id"], record["status"]) != (export, JobOutcome.DONE):
                 raise
         raise NotFound(
-            f"{export} is not on this machine: it was deleted since, or lies with the trainer that made it. Let both "
-            "have one folder DATA_DIR/exports"
+            f"{export} is not on this machine: it was deleted since, or lies with the trainer that made it. Set "
+            "ARTIFACTS_URL, or let both have one folder DATA_DIR/exports"
         )
 
     def _read(self, asked: Asked) -> Wanted:
@@ -143,7 +152,7 @@ class Exports:
 
     def _find_same(self, wanted: Wanted) -> Archive | None:
         """The newest archive of just that."""
-        for one in self.shelf.archives():
+        for one in self._archives():
             made: Wanted = {
                 "format": one.format,
                 "version": one.version,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 from backend.errors import NoSpace, NotFound
 from model.spec import JsonObject
@@ -51,6 +51,13 @@ class Archive:
     minutes: float = 10.0
 
 
+class Readable(Protocol):
+    """The bytes of an archive."""
+
+    def read(self, size: int, /) -> bytes: ...
+    def close(self) -> None: ...
+
+
 class Shelf:
     """The archives of one project; nothing is made before something is put there."""
 
@@ -85,7 +92,7 @@ class Shelf:
                 if os.fstat(descriptor).st_size == about.bytes:
                     return about, file
                 file.close()
-        raise NotFound(f"{export} is not there any more: export it again")
+        raise no_more(export)
 
     def sweep(self, now: float, busy: str = "") -> list[str]:
         """Deletes what is too old or too much, and the rests of exports that nobody ended but `busy`; their names."""
@@ -109,6 +116,11 @@ class Shelf:
     def _sidecars(self) -> Iterator[Path]:
         with suppress(FileNotFoundError):
             yield from (path for path in self.directory.iterdir() if path.suffix == ".json")
+
+
+def no_more(export: str) -> NotFound:
+    """Of an archive that was deleted, or is not what was put there."""
+    return NotFound(f"{export} is not there any more: export it again")
 
 
 def require_room(directory: Path, needed: int) -> None:

@@ -10,10 +10,14 @@ import secrets
 import shutil
 import time
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from typing import Literal
 
-from backend.errors import BackendError, Conflict, StoreUnavailable
+from backend.artifacts.runs import beside
+from backend.errors import ArtifactsUnavailable, BackendError, Conflict, StoreUnavailable
 from backend.export.archive.shelf import Archive, Shelf
+from backend.export.archive.stored import StoredExports
 from backend.export.wish import Wish
 from backend.jobs.context import Context, context
 from backend.jobs.export.process import ENDED, run_export
@@ -67,6 +71,7 @@ class Attempt:
         self.work, self.record, self.owner = work, record, owner
         self.exports, self.project, self.id = work.stores.exports, record["project"], record["id"]
         self.shelf = Shelf(work.settings.exports_dir.absolute(), self.project)
+        self.stored = StoredExports(work.artifacts.store) if work.artifacts is not None else None
         self.shown: Fields = {}
 
     def run(self) -> str:
@@ -101,7 +106,7 @@ class Attempt:
                 shutil.rmtree(directory, ignore_errors=True)
         except Conflict:
             return HELD_BY_ANOTHER
-        except Ended:
+        except (Ended, ArtifactsUnavailable):
             shutil.rmtree(directory, ignore_errors=True)
             raise
         if not said:
@@ -139,31 +144,44 @@ class Attempt:
             log.warning("export goes on without Redis id=%s: %s", self.id, error.message)
 
     def keep(self) -> None:
-        """Puts the archive where it is found, and makes room."""
+        """Puts the archive where it is found, and makes room. Raises Ended, ArtifactsUnavailable, OSError."""
         directory, own = self.shelf.scratch(self.id), self.record
         result = read_result(directory)
         archive = directory / ARCHIVE
-        self.shelf.put(
-            archive,
-            Archive(
-                id=self.id,
-                project=self.project,
-                format=own["format"],
-                version=result.version,
-                control=result.control,
-                int8=own["int8"],
-                accept_loss=own["accept_loss"],
-                texts=self.request().texts,
-                minutes=self.request().minutes,
-                name=result.name,
-                bytes=archive.stat().st_size,
-                sha256=result.sha256,
-                at=time.time(),
-                parity=result.parity,
-                refused=result.refused,
-            ),
+        about = Archive(
+            id=self.id,
+            project=self.project,
+            format=own["format"],
+            version=result.version,
+            control=result.control,
+            int8=own["int8"],
+            accept_loss=own["accept_loss"],
+            texts=self.request().texts,
+            minutes=self.request().minutes,
+            name=result.name,
+            bytes=archive.stat().st_size,
+            sha256=result.sha256,
+            at=time.time(),
+            parity=result.parity,
+            refused=result.refused,
         )
+        if self.stored is not None:
+            self.hand_over(self.stored, archive, about)
+        else:
+            self.shelf.put(archive, about)
         self.shelf.sweep(time.time(), self.id)
+
+    def hand_over(self, stored: StoredExports, archive: Path, about: Archive) -> None:
+        """To the object store, and nothing stays on this disk. Waits for a store that is away, as a training does; what
+        was stopped or cancelled meanwhile is not announced. Raises Ended, ArtifactsUnavailable, OSError."""
+        look = partial(self.look, Step(stage="handing over"))
+        try:
+            patiently(self.work, lambda: beside(look, lambda: stored.send(archive, about)))
+            look()
+            patiently(self.work, lambda: stored.announce(about))
+        except ArtifactsUnavailable:
+            look()  # raises where it is this worker that ends
+            raise
 
     def fail(self, message: str, code: str = ENDED) -> str:
         """Paths of this machine are nobody's business."""

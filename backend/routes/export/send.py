@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator
-from typing import IO
 
 from flask import Response, current_app, request
 
 from backend.errors import RateLimited
-from backend.export.archive.shelf import Archive
+from backend.export.archive.shelf import Archive, Readable
 
 PIECE_BYTES = 1 << 18
 """Of an archive that are in memory at a time."""
@@ -40,9 +39,9 @@ class Downloads:
         self._places.release()
 
 
-def send_archive(archive: Archive, file: IO[bytes]) -> Response:
+def send_archive(archive: Archive, file: Readable) -> Response:
     """The file, with its length and its sha256 as a strong ETag; 304 for a caller that has it. Closes it. Raises
-    RateLimited."""
+    RateLimited, ArtifactsUnavailable, DamagedArtifact. What fails amid the file ends the connection."""
     if request.if_none_match.contains(archive.sha256):
         file.close()
         return _named(Response(status=304), archive)
@@ -52,7 +51,13 @@ def send_archive(archive: Archive, file: IO[bytes]) -> Response:
     except RateLimited:
         file.close()
         raise
-    answer = Response(_pieces(file), mimetype="application/zip")
+    try:
+        first = file.read(PIECE_BYTES)
+    except BaseException:
+        file.close()
+        places.leave()
+        raise
+    answer = Response(_pieces(first, file), mimetype="application/zip")
     answer.call_on_close(file.close)
     answer.call_on_close(places.leave)
     answer.content_length = archive.bytes
@@ -67,6 +72,8 @@ def _named(answer: Response, archive: Archive) -> Response:
     return answer
 
 
-def _pieces(file: IO[bytes]) -> Iterator[bytes]:
-    while piece := file.read(PIECE_BYTES):
+def _pieces(first: bytes, file: Readable) -> Iterator[bytes]:
+    piece = first
+    while piece:
         yield piece
+        piece = file.read(PIECE_BYTES)
