@@ -21,6 +21,7 @@ STEP_NAMES = frozenset(
         *("queue.write", "queue.before_switch", "queue.after_switch"),
         *("predict.begin", "predict.before_write", "predict.after_write"),
         *("export.begin", "export.sent", "export.announced", "files.begin", "files.written"),
+        *("notify.before", "notify.after"),
         *("publish.before", "publish.after", "announce", "swap.before", "swap.after"),
     }
 )

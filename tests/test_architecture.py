@@ -124,13 +124,15 @@ ALLOWED: dict[str, str] = {
         "model/spans/features model/versions backend backend/settings backend/outbound"
     ),
     "backend/files": "model model/features model/versions backend backend/labelstudio/label_config backend/labelstudio",
-    "backend/store/work": "model backend backend/redis_access",
+    "backend/store/outbox": "backend backend/settings backend/redis_access",
+    "backend/store/work": "model backend backend/redis_access backend/store/outbox",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
     "backend/store/admin": "backend/redis_access",
     "backend/store": (
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
-        "backend/redis_access backend/store/work backend/store/spans backend/store/admin"
+        "backend/redis_access backend/store/outbox backend/store/work backend/store/spans backend/store/admin"
     ),
+    "backend/notify": "model backend backend/settings backend/outbound backend/labelstudio/rest backend/store/outbox",
     "backend/health": "model/evidence backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
@@ -151,12 +153,13 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
-        "model/versions model/acquisition backend backend/labelstudio backend/store backend/rules backend/jobs"
+        "model/versions model/acquisition backend backend/labelstudio backend/store/outbox backend/store "
+        "backend/rules backend/jobs"
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/artifacts backend/labelstudio "
-        "backend/supervision backend/base_model backend/store/work backend/store backend/rules backend/jobs "
-        "backend/jobs/learn"
+        "backend/supervision backend/base_model backend/store/outbox backend/store/work backend/store backend/rules "
+        "backend/jobs backend/jobs/learn"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "
@@ -192,8 +195,8 @@ ALLOWED: dict[str, str] = {
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/artifacts backend/export/archive backend/labelstudio/label_config backend/labelstudio/spans "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model "
-        "backend/store/work backend/store backend/rejects backend/rules backend/serving backend/jobs/sync "
-        "backend/application/spans backend/ui"
+        "backend/store/outbox backend/store/work backend/store backend/rejects backend/rules backend/serving "
+        "backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
@@ -249,8 +252,8 @@ ALLOWED: dict[str, str] = {
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/export/archive backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/redis_access backend/client backend/store/work "
-        "backend/store backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files backend/connection "
-        "backend/application backend/routes backend/workers"
+        "backend/store backend/notify backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files "
+        "backend/connection backend/application backend/routes backend/workers"
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (

@@ -67,6 +67,26 @@ def check_http_url(url: str, *, ours: bool = False) -> str:
     return url
 
 
+def check_hook_url(url: str) -> str:
+    """`url` of a webhook as it is: a query may belong to it. Raises NoAddress that repeats no path, which may be a
+    secret."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme.lower() not in ("http", "https"):
+        raise NoAddress("a webhook's address begins with https:// or http://")
+    host = re.split(r"[/?#]", rest)[0]
+    if "@" in host:
+        raise NoAddress("a webhook's address holds no user and no password")
+    if "#" in rest:
+        raise NoAddress("a webhook's address has no fragment (#)")
+    if not re.fullmatch(r"[!-~]+", rest):
+        raise NoAddress("a webhook's address has a blank or a sign beyond ASCII in it: write it percent-encoded")
+    try:
+        _check_place(host, "")
+    except NoAddress:
+        raise NoAddress("a webhook's address has no host:port in it that can be read") from None
+    return url
+
+
 def _without_scheme(url: str) -> str:
     slip = re.match(r"(https?)[:/\\]+(?!\d+(?:/|$))", url, re.IGNORECASE)  # http//host, http:/host, http:\\host
     scheme = slip[1].lower() if slip else "http"

@@ -21,6 +21,7 @@ from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
 from backend.settings.settings import Settings
+from backend.store.outbox.event import withdrawn
 from backend.store.projects import ProjectStore
 from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
@@ -180,7 +181,8 @@ def rollback_to(
         raise
     versions.pin(project, version)
     live = versions.live(project)
-    versions.publish(project, version, expected=live, seq=manifest.snapshot_seq, by="admin", force=True)
+    seq, told = manifest.snapshot_seq, withdrawn(project, live, version, "an admin rolled back to it")
+    versions.publish(project, version, expected=live, seq=seq, by="admin", force=True, event=told)
     message = f"project {project} serves {version} and stays there until a retrain is accepted, or `understudy unpin`"
     return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
 

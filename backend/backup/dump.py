@@ -13,7 +13,7 @@ from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, Script, guarded
-from backend.redis_access.keys import CLOCKS, PROJECTS, SCHEDULER_LEASE, SCHEMA, SECRETS, project_key
+from backend.redis_access.keys import CLOCKS, OUTBOX, PROJECTS, SCHEDULER_LEASE, SCHEMA, SECRETS, project_key
 from backend.store.schema import SCHEMA_NUMBER, find_schema, upgrade_schema
 
 REDIS_BATCH_KEYS = 500
@@ -107,7 +107,7 @@ class Dump:
         found: dict[int | None, list[str]] = {None: []}
         for key in set(self._redis.scan_iter(_OURS, count=REDIS_BATCH_KEYS)):
             match = _OF_PROJECT.fullmatch(key)
-            if match is None and key not in _PASSING_KEYS:
+            if match is None and key not in _PASSING_KEYS and not key.startswith(OUTBOX):
                 found[None].append(key)
             elif match and not _PASSING.fullmatch(match[2]):
                 found.setdefault(int(match[1]), []).append(key)

@@ -20,6 +20,7 @@ from backend.jobs.context import Context, context
 from backend.jobs.task_queue.schedule import QueueScheduler
 from backend.jobs.version_keeping import VersionKeeping
 from backend.labelstudio.label_display import spec_of
+from backend.notify.courier import Courier
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
@@ -53,7 +54,8 @@ def run_scheduler(settings: Settings) -> None:
         signal.signal(number, lambda *_: stop.set())
     work = context()
     wait_for_redis(work.stores)
-    scheduler = Scheduler(work)
+    scheduler, courier = Scheduler(work), Courier(settings, work.stores.outbox)
+    courier.start()
     while not stop.is_set():
         try:
             with work.deadline.within(TICK_SECONDS):
@@ -62,6 +64,7 @@ def run_scheduler(settings: Settings) -> None:
             log.warning("scheduler waits: %s", error.message)
         stop.wait(settings.scheduler_seconds)
     scheduler.leave()
+    courier.leave()
 
 
 class Scheduler:

@@ -40,6 +40,9 @@ PEOPLE = "understudy:people"
 PEOPLE_ASKED = "understudy:people_asked"
 """STRING with a time to live: Label Studio was asked for them."""
 
+OUTBOX = "understudy:outbox:"
+"""Of outgoing events, three keys an endpoint. In no backup."""
+
 SECRETS = "understudy:secrets"
 """HASH of the secrets that nobody has set. In no backup."""
 
@@ -161,6 +164,13 @@ GLOBAL_KEYS = (
         "number → what a user of Label Studio is called; none with `UI_PEOPLE=false`",
     ),
     Key("people_asked", "STRING", "they were asked for (expires)"),
+    Key(
+        "outbox:<endpoint>",
+        "ZSET",
+        "outgoing events of an endpoint, by when they are due; in no backup (expires)",
+    ),
+    Key("outbox:<endpoint>:events", "HASH", "their JSON, and how often each was tried; in no backup (expires)"),
+    Key("outbox:<endpoint>:state", "HASH", "the endpoint's last answer, and counts; in no backup (expires)"),
     Key("secrets", "HASH", "admin token and webhook secret that nobody has set, with `REDIS_URL` alone; in no backup"),
     Key("clocks", "HASH", "host → how far its clock is ahead of Redis's, and when that was measured"),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),

@@ -12,15 +12,15 @@ import tempfile
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 
 from backend.addresses.host import url_of
 from backend.redaction import process_redactor
 from backend.settings.base import GivenModel
-from backend.settings.values import check_launcher, explain
+from backend.settings.values import check_hook_secrets, check_launcher, explain
 from model.failpoints import read_failpoint
 
 Strategy = Literal[
@@ -105,6 +105,17 @@ class Settings(GivenModel):
         SecretStr(""),
         description="Token of the model hub: for `understudy export --push-to-hub`, which may write there.",
     )
+    notify_url: str = Field(
+        "",
+        repr=False,
+        description="Webhook that is told what matters (docs/notifications.md); several with commas between them; "
+        "empty: nobody is.",
+    )
+    notify_secret: SecretStr = Field(
+        SecretStr(""),
+        description="Signs what NOTIFY_URL is sent: `whsec_` and base64 of 24 to 64 random bytes; two with a blank "
+        "between them while one follows the other.",
+    )
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )
@@ -167,7 +178,7 @@ class Settings(GivenModel):
     finetune_threads: int = Field(
         0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one."
     )
-    finetune_launch: str = Field(
+    finetune_launch: Annotated[str, AfterValidator(check_launcher)] = Field(
         "",
         description="Command that starts a fine-tune on several processes, for instance `accelerate launch --multi_gpu "
         "--num_processes 4`; empty: one process.",
@@ -260,10 +271,10 @@ class Settings(GivenModel):
         "`[kill:|hang:|full:|raise:]step[@project]` (model/failpoints.py); empty: never.",
     )
 
-    @field_validator("finetune_launch")
+    @field_validator("notify_secret")
     @classmethod
-    def _require_a_command(cls, value: str) -> str:
-        check_launcher(value)
+    def _require_a_secret(cls, value: SecretStr, given: ValidationInfo) -> SecretStr:
+        check_hook_secrets(value.get_secret_value(), bool(given.data.get("notify_url")))
         return value
 
     @field_validator("failpoint")

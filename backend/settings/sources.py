@@ -19,7 +19,10 @@ from backend.settings.home_path import expand_path
 if TYPE_CHECKING:
     from dotenv.parser import Original
 
-FROM_FILES = ("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "hf_token", "redis_url")
+FROM_FILES = (
+    *("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "hf_token", "redis_url"),
+    *("notify_url", "notify_secret"),
+)
 """Settings that may stand in a file of their own."""
 
 OF_OBJECT_STORES = (

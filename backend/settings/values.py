@@ -3,6 +3,7 @@ part of a secret."""
 
 from __future__ import annotations
 
+import base64
 import re
 import shlex
 import unicodedata
@@ -11,16 +12,16 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from backend.addresses.object_store import check_store_url
-from backend.addresses.url import check_http_url, check_redis_url
+from backend.addresses.url import check_hook_url, check_http_url, check_redis_url
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
 from backend.settings.home_path import expand_path
 from backend.settings.sources import Given
 
-TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret", "hf_token"})
+TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret", "hf_token", "notify_secret"})
 """Travel in a header as they are."""
 
-SECRETS = TOKENS | {"basic_auth_pass", "redis_url"}
+SECRETS = TOKENS | {"basic_auth_pass", "redis_url", "notify_url"}
 
 ADDRESSES = frozenset({"public_url", "label_studio_url"})
 
@@ -60,12 +61,39 @@ def explain(error: ValidationError) -> SettingsError:
     shown = (
         f"={hide_secrets(str(value))[:100]!r}" if name not in SECRETS and isinstance(value, str | int | float) else ""
     )
-    message = first["msg"] if name not in SECRETS else "text is needed"
+    told = first["type"] == "value_error"  # one of ours, which never repeats a secret
+    message = first["msg"] if told or name not in SECRETS else "text is needed"
     return SettingsError(f"{name.upper()}{shown}{where} cannot be used: {message}", setting=name.upper())
 
 
 LAUNCHERS = ("accelerate launch", "torchrun")
 """What FINETUNE_LAUNCH may start; the program that they start is always our own."""
+
+HOOK_SECRET = "whsec_"
+"""In front of a secret of Standard Webhooks."""
+
+MAKE_HOOK_SECRET = "python3 -c \"import base64,os;print('whsec_'+base64.b64encode(os.urandom(32)).decode())\""
+
+
+def read_hook_secrets(text: str) -> list[bytes]:
+    """The keys in NOTIFY_SECRET. Raises ValueError that repeats none of them."""
+    found = []
+    for secret in text.split():
+        try:
+            key = base64.b64decode(secret.removeprefix(HOOK_SECRET), validate=True)
+        except ValueError:
+            key = b""
+        if not secret.startswith(HOOK_SECRET) or not 24 <= len(key) <= 64:
+            raise ValueError(f"it is no {HOOK_SECRET} and base64 of 24 to 64 bytes. One is made by {MAKE_HOOK_SECRET}")
+        found.append(key)
+    return found
+
+
+def check_hook_secrets(text: str, needed: bool) -> None:
+    """Raises ValueError, also when there is none and one is `needed`."""
+    if not read_hook_secrets(text) and needed:
+        raise ValueError(f"NOTIFY_URL is set, and what is sent there must be signed. One is made by {MAKE_HOOK_SECRET}")
+
 
 OTHER_PROGRAMS = frozenset({"-m", "--module", "--no-python", "--no_python"})
 
@@ -102,6 +130,8 @@ def _clean(name: str, text: str) -> str:
     if name == "artifacts_url":
         return check_store_url(_unquoted(text)) if text else text
     text = text if name == "finetune_launch" else _unquoted(text)
+    if name == "notify_url":
+        return ",".join(check_hook_url(url) for url in re.split(r"[,\s]+", text) if url)
     if name in ADDRESSES and text:
         _require(re.compile(r"[^\x00-\x1f\x7f\u200b-\u200f\u2018-\u201f\u2028-\u202f\u2060\ufeff]*"), text, "a URL")
         return check_http_url(text, ours=name == "public_url")
@@ -173,5 +203,7 @@ def _unquoted(text: str) -> str:
 def _learn(name: str, text: str) -> None:
     if name == "redis_url":
         process_redactor().learn_address(text)
+    elif name in ("notify_url", "notify_secret"):
+        process_redactor().learn(*re.split(r"[,\s]+", text))
     else:
         process_redactor().learn(text)

@@ -16,6 +16,8 @@ from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.label_errors import LabelErrorStore
 from backend.store.label_stream import LabelStreamStore
+from backend.store.outbox.endpoint import endpoints_of
+from backend.store.outbox.outbox import OutboxStore
 from backend.store.projects import ProjectStore
 from backend.store.rejects import RejectStore
 from backend.store.schema import upgrade_schema
@@ -41,20 +43,21 @@ class Stores:
         self._redis: Client = connect(settings, seconds=seconds) if client is None else client
         self._leases = Leases(self._redis)
         self.queue = JobQueue(connect(settings, binary=True, seconds=seconds), time_limits(settings))
+        self.outbox = OutboxStore(self._redis, endpoints_of(settings))
         self.examples = ExampleStore(self._redis)
         self.projects = ProjectStore(self._redis)
         self.patterns = PatternStore(self._redis)
-        self.versions = VersionStore(self._redis)
+        self.versions = VersionStore(self._redis, self.outbox.keys)
         self.evidence = EvidenceStore(self._redis)
         self.label_errors = LabelErrorStore(self._redis)
-        self.jobs = JobStore(self._redis, self.queue)
+        self.jobs = JobStore(self._redis, self.queue, self.outbox.keys)
         self.loss_curves = LossCurveStore(self._redis)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
         self.file_runs = FileRunStore(self._redis, self.queue, settings.files_in_flight)
         self.exports = ExportStore(self._redis, self.queue)
         self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)
-        self.failures = FailureStore(self._redis)
+        self.failures = FailureStore(self._redis, self.outbox.keys)
         self.rejects = RejectStore(self._redis)
         self.suggestions = SuggestionStore(self._redis)
         self.counters = JobCounterStore(self._redis)

@@ -12,6 +12,8 @@ from backend.outcomes import PublishOutcome
 from backend.record_json import Move
 from backend.redis_access.connection import Client, RedisError, Script, guarded
 from backend.redis_access.keys import ANNOUNCE, project_key
+from backend.store.outbox.event import NOTHING, Event
+from backend.store.outbox.outbox import TELL
 from model.failpoints import failpoint
 
 FIRST_VERSION = "v0"
@@ -35,9 +37,10 @@ class Evaluated(TypedDict, total=False):
 class VersionStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
-    def __init__(self, client: Client) -> None:
-        self._redis = client
-        self._publish = Script(client, Path(__file__).with_name("publish.lua").read_text(encoding="utf-8"))
+    def __init__(self, client: Client, outbox: Sequence[str] = ()) -> None:
+        """`outbox`: keys of what is told outside."""
+        self._redis, self._outbox = client, outbox
+        self._publish = Script(client, TELL + Path(__file__).with_name("publish.lua").read_text(encoding="utf-8"))
 
     @guarded
     def live(self, project: int) -> str | None:
@@ -88,17 +91,20 @@ class VersionStore:
         force: bool = False,
         token: str = "",
         lifts: str = "",
+        event: Event | None = None,
     ) -> PublishOutcome:
         """Make `version` live if `expected` is. `token`: `<job>/<attempt>` of a training, which loses when another
-        attempt has begun since. `lifts`: the version to which the project may be pinned, and is no longer.
+        attempt has begun since. `lifts`: the version to which the project may be pinned, and is no longer. `event`: is
+        told if it becomes live.
 
         `force` asks for neither live version nor pin. Raises the `trained` watermark to `seq` in the same step."""
         entry = json.dumps({"version": version, "from": expected, "by": by, "at": time.time()})
         keys = [project_key(project, name) for name in ("live", "hist", "trained", "pinned", "fitted", "fence")]
         message = f"{project} {version}"
-        arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message, token, lifts]
+        told = event.arguments if event is not None else NOTHING
+        arguments = [version, expected or "", seq, entry, "1" if force else "0", ANNOUNCE, message, token, lifts, *told]
         failpoint("publish.before", project)
-        outcome = PublishOutcome(str(self._publish(keys=keys, args=arguments)))
+        outcome = PublishOutcome(str(self._publish(keys=[*keys, *self._outbox], args=arguments)))
         failpoint("publish.after", project)
         return outcome
 

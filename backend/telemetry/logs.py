@@ -94,6 +94,8 @@ def secret_values(settings: Settings) -> Iterable[str]:
         settings.admin_token,
     ):
         yield field.get_secret_value()
+    yield from settings.notify_url.split(",")
+    yield from settings.notify_secret.get_secret_value().split()
     for name in ("admin_token", "webhook_secret"):
         yield read_secret(settings.data_dir / name)
 

@@ -22,6 +22,7 @@ from backend.record_json import Summary
 from backend.rules.annotator_agreement import compare_with_model, count_activity
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
+from backend.store.outbox.event import withdrawn
 from model.spec import Document, TaskSpec
 
 if TYPE_CHECKING:
@@ -160,7 +161,9 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
         "with_model": compare_with_model(corrected.rows, records),
     }
     stores.projects.save_summary(project, summary)
-    outcome = stores.versions.publish(project, version, expected=run.live, seq=run.snapshot.seq, by="learner")
+    event = withdrawn(project, run.live, version, hindsight.reason) if hindsight.withdrawn else None
+    seq = run.snapshot.seq
+    outcome = stores.versions.publish(project, version, expected=run.live, seq=seq, by="learner", event=event)
     if outcome == PublishOutcome.SUPERSEDED:
         stores.jobs.enqueue_refit(project)
     elif hindsight.withdrawn and (last := stores.versions.evaluated(project)):

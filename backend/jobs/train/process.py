@@ -31,7 +31,10 @@ POLL_SECONDS = 0.5
 LOG_FILE = "training.log"
 """What the process and its libraries write on stderr, in the run's directory."""
 
-KEPT_FROM_IT = ("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL", "HF_TOKEN")
+KEPT_FROM_IT = (
+    *("LABEL_STUDIO_API_KEY", "ADMIN_TOKEN", "WEBHOOK_SECRET", "BASIC_AUTH_PASS", "REDIS_URL", "HF_TOKEN"),
+    *("NOTIFY_URL", "NOTIFY_SECRET"),
+)
 """Secrets that it does not need."""
 
 

@@ -28,6 +28,7 @@ from backend.outcomes import JobOutcome, PublishOutcome, waits_after_failure
 from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
 from backend.settings.settings import Settings
+from backend.store.outbox.event import published
 from backend.store.stores import Stores
 from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.loss_curves import LossCurve, join_curve
@@ -356,7 +357,14 @@ def publish(versions: VersionStore, project: int, result: Result, seq: int, *, l
     for _ in range(PUBLISH_TRIES):
         live = versions.live(project)
         outcome = versions.publish(
-            project, result.version, expected=live, seq=seq, by="trainer", token=token, lifts=lifts
+            project,
+            result.version,
+            expected=live,
+            seq=seq,
+            by="trainer",
+            token=token,
+            lifts=lifts,
+            event=published(project, result.version, live),
         )
         if outcome in (PublishOutcome.PUBLISHED, PublishOutcome.ALREADY):
             return PublishOutcome.PUBLISHED

@@ -8,6 +8,7 @@ has died.
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
 from backend.record_json import Trouble
 from backend.redaction import hide_secrets
@@ -15,19 +16,35 @@ from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import KIND_OF_NAME
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
+from backend.store.outbox.event import NOTHING, refit_failed
+from backend.store.outbox.outbox import TELL
 
 WAIT_SECONDS = 10
 """The wait after a second failure in a row: a killed worker alone is no reason to wait."""
 
 DEATH_MESSAGE = "the process died or was killed while it worked on this project"
 
-_BEGIN = """
--- KEYS: trouble, hold    ARGV: kind, now, what is said of an attempt that died, first wait ms, longest wait ms
+TOLD_AT = 2
+"""Failures in a row from which outgoing events tell, once: the first is often a worker that was killed."""
+
+_TELL = f"""
+{TELL}
+local function tell_at(failures, id, body, most)
+  if failures == {TOLD_AT} then tell(3, id, body, most) end
+end
+"""
+
+_BEGIN = (
+    _TELL
+    + """
+-- KEYS: trouble, hold, then those of the outbox
+-- ARGV: kind, now, what is said of an attempt that died, first wait ms, longest wait ms, an event's id, body and how
+--   many are kept
 local left = redis.call('PTTL', KEYS[2])
 if left > 0 then return math.min(left, tonumber(ARGV[5])) end
 local kind = ARGV[1]
 if redis.call('HEXISTS', KEYS[1], kind .. ':running') == 1 then
-  redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1)
+  tell_at(redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1), ARGV[6], ARGV[7], ARGV[8])
   redis.call('HSET', KEYS[1], kind .. ':error', ARGV[3])
 end
 redis.call('HSET', KEYS[1], kind .. ':running', ARGV[2])
@@ -39,32 +56,40 @@ if failures > 0 then
 end
 return 0
 """
+)
 
-_FAIL = """
--- KEYS: trouble, hold    ARGV: kind, now, error, first wait ms, longest wait ms    Returns the wait in ms.
+_FAIL = (
+    _TELL
+    + """
+-- KEYS: trouble, hold, then those of the outbox    Returns the wait in ms.
+-- ARGV: kind, now, error, first wait ms, longest wait ms, an event's id, body and how many are kept
 local kind = ARGV[1]
 local failures = redis.call('HINCRBY', KEYS[1], kind .. ':failures', 1)
+tell_at(failures, ARGV[6], ARGV[7], ARGV[8])
 redis.call('HSET', KEYS[1], kind .. ':error', ARGV[3], kind .. ':at', ARGV[2])
 redis.call('HDEL', KEYS[1], kind .. ':running')
 local wait = math.min(tonumber(ARGV[5]), tonumber(ARGV[4]) * 2 ^ math.min(failures - 1, 20))
 redis.call('SET', KEYS[2], '1', 'PX', string.format('%d', wait))
 return wait
 """
+)
 
 
 class FailureStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is the name of a JobKind."""
 
-    def __init__(self, client: Client) -> None:
-        self._redis, self._leases = client, Leases(client)
+    def __init__(self, client: Client, outbox: Sequence[str] = ()) -> None:
+        """`outbox`: keys of what is told outside."""
+        self._redis, self._leases, self._outbox = client, Leases(client), outbox
         self._begin, self._fail = Script(client, _BEGIN), Script(client, _FAIL)
 
     @guarded
     def begin(self, project: int, kind: str) -> float:
         """An attempt begins; seconds for which it must not yet, 0 to go on. Follow up with `fail` or `clear`."""
         longest = KIND_OF_NAME[kind].longest_wait_seconds
-        arguments = [kind, time.time(), DEATH_MESSAGE, WAIT_SECONDS * 1000, longest * 1000]
-        return int(self._begin(keys=self._keys(project, kind), args=arguments)) / 1000
+        told = self._event_of(project, kind)
+        arguments = [kind, time.time(), DEATH_MESSAGE, WAIT_SECONDS * 1000, longest * 1000, *told]
+        return int(self._begin(keys=[*self._keys(project, kind), *self._outbox], args=arguments)) / 1000
 
     @guarded
     def fail(self, project: int, kind: str, error: str) -> float:
@@ -75,8 +100,9 @@ class FailureStore:
             hide_secrets(error)[:500],
             WAIT_SECONDS * 1000,
             KIND_OF_NAME[kind].longest_wait_seconds * 1000,
+            *self._event_of(project, kind),
         ]
-        return int(self._fail(keys=self._keys(project, kind), args=arguments)) / 1000
+        return int(self._fail(keys=[*self._keys(project, kind), *self._outbox], args=arguments)) / 1000
 
     @guarded
     def clear(self, project: int, kind: str) -> None:
@@ -116,6 +142,10 @@ class FailureStore:
                 error = str(fields.get(f"{kind}:error", ""))
                 found[kind] = {"failures": failures, "error": error, "retry_in": round(self.waits(project, kind))}
         return found
+
+    def _event_of(self, project: int, kind: str) -> tuple[str, str, int]:
+        """What the script is to tell at TOLD_AT: a training tells of itself when it is over."""
+        return refit_failed(project, TOLD_AT).arguments if self._outbox and kind == "refit" else NOTHING
 
     def _keys(self, project: int, kind: str) -> list[str]:
         return [project_key(project, "trouble"), project_key(project, f"hold:{kind}")]

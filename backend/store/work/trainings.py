@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import cast
 
 from backend.errors import Conflict, NotFound
@@ -20,9 +20,14 @@ from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import job_key, project_key
 from backend.redis_access.leases import Leases
 from backend.redis_access.staleness import Staleness
+from backend.store.outbox.event import NOTHING, Event, refused, training_failed
+from backend.store.outbox.outbox import TELL
 
 TRAINING_ATTEMPTS = 5
 """Times a training is begun before it counts as failed."""
+
+TOLD = (JobOutcome.FAILED, JobOutcome.REJECTED)
+"""How a training ends that outgoing events tell of; of one that is published publish.lua tells."""
 
 KEPT_SECONDS = 30 * 24 * 3600
 RECENT_TRAININGS = 50
@@ -63,11 +68,15 @@ return attempt
 """
 
 _WRITE = f"""
--- KEYS: job    ARGV: attempt ("" for whoever), time to live, values to set, then so many pairs, then names to delete
+-- KEYS: job, then those of the outbox
+-- ARGV: attempt ("" for whoever), time to live, values to set, an event's id, body and how many are kept, then so many
+--   pairs, then names to delete
+{TELL}
 {_IS_ALIVE}
 if ARGV[1] ~= '' and not (alive and redis.call('HGET', KEYS[1], 'attempts') == ARGV[1]) then return 0 end
-local last = 3 + 2 * tonumber(ARGV[3])
-for i = 4, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
+tell(2, ARGV[4], ARGV[5], ARGV[6])
+local last = 6 + 2 * tonumber(ARGV[3])
+for i = 7, last, 2 do redis.call('HSET', KEYS[1], ARGV[i], ARGV[i + 1]) end
 for i = last + 1, #ARGV do redis.call('HDEL', KEYS[1], ARGV[i]) end
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 1
@@ -88,8 +97,9 @@ Fields = Mapping[str, str | float | None]
 class JobStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses."""
 
-    def __init__(self, client: Client, queue: JobQueue) -> None:
-        self._redis, self._queue = client, queue
+    def __init__(self, client: Client, queue: JobQueue, outbox: Sequence[str] = ()) -> None:
+        """`outbox`: keys of what is told outside."""
+        self._redis, self._queue, self._outbox = client, queue, outbox
         self._request = Script(client, _REQUEST)
         self._release = Script(client, _RELEASE)
         self._leases, self.still = Leases(client), Staleness()
@@ -158,18 +168,33 @@ class JobStore:
 
     @guarded
     def update(self, job: str, fields: Fields, attempt: int | None = None) -> bool:
-        """Change fields of a record; None removes one. A job that is over lets go of its project.
+        """Change fields of a record; None removes one. A job that is over lets go of its project. That it failed or was
+        refused is told outside.
 
         `attempt`: who writes. False, and nothing changes, when a later attempt has begun or the job is over."""
         kept = [part for name, value in fields.items() if value is not None for part in (name, _shown(name, value))]
         gone = [name for name, value in fields.items() if value is None]
         who = "" if attempt is None else attempt
-        if not self._write(keys=[job_key(job)], args=[who, KEPT_SECONDS, len(kept) // 2, *kept, *gone]):
+        event = self._event_of(job, fields) if self._outbox and fields.get("status") in TOLD else None
+        told = event.arguments if event is not None else NOTHING
+        arguments = [who, KEPT_SECONDS, len(kept) // 2, *told, *kept, *gone]
+        if not self._write(keys=[job_key(job), *self._outbox], args=arguments):
             return False
         if fields.get("status") in FINAL_STATES:
             project = self._redis.hget(job_key(job), "project")
             self._release(keys=[project_key(int(project or 0), "job")], args=[job])
         return True
+
+    def _event_of(self, job: str, fields: Fields) -> Event | None:
+        """What is told of its end. None for a training that has told it: who writes twice tells once."""
+        project, status = self._redis.hmget(job_key(job), "project", "status")
+        if project is None or status in FINAL_STATES:
+            return None
+        if fields["status"] == JobOutcome.FAILED:
+            return training_failed(int(project), job)
+        version = fields.get("version")
+        reason = hide_secrets(str(fields.get("message") or ""))[:MESSAGE_CHARACTERS]
+        return refused(int(project), job, None if version is None else str(version), reason)
 
     @guarded
     def give_back(self, job: str) -> None:

@@ -21,7 +21,8 @@ from backend.redaction import process_redactor
 from backend.settings.settings import Settings, load_settings
 from backend.settings.values import SECRETS, TOKENS
 
-WORDS = sorted(SECRETS - {"redis_url"})
+WORDS = sorted(SECRETS - {"redis_url", "notify_url", "notify_secret"})
+HOOK = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = "a0" * 20
 PLAIN = st.text(string.ascii_letters + string.digits, min_size=12, max_size=30)
 ANYTHING = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=8, max_size=40)
@@ -316,6 +317,35 @@ def test_the_tilde_is_the_home_directory_on_the_command_line(tmp_path: Path, mon
     result = CliRunner().invoke(main, ["status", "--data-dir=~/x"])
     assert result.exit_code == 1 and str(tmp_path / "home" / "x") in result.output.replace("\n", "")
     assert not list(tmp_path.rglob("~"))
+
+
+# Webhooks
+
+
+def test_webhooks_are_told_with_a_secret_of_their_own() -> None:
+    given = read({"NOTIFY_URL": "https://a.example/x?key=1, http://b:8080/y", "NOTIFY_SECRET": f"{HOOK}\n"})
+    assert given.notify_url == "https://a.example/x?key=1,http://b:8080/y"
+    assert value_of(given, "notify_secret") == HOOK
+    assert "hush" not in repr(read({"NOTIFY_URL": "https://a/hush", "NOTIFY_SECRET": HOOK}))
+
+
+@pytest.mark.parametrize(
+    ("url", "secret", "said"),
+    [
+        ("https://a/hush", "", "must be signed"),
+        ("https://a/hush", "hush-hush-hush-hush-hush", "no whsec_ and base64"),
+        ("https://a/hush", "whsec_aHVzaA==", "24 to 64 bytes"),
+        ("https://a/hush", f"{HOOK} whsec_hush", "no whsec_ and base64"),
+        ("ftp://a/hush", HOOK, "begins with https://"),
+        ("https://me:hush@a/x", HOOK, "no user and no password"),
+        ("https://a:hush/x", HOOK, "host:port"),
+        ("https://a/hush#x", HOOK, "no fragment"),
+        ("https://a/hüsh", HOOK, "beyond ASCII"),
+    ],
+)
+def test_a_webhook_that_cannot_be_used_is_refused_without_what_may_be_secret(url: str, secret: str, said: str) -> None:
+    message = refusal({"NOTIFY_URL": url, "NOTIFY_SECRET": secret})
+    assert said in message and "hush" not in message and "hüsh" not in message
 
 
 # Whatever it is

@@ -1,0 +1,298 @@
+"""Events reach a real receiver, signed, once in normal running and at least once after a crash; what it answers decides
+what follows."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+from standardwebhooks import Webhook
+
+from backend.notify.courier import WAITS, Courier, wait_after
+from backend.notify.sender import Answer, send
+from backend.outcomes import JobOutcome, PublishOutcome
+from backend.settings.settings import Settings, child_environment
+from backend.store.outbox import outbox as outbox_module
+from backend.store.outbox.event import trial
+from backend.store.stores import Stores
+from tests.faults.test_trainings import wait_until
+from tests.support.hook_receiver import SECRET, Receiver, receiving
+from tests.support.rig import free_port
+
+pytestmark = pytest.mark.redis
+
+PROJECT = 7
+EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "notifications" / "receiver.py"
+NOBODY = "http://127.0.0.1:9/hooks"
+
+
+class Post:
+    """Stores whose facts are told to `urls`, and the courier."""
+
+    def __init__(self, settings: Settings, *urls: str, secret: str = SECRET) -> None:
+        given = {"notify_url": ",".join(urls), "notify_secret": SecretStr(secret)}
+        self.settings = settings.model_copy(update=given)
+        self.stores = Stores(self.settings)
+        self.outbox = self.stores.outbox
+        self.courier = Courier(self.settings, self.outbox)
+
+    def make_due(self, place: int = 0) -> None:
+        """As if its wait were over."""
+        due = self.outbox.endpoints[place].keys[0]
+        for id in self.stores.client.zrange(due, 0, -1):
+            self.stores.client.zadd(due, {id: 0})
+
+    def state(self, place: int = 0) -> outbox_module.EndpointState:
+        return self.outbox.state(self.outbox.endpoints[place])
+
+
+@pytest.fixture
+def post(settings: Settings) -> Iterator[Callable[..., Post]]:
+    made: list[Post] = []
+
+    def make(*urls: str, **given: Any) -> Post:
+        made.append(Post(settings, *urls, **given))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.stores.close()
+
+
+def told(receiver: Receiver) -> list[dict[str, Any]]:
+    """The bodies, each verified by another implementation of the specification."""
+    return [Webhook(SECRET).verify(delivery.body, delivery.headers) for delivery in receiver.seen]
+
+
+def test_a_published_version_is_told_once_signed_and_with_its_facts(post: Callable[..., Post]) -> None:
+    from backend.store.outbox.event import published
+
+    with receiving() as receiver:
+        own = post(receiver.url)
+        versions = own.stores.versions
+        for _ in range(2):
+            event = published(PROJECT, "v3", None)
+            versions.publish(PROJECT, "v3", expected=None, seq=5, by="trainer", event=event)
+        own.courier.deliver_due()
+        own.courier.deliver_due()
+        (found,) = told(receiver)
+    assert found["type"] == "version.published"
+    assert found["data"] == {
+        "project": 7,
+        "version": "v3",
+        "previous": None,
+        "message": "project 7: v3 has passed the gate and is live",
+    }
+    assert found["id"] == receiver.seen[0].headers["webhook-id"] and found["timestamp"].endswith("Z")
+    assert receiver.seen[0].path == "/hooks?key=planted"
+    assert own.state().delivered == 1 and own.state().waiting == 0 and own.state().is_well
+
+
+def test_what_was_not_published_is_not_told(post: Callable[..., Post]) -> None:
+    from backend.store.outbox.event import published
+
+    own = post(NOBODY)
+    event = published(PROJECT, "v3", "v2")
+    outcome = own.stores.versions.publish(PROJECT, "v3", expected="v2", seq=5, by="trainer", event=event)
+    assert outcome == PublishOutcome.SUPERSEDED and own.state().waiting == 0
+
+
+def test_a_training_that_failed_or_was_refused_is_told_without_what_a_library_said(post: Callable[..., Post]) -> None:
+    with receiving() as receiver:
+        own = post(receiver.url)
+        for status, fields in (
+            (JobOutcome.FAILED, {"message": "ValueError: 'the text of a task'"}),
+            (JobOutcome.REJECTED, {"message": "label: worse than the champion", "version": "v4"}),
+            (JobOutcome.CANCELLED, {"message": "cancelled"}),
+        ):
+            job = own.stores.jobs.request_training(PROJECT, by="test")[0]["id"]
+            number = own.stores.jobs.begin(job, PROJECT)
+            for _ in range(2):
+                own.stores.jobs.update(job, {"status": status, **fields}, number)
+        own.courier.deliver_due()
+        failed, refused = told(receiver)
+    assert failed["type"] == "training.failed" and "the text" not in json.dumps(failed)
+    assert refused["type"] == "version.refused" and refused["data"]["version"] == "v4"
+    assert refused["data"]["reason"] == "label: worse than the champion"
+
+
+def test_refits_that_fail_in_a_row_are_told_once(post: Callable[..., Post]) -> None:
+    own = post(NOBODY)
+    failures = own.stores.failures
+    assert failures.begin(PROJECT, "refit") == 0
+    failures.fail(PROJECT, "refit", "no")
+    assert own.state().waiting == 0, "one alone is often a worker that was killed"
+    for _ in range(3):
+        failures.release(PROJECT, "refit")
+        failures.begin(PROJECT, "refit")
+        failures.fail(PROJECT, "refit", "no")
+        failures.fail(PROJECT, "sync", "no")
+    assert own.state().waiting == 1
+    failures.clear(PROJECT, "refit")
+    for _ in range(3):
+        failures.release(PROJECT, "refit")
+        failures.begin(PROJECT, "refit")  # and dies
+    assert own.state().waiting == 2
+
+
+def test_nobody_is_told_anything_without_a_url(stores: Stores) -> None:
+    stores.outbox.put(trial())
+    assert stores.outbox.keys == [] and stores.client.keys("understudy:outbox*") == []
+
+
+def test_what_is_not_taken_is_sent_again_with_the_same_id_and_a_new_time(post: Callable[..., Post]) -> None:
+    with receiving(500, 429, 204) as receiver:
+        own = post(receiver.url)
+        own.outbox.put(trial())
+        for _ in range(3):
+            assert own.courier.deliver_due() == 1
+            assert own.courier.deliver_due() == 0, "its wait is not over"
+            own.make_due()
+        told(receiver)
+        assert len({delivery.headers["webhook-id"] for delivery in receiver.seen}) == 1
+        assert len({delivery.body for delivery in receiver.seen}) == 1
+    found = own.state()
+    assert (found.delivered, found.later, found.waiting) == (1, 2, 0)
+
+
+def test_an_endpoint_that_is_gone_gets_nothing_more_until_a_test_is_taken(post: Callable[..., Post]) -> None:
+    with receiving(410, 204) as receiver, receiving() as other:
+        own = post(receiver.url, other.url)
+        for _ in range(3):
+            own.outbox.put(trial())
+        own.courier.deliver_due()
+        assert len(receiver.seen) == 1 and len(other.seen) == 3
+        own.outbox.put(trial())
+        own.courier.deliver_due()
+        assert len(receiver.seen) == 1 and len(other.seen) == 4
+        assert own.state().gone and own.state().dropped == 3 and not own.state().is_well
+
+
+def test_after_a_day_an_event_is_given_up_and_counted(post: Callable[..., Post]) -> None:
+    with receiving(503) as receiver:
+        own = post(receiver.url)
+        own.outbox.put(trial())
+        for _ in range(len(WAITS) + 2):
+            own.courier.deliver_due()
+            own.make_due()
+        assert len(receiver.seen) == len(WAITS) + 1
+    assert own.state().given_up == 1 and own.state().waiting == 0
+
+
+def test_waits_grow_for_a_day_and_a_refusal_begins_with_long_ones() -> None:
+    busy, wrong = Answer(503), Answer(401, "it answers 401")
+    assert 20 < sum(WAITS) / 3600 < 26
+    for tries, wait in enumerate(WAITS, 1):
+        assert 0.8 * wait <= (wait_after(tries, busy) or 0) <= 1.2 * wait
+    assert wait_after(len(WAITS) + 1, busy) is None
+    assert (wait_after(1, wrong) or 0) > 400
+    assert wait_after(1, Answer(429, pause=900.0)) == 900.0
+
+
+def test_an_outbox_that_is_full_loses_the_oldest_and_counts_them(
+    post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.store.outbox.event.OUTBOX_EVENTS", 3)
+    own = post(NOBODY)
+    events = [trial() for _ in range(5)]
+    for event in events:
+        own.outbox.put(event)
+    due = own.outbox.endpoints[0].keys[0]
+    kept = own.stores.client.zrange(due, 0, -1)
+    assert kept == [event.id for event in events[2:]] and own.state().dropped == 2
+
+
+def test_nobody_there_is_no_answer_and_the_endpoint_is_left_alone_for_a_while(post: Callable[..., Post]) -> None:
+    own = post(NOBODY)
+    for _ in range(6):
+        own.outbox.put(trial())
+    assert own.courier.deliver_due() == 4, "then the breaker opens"
+    assert own.courier.deliver_due() == 0
+    assert own.state().said.startswith("no answer") and own.state().status == "" and own.state().waiting == 6
+
+
+@pytest.mark.parametrize("answer", ["hang", "trickle"])
+def test_a_slow_answer_is_cut_off(settings: Settings, answer: str) -> None:
+    with receiving(answer) as receiver:
+        given = settings.model_copy(update={"notify_secret": SecretStr(SECRET)})
+        found = send(given, receiver.url, "evt_1", "{}", limit=0.3)
+    assert found.status is None and "no answer" in found.said
+
+
+def test_a_redirect_is_not_followed(settings: Settings) -> None:
+    given = settings.model_copy(update={"notify_secret": SecretStr(SECRET)})
+    with receiving() as there, receiving(307) as receiver:
+        receiver.headers["Location"] = there.url
+        found = send(given, receiver.url, "evt_1", "{}")
+        assert found.is_refusal and "redirects" in found.said and there.seen == []
+
+
+def test_two_secrets_sign_both(settings: Settings) -> None:
+    other = "whsec_" + "A" * 43 + "="
+    given = settings.model_copy(update={"notify_secret": SecretStr(f"{SECRET} {other}")})
+    with receiving() as receiver:
+        assert send(given, receiver.url, "evt_1", '{"a":1}').is_taken
+    for secret in (SECRET, other):
+        assert Webhook(secret).verify(receiver.seen[0].body, receiver.seen[0].headers) == {"a": 1}
+
+
+def test_whoever_is_killed_after_the_answer_leaves_the_event_to_the_next(post: Callable[..., Post]) -> None:
+    """The real scheduler, and the one that is started in its place."""
+    with receiving() as receiver:
+        own = post(receiver.url)
+        own.outbox.put(trial())
+        changes = {
+            "NOTIFY_URL": receiver.url,
+            "NOTIFY_SECRET": SECRET,
+            "REDIS_URL": own.settings.redis_url,
+            "DATA_DIR": str(own.settings.data_dir),
+        }
+        command = [sys.executable, "-m", "backend", "scheduler"]
+        environment = child_environment(**changes, FAILPOINT="notify.after")
+        killed = subprocess.run(command, env=environment, capture_output=True, timeout=60)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
+        assert len(receiver.seen) == 1 and own.state().waiting == 1 and own.state().delivered == 0
+        own.make_due()
+        with subprocess.Popen(command, env=child_environment(**changes), stderr=subprocess.DEVNULL) as process:
+            try:
+                wait_until(lambda: own.state().delivered == 1, "delivered")
+            finally:
+                os.kill(process.pid, signal.SIGTERM)
+        first, second = told(receiver)
+        assert first == second and own.state().waiting == 0
+
+
+def test_the_receiver_of_the_page_takes_what_is_signed_and_nothing_else(post: Callable[..., Post]) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+    command = [sys.executable, str(EXAMPLE), str(port)]
+    environment = child_environment(NOTIFY_SECRET=SECRET)
+    receiver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: is_listening(port), "the receiver")
+        own, other = post(url), post(f"{url}other", secret="whsec_" + "A" * 43 + "=")
+        event = trial()
+        for _ in range(2):
+            own.outbox.put(event)
+            own.courier.deliver_due()
+        other.outbox.put(event)
+        other.courier.deliver_due()
+        assert own.state().delivered == 2 and other.state().status == "401"
+    finally:
+        receiver.terminate()
+        told_people = receiver.communicate(timeout=20)[0]
+    assert told_people == f"{event.message}\n"
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
