@@ -47,7 +47,8 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
+        "model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -253,7 +254,7 @@ ALLOWED: dict[str, str] = {
         "backend/export/archive backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/redis_access backend/client backend/store/work "
         "backend/store backend/notify backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files "
-        "backend/connection backend/application backend/routes backend/workers"
+        "backend/connection backend/application backend/web backend/routes backend/workers"
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/export": (

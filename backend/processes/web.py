@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING
 from backend.addresses.listening import open_listener
 from backend.application.services import build_services
 from backend.cpu import keep_heap_trimmed
+from backend.errors import StoreUnavailable
+from backend.processes.waiting import Waiting
 from backend.redis_access.address import check_address
+from backend.redis_access.shared_secrets import admin_token, webhook_secret
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.supervision.parent_death import die_with
@@ -28,8 +31,6 @@ def run_web(settings: Settings) -> None:
     """Serves until SIGTERM."""
     from gunicorn.app.base import BaseApplication
 
-    from backend.routes.app import create_app
-
     class Server(BaseApplication):  # type: ignore[misc]
         """gunicorn without its command line."""
 
@@ -40,17 +41,34 @@ def run_web(settings: Settings) -> None:
         def load(self) -> WSGIApplication:
             # In the worker, after the fork: torch must not have run before.
             configure_logs(settings, "web")
-            services = build_services(settings)
-            _verify_store(services.stores)
-            # Whatever Label Studio sent while no web process ran, it does not send again.
-            services.background.note_missed(None, "the web process was started")
-            keep_heap_trimmed()
-            return create_app(services)
+            return open_application(settings)
 
     check_address(settings)  # here it is one line for the user, in the worker gunicorn's traceback
     configure_logs(settings, "web")
     listener = open_listener(settings.host, settings.port).detach()  # gunicorn's from here on
     Server().run()
+
+
+def open_application(settings: Settings) -> WSGIApplication:
+    """The one that serves; as long as the secrets that it compares with are not known, one that says so."""
+    try:
+        admin_token(settings), webhook_secret(settings)
+    except StoreUnavailable:
+        waiting = Waiting(settings, lambda: _open_application(settings))
+        waiting.start()
+        return waiting
+    return _open_application(settings)
+
+
+def _open_application(settings: Settings) -> WSGIApplication:
+    from backend.routes.app import create_app
+
+    services = build_services(settings)
+    _verify_store(services.stores)
+    # Whatever Label Studio sent while no web process ran, it does not send again.
+    services.background.note_missed(None, "the web process was started")
+    keep_heap_trimmed()
+    return create_app(services)
 
 
 def _options(settings: Settings, listener: int) -> dict[str, object]:
@@ -80,8 +98,6 @@ def _options(settings: Settings, listener: int) -> dict[str, object]:
 
 def _verify_store(stores: Stores) -> None:
     """An unsafe Redis stops the start; one that is away does not, since predictions can go on without it."""
-    from backend.errors import StoreUnavailable
-
     try:
         for problem in stores.verify():
             log.warning("redis: %s", problem)

@@ -20,6 +20,7 @@ from backend.redis_access.connection import connect, guarded
 from backend.redis_access.keys import SECRETS
 from backend.settings.secrets_store import ensure_secret, read_secret
 from backend.settings.settings import Settings
+from backend.telemetry.log_throttle import LogThrottle
 
 log = logging.getLogger(__name__)
 
@@ -49,11 +50,13 @@ def webhook_secret(settings: Settings) -> str:
 def wait_for_secrets(settings: Settings) -> tuple[str, str]:
     """(admin token, webhook secret) at the start of a process that serves: a machine that has never seen them waits
     until Redis answers. Raises SettingsError."""
+    throttle = LogThrottle()
     while True:
         try:
             return admin_token(settings), webhook_secret(settings)
         except StoreUnavailable as error:
-            log.warning("waiting for the installation's secrets: %s", error.message)
+            if throttle.admit(error.message) is not None:
+                log.warning("waiting for the installation's secrets: %s", error.message)
             time.sleep(PAUSE_SECONDS)
 
 

@@ -71,7 +71,8 @@ class Registry:
         self._preparations: Preparations[tuple[str, int, str]] = Preparations()
         self._failed: dict[tuple[int, str], tuple[float, str]] = {}
         self._ready = threading.Event()
-        self._reason = "the encoder is loading"
+        self._reason, self.why_not_ready = "the encoder is loading", NotReady.code
+        """In words, and as a code."""
         self._stop = threading.Event()
         self.artifacts = open_artifacts(settings, self._versions_in_use)
         self.prefetch = Prefetch(self.artifacts) if self.artifacts is not None else None
@@ -211,17 +212,17 @@ class Registry:
                         failpoint("announce", announced[0])
                     self._catch_up(announced[0] if announced is not None else None)
             except (StoreUnavailable, ModelError, OSError) as error:
-                self._reason = hide_secrets(str(error))
+                self._reason, self.why_not_ready = hide_secrets(str(error)), getattr(error, "code", NotReady.code)
                 log.warning("registry waits: %s", error)
             except Exception as error:  # the follower must outlive anything
-                self._reason = hide_secrets(repr(error))
+                self._reason, self.why_not_ready = hide_secrets(repr(error)), NotReady.code
                 log.exception("registry")
             self._stop.wait(0.5)
 
     def _load_first(self) -> None:
-        self._reason = "waiting for Redis"
+        self._reason, self.why_not_ready = "waiting for Redis", StoreUnavailable.code
         self._find_pointers()
-        self._reason = "the encoder is loading"
+        self._reason, self.why_not_ready = "the encoder is loading", NotReady.code
         from model.head.warm_up import warm_up
 
         warm_up(self.encoders.base)
