@@ -1,7 +1,7 @@
 """Whether an export answers as the product does, in an environment of its own, and what it costs; memory of data sets.
 
     python -m bench.export [--kinds single,set,...] [--texts 1000] [--labels 320] [--steps 40] [--heads-only] [--json]
-    python -m bench.export --dataset [--sizes 10000,100000] [--json]
+    python -m bench.export --dataset [--sizes 10000,100000] [--each 1.1,2,3] [--json]
     python -m bench.export --transformers [--spans] [--sets agnews,sst2] [--labels 256] [--texts 600] [--seeds 0,1,2]
 
 For each kind of project a real web process (Flask over HTTP), learner and trainer: labels come as webhooks, then the
@@ -21,7 +21,8 @@ texts without), medians over seeds; `same` and `mean` as its parity report has t
 of marked text, F1 of exact spans with their labels; `same` is the F1 of the one against the other.
 
 `--dataset`: peak memory of `understudy dataset` by format, and what the web process that streams it takes beyond what
-it had, with so many labels; a tenth of the tasks have two. `bytes_a_label` is the slope from one size to the next.
+it had, with so many labels. `each`: annotations a task (1.1: one task in ten has two); of seven people, each of whom is
+right four times in five. `bytes_a_label` is the slope from one size to the next; a web process sends jsonl first.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import random
 import resource
 import subprocess
 import sys
@@ -222,6 +224,9 @@ def share_right(said: Sequence[Said], rows: Sequence[Asked]) -> float:
 
 FORMATS = ("jsonl", "csv", "parquet")
 
+RIGHT = 0.8
+"""How often a person is right in the projects whose data sets are measured."""
+
 PROBE = (
     "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL); "
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
@@ -229,20 +234,22 @@ PROBE = (
 """A small process that starts the command: a child's peak holds what its parent had when it was started."""
 
 
-def measure_datasets(sizes: Sequence[int]) -> list[Row]:
-    """A row for each size and format."""
+def measure_datasets(sizes: Sequence[int], each: Sequence[float]) -> list[Row]:
+    """A row for each size, format and number of annotations a task."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(prefix="us-") as folder:
-        for number, size in enumerate(sizes, start=1):
-            with Parts(Path(folder) / str(size)) as parts:
-                fill(parts, number, size)
-                rows += [measure_dataset(parts, Path(folder), number, size, how) for how in FORMATS]
+        for number, (size, share) in enumerate(itertools.product(sizes, each), start=1):
+            with Parts(Path(folder) / str(number)) as parts:
+                fill(parts, number, size, share)
+                found = [measure_dataset(parts, Path(folder), number, size, how) for how in FORMATS]
+                rows += [{"each": share, **row} for row in found]
     for row in rows:
-        before = next((one for one in rows if one["format"] == row["format"]), row)
+        alike = (one for one in rows if (one["format"], one["each"]) == (row["format"], row["each"]))
+        before = next(alike)
         more = row["labels"] - before["labels"]
         for name in ("command_mb", "web_mb") if more else ():
             row[f"{name[:-3]}_bytes_a_label"] = round((row[name] - before[name]) * 2**20 / more)
-    return rows
+    return sorted(rows, key=lambda row: (row["each"], row["labels"]))
 
 
 def measure_dataset(parts: Parts, folder: Path, number: int, size: int, how: str) -> Row:
@@ -268,23 +275,27 @@ def measure_dataset(parts: Parts, folder: Path, number: int, size: int, how: str
     }
 
 
-def fill(parts: Parts, project: int, size: int) -> None:
-    """`size` annotations of messages, through the store; every tenth task has two."""
-    rows, stores = read_rows(), Stores(Settings(data_dir=parts.data_dir, redis_url=""))
+def fill(parts: Parts, project: int, size: int, each: float) -> None:
+    """`size` annotations of messages, through the store."""
+    rows, stores, chance = read_rows(), Stores(Settings(data_dir=parts.data_dir, redis_url="")), random.Random(size)
     labels = sorted({label for _, label in rows})
     stores.projects.save_config(project, choices_config(labels))
     for start in range(1, size + 1, CHUNK):
-        records = [
-            ExampleRecord(
-                annotation=number,
-                task=number - (number % 11 == 0),
-                texts={"text": f"{rows[number % len(rows)][0]} {number - (number % 11 == 0)}"},
-                targets={"label": [[labels[number % len(labels)]]]},
-                updated_at=HOUR,
-                annotator=1 + number % 7,
+        records = []
+        for number in range(start, min(start + CHUNK, size + 1)):
+            task = number - (number % int(each) if each >= 2 else number % round(1 + 1 / (each - 1)) == 0)
+            text, right = rows[task % len(rows)]
+            label = right if chance.random() < RIGHT else chance.choice(labels)
+            records.append(
+                ExampleRecord(
+                    annotation=number,
+                    task=task,
+                    texts={"text": f"{text} {task}"},
+                    targets={"label": [[label]]},
+                    updated_at=HOUR,
+                    annotator=1 + number % 7,
+                )
             )
-            for number in range(start, min(start + CHUNK, size + 1))
-        ]
         stores.examples.upsert_many(project, records)
     stores.close()
 
@@ -327,6 +338,7 @@ def main() -> None:
     parser.add_argument("--heads-only", action="store_true")
     parser.add_argument("--dataset", action="store_true")
     parser.add_argument("--sizes", type=numbers, default=[10_000, 100_000])
+    parser.add_argument("--each", type=lambda text: [float(part) for part in text.split(",")], default=[1.1, 2, 3])
     parser.add_argument("--transformers", action="store_true")
     parser.add_argument("--spans", action="store_true")
     parser.add_argument("--sets", default="")
@@ -337,7 +349,7 @@ def main() -> None:
         show("stock classifiers beside their versions", measure_stock_exports(args), args.json)
         return
     if args.dataset:
-        show("memory of data sets", measure_datasets(args.sizes), args.json)
+        show("memory of data sets", measure_datasets(args.sizes, args.each), args.json)
         return
     known = kinds()
     wanted = [known[name] for name in args.kinds.split(",")] if args.kinds else list(known.values())

@@ -39,6 +39,7 @@ ALLOWED: dict[str, str] = {
     ),
     "model/head": "model model/numerics model/pretrained model/features model/decoding",
     "model/regions": "model model/numerics model/spans model/spans/features model/spans/head model/head",
+    "model/evidence/annotators": "model model/numerics",
     "model/evidence": "model/numerics model/head",
     "model/evidence/report": "model model/numerics model/evidence",
     "model/versions": (
@@ -47,8 +48,7 @@ ALLOWED: dict[str, str] = {
         "model/regions model/evidence"
     ),
     "model/export": (
-        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head "
-        "model/versions"
+        "model model/numerics model/pretrained model/encoder model/features model/decoding model/head model/versions"
     ),
     "model/export/spans": (
         "model model/numerics model/pretrained model/encoder model/spans/chain model/spans model/spans/patterns "
@@ -137,7 +137,7 @@ ALLOWED: dict[str, str] = {
     "backend/health": "model/evidence backend backend/settings backend/redis_access backend/store/work backend/store",
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
-        "model model/numerics model/evidence backend backend/settings backend/labelstudio/regions "
+        "model model/evidence/annotators model/evidence backend backend/settings backend/labelstudio/regions "
         "backend/labelstudio backend/store"
     ),
     "backend/dataset": "model model/evidence backend backend/labelstudio backend/store backend/rules",

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 Numbers = NDArray[np.int64]
+
+CUT_ROWS = 4096
+"""Annotations that are looked through for tasks at a time."""
 
 
 @dataclass(frozen=True)
@@ -23,27 +24,45 @@ class TaskIndex:
     @classmethod
     def build(cls, pairs: Numbers) -> TaskIndex:
         """Of (task, annotation) pairs [n, 2] in any order, each counted once."""
-        unique = np.unique(pairs.reshape(-1, 2), axis=0)
-        return cls(np.ascontiguousarray(unique[:, 0]), np.ascontiguousarray(unique[:, 1]))
+        pairs = pairs.reshape(-1, 2)
+        order = np.lexsort((pairs[:, 1], pairs[:, 0]))
+        tasks, annotations = pairs[order, 0], pairs[order, 1]
+        del order
+        again = (tasks[1:] == tasks[:-1]) & (annotations[1:] == annotations[:-1])
+        if not again.any():
+            return cls(tasks, annotations)
+        once = np.concatenate([[True], ~again])
+        return cls(tasks[once], annotations[once])
 
     def __len__(self) -> int:
         """Annotations."""
         return len(self.tasks)
 
-    @cached_property
-    def shared(self) -> TaskIndex:
-        """The tasks that have several."""
-        _, places, counts = np.unique(self.tasks, return_inverse=True, return_counts=True)
-        several = counts[places] > 1
-        return TaskIndex(self.tasks[several], self.annotations[several])
+    def portions(self, size: int, *, shared: bool = False) -> Iterator[list[int]]:
+        """The annotations of so many tasks at a time; `shared`: of those alone that have several."""
+        found: list[int] = []
+        count = 0
+        for own in self._by_task():
+            if len(own) > 1 or not shared:
+                found += own
+                count += 1
+            if count == size:
+                yield found
+                found, count = [], 0
+        if found:
+            yield found
 
-    def holds(self, task: int) -> bool:
-        """Whether it has this task."""
-        place = int(np.searchsorted(self.tasks, task))
-        return place < len(self.tasks) and int(self.tasks[place]) == task
-
-    def portions(self, size: int) -> Iterator[list[int]]:
-        """The annotations of so many tasks at a time."""
-        starts = np.unique(self.tasks, return_index=True)[1][::size].tolist()
-        for start, end in pairwise([*starts, len(self.tasks)]):
-            yield self.annotations[start:end].tolist()
+    def _by_task(self) -> Iterator[list[int]]:
+        """A task's annotations."""
+        own: list[int] = []
+        last = None
+        for start in range(0, len(self), CUT_ROWS):
+            rows = slice(start, start + CUT_ROWS)
+            for task, annotation in zip(self.tasks[rows].tolist(), self.annotations[rows].tolist(), strict=True):
+                if task != last and own:
+                    yield own
+                    own = []
+                last = task
+                own.append(annotation)
+        if own:
+            yield own

@@ -18,12 +18,8 @@ from backend.record_json import Activity, Overlap, Pace, WithModel
 from model.spec import NONE, Control, Kind
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from model.evidence.dawid_skene import Estimate, Votes
+    from model.evidence.annotators.vote_log import Jury, VoteLog
     from model.evidence.row import EvidenceRow
-    from model.numerics.arrays import Floats
 
 Said = TypeVar("Said")
 
@@ -35,9 +31,6 @@ PAUSE_SECONDS = 600.0
 
 LEAST_ANSWERS = 5
 """Answers of one sitting from which a pace is told: of fewer the first text's reading is most of it."""
-
-NEGLIGIBLE_SHARE = 0.005
-"""Shares below are dropped from a target."""
 
 
 @dataclass(frozen=True)
@@ -52,142 +45,13 @@ class Answer:
         """The annotator; None when Label Studio names none."""
         return self.record.annotator
 
+    def vote(self) -> tuple[int | None, tuple[str, ...], bool]:
+        """Without texts."""
+        return self.record.annotator, self.keys, self.record.ground_truth
+
 
 Answers = Mapping[int, Sequence[Answer]]
 """Task -> its answers, one a person, by annotation id."""
-
-Row = tuple[int, int, int, float]
-"""Item, person, class, share."""
-
-
-class VoteTable:
-    """Votes over the tasks of `shared`, in their order. For sets every (task, label) is an item with the answers no and
-    yes, and a person has one confusion matrix over all labels.
-
-    Ground truths are no votes: they say what the item is. Unnamed people cannot be told apart and vote as one."""
-
-    def __init__(self, is_set: bool, shared: Answers) -> None:
-        self.is_set = is_set
-        self.answers = {task: shared[task] for task in sorted(shared)}
-        self.labels = sorted({key for found in self.answers.values() for answer in found for key in answer.keys})
-        self._column = {label: index for index, label in enumerate(self.labels)}
-        people = {answer.annotator for found in self.answers.values() for answer in found}
-        self.people = sorted(people, key=lambda who: (who is None, who or 0))
-        self._person = {who: index for index, who in enumerate(self.people)}
-        self._kind: NDArray[np.intp] | None = None  # sets: the kind of each (task, label)
-
-    def votes(self) -> Votes:
-        """Long form; an item a task, or a label of a task (items with the same answers once, with their number)."""
-        import numpy as np
-
-        from model.evidence.dawid_skene import Votes
-
-        if self.is_set:
-            return self._set_votes()
-        rows = [row for item, found in enumerate(self.answers.values()) for row in self._rows(item, found)]
-        items, who, given, shares = np.array(rows, dtype=float).reshape(len(rows), 4).T
-        known = np.array([self._known(found) for found in self.answers.values()])
-        whole = [column.astype(np.int64) for column in (items, who, given)]
-        once, group = np.ones(len(known)), np.zeros_like(known)
-        return Votes(whole[0], whole[1], whole[2], shares, known, group, once, len(self.people), len(self.labels))
-
-    def _rows(self, item: int, found: Sequence[Answer]) -> list[Row]:
-        return [
-            (item, self._person[answer.annotator], self._column[key], 1 / len(answer.keys))
-            for answer in found
-            if not answer.record.ground_truth
-            for key in answer.keys
-        ]
-
-    def _known(self, found: Sequence[Answer]) -> int:
-        """The class that the ground truth gives to a task, -1 without one (or with two that differ)."""
-        keys = _truth(found)
-        return self._column[keys[0]] if keys is not None and len(keys) == 1 else -1
-
-    def _set_votes(self) -> Votes:
-        """Nearly all (task, label) items are alike: nobody set that label. Each kind is given once."""
-        import numpy as np
-
-        from model.evidence.dawid_skene import Votes
-
-        said, known, person = self._matrix()
-        labels = np.broadcast_to(np.arange(len(self.labels)), known.shape)
-        table = np.concatenate([labels[..., None], known[..., None], said], axis=2).reshape(known.size, -1)
-        kinds, kind, times = np.unique(table, axis=0, return_inverse=True, return_counts=True)
-        self._kind = kind.reshape(-1)
-        items, slots = np.nonzero(kinds[:, 2:] >= 0)
-        given, group, truth = kinds[items, slots + 2], kinds[:, 0], kinds[:, 1]
-        shares, people = np.ones(len(items)), len(self.people)
-        return Votes(items, person[slots], given, shares, truth, group, times.astype(float), people, 2)
-
-    def _matrix(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-        """(said [tasks, labels, slots], known [tasks, labels], person of each slot): 1 yes, 0 no, -1 nothing said.
-        A person has one slot; the unnamed as many as there are in any task."""
-        import numpy as np
-
-        named = [who for who in self.people if who is not None]
-        unnamed = max(sum(answer.annotator is None for answer in found) for found in self.answers.values())
-        said = np.full((len(self.answers), len(self.labels), len(named) + unnamed), -1)
-        known = np.full(said.shape[:2], -1)
-        for item, found in enumerate(self.answers.values()):
-            spare = len(named)
-            for answer in found:
-                slot = spare if answer.annotator is None else self._person[answer.annotator]
-                spare += answer.annotator is None
-                if not answer.record.ground_truth:
-                    said[item, :, slot] = 0
-                    said[item, [self._column[key] for key in answer.keys], slot] = 1
-            if (keys := _truth(found)) is not None:
-                known[item] = 0
-                known[item, [self._column[key] for key in keys]] = 1
-        return said, known, np.array([*range(len(named)), *[len(named)] * unnamed])
-
-    def read_targets(self, found: Estimate) -> dict[int, dict[str, float]]:
-        """Task -> label -> share. Labels that no annotator gave get nothing."""
-        targets = {}
-        for (task, answers), row in zip(self.answers.items(), self._posterior(found), strict=True):
-            labels = sorted({key for answer in answers for key in answer.keys})
-            shares = {label: float(row[self._column[label]]) for label in labels}
-            targets[task] = (
-                {k: v for k, v in shares.items() if v > NEGLIGIBLE_SHARE} if self.is_set else _normalise(shares)
-            )
-        return targets
-
-    def _posterior(self, found: Estimate) -> Floats:
-        """[tasks, labels]: a distribution, or for sets the probability of each label."""
-        if self._kind is not None:
-            return found.posterior[self._kind, 1].reshape(len(self.answers), len(self.labels))
-        return found.posterior
-
-    def read_reliability(self, found: Estimate) -> dict[int, float]:
-        """Named person -> share of right answers; for sets F1, since most labels are unset in most tasks and anybody
-        would be right about most of them."""
-        values = self._f1(found) if self.is_set else [float(value) for value in found.accuracy]
-        return {who: round(value, 4) for who, value in zip(self.people, values, strict=True) if who is not None}
-
-    def _f1(self, found: Estimate) -> list[float]:
-        hits, total = [0.0] * len(self.people), [0.0] * len(self.people)
-        for answers, truth in zip(self.answers.values(), self._posterior(found), strict=True):
-            expected = float(truth.sum())
-            for answer in (answer for answer in answers if not answer.record.ground_truth):
-                person = self._person[answer.annotator]
-                hits[person] += 2 * sum(float(truth[self._column[key]]) for key in answer.keys)
-                total[person] += len(answer.keys) + expected
-        return [hit / all_ if all_ else 0.0 for hit, all_ in zip(hits, total, strict=True)]
-
-
-def _truth(found: Sequence[Answer]) -> tuple[str, ...] | None:
-    """What the ground truth says, which may be nothing; None without one, or with two that differ."""
-    sure = {answer.keys for answer in found if answer.record.ground_truth}
-    return next(iter(sure)) if len(sure) == 1 else None
-
-
-def _normalise(shares: Mapping[str, float]) -> dict[str, float]:
-    top = max(shares.values(), default=0.0)
-    kept = {label: share for label, share in shares.items() if share > NEGLIGIBLE_SHARE * top}
-    total = sum(kept.values())
-    return {label: share / total for label, share in kept.items()} if total else {}
-
 
 MIN_SHARED = 20
 """Tasks that somebody must share with others (or with a ground truth) before reliability is believed: with 10, single
@@ -195,22 +59,91 @@ simulated projects came out up to 40 points worse than the plain vote."""
 
 MIN_PEOPLE = 3
 
+SLIP_SHARE = 0.01
+"""Share of a taxonomy's answers that may hold several paths by mistake."""
+
 LEAST_TASK_WEIGHT = 0.1
 """Least weight of a task that only one person has answered, however unreliable."""
 
 
 @dataclass(frozen=True)
 class Weighing:
-    """`targets`: task -> label -> share, of the tasks with several answers. `weights`: task -> weight, of the others.
-    `reliability`: annotator -> share of right answers expected (sets: F1)."""
+    """How far each annotator is believed. `reliability`: annotator -> share of right answers expected (sets: F1);
+    `worth`: annotator -> weight of a task that only they have answered. Nothing: all count alike."""
 
-    targets: Mapping[int, Mapping[str, float]]
-    weights: Mapping[int, float]
     reliability: Mapping[int, float]
+    worth: Mapping[int | None, float]
+    _jury: Jury | None = None
+
+    def weight(self, answers: Sequence[Answer]) -> float:
+        """Of a task."""
+        alone = len(answers) == 1 and not answers[0].record.ground_truth
+        return self.worth.get(answers[0].annotator, 1.0) if alone else 1.0
+
+    def targets(self, answers: Answers) -> Mapping[int, Mapping[str, float]]:
+        """Task -> label -> share, of tasks with several answers; of none where all count alike."""
+        if self._jury is None:
+            return {}
+        shared = {task: found for task, found in answers.items() if len(found) > 1}
+        return self._jury.targets({task: [answer.vote() for answer in found] for task, found in shared.items()})
 
 
-EQUAL_WEIGHTS = Weighing({}, {}, {})
+EQUAL_WEIGHTS = Weighing({}, {})
 """All annotators count alike."""
+
+
+class AnswerTally:
+    """What all answers to one control say together: of its annotators, and whether they answer with sets. Added in any
+    number of portions; in memory are counts by annotator, and the combinations of answers to shared tasks."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._judged: Counter[int] = Counter()
+        self._answers = self._sets = self._proven = 0
+        self._log: VoteLog | None = None
+
+    def add(self, answers: Answers) -> None:
+        """A portion, of whole tasks."""
+        for found in answers.values():
+            self._answers += len(found)
+            self._sets += sum(len(answer.keys) > 1 for answer in found)
+            if len(found) > 1:
+                self._add_shared(found)
+
+    def _add_shared(self, found: Sequence[Answer]) -> None:
+        named = (answer for answer in found if not answer.record.ground_truth)
+        self._judged.update(answer.annotator for answer in named if answer.annotator is not None)
+        self._proven += any(answer.record.ground_truth for answer in found)
+        if self._control.kind is Kind.RATING:
+            return
+        if self._log is None:
+            from model.evidence.annotators.vote_log import VoteLog
+
+            self._log = VoteLog()
+        self._log.add([answer.vote() for answer in found])
+
+    def takes_several(self) -> bool:
+        """Whether people answer this taxonomy with sets of paths; a slip in hundreds of single paths is none."""
+        if self._control.kind is not Kind.TAXONOMY or self._control.most == 1:
+            return False
+        return self._sets >= max(1.0, SLIP_SHARE * self._answers)
+
+    def reliable_annotators(self) -> set[int]:
+        """Who shares MIN_SHARED tasks or more (own ground truths aside); nobody when the overlap is too small."""
+        steady = {who for who, count in self._judged.items() if count >= MIN_SHARED}
+        return steady if len(steady) >= MIN_PEOPLE or self._proven >= MIN_SHARED else set()
+
+    def weigh(self, multilabel: bool) -> Weighing:
+        """By reliability; EQUAL_WEIGHTS without enough overlap. `multilabel`: answers are sets.
+
+        Ratings always count alike: a star more or less is taste rather than error, and their spread is learned."""
+        steady = self.reliable_annotators()
+        jury = self._log.judge(multilabel) if self._log is not None and steady else None
+        if jury is None:
+            return EQUAL_WEIGHTS
+        reliability = {who: value for who, value in jury.reliability().items() if who in steady}
+        worth = _annotator_weights(reliability, 0.0 if multilabel else 1 / max(2, len(jury.labels)))
+        return Weighing(reliability, worth, jury)
 
 
 def measure_disagreement(control: Control, answers: Sequence[Answer]) -> float:
@@ -298,45 +231,6 @@ def compare_with_model(
             own["blind"] += row.blind
             own["blind_right"] += row.blind and row.correct
     return found
-
-
-def weigh_answers(control: Control, answers: Answers) -> Weighing:
-    """Targets and weights by reliability; EQUAL_WEIGHTS without enough overlap.
-
-    Ratings always count alike: a star more or less is taste rather than error, and their spread is what is learned."""
-    shared = {task: found for task, found in answers.items() if len(found) > 1}
-    steady = find_reliable_annotators(shared)
-    if control.kind is Kind.RATING or not steady:
-        return EQUAL_WEIGHTS
-    from model.evidence.dawid_skene import estimate
-
-    table = VoteTable(control.multilabel, shared)
-    if not table.labels:
-        return EQUAL_WEIGHTS  # of sets that everybody left empty
-    found = estimate(table.votes())
-    if found is None:
-        return EQUAL_WEIGHTS
-    reliability = {who: value for who, value in table.read_reliability(found).items() if who in steady}
-    worth = _annotator_weights(reliability, 0.0 if table.is_set else 1 / max(2, len(table.labels)))
-    weights = {
-        task: worth[mine[0].annotator]
-        for task, mine in answers.items()
-        if len(mine) == 1 and mine[0].annotator in worth and not mine[0].record.ground_truth
-    }
-    return Weighing(table.read_targets(found), weights, reliability)
-
-
-def find_reliable_annotators(shared: Answers) -> set[int]:
-    """Annotators who share MIN_SHARED tasks or more (own ground truths aside); none when the overlap is too small."""
-    judged = Counter(
-        answer.annotator
-        for found in shared.values()
-        for answer in found
-        if answer.annotator is not None and not answer.record.ground_truth
-    )
-    steady = {who for who, count in judged.items() if who is not None and count >= MIN_SHARED}
-    proven = sum(any(answer.record.ground_truth for answer in found) for found in shared.values())
-    return steady if len(steady) >= MIN_PEOPLE or proven >= MIN_SHARED else set()
 
 
 def _annotator_weights(reliability: Mapping[int, float], chance: float) -> dict[int | None, float]:

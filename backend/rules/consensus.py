@@ -16,23 +16,19 @@ from backend.labelstudio.records import ExampleRecord
 from backend.record_json import Disputed, Overlap, Summary
 from backend.rules.annotator_agreement import (
     Answer,
-    Answers,
+    AnswerTally,
     Weighing,
     measure_disagreement,
     overlap_of,
-    weigh_answers,
 )
-from backend.rules.region_consensus import reach_region_consensus
+from backend.rules.region_consensus import RegionTally, reach_region_consensus
 from backend.rules.relation_consensus import reach_relation_consensus
-from backend.rules.span_consensus import reach_span_consensus
+from backend.rules.span_consensus import SpanTally, reach_span_consensus
 from model.labels import key_of
 from model.region import RegionSample, RelationSample
 from model.span import SpanSample
 from model.spec import NONE, Control, Kind, Sample, TaskSpec
 from model.visibility import is_conditional, visible_controls
-
-SLIP_SHARE = 0.01
-"""Share of a taxonomy's answers that may hold several paths by mistake."""
 
 MOST_DISPUTED = 20
 """Tasks named in a summary."""
@@ -102,21 +98,74 @@ class Consensus:
         }
 
 
-def reach_consensus(
-    spec: TaskSpec, records: Iterable[ExampleRecord], several: Mapping[str, bool] | None = None
-) -> Consensus:
-    """What can be learned from these annotations under this spec. `several`: taxonomy -> whether it is answered with
-    sets, where that is known of more annotations than these."""
+@dataclass(frozen=True)
+class Known:
+    """What all annotations say together, for a consensus on some of them. `spec`: says which taxonomies are answered
+    with sets. `weighing`: control -> how far each annotator is believed; `reliability`: the same of controls that mark
+    text."""
+
+    spec: TaskSpec
+    weighing: Mapping[str, Weighing]
+    reliability: Mapping[str, Mapping[int, float]]
+
+
+class Tally:
+    """All annotations, added in any number of portions of whole tasks: what is in memory grows with the annotators, the
+    labels and the combinations of answers, and not with the tasks."""
+
+    def __init__(self, spec: TaskSpec) -> None:
+        self._spec = spec
+        self._controls = [(control, AnswerTally(control)) for control in spec.controls]
+        self._spans = [(control, SpanTally(control)) for control in spec.spans]
+        self._regions = [(control, RegionTally(control)) for control in spec.regions]
+
+    @property
+    def of_shared(self) -> bool:
+        """Whether tasks that several people have answered say all; trees need the others, too."""
+        return not any(control.kind is Kind.TAXONOMY for control in (*self._spec.controls, *self._spec.regions))
+
+    def add(self, records: Iterable[ExampleRecord]) -> None:
+        """A portion."""
+        by_task = _group(self._spec, records)
+        for control, answers in self._controls:
+            answers.add(_answers_of(control, by_task, Counter()))
+        for _, spans in self._spans:
+            spans.add(by_task)
+        for _, regions in self._regions:
+            regions.add(by_task)
+
+    def finish(self) -> Known:
+        """Of all that was added."""
+        controls = tuple(replace(control, several=answers.takes_several()) for control, answers in self._controls)
+        regions = tuple(replace(control, several=tally.takes_several()) for control, tally in self._regions)
+        return Known(
+            replace(self._spec, controls=controls, regions=regions),
+            {
+                control.name: answers.weigh(control.multilabel)
+                for control, (_, answers) in zip(controls, self._controls, strict=True)
+            },
+            {control.name: tally.reliability() for control, tally in self._spans},
+        )
+
+
+def reach_consensus(spec: TaskSpec, records: Iterable[ExampleRecord], known: Known | None = None) -> Consensus:
+    """What can be learned from these annotations under this spec. `known`: what more annotations than these say, of
+    which these are whole tasks."""
+    by_task = _group(spec, records)
+    reached = Consensus()
+    controls = tuple(_reach(reached, control, by_task, known) for control in spec.controls)
+    for control in spec.spans:
+        _reach_spans(reached, control, by_task, known)
+    regions = tuple(_reach_regions(reached, control, by_task, known) for control in spec.regions)
+    relations = [] if spec.relations is None else reach_relation_consensus(spec, by_task)
+    return replace(reached, spec=replace(spec, controls=controls, regions=regions), relations=relations)
+
+
+def _group(spec: TaskSpec, records: Iterable[ExampleRecord]) -> dict[int, list[ExampleRecord]]:
     by_task: dict[int, list[ExampleRecord]] = {}
     for record in records:
         by_task.setdefault(record.task, []).append(_as_asked(spec, record))
-    reached = Consensus()
-    controls = tuple(_reach(reached, control, by_task, several or {}) for control in spec.controls)
-    for control in spec.spans:
-        _reach_spans(reached, control, by_task)
-    regions = tuple(_reach_regions(reached, control, by_task) for control in spec.regions)
-    relations = [] if spec.relations is None else reach_relation_consensus(spec, by_task)
-    return replace(reached, spec=replace(spec, controls=controls, regions=regions), relations=relations)
+    return by_task
 
 
 def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
@@ -132,23 +181,24 @@ def _as_asked(spec: TaskSpec, record: ExampleRecord) -> ExampleRecord:
 
 
 def _reach(
-    reached: Consensus,
-    control: Control,
-    by_task: Mapping[int, Sequence[ExampleRecord]],
-    several: Mapping[str, bool],
+    reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], known: Known | None
 ) -> Control:
     """Adds what is known of this control, and gives it back as it is answered."""
     quarantined: Counter[str] = Counter()
-    known = None if control.options_field is not None else frozenset(control.keys())
-    found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
-    answers = {task: mine for task, mine in found.items() if mine}
-    known_several = several.get(control.name)
-    control = replace(control, several=takes_several(control, answers) if known_several is None else known_several)
+    name, answers = control.name, _answers_of(control, by_task, quarantined)
+    if known is None:
+        tally = AnswerTally(control)
+        tally.add(answers)
+        control = replace(control, several=tally.takes_several())
+        weighing = tally.weigh(control.multilabel)
+    else:
+        control, weighing = known.spec.control(name), known.weighing[name]
     if not control.multilabel:
         answers = {task: [a if a.keys else replace(a, keys=(NONE,)) for a in mine] for task, mine in answers.items()}
-    weighing = weigh_answers(control, answers)
-    name = control.name
-    reached.samples[name] = [_sample(control, task, mine, weighing) for task, mine in answers.items()]
+    targets = weighing.targets(answers)
+    reached.samples[name] = [
+        _sample(control, task, mine, targets.get(task), weighing.weight(mine)) for task, mine in answers.items()
+    ]
     reached.disagreement[name] = {
         task: measure_disagreement(control, mine) for task, mine in answers.items() if len(mine) > 1
     }
@@ -163,9 +213,12 @@ def _reach(
     return control
 
 
-def _reach_spans(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:
+def _reach_spans(
+    reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], known: Known | None
+) -> None:
     """Adds what is known of a control that marks text."""
-    found, name = reach_span_consensus(control, by_task), control.name
+    name = control.name
+    found = reach_span_consensus(control, by_task, None if known is None else known.reliability[name])
     reached.spans[name] = found.samples
     reached.disagreement[name] = found.disagreement
     reached.answers[name] = found.answers
@@ -179,21 +232,25 @@ def _reach_spans(reached: Consensus, control: Control, by_task: Mapping[int, Seq
         reached.quarantined[name] = found.quarantined
 
 
-def _reach_regions(reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> Control:
+def _reach_regions(
+    reached: Consensus, control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], known: Known | None
+) -> Control:
     """Adds what is known of a question about regions, and gives it back as it is answered."""
-    found = reach_region_consensus(control, by_task)
+    several = None if known is None else known.spec.control(control.name).several
+    found = reach_region_consensus(control, by_task, several)
     reached.regions[control.name] = found.samples
     if found.quarantined:
         reached.quarantined[control.name] = found.quarantined
     return replace(control, several=found.several)
 
 
-def takes_several(control: Control, answers: Answers) -> bool:
-    """Whether people answer this taxonomy with sets of paths; a slip in hundreds of single paths is none."""
-    if control.kind is not Kind.TAXONOMY or control.most == 1:
-        return False
-    sizes = [len(answer.keys) for mine in answers.values() for answer in mine]
-    return sum(size > 1 for size in sizes) >= max(1.0, SLIP_SHARE * len(sizes))
+def _answers_of(
+    control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], quarantined: Counter[str]
+) -> dict[int, list[Answer]]:
+    """By task; those without an answer are missing."""
+    known = None if control.options_field is not None else frozenset(control.keys())
+    found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
+    return {task: mine for task, mine in found.items() if mine}
 
 
 def _answers(
@@ -220,18 +277,20 @@ def _rank(answer: Answer) -> tuple[bool, str, int]:
     return answer.record.ground_truth, answer.record.version, answer.record.annotation
 
 
-def _sample(control: Control, task: int, answers: Sequence[Answer], weighing: Weighing) -> Sample:
+def _sample(
+    control: Control, task: int, answers: Sequence[Answer], weighed: Mapping[str, float] | None, weight: float
+) -> Sample:
     sure = [answer for answer in answers if answer.record.ground_truth]
     counted = sure or answers
     newest = max(counted, key=lambda answer: answer.record.version).record if len(counted) > 1 else counted[0].record
-    target = None if sure else weighing.targets.get(task)
+    target = None if sure else weighed
     if target is None or not (target or control.multilabel):
         target = _shares(control.multilabel, [answer.keys for answer in counted])
     return Sample(
         task=task,
         text=control.text_of(newest.texts),
         target=target,
-        weight=1.0 if sure else weighing.weights.get(task, 1.0),
+        weight=1.0 if sure else weight,
         ground_truth=bool(sure),
         annotations=tuple(answer.record.annotation for answer in counted),
     )

@@ -7,7 +7,7 @@ shares of those who marked it, and its weight the share of them among all who ma
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from backend.labelstudio.records import ExampleRecord
@@ -30,11 +30,66 @@ class RegionConsensus:
     quarantined: dict[str, int] = field(default_factory=dict)
 
 
-def reach_region_consensus(control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> RegionConsensus:
-    """What these annotations say of one question about regions."""
-    known = None if control.tag == "TextArea" else frozenset(control.keys())
+@dataclass(frozen=True)
+class _Found:
+    """A text as `people` have marked it: region -> answers of those who marked it."""
+
+    task: int
+    text: str
+    people: int
+    regions: Mapping[Region, Sequence[tuple[str, ...]]]
+
+
+class RegionTally:
+    """Whether a question about regions is answered with sets, over any number of portions of whole tasks; a slip in
+    hundreds of single answers is none."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._answers = self._sets = 0
+
+    def add(self, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:
+        """A portion."""
+        self.add_found(_find_regions(self._control, by_task, Counter()))
+
+    def add_found(self, found: Iterable[_Found]) -> None:
+        """The same of answers that are found already."""
+        sizes = [len(keys) for one in found for given in one.regions.values() for keys in given]
+        self._answers += len(sizes)
+        self._sets += sum(size > 1 for size in sizes)
+
+    def takes_several(self) -> bool:
+        """Of a taxonomy alone."""
+        return self._control.kind is Kind.TAXONOMY and self._sets >= max(1.0, SLIP_SHARE * self._answers)
+
+
+def reach_region_consensus(
+    control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], several: bool | None = None
+) -> RegionConsensus:
+    """What these annotations say of one question about regions. `several`: whether it is answered with sets, where that
+    is known of more annotations than these."""
     quarantined: Counter[str] = Counter()
-    found: list[tuple[int, str, int, dict[Region, list[tuple[str, ...]]]]] = []
+    found = _find_regions(control, by_task, quarantined)
+    if several is None:
+        tally = RegionTally(control)
+        tally.add_found(found)
+        several = tally.takes_several()
+    sets = several or control.kind is Kind.MULTIPLE
+    samples = [
+        RegionSample(one.task, one.text, region, _target(sets, given), len(given) / one.people)
+        for one in found
+        for region, given in sorted(one.regions.items(), key=lambda item: item[0])
+        if region.end <= len(one.text)
+    ]
+    return RegionConsensus(several, samples, dict(quarantined))
+
+
+def _find_regions(
+    control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], quarantined: Counter[str]
+) -> list[_Found]:
+    """By task."""
+    known = None if control.tag == "TextArea" else frozenset(control.keys())
+    found: list[_Found] = []
     for task in sorted(by_task):
         records = _counted(control, by_task[task])
         if not records:
@@ -49,18 +104,8 @@ def reach_region_consensus(control: Control, by_task: Mapping[int, Sequence[Exam
                 quarantined.update(key for key in keys if key not in usable)
                 if usable or not keys:  # labels that the config has not say nothing
                     regions[region_of(row)].append(usable)
-        found.append((task, text, len(same), dict(regions)))
-    sizes = [len(keys) for *_, regions in found for given in regions.values() for keys in given]
-    mistakes = max(1.0, SLIP_SHARE * len(sizes))
-    several = control.kind is Kind.TAXONOMY and sum(size > 1 for size in sizes) >= mistakes
-    sets = several or control.kind is Kind.MULTIPLE
-    samples = [
-        RegionSample(task, text, region, _target(sets, regions[region]), len(regions[region]) / people)
-        for task, text, people, regions in found
-        for region in sorted(regions)
-        if region.end <= len(text)
-    ]
-    return RegionConsensus(several, samples, dict(quarantined))
+        found.append(_Found(task, text, len(same), dict(regions)))
+    return found
 
 
 def _counted(control: Control, records: Sequence[ExampleRecord]) -> list[ExampleRecord]:

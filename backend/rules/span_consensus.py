@@ -7,7 +7,7 @@ shared tasks show: a chain that is fitted to all of them believes a disputed spa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
 
@@ -52,14 +52,54 @@ class _Answer:
     removed: tuple[Span, ...]
 
 
-def reach_span_consensus(control: Control, by_task: Mapping[int, Sequence[ExampleRecord]]) -> SpanConsensus:
-    """What these annotations say of one control."""
-    known = None if control.options_field is not None else frozenset(control.keys())
+class SpanTally:
+    """How far each annotator agrees with the others of a task, over any number of portions of whole tasks."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+        self._tasks: Counter[int] = Counter()
+        self._figures: dict[int, float] = {}
+
+    def add(self, by_task: Mapping[int, Sequence[ExampleRecord]]) -> None:
+        """A portion."""
+        self.add_answers(_answer_all(self._control, by_task, Counter()).values())
+
+    def add_answers(self, tasks: Iterable[Sequence[_Answer]]) -> None:
+        """F1 with a ground truth, or with the others of a task where they are at least two: of two people nobody can
+        tell which is wrong."""
+        for answers in tasks:
+            sure = [one for one in answers if one.record.ground_truth]
+            for one in answers:
+                others = [other for other in (sure or answers) if other is not one]
+                person = one.record.annotator
+                if person is not None and one not in sure and len(others) >= (1 if sure else 2):
+                    self._tasks[person] += 1
+                    figure = _mean([_f1(one.spans, other.spans) for other in others])
+                    self._figures[person] = self._figures.get(person, 0.0) + figure
+
+    def reliability(self) -> dict[int, float]:
+        """Annotator -> mean F1 with what is right, as far as that can be told; pulled to the mean of all."""
+        enough = {person: count for person, count in sorted(self._tasks.items()) if count >= SHARED_TASKS}
+        if not enough:
+            return {}
+        mean = sum(self._figures[person] for person in enough) / sum(enough.values())
+        return {
+            person: (self._figures[person] + PRIOR_TASKS * mean) / (count + PRIOR_TASKS)
+            for person, count in enough.items()
+        }
+
+
+def reach_span_consensus(
+    control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], reliability: Mapping[int, float] | None = None
+) -> SpanConsensus:
+    """What these annotations say of one control. `reliability`: of its annotators, where more is known than these."""
     quarantined: Counter[str] = Counter()
-    found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
-    answers = {task: mine for task, mine in found.items() if mine}
+    answers = _answer_all(control, by_task, quarantined)
     shared = {task: mine for task, mine in answers.items() if len(mine) > 1}
-    reliability = _reliability(shared)
+    if reliability is None:
+        tally = SpanTally(control)
+        tally.add_answers(shared.values())
+        reliability = tally.reliability()
     samples = [sample for task, mine in answers.items() for sample in _samples(control, task, mine, reliability)]
     people = Counter(one.record.annotator for mine in answers.values() for one in mine)
     return SpanConsensus(
@@ -68,7 +108,7 @@ def reach_span_consensus(control: Control, by_task: Mapping[int, Sequence[Exampl
         disagreement={task: 1 - _agreement([one.spans for one in mine]) for task, mine in shared.items()},
         agreement=_by_label(shared),
         answers={person: count for person, count in sorted(_named(people).items())},
-        reliability=reliability,
+        reliability=dict(reliability),
         overlap=measure_overlap(
             [[(one.record.annotator, one.spans) for one in mine] for mine in shared.values()],
             lambda one, other: _agreement([one, other]),
@@ -84,6 +124,15 @@ def majority(samples: Sequence[SpanSample]) -> tuple[Span, ...]:
         for span in sample.spans:
             shares[span] += sample.weight  # type: ignore[assignment]
     return sorted_spans(span for span, share in shares.items() if share >= whole / 2)
+
+
+def _answer_all(
+    control: Control, by_task: Mapping[int, Sequence[ExampleRecord]], quarantined: Counter[str]
+) -> dict[int, list[_Answer]]:
+    """By task; those without an answer are missing."""
+    known = None if control.options_field is not None else frozenset(control.keys())
+    found = {task: _answers(control, by_task[task], known, quarantined) for task in sorted(by_task)}
+    return {task: mine for task, mine in found.items() if mine}
 
 
 def _answers(
@@ -150,26 +199,6 @@ def _weight(one: _Answer, reliability: Mapping[int, float]) -> float:
     known = reliability.get(one.record.annotator, sum(reliability.values()) / len(reliability))
     right = min(max(known, LEAST_RELIABLE), MOST_RELIABLE)
     return right / (1 - right)
-
-
-def _reliability(shared: Mapping[int, Sequence[_Answer]]) -> dict[int, float]:
-    """Annotator -> mean F1 with a ground truth, or with the others of a task where they are at least two: of two people
-    nobody can tell which is wrong."""
-    figures: dict[int, list[float]] = {}
-    for answers in shared.values():
-        sure = [one for one in answers if one.record.ground_truth]
-        for one in answers:
-            others = [other for other in (sure or answers) if other is not one]
-            if one.record.annotator is None or one in sure or len(others) < (1 if sure else 2):
-                continue
-            figures.setdefault(one.record.annotator, []).append(_mean([_f1(one.spans, o.spans) for o in others]))
-    enough = {person: own for person, own in figures.items() if len(own) >= SHARED_TASKS}
-    if not enough:
-        return {}
-    mean = _mean([figure for own in enough.values() for figure in own])
-    return {
-        person: (sum(own) + PRIOR_TASKS * mean) / (len(own) + PRIOR_TASKS) for person, own in sorted(enough.items())
-    }
 
 
 def _by_label(shared: Mapping[int, Sequence[_Answer]]) -> dict[str, float]:

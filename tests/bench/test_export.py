@@ -41,8 +41,9 @@ def test_memory_is_told_by_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
         def __exit__(self, *_: object) -> None: ...
 
     monkeypatch.setattr(export, "Parts", Parts)
-    monkeypatch.setattr(export, "fill", lambda parts, number, size: None)
+    monkeypatch.setattr(export, "fill", lambda parts, number, size, each: None)
     monkeypatch.setattr(export, "measure_dataset", measure)
-    rows = export.measure_datasets([1_000, 11_000])
-    assert [row.get("command_bytes_a_label") for row in rows[3:]] == [210] * 3
-    assert {row["web_bytes_a_label"] for row in rows[3:]} == {0} and "web_bytes_a_label" not in rows[0]
+    rows = export.measure_datasets([1_000, 11_000], [1.1, 3])
+    assert [row["each"] for row in rows] == [1.1] * 6 + [3] * 6
+    assert [row.get("command_bytes_a_label") for row in rows] == ([None] * 3 + [210] * 3) * 2
+    assert {row["web_bytes_a_label"] for row in rows[3:6]} == {0} and "web_bytes_a_label" not in rows[0]

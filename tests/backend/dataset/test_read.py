@@ -95,9 +95,11 @@ def test_what_was_answered_before_and_what_is_doubted_stands_beside(single: Any)
 @pytest.mark.parametrize("portion", [1, 3, 250])
 def test_portions_change_nothing(single: Any, monkeypatch: pytest.MonkeyPatch, portion: int) -> None:
     people = [
-        record(10 * task + who, task, "AB"[(task + who // 3) % 2], who) for task in range(1, 12) for who in (1, 2, 3)
+        record(10 * task + who, task, "AB"[(task % 5 == 0) ^ (who == 3 and task % 2)], who)
+        for task in range(1, 32)
+        for who in (1, 2, 3)
     ]
-    alone = [record(1000 + task, task, "A") for task in range(20, 30)]
+    alone = [record(1000 + task, task, "A", 1 + task % 3) for task in range(40, 50)]
     single.examples.upsert_many(PROJECT, [*people, *alone])
     monkeypatch.setattr(read, "PORTION_TASKS", portion)
     rows = {line["task"]: line for line in lines(single)[1:-1]}
@@ -107,6 +109,8 @@ def test_portions_change_nothing(single: Any, monkeypatch: pytest.MonkeyPatch, p
     assert {sample.task: dict(sample.target) for sample in whole} == {
         task: pytest.approx(row["answers"]["label"]["soft"], abs=1e-5) for task, row in rows.items()
     }
+    weights = [round(one.weight, 6) for one in whole]
+    assert [row["answers"]["label"]["weight"] for row in rows.values()] == weights and min(weights) < 1 == max(weights)
 
 
 def test_skipped_and_damaged_annotations_give_no_row_and_damage_is_told(single: Any) -> None:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from model.evidence.dawid_skene import Shrinkage, Votes, estimate, is_sane
+from model.evidence.annotators import dawid_skene
+from model.evidence.annotators.dawid_skene import Shrinkage, Verdict, Votes, estimate
 
 GOOD_MEDIOCRE_SPAMMER = (0.95, 0.7, None)
 
@@ -53,7 +54,7 @@ def gains(seeds: int, *arguments: Any, **options: Any) -> Any:
         truth, votes = simulate(seed, *arguments, **options)
         reached = estimate(votes)
         plain = plain_vote(votes)
-        found.append(accuracy(plain if reached is None else reached.posterior, truth) - accuracy(plain, truth))
+        found.append(accuracy(plain if reached is None else votes.believe(reached), truth) - accuracy(plain, truth))
     return np.array(found)
 
 
@@ -95,16 +96,24 @@ def test_labels_are_not_swapped_by_people_who_are_mostly_wrong() -> None:
     found = estimate(votes)
     plain = plain_vote(votes)
     unanimous = plain.max(1) == 3
-    assert found is None or (found.posterior[unanimous].argmax(1) == plain[unanimous].argmax(1)).all()
+    assert found is None or (votes.believe(found)[unanimous].argmax(1) == plain[unanimous].argmax(1)).all()
 
 
 def test_ground_truths_show_who_of_two_is_right() -> None:
     truth, votes = simulate(3, 120, 4, (0.95, 0.5))
     known = np.where(np.arange(120) < 30, truth, -1)
-    found = estimate(votes_of(votes.items, votes.annotators, votes.given, 120, 2, 4, known))
+    told = votes_of(votes.items, votes.annotators, votes.given, 120, 2, 4, known)
+    found = estimate(told)
     assert found is not None
-    assert (found.posterior[:30].argmax(1) == truth[:30]).all()
-    assert accuracy(found.posterior[30:], truth[30:]) > accuracy(plain_vote(votes)[30:], truth[30:]) + 0.1
+    posterior = told.believe(found)
+    assert (posterior[:30].argmax(1) == truth[:30]).all()
+    assert accuracy(posterior[30:], truth[30:]) > accuracy(plain_vote(votes)[30:], truth[30:]) + 0.1
+
+
+def is_sane(majority: Any, posterior: Any, votes: Votes) -> bool:
+    verdict = Verdict(votes.classes)
+    verdict.hear(majority, posterior, votes)
+    return verdict.is_sane()
 
 
 def test_a_class_may_not_vanish_and_the_majority_may_not_flip() -> None:
@@ -126,14 +135,30 @@ def test_items_with_the_same_answers_may_be_given_once() -> None:
     short = replace(votes_of(items, who, kinds.ravel(), len(kinds), 3, 3), times=times.astype(float))
     first, second = estimate(votes), estimate(short)
     assert first is not None and second is not None
-    assert second.posterior[kind.ravel()] == pytest.approx(first.posterior, abs=1e-6)
+    assert short.believe(second)[kind.ravel()] == pytest.approx(votes.believe(first), abs=1e-6)
+
+
+@pytest.mark.parametrize("cells", [1, 20, 700])
+def test_parts_of_any_size_give_the_same(cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, votes = simulate(4, 60, 4, (0.9, 0.7, 0.6, 0.8), each=2)
+    votes = replace(votes, known=np.where(np.arange(60) % 9 == 0, 1, -1), groups=np.arange(60) % 2)
+    whole = estimate(votes)
+    monkeypatch.setattr(dawid_skene, "PART_CELLS", cells)
+    parts = list(votes.parts())
+    found = estimate(votes)
+    assert sum(len(part.items) for part in parts) == 120 and sum(len(part.known) for part in parts) == 60
+    assert whole is not None and found is not None
+    assert found.accuracy == pytest.approx(whole.accuracy, abs=1e-9)
+    assert found.counts == pytest.approx(whole.counts, abs=1e-9)
+    posterior = np.concatenate([part.believe(found) for part in parts])
+    assert posterior == pytest.approx(votes.believe(whole), abs=1e-9)
 
 
 def test_the_same_votes_give_the_same_answer_and_too_many_classes_none() -> None:
     _, votes = simulate(2, 50, 5, GOOD_MEDIOCRE_SPAMMER)
     first, second = estimate(votes), estimate(votes)
     assert first is not None and second is not None
-    assert (first.posterior == second.posterior).all()
+    assert (votes.believe(first) == votes.believe(second)).all()
     _, large = simulate(2, 50, 1000, GOOD_MEDIOCRE_SPAMMER)
     assert estimate(large) is None
 
@@ -149,4 +174,4 @@ def test_without_shrinkage_it_is_the_dawid_skene_of_crowd_kit() -> None:
     table = pd.DataFrame({"task": votes.items, "worker": votes.annotators, "label": votes.given})
     theirs = DawidSkene(n_iter=10, tol=-np.inf).fit_predict_proba(table).sort_index()[list(range(4))].to_numpy()
     assert found is not None
-    assert found.posterior == pytest.approx(theirs, abs=1e-6)
+    assert votes.believe(found) == pytest.approx(theirs, abs=1e-6)
