@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
 
 
+TOKENS = ("input_ids", "attention_mask", "token_type_ids", "units")
+"""What an encoder reads: windows of tokens, and the share of each in each unit."""
+
+
 class Reading(str, Enum):
     """How a control reads its inputs."""
 
@@ -82,18 +86,20 @@ class ControlGraph(nn.Module):
     @property
     def inputs(self) -> list[str]:
         """Names of what `forward` takes, in its order."""
-        tokens = ["input_ids", "attention_mask", "token_type_ids", "units"]
         places = ["members", "is_long"] if self.reading is Reading.TEXT else ["first", "second"]
-        whole = ["whole"] if self.blend is not None or self.reading is Reading.PAIR else []
-        return [*tokens, *places, *whole, *(["words"] if self.head.has_words else [])]
+        whole = ["whole"] if self.reading is Reading.PAIR else []
+        # Of their own: beside a long text its sentences would be filled up to its length, in both encoders.
+        tuned = [f"whole_{name}" for name in TOKENS] if self.blend is not None else []
+        return [*TOKENS, *places, *whole, *(["words"] if self.head.has_words else []), *tuned]
 
     def forward(self, ids: Tensor, mask: Tensor, types: Tensor, units: Tensor, *more: Tensor) -> Tensor:
         """`more`, as `inputs` names them: `members` [n, u] and `is_long` [n] of texts, `first` and `second` [n, u] of
-        pairs, `whole` [n, u] of what is read as one sequence, 1 at a text's unit; `words` [n, terms]."""
-        given = dict(zip(self.inputs[4:], more, strict=True))
+        pairs, `whole` [n, u] of pairs as one sequence, 1 at a text's unit; `words` [n, terms]; and what the fine-tuned
+        encoder reads, each text as one sequence: `whole_input_ids` [v, s] and so on, `whole_units` [n, v]."""
+        given = dict(zip(self.inputs[len(TOKENS) :], more, strict=True))
         own = self.head(self._read(self.windows(ids, mask, types, units), given), given.get("words"))
         if self.blend is not None and self.tuned is not None:
-            own = self.blend(own, _pick(given["whole"], self.tuned(ids, mask, types, units))[:, -1])
+            own = self.blend(own, self.tuned(*(given[f"whole_{name}"] for name in TOKENS))[:, -1])
         return at_temperature(own, self.served)
 
     def _read(self, units: Tensor, given: dict[str, Tensor]) -> Tensor:
@@ -120,6 +126,12 @@ def write_onnx(graph: ControlGraph, path: Path, terms: int) -> None:
         "units": ("u", "w"),
         "is_long": ("n",),
         "words": ("n", terms),
+        "whole_input_ids": ("v", "s"),
+        "whole_attention_mask": ("v", "s"),
+        "whole_token_type_ids": ("v", "s"),
+        "whole_units": ("n", "v"),
     }
     shaped = {name: shapes.get(name, ("n", "u")) for name in graph.inputs}
-    save_onnx(graph, path, shaped, {"w": 3, "t": 8, "u": 2, "n": 2}, "probabilities")
+    used = {size for shape in shaped.values() for size in shape}
+    sizes = {name: size for name, size in {"w": 3, "t": 8, "u": 2, "n": 2, "v": 4, "s": 9}.items() if name in used}
+    save_onnx(graph, path, shaped, sizes, "probabilities")

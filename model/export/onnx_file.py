@@ -16,7 +16,8 @@ OPSET = 18
 NAMED = 4
 """Inputs that `forward` names; it takes the others as one tuple."""
 
-INTEGERS = frozenset({"input_ids", "attention_mask", "token_type_ids", "hints"})
+INTEGERS = ("input_ids", "attention_mask", "token_type_ids", "hints")
+"""How names of inputs end that hold whole numbers."""
 
 Shape = tuple[str | int, ...]
 """Of an input: free sizes by name, fixed ones as numbers."""
@@ -30,7 +31,7 @@ def save_onnx(
     values = [
         torch.ones(
             [sizes[size] if isinstance(size, str) else size for size in shape],
-            dtype=torch.int64 if name in INTEGERS else torch.float32,
+            dtype=torch.int64 if name.endswith(INTEGERS) else torch.float32,
         )
         for name, shape in shapes.items()
     ]

@@ -12,7 +12,7 @@ import json
 import re
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
@@ -127,7 +127,7 @@ class Model:
         return np.concatenate(parts)[np.argsort(order)] if parts else np.zeros((0, len(self.spec["labels"])))
 
     def _run(self, texts: Sequence[tuple[str, ...]]) -> np.ndarray:
-        feed = self.reader.read(texts, self.spec["reading"], self.spec["focused"], "whole" in self.wanted)
+        feed = self.reader.read(texts, self.spec["reading"], self.spec["focused"], self.wanted)
         if self.words:
             feed["words"] = self.words.weigh(["\n".join(text) for text in texts])
         return self.session.run(None, {name: feed[name] for name in self.wanted})[0]
@@ -186,7 +186,9 @@ class Reader:
         self.space = window - self.cut.num_special_tokens_to_add(True)
         self.cut.enable_truncation(max_length=window, stride=max(0, min(OVERLAP, self.space // 4)))
 
-    def read(self, texts: Sequence[tuple[str, ...]], reading: str, focused: bool, whole: bool) -> dict[str, np.ndarray]:
+    def read(
+        self, texts: Sequence[tuple[str, ...]], reading: str, focused: bool, wanted: Container[str]
+    ) -> dict[str, np.ndarray]:
         """What the graph takes, by name."""
         pairs = [(text[0], "\n".join(text[1:])) for text in texts]
         long = [reading == "text" and focused and len(text[0]) >= LONG for text in texts]
@@ -198,7 +200,7 @@ class Reader:
             ]
         else:
             groups["first"], groups["second"] = [[(one,)] for one, _ in pairs], [[(two,)] for _, two in pairs]
-        if whole:
+        if "whole" in wanted:
             groups["whole"] = [[text] for text in texts]
         units = list(dict.fromkeys(unit for group in groups.values() for own in group for unit in own))
         place = {unit: index for index, unit in enumerate(units)}
@@ -208,6 +210,8 @@ class Reader:
             for row, own in enumerate(group):
                 feed[name][row, [place[unit] for unit in own]] = 1
         feed["is_long"] = np.array(long, np.float32)
+        if "whole_units" in wanted:
+            feed |= {f"whole_{name}": value for name, value in self.tokenise(texts).items()}
         return feed
 
     def tokenise(self, units: Sequence[tuple[str, ...]]) -> dict[str, np.ndarray]:
