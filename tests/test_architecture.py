@@ -134,7 +134,10 @@ ALLOWED: dict[str, str] = {
         "backend/redis_access backend/store/outbox backend/store/work backend/store/spans backend/store/admin"
     ),
     "backend/notify": "model backend backend/settings backend/outbound backend/labelstudio/rest backend/store/outbox",
-    "backend/health": "model/evidence backend backend/settings backend/redis_access backend/store/work backend/store",
+    "backend/health": (
+        "model/evidence backend backend/settings backend/redis_access backend/store/outbox backend/store/work "
+        "backend/store"
+    ),
     "backend/rejects": "backend backend/labelstudio backend/telemetry backend/store",
     "backend/rules": (
         "model model/evidence/annotators model/evidence backend backend/settings backend/labelstudio/regions "
@@ -196,8 +199,8 @@ ALLOWED: dict[str, str] = {
         "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
         "backend/artifacts backend/export/archive backend/labelstudio/label_config backend/labelstudio/spans "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model "
-        "backend/store/outbox backend/store/work backend/store backend/rejects backend/rules backend/serving "
-        "backend/jobs/sync backend/application/spans backend/ui"
+        "backend/store/outbox backend/store/work backend/store backend/notify backend/rejects backend/rules "
+        "backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
@@ -224,13 +227,14 @@ ALLOWED: dict[str, str] = {
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/artifacts "
         "backend/labelstudio/rest backend/supervision backend/labelstudio/local backend/embedded_redis "
-        "backend/redis_access backend/client backend/base_model backend/store backend/health backend/rejects "
-        "backend/rules backend/jobs/task_queue"
+        "backend/redis_access backend/client backend/base_model backend/store/outbox backend/store backend/notify "
+        "backend/health backend/rejects backend/rules backend/jobs/task_queue"
     ),
     "backend/jobs/doctor": "backend backend/store/admin backend/jobs backend/doctor",
     "backend/web": (
         "model backend backend/settings backend/labelstudio backend/supervision backend/redis_access "
-        "backend/store/work backend/health backend/rejects backend/serving backend/ui backend/application"
+        "backend/store/outbox backend/store/work backend/health backend/rejects backend/serving backend/ui "
+        "backend/application"
     ),
     "backend/routes/export": "backend backend/export/archive backend/application/export backend/web",
     "backend/jobs/export": (
@@ -262,12 +266,14 @@ ALLOWED: dict[str, str] = {
         "backend/export backend/cli/options"
     ),
     "backend/cli/files": "backend backend/settings backend/client backend/files",
+    "backend/cli/notify": "backend backend/settings backend/store/outbox backend/store backend/notify",
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
         "model/acquisition model/simulation backend backend/addresses backend/settings backend/labelstudio "
         "backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client backend/base_model "
         "backend/rejects backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection "
-        "backend/doctor backend/processes backend/cli/options backend/cli/export backend/cli/files"
+        "backend/doctor backend/processes backend/cli/options backend/cli/export backend/cli/files "
+        "backend/cli/notify"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

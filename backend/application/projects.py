@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from backend.errors import BackendError, BadRequest, Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.labelstudio.records import SpanTargets
 from backend.labelstudio.task_spec import skipped_controls
+from backend.notify.report import find_troubles
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
@@ -76,7 +78,11 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "number_format": describe_timing(services.settings),
         "spans_show": stores.projects.spans_show(project),
         "patterns": count_patterns(stores, project),
-        "off": switched_off(services.settings) | _lost_durability(services.background.watch.problems),
+        "off": {
+            **switched_off(services.settings),
+            **_lost_durability(services.background.watch.problems),
+            **find_troubles(stores.outbox, time.time()),
+        },
     }
 
 

@@ -24,6 +24,7 @@ from backend.cli.export.dataset import DATASET_COMMANDS
 from backend.cli.export.import_model import IMPORT_COMMANDS
 from backend.cli.export.model import EXPORT_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
+from backend.cli.notify.notify import notify
 from backend.cli.predict import PREDICT_COMMANDS
 from backend.cli.simulate import simulate
 from backend.cli.spans import SPAN_COMMANDS
@@ -280,6 +281,7 @@ for command in (
     accept,
     simulate,
     doctor,
+    notify,
     audit,
 ):
     main.add_command(command)

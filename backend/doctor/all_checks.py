@@ -9,6 +9,7 @@ from backend.doctor.connection import check_connection
 from backend.doctor.label_studio import check_label_studio, not_configured
 from backend.doctor.learning import check_learning, judge_refusals
 from backend.doctor.machine import check_machine
+from backend.doctor.notifications import check_notifications
 from backend.doctor.object_store import check_object_store
 from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
@@ -41,6 +42,7 @@ def examine_all(
     if health is not None:
         stores = Stores(settings)
         yield from check_object_store(settings, stores.versions.live_of(health.projects))
+        yield from check_notifications(stores.outbox)
         for number in projects:
             yield from check_learning(settings, stores, number)
         yield from judge_refusals(stores.rejects.read(OF_NO_PROJECT), time.time())

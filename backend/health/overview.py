@@ -15,6 +15,8 @@ from backend.redis_access.keys import AUDIT, PROJECTS, TALLIES, job_key, project
 from backend.redis_access.workers import Workers, read_workers
 from backend.settings.settings import Settings
 from backend.store.label_stream import SHARE_LABELS, Handed, count_handed, handed_key
+from backend.store.outbox.endpoint import endpoints_of
+from backend.store.outbox.outbox import EndpointState, OutboxStore
 from backend.store.work.job_counters import JobCounters, parse_counters
 
 REPLY_SECONDS = 1.0
@@ -50,7 +52,7 @@ class ProjectState:
 @dataclass(frozen=True)
 class Overview:
     """`unsafe`: what could lose a label. `clocks`: host -> seconds by which its clock is ahead of Redis's.
-    `unread`: projects for which there was no time."""
+    `endpoints`: of NOTIFY_URL, by name. `unread`: projects for which there was no time."""
 
     unsafe: list[str]
     writes_ok: bool
@@ -58,6 +60,7 @@ class Overview:
     workers: Workers
     clocks: dict[str, float]
     tally: JobCounters
+    endpoints: dict[str, EndpointState]
     audited: int
     projects: list[ProjectState]
     unread: int
@@ -68,6 +71,7 @@ class OverviewReader:
 
     def __init__(self, settings: Settings) -> None:
         self._redis: Client = connect(settings, seconds=REPLY_SECONDS, retries=0)
+        self._outbox = OutboxStore(self._redis, endpoints_of(settings))
 
     @guarded
     def read(self, seconds: float = READ_SECONDS) -> Overview:
@@ -92,6 +96,7 @@ class OverviewReader:
             workers=read_workers(self._redis),
             clocks=read_clocks(self._redis),
             tally=parse_counters(tallies),
+            endpoints={endpoint.name: self._outbox.state(endpoint) for endpoint in self._outbox.endpoints},
             audited=int(audited),
             projects=states,
             unread=len(known) - len(states),

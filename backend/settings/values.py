@@ -72,7 +72,7 @@ LAUNCHERS = ("accelerate launch", "torchrun")
 HOOK_SECRET = "whsec_"
 """In front of a secret of Standard Webhooks."""
 
-MAKE_HOOK_SECRET = "python3 -c \"import base64,os;print('whsec_'+base64.b64encode(os.urandom(32)).decode())\""
+MAKE_HOOK_SECRET = "`echo whsec_$(openssl rand -base64 32)`"
 
 
 def read_hook_secrets(text: str) -> list[bytes]:

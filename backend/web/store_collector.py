@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -17,6 +17,7 @@ from backend.errors import StoreUnavailable
 from backend.health.overview import Overview, OverviewReader, ProjectState
 from backend.redis_access.workers import Workers
 from backend.settings.settings import Settings
+from backend.store.outbox.outbox import EndpointState
 from backend.store.work.job_counters import DURATION_BUCKETS, JobCounters
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class StoreCollector(Collector):
             clocks.add_metric([host], seconds)
         yield clocks
         yield from job_metrics(overview.tally)
+        yield from notification_metrics(overview.endpoints)
         yield from project_metrics(overview.projects)
 
     def _disk(self) -> Iterator[Metric]:
@@ -111,6 +113,25 @@ def job_metrics(tally: JobCounters) -> Iterator[Metric]:
     for outcome, count in sorted({**dict.fromkeys(RESYNCED, 0.0), **tally.resynced}.items()):
         resynced.add_metric([outcome], count)
     yield resynced
+
+
+def notification_metrics(endpoints: Mapping[str, EndpointState]) -> Iterator[Metric]:
+    """The endpoints of NOTIFY_URL, by their hosts."""
+    well = GaugeMetricFamily(
+        "understudy_notify_up", "1 when an endpoint took the last event, or none was sent.", labels=["endpoint"]
+    )
+    waiting = GaugeMetricFamily("understudy_notify_waiting", "Events that wait for an endpoint.", labels=["endpoint"])
+    outcomes = CounterMetricFamily(
+        "understudy_notify_events",
+        "Events by what became of them, and attempts in vain.",
+        labels=["endpoint", "outcome"],
+    )
+    for name, state in endpoints.items():
+        well.add_metric([name], state.is_well and not state.gone)
+        waiting.add_metric([name], state.waiting)
+        for outcome in ("delivered", "later", "given_up", "dropped"):
+            outcomes.add_metric([name, outcome], getattr(state, outcome))
+    yield from (well, waiting, outcomes)
 
 
 Value = Callable[[ProjectState], float]

@@ -177,6 +177,7 @@ SHOWING = {
     "connect": [["connect", "--project", NASTY]],
     "disconnect": [["disconnect", "--project", NASTY]],
     "doctor": [["doctor", "--project", NASTY]],
+    "notify": [["notify", "[INST]\x1b[31m"]],
     "healthcheck": [["healthcheck", NASTY]],
 }
 PROCESSES = {"up", "demo", "web", "learner", "trainer", "sync", "predictor", "scheduler", "redis", "console"}

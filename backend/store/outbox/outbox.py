@@ -23,6 +23,9 @@ HOLD_SECONDS = 60.0
 
 SAID_CHARACTERS = 300
 
+STATE_SECONDS = 90 * 24 * 3600
+"""That the state of an endpoint is kept that nobody sends to any more."""
+
 _CLAIM = """
 -- KEYS: due, events    ARGV: milliseconds to hold    Returns {id, body, number of this attempt}, or nothing.
 local clock = redis.call('TIME')
@@ -131,6 +134,19 @@ class OutboxStore:
         """It was not taken: due again in `wait` seconds, None for never."""
         outcome = "given_up" if wait is None else "later"
         self._write(endpoint, claimed, outcome, wait or 0.0, "" if status is None else str(status), said)
+
+    @guarded
+    def note_tested(self, endpoint: Endpoint, status: int | None, said: str) -> None:
+        """What a test event came to. One that is taken opens the endpoint again."""
+        key, taken = endpoint.keys[2], status is not None and 200 <= status < 300
+        shown = "" if status is None else str(status)
+        pipeline = self._redis.pipeline(transaction=True)
+        told = hide_secrets(said)[:SAID_CHARACTERS]
+        pipeline.hset(key, mapping={"at": round(time.time(), 1), "status": shown, "said": told})
+        if taken:
+            pipeline.hdel(key, "gone")
+        pipeline.expire(key, STATE_SECONDS)
+        pipeline.execute()
 
     @guarded
     def close(self, endpoint: Endpoint) -> None:

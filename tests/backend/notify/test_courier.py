@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,13 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
-from backend.notify.courier import WAITS, Courier, wait_after
+from backend.notify.courier import WAITS, wait_after
 from backend.notify.sender import Answer, send
 from backend.outcomes import JobOutcome, PublishOutcome
 from backend.settings.settings import Settings, child_environment
-from backend.store.outbox import outbox as outbox_module
 from backend.store.outbox.event import trial
 from backend.store.stores import Stores
+from tests.backend.notify.conftest import NOBODY, Post
 from tests.faults.test_trainings import wait_until
 from tests.support.hook_receiver import SECRET, Receiver, receiving
 from tests.support.rig import free_port
@@ -32,40 +32,6 @@ pytestmark = pytest.mark.redis
 
 PROJECT = 7
 EXAMPLE = Path(__file__).parents[3] / "docs" / "examples" / "notifications" / "receiver.py"
-NOBODY = "http://127.0.0.1:9/hooks"
-
-
-class Post:
-    """Stores whose facts are told to `urls`, and the courier."""
-
-    def __init__(self, settings: Settings, *urls: str, secret: str = SECRET) -> None:
-        given = {"notify_url": ",".join(urls), "notify_secret": SecretStr(secret)}
-        self.settings = settings.model_copy(update=given)
-        self.stores = Stores(self.settings)
-        self.outbox = self.stores.outbox
-        self.courier = Courier(self.settings, self.outbox)
-
-    def make_due(self, place: int = 0) -> None:
-        """As if its wait were over."""
-        due = self.outbox.endpoints[place].keys[0]
-        for id in self.stores.client.zrange(due, 0, -1):
-            self.stores.client.zadd(due, {id: 0})
-
-    def state(self, place: int = 0) -> outbox_module.EndpointState:
-        return self.outbox.state(self.outbox.endpoints[place])
-
-
-@pytest.fixture
-def post(settings: Settings) -> Iterator[Callable[..., Post]]:
-    made: list[Post] = []
-
-    def make(*urls: str, **given: Any) -> Post:
-        made.append(Post(settings, *urls, **given))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.stores.close()
 
 
 def told(receiver: Receiver) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""`understudy notify`: how notifications fare, and a test of them."""
