@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,6 +13,9 @@ import psutil
 import pytest
 import requests
 
+from backend.settings.settings import load_settings
+from backend.store.outbox.event import trial
+from backend.store.stores import Stores
 from tests.faults.test_trainings import wait_until
 from tests.support.events import CONFIG, annotation
 from tests.support.rig import Rig, free_port
@@ -20,9 +24,10 @@ from tests.support.tiny import PROJECT, tiny_base  # noqa: F401
 NAMES = (
     *("admin_token", "webhook_secret", "basic_auth_pass", "label_studio_api_key"),
     *("project_token", "task_password", "access_token", "login_password", "extra", "cookie", "wrong_token"),
-    *("wrong_basic", "query", "broken_body", "wrong_path", "user_agent"),
+    *("wrong_basic", "query", "broken_body", "wrong_path", "user_agent", "hook_path"),
 )
 PLANTED = {name: f"PLANTED-{name}-0c9d71" for name in NAMES}
+PLANTED["notify_secret"] = "whsec_" + base64.b64encode(b"PLANTED-notify-secret-0c9d71").decode()
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +36,8 @@ def rig(tiny_base: Path) -> Iterator[Rig]:
     settings = {name: PLANTED[name] for name in NAMES[:4]}
     settings |= {"basic_auth_user": "studio", "log_level": "DEBUG", "base_model": str(tiny_base)}
     settings |= {"label_studio_url": f"http://127.0.0.1:{free_port()}", "scheduler_seconds": "0.2"}
+    settings |= {"notify_url": f"http://127.0.0.1:{free_port()}/{PLANTED['hook_path']}?a=b"}
+    settings |= {"notify_secret": PLANTED["notify_secret"]}
     with Rig(**{name.upper(): value for name, value in settings.items()}) as started:
         yield started
 
@@ -92,6 +99,14 @@ def files_of(folder: Path) -> Iterator[tuple[str, bytes]]:
                 yield str(path.relative_to(folder)), path.read_bytes()
 
 
+def tell_something(rig: Rig) -> None:
+    """A test event in the outbox."""
+    given = {name: rig.environment[name.upper()] for name in ("data_dir", "notify_url", "notify_secret")}
+    stores = Stores(load_settings(**given))
+    stores.outbox.put(trial())
+    stores.close()
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_row_37_planted_secrets_are_found_nowhere(rig: Rig) -> None:
@@ -102,6 +117,9 @@ def test_row_37_planted_secrets_are_found_nowhere(rig: Rig) -> None:
     wait_until(lambda: requests.get(url, headers=admin, timeout=60).json()["live"] != "v0", "a version")
     log = rig.data_dir / "logs" / "sync.log"
     wait_until(lambda: log.is_file() and "resync failed" in log.read_text(), "a reconciliation that fails")
+    tell_something(rig)
+    log = rig.data_dir / "logs" / "scheduler.log"
+    wait_until(lambda: "did not take" in log.read_text(), "a notification that nobody takes")
     assert rig.process is not None
     family = [psutil.Process(rig.process.pid), *psutil.Process(rig.process.pid).children(recursive=True)]
     lines = "\n".join(" ".join(process.cmdline()) for process in family if process.is_running())
