@@ -23,6 +23,7 @@ from tests.docker.helm.cases import ALL_KEYS, CASES
 from tests.docker.helm.conftest import PYTHON, ROOT, Manifest, Rendered
 from tests.docker.helm.pods import OWN, commands_of, container_of, environment_of, of_kind, pods, selects
 from tests.docker.test_image import SERVICES
+from tests.support.rolling import GRACE_SECONDS, LAG_SECONDS
 
 EXPLAINED = {
     "CKV_K8S_9": "a readiness probe: only the web process serves",
@@ -209,10 +210,22 @@ def test_a_process_has_the_time_that_it_needs_to_stop(manifests: list[Manifest])
     graceful = _options(Settings(redis_url="redis://x"), 3)["graceful_timeout"]
     assert isinstance(graceful, int)
     assert web["terminationGracePeriodSeconds"] >= drain + graceful + 10
+    assert drain >= 2 * LAG_SECONDS and web["terminationGracePeriodSeconds"] == drain + GRACE_SECONDS
     for name in ("learner", "trainer", "sync", "scheduler"):
         if name in found:
             composed = int(SERVICES[name]["stop_grace_period"].removesuffix("s"))
             assert found[name]["spec"]["terminationGracePeriodSeconds"] >= composed
+
+
+@in_all_cases
+def test_an_update_never_leaves_fewer_web_processes_than_there_were(manifests: list[Manifest]) -> None:
+    """As tests/support/rolling.py replaces them."""
+    (web,) = [one for one in manifests if one["kind"] == "Deployment" and one["metadata"]["name"].endswith("-web")]
+    assert web["spec"]["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert container_of(pods(manifests)["web"])["readinessProbe"]["httpGet"]["path"] == "/ready"
+    fewest = [one["spec"]["minReplicas"] for one in manifests if one["kind"] == "HorizontalPodAutoscaler"]
+    for budget in (one for one in manifests if one["kind"] == "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] < min([*fewest, web["spec"].get("replicas", 2)])
 
 
 @in_all_cases
