@@ -21,9 +21,10 @@ def make_app(user: str | None = None, password: str | None = None) -> Any:
     """That package's Flask application over our model."""
     from label_studio_ml.api import init_app
 
+    from backend.cpu import bound_shape_caches
     from backend.errors import SettingsError
     from backend.processes.label_studio_ml import BertClassifier
-    from backend.settings.settings import current_settings
+    from backend.settings.settings import Settings, current_settings
 
     try:
         current_settings()
@@ -31,6 +32,7 @@ def make_app(user: str | None = None, password: str | None = None) -> Any:
         print(f"Error: {error.message}", file=sys.stderr, flush=True)
         raise SystemExit(4) from None  # gunicorn's "application failed to load": do not start again in a loop
 
+    bound_shape_caches(Settings.environ())
     return init_app(model_class=BertClassifier, basic_auth_user=user, basic_auth_pass=password)
 
 

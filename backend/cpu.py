@@ -1,4 +1,4 @@
-"""How many cores this process's matrix products may use, and what happens to memory that they have freed."""
+"""How many cores this process's matrix products may use, and what happens to the memory that they take."""
 
 from __future__ import annotations
 
@@ -8,11 +8,20 @@ import os
 import sys
 import threading
 import time
+from collections.abc import MutableMapping
 from contextlib import suppress
 from pathlib import Path
 
 TRIM_SECONDS = 10.0
 """Between two trims: often enough to be seen, too seldom to cost anything."""
+
+
+SHAPE_CACHES = ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY")
+"""Of oneDNN and of torch's layer over it, the latter for each thread: what they read once, when they are loaded."""
+
+SHAPES_KEPT = 128
+"""Products by shape, a quarter of a megabyte each; they would keep 1,024, and texts that all differ have as many. 2,048
+tokens in one pass of the encoder hold 58 lengths at most: two products each, and four matrices."""
 
 
 def cores(groups: Path = Path("/sys/fs/cgroup")) -> int:
@@ -39,6 +48,12 @@ def use_one_thread() -> None:
     from threadpoolctl import threadpool_limits
 
     threadpool_limits(1)
+
+
+def bound_shape_caches(environment: MutableMapping[str, str]) -> None:
+    """For a process that computes, in its own environment, before it loads torch. What is set already stays."""
+    for name in SHAPE_CACHES:
+        environment.setdefault(name, str(SHAPES_KEPT))
 
 
 def trim_heap() -> bool:

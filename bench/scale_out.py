@@ -1,7 +1,7 @@
 """What more processes bring: predictions a second with more web processes, files with more workers, memory over rows.
 
     python -m bench.scale_out [--web 1,2,4] [--workers 1,2,4] [--rows 20000] [--seconds 10] [--json]
-    python -m bench.scale_out --memory 100000,1000000
+    python -m bench.scale_out --memory 100000,1000000 [--different] [--tiny]
     python -m bench.scale_out --learners 1,2 [--projects 200] [--seconds 10]
 
 The product's own processes on a scratch Redis, MiniLM with a head that has learned 64 news, short bank questions
@@ -14,16 +14,19 @@ on every core, and nothing else is short. They say what a night's work needs and
 in one of them, from its acknowledgement to the version that knows it: alone, and beside a project that floods the
 learners with four labels as soon as it has learned the last four.
 
-`--memory`: one worker, JSON lines of so many rows; peak of its resident memory. The texts are 16 questions over and
-over, of which a batch computes each once, so that a million rows take minutes: what passes through a worker is the
-same.
+`--memory`: `understudy predict` with workers of its own, JSON lines of so many rows; peaks of resident memory of the
+largest worker and of the command, and of what Redis uses. The texts are 16 questions over and over, of which a batch
+computes each once, so that a million rows take minutes; `--different`: no two are alike. `--tiny`: an encoder of 2
+random layers of 32 instead of MiniLM, for ten million rows: what its answers are worth is not the matter.
 """
 
 from __future__ import annotations
 
 import itertools
-import json
 import os
+import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -35,10 +38,11 @@ from typing import Any
 import psutil
 import requests
 
+from bench.support.fixtures import write_tiny_base
 from bench.support.report import command, milliseconds, numbers, show
-from bench.support.served import LEARNED, Parts, Server, launch, pinned, process_seconds, stop
-from bench.support.texts import DATA, labelled_news
-from tests.support.rig import Project, read_rows
+from bench.support.served import LEARNED, Parts, Server, Watched, launch, pinned, process_seconds, stop, watch
+from bench.support.texts import labelled_news, questions, write_rows
+from tests.support.rig import Project
 
 Row = dict[str, Any]
 
@@ -83,8 +87,6 @@ class Site(Parts):
     @contextmanager
     def workers(self, count: int, places: Sequence[int]) -> Iterator[list[Server]]:
         """So many, each on its core; yields once all of them wait for jobs."""
-        import sys
-
         started = []
         given = {**self._environment, "DATA_DIR": str(self.data_dir), "FILE_ROOTS": str(self.data_dir)}
         for number in range(count):
@@ -101,6 +103,14 @@ class Site(Parts):
         seq, fitted = self.redis().mget(f"understudy:{{p{project}}}:seq", f"understudy:{{p{project}}}:fitted")
         return seq is not None and seq == fitted
 
+    def command(self, *words: object) -> Watched:
+        """An order of this machine, watched until it ends. Raises RuntimeError when it fails."""
+        given = {**os.environ, **self._environment, "DATA_DIR": str(self.data_dir), "PORT": str(self.port)}
+        log = self.data_dir / "command.log"
+        with log.open("wb") as said:
+            line = [sys.executable, "-m", "backend", *map(str, words)]
+            return watch(subprocess.Popen(line, env=given, stdout=said, stderr=said), log)
+
     def redis(self) -> Any:
         """A client of its Redis, one a thread."""
         import redis
@@ -112,21 +122,6 @@ class Site(Parts):
     def calls(self) -> int:
         """Commands that Redis has taken so far."""
         return int(self.redis().info("stats")["total_commands_processed"])
-
-
-def questions() -> list[str]:
-    """Short texts, each once."""
-    folder = DATA / "banking77"
-    path = folder / "train.csv"
-    rows = read_rows(path) if path.is_file() else read_rows()
-    return list(dict.fromkeys(text for text, _ in rows))
-
-
-def write_rows(path: Path, texts: Sequence[str], rows: int, *, numbered: bool) -> None:
-    """JSON lines; `numbered`: no two alike."""
-    with path.open("w", encoding="utf-8") as file:
-        for number, text in zip(range(rows), itertools.cycle(texts), strict=False):
-            file.write(json.dumps({"id": number, "text": f"{text} {number}" if numbered else text}) + "\n")
 
 
 def measure_web(site: Site, counts: Sequence[int], places: Sequence[int], seconds: float) -> Iterator[Row]:
@@ -156,6 +151,7 @@ def measure_web(site: Site, counts: Sequence[int], places: Sequence[int], second
             thread.join()
         took = time.monotonic() - began
         spent = sum(process_seconds(web.tree()[0].pid) + _children(web) for web in webs) - sum(before)
+        peak = max(web.peak_mb() for web in webs)
         stop([process for process in site._running[2:]])
         del site._running[2:]
         yield {
@@ -164,6 +160,8 @@ def measure_web(site: Site, counts: Sequence[int], places: Sequence[int], second
             "cores": len(set(places[:count])),
             "texts_s": round(sum(done) / took, 1),
             "cpu_ms_a_text": round(1000 * spent / max(1, sum(done)), 3),
+            "texts": sum(done),
+            "peak_mb": round(peak, 1),
         }
 
 
@@ -197,16 +195,31 @@ def measure_files(site: Site, counts: Sequence[int], places: Sequence[int], rows
             yield {**predict(site, servers, source, f"out-{count}"), "cores": len(set(places[:count]))}
 
 
-def measure_memory(site: Site, counts: Sequence[int], places: Sequence[int]) -> Iterator[Row]:
-    """One worker over files of more and more rows."""
-    texts = questions()[:REPEATED]
+def measure_memory(site: Site, counts: Sequence[int], workers: int, *, different: bool) -> Iterator[Row]:
+    """The command with its own workers over files of more and more rows."""
+    texts = questions() if different else questions()[:REPEATED]
     for rows in counts:
-        source = site.data_dir / f"rows-{rows}.jsonl"
-        write_rows(source, texts, rows, numbered=False)
-        with site.workers(1, places) as servers:
-            found = predict(site, servers, source, f"out-memory-{rows}", shard=10_000)
+        source, output = site.data_dir / f"rows-{rows}.jsonl", site.data_dir / f"out-memory-{rows}"
+        write_rows(source, texts, rows, numbered=different)
+        size = source.stat().st_size
+        watched = site.command("predict", str(source), "-o", f"{output}/", "--project", PROJECT, "--workers", workers)
+        record = site.admin("GET", f"/projects/{PROJECT}/files")
         source.unlink()
-        yield {**found, "what": "memory of a worker", "input_mb": found.pop("input_mb")}
+        shutil.rmtree(output)
+        seconds = rows / float(record["rate"])
+        yield {
+            "what": f"memory, {'all differ' if different else 'repeated'}",
+            "workers": workers,
+            "rows": record["step"],
+            "errors": record["errors"],
+            "seconds": round(seconds, 1),
+            "rows_s": record["rate"],
+            "cpu_ms_a_text": round(1000 * watched.worker_seconds / rows, 3),
+            "peak_mb": round(watched.worker_mb, 1),
+            "command_mb": round(watched.command_mb, 1),
+            "redis_mb": round(int(site.redis().info("memory")["used_memory_peak"]) / 2**20, 1),
+            "input_mb": round(size / 2**20, 1),
+        }
 
 
 def predict(site: Site, servers: Sequence[Server], source: Path, output: str, shard: int = SHARD_ROWS) -> Row:
@@ -342,19 +355,23 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--memory", type=numbers, help="rows of files")
+    parser.add_argument("--different", action="store_true")
+    parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--learners", type=numbers)
     parser.add_argument("--projects", type=int, default=200)
     args = parser.parse_args()
     places = sorted(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
-        with Site(Path(scratch) / "d", PREDICT_THREADS="1", FINETUNE_ENABLED="false") as site:
+        base = {"BASE_MODEL": str(write_tiny_base(Path(scratch) / "tiny"))} if args.tiny else {}
+        with Site(Path(scratch) / "d", PREDICT_THREADS="1", FINETUNE_ENABLED="false", **base) as site:
             if args.learners:
                 found = list(measure_learners(site, args.learners, args.projects, args.seconds))
                 show("scale_out, learners", found, args.json)
                 return
             site.config = site.learned().config
             if args.memory:
-                show("scale_out, memory", list(measure_memory(site, args.memory, places)), args.json)
+                memory = measure_memory(site, args.memory, args.workers[0], different=args.different)
+                show("scale_out, memory", list(memory), args.json)
                 return
             if args.web:
                 show("scale_out, web processes", list(measure_web(site, args.web, places, args.seconds)), args.json)

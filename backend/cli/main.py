@@ -28,6 +28,7 @@ from backend.cli.notify.notify import notify
 from backend.cli.predict import PREDICT_COMMANDS
 from backend.cli.simulate import simulate
 from backend.cli.spans import SPAN_COMMANDS
+from backend.cpu import bound_shape_caches
 from backend.errors import BackendError
 from backend.redaction import hide_secrets
 from backend.screen import never_fail, plain_error, say, say_lines
@@ -121,6 +122,7 @@ def child(command: Command) -> Command:
         from backend.supervision.process_limits import prepare_process
 
         arm(current_settings().failpoint)
+        bound_shape_caches(Settings.environ())
         prepare_process(current_settings().data_dir)
         return command(current_settings(), **others)
 

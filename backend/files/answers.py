@@ -19,6 +19,9 @@ log = logging.getLogger(__name__)
 
 Document = dict[str, str]
 
+UNHURRIED = 4
+"""Times the texts of a short call: nobody waits in between here, and 64 short texts at once take a fifth less time."""
+
 
 @dataclass(frozen=True)
 class RowAnswer:
@@ -72,7 +75,7 @@ class RowAnswerer:
         # Texts of like length go together: none waits for a longer one in its batch.
         unique = sorted((one for one in known if one.place in first), key=lambda one: one.length)
         texts, characters = self._bounds
-        for portion in portions(unique, lambda one: one.length, texts=texts, characters=characters):
+        for portion in portions(unique, lambda one: one.length, texts=UNHURRIED * texts, characters=characters):
             for one, own in zip(portion, self._predict(portion), strict=True):
                 for place in alike[one.key]:
                     answers[place] = own

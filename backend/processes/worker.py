@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 
-from backend.cpu import use_one_thread
+from backend.cpu import keep_heap_trimmed, use_one_thread
 from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.settings.settings import Settings
@@ -49,6 +49,7 @@ def run_predictor(settings: Settings, burst: bool = False) -> None:
     give_way()
     _open()
     use_one_thread()
+    keep_heap_trimmed()
     _work(settings, "files", burst=burst)
 
 

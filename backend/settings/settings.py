@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -284,7 +284,7 @@ class Settings(GivenModel):
         return value
 
     @classmethod
-    def environ(cls) -> Mapping[str, str]:
+    def environ(cls) -> MutableMapping[str, str]:
         """Where values come from first."""
         return os.environ
 

@@ -120,6 +120,19 @@ def write_bert_base(directory: Path) -> Path:
     return directory
 
 
+def write_tiny_base(directory: Path) -> Path:
+    """An encoder that costs next to nothing (2 layers of 32, random) with the packaged tokenizer: what is measured over
+    it is everything else."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(0)
+    config = BertConfig(hidden_size=32, num_hidden_layers=2, num_attention_heads=2, intermediate_size=64)
+    BertModel(config, add_pooling_layer=False).save_pretrained(directory)
+    copy_tokenizer(directory)
+    return directory
+
+
 def write_classifier(encoder: Path, directory: Path, labels: Sequence[str], *, words: bool = False) -> Path:
     """What the peer keeps after a training: the encoder with a classification layer (random here) and a tokenizer.
     `words`: of a model that classifies tokens."""

@@ -7,7 +7,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,39 @@ class Server:
 
     def peak_mb(self) -> float:
         """Largest resident memory that the computing process ever had."""
-        status = Path(f"/proc/{self.worker().pid}/status").read_text(encoding="utf-8")
-        peak = next(line for line in status.splitlines() if line.startswith("VmHWM"))
-        return int(peak.split()[1]) / 1024
+        return peak_mb(self.worker().pid)
+
+
+@dataclass
+class Watched:
+    """Peaks of resident memory of a command and of the largest worker below it, in MB, and the workers' CPU seconds."""
+
+    command_mb: float = 0.0
+    worker_mb: float = 0.0
+    worker_seconds: float = 0.0
+
+
+def watch(process: subprocess.Popen[bytes], log: Path, every: float = 0.5) -> Watched:
+    """Look at a command and its workers until it ends. Raises RuntimeError with the end of its log when it fails."""
+    found, spent = Watched(), dict[int, float]()
+    while process.poll() is None:
+        with suppress(psutil.Error, OSError, StopIteration):  # one that has just ended
+            found.command_mb = max(found.command_mb, peak_mb(process.pid))
+            for worker in psutil.Process(process.pid).children():
+                found.worker_mb = max(found.worker_mb, peak_mb(worker.pid))
+                spent[worker.pid] = process_seconds(worker.pid)
+        time.sleep(every)
+    found.worker_seconds = sum(spent.values())
+    if process.returncode:
+        raise RuntimeError(log.read_text(errors="replace")[-2000:])
+    return found
+
+
+def peak_mb(pid: int) -> float:
+    """Largest resident memory that a process ever had. Raises OSError, and StopIteration for one that has ended."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
 
 
 def process_seconds(pid: int) -> float:

@@ -8,6 +8,8 @@ product keeps features and answers by text, and a bench must not meet them by ch
 from __future__ import annotations
 
 import csv
+import itertools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +58,22 @@ def labelled_news(count: int, directory: Path = DATA) -> list[tuple[str, str]]:
     path = directory / "agnews" / "train.csv"
     rows = read_rows(path) if path.is_file() else read_rows()
     return rows[:count]
+
+
+def questions(directory: Path = DATA) -> list[str]:
+    """Short texts, each once: bank customers' questions, or sample messages when the public sets are not there."""
+    path = directory / "banking77" / "train.csv"
+    rows = read_rows(path) if path.is_file() else read_rows()
+    return list(dict.fromkeys(text for text, _ in rows))
+
+
+def write_rows(path: Path, texts: Sequence[str], rows: int, *, numbered: bool) -> None:
+    """JSON lines; `numbered`: no two alike."""
+    quoted = [json.dumps(text)[:-1] for text in texts]
+    with path.open("w", encoding="utf-8") as file:
+        for number, text in zip(range(rows), itertools.cycle(quoted), strict=False):
+            more = f" {number}" if numbered else ""
+            file.write(f'{{"id": {number}, "text": {text}{more}"}}\n')
 
 
 def _texts(directory: Path, name: str) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from backend.cpu import cores, cpu_share
+from backend.cpu import SHAPE_CACHES, cores, cpu_share
 
 WASTE = """
 import sys, time, psutil
@@ -64,3 +64,41 @@ def test_a_container_s_share_of_cpu_time_counts(files: dict[str, str], share: fl
     assert cpu_share(tmp_path) == share
     seen = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     assert cores(tmp_path) == (seen if share is None else min(seen, 2 if share > 1 else 1))
+
+
+SHAPES = """
+import click, psutil
+from backend.cli.main import child
+
+@click.command()
+@child
+def compute(settings):
+    import torch
+    torch.set_num_threads(1)
+    def products(texts):
+        sizes = [(12 * count, length, 32) for length in range(6, 40) for count in texts]
+        tokens = [torch.randn(*size, dtype=torch.bfloat16) for size in sizes]
+        return [torch.bmm(one, one.transpose(1, 2)) for one in tokens]
+    products(range(1, 2))
+    before = psutil.Process().memory_info().rss
+    for most in range(2, 17):
+        products(range(most, most + 1))
+    print((psutil.Process().memory_info().rss - before) / 1e6)
+
+compute()
+"""
+
+
+def test_what_is_kept_by_shape_is_bounded_where_nobody_says_otherwise(tmp_path: Path) -> None:
+    def grown(**given: str) -> float:
+        environment = {**os.environ, "DATA_DIR": str(tmp_path), "OMP_NUM_THREADS": "1", **given}
+        done = subprocess.run(
+            [sys.executable, "-c", SHAPES], capture_output=True, text=True, env=environment, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        return float(done.stdout)
+
+    as_they_come = grown(**dict.fromkeys(SHAPE_CACHES, "1024"))
+    if as_they_come < 60:
+        pytest.skip("this processor's products keep nothing by shape")
+    assert grown() < as_they_come / 2
