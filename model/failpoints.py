@@ -1,4 +1,4 @@
-"""Named steps at which a test makes this process die, hang or find the disk full; off unless a test arms one.
+"""Named steps at which a test makes this process die, hang, stop or find the disk full; off unless a test arms one.
 
 `[action:]step[@detail]`: `publish.after`, `hang:refit.begin@7`, `full:version.write`. Detail is what the step works on:
 a project, or a training's step number; without one any will do. Disarmed, a step costs one comparison.
@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 import signal
+import time
 from typing import NamedTuple
 
 STEP_NAMES = frozenset(
@@ -27,7 +28,9 @@ STEP_NAMES = frozenset(
 )
 """Steps that can be named; of a pair, `before` and `after` stand around the one call that counts."""
 
-ACTIONS = frozenset({"kill", "hang", "full", "raise"})
+ACTIONS = frozenset({"kill", "hang", "full", "raise", "term", "stuck"})
+"""`term`: SIGTERM to this process, which goes on; `stuck`: the same, and this step waits for ever, but lets signals
+through."""
 
 
 class Failpoint(NamedTuple):
@@ -67,6 +70,11 @@ def failpoint(step: str, detail: object = "") -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if armed.action == "hang":
         _hang()
+    if armed.action in ("term", "stuck"):
+        os.kill(os.getpid(), signal.SIGTERM)
+        while armed.action == "stuck":
+            time.sleep(0.05)
+        return
     if armed.action == "full":
         raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} (failpoint {step})")
     raise RuntimeError(f"failpoint {step}")

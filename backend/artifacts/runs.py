@@ -11,9 +11,10 @@ import json
 import logging
 import os
 import secrets
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass
@@ -144,18 +145,18 @@ class Saver:
 
     def __init__(self, run: StoredRun, directory: Path, attempt: int) -> None:
         self._run, self._directory, self._attempt = run, directory, attempt
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._saving: Future[None] | None = None
         self._seen: frozenset[tuple[str, int]] = frozenset()
         self._due_at = float("-inf")
+        self._closed = False
 
     def look(self) -> None:
         """Begin to save when something is new and it is time. Never waits."""
         if self._saving is not None and not self._saving.done():
             return
-        if time.monotonic() >= self._due_at and (now := self._files()) != self._seen:
+        if not self._closed and time.monotonic() >= self._due_at and (now := self._files()) != self._seen:
             self._seen = now
-            self._saving = self._pool.submit(self._save)
+            self._saving = _begin(self._save)
 
     def last(self) -> None:
         """Save what is new since, for LAST_SECONDS at most: this worker is to end."""
@@ -172,7 +173,8 @@ class Saver:
         self.close()
 
     def close(self) -> None:
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Nothing more is saved."""
+        self._closed = True
 
     def _save(self) -> None:
         began = time.monotonic()
@@ -193,12 +195,25 @@ class Saver:
         return frozenset(found)
 
 
+def _begin(call: Callable[[], Result]) -> Future[Result]:
+    """`call` on a thread that ends with the process: Python waits at its end for those of a pool, and a store that
+    hangs would keep a worker that is to end beyond its time."""
+    future: Future[Result] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="object store", daemon=True).start()
+    return future
+
+
 def beside(look: Callable[[], object], call: Callable[[], Result]) -> Result:
     """The result of `call`, which runs on another thread while `look` is called every POLL_SECONDS: what that raises
     leaves, and the call is given up with the process."""
-    pool = ThreadPoolExecutor(1, thread_name_prefix="beside")
-    future = pool.submit(call)
-    pool.shutdown(wait=False)
+    future = _begin(call)
     while True:
         look()
         try:

@@ -268,7 +268,7 @@ class Settings(GivenModel):
     failpoint: str = Field(
         "",
         description="For tests only: the step at which a process kills itself, hangs or finds the disk full, as "
-        "`[kill:|hang:|full:|raise:]step[@project]` (model/failpoints.py); empty: never.",
+        "`[kill:|hang:|full:|raise:|term:|stuck:]step[@project]` (model/failpoints.py); empty: never.",
     )
 
     @field_validator("notify_secret")
