@@ -2,6 +2,7 @@
 
     python -m bench.advice [--data DIR] [--sets agnews,sst2] [--seeds 3] [--replays 10] [--pool 4000] [--labels 1536]
                            [--copying-labels 1000,1536] [--blind .05,.2] [--priors] [--cache DIR] [--json]
+    python -m bench.advice --drift [as above]
     python -m bench.advice --spans [--sets wikigold,snips] [--labels 512] [as above]
 
 Of each set and seed one random and one active order are followed (bench/support/replays.py); streams of test-then-train
@@ -30,7 +31,7 @@ from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
 from bench.support.replays import EXPLORED, STAGES, Trajectory, follow, open_rows
 from bench.support.report import command, judge, show
-from bench.support.span_replays import draw_rows, follow_spans, stages_of_f1, true_curve
+from bench.support.span_replays import draw_rows, follow_spans, judge_drift, stages_of_f1, true_curve
 from bench.support.spans import find_span_sets
 from bench.support.texts import DATA
 from model.encoder.encoder import Encoder, find_base_model
@@ -321,6 +322,10 @@ def run(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[dict[
     found: dict[tuple[str, str], list[Trajectory]] = {}
     for name, order, trajectory in find_trajectories(args, base, cache):
         found.setdefault((name, order), []).append(trajectory)
+    if args.drift:
+        for (name, order), group in found.items():
+            yield from ({"set": name, "order": order, **row} for row in judge_drift(group, args.replays))
+        return
     if args.priors:
         counts = [int(count) for count in args.copying_labels.split(",")]
         yield from judge_priors(found, args.replays)
@@ -349,6 +354,7 @@ def main() -> None:
     parser.add_argument("--copying-labels", default="1000,1536")
     parser.add_argument("--blind", default="0.05,0.2", help="blind shares that copying is judged with")
     parser.add_argument("--priors", action="store_true", help="only what has a prior, with that of the other sets")
+    parser.add_argument("--drift", action="store_true", help="only how soon drift is told, and how often for nothing")
     parser.add_argument("--cache", type=Path, help="where features and trajectories are kept")
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:

@@ -143,6 +143,7 @@ ALLOWED: dict[str, str] = {
         "model model/evidence/annotators model/evidence backend backend/settings backend/labelstudio/regions "
         "backend/labelstudio backend/store"
     ),
+    "backend/rules/notice": "model/evidence backend/store",
     "backend/dataset": "model model/evidence backend backend/labelstudio backend/store backend/rules",
     "backend/client/dataset": "model/encoder backend backend/client backend/dataset",
     "backend/serving": (
@@ -158,7 +159,7 @@ ALLOWED: dict[str, str] = {
     "backend/jobs/learn": (
         "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
         "model/versions model/acquisition backend backend/labelstudio backend/store/outbox backend/store "
-        "backend/rules backend/jobs"
+        "backend/rules backend/rules/notice backend/jobs"
     ),
     "backend/jobs/train": (
         "model model/evidence model/training backend backend/settings backend/artifacts backend/labelstudio "
@@ -200,7 +201,7 @@ ALLOWED: dict[str, str] = {
         "backend/artifacts backend/export/archive backend/labelstudio/label_config backend/labelstudio/spans "
         "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model "
         "backend/store/outbox backend/store/work backend/store backend/notify backend/rejects backend/rules "
-        "backend/serving backend/jobs/sync backend/application/spans backend/ui"
+        "backend/rules/notice backend/serving backend/jobs/sync backend/application/spans backend/ui"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from backend.admin_json import Advice, ControlAdvice, Forecast, Stability
 from backend.errors import BadRequest
 from backend.record_json import PlanAgreement
+from backend.rules.notice.enough import forecast_accuracy, stages_of_f1
 from backend.store.evidence import PastSurvey, Survey
 from backend.store.stores import Stores
 from model.evidence.row import EvidenceRow
@@ -20,7 +21,6 @@ from model.spec import JsonObject
 if TYPE_CHECKING:
     from model.evidence.auto_accept import DialJson
     from model.evidence.forecast import Forecast as Curve
-    from model.evidence.forecast import SurveyMean
     from model.evidence.pool_accuracy import PoolSummary
 
 ACCURACY_GAINS = (0.01, 0.02, 0.05)
@@ -69,7 +69,7 @@ def advise_control(
     pool = pools.get(name) or {}
     needs = list(needs_of_classes(counts).items())
     found: ControlAdvice = {
-        "forecast": _forecast(name, rows, surveys),
+        "forecast": _to_json(forecast_accuracy(name, rows, surveys)),
         "classes": dict(needs[:MOST_CLASSES]),
         "scarce": len(needs),
         "dial": turn_dials(rows, name, pool, int(survey.get("labels", 0))) if pool.get("n") else [],
@@ -124,26 +124,11 @@ def describe_stability(agreements: Sequence[PlanAgreement]) -> Stability | None:
     return {"kappas": kappas, "changed": last["changed"], "n": last["n"], "settled": are_settled(kappas)}
 
 
-def _forecast(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey]) -> Forecast | None:
-    from model.evidence.forecast import fit_forecast, stages_of
-
-    means: list[SurveyMean] = [
-        {"labels": survey["labels"], "confidence": pool["mean"]}
-        for survey in surveys
-        if (pool := survey["controls"].get(name)) and pool["n"]
-    ]
-    return _to_json(fit_forecast(stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)))
-
-
 def _forecast_f1(name: str, rows: Sequence[EvidenceRow], surveys: Sequence[PastSurvey]) -> Forecast | None:
-    from model.evidence.forecast import f1_stages_of, fit_forecast, runs_ahead
+    """Where what is expected runs ahead of what comes, the level alone."""
+    from model.evidence.forecast import fit_forecast, runs_ahead
 
-    means: list[SurveyMean] = [
-        {"labels": survey["labels"], "confidence": pool["f1"]}
-        for survey in surveys
-        if (pool := survey["controls"].get(name)) and pool["n"] and "f1" in pool
-    ]
-    stages = f1_stages_of(sorted(means, key=lambda item: item["labels"]), rows, name)
+    stages = stages_of_f1(name, rows, surveys)
     found = _to_json(fit_forecast(stages))
     return {**found, "gains": [], "cannot_tell": True} if found is not None and runs_ahead(stages) else found
 

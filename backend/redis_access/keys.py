@@ -86,6 +86,7 @@ PROJECT_KEYS = (
     Key("curve", "HASH", "sums of all rows by the labels known then"),
     Key("survey", "STRING", "confidences of the unlabelled pool"),
     Key("surveys", "LIST", "their means in the past"),
+    Key("told", "HASH", "what outgoing events told once: labels that are enough, drift up to an answer"),
     Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
     Key(
         "patterns", "HASH", "control → strings and expressions that people brought for it, as JSON; at most 8 MiB each"

@@ -116,6 +116,13 @@ class Settings(GivenModel):
         description="Signs what NOTIFY_URL is sent: `whsec_` and base64 of 24 to 64 random bytes; two with a blank "
         "between them while one follows the other.",
     )
+    notify_accuracy: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Tell NOTIFY_URL when a control surely reaches this accuracy on unlabelled tasks (F1 of marked "
+        "spans): its labels are enough; 0: never.",
+    )
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )

@@ -5,12 +5,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from backend.rules.notice.drift import find_drift
 from backend.settings.settings import Settings
 from bench.support.replays import BLIND, EXPLORED, WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due, open_rows
 from bench.support.spans import POOL
@@ -234,6 +236,46 @@ def draw_rows(
             for row, right, kind in zip(rows, agreed, kind, strict=True)
         ]
     return found
+
+
+CHANGED = (0.2, 0.4)
+"""Shares of the tasks that get another answer."""
+
+
+def judge_drift(group: Sequence[Trajectory], replays: int) -> Iterator[Row]:
+    """False alarms while nothing changes, and how soon it is told when from the middle on a share of the tasks gets
+    another right answer than before. Looked at after every tenth label; the model does not learn the change."""
+    for changed in (0.0, *CHANGED):
+        alarms, delays, labels = 0, list[int](), 0
+        for seed, trajectory in enumerate(group):
+            random = np.random.default_rng(seed)
+            for _ in range(replays):
+                rows = draw_rows(trajectory, len(trajectory.counts) - 1, random)
+                change = len(rows) // 2 if changed else len(rows)
+                told = _first_alarm(rows, change, changed, random)
+                labels += len(rows) if not changed else 0
+                alarms += told is not None and told <= change
+                delays += [told - change] if told is not None and told > change else []
+        tried = replays * len(group)
+        if not changed:
+            rate = round(1000 * alarms / max(1, labels), 3)
+            yield {"what": "false alarms of drift", "of": "1,000 labels", "replays": tried, "share": rate}
+        else:
+            delay = round(float(np.median(delays))) if delays else ""
+            row = {"what": "drift told", "of": f"{changed:.0%} changed", "replays": tried}
+            yield {**row, "share": round(len(delays) / tried, 3), "labels until": delay}
+
+
+def _first_alarm(rows: Sequence[EvidenceRow], change: int, changed: float, random: np.random.Generator) -> int | None:
+    """Number of the row after which drift is told."""
+    timed = [replace(row, at=float(number)) for number, row in enumerate(rows, 1)]
+    turned = [
+        replace(row, judged=replace(row.judged, correct=False))
+        if place >= change and random.random() < changed
+        else row
+        for place, row in enumerate(timed)
+    ]
+    return next((end for end in range(10, len(turned) + 1, 10) if find_drift(turned[max(0, end - 460) : end])), None)
 
 
 def true_curve(group: Sequence[Trajectory]) -> tuple[NDArray[Any], NDArray[Any]]:

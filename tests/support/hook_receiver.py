@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
+from backend.store.outbox.endpoint import Endpoint, outbox_keys
+from backend.store.stores import Stores
+from backend.store.versions import VersionStore
 from tests.conftest import serving
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 """The example of the specification."""
+
+
+def tell_versions(stores: Stores) -> Callable[[], list[dict[str, Any]]]:
+    """From now on what becomes of versions is told to somebody who never answers: what waits for him."""
+    endpoint = Endpoint("http://127.0.0.1:9/hooks", "nobody")
+    stores.versions = VersionStore(stores.client, outbox_keys([endpoint]))
+    return lambda: [json.loads(event) for event in stores.client.hvals(endpoint.keys[1])]
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from backend.jobs.attempt import attempt
 from backend.jobs.context import Context, context
 from backend.jobs.learn.head_version import Refit, correct, fit, fit_answers, fit_marks, publish, write
 from backend.jobs.learn.label_errors import is_covered
+from backend.jobs.learn.notices import tell_news
 from backend.jobs.learn.pool_survey import survey_pool
 from backend.jobs.learn.span_errors import search_marks
 from backend.jobs.learn.test_then_train import test_then_train
@@ -57,8 +58,10 @@ def learn(work: Context, project: int) -> str:
     if outcome in (JobOutcome.PUBLISHED, JobOutcome.UNCHANGED):
         encode_ahead(work.stores, work.encoders.base, project)
         read_words_ahead(work.stores, work.encoders, project)
-        survey_pool(work, project)
+        surveyed = survey_pool(work, project)
         keep_figures(work.stores.evidence, project)
+        if work.stores.outbox.endpoints:
+            tell_news(work, project, surveyed)
         search_marks(work, project, late)
     return outcome
 

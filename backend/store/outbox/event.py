@@ -18,6 +18,9 @@ NOTHING: tuple[str, str, int] = ("", "", 0)
 """In the place of an event's arguments."""
 
 
+About = Mapping[str, str | int | float | None]
+
+
 class EventType(StrEnum):
     """Stable: receivers compare them."""
 
@@ -26,6 +29,8 @@ class EventType(StrEnum):
     WITHDRAWN = "version.withdrawn"
     TRAINING_FAILED = "training.failed"
     REFIT_FAILED = "refit.failed"
+    DRIFT = "drift.noticed"
+    ENOUGH = "labels.enough"
     TEST = "test"
 
 
@@ -42,7 +47,7 @@ class Event:
     type: EventType
     project: int | None
     message: str
-    about: Mapping[str, str | int | float | None] = field(default_factory=dict)
+    about: About = field(default_factory=dict)
     id: str = field(default_factory=_new_id)
     at: float = field(default_factory=time.time)
 
@@ -93,6 +98,28 @@ def refit_failed(project: int, failures: int) -> Event:
         f"`understudy status {project}` and the log of `learner` say why"
     )
     return Event(EventType.REFIT_FAILED, project, said, {"failures": failures})
+
+
+def drift_noticed(project: int, control: str, tests: int, right: float, expected: float) -> Event:
+    """The last `tests` answers were `right` less often than was to be `expected`."""
+    said = (
+        f"project {project}, {control}: of the last {tests} labels {right:.0%} were answered right before they were "
+        f"learned, {expected:.0%} were to be expected: other texts, other rules, or an import that went wrong?"
+    )
+    about: About = {"control": control, "labels": tests, "right": right, "expected": expected}
+    return Event(EventType.DRIFT, project, said, about)
+
+
+def labels_enough(
+    project: int, control: str, measure: str, level: tuple[float, float], labels: int, target: float
+) -> Event:
+    """`level`: of unlabelled tasks, estimate and lower bound."""
+    said = (
+        f"project {project}, {control}: {labels} labels are enough for {target:.0%}: {measure} on unlabelled tasks is "
+        f"{level[0]:.1%}, surely {level[1]:.1%}"
+    )
+    about: About = {"control": control, "measure": measure, "estimate": level[0], "low": level[1], "labels": labels}
+    return Event(EventType.ENOUGH, project, said, {**about, "target": target})
 
 
 def trial() -> Event:

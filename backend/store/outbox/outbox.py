@@ -12,6 +12,7 @@ from pathlib import Path
 
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
+from backend.redis_access.keys import project_key
 from backend.store.outbox.endpoint import Endpoint, outbox_keys
 from backend.store.outbox.event import Event
 
@@ -25,6 +26,14 @@ SAID_CHARACTERS = 300
 
 STATE_SECONDS = 90 * 24 * 3600
 """That the state of an endpoint is kept that nobody sends to any more."""
+
+_PUT_ONCE = f"""
+-- KEYS: told, then those of the outbox    ARGV: name, value, an event's id, body and how many are kept
+{TELL}
+if redis.call('HGET', KEYS[1], ARGV[1]) == ARGV[2] then return end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+tell(2, ARGV[3], ARGV[4], ARGV[5])
+"""
 
 _CLAIM = """
 -- KEYS: due, events    ARGV: milliseconds to hold    Returns {id, body, number of this attempt}, or nothing.
@@ -110,6 +119,7 @@ class OutboxStore:
     def __init__(self, client: Client, endpoints: Sequence[Endpoint]) -> None:
         self._redis, self.endpoints, self.keys = client, endpoints, outbox_keys(endpoints)
         self._put = Script(client, f"{TELL}\ntell(1, ARGV[1], ARGV[2], ARGV[3])")
+        self._put_once = Script(client, _PUT_ONCE)
         self._claim, self._note, self._close = (Script(client, text) for text in (_CLAIM, _NOTE, _CLOSE))
 
     @guarded
@@ -117,6 +127,22 @@ class OutboxStore:
         """For what is no step of a script's: just after the fact."""
         if self.keys:
             self._put(keys=self.keys, args=event.arguments)
+
+    @guarded
+    def put_once(self, project: int, name: str, value: str, event: Event) -> None:
+        """Unless `name` was told with the same `value`."""
+        keys = [project_key(project, "told"), *self.keys]
+        self._put_once(keys=keys, args=[name, value, *event.arguments])
+
+    @guarded
+    def told(self, project: int) -> dict[str, str]:
+        """Name -> value of what is told once."""
+        return self._redis.hgetall(project_key(project, "told"))
+
+    @guarded
+    def forget(self, project: int, name: str) -> None:
+        """It may be told again."""
+        self._redis.hdel(project_key(project, "told"), name)
 
     @guarded
     def claim(self, endpoint: Endpoint, hold_seconds: float = HOLD_SECONDS) -> Claimed | None:

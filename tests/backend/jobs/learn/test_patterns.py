@@ -20,6 +20,7 @@ from model.spans.patterns.lexicon import read_lexicon
 from model.versions.directory import read_manifest, version_path
 from model.versions.live_model import LiveModel, load_version
 from tests.conftest import RedisServer
+from tests.support.hook_receiver import tell_versions
 from tests.support.marking import PROJECT, Marks, sentences
 
 ASKED = "Then quorvex tamblin came, and nobody saw it."
@@ -71,7 +72,10 @@ def test_patterns_are_learned_at_once_and_a_version_keeps_its_own(context: Any) 
     figures = describe_patterns(stores, PROJECT)["patterns"]["label"]["labels"]["PER"]
     assert figures["patterns"] == 3 and 0 < figures["right"] < figures["tried"] and figures["weight"] > 0
 
+    events = tell_versions(stores)
     rollback_to(context.settings, stores.versions, PROJECT, "v0.1")
+    (event,) = events()
+    assert event["type"] == "version.withdrawn" and event["data"]["live"] == "v0.1"
     assert score(loaded(context)) == plain and refit(PROJECT) == "pinned"
     told = put_patterns(stores, PROJECT, {**rows("Oslo", label="LOC"), "how": "add"})
     assert "understudy unpin 7" in told["message"] and refit(PROJECT) == "pinned"

@@ -17,6 +17,7 @@ from model.versions.directory import read_manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
 from tests.backend.conftest import PROJECT, Labels
+from tests.support.hook_receiver import tell_versions
 
 
 def knowing(context: Any, labels: Labels) -> np.ndarray:
@@ -59,6 +60,7 @@ def manifest_of(context: Any) -> Any:
 
 
 def test_a_fine_tune_that_answers_new_labels_worse_is_withdrawn(context: Any, labels: Labels, caplog: Any) -> None:
+    told = tell_versions(context.stores)
     labels.add(0, 40)
     refit(PROJECT)
     assert publish_blend(context, guessing(context, labels)) == "v1"
@@ -73,6 +75,9 @@ def test_a_fine_tune_that_answers_new_labels_worse_is_withdrawn(context: Any, la
     assert manifest.finetuned is None
     assert "label: fine-tune withdrawn, v1 is worse than the head alone" in manifest.reason
     assert "on 50 new labels" in manifest.reason and manifest.reason in caplog.text
+    (event,) = told()
+    assert event["type"] == "version.withdrawn" and event["data"]["reason"] == manifest.reason
+    assert event["data"]["live"] == manifest.version
     model = context.live_model(PROJECT, manifest.version)
     assert model.finetuned is None and model.tuned is None
     assert context.stores.versions.evaluated(PROJECT) | {"at": 0} == {

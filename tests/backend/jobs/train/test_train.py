@@ -25,6 +25,7 @@ from model.spec import NONE
 from model.training.request import Result
 from model.versions.directory import read_heads, read_manifest, version_path
 from tests.backend.conftest import PROJECT, Labels
+from tests.support.hook_receiver import tell_versions
 
 pytestmark = pytest.mark.slow
 
@@ -104,7 +105,7 @@ def test_a_stopped_worker_hands_its_training_back(context: Any, labels: Labels) 
 
 
 def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels) -> None:
-    accepted = Result("v1", True, "better")
+    accepted, told = Result("v1", True, "better"), tell_versions(context.stores)
     versions = context.stores.versions
     assert publish(context.stores.versions, PROJECT, Result("v1", False, "worse"), 5) == "worse"
     versions.publish(PROJECT, "v0.7", expected=None, seq=7, by="learner")
@@ -113,6 +114,8 @@ def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels)
     versions.pin(PROJECT, "v1")
     again = Result("v2", True, "better")
     assert "pinned to v1" in publish(context.stores.versions, PROJECT, again, 9)
+    (event,) = told()
+    assert event["type"] == "version.published" and event["data"]["version"] == "v1"
     assert publish(context.stores.versions, PROJECT, again, 9, lifts="v1") == "published"
     assert versions.pinned(PROJECT) is None
 
