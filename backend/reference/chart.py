@@ -22,6 +22,7 @@ OF_THE_CHART = {
     "redis_binary",
     "artifacts_url",
     "label_studio_url",
+    "notify_url",
     "basic_auth_user",
     "failpoint",
 }
