@@ -23,7 +23,7 @@ LEARNED = 0.5
 LEAST_GAP = 0.1
 """Points of accuracy below what was claimed that are worth telling."""
 
-PROOF = 4.0
+PROOF = 3.0
 """Standard errors; it is looked at after every label (false alarms and delay: bench/advice.py --drift)."""
 
 MISS = 0.025
