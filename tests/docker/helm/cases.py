@@ -17,6 +17,8 @@ ALL_KEYS = [
 
 KEDA: dict[str, Any] = {"trainer": {"keda": {"enabled": True, "maxReplicas": 4}}}
 
+FILES: dict[str, Any] = {"predictor": {"keda": {"enabled": True, "maxReplicas": 8}}}
+
 BUCKET: dict[str, Any] = {
     "artifacts": {"url": "s3://models/understudy", "env": {"AWS_ENDPOINT_URL": "https://s3.x.org"}}
 }
@@ -54,8 +56,12 @@ CASES: dict[str, dict[str, Any]] = {
     "keda-prometheus": {
         "trainer": {"keda": {"enabled": True, "trigger": "prometheus", "prometheusUrl": "http://prometheus:9090"}}
     },
-    "sentinel": SENTINEL,
-    "tls": TLS,
+    "keda-files": {**FILES, "prometheusRule": {"enabled": True}},
+    "keda-files-prometheus": {
+        "predictor": {"keda": {"enabled": True, "trigger": "prometheus", "prometheusUrl": "http://prometheus:9090"}}
+    },
+    "sentinel": {**SENTINEL, **FILES},
+    "tls": {**TLS, **FILES, "secret": {"keys": ALL_KEYS}},
     "everything": {
         **BUCKET,
         "secret": {"keys": ALL_KEYS},
@@ -82,7 +88,12 @@ CASES: dict[str, dict[str, Any]] = {
         "serviceAccount": {"create": False},
         "data": {"existingClaim": "models", "storageClass": "nfs"},
     },
-    "paused": {"pauseWorkers": True, **KEDA, "fullnameOverride": "labels-of-a-team-with-a-very-long-name-indeed-it-is"},
+    "paused": {
+        "pauseWorkers": True,
+        **KEDA,
+        **FILES,
+        "fullnameOverride": "labels-of-a-team-with-a-very-long-name-indeed-it-is",
+    },
 }
 
 ALONE: dict[str, Any] = {
@@ -129,6 +140,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "KEDA without an address to ask": (
         {**KEDA, "redis": {"enabled": False}, "secret": {"keys": ["REDIS_URL"]}},
         "externalRedis.addresses",
+    ),
+    "KEDA for files without an address to ask": (
+        {**FILES, "redis": {"enabled": False}, "secret": {"keys": ["REDIS_URL"]}},
+        "predictor.keda.trigger redis: set externalRedis.addresses",
     ),
     "KEDA without its Prometheus": ({"trainer": {"keda": {"enabled": True, "trigger": "prometheus"}}}, "prometheusUrl"),
 }

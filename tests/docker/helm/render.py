@@ -110,6 +110,7 @@ BROKEN: dict[str, tuple[str, ...]] = {
     "Service": ("spec", "ports", "0", "targetPrt"),
     "NetworkPolicy": ("spec", "egres"),
     "ScaledJob": ("spec", "maxReplicas"),
+    "ScaledObject": ("spec", "cooldown"),
     "TriggerAuthentication": ("spec", "secretTargetRef", "0", "parameters"),
     "ServiceMonitor": ("spec", "endpoints", "0", "route"),
     "PrometheusRule": ("spec", "groups", "0", "rules", "0", "expression"),
@@ -119,7 +120,7 @@ BROKEN: dict[str, tuple[str, ...]] = {
 
 def unseen() -> Iterator[str]:
     """Kinds in which a field that does not exist goes unnoticed."""
-    values = {"keda-tls", "everything"}
+    values = {"keda-tls", "keda-files", "everything"}
     at_hand = {it["kind"]: it for name in values for it in render(CASES[name])}
     for kind, path in BROKEN.items():
         place = manifest = deepcopy(at_hand[kind])

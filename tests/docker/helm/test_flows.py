@@ -82,8 +82,8 @@ def needed(case: str, manifests: list[Manifest]) -> Iterator[Flow]:
         yield from ((name, "label-studio", 8085) for name in ("web", "sync", "doctor"))
     if "redis" in pods(manifests):
         yield from ((name, "redis", 6379) for name in own)
-        keda = values.get("trainer", {}).get("keda", {})
-        if keda.get("enabled") and keda.get("trigger", "redis") == "redis":
+        scalers = [values.get(name, {}).get("keda", {}) for name in ("trainer", "predictor")]
+        if any(keda.get("enabled") and keda.get("trigger", "redis") == "redis" for keda in scalers):
             yield "keda", "redis", 6379
     if values.get("ingress", {}).get("enabled"):
         yield "ingress", "web", 9090

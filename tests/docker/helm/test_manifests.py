@@ -261,22 +261,40 @@ def test_alerts_are_those_of_the_docs(manifests: list[Manifest], case: str) -> N
 def test_a_scaler_watches_the_queue_of_trainings(manifests: list[Manifest]) -> None:
     (queue,) = {kind.queue for kind in JOB_KINDS if kind.name == "train"}
     for job in of_kind(manifests, "ScaledJob").values():
-        (trigger,) = job["spec"]["triggers"]
-        given = trigger["metadata"]
         strategy = job["spec"]["scalingStrategy"]["strategy"]
-        if trigger["type"] == "prometheus":
-            names = set(re.findall(r"(understudy_\w+)\{", given["query"]))
-            assert names == {"understudy_jobs_waiting", "understudy_jobs_running"} and f'"{queue}"' in given["query"]
-            assert strategy == "default"
-            continue
-        assert (given["listName"], strategy) == (f"rq:queue:{queue}", "accurate")
-        environment = environment_of(manifests, pods(manifests)["web"], SECRETS)
-        for address in given.get("addresses", given.get("address", "")).split(","):
-            host = address.partition(":")[0].partition(".")[0]
-            assert host in environment.get("REDIS_URL", "redis.x.org")
+        assert strategy == ("default" if asks(manifests, job, queue) == "prometheus" else "accurate")
         limit = Settings(redis_url="redis://x").finetune_timeout_minutes * 60
         assert job["spec"]["jobTargetRef"]["activeDeadlineSeconds"] > limit
         assert job["spec"]["jobTargetRef"]["template"]["spec"]["restartPolicy"] == "Never"
+
+
+@in_all_cases
+def test_a_scaler_watches_the_queue_of_files(manifests: list[Manifest]) -> None:
+    (queue,) = {kind.queue for kind in JOB_KINDS if kind.name == "files"}
+    for scaler in of_kind(manifests, "ScaledObject").values():
+        asks(manifests, scaler, queue)
+        target = of_kind(manifests, "Deployment")[scaler["spec"]["scaleTargetRef"]["name"]]
+        assert "replicas" not in target["spec"], "an upgrade would set it back"
+        assert container_of(target["spec"]["template"])["args"] == ["predictor"]
+        assert scaler["spec"]["minReplicaCount"] == 0
+
+
+def asks(manifests: list[Manifest], scaler: Manifest, queue: str) -> str:
+    """The type of its trigger, which asks for this queue at an address that the pods use, too."""
+    (trigger,) = scaler["spec"]["triggers"]
+    given = trigger["metadata"]
+    login = trigger.get("authenticationRef", {}).get("name")
+    assert login is None or login in of_kind(manifests, "TriggerAuthentication")
+    if trigger["type"] == "prometheus":
+        names = set(re.findall(r"(understudy_\w+)\{", given["query"]))
+        assert names == {"understudy_jobs_waiting", "understudy_jobs_running"} and f'"{queue}"' in given["query"]
+        return "prometheus"
+    assert given["listName"] == f"rq:queue:{queue}"
+    environment = environment_of(manifests, pods(manifests)["web"], SECRETS)
+    for address in given.get("addresses", given.get("address", "")).split(","):
+        host = address.partition(":")[0].partition(".")[0]
+        assert host in environment.get("REDIS_URL", "redis.x.org")
+    return str(trigger["type"])
 
 
 def test_paused_workers_are_none(rendered: Rendered) -> None:
@@ -285,9 +303,11 @@ def test_paused_workers_are_none(rendered: Rendered) -> None:
         it["metadata"]["labels"]["app.kubernetes.io/component"]: it["spec"].get("replicas")
         for it in of_kind(paused, "Deployment").values()
     }
-    assert replicas == {"web": None, "learner": 0, "sync": 0, "scheduler": 0, "predictor": 0}
+    assert replicas == {"web": None, "learner": 0, "sync": 0, "scheduler": 0, "predictor": None}
     (job,) = of_kind(paused, "ScaledJob").values()
     assert job["metadata"]["annotations"] == {"autoscaling.keda.sh/paused": "true"}
+    (scaler,) = of_kind(paused, "ScaledObject").values()
+    assert scaler["metadata"]["annotations"] == {"autoscaling.keda.sh/paused-replicas": "0"}
 
 
 SET = re.compile(r"--set(?:-string)? '?([A-Za-z]+(?:\.[A-Za-z]+)*)")
