@@ -223,7 +223,8 @@ ALLOWED: dict[str, str] = {
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/artifacts backend/labelstudio "
         "backend/base_model backend/store/work backend/store/admin backend/store backend/health backend/rejects "
-        "backend/rules backend/ui backend/application backend/export backend/application/export"
+        "backend/rules backend/ui backend/application backend/application/files backend/export "
+        "backend/application/export"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/artifacts "
@@ -245,8 +246,8 @@ ALLOWED: dict[str, str] = {
     "backend/routes/files": "backend/application/files backend/web",
     "backend/routes/ui": (
         "backend backend/telemetry backend/redis_access backend/store/admin backend/store backend/health "
-        "backend/rules backend/serving backend/ui backend/application backend/application/export backend/ui/charts "
-        "backend/ui/views backend/web backend/routes/export"
+        "backend/rules backend/serving backend/ui backend/application backend/application/files "
+        "backend/application/export backend/ui/charts backend/ui/views backend/web backend/routes/export"
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "

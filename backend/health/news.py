@@ -19,7 +19,7 @@ TRAININGS_WAITING, TRAININGS_RUNNING = "rq:queue:train", "rq:wip:train"
 MEASURED_SECONDS = 10
 """How old what is measured on the page of the installation may be."""
 
-HASHES = ("queue", "trouble", "predict", "predict:shards", "export", "rejects")
+HASHES = ("queue", "trouble", "predict", "predict:shards", "files", "files:sums", "export", "rejects")
 
 
 @guarded

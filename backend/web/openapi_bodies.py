@@ -256,6 +256,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),
     "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
     "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),
+    "POST /ui/projects/<project>/files/cancel": _button("End a run over files.", 404, 409),
     "POST /ui/projects/<project>/suspects": _button("List suspicious labels in Label Studio.", 404, 409, 502),
     "POST /ui/projects/<project>/export": _button("Export a version.", 404, 501),
     "POST /ui/projects/<project>/export/cancel": _button("End that.", 404, 409),

@@ -130,6 +130,7 @@ POLICIES: Mapping[str, Policy] = {
     "POST /ui/projects/<project>/queue": _button(30),
     "POST /ui/projects/<project>/predict": _button(30),
     "POST /ui/projects/<project>/predict/cancel": _button(60),
+    "POST /ui/projects/<project>/files/cancel": _button(60),
     "POST /ui/projects/<project>/suspects": _button(30),
     "POST /ui/projects/<project>/export": _button(10),
     "POST /ui/projects/<project>/export/cancel": _button(60),

@@ -46,6 +46,22 @@ def test_the_queue_says_what_is_missing_and_a_refusal_is_shown(page: Page) -> No
     page.driver.get_log("browser")  # the two 409
 
 
+def test_a_run_over_files_shows_how_far_it_is_and_is_stopped(page: Page, rig: Rig) -> None:
+    page.open("/ui/projects/7/queue")
+    page.driver.get_log("browser")  # what was refused before
+    rig.admin(
+        "POST", "/projects/7/files", {"source": str(rig.data_dir / "in.csv"), "output": str(rig.data_dir / "out")}
+    )
+    page.wait(lambda: page.driver.find_elements(By.CSS_SELECTOR, "progress[aria-label='Progress of the files']"))
+    assert "0 of 0 in" in page.text() and "0 workers" in page.text(), "nobody works at files here"
+    assert page.check_access() == []
+    page.press("Stop predicting files", sure=True)
+    page.wait(lambda: "the parts that are written stay" in page.driver.find_element(By.ID, "said").text)
+    page.wait(lambda: not page.driver.find_elements(By.CSS_SELECTOR, "progress"))
+    assert rig.admin("GET", "/projects/7/files")["status"] == "cancelled"
+    assert page.complaints() == []
+
+
 def test_a_fine_tune_leaves_its_losses_and_stands_beside_the_champion(page: Page) -> None:
     page.open("/ui/projects/7/overview")
     page.press("Retrain", sure=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from backend.application.files.file_runs import cancel_files
 from backend.application.label_errors import push_suspects
 from backend.application.prediction_runs import cancel_prediction, request_prediction
 from backend.application.projects import request_resync, rollback_to, unpin
@@ -86,6 +87,13 @@ def cancel_predict(project: int) -> Response:
     """End that; what is written stays."""
     cancel_prediction(services().stores, known_project(project))
     return _said(project, "queue", "predicting is over; what is written stays")
+
+
+@blueprint.post("/files/cancel")
+def cancel_file_run(project: int) -> Response:
+    """End a run that predicts files; the parts that are written stay."""
+    cancel_files(services().stores, known_project(project))
+    return _said(project, "queue", "predicting files is over; the parts that are written stay")
 
 
 @blueprint.post("/suspects")

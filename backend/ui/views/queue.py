@@ -1,4 +1,4 @@
-"""The task queue: which tasks come next and why, and how far a run is that predicts all of them."""
+"""The task queue: which tasks come next and why, and how far runs are that predict all of them, or files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from backend.admin_json import QueueAnswer, RunAnswer
+from backend.application.files.file_runs import describe_files
 from backend.application.prediction_runs import describe_prediction
 from backend.application.projects import describe_project
 from backend.application.services import Services
@@ -64,6 +65,33 @@ class RunView:
 
 
 @dataclass(frozen=True)
+class FilesView:
+    """The last run that predicts files. `step` of `of` rows are written, `kept` of them by an earlier run; `errors`:
+    rows without an answer; `rate`: rows a second."""
+
+    id: str
+    status: str
+    over: bool
+    by: str
+    source: str
+    output: str
+    version: str
+    asked_at: float
+    ended_at: float | None
+    step: int
+    of: int
+    kept: int
+    errors: int
+    rate: float
+    seconds_left: float | None
+    shards: int
+    shards_over: int
+    workers: int
+    error: str
+    message: str
+
+
+@dataclass(frozen=True)
 class QueueView:
     """`chosen_by`: the version; `waits`: the choice is not in Label Studio yet; `off`: why the queue is not steered, ""
     when it is; `roles`: how many tasks of each; `stable`: how much of what it said changed from choice to choice."""
@@ -82,6 +110,7 @@ class QueueView:
     bypassed: str
     stable: list[str]
     run: RunView | None
+    files: FilesView | None
 
 
 def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> QueueView:
@@ -110,6 +139,7 @@ def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> Qu
         bypassed=BYPASSED if is_bypassed(labels, of_queue) and not queue.get("off") else "",
         stable=[_say_stable(one["n"], one["changed"]) for one in queue.get("agreements", [])[-1:]],
         run=find_run(services, project),
+        files=find_files(services, project),
     )
 
 
@@ -171,4 +201,34 @@ def view_run(found: RunAnswer) -> RunView:
         reasons=[hide_secrets(line) for line in (*found.get("reasons", []), *refused)],
         error=hide_secrets(found["error"]),
         message=hide_secrets(found["message"]),
+    )
+
+
+def find_files(services: Services, project: int) -> FilesView | None:
+    """The newest run over files; None before the first."""
+    try:
+        found = describe_files(services.stores, project)
+    except NotFound:
+        return None
+    return FilesView(
+        id=found["id"],
+        status=found["status"],
+        over=found["status"] in FINAL_STATES,
+        by=found["by"],
+        source=found["source"],
+        output=found["output"],
+        version=str(found["version"]),
+        asked_at=found["asked_at"],
+        ended_at=found["ended_at"],
+        step=found["step"],
+        of=found["of"],
+        kept=found["kept"],
+        errors=found["errors"],
+        rate=found["rate"],
+        seconds_left=found["seconds_left"],
+        shards=found["shards"]["all"],
+        shards_over=found["shards"]["over"],
+        workers=found["workers"],
+        error=hide_secrets(found["error"]),
+        message=hide_secrets(str(found["message"])),
     )

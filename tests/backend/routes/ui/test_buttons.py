@@ -8,12 +8,26 @@ from typing import Any
 import pytest
 
 from backend.routes.app import create_app
+from backend.store.work.file_runs import Asked
 from backend.ui.page import TABS
 from tests.backend.routes.ui.conftest import TOKEN, log_in
 from tests.backend.ui.views.conftest import linked  # noqa: F401
 
-ASKS = {"retrain", "resync", "cancel", "rollback", "unpin", "queue", "predict", "predict/cancel", "suspects"}
+ASKS = {
+    "retrain",
+    "resync",
+    "cancel",
+    "rollback",
+    "unpin",
+    "queue",
+    "predict",
+    "predict/cancel",
+    "files/cancel",
+    "suspects",
+}
 """They change what annotators see, or end what runs: each asks once."""
+
+WANTED: Asked = {"source": "file:///in/a.csv", "output": "file:///out", "version": "v0.3", "rows": 100, "prefix": ""}
 
 
 @pytest.fixture
@@ -55,6 +69,11 @@ def test_what_ends_a_run_says_so_when_none_is_there(press: Any, linked: Any) -> 
     assert again.status_code == 409 and "is over" in again.text
     run = linked.stores.prediction_runs.find(7)
     assert run["status"] == "cancelled"
+    assert press("files/cancel").status_code == 404
+    linked.stores.file_runs.request(7, "admin", WANTED)
+    assert "parts that are written stay" in press("files/cancel").text
+    again = press("files/cancel")
+    assert again.status_code == 409 and "is over" in again.text
 
 
 def test_what_changes_what_annotators_see_asks_once(linked: Any) -> None:  # noqa: F811
@@ -66,6 +85,7 @@ def test_what_changes_what_annotators_see_asks_once(linked: Any) -> None:  # noq
         if state == "busy":
             linked.stores.jobs.request_training(7, by="test")
             linked.stores.prediction_runs.request(7, "test", False)
+            linked.stores.file_runs.request(7, "test", WANTED)
         for tab in TABS:
             text = client.get(f"/ui/projects/7/{tab.slug}").text
             for form in re.findall(r'<button[^>]*class="act[^>]*>', text):

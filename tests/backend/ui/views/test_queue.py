@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from backend.health.news import news_of_project
 from backend.labelstudio.records import ExampleRecord
 from backend.store.task_queue import PlannedTask, QueuePlan
+from backend.store.work.file_runs import Asked
 from backend.ui.views.queue import view_queue
 from tests.backend.ui.views.conftest import STUDIO
 
@@ -65,3 +67,28 @@ def test_a_run_tells_who_asked_and_how_far_it_is(linked: Any) -> None:
     runs.finish(7, record["id"], "cancelled", "cancelled")
     run = view_queue(linked, 7, {}).run
     assert run is not None and run.over and run.status == "cancelled"
+
+
+def test_a_run_over_files_tells_how_far_it_is_and_every_part_is_news(linked: Any) -> None:
+    runs, client = linked.stores.file_runs, linked.stores.client
+    assert view_queue(linked, 7, {}).files is None
+    wanted: Asked = {
+        "source": "file:///in/a.csv",
+        "output": "file:///out",
+        "version": "v0.3",
+        "rows": 100,
+        "prefix": "",
+    }
+    record, _ = runs.request(7, "admin", wanted)
+    runs.keep_plan(7, [{"rows": 100}, {"rows": 50}], {})
+    runs.change(7, record["id"], {"status": "running", "began_at": time.time() - 10})
+    before = news_of_project(client, 7)
+    assert runs.end(7, record["id"], 0, "done", {"over": 1, "written": 100, "errors": 3})
+    assert news_of_project(client, 7) != before
+    files = view_queue(linked, 7, {}).files
+    assert files is not None and (files.by, files.version, files.over) == ("admin", "v0.3", False)
+    assert (files.step, files.of, files.shards_over, files.shards, files.errors) == (100, 150, 1, 2, 3)
+    assert 9 < files.rate <= 10 and files.seconds_left is not None
+    runs.finish(7, record["id"], "cancelled", "cancelled")
+    files = view_queue(linked, 7, {}).files
+    assert files is not None and files.over and files.seconds_left is None
