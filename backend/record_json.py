@@ -176,6 +176,42 @@ class PlanAgreement(TypedDict):
     at: float
 
 
+class HuntState(TypedDict):
+    """A class that is hunted: it has `labels` of `wanted` (of an `ordered` one: found since); of `asked` tasks that
+    were labelled for it `found` were it; `vain`: so few that it is let alone."""
+
+    control: str
+    label: str
+    labels: int
+    wanted: int
+    asked: int
+    found: int
+    ordered: bool
+    vain: bool
+
+
+class HuntOrderAnswer(TypedDict):
+    """What an admin said of a class: its members have `words`, match `regex`, or are `like` tasks; `count` are wanted
+    since `at`; or it is not to be hunted (`stopped`)."""
+
+    control: str
+    label: str
+    stopped: bool
+    words: list[str]
+    regex: str
+    like: list[int]
+    count: int
+    at: float
+
+
+class HuntsAnswer(TypedDict):
+    """Scarce classes that are hunted, as the last plan found them, and orders; `share`: HUNT_SHARE."""
+
+    share: float
+    hunts: list[HuntState]
+    orders: list[HuntOrderAnswer]
+
+
 class QueueState(TypedDict, total=False):
     """The queue that Label Studio has, and the last plan of the next one."""
 
@@ -192,6 +228,7 @@ class QueueState(TypedDict, total=False):
     planned_at: float
     planned_live: str
     agreements: list[PlanAgreement]
+    hunts: list[HuntState]
     off: str
     off_at: float
 

@@ -4,13 +4,15 @@
                                     [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
     python -m bench.active_learning --spans [--sets wikigold,snips] [--strategies random,margin_clusters,sum_div]
+    python -m bench.active_learning --hunt [--sets banking77,goemotions_ekman] [--seeds 0,1,2] [--max-labels 900]
     python -m bench.active_learning --report R.jsonl [--out DIR]
 
 DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
 all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
 are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
 continued. Of texts with spans it is F1 on the test texts at so many words read, beside random's of the same seed there
-(between its own points, along the logarithm), and at so many texts.
+(between its own points, along the logarithm), and at so many texts. `--hunt`: labels until every class has so many
+examples, and accuracy at equal labels, of random, the queue, and the queue that hunts.
 """
 
 from __future__ import annotations
@@ -28,7 +30,8 @@ import numpy as np
 from backend.cli.simulate import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
-from bench.learning import find_sets, keep, read_results
+from bench.learning import TEST_ROWS, find_sets, keep, read_results
+from bench.support import replays
 from bench.support.replays import QUEUED, WITHOUT_QUEUE, Course, QueueReplay
 from bench.support.report import command, judge, show
 from bench.support.span_replays import SUM_DIV, SpanQueueReplay
@@ -117,6 +120,22 @@ def run_spans(args: Any) -> list[Row]:
                 rows.append({"set": name, "strategy": strategy, "seed": seed, "finished": args.max_labels})
                 keep(rows[-1], args)
                 speaker.clear()
+        place.close()
+    return rows
+
+
+def run_hunts(args: Any) -> list[Row]:
+    """One row a set, seed and way of choosing."""
+    rows, sets = read_results(args.results), find_sets(args.data, args.sets.split(",") if args.sets else ())
+    with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
+        place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
+        for seed, name in product((int(part) for part in args.seeds.split(",")), sets):
+            for way, course in replays.hunt_courses(seed, args.pool, args.max_labels, place.settings.hunt_share):
+                if any(_is_of(row, name, way, seed) for row in rows):
+                    continue
+                found = QueueReplay(sets[name].capped(TEST_ROWS), course, place.base, place.settings).follow_classes()
+                rows.append({"set": name, "strategy": way, "seed": seed, **found})
+                keep(rows[-1], args)
         place.close()
     return rows
 
@@ -323,6 +342,7 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser = command(__doc__)
     parser.add_argument("--data", type=Path)
     parser.add_argument("--spans", action="store_true", help="texts with spans instead of choices")
+    parser.add_argument("--hunt", action="store_true", help="labels until every class has examples")
     parser.add_argument("--sets", default="")
     parser.add_argument("--strategies")
     parser.add_argument("--seeds", default="0,1,2")
@@ -347,6 +367,12 @@ def parse(arguments: Sequence[str] | None) -> Any:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line entry."""
     args = parse(arguments)
+    if args.hunt:
+        rows = read_results(args.report) if args.report else run_hunts(args)
+        table = replays.summarise_hunts(rows)
+        show("labels until every class has its examples, and accuracy at equal labels; medians", table, args.json)
+        show("hunting against the queue without it and random", replays.judge_hunts(table), args.json)
+        return
     if args.spans:
         rows = read_results(args.report) if args.report else run_spans(args)
         table = summarise_spans(rows)

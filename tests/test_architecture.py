@@ -84,7 +84,7 @@ ALLOWED: dict[str, str] = {
     "model/training/spans": (
         "model model/encoder model/spans/chain model/spans model/spans/transfer model/spans/features"
     ),
-    "model/acquisition": "model model/numerics model/features model/spans/features model/versions",
+    "model/acquisition": "model model/numerics model/features model/spans/patterns model/spans/features model/versions",
     "model/explain": (
         "model model/numerics model/spans/chain model/spans model/spans/patterns model/spans/features "
         "model/spans/head model/questions model/versions"

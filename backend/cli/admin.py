@@ -17,14 +17,16 @@ from backend.cli.options.admin_api import json_option, project_argument, with_ap
 from backend.cli.render import (
     render_advice,
     render_background_work,
+    render_hunts,
     render_learning_curve,
     render_patterns,
     render_task_queue,
 )
-from backend.errors import BackendError
+from backend.errors import BackendError, BadRequest
 from backend.outcomes import JobOutcome
 from backend.record_json import Annotator, Disputed
 from backend.screen import plain, say, say_json, say_lines, say_table
+from model.spec import JsonObject
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
@@ -253,6 +255,7 @@ def _print_details(entry: ProjectAnswer) -> None:
         say(line)
     if line := render_task_queue(entry.get("queue") or {}):
         say(line)
+    say_lines(render_hunts((entry.get("queue") or {}).get("hunts", [])))
     if line := hint_handed(int(entry["id"]), entry.get("queue") or {}):
         say(line)
     if aim := entry.get("spans_show"):
@@ -307,4 +310,45 @@ def queue(api: AdminClient, project: int, plan_now: bool, as_json: bool) -> None
         say(hint)
 
 
-QUEUE_COMMANDS = (queue,)
+@click.command()
+@project_argument
+@click.argument("label", metavar="[CLASS]", required=False)
+@click.option("--words", default="", help="Words or phrases of its members, with commas between them.")
+@click.option("--regex", default="", help="An expression that its members match, in RE2's syntax, in whatever case.")
+@click.option("--like", type=click.IntRange(1), multiple=True, help="A task that its members are like; repeatable.")
+@click.option("--count", type=click.IntRange(1, 1000), default=20, show_default=True, help="Members to find.")
+@click.option("--control", default="", help="Which control, where several have that class.")
+@click.option("--stop", is_flag=True, help="Hunt it no longer, by itself neither.")
+@json_option
+@with_api
+def hunt(
+    api: AdminClient,
+    project: int,
+    label: str | None,
+    words: str,
+    regex: str,
+    like: tuple[int, ...],
+    count: int,
+    control: str,
+    stop: bool,
+    as_json: bool,
+) -> None:
+    """Have the queue look for members of a class, or show what it hunts.
+
+    It stops when enough are found, or when too many tasks turned out to be something else. Without CLASS: the classes
+    with fewer than 10 labels that are hunted by themselves (HUNT_SHARE), those ordered, and what came of it."""
+    if label is None:
+        if words or regex or like or stop:
+            raise BadRequest("name the CLASS", field="label")
+        found = api.hunts(project)
+        say_json(found) if as_json else say_lines(render_hunts(found["hunts"]) or ["No class is hunted."])
+        return
+    if stop:
+        told = api.stop_hunt(project, control, label)
+    else:
+        order: JsonObject = {"label": label, "control": control, "count": count, "regex": regex, "like": list(like)}
+        told = api.hunt(project, {**order, "words": [own for own in words.split(",") if own.strip()]})
+    say_json(told) if as_json else say(f"{plain(label)}: {told['message']}")
+
+
+QUEUE_COMMANDS = (queue, hunt)

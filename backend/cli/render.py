@@ -14,8 +14,9 @@ from backend.admin_json import (
     ProjectAnswer,
     QueueAnswer,
 )
-from backend.record_json import SyncRecord
+from backend.record_json import HuntState, SyncRecord
 from backend.rejects.report import describe_rejects
+from backend.screen import plain
 
 if TYPE_CHECKING:
     from model.evidence.anchoring_bias import Anchoring
@@ -231,3 +232,19 @@ def render_task_queue(queue: QueueAnswer) -> str:
         last = agreements[-1]
         line += f"; {last['changed']} of {last['n']} answers changed since the plan before"
     return line
+
+
+HUNTS_SHOWN = 8
+"""Classes that a terminal is told of."""
+
+
+def render_hunts(hunts: Sequence[HuntState]) -> list[str]:
+    """One line a class that is hunted, and how many others there are."""
+    lines = []
+    for own in hunts[:HUNTS_SHOWN]:
+        kind = "ordered" if own["ordered"] else "scarce"
+        line = f"hunting {plain(own['label'])} ({kind}): {own['labels']} of {own['wanted']}"
+        line += f", {own['found']} of {own['asked']} tasks asked for it were it" if own["asked"] else ""
+        lines.append(line + ("; let alone, for it may not be there" if own["vain"] else ""))
+    left = len(hunts) - HUNTS_SHOWN
+    return [*lines, f"hunting {left} other classes"] if left > 0 else lines

@@ -24,7 +24,7 @@ from backend.admin_json import (
 from backend.errors import BackendError
 from backend.explained_json import Explanation
 from backend.file_run_json import FileRunAnswer
-from backend.record_json import JobRecord
+from backend.record_json import HuntsAnswer, JobRecord
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
@@ -179,6 +179,21 @@ class AdminClient:
     def plan(self, project: int) -> Order:
         """Asks for a new plan of the labelling queue."""
         return self._call("POST", f"/admin/projects/{project}/queue", {})
+
+    def hunts(self, project: int) -> HuntsAnswer:
+        """Scarce classes that are hunted, and orders."""
+        return self._call("GET", f"/admin/projects/{project}/hunts")
+
+    def hunt(self, project: int, order: JsonObject) -> Order:
+        """Hunts a class."""
+        return self._call("POST", f"/admin/projects/{project}/hunts", order)
+
+    def stop_hunt(self, project: int, control: str, label: str) -> Order:
+        """Hunts a class no longer."""
+        from urllib.parse import urlencode
+
+        query = urlencode({"control": control, "label": label})
+        return self._call("DELETE", f"/admin/projects/{project}/hunts?{query}")
 
     def predict(self, project: int, labelled: bool) -> RunAnswer:
         """Asks for a run that predicts the whole project; of the one that is already there when it is."""

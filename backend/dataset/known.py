@@ -28,5 +28,5 @@ def read_known(stores: Stores, project: int) -> Known:
     for name, entry in stores.label_errors.read(project).items():
         for row in entry["rows"]:
             suspects.setdefault((row["task"], name), []).append(row)
-    tested = {(row.task, row.control): row for row in stores.evidence.rows(project) if row.task}
+    tested = {(row.task, row.control): row for row in stores.evidence.rows(project, hunted=True) if row.task}
     return Known(tested, suspects)

@@ -141,6 +141,8 @@ PROJECT_KEYS = (
     Key("queue_number", "INT", "number of the last queue version"),
     Key("queued", "ZSET", "tasks of that batch, and until when those of the one before count"),
     Key("passed", "ZSET", "tasks that somebody skipped or drafted, by time: not planned again for an hour"),
+    Key("hunted", "HASH", "tasks handed out for a scarce class: for which, and whether they were it"),
+    Key("hunts", "HASH", "what admins said of classes: words, expression, tasks like them, or not to hunt them"),
     Key("handed", "ZSET", "the last labels, as `<annotation>:<1 when handed out by the queue>`"),
     Key("tabs", "HASH", "Data Manager tabs whose order we set, and whether somebody has changed it"),
     Key("tabs:held", "STRING", "somebody is changing them (expires)"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from backend.application.learning_curve import describe_curve
 from backend.application.projects import (
@@ -14,7 +14,7 @@ from backend.application.projects import (
     show_spans,
     unpin,
 )
-from backend.application.task_queue import request_plan
+from backend.application.task_queue import describe_hunts, order_hunt, request_plan, stop_hunt
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest
 from backend.outcomes import JobOutcome
@@ -96,6 +96,25 @@ def resync(project: int) -> Response:
 def queue(project: int) -> Response:
     """Choose the next tasks of the labelling queue anew, now."""
     return reply(request_plan(services().settings, services().stores, known_project(project)), 202)
+
+
+@blueprint.get("/projects/<project>/hunts")
+def hunts(project: int) -> Response:
+    """Scarce classes that the queue hunts, what came of it, and orders."""
+    return reply(describe_hunts(services().settings, services().stores, known_project(project)))
+
+
+@blueprint.post("/projects/<project>/hunts")
+def hunt(project: int) -> Response:
+    """Hunt a class: `label`, and `control`, `count`, `words`, `regex` or tasks `like` its members."""
+    return reply(order_hunt(services().settings, services().stores, known_project(project), read_body()), 202)
+
+
+@blueprint.delete("/projects/<project>/hunts")
+def stop(project: int) -> Response:
+    """Hunt a class no longer (`?label=L`, `&control=NAME`)."""
+    control, label = request.args.get("control", ""), request.args.get("label", "")
+    return reply(stop_hunt(services().settings, services().stores, known_project(project), control, label))
 
 
 @blueprint.get("/jobs/<job>")

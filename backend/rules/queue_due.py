@@ -76,6 +76,13 @@ def _why_changed(policy: Settings, facts: QueueFacts, used: int) -> str:
     return ""
 
 
+def places_hunted(policy: Settings, share: float, answers: int) -> int:
+    """How many places of a batch go to scarce classes, so that `share` of the labels until the next plan are theirs:
+    they are handed out before the chosen ones."""
+    until_next = min(max(LEAST_GROWTH, policy.queue_growth * answers), USED_SHARE * policy.queue_size)
+    return round(share * until_next)
+
+
 def queue_version(title: str, number: int) -> str:
     """The name of a queue version: that of the backend, which Label Studio shows, and a number. Never one that /setup
     reports: "Retrieve predictions" would put the whole project into the queue."""

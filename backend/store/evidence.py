@@ -97,8 +97,15 @@ class EvidenceStore:
             pipeline.execute()
 
     @guarded
-    def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT) -> list[EvidenceRow]:
-        """The `last` ones, without those that cannot be read."""
+    def rows(self, project: int, last: int = EVIDENCE_ROWS_KEPT, *, hunted: bool = False) -> list[EvidenceRow]:
+        """The `last` ones, without those that cannot be read. `hunted`: also those of tasks that were chosen for a
+        scarce class, which say nothing of other tasks."""
+        if hunted:
+            return self._rows(project, last)
+        found = self._rows(project, 2 * last)  # half of the labels are hunted at most
+        return [row for row in found if not row.hunted][-last:] if last else []
+
+    def _rows(self, project: int, last: int) -> list[EvidenceRow]:
         if not self.keeps:
             return _parse(project, self._redis.lrange(project_key(project, "evidence"), -last, -1))
         with self._guard:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NotRequired, TypedDict, cast
 
-from backend.record_json import PlanAgreement, PlannedSpan, QueueState
+from backend.record_json import HuntState, PlanAgreement, PlannedSpan, QueueState
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import PLAN, STEER
 from backend.redis_access.job_queue import JobQueue
@@ -38,9 +38,33 @@ PlannedRelation = tuple[PlannedEnd, PlannedEnd, Sequence[str], bool, float]
 """A suggested relation: source and target (control, start, end, label), labels, whether both ways, score."""
 
 
+class HuntedTask(TypedDict):
+    """A task that was handed out for a scarce class, and once it is labelled whether it was a `hit`."""
+
+    control: str
+    key: str
+    at: float
+    hit: NotRequired[bool]
+
+
+class HuntOrder(TypedDict):
+    """What an admin said of a class: what its members look like (`words`, `regex`, tasks `like` them), and that `count`
+    of them are wanted since `at`; or that it is not to be hunted (`stopped`)."""
+
+    control: str
+    key: str
+    at: float
+    stopped: bool
+    words: list[str]
+    regex: str
+    like: list[int]
+    count: int
+
+
 class PlannedTask(TypedDict):
     """One task of a plan, with the prediction that is written for it. `spans`: by control, what is marked; they join
-    the result when the task is at hand, by which the page counts."""
+    the result when the task is at hand, by which the page counts. `hunted`: control and key of the class that the task
+    was chosen for."""
 
     task: int
     role: str
@@ -49,6 +73,7 @@ class PlannedTask(TypedDict):
     score: float
     spans: NotRequired[dict[str, list[PlannedRegion]]]
     relations: NotRequired[list[PlannedRelation]]
+    hunted: NotRequired[tuple[str, str]]
 
 
 class QueuePlan(TypedDict, total=False):
@@ -61,6 +86,7 @@ class QueuePlan(TypedDict, total=False):
     unread: int
     open: int
     agreements: list[PlanAgreement]
+    hunts: list[HuntState]
     entries: list[PlannedTask]
 
 
@@ -142,6 +168,32 @@ class TaskQueueStore:
         key = project_key(project, "passed")
         self._redis.zremrangebyscore(key, "-inf", time.time() - PASSED_SECONDS)
         return frozenset(int(item) for item in self._redis.zrange(key, 0, -1))
+
+    @guarded
+    def hunted(self, project: int) -> dict[int, HuntedTask]:
+        """Task -> for which class it was handed out, and what came of it."""
+        values = self._redis.hgetall(project_key(project, "hunted"))
+        return {int(task): json.loads(text) for task, text in values.items()}
+
+    @guarded
+    def note_hunted(self, project: int, tasks: Mapping[int, HuntedTask], gone: Iterable[int] = ()) -> None:
+        """Keep what became of these tasks, and forget others that nobody has labelled."""
+        key, left = project_key(project, "hunted"), list(gone)
+        if tasks:
+            self._redis.hset(key, mapping={str(task): json.dumps(dict(own)) for task, own in tasks.items()})
+        if left:
+            self._redis.hdel(key, *map(str, left))
+
+    @guarded
+    def orders(self, project: int) -> list[HuntOrder]:
+        """What admins said of classes, one each."""
+        return [json.loads(text) for text in self._redis.hvals(project_key(project, "hunts"))]
+
+    @guarded
+    def order(self, project: int, order: HuntOrder) -> None:
+        """In place of what was said of the class before."""
+        field = json.dumps([order["control"], order["key"]])
+        self._redis.hset(project_key(project, "hunts"), field, json.dumps(dict(order)))
 
     @guarded
     def enqueue_plan(self, project: int) -> bool:

@@ -87,6 +87,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
         {"patterns": _list(_object({"label": TEXT}, {"pattern": {}, "regex": TEXT, "ignore_case": BOOL}))},
         {"control": TEXT, "how": {"type": "string", "enum": ["replace", "add", "remove"]}},
     ),
+    "Hunts": _object({"share": NUMBER, "hunts": _list(ANY), "orders": _list(ANY)}),
+    "Hunt": _object(
+        {"label": TEXT}, {"control": TEXT, "count": NUMBER, "words": _list(TEXT), "regex": TEXT, "like": _list(NUMBER)}
+    ),
     "Told": _object({"message": TEXT}),
     "Explained": _object(
         {"task": _named("PathId"), "version": TEXT, "control": TEXT, "label": {}, "words": _list(ANY)}
@@ -197,6 +201,13 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "POST /admin/projects/<project>/queue": Operation(
         "Choose the next tasks anew.", "Message", status=202, errors=(*_PROJECT, 409)
+    ),
+    "GET /admin/projects/<project>/hunts": Operation("Scarce classes that are hunted.", "Hunts", errors=_PROJECT),
+    "POST /admin/projects/<project>/hunts": Operation(
+        "Hunt a class.", "Told", "Hunt", status=202, errors=(*_PROJECT, 422)
+    ),
+    "DELETE /admin/projects/<project>/hunts": Operation(
+        "Hunt a class no longer.", "Told", errors=(*_PROJECT, 422), query=("control", "label")
     ),
     "GET /admin/projects/<project>/predict": Operation("The newest run of it.", "PredictionRun", errors=_PROJECT),
     "POST /admin/projects/<project>/predict": Operation(

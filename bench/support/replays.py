@@ -12,19 +12,23 @@ fifteen refits; any number of streams of test-then-train rows is then drawn from
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from backend.rules.queue_due import QueueFacts, why_plan
+from backend.rules.queue_due import QueueFacts, places_hunted, why_plan
 from backend.settings.settings import Settings
+from bench.support.report import judge
 from model.acquisition.batch import QueueEntry, plan_batch
-from model.acquisition.strategies import Pool, choose, confidences
+from model.acquisition.rare_classes import ClassHunt
+from model.acquisition.strategies import DEFAULT_STRATEGY, Pool, choose, confidences
 from model.decoding.answers import AnswerRules, decide
 from model.decoding.evaluate_answers import measure
 from model.features.long_texts import LabelAwarePooling
@@ -46,16 +50,31 @@ SEARCH_GROWTH = 1.5
 most of the bench's time; between searches both repeat them."""
 
 
+HUNTING = "hunting"
+EXAMPLES = 5
+"""Of each class, that somebody wants to see."""
+
+HUNT_BARS = {DEFAULT_STRATEGY: 0.6, WITHOUT_QUEUE: 0.4}
+"""Share of these ways' labels that hunting may need."""
+
+ACCURACY_NOISE = 0.02
+"""Of a difference of two accuracies on 1,000 test texts: gaps below are ties."""
+
+EQUAL_LABELS = (32, 64, 128, 256, 400, 600)
+"""Numbers of labels at which accuracies are compared."""
+
+
 @dataclass(frozen=True)
 class Course:
     """One replay: who chooses, from how many rows, up to how many labels; with several annotators Label Studio hands
-    out any of the batch."""
+    out any of the batch. `hunt_share`: of the places for scarce classes; 0 hunts nothing."""
 
     strategy: str
     seed: int
     pool: int = 4000
     most: int = 1000
     annotators: int = 1
+    hunt_share: float = 0.0
 
 
 class QueueReplay(Replay):
@@ -67,7 +86,11 @@ class QueueReplay(Replay):
         super().__init__(data, ReplayPlan((course.pool,), course.strategy, course.seed, course.pool), base, tell=tell)
         self.course, self.policy = course, policy
         self.roles: Counter[str] = Counter()
+        self.hunted: dict[int, int] = {}
+        """Row -> the class that it was labelled for."""
         self._generator = np.random.default_rng(course.seed)
+        keys = self.control.keys()
+        self.members = np.array([[sample.target.get(key, 0.0) >= 0.5 for key in keys] for sample in self.candidates])
 
     def points(self) -> Iterator[Row]:
         """One row per plan, until `course.most` labels or nothing is left; the caller may stop sooner."""
@@ -78,6 +101,27 @@ class QueueReplay(Replay):
             if left <= 0:
                 return
             self._annotate(self._plan_queue(), left)
+
+    def follow_classes(self) -> Row:
+        """`needed`: labels until every class that the pool has EXAMPLES of has them, None when they do not; accuracy
+        and macro-F1 at EQUAL_LABELS; of hunted tasks their number, how many were hits, and how many were asked in vain
+        for classes that the pool does not have."""
+        points = list(self.points())
+        there = self.members.sum(0) >= EXAMPLES
+        complete = (np.cumsum(self.members[self.chosen], axis=0)[:, there] >= EXAMPLES).all(1)
+        hits = sum(bool(self.members[row, own]) for row, own in self.hunted.items())
+        row: Row = {"needed": int(complete.argmax()) + 1 if complete.any() else None, "labels": len(self.chosen)}
+        counts = [point["n"] for point in points]
+        for figure, count in product(("accuracy", "macro_f1", "ece"), EQUAL_LABELS):
+            if count <= counts[-1]:
+                row[f"{figure} {count}"] = float(np.interp(count, counts, [point[figure] for point in points]))
+        absent = ~self.members.any(0)
+        return {
+            **row,
+            "hunted": len(self.hunted),
+            "hits": hits,
+            "absent": sum(map(absent.__getitem__, self.hunted.values())),
+        }
 
     def whole(self) -> float:
         """Accuracy (of sets micro-F1) of the head that has learned from all rows of the pool."""
@@ -117,7 +161,16 @@ class QueueReplay(Replay):
             blind_share=self.policy.queue_blind_share,
             explore_share=self.policy.queue_explore_share,
             seed=self.course.seed * 1_000_003 + len(self.chosen),
+            hunts=self._hunts(),
+            hunted=places_hunted(self.policy, self.course.hunt_share, len(self.chosen)),
         )
+
+    def _hunts(self) -> list[ClassHunt]:
+        """One for every class, with what came of it so far."""
+        labels = self.members[self.chosen].sum(0)
+        asked = Counter(self.hunted.values())
+        found = Counter(own for row, own in self.hunted.items() if self.members[row, own])
+        return [ClassHunt(0, own, int(labels[own]), asked=asked[own], found=found[own]) for own in range(len(labels))]
 
     def _annotate(self, places: list[QueueEntry], left: int) -> None:
         """Labels of what Label Studio hands out, until the queue is planned anew."""
@@ -129,8 +182,54 @@ class QueueReplay(Replay):
             taken.add(place.task)
             solved[place.cluster] += 1
             self.roles[place.role] += 1
+            if place.hunt is not None:
+                self.hunted[place.row] = place.hunt
             if is_due(self.policy, len(self.chosen), len(self.candidates), before, len(places)):
                 return
+
+
+def hunt_courses(seed: int, pool: int, most: int, share: float) -> list[tuple[str, Course]]:
+    """The ways that are compared, each with its name."""
+    queue = Course(DEFAULT_STRATEGY, seed, pool, most)
+    ways = (HUNTING, replace(queue, hunt_share=share)), (DEFAULT_STRATEGY, queue)
+    return [*ways, (WITHOUT_QUEUE, Course(WITHOUT_QUEUE, seed, pool, most))]
+
+
+def summarise_hunts(rows: Sequence[Row]) -> list[Row]:
+    """One row a set and way: medians over the seeds; `needed` is more than all labels where classes were missing."""
+    table: list[Row] = []
+    for key in sorted({(row["set"], row["strategy"]) for row in rows}):
+        own = [row for row in rows if (row["set"], row["strategy"]) == key]
+        needed = [row["needed"] or float("inf") for row in own]
+        line: Row = {"set": key[0], "way": key[1], "seeds": len(own), "needed": statistics.median(needed)}
+        line["each"] = " ".join("more" if count == float("inf") else f"{count}" for count in needed)
+        line["labels"] = max(row["labels"] for row in own)
+        asked = sum(row["hunted"] for row in own)
+        line["hits"] = f"{sum(row['hits'] for row in own) / asked:.2f}" if asked else ""
+        for name, count in product(("accuracy", "macro_f1"), EQUAL_LABELS):
+            found = [row[f"{name} {count}"] for row in own if f"{name} {count}" in row]
+            if found:
+                line[f"{name} {count}"] = round(statistics.median(found), 3)
+        table.append(line)
+    return table
+
+
+def judge_hunts(table: Sequence[Row]) -> list[Row]:
+    """The bars. A way whose curve ended before every class had its examples counts as needing all its labels."""
+    found: list[Row] = []
+    by_way = {(row["set"], row["way"]): row for row in table}
+    for (name, way), own in by_way.items():
+        for other, bar in HUNT_BARS.items() if way == HUNTING else ():
+            if (beside := by_way.get((name, other))) is None:
+                continue
+            most = min(beside["needed"], beside["labels"])
+            ratio = round(own["needed"] / most, 3)
+            found.append({"set": name, "labels, of": other, "share": ratio, **judge(ratio, "<=", bar)})
+            shared = [count for count in EQUAL_LABELS if {f"accuracy {count}"} <= own.keys() & beside.keys()]
+            gains = [own[f"accuracy {count}"] - beside[f"accuracy {count}"] for count in shared]
+            least = round(min(gains), 3)
+            found.append({"set": name, "accuracy, less": other, "share": least, **judge(least, ">=", -ACCURACY_NOISE)})
+    return found
 
 
 def is_due(policy: Settings, answers: int, known: int, before: int, size: int) -> bool:

@@ -2,8 +2,8 @@
 
 Label Studio hands out, of the queue's tasks, one of the cluster of which the annotator has solved fewest, there the one
 with the lowest score. Its fast import stores no clusters, so the chosen tasks have none: together they are one cluster,
-least confident first. A blind or explored task gets a cluster of its own, which nobody has solved a task of: so it goes
-first, and as many are placed as its role lacks to have its share of all labels.
+least confident first. A blind, explored or hunted task gets a cluster of its own, which nobody has solved a task of: so
+it goes first. Of blind and explored ones as many are placed as their role lacks to have its share of all labels.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ import numpy as np
 import xxhash
 from numpy.typing import NDArray
 
+from model.acquisition.rare_classes import ClassHunt, hunt_rows
 from model.acquisition.strategies import Pool, choose
 from model.numerics.arrays import Floats
 
 Rows = NDArray[np.int64]
-Role = Literal["chosen", "explore", "blind"]
+Role = Literal["chosen", "explore", "blind", "hunt"]
 
 LEAST_LABELLED_SHARE = 0.25
 """Share of a batch that is labelled, at least, before the next one is planned."""
 
 MOST_RESERVED = 0.5
-"""Share of a batch that blind and explored tasks together take at most, each half of it."""
+"""Share of a batch that blind and explored tasks together take at most, each half of it; and hunted ones."""
 
 APART = 1e-6
 """Least difference of two confidences that shall be told apart."""
@@ -46,13 +47,14 @@ _WORD = (1 << 64) - 1
 @dataclass(frozen=True)
 class QueueEntry:
     """One task of the queue. `row` is that of the pools; `confidence` goes to Label Studio as the score; `cluster` is
-    None for chosen tasks, and counts the others from 0."""
+    None for chosen tasks, and counts the others from 0. `hunt`: for which of the hunts, None for other roles."""
 
     task: int
     row: int
     confidence: float
     cluster: int | None
     role: Role
+    hunt: int | None = None
 
 
 def share_of(project: int, task: int) -> float:
@@ -83,13 +85,16 @@ def plan_batch(
     avoid: Collection[int] = frozenset(),
     seed: int = 0,
     in_order: bool = False,
+    hunts: Sequence[ClassHunt] = (),
+    hunted: int = 0,
 ) -> list[QueueEntry]:
-    """`size` places, or all tasks that are left: blind, explored, then chosen ones in the order of their choice.
+    """`size` places, or all tasks that are left: blind, explored, hunted, then chosen ones as they were chosen.
 
     `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to them.
     `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done; more
     than one control choose in turn. `in_order`: chosen tasks are handed out in the order of their choice; they have
-    their confidences between them, the first one the least. Raises ValueError when lengths differ, KeyError for an
+    their confidences between them, the first one the least. `hunted`: tasks at most for scarce classes (`hunts`), and
+    half of `size` at most. Raises ValueError when lengths differ, KeyError for an
     unknown strategy."""
     if not pools or any(len(pool.probabilities) != len(tasks) for pool in pools) or len(tasks) != len(confidence):
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
@@ -106,12 +111,16 @@ def plan_batch(
         rows[role] = _first(members & open_, shares, count)
     left = max(0, size - sum(map(len, rows.values())))
     free = open_ & ~blind & ~explored
+    prey = hunt_rows(pools, hunts, free, min(hunted, left, int(MOST_RESERVED * size)))
+    rows["hunt"] = [candidate.row for candidate in prey]
+    free[rows["hunt"]] = False
+    left -= len(prey)
     rows["chosen"] = _choose_in_turn(pools, free, strategy, min(left, int(free.sum())), seed)
     reserved: dict[Role, NDArray[np.bool_]] = {"blind": blind & open_, "explore": explored & open_}
     _top_up(rows, reserved, shares, size)
     if in_order:
         confidence = _in_order_of_choice(confidence, rows["chosen"])
-    return _list(rows, tasks, confidence)[:size]
+    return _list(rows, tasks, confidence, {candidate.row: candidate.hunt for candidate in prey})[:size]
 
 
 def _in_order_of_choice(confidence: Floats, chosen: Sequence[int]) -> Floats:
@@ -190,11 +199,13 @@ def _in_turn(picks: Sequence[Rows]) -> Iterator[int]:
     return (row for row in chain.from_iterable(zip_longest(*picks)) if row is not None)
 
 
-def _list(rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats) -> list[QueueEntry]:
-    """The places, blind ones first."""
+def _list(
+    rows: Mapping[Role, Sequence[int]], tasks: Rows, confidence: Floats, hunts: Mapping[int, int]
+) -> list[QueueEntry]:
+    """The places, blind ones first. `hunts`: of the hunted rows."""
     found: list[QueueEntry] = []
     for role, members in rows.items():
         for row in members:
             cluster = None if role == "chosen" else len(found)
-            found.append(QueueEntry(int(tasks[row]), row, float(confidence[row]), cluster, role))
+            found.append(QueueEntry(int(tasks[row]), row, float(confidence[row]), cluster, role, hunts.get(row)))
     return found

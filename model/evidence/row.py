@@ -59,6 +59,7 @@ class EvidenceRowJson(JudgementJson):
     at: NotRequired[float]
     blind: NotRequired[bool]
     explore: NotRequired[bool]
+    hunted: NotRequired[bool]
     alone: NotRequired[HeadAnswerJson]
     marked: NotRequired[MarkedJson]
     task: NotRequired[int]
@@ -216,9 +217,10 @@ class EvidenceRow:
 
     `judged` is the answer as it was shown; `served` the one before any correction. `tuned`: the version that holds the
     fine-tuned encoder, if one had a share in it. `blind`: the queue drew the task at random, and it was shown without a
-    pre-label; `explore`: drawn at random, and shown with one. `marked`, of a control that marks text: its spans; then
-    right is a text that was right as it was shown. `given`, `said`: keys of the labels that the annotator of `task`
-    chose, and of those that were answered; empty for "none of these", and of marked text."""
+    pre-label; `explore`: drawn at random, and shown with one; `hunted`: chosen as a likely member of a scarce class, so
+    that it says nothing of other tasks. `marked`, of a control that marks text: its spans; then right is a text that
+    was right as it was shown. `given`, `said`: keys of the labels that the annotator of `task` chose, and of those that
+    were answered; empty for "none of these", and of marked text."""
 
     control: str
     judged: Judgement
@@ -235,6 +237,7 @@ class EvidenceRow:
     task: int = 0  # of rows of earlier releases, which have no labels either
     given: tuple[str, ...] = ()
     said: tuple[str, ...] = ()
+    hunted: bool = False
 
     @property
     def confidence(self) -> float:
@@ -271,6 +274,8 @@ class EvidenceRow:
             row["blind"] = True
         if self.explore:
             row["explore"] = True
+        if self.hunted:
+            row["hunted"] = True
         if self.alone is not None:
             row["alone"] = self.alone.to_json()
         if self.marked is not None:
@@ -301,4 +306,5 @@ class EvidenceRow:
             task=read_count(data.get("task", 0)),
             given=tuple(map(str, data.get("given", ()))),
             said=tuple(map(str, data.get("said", ()))),
+            hunted=bool(data.get("hunted")),
         )

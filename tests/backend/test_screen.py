@@ -44,6 +44,16 @@ RECORD |= {
     "stage": NASTY,
     "metric": {NASTY: 1.0},
 }
+HUNT = {
+    "control": NASTY,
+    "label": NASTY,
+    "labels": 1,
+    "wanted": 10,
+    "asked": 2,
+    "found": 1,
+    "ordered": False,
+    "vain": 0,
+}
 PROJECT: dict[str, Any] = {
     **{"id": 7, "live": NASTY, "examples": 1, "pending": 0, "labels": {NASTY: {NASTY: 1}}, "dirty": NASTY},
     **{
@@ -56,7 +66,7 @@ PROJECT: dict[str, Any] = {
     "last_sync": {"ok_at": 1.0, "drift": 0, "error": NASTY},
     "metrics": {NASTY: {"accuracy": 1.0, "n": 1, "confidence": 1.0, "log_loss": 0.1}},
     "curve": {NASTY: [{"labels": 1, "accuracy": 1.0}]},
-    "queue": {"off": NASTY},
+    "queue": {"off": NASTY, "hunts": [HUNT]},
 }
 SUSPECT = {"control": NASTY, "task": 1, "annotations": [1], "text": NASTY, "given": NASTY, "suggested": NASTY}
 SUSPECT |= {"p_given": 0.1, "p_suggested": 0.9, "flag": NASTY}
@@ -122,6 +132,9 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", "/admin/projects/7/files"): FILES,
     ("POST", "/admin/projects/7/files/cancel"): FILES,
     ("POST", "/admin/projects/7/queue"): {"message": NASTY},
+    ("GET", "/admin/projects/7/hunts"): {"share": 0.5, "hunts": [HUNT], "orders": []},
+    ("POST", "/admin/projects/7/hunts"): {"message": NASTY},
+    ("DELETE", "/admin/projects/7/hunts?control=&label=x"): {"message": NASTY},
     ("POST", "/admin/projects/7/resync"): {"message": NASTY},
     ("POST", "/admin/projects/7/show"): {"message": NASTY},
     ("POST", "/admin/projects/7/retrain"): {"job": "train-7-ab", "status": NASTY, "message": NASTY},
@@ -163,6 +176,7 @@ SHOWING = {
         ["predict", "in/*.csv", "-o", "out/", "--project", "7", "--no-wait"],
     ],
     "queue": [["queue", "7"], ["queue", "7", "--plan"]],
+    "hunt": [["hunt", "7"], ["hunt", "7", "--json"], ["hunt", "7", "x"], ["hunt", "7", "x", "--stop"]],
     "resync": [["resync", "7"]],
     "show": [["show", "7", "f1"]],
     "retrain": [["retrain", "7"]],

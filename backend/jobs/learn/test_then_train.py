@@ -60,7 +60,7 @@ def test_then_train(work: Context, project: int, champion: LiveModel, consensus:
         if name in champion.span_heads:
             about = RegionTests(champion, consensus, name)
             rows += _marked_rows(champion, name, marked, new, roles, about)
-    store.append(project, rows, tally(rows), tested=(champion.version, seq))
+    store.append(project, rows, tally(row for row in rows if not row.hunted), tested=(champion.version, seq))
     return len(rows)
 
 
@@ -68,12 +68,14 @@ test_then_train.__test__ = False  # type: ignore[attr-defined]  # not for pytest
 
 
 class _Roles:
-    """Which tasks the queue drew at random: `blind` ones were shown without a pre-label, `explore` ones with it."""
+    """Which tasks the queue drew at random: `blind` ones were shown without a pre-label, `explore` ones with it; and
+    which it chose for a scarce class: `hunted`."""
 
     def __init__(self, work: Context, project: int) -> None:
         self._project, settings = project, work.settings
         self._shares = settings.queue_blind_share, settings.queue_explore_share
         self._steered = settings.queue_enabled and project in work.stores.task_queue.steered()
+        self.hunted = work.stores.task_queue.hunted(project).keys()
 
     def of(self, task: int) -> tuple[bool, bool]:
         """Whether the task was blind, and whether it was an explored one."""
@@ -117,6 +119,7 @@ def _rows(champion: LiveModel, name: str, samples: list[Sample], roles: _Roles) 
             task=sample.task,
             given=_given(control, sample),
             said=tuple(answer.chosen) if answer else (),
+            hunted=sample.task in roles.hunted,
         )
         if alone is not None:
             own = decide(control, rules, alone[index], options=labels)
@@ -157,6 +160,7 @@ def _marked_rows(
                 at=round(time.time(), 3),
                 blind=blind,
                 explore=explore,
+                hunted=task in roles.hunted,
                 marked=replace(_compare_marks(answer, drawn, head), about=about.of(task)),
                 task=task,
             )

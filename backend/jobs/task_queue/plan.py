@@ -14,12 +14,13 @@ from backend.labelstudio.label_config.assist_controls import blind_results, read
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
 from backend.store.projects import ProjectStore
-from backend.store.task_queue import PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
+from backend.store.task_queue import HuntedTask, PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
 from model.region import ScoredRelation
 from model.span import ScoredSpan
 from model.spec import Json
 
 if TYPE_CHECKING:
+    from backend.jobs.task_queue.hunts import Hunting
     from backend.jobs.task_queue.pool_view import PoolView
     from backend.record_json import PlanAgreement
     from model.acquisition.batch import QueueEntry
@@ -39,6 +40,7 @@ def plan(project: int) -> str:
 
 
 def _plan(work: Context, project: int) -> str:
+    from backend.jobs.task_queue.hunts import describe_hunts, find_hunts
     from backend.jobs.task_queue.pool_view import PoolScorer
     from model.acquisition.batch import plan_batch
 
@@ -51,6 +53,7 @@ def _plan(work: Context, project: int) -> str:
     view = scorer.score(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
         return JobOutcome.NOTHING_TO_CHOOSE
+    hunting = find_hunts(work, project, model, view)
     places = plan_batch(
         view.pools,
         view.tasks,
@@ -63,7 +66,10 @@ def _plan(work: Context, project: int) -> str:
         avoid=stores.task_queue.passed(project),
         seed=settings.seed + answers,
         in_order=_goes_by_order(model),
+        hunts=hunting.hunts,
+        hunted=hunting.places,
     )
+    stores.task_queue.note_hunted(project, _hunted(places, hunting))
     facts: QueuePlan = {
         "at": time.time(),
         "live": live,
@@ -72,7 +78,8 @@ def _plan(work: Context, project: int) -> str:
         "unread": view.unread,
         "open": len(view.tasks) - len(view.pools[0].labelled),
         "agreements": _agree(work, project, view),
-        "entries": _entries(model, view, places, _told(stores.projects, project)),
+        "hunts": describe_hunts(model, hunting, stores.task_queue.orders(project)),
+        "entries": _entries(model, view, places, _told(stores.projects, project), hunting),
     }
     stores.task_queue.save_plan(project, facts)
     stores.task_queue.enqueue_steer(project)
@@ -80,7 +87,7 @@ def _plan(work: Context, project: int) -> str:
 
 
 def _entries(
-    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Json]]
+    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Json]], hunting: Hunting
 ) -> list[PlannedTask]:
     """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
 
@@ -104,9 +111,17 @@ def _entries(
                 "spans": {one.control: [_span_json(span) for span in one.spans] for one in marked},
             }
         )
+        if (own := hunting.of(place)) is not None:
+            entries[-1]["hunted"] = own
         if relations := [_relation_json(relation) for one in marked for relation in one.relations]:
             entries[-1]["relations"] = relations
     return entries
+
+
+def _hunted(places: list[QueueEntry], hunting: Hunting) -> dict[int, HuntedTask]:
+    """Task -> for which class it is handed out."""
+    now, found = time.time(), [(place.task, hunting.of(place)) for place in places]
+    return {task: {"control": own[0], "key": own[1], "at": now} for task, own in found if own is not None}
 
 
 def _goes_by_order(model: LiveModel) -> bool:

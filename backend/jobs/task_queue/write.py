@@ -128,6 +128,7 @@ def _state_after(plan: QueuePlan) -> QueueState:
         "rows": plan["rows"],
         "open": plan["open"],
         "agreements": plan.get("agreements", []),
+        "hunts": plan.get("hunts", []),
         "unread": plan["unread"],
     }
 

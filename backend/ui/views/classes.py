@@ -175,7 +175,7 @@ def view_classes(services: Services, project: int, asked: Mapping[str, str]) -> 
     """Of a known project. `asked`: `control`, `given` and `said` of a cell, its `level`, and a `page` of its tasks; or
     `about`, `label` and `what` of an answer to a question about its regions."""
     stores = services.stores
-    spec, rows = spec_of(stores.projects.config(project)), stores.evidence.rows(project)
+    spec, rows = spec_of(stores.projects.config(project)), stores.evidence.rows(project, hunted=True)
     summary = stores.projects.summary(project)
     controls = spec.questions if spec else ()
     chosen = {control.name: choose_rows(rows, control, summary) for control in controls}

@@ -91,7 +91,7 @@ class ErrorsView:
 def view_errors(services: Services, project: int, asked: Mapping[str, str]) -> ErrorsView:
     """Of a known project. `asked`: `order` of the corrected answers, and the `page` of one `list`."""
     stores = services.stores
-    spec, rows = spec_of(stores.projects.config(project)), stores.evidence.rows(project)
+    spec, rows = spec_of(stores.projects.config(project)), stores.evidence.rows(project, hunted=True)
     order = asked.get("order", "") if asked.get("order") in ORDERS else NEWEST
     told = [row for row in rows if row.task and spec and row.control in {one.name for one in spec.questions}]
     wrong = sort_corrected([row for row in told if not row.correct], order)

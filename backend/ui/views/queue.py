@@ -21,7 +21,7 @@ from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
 from model.spec import Document
 
-ROLES = {"chosen": "chosen", "explore": "explored", "blind": "blind"}
+ROLES = {"chosen": "chosen", "explore": "explored", "blind": "blind", "hunt": "hunted"}
 
 TEXT_CHARACTERS = 240
 """Of a task's text that are shown."""
