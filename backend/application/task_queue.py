@@ -185,11 +185,11 @@ def _class_of(stores: Stores, project: int, control: Json, label: Json) -> tuple
 
 
 def _texts(given: Json, name: str) -> list[str]:
-    found = [] if given is None else given
-    fits = isinstance(found, list) and len(found) <= MOST_WORDS
-    if not fits or not all(isinstance(own, str) and len(own) <= LONGEST_WORD for own in found):
+    found = [own for own in given if isinstance(own, str)] if isinstance(given, list) else []
+    is_whole = given is None or (isinstance(given, list) and len(found) == len(given) <= MOST_WORDS)
+    if not is_whole or any(len(own) > LONGEST_WORD for own in found):
         raise BadRequest(f"{name}: at most {MOST_WORDS} words or phrases of {LONGEST_WORD} characters", field=name)
-    return [str(own) for own in found]
+    return found
 
 
 def _plan_if_steered(settings: Settings, stores: Stores, project: int) -> str:

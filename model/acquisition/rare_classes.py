@@ -24,8 +24,8 @@ AIM = 0.4
 MISSES, MISSES_A_LABEL = 8, 4
 """Candidates in vain, at first and for each label of the class, after which it is let alone: it may not be there."""
 
-MISS_COST = 0.25
-"""Labels that a miss counts as when the scarcest class is looked for: nine in vain, and others come first."""
+MISS_COST = 0.1
+"""Labels that a miss counts as when the scarcest class is looked for."""
 
 LEAST_CHANCE = 0.15
 """What a candidate counts as at least in the labels that a class is expected to have."""

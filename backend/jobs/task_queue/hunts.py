@@ -36,6 +36,10 @@ STILL_SECONDS = 3600.0
 ORDERED_SHARE = 0.5
 """Of the labels, for what an admin asked for where HUNT_SHARE is 0."""
 
+FAIR_SHARE, LAST_TASKS, DOUBT = 0.2, 100, 10
+"""Share of hits among the last tasks from which on hunting has all of its places, and as how many such tasks what is
+expected before counts."""
+
 HUNTED_SHOWN = 50
 """Classes that are told of: those ordered, then the scarcest."""
 
@@ -77,8 +81,16 @@ def find_hunts(work: Context, project: int, model: LiveModel, view: PoolView) ->
                 own = replace(own, signs=_signs(order, model, control, view, place, _liked(work, project, order)))
             found.append(((control.name, key), own))
     found = [(name, own) for name, own in found if not own.is_over]
-    places = places_hunted(work.settings, share or ORDERED_SHARE, stores.examples.answers(project)) if found else 0
-    return Hunting([name for name, _ in found], [own for _, own in found], places)
+    places = places_hunted(work.settings, share or ORDERED_SHARE, stores.examples.answers(project))
+    return Hunting([name for name, _ in found], [own for _, own in found], scale_places(places, tasks) if found else 0)
+
+
+def scale_places(places: int, tasks: Mapping[int, HuntedTask]) -> int:
+    """Fewer of the places, one at least, while few of the LAST_TASKS tasks were hits: of thousands of classes most may
+    not be there, and each is looked for in vain for a while."""
+    last = sorted((own["at"], own["hit"]) for own in tasks.values() if "hit" in own)[-LAST_TASKS:]
+    share = (sum(hit for _, hit in last) + DOUBT * FAIR_SHARE) / (len(last) + DOUBT)
+    return max(1, round(places * min(1.0, share / FAIR_SHARE))) if places else 0
 
 
 def settle_hunted(work: Context, project: int) -> dict[int, HuntedTask]:

@@ -19,6 +19,7 @@ from backend.store.task_queue import PlannedTask, QueuePlan
 from backend.ui.formats import format_percent
 from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
+from model.labels import plain_text
 from model.spec import Document
 
 ROLES = {"chosen": "chosen", "explore": "explored", "blind": "blind", "hunt": "hunted"}
@@ -156,7 +157,8 @@ def _entries(services: Services, project: int, plan: QueuePlan) -> tuple[list[Pl
 def _row(entry: PlannedTask, place: int, document: Document | None) -> QueueRow:
     text = " · ".join(str(part) for part in (document or {}).values())
     shown = text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"
-    return QueueRow(place, entry["task"], ROLES[entry["role"]], entry["score"], shown)
+    hunted = f": {plain_text(entry['hunted'][1])}" if "hunted" in entry else ""
+    return QueueRow(place, entry["task"], ROLES[entry["role"]] + hunted, entry["score"], shown)
 
 
 def _why_off(queue: QueueAnswer) -> str:

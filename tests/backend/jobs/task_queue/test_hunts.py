@@ -9,8 +9,9 @@ import pytest
 from backend.application.task_queue import describe_hunts
 from backend.cli.render import render_hunts
 from backend.jobs.learn.refit import refit
-from backend.jobs.task_queue.hunts import settle_hunted
+from backend.jobs.task_queue.hunts import scale_places, settle_hunted
 from backend.jobs.task_queue.plan import plan
+from backend.store.task_queue import HuntedTask
 from tests.backend.conftest import PROJECT, Labels
 
 ADMIN = {"Authorization": "Bearer admin"}
@@ -20,11 +21,11 @@ PATH = f"/admin/projects/{PROJECT}/hunts"
 @pytest.fixture
 def pool(context: Any, labels: Labels) -> Labels:
     """40 labelled messages without those of the last class, 200 in the pool."""
-    labels.rare = labels.names[-1]  # type: ignore[attr-defined]
     for number in range(40):
         if labels.rows[number][1] != labels.names[-1]:
             labels.add(number, number + 1)
-    context.stores.projects.add_pool(PROJECT, {n + 1: {"text": text} for n, (text, _) in enumerate(labels.rows[:200])})
+    documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
+    context.stores.projects.add_pool(PROJECT, documents, 4000)
     assert refit(PROJECT) == "published"
     return labels
 
@@ -77,6 +78,15 @@ def test_an_order_goes_by_words_and_ends(client: Any, context: Any, pool: Labels
     assert client.delete(f"{PATH}?label={name}", headers=ADMIN).status_code == 200
     plan(PROJECT)
     assert hunted(context) == {}
+
+
+def test_hunting_in_vain_gets_fewer_places() -> None:
+    def tasks(count: int, hits: int) -> dict[int, HuntedTask]:
+        return {n: {"control": "c", "key": "k", "at": float(n), "hit": n < hits} for n in range(count)}
+
+    assert scale_places(16, {}) == scale_places(16, tasks(20, 8)) == 16
+    assert scale_places(16, tasks(100, 0)) == 1 and scale_places(0, {}) == 0
+    assert 1 < scale_places(16, tasks(20, 0)) < 8
 
 
 @pytest.mark.parametrize(
