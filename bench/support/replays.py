@@ -120,7 +120,7 @@ class QueueReplay(Replay):
             **row,
             "hunted": len(self.hunted),
             "hits": hits,
-            "absent": sum(map(absent.__getitem__, self.hunted.values())),
+            "absent": sum(bool(absent[own]) for own in self.hunted.values()),
         }
 
     def whole(self) -> float:

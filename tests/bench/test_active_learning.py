@@ -21,7 +21,7 @@ from bench.active_learning import (
     summarise_spans,
     without_names,
 )
-from bench.support.replays import Course, QueueReplay
+from bench.support.replays import HUNTING, Course, QueueReplay, judge_hunts, summarise_hunts
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
 from model.simulation.dataset import read_dataset
@@ -89,6 +89,22 @@ def test_a_replay_labels_tasks_once_and_gives_blind_ones_their_share(
     tasks = [replay.candidates[row].task for row in replay.chosen]
     assert roles["blind"] == sum(is_blind(1, task, 0.1) for task in tasks)
     assert roles["explore"] == sum(is_explored(1, task, 0.1, policy.queue_explore_share) for task in tasks)
+
+
+def test_a_hunt_is_followed_and_judged_against_ways_that_may_not_end(place: Workplace, tmp_path: Path) -> None:
+    policy = place.settings.model_copy(update={"queue_size": 16})
+    course = Course(DEFAULT_STRATEGY, 1, most=40, hunt_share=0.5)
+    found = QueueReplay(read_dataset(letters(tmp_path / "toy.csv", 200)), course, place.base, policy).follow_classes()
+    assert 0 < found["hits"] <= found["hunted"] <= 20 and found["absent"] == 0
+    assert found["labels"] == 40 and "accuracy 32" in found and "accuracy 64" not in found
+    about = {"set": "x", "labels": 100, "hunted": 10, "hits": 5, "accuracy 32": 0.5}
+    rows: list[Row] = [{**about, "strategy": HUNTING, "seed": seed, "needed": 30} for seed in (0, 1, 2)]
+    rows += [{**about, "strategy": DEFAULT_STRATEGY, "seed": seed, "needed": None} for seed in (0, 1, 2)]
+    rows += [{**about, "strategy": "random", "seed": 0, "needed": 60, "accuracy 32": 0.53}]
+    table = summarise_hunts(rows)
+    assert {row["way"]: row["each"] for row in table}[DEFAULT_STRATEGY] == "more more more"
+    judged = [(row["share"], row["met"]) for row in judge_hunts(table)]
+    assert judged == [(0.3, True), (0.0, True), (0.5, False), (-0.03, False)]
 
 
 def test_the_bench_goes_on_where_it_stopped(place: Workplace, tmp_path: Path, capsys: Any) -> None:
