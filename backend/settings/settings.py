@@ -234,13 +234,7 @@ class Settings(GivenModel):
     queue_explore_share: float = Field(
         0.05, ge=0, le=0.5, description="Share of tasks drawn at random and shown with their pre-label."
     )
-    hunt_share: float = Field(
-        0.5,
-        ge=0,
-        le=0.5,
-        description="Share of labels for likely members of classes that have fewer than 10 labels, while there are "
-        "such; 0: none are hunted, except by `understudy hunt` (docs/active-learning/hunt.md).",
-    )
+    hunt_share: float = Field(0.5, ge=0, le=0.5, description="Share of labels for scarce classes (hunt.md); 0: none.")
     queue_growth: float = Field(
         0.1, gt=0, description="Growth in labels since the queue was planned that makes a new plan due."
     )

@@ -1,7 +1,7 @@
 """Tasks that probably belong to classes of which few labels are known. Pure.
 
 Rather in doubt than the surest: a member that the model is sure of teaches it nothing, and batches of them made
-banking77 worse at equal labels (docs/decisions/0079-hunt.md). What is missed makes a class's next candidates surer.
+banking77 worse at equal labels (docs/decisions/0080-hunt.md). What is missed makes a class's next candidates surer.
 """
 
 from __future__ import annotations
