@@ -60,8 +60,8 @@ def run_export(settings: Settings, directory: Path, look: Callable[[Step], None]
     return {"error": "", "message": f"its process was ended by signal {-process.returncode}"}
 
 
-def _start(settings: Settings, directory: Path, lock: int) -> subprocess.Popen[bytes]:
-    parent = os.getpid()
+def environment_for(settings: Settings) -> dict[str, str]:
+    """Of the process: without the secrets that it does not need."""
     threads = str(trainer_threads(settings))
     environment = child_environment(
         OMP_NUM_THREADS=threads,
@@ -73,13 +73,21 @@ def _start(settings: Settings, directory: Path, lock: int) -> subprocess.Popen[b
     environment |= own_modules()
     for name in KEPT_FROM_IT:
         environment.pop(name, None)
+    # Wherever it stands, of a URL without its secret the settings would say so; it tells nobody anything.
+    environment.pop("NOTIFY_URL_FILE", None)
+    environment["NOTIFY_URL"] = ""
     environment["REDIS_URL"] = settings.effective_redis_url  # it reads labels and evidence
+    return environment
+
+
+def _start(settings: Settings, directory: Path, lock: int) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
     with (directory / LOG).open("ab") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "backend.jobs.export", str(directory)],
             stdout=subprocess.PIPE,
             stderr=errors,
-            env=environment,
+            env=environment_for(settings),
             pass_fds=(lock,),
             preexec_fn=lambda: settle_in(parent),
         )

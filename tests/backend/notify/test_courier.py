@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,11 @@ import pytest
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
+from backend.jobs.export.process import environment_for
 from backend.notify.courier import WAITS, wait_after
 from backend.notify.sender import Answer, send
 from backend.outcomes import JobOutcome, PublishOutcome
-from backend.settings.settings import Settings, child_environment
+from backend.settings.settings import Settings, child_environment, load_settings
 from backend.store.outbox.event import trial
 from backend.store.stores import Stores
 from tests.backend.notify.conftest import NOBODY, Post
@@ -184,6 +186,37 @@ def test_nobody_there_is_no_answer_and_the_endpoint_is_left_alone_for_a_while(po
     assert own.courier.deliver_due() == 4, "then the breaker opens"
     assert own.courier.deliver_due() == 0
     assert own.state().said.startswith("no answer") and own.state().status == "" and own.state().waiting == 6
+
+
+def test_two_schedulers_deliver_each_event_once(post: Callable[..., Post]) -> None:
+    with receiving() as receiver:
+        own = post(receiver.url)
+        for _ in range(20):
+            own.outbox.put(trial())
+        threads = [threading.Thread(target=post(receiver.url).courier.deliver_due) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        ids = [delivery.headers["webhook-id"] for delivery in receiver.seen]
+    assert len(ids) == len(set(ids)) == own.state().delivered == 20 and own.state().waiting == 0
+
+
+def test_an_export_of_a_server_needs_no_secret_of_webhooks(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is started without the secret, wherever the URL stands."""
+    (tmp_path / ".env").write_text("NOTIFY_URL=https://a.example/x\n")
+    (tmp_path / "url").write_text("https://a.example/y\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOTIFY_SECRET", SECRET)
+    monkeypatch.setenv("NOTIFY_URL_FILE", str(tmp_path / "url"))
+    environment = environment_for(settings)
+    for name in ("NOTIFY_SECRET", "NOTIFY_URL_FILE"):
+        monkeypatch.delenv(name)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().notify_url == ""
 
 
 @pytest.mark.parametrize("answer", ["hang", "trickle"])
