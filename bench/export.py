@@ -2,6 +2,7 @@
 
     python -m bench.export [--kinds single,set,...] [--texts 1000] [--labels 320] [--steps 40] [--heads-only] [--json]
     python -m bench.export --dataset [--sizes 10000,100000] [--each 1.1,2,3] [--json]
+    python -m bench.export --beside [--rounds 5] [--seconds 20] [--json]
     python -m bench.export --transformers [--spans] [--sets agnews,sst2] [--labels 256] [--texts 600] [--seeds 0,1,2]
 
 For each kind of project a real web process (Flask over HTTP), learner and trainer: labels come as webhooks, then the
@@ -23,6 +24,9 @@ of marked text, F1 of exact spans with their labels; `same` is the F1 of the one
 `--dataset`: peak memory of `understudy dataset` by format, and what the web process that streams it takes beyond what
 it had, with so many labels. `each`: annotations a task (1.1: one task in ten has two); of seven people, each of whom is
 right four times in five. `bytes_a_label` is the slope from one size to the next; a web process sends jsonl first.
+
+`--beside`: /predict for one new text, ten times a second, while the trainer exports in either format, fine-tunes, or
+does nothing; in turn, medians of rounds, and how many times as long as beside nothing (of the same round).
 """
 
 from __future__ import annotations
@@ -53,6 +57,7 @@ from bench.support.report import command, judge, numbers, show
 from bench.support.served import Parts, process_seconds
 from model.encoder.encoder import Encoder, find_base_model
 from tests.support.export_kinds import Asked, Kind, KindProject, Said, kinds, read_exported
+from tests.support.predict_beside import PredictBeside
 from tests.support.rig import ROOT, choices_config, read_rows
 from tests.support.stock_draws import Amounts, measure_spans, measure_texts
 
@@ -198,7 +203,8 @@ class Bench:
         write_classifier(find_base_model(), directory, [f"label {place}" for place in range(kind.labels)], words=marks)
         task = "token-classification" if marks else "text-classification"
         more = {} if marks else {"truncation": True}
-        built: Any = pipeline(task, model=str(directory), tokenizer=str(directory), device="cpu", **more)
+        load: Any = pipeline  # its overloads name each task
+        built = load(task, model=str(directory), tokenizer=str(directory), device="cpu", **more)
         texts: list[Any] = [row.data["text"] for row in rows]
         if "other" in rows[0].data:
             texts = [{"text": row.data["text"], "text_pair": row.data["other"]} for row in rows]
@@ -264,8 +270,9 @@ def measure_dataset(parts: Parts, folder: Path, number: int, size: int, how: str
         env={**os.environ, **parts.environment},
         capture_output=True,
         text=True,
-        check=True,
     )
+    if done.returncode:
+        raise RuntimeError(f"the data set failed: {done.stderr[-2000:]}")
     return {
         "format": how,
         "labels": size,
@@ -338,6 +345,9 @@ def main() -> None:
     parser.add_argument("--heads-only", action="store_true")
     parser.add_argument("--dataset", action="store_true")
     parser.add_argument("--sizes", type=numbers, default=[10_000, 100_000])
+    parser.add_argument("--beside", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--each", type=lambda text: [float(part) for part in text.split(",")], default=[1.1, 2, 3])
     parser.add_argument("--transformers", action="store_true")
     parser.add_argument("--spans", action="store_true")
@@ -348,12 +358,17 @@ def main() -> None:
     if args.transformers:
         show("stock classifiers beside their versions", measure_stock_exports(args), args.json)
         return
+    if args.beside:
+        with tempfile.TemporaryDirectory(prefix="us-") as scratch, Parts(Path(scratch) / "d") as parts:
+            rows = list(PredictBeside(parts).measure(args.rounds, args.seconds))
+        show("/predict beside exports", rows, args.json)
+        return
     if args.dataset:
         show("memory of data sets", measure_datasets(args.sizes, args.each), args.json)
         return
     known = kinds()
     wanted = [known[name] for name in args.kinds.split(",")] if args.kinds else list(known.values())
-    rows: list[Row] = []
+    rows = []
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="us-")))
         bench = Bench(stack.enter_context(Parts(folder / "d", FINETUNE_STEPS=args.steps)), folder, args)

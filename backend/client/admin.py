@@ -43,6 +43,9 @@ TIMEOUT_SECONDS = 30.0
 STREAM_BYTES = 1 << 16
 """Of a long reply that are read at a time."""
 
+STREAM_SECONDS = 600.0
+"""Until the next part of a long reply: a data set begins when all tasks of several annotators have been read."""
+
 
 class AdminError(BackendError):
     """The admin API did not do what was asked; the message is for the person at the terminal."""
@@ -269,8 +272,9 @@ class AdminClient:
 
         headers = {"Authorization": f"Bearer {self._token}"}
         with self._saying(path), open_session(self._settings, self.url) as session:
+            patience = (TIMEOUT_SECONDS, STREAM_SECONDS if stream else TIMEOUT_SECONDS)
             reply = session.request(
-                method, self.url + path, json=body, headers=headers, timeout=TIMEOUT_SECONDS, stream=stream
+                method, self.url + path, json=body, headers=headers, timeout=patience, stream=stream
             )
             if reply.status_code == 401:
                 raise AdminError(

@@ -10,6 +10,7 @@ import pytest
 from backend.labelstudio.task_spec import parse_label_config
 from bench import export
 from tests.support.export_kinds import LONG, kinds, said_of
+from tests.support.predict_beside import NOTHING, compare
 
 
 @pytest.mark.parametrize("name", sorted(kinds()))
@@ -47,3 +48,11 @@ def test_memory_is_told_by_the_label(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [row["each"] for row in rows] == [1.1] * 6 + [3] * 6
     assert [row.get("command_bytes_a_label") for row in rows] == ([None] * 3 + [210] * 3) * 2
     assert {row["web_bytes_a_label"] for row in rows[3:6]} == {0} and "web_bytes_a_label" not in rows[0]
+
+
+def test_each_round_is_compared_with_its_own_quiet_time() -> None:
+    quiet = [{"n": 10, "p50_ms": 10.0, "p99_ms": 20.0}, {"n": 10, "p50_ms": 100.0, "p99_ms": 200.0}] * 2
+    twice = [{name: 2 * value for name, value in one.items()} for one in quiet]
+    alone, beside = compare({NOTHING: quiet, "onnx": twice})
+    assert (alone["p50_x"], beside["p50_x"], beside["p99_x"]) == (1.0, 2.0, 2.0)
+    assert (beside["rounds"], beside["n"], beside["p50_ms"]) == (4, 80, 110.0)
