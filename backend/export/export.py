@@ -54,7 +54,7 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Tell) -> Expor
         if found.lossy:
             report["accepted_loss"] = list(found.lossy)
         if found.how:
-            report |= {"how": found.how, "taught": found.taught}
+            report |= {"how": found.how, "taught": found.taught, "unasked": found.unasked}
         if found.unsaid:
             report["unsaid"] = found.unsaid
         if found.accuracy is not None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Exported:
     """`refused`: graphs that were left out, since they answer otherwise; `lossy`: those that were taken although they
     do. Of a stock classifier `how` it was made, its `accuracy` on labelled texts that it was not `taught` (how many it
-    was), and what it cannot say (`unsaid`, "" for nothing)."""
+    was; for `unasked` others there was no time), and what it cannot say (`unsaid`, "" for nothing)."""
 
     version: str
     control: str
@@ -28,3 +28,4 @@ class Exported:
     taught: int = 0
     lossy: tuple[str, ...] = ()
     unsaid: str = ""
+    unasked: int = 0

@@ -100,7 +100,17 @@ def _exported(order: Order, made: Made, accuracy: Accuracy | None, loss: str = "
     version, control = order.source.model.version, order.source.control
     parities, lossy = (made.parity,), _lossy(made.parity)
     return Exported(
-        version, control, order.wish.format, parities, (), made.how, accuracy, made.taught, lossy, unsaid=loss
+        version,
+        control,
+        order.wish.format,
+        parities,
+        (),
+        made.how,
+        accuracy,
+        made.taught,
+        lossy,
+        unsaid=loss,
+        unasked=made.unasked,
     )
 
 
@@ -115,8 +125,9 @@ def _require(order: Order, made: Made, loss: str = "") -> None:
     same = f"answers {parity.agreement:.1%} of {parity.texts} texts as {version} does"
     if marks:
         same = f"marks {parity.agreement:.1%} of regions as {version} does, in {parity.texts} texts"
-    taught = f"It was taught {made.taught} texts in {made.steps} steps: more unlabelled tasks in the project or more "
-    advice = f"{taught}--minutes bring it nearer; " if made.taught else ""
+    missed = f", and for {made.unasked} others there was no time" if made.unasked else ""
+    taught = f"It was taught {made.taught} texts in {made.steps} steps{missed}: "
+    advice = f"{taught}more unlabelled tasks in the project or more --minutes bring it nearer; " if made.taught else ""
     unsaid = f"{loss[:1].upper()}{loss[1:]}. " if loss else ""
     raise Conflict(
         f"the stock classifier {same} (at least {STOCK_LIMITS[0]:.0%} are wanted), with a mean difference of "

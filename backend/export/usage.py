@@ -74,4 +74,6 @@ def _making(found: Exported) -> list[str]:
             "",
             "It is the fine-tuned part of that version alone, without the head that is refitted on every label.",
         ]
-    return ["", f"It was **distilled**: taught the version's own answers to {found.taught} texts, labelled or not."]
+    missed = f" For {found.unasked} others there was no time (`--minutes`)." if found.unasked else ""
+    taught = f"taught the version's own answers to {found.taught} texts, labelled or not."
+    return ["", f"It was **distilled**: {taught}{missed}"]

@@ -40,7 +40,9 @@ TEXTS = 200
 )
 @click.option("--int8", is_flag=True, help="A graph with int8 weights, too: a quarter of the size.")
 @click.option("--texts", type=click.IntRange(8, 10_000), help=f"Most texts to compare answers on (default {TEXTS}).")
-@click.option("--minutes", type=click.FloatRange(0.1, 600), help="Most that distilling may take (default 10).")
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), help="Most that distilling may take, answers included (default 10)."
+)
 @click.option("--accept-loss", is_flag=True, help="Write it though it answers otherwise; the card says so.")
 @click.option("--push-to-hub", "repository", default="", help="OWNER/NAME on the model hub, too (needs HF_TOKEN).")
 @click.option("--url", default="", help="Where understudy runs: it is made there, and downloaded.")

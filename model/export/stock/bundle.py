@@ -13,6 +13,7 @@ import numpy as np
 
 from model.export.bundle import ExportError, Source
 from model.export.parity import Parity
+from model.export.stock.answering import Clock, ask, teaching_seconds
 from model.export.stock.classifier import CosineHead, build_stock, rebuild_stock, require_stock, save_stock
 from model.export.stock.distil import Budget, SoftTargets, Tell, distil
 from model.export.stock.outputs import Outputs
@@ -35,8 +36,8 @@ CALIBRATED_ON = 200
 
 @dataclass(frozen=True)
 class Teaching:
-    """`texts`: all that are known, without copies; `scratch`: a folder; `seconds`: most that teaching takes;
-    `compared`: most texts that answers are compared on."""
+    """`texts`: all that are known, without copies; `scratch`: a folder; `seconds`: most that all of it takes, answers
+    and comparing included; `compared`: most texts that answers are compared on."""
 
     texts: Sequence[Text]
     scratch: Path
@@ -49,7 +50,8 @@ class Teaching:
 
 @dataclass(frozen=True)
 class Made:
-    """How the directory came about, with its parity; `held`: the texts that a student was not taught."""
+    """How the directory came about, with its parity; `held`: the texts that a student was not taught; `unasked`: those
+    for which there was no time."""
 
     how: str
     parity: Parity
@@ -57,11 +59,12 @@ class Made:
     steps: int = 0
     seconds: float = 0.0
     taught: int = 0
+    unasked: int = 0
 
 
 def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Teaching, tell: Tell) -> Made:
     """Writes config.json, model.safetensors and the tokenizer. Raises ExportError."""
-    texts = list(teaching.texts)
+    texts, clock = list(teaching.texts), Clock.start(teaching.seconds)
     part = _own_part(source, outputs)
     if part is not None and source.tuned is not None:
         tell("trying its fine-tuned part alone")
@@ -73,26 +76,27 @@ def write_stock(source: Source, outputs: Outputs, directory: Path, teaching: Tea
         tell(f"alone it answers {parity.agreement:.1%} alike: a student is taught instead")
         shutil.rmtree(directory)
     require_stock(source.base)
-    held, taught = divide(texts)
-    answers = outputs.answers(source.model, taught)
-    soft = SoftTargets(outputs.names, outputs.several, taught, answers)
+    held, rest = divide(texts)
+    asked = ask(rest, lambda some: list(outputs.answers(source.model, some)), clock, teaching.seed, tell)
+    soft = SoftTargets(outputs.names, outputs.several, asked.texts, np.array(asked.answers))
     goes_on = part is not None and part.taught is None and source.tuned is not None
     start = source.tuned if goes_on and source.tuned is not None else source.base
     budget = Budget(
         source.base,
         start,
         teaching.scratch / "student.safetensors",
-        teaching.seconds,
+        teaching_seconds(clock, asked.pace, min(len(held), teaching.compared)),
         teaching.seed,
         teaching.threads,
         teaching.precision,
     )
     student = distil(soft, budget, tell)
-    save_stock(build_stock(student.encoder, student.head, taught), source.base, directory)
+    save_stock(build_stock(student.encoder, student.head, asked.texts), source.base, directory)
     _note(directory, outputs)
     tell(f"comparing it with the version on {min(len(held), teaching.compared)} texts that it was not taught")
     parity = measure_stock(source.model, outputs, directory, held[: teaching.compared])
-    return Made(DISTILLED, parity, frozenset(held), student.steps, round(student.seconds, 1), len(taught))
+    seconds = round(student.seconds, 1)
+    return Made(DISTILLED, parity, frozenset(held), student.steps, seconds, len(asked.texts), asked.unasked)
 
 
 def divide(texts: Sequence[Text]) -> tuple[list[Text], list[Text]]:
