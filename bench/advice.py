@@ -219,7 +219,12 @@ def judge_priors(groups: Groups, replays: int) -> Iterator[dict[str, Any]]:
         mine = {order: share for (of, order), share in shares[prior].items() if of == name}
         left_out += mine.values()
         for order, found in mine.items():
-            row = {"what": "labels to, prior of the other sets", "set": name, "order": order, "prior": str(prior)}
+            row: dict[str, Any] = {
+                "what": "labels to, prior of the other sets",
+                "set": name,
+                "order": order,
+                "prior": str(prior),
+            }
             yield row | {f"+{gain:.0%}": share for gain, share in zip(GAINS, found, strict=True)}
     for gain, share in zip(GAINS, np.mean(left_out, axis=0), strict=True):
         row = {"what": "labels to, prior of the other sets", "set": "all", f"+{gain:.0%}": round(float(share), 3)}

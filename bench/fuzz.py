@@ -136,7 +136,17 @@ def running_services() -> Iterator[Services]:
     """The web process's services on a Redis without a log."""
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         socket = Path(scratch) / "redis.sock"
-        command = [find_redis_server(), "--port", "0", "--unixsocket", str(socket), "--save", "", "--appendonly", "no"]
+        command = [
+            str(find_redis_server()),
+            "--port",
+            "0",
+            "--unixsocket",
+            str(socket),
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
         with subprocess.Popen(command, cwd=scratch, stdout=subprocess.DEVNULL) as redis:
             while not answers(socket):
                 time.sleep(0.02)
@@ -288,7 +298,7 @@ def run(cases: int, seed: int, minutes: float, *, spans: bool = False) -> tuple[
                 failures.append({"case": number, "harmful": reasons, "call": describe(call), "reply": text[:300]})
             number += 1
         healthy = client.get("/health").status_code == 200
-    row = {
+    row: dict[str, Any] = {
         "cases": number,
         "seed": seed,
         **dict(sorted(statuses.items())),

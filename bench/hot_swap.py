@@ -134,7 +134,7 @@ def measure_loads(name: str, base_model: str, rounds: int) -> list[dict[str, Any
     """CPU milliseconds by stage, medians over `rounds`, of a head-only and of a fine-tuned version."""
     rows = read_rows()
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
-        settings = Settings(data_dir=Path(scratch), base_model=base_model)  # type: ignore[call-arg]
+        settings = Settings(data_dir=Path(scratch), base_model=base_model)
         maker = VersionMaker(settings, 7, rows[:64])
         seen: dict[str, list[dict[str, float]]] = {"head only": [], "fine-tuned encoder": []}
         for number in range(1, rounds + 2):
@@ -204,7 +204,7 @@ def on_new_texts(rig: Rig, stream: Stream, swaps: int, clients: int) -> list[Row
     """One swap in SWAP_EVERY_SECONDS."""
     refitted = Project.learned(rig, 8, 64, stream)
     tuned = Project(rig, 9, refitted.labels)
-    maker = VersionMaker(Settings(data_dir=rig.data_dir), tuned.number, read_rows()[:64])  # type: ignore[call-arg]
+    maker = VersionMaker(Settings(data_dir=rig.data_dir), tuned.number, read_rows()[:64])
     versions = [maker.make_tuned(f"v{9001 + index}") for index in range(2)]
     maker.close()
     tuned.setup()

@@ -43,6 +43,7 @@ from model.simulation.span_replay import spec_of
 from model.span import Span, SpanDocument, SpanSample, sorted_spans
 from model.spans.chain.crf import Chain
 from model.spans.chain.tags import TagSet, WordSpan
+from model.spans.head.head import SpanHead
 from model.spans.head.held_out import HeldOut, calibration_of
 from model.spans.head.label_errors import AnswerErrorKind, ErrorKind, find_span_errors
 from model.spans.words import Bounds, apart, find_words, to_characters, to_words, word_spans
@@ -200,6 +201,7 @@ def find_spans_again(data: SpanDataset, count: int, tools: SpanTools, seed: int)
     samples = [SpanSample(number, one.text, one.spans) for number, one in enumerate(documents)]
     spec, control = spec_of(data), spec_of(data).spans[0]
     head = fit_span_heads(spec, {control.name: samples}, [], tools)[control.name]
+    assert isinstance(head, SpanHead)
     began = time.process_time()
     held_out = hold_out_samples(control, samples, head, tools)
     if held_out is None:

@@ -179,7 +179,7 @@ class Bench:
         self.stream = kind.stream()
         self.numbers = itertools.count(100)
         self.tuned: list[str] = []
-        self.settings = Settings(data_dir=rig.data_dir)  # type: ignore[call-arg]
+        self.settings = Settings(data_dir=rig.data_dir)
         self.redis = connect(self.settings)
         self.redis.config_set("latency-monitor-threshold", 1)
         for number in (BULK, TRAINED, SWAPPED):
@@ -213,8 +213,9 @@ class Bench:
         rows = []
         for probe in probes:
             answers = seen[probe.name]
-            row = {"load": load, "endpoint": probe.name, **milliseconds(answers.seconds)}
-            row |= {"failures": len(answers.failures), **judge(row["p99_ms"], "<=", BARS[probe.name], "ms p99")}
+            took_ms = milliseconds(answers.seconds)
+            row: dict[str, Any] = {"load": load, "endpoint": probe.name, **took_ms, "failures": len(answers.failures)}
+            row |= judge(took_ms["p99_ms"], "<=", BARS[probe.name], "ms p99")
             rows.append({**row, "fsync_max": max(fsync, default=0), "swaps": swaps, "cores": cores})
         return rows
 
@@ -328,7 +329,7 @@ def with_stores(args: Namespace) -> None:
     """One product after the other, each with another store."""
     rows = []
     for name in args.stores.split(","):
-        with store_of(name) as environment, Rig(**environment) as rig:
+        with store_of(name) as environment, Rig(None, None, **environment) as rig:
             for index, count in enumerate(args.labels or [64]):
                 rows.append({"store": name, **measure_learning(rig, 100 + index, count, args.repeats or 20)})
     show("learn latency with versions in an object store", rows, args.json)

@@ -27,7 +27,7 @@ import resource
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from math import log2
 from pathlib import Path
@@ -179,6 +179,7 @@ def run(args: Any) -> list[Row]:
     counts, seeds = numbers(args.labels), numbers(args.seeds)
     names = args.sets.split(",") if args.sets else ()
     sets: Any
+    by: Callable[..., Iterator[Row]]
     if args.nested:
         sets, by = nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
     elif args.patterns:
@@ -225,7 +226,7 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
     for row in rows:
         cells.setdefault((row["set"], curve_name(row), row["n"]), []).append(row)
     table, of_spans, nested = [], is_of_spans(rows), nested_sets.is_nested(rows)
-    measures = nested_sets.MEASURES if nested else spans.MEASURES if of_spans else MEASURES
+    measures: Sequence[str] = nested_sets.MEASURES if nested else spans.MEASURES if of_spans else MEASURES
     measures = pattern_lists.MEASURES if pattern_lists.is_patterns(rows) else measures
     for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
         middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in measures}
@@ -270,8 +271,8 @@ def parse(arguments: Sequence[str] | None) -> Any:
     known = f"of {', '.join(PEERS)}; of spans {', '.join(spans.SPAN_PEERS)}; '' for none"
     parser.add_argument("--peers", help=known)
     parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
-    prior = {"default": True, "help": "of texts with spans: without it words are judged by no label's name"}
-    parser.add_argument("--prior", action=argparse.BooleanOptionalAction, **prior)
+    without = "of texts with spans: without it words are judged by no label's name"
+    parser.add_argument("--prior", action=argparse.BooleanOptionalAction, default=True, help=without)
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--cache", type=Path)
     parser.add_argument("--results", type=Path)

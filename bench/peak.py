@@ -42,7 +42,7 @@ from model.encoder.weights import Weights
 from model.encoder.windows import Window, Windows, in_chunks
 from model.kernels.choice import FP32
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
-from model.pretrained.architectures import linear_cost, read_shape
+from model.pretrained.architectures import BaseConfig, linear_cost, read_shape
 from model.pretrained.base_model import read_config, read_window
 from tests.support.peer_server import build_pipeline
 
@@ -287,7 +287,7 @@ def forwards(directory: Path, name: str, count: int, rounds: int) -> Iterator[di
         }
 
 
-def _engines(directory: Path, config: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, int]]]:
+def _engines(directory: Path, config: BaseConfig) -> Iterator[tuple[str, tuple[Any, int]]]:
     shape, path = read_shape(config), directory / "model.safetensors"
     assert shape is not None
     yield "transformers, padded", (PaddedEncoder(directory, None, keep=1, pooling="mean"), CPU_CHUNK)

@@ -283,7 +283,8 @@ def before() -> Iterator[None]:
     import torch
     import torch.nn.functional as F
 
-    from model.training import packed_layer, tuner
+    from model.training import tuner
+    from model.training.layers import packed_layer
 
     def padded(query: Any, key: Any, value: Any, spans: Any, heads: int, rate: float, noise: Any) -> Any:
         return packed_layer.attend_padded(query, key, value, spans, heads, rate if noise else 0.0)

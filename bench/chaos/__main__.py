@@ -27,6 +27,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -123,10 +124,11 @@ def settle(product: Product, truth: ReferenceModel, observer: Observer, history:
     history.note("calm")
     wait_for(product.rig.is_ready, "/ready says yes after all faults", history)
     projects = list(truth.kinds)
-    before = {project: wait_for(lambda p=project: observer.read(p), "Redis answers", history) for project in projects}
+    before = {project: wait_for(partial(observer.read, project), "Redis answers", history) for project in projects}
     asked = time.time()
     for project in projects:
-        wait_for(lambda p=project: product.rig.admin("POST", f"/projects/{p}/resync", {}), "resync accepted", history)
+        resync = partial(product.rig.admin, "POST", f"/projects/{project}/resync", {})
+        wait_for(resync, "resync accepted", history)
     for project in projects:
         wait_for(lambda p=project: _synced(observer.read(p), asked), f"project {project} reconciles", history)
     for project in projects:
@@ -169,7 +171,7 @@ def _compare(product: Product, truth: ReferenceModel, project: int, observer: Ob
     wait_for(lambda: product.rig.webhook(body), f"the copy of project {project} is stored", history)
     # A fine-tune that was begun before may go live meanwhile: the refit on top of it has learned what came since.
     what = f"project {project} and its copy are learned"
-    manifests = [wait_for(lambda p=one: _whole(product, observer, p), what, history) or {} for one in (project, copy)]
+    manifests = [wait_for(partial(_whole, product, observer, one), what, history) or {} for one in (project, copy)]
     answers = [_ask(product, truth, one, COMPARED, history) for one in (project, copy)]
     history.note(
         "compared",

@@ -46,7 +46,10 @@ class SmallDisk:
         with self._image.open("wb") as file:
             file.truncate(DISK_MIB << 20)
         # Without the blocks that are kept for root, who may write when everybody else finds the disk full.
-        makes = (["mkfs.ext4", "-q", "-m", "0", str(self._image)], ["mount", "-o", "loop", self._image, self.path])
+        makes = (
+            ["mkfs.ext4", "-q", "-m", "0", str(self._image)],
+            ["mount", "-o", "loop", str(self._image), str(self.path)],
+        )
         with contextlib.suppress(OSError, subprocess.CalledProcessError):
             for command in makes:
                 subprocess.run(command, check=True, capture_output=True)

@@ -180,7 +180,7 @@ class PredictClients(Workers):
                 {"id": 10**9 + seed * 10**6 + index, "data": kind.data(content)}
                 for index, (content, _) in enumerate(rows)
             ]
-            body = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": kind.config}
+            body: dict[str, Any] = {"tasks": tasks, "project": f"{project}.1795455205", "label_config": kind.config}
             if context:
                 body["params"] = {"context": context}
             began = time.time()

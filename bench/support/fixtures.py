@@ -39,7 +39,7 @@ from model.head.linear_head import LinearHead, Member, Reference
 from model.numerics.arrays import normalise
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
 from model.versions.directory import Manifest, version_path, write_version
-from model.versions.finetuned import FineTuned
+from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
 from tests.support.rig import choices_config, read_rows
 
@@ -235,7 +235,7 @@ class VersionMaker:
             encoder_digest=self.encoders.base.digest,
         )
 
-    def _train(self, path: Path) -> dict[str, object]:
+    def _train(self, path: Path) -> dict[str, TunedHead]:
         """One step of the product's own training, so that the file has the shape that training gives it."""
         from model.training.tuner import FineTuner, TrainingSet
 

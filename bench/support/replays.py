@@ -136,7 +136,7 @@ class QueueReplay(Replay):
     @staticmethod
     def _accuracy(found: Row) -> float:
         """Of sets micro-F1, for which their threshold is chosen: how often a whole set is right rises and falls."""
-        return float(found.get("micro_f1", found["accuracy"]))
+        return float(found["micro_f1"] if "micro_f1" in found else found["accuracy"])
 
     def _learn(self) -> None:
         searched = self.model.configs[self.control.name].searched if self.model else 0
@@ -292,7 +292,8 @@ class Trajectory:
     def load(cls, path: Path) -> Trajectory:
         """Inverse of `save`."""
         with np.load(path, allow_pickle=False) as kept:
-            return cls(**{name: kept[name] if kept[name].ndim else int(kept[name]) for name in kept.files})
+            facts: dict[str, Any] = {name: kept[name] if kept[name].ndim else int(kept[name]) for name in kept.files}
+        return cls(**facts)
 
 
 def open_rows(trajectory: Trajectory, stage: int) -> NDArray[np.int64]:
@@ -332,7 +333,9 @@ def follow(
         np.array(queue.order),
         np.array(queue.blind),
         np.array(queue.explored),
-        *(np.stack([stage[part] for stage in kept]) for part in range(3)),
+        np.stack([stage[0] for stage in kept]),
+        np.stack([stage[1] for stage in kept]),
+        np.stack([stage[2] for stage in kept]),
         np.array([_class_of(data, sample) for sample in everything], dtype=np.int32),
         len(rows),
     )

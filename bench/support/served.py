@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import psutil
 import requests
@@ -158,7 +158,7 @@ class Parts(Rig):
         super().__init__(data_dir, None, **environment)
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def __enter__(self) -> Parts:
+    def __enter__(self) -> Self:
         super().__enter__()
         return self
 
