@@ -130,9 +130,9 @@ def settle(product: Product, truth: ReferenceModel, observer: Observer, history:
         resync = partial(product.rig.admin, "POST", f"/projects/{project}/resync", {})
         wait_for(resync, "resync accepted", history)
     for project in projects:
-        wait_for(lambda p=project: _synced(observer.read(p), asked), f"project {project} reconciles", history)
+        wait_for(partial(_is_synced, observer, project, asked), f"project {project} reconciles", history)
     for project in projects:
-        wait_for(lambda p=project: _learned(observer.read(p)), f"project {project} learns everything", history)
+        wait_for(partial(_has_learned, observer, project), f"project {project} learns everything", history)
         _note_end(product, truth, project, observer, history, (before[project] or {}).get("state", {}))
     for project in projects:
         _compare(product, truth, project, observer, history)
@@ -223,10 +223,14 @@ def wait_for(condition: Callable[[], Any], what: str, history: History, patience
     return None
 
 
-def _synced(found: dict[str, Any] | None, since: float) -> bool:
+def _is_synced(observer: Observer, project: int, since: float) -> bool:
     """A reconciliation that began after `since` (it notes its end and how long it took) has succeeded."""
-    sync = (found or {}).get("sync") or {}
+    sync = (observer.read(project) or {}).get("sync") or {}
     return bool(sync) and not sync.get("error") and sync["at"] - sync.get("seconds", 0) > since
+
+
+def _has_learned(observer: Observer, project: int) -> bool:
+    return _learned(observer.read(project))
 
 
 def _learned(found: dict[str, Any] | None) -> bool:

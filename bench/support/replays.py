@@ -115,7 +115,7 @@ class QueueReplay(Replay):
         for figure, count in product(("accuracy", "macro_f1", "ece"), EQUAL_LABELS):
             if count <= counts[-1]:
                 row[f"{figure} {count}"] = float(np.interp(count, counts, [point[figure] for point in points]))
-        absent = ~self.members.any(0)
+        absent = np.logical_not(self.members.any(axis=0, keepdims=True))[0]
         return {
             **row,
             "hunted": len(self.hunted),
