@@ -264,23 +264,6 @@ def test_row_49_another_machine_goes_on_with_a_training_from_its_checkpoint(
     assert store.names("runs") == [], "nothing of it is left"
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("store_url", ["file"], indirect=True)
-def test_row_49_a_version_that_a_fenced_attempt_wrote_gives_way(
-    context: Any, settings: Settings, letters: Letters
-) -> None:
-    from backend.jobs.train.train import train
-    from tests.support.object_stores import write_plain_version
-
-    letters.add(40)
-    job = str(context.stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
-    zombie = write_plain_version(settings.data_dir.with_name("zombie"), PROJECT, "v1", {"heads.json": b"{}"})
-    context.artifacts.versions.push(zombie, PROJECT, "v1")
-    assert train(job) in ("done", "rejected")
-    own = (context.settings.models_dir / str(PROJECT) / "v1" / "manifest.json").read_bytes()
-    assert context.artifacts.versions.manifest(PROJECT, "v1") == own
-
-
 def test_row_46_a_version_that_an_admin_goes_back_to_while_it_is_deleted_stays(
     context: Any, settings: Settings, letters: Letters, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,11 +71,14 @@ def test_row_51_a_learner_that_cannot_publishes_nothing_and_another_one_does_it(
 def test_row_51_a_trainer_that_cannot_hands_the_training_on(context: Any, letters: Letters) -> None:
     letters.add(40)
     job = str(context.stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
-    stuck = armed(context.settings.model_copy(update={"stop_seconds": 20}), f"stuck:{HANDOVER}@{PROJECT}")
+    patient = context.settings.model_copy(update={"stop_seconds": 20})
+    stuck = armed(patient, f"stuck:artifacts.after_manifest@{PROJECT}")
     assert run_apart(work_off, stuck, "train", timeout=200) == 0, "it does not wait for a store that hangs"
     record = context.stores.jobs.get(job)
     assert (record["status"], record["stops"], live(context)) == ("queued", 1, "")
-    assert context.artifacts.versions.manifest(PROJECT, "v1") is None
+    first = context.artifacts.versions.manifest(PROJECT, "v1")
+    assert first is not None, "whole, and nothing points to it"
     assert run_apart(work_off, other(context.settings, "second"), "train", timeout=200) == 0
     assert context.stores.jobs.get(job)["status"] in ("done", "rejected")
     assert context.artifacts.versions.names(PROJECT) == ["v1"] and fetched(context, "v1")
+    assert context.artifacts.versions.manifest(PROJECT, "v1") != first, "it gave way"

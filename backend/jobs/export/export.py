@@ -27,6 +27,7 @@ from backend.jobs.train.run_lock import hold_run
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome
 from backend.redaction import hide_secrets
 from backend.store.work.exports import EXPORT_ATTEMPTS, Export, Fields
+from model.errors import VersionError
 from model.failpoints import failpoint
 
 log = logging.getLogger(__name__)
@@ -88,25 +89,26 @@ class Attempt:
             return ended.why
         except StoreUnavailable:
             raise
-        except BackendError as error:
+        except (BackendError, VersionError) as error:
             return self.fail(error.message, error.code)
         except OSError as error:
             log.exception("export failed")
             return self.fail(hide_secrets(f"{type(error).__name__}: {error.strerror}"))
 
     def make(self) -> str:
-        """Raises Ended, BackendError or OSError."""
+        """Raises Ended, BackendError, VersionError or OSError."""
         directory = self.shelf.scratch(self.id)
         try:
             with hold_run(directory) as lock:
                 write_request(directory, self.request())
+                self.bring()
                 said = run_export(self.work.settings, directory, self.look, lock)
                 if not said:
                     self.keep()
                 shutil.rmtree(directory, ignore_errors=True)
         except Conflict:
             return HELD_BY_ANOTHER
-        except (Ended, ArtifactsUnavailable):
+        except (Ended, ArtifactsUnavailable, VersionError):
             shutil.rmtree(directory, ignore_errors=True)
             raise
         if not said:
@@ -115,6 +117,14 @@ class Attempt:
             return self.fail(said["message"], said["error"])
         log.warning("export %s: %s", self.id, said["message"])
         return JobOutcome.CRASHED  # the scheduler sends it again
+
+    def bring(self) -> None:
+        """The version to this disk: the process has no credentials of the object store. Raises Ended, VersionError,
+        ArtifactsUnavailable, OSError."""
+        artifacts, version = self.work.artifacts, self.record["version"]
+        if artifacts is not None:
+            look = partial(self.look, Step(stage="fetching the version"))
+            patiently(self.work, lambda: beside(look, lambda: artifacts.ensure(self.project, version)))
 
     def request(self) -> Request:
         own = self.record

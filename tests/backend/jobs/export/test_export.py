@@ -5,34 +5,27 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import shutil
 import signal
 import stat
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
-from werkzeug.serving import make_server
 
-from backend.cli.main import main
 from backend.export.archive import shelf as shelving
 from backend.export.archive.shelf import Archive, Shelf
 from backend.jobs.export.export import export
 from backend.jobs.learn.refit import refit
 from backend.processes.scheduler import Scheduler
 from backend.redis_access.job_kinds import EXPORT
-from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.work.exports import EXPORT_ATTEMPTS
 from backend.workers.worker import build_worker
 from model.export.parity import load_program
 from tests.backend.export.leaks import require_clean
-from tests.conftest import serving
-from tests.support.rig import free_port
 from tests.support.tiny import (  # noqa: F401
     KILLED,
     PROJECT,
@@ -286,47 +279,3 @@ def test_old_archives_are_swept(learned: Any) -> None:
     assert {name.partition(".")[2] for name in gone} >= {"zip", "json"} and shelf.archives() == []
     with file:
         assert hashlib.sha256(file.read()).hexdigest() == about.sha256, "who reads it already reads on"
-
-
-@pytest.fixture
-def served(learned: Any, services: Any) -> Iterator[str]:
-    """The web process behind a port; its address."""
-    port = free_port()
-    with serving(make_server("127.0.0.1", port, create_app(services), threaded=True)):
-        yield f"http://127.0.0.1:{port}"
-
-
-def test_the_command_takes_it_from_a_running_server(
-    learned: Any, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: learned.settings)
-    monkeypatch.setattr("backend.client.follow.POLL_SECONDS", 0.2)
-    worker = start_apart(keep_working, learned.settings)
-    try:
-        given = ["export", "7", "-o", str(tmp_path / "model"), "--url", served, "--texts", "9", "--minutes", "2"]
-        done = CliRunner().invoke(main, given)
-        assert done.exit_code == 0, done.output
-        assert "of 9 texts" in done.output
-        assert "downloaded" in done.output and "answered alike" in done.output
-        names = {path.name for path in (tmp_path / "model").iterdir()}
-        assert names == {
-            "README.md",
-            "files.py",
-            "model.json",
-            "model.onnx",
-            "parity.json",
-            "predict.py",
-            "tokenizer.json",
-        }
-        packed = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model.zip"), "--url", served, "--json"])
-        assert packed.exit_code == 0 and zipfile.is_zipfile(tmp_path / "model.zip"), packed.output
-        full = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--url", served])
-        assert full.exit_code == 1 and "is there already" in full.output
-    finally:
-        worker.kill()
-    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
-    shutil.rmtree(tmp_path / "model")
-
-
-def keep_working(given: Settings) -> None:
-    build_worker(given, "train").work(with_scheduler=False)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from click.testing import CliRunner
+from werkzeug.serving import make_server
 
 from backend.application.services import build_services
+from backend.cli.main import main
 from backend.export.archive.shelf import Shelf
 from backend.export.archive.stored import StoredExports
 from backend.jobs import context as contexts
@@ -23,7 +26,9 @@ from backend.outcomes import JobOutcome
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.workers.worker import build_worker
+from tests.conftest import serving
 from tests.support.object_stores import directory_url
+from tests.support.rig import free_port
 from tests.support.tiny import (  # noqa: F401
     KILLED,
     PROJECT,
@@ -31,6 +36,7 @@ from tests.support.tiny import (  # noqa: F401
     armed,
     letters,
     run_apart,
+    start_apart,
     tiny_base,
     tiny_settings,
 )
@@ -90,25 +96,60 @@ def keep(given: Settings, run: str) -> None:
     attempt.end(JobOutcome.DONE)
 
 
-def test_a_web_process_without_the_trainers_disk_sends_it(context: Any, letters: Letters, web: Any) -> None:  # noqa: F811
+@pytest.fixture
+def served(context: Any, letters: Letters, services: Any) -> Iterator[str]:  # noqa: F811
+    """A web process of a project that has learned, behind a port; its address."""
     letters.add(24)
     assert refit(PROJECT) == "published"
-    run = web("POST", body={"texts": 20, "minutes": 1}).get_json()["id"]
-    assert web("GET", f"{PATH}?format=onnx").status_code == 409, "it is not there yet"
-    build_worker(context.settings, "train").work(burst=True, with_scheduler=False)
-    told = web("GET").get_json()
-    assert (told["id"], told["status"]) == (run, "done"), told
-    [archive] = told["archives"]
-    assert web("GET", f"{PATH}?format=onnx").headers["Location"].endswith(archive["path"])
-    sent = web("GET", archive["path"])
-    assert sent.content_length == archive["bytes"] == len(sent.data)
-    assert hashlib.sha256(sent.data).hexdigest() == archive["sha256"] == sent.get_etag()[0]
-    with zipfile.ZipFile(io.BytesIO(sent.data)) as packed:
-        assert packed.testzip() is None
-    assert not list(context.settings.exports_dir.rglob("*.zip")), "nothing of it stays with the trainer"
-    assert web("POST", body={"texts": 20, "minutes": 1}).get_json()["new"] is False
+    port = free_port()
+    with serving(make_server("127.0.0.1", port, create_app(services), threaded=True)):
+        yield f"http://127.0.0.1:{port}"
+
+
+def keep_working(given: Settings) -> None:
+    """In a process of its own."""
+    build_worker(given, "train").work(with_scheduler=False)
+
+
+def test_the_command_takes_it_from_a_server_that_has_not_the_trainers_disk(
+    context: Any, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: context.settings)
+    monkeypatch.setattr("backend.client.follow.POLL_SECONDS", 0.2)
+    trainer = context.settings.model_copy(update={"data_dir": tmp_path / "elsewhere"})
+    worker = start_apart(keep_working, trainer)
+    try:
+        given = ["export", "7", "-o", str(tmp_path / "model"), "--url", served, "--texts", "9", "--minutes", "2"]
+        done = CliRunner().invoke(main, given)
+        assert done.exit_code == 0, done.output
+        assert "of 9 texts" in done.output
+        assert "downloaded" in done.output and "answered alike" in done.output
+        names = {path.name for path in (tmp_path / "model").iterdir()}
+        assert names == {
+            "README.md",
+            "files.py",
+            "model.json",
+            "model.onnx",
+            "parity.json",
+            "predict.py",
+            "tokenizer.json",
+        }
+        packed = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model.zip"), "--url", served, "--json"])
+        assert packed.exit_code == 0 and zipfile.is_zipfile(tmp_path / "model.zip"), packed.output
+        full = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model"), "--url", served])
+        assert full.exit_code == 1 and "is there already" in full.output
+    finally:
+        worker.kill()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+    for machine in (context.settings, trainer):
+        assert not list(machine.exports_dir.rglob("*.zip")), "nothing of it stays on a disk"
+    told = requests.get(f"{served}{PATH}", headers=ADMIN, timeout=60).json()
+    assert len(told["archives"]) == 2
     VersionKeeping(context).sweep_exports()
-    assert web("GET", archive["path"]).status_code == 200, "it is young"
+    onward = requests.get(f"{served}{PATH}?format=onnx", headers=ADMIN, timeout=60)
+    newest = told["archives"][0]
+    assert onward.url.endswith(newest["path"]) and onward.headers["ETag"] == f'"{newest["sha256"]}"', "it is young"
+    assert hashlib.sha256(onward.content).hexdigest() == newest["sha256"]
 
 
 def test_a_trainer_that_is_killed_while_it_hands_over_announces_all_or_nothing(context: Any, web: Any) -> None:
