@@ -26,7 +26,7 @@ LOADS = (NOTHING, "onnx", "transformers", FINE_TUNE)
 EXPORT_TEXTS, EXPORT_MINUTES = 200, 10.0
 """What an export compares on, and how long it may teach: what it does when nobody says otherwise."""
 
-BEGIN_SECONDS = 120.0
+BEGIN_SECONDS = 300.0
 
 
 class PredictBeside:
