@@ -100,6 +100,8 @@ def anywhere(case: str, manifests: list[Manifest]) -> Iterator[tuple[str, int]]:
         yield from ((name, port) for name in own for port in given["ports"])
     if "artifacts" in values:
         yield from ((name, 443) for name in own)
+    if "NOTIFY_URL" in values.get("secret", {}).get("keys", ()):
+        yield from ((name, 443) for name in ("web", "scheduler", "doctor"))
     if values.get("networkPolicy", {}).get("modelHub"):
         yield from ((name, 443) for name in ("web", "learner", "trainer", "predictor"))
 

@@ -35,7 +35,11 @@ EXPLAINED = {
 }
 """Policies of the linter that the chart does not follow, and why."""
 
-SECRETS = {key: "x" for key in ALL_KEYS} | {"REDIS_URL": "rediss://user:secret@redis.x.org:6380/0"}
+SECRETS = {key: "x" for key in ALL_KEYS} | {
+    "REDIS_URL": "rediss://user:secret@redis.x.org:6380/0",
+    "NOTIFY_URL": "https://hooks.x.org/x",
+    "NOTIFY_SECRET": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+}
 
 in_all_cases = pytest.mark.parametrize("case", CASES)
 
