@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ from backend.cli.files.predict_files import Wish, at_home, is_in_bulk, predict_i
 from backend.cli.files.predict_files import tell as tell_files
 from backend.cli.options.admin_api import json_option, with_api
 from backend.errors import BadRequest
-from backend.outcomes import FINAL_STATES, JobOutcome
+from backend.outcomes import JobOutcome
 from backend.screen import plain, say, say_json, say_lines
 
 if TYPE_CHECKING:
@@ -86,6 +85,7 @@ def _predict_project(
     as_json: bool,
 ) -> None:
     from backend.client.follow import follow
+    from backend.client.follow import wait as wait_for
 
     if only_cancel:
         return _tell(api.cancel_prediction(project), as_json)
@@ -97,7 +97,7 @@ def _predict_project(
     if not as_json:
         say(f"{asked['id']}: {asked['message']}")
     try:
-        record = _Run(api, project).wait() if as_json else follow(_Run(api, project), asked["id"])
+        record = (wait_for if as_json else follow)(_Run(api, project), asked["id"])
     except KeyboardInterrupt:
         say("")
         say(f"It goes on; `understudy predict {project} --cancel` would end it.")
@@ -154,14 +154,6 @@ class _Run:
         record = self._api.prediction(self._project)
         waits = f"waits {record['retry_in']} s: {record['error']}" if record.get("error") else ""
         return {**record, "stage": waits or f"{record['written']} written"}
-
-    def wait(self) -> RunAnswer:
-        """The record once the run is over."""
-        from backend.client.follow import POLL_SECONDS
-
-        while (record := self.job())["status"] not in FINAL_STATES:
-            time.sleep(POLL_SECONDS)
-        return record
 
 
 def _predict_file(api: AdminClient, source: str, output: Path, project: int, as_json: bool) -> None:

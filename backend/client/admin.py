@@ -53,6 +53,13 @@ class AdminError(BackendError):
     code = "admin_error"
 
 
+class AdminAway(AdminError):
+    """Nobody answered, or somebody who cannot just now (502, 503, 504): it may be otherwise in a moment."""
+
+
+AWAY_STATUSES = frozenset({502, 503, 504})
+
+
 def local_url(settings: Settings) -> str:
     """Where this machine reaches the web process (PUBLIC_URL may only work from outside)."""
     return url_of(settings.host, settings.port)
@@ -283,7 +290,8 @@ class AdminClient:
                 )
             if not reply.ok:
                 told = _message(_parse(reply))
-                raise AdminError(told or f"{self.url}{path} answers {reply.status_code} {reply.reason}")
+                kind = AdminAway if reply.status_code in AWAY_STATUSES else AdminError
+                raise kind(told or f"{self.url}{path} answers {reply.status_code} {reply.reason}")
             yield reply
 
     @contextmanager
@@ -302,14 +310,14 @@ class AdminClient:
         except requests.ConnectionError as error:
             if why := failure(error, self.url, route_of(self._settings, self.url)):
                 raise AdminError(why) from error
-            raise AdminError(
+            raise AdminAway(
                 f"nothing answers at {self.url}: start it with `understudy up`, or set HOST and PORT (or --url) "
                 "to where it runs"
             ) from error
         except (requests.exceptions.InvalidHeader, UnicodeError):
             raise AdminError("the admin token cannot be sent in a header: set another ADMIN_TOKEN") from None
         except requests.RequestException as error:
-            raise AdminError(f"{self.url} did not answer: {error}") from error
+            raise AdminAway(f"{self.url} did not answer: {error}") from error
 
 
 def _parse(reply: requests.Response) -> dict[str, Json] | None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from typing import Protocol, TypeVar
 
 from backend.admin_json import ExportAnswer, RunAnswer
+from backend.client.admin import AdminAway
 from backend.file_run_json import FileRunAnswer
 from backend.outcomes import FINAL_STATES
 from backend.record_json import JobRecord
@@ -16,6 +18,9 @@ from model.spec import Json
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at a job."""
+
+AWAY_SECONDS = 120.0
+"""For so long a job may be out of sight: it goes on while a web process starts anew, or Redis is busy."""
 
 
 Record = TypeVar("Record", JobRecord, RunAnswer, ExportAnswer, FileRunAnswer, covariant=True)
@@ -34,6 +39,32 @@ def follow(client: Jobs[Record], job: str) -> Record:
     if sys.stdout.isatty():
         return _follow_live(client, job)
     return _follow_plainly(client, job)
+
+
+def watch(client: Jobs[Record], job: str) -> Iterator[Record]:
+    """What is known of the job at each look; the last one says that it is over. Raises AdminError, where nobody answers
+    after `AWAY_SECONDS`."""
+    since: float | None = None
+    while True:
+        try:
+            record = client.job(job)
+        except AdminAway as error:
+            if since is None:
+                since = time.monotonic()
+                say(f"{job} goes on out of sight, looked for once more: {error}", err=True)
+            elif time.monotonic() - since > AWAY_SECONDS:
+                raise
+        else:
+            since = None
+            yield record
+            if record.get("status") in FINAL_STATES:
+                return
+        time.sleep(POLL_SECONDS)
+
+
+def wait(client: Jobs[Record], job: str) -> Record:
+    """The job's last record, without showing anything before."""
+    return deque(watch(client, job), maxlen=1)[0]
 
 
 def describe(record: JobRecord | RunAnswer | ExportAnswer | FileRunAnswer) -> str:
@@ -61,15 +92,12 @@ def _numbers(metric: Json) -> list[str]:
 
 def _follow_plainly(client: Jobs[Record], job: str) -> Record:
     shown = ""
-    while True:
-        record = client.job(job)
+    for record in watch(client, job):
         line = describe(record)
         if line != shown:
             say(f"{job}: {line}")
             shown = line
-        if record.get("status") in FINAL_STATES:
-            return record
-        time.sleep(POLL_SECONDS)
+    return record
 
 
 def _follow_live(client: Jobs[Record], job: str) -> Record:
@@ -78,10 +106,7 @@ def _follow_live(client: Jobs[Record], job: str) -> Record:
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=rich_console(sys.stdout)) as bar:
         shown = bar.add_task(job, total=None)
-        while True:
-            record = client.job(job)
+        for record in watch(client, job):
             step, whole = record.get("step"), record.get("of")
             bar.update(shown, description=plain(f"{job}: {describe(record)}"), completed=step or 0, total=whole or None)
-            if record.get("status") in FINAL_STATES:
-                return record
-            time.sleep(POLL_SECONDS)
+    return record

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -157,13 +156,9 @@ class _Export:
 
 
 def _wait(export: _Export, name: str, as_json: bool) -> ExportAnswer:
-    from backend.client.follow import POLL_SECONDS, follow
+    from backend.client.follow import follow, wait
 
-    if not as_json:
-        return follow(export, name)
-    while (record := export.job())["status"] not in FINAL_STATES:
-        time.sleep(POLL_SECONDS)
-    return record
+    return wait(export, name) if as_json else follow(export, name)
 
 
 def _silent(done: int, whole: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -129,13 +128,9 @@ class _Run:
 
 
 def _follow(run: _Run, job: str, as_json: bool) -> FileRunAnswer:
-    from backend.client.follow import POLL_SECONDS, follow
+    from backend.client.follow import follow, wait
 
-    if not as_json:
-        return follow(run, job)
-    while (record := run.job())["status"] not in FINAL_STATES:
-        time.sleep(POLL_SECONDS)
-    return record
+    return wait(run, job) if as_json else follow(run, job)
 
 
 def _log_file() -> Path:

@@ -118,6 +118,23 @@ def test_retrain_prints_the_job_and_follows_it_to_its_end(admin: Admin, understu
     assert lines[-1] == "train-7-1-ab: done, loss 0.412, v2, better"
 
 
+def test_a_job_that_is_out_of_sight_for_a_moment_is_followed_on(
+    admin: Admin, understudy: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    admin.replies["POST", "/admin/projects/7/retrain"] = 202, {"job": JOB["id"], "status": "queued"}
+    away = 503, {"error": "store_unavailable", "message": "Redis: Timeout reading from socket"}
+    done = {**JOB, "status": "done", "version": "v2", "message": "better"}
+    admin.replies["GET", f"/admin/jobs/{JOB['id']}"] = [(200, JOB), away, away, (200, JOB), away, (200, done)]
+    result = understudy("retrain", "7")
+    assert result.exit_code == 0 and "done" in result.output
+    assert result.output.count("goes on out of sight, looked for once more: Redis: Timeout") == 2, "once each time"
+
+    monkeypatch.setattr(progress, "AWAY_SECONDS", 0.0)
+    admin.replies["GET", f"/admin/jobs/{JOB['id']}"] = [(200, JOB), away, away, away]
+    result = understudy("retrain", "7")
+    assert result.exit_code == 1 and "Error: Redis: Timeout reading from socket" in result.output
+
+
 def test_retrain_without_waiting_returns_at_once(admin: Admin, understudy: Any) -> None:
     admin.replies["POST", "/admin/projects/7/retrain"] = 202, {"job": JOB["id"], "status": "running"}
     assert understudy("retrain", "7", "--no-wait").output == "train-7-1-ab: running\n"
