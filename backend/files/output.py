@@ -18,6 +18,9 @@ from model.spec import JsonObject
 
 RUN, SUCCESS, ERRORS, TEMPORARY = "_run.json", "_SUCCESS", "_errors", "_temporary"
 
+ATTEMPTS = 100
+"""At a folder that others put away meanwhile."""
+
 PART = re.compile(r"part-(\d+)\.[a-z]+")
 
 
@@ -67,14 +70,13 @@ class Output:
                 yield Path(place)
             return
         above = Path(self.folder.path) / TEMPORARY
-        place = str(above / secrets.token_hex(8))
-        os.makedirs(place)
+        place = _make(above / secrets.token_hex(8))
         try:
-            yield Path(place)
+            yield place
         finally:
-            for file in Path(place).iterdir():
+            for file in place.iterdir():
                 file.unlink()
-            Path(place).rmdir()
+            place.rmdir()
             with suppress(OSError):  # others are at work there
                 above.rmdir()
 
@@ -88,3 +90,13 @@ class Output:
         target = Path(location.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)
+
+
+def _make(place: Path) -> Path:
+    """Again where another worker has just put away the folder above, as the last one that was at work there."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError, FileExistsError):  # the latter of the folder above, gone at the next look
+            place.mkdir(parents=True)
+            return place
+    place.mkdir(parents=True)
+    return place
