@@ -70,13 +70,13 @@ class Output:
                 yield Path(place)
             return
         above = Path(self.folder.path) / TEMPORARY
-        place = _make(above / secrets.token_hex(8))
+        own = _make(above / secrets.token_hex(8))
         try:
-            yield place
+            yield own
         finally:
-            for file in place.iterdir():
+            for file in own.iterdir():
                 file.unlink()
-            place.rmdir()
+            own.rmdir()
             with suppress(OSError):  # others are at work there
                 above.rmdir()
 
