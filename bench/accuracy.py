@@ -1,9 +1,12 @@
-"""Accuracy of the heads on held-out rows: by number of labels, on a base model with a trained head, and in bfloat16.
+"""Accuracy of the heads on held-out rows: by number of labels, on a base model with a trained head, by format.
 
     python -m bench.accuracy [--labels 0,16,64,256] [--held-out 300] [--seed 0] [--json]
     python -m bench.accuracy --trained-head [--labels 0,8,16,32,64,128,256] [--taught 160] [--seeds 3] [--json]
-    python -m bench.accuracy --bf16 [--train 200] [--held-out 200] [--json]
+    python -m bench.accuracy --few [--data DIR] [--labels 0,8,16,32,64] [--seeds 3] [--json]
+    python -m bench.accuracy --formats [--sets banking77,agnews] [--train 200] [--held-out 200] [--seeds 3] [--json]
     python -m bench.accuracy --regions [--relations] [--public DIR] [--labels 16,64,256] [--seeds 3] [--json]
+    python -m bench.accuracy --duplicates [--seeds 3] [--json]
+    python -m bench.accuracy --fetch-encoder DIR
     python -m bench.accuracy --questions [--finetune] [--squad FILE | --sets snips,bc5cdr] [--labels 0,16,64,256]
 
 The first: accuracy, macro-F1, log-loss and calibration error of heads that are fitted as the learner does it, on the
@@ -12,9 +15,16 @@ sample's train split; the test split is never fitted on.
 `--trained-head`: the base model carries a logistic regression over MiniLM's first token, fitted on sample messages that
 are not among the labels. `right` has it as it is, `wrong` with two of its eight labels exchanged, `none` without it.
 
-`--bf16`: what bfloat16 costs in answers of public sets: a head fitted on exact features, asked on bfloat16 ones.
-`flips`: answers that change; `margin`: the largest lead of the exact answer over the runner-up among those. Without
-bfloat16 in the hardware torch emulates it, so times say nothing then.
+`--fetch-encoder`: measures nothing, and writes the preset `multilingual` at 4 bits, for `understudy simulate
+--base-model`.
+
+`--few`: calibration error with few labels on many tasks made of the public sets, and its bar: the mean over the tasks.
+Some of it is the measure's own: with 500 texts in 15 bins honest answers have about .04.
+
+`--formats`: what bfloat16 and int8 cost on public sets. Heads are fitted on features of the format that serves them;
+`accuracy` and `ece` (calibration error) are means over seeds, in points of the exact ones' after the slash, `flips` the
+share of answers that change, `cosine` that of the features. `format`: what the encoder was read in, where int8 does not
+suit it. Without bfloat16 in the hardware torch emulates it, so times say nothing then.
 
 `--regions`: questions about marked regions, what is marked given. The labels of public sets are answers about one
 coarse label; in `assertions`, generated notes, only the words around a region tell. Medians over the seeds; `labels`
@@ -26,6 +36,14 @@ with sets of other people; which ones, and where they are from, tests/support/pu
 regions that are right (`drawn`) and those that a head for spans, fitted on the same texts, shows (`suggested`). `by`:
 what is `shown`, the `likeliest` without a threshold, and three baselines. `f1` asks for both ends, direction and all
 labels, `directed` for no labels, `pairs` for no direction either; `saved`: right less wrong ones by all to be drawn.
+
+`--duplicates`: labels carried over to texts that are there again. Half of a set is labelled; `natural` are duplicates
+in the other half, `exact` and `near` copies made of the labelled ones, whose labels are 3 % wrong then. `agree`: what
+the project has seen of that kind, on `seen` texts; `carried`: answers that /predict would carry over, `right` those
+with the right label, `score` the mean one they have. Then a pool of random texts, a third of whose tasks are copies: of
+the first 256 labels `copies` of labelled ones, and tasks whose text has a label, before and now. Last what it costs by
+labels: `find us` of /predict a text (median; `key us` of it the keys), `table MB`, `learner s` of the learner after a
+label, and `bytes` that one more label writes.
 
 `--questions`: answers to questions about passages, beside a chain for entities, the best-matching sentence's longest
 name, and a memory of strings. Asked is for what public sets mark in four texts together, or what FILE, in SQuAD's
@@ -52,12 +70,12 @@ from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.support.report import command, numbers, show
 from bench.support.spans import find_span_sets
-from bench.support.texts import DATA, choice_control, read_split
+from bench.support.texts import DATA, choice_control, expect_sets, mixed_texts, read_split, write_multilingual
 from model.encoder.encoder import Encoder, find_base_model
 from model.features.cache import CachedEncoder, FeatureCache
 from model.features.varied_cache import VariedCache
 from model.head.fit import fit_head
-from model.numerics.metrics import evaluate
+from model.numerics.metrics import evaluate, expected_calibration_error
 from model.pretrained_head import PretrainedHead
 from model.regions.region_features import RegionPlace
 from model.regions.region_fit import RegionExample, fit_region_head
@@ -67,7 +85,7 @@ from model.spans.features.feature_space import StateScale
 from model.spans.features.reading import SpanReader
 from model.spans.transfer.prior import read_prior
 from model.spec import Sample
-from tests.support import public_sets
+from tests.support import duplicate_texts, few_labels, public_sets
 from tests.support.question_peers import rows_of, tuned_row
 from tests.support.question_sets import ask_about_labels, read_squad
 from tests.support.region_sets import BASELINES, Asked, AskedSet, asked_sets
@@ -124,6 +142,15 @@ def with_trained_head(counts: Sequence[int], held_out: int, taught: int, seeds: 
             yield row
 
 
+def with_few_labels(data: Path, counts: Sequence[int], seeds: int) -> Iterator[Row]:
+    """A row per task and number of labels."""
+    with tempfile.TemporaryDirectory() as scratch:
+        base = CachedEncoder(Encoder(find_base_model()), FeatureCache(Path(scratch), 512))
+        expect_sets(list(data.glob("*/*.csv")), data)
+        for name, task in few_labels.all_tasks(data):
+            yield from few_labels.rows_of(name, task, base, counts, range(seeds))
+
+
 def first_token_encoder(scratch: Path) -> CachedEncoder:
     """MiniLM pooled as a classifier reads it."""
     source, directory = find_base_model(), scratch / "model"
@@ -145,35 +172,52 @@ def teach(base: CachedEncoder, rows: Rows, names: Sequence[str]) -> PretrainedHe
     return PretrainedHead(tuple(names), False, "tanh", 1e-5, {"dense.weight": dense, **output})
 
 
-def in_bf16(train: int, held_out: int) -> Iterator[Row]:
-    """A row per public set."""
-    exact, half = (Encoder(find_base_model(), precision=precision) for precision in ("fp32", "bf16"))
-    for name in ("banking77", "agnews"):
-        yield compare(name, DATA / name, train, held_out, exact, half)
+def in_formats(sets: Sequence[str], train: int, held_out: int, seeds: int) -> Iterator[Row]:
+    """A row per public set and format."""
+    encoders = [Encoder(find_base_model(), precision=precision) for precision in ("fp32", "bf16", "int8")]
+    for name in sets:
+        expect_sets(list((DATA / name).glob("train.csv")), DATA / name)
+        taught, asked = (read_rows(DATA / name / f"{part}.csv") for part in ("train", "test"))
+        found = [_by_format(encoders, taught, asked, train, held_out, seed) for seed in range(seeds)]
+        for place, encoder in enumerate(encoders[1:]):
+            own = {key: float(np.mean([rows[place][key] for rows in found])) for key in found[0][place]}
+            yield {
+                **{"set": name, "train": train, "format": encoder.precision},
+                "accuracy": f"{100 * own['accuracy']:.1f} / {100 * own['exact accuracy']:.1f}",
+                "ece": f"{100 * own['ece']:.1f} / {100 * own['exact ece']:.1f}",
+                "flips": round(own["flips"], 4),
+                "cosine": round(own["cosine"], 5),
+            }
 
 
-def compare(name: str, directory: Path, train: int, test: int, exact: Encoder, half: Encoder) -> Row:
-    """Accuracy of one head on features of both precisions, and where its answers differ."""
+def _by_format(
+    encoders: Sequence[Encoder], train: Rows, test: Rows, count: int, held_out: int, seed: int
+) -> list[dict[str, float]]:
+    """One head for each encoder on the same rows; beside the first, what the others make of them."""
     from sklearn.linear_model import LogisticRegression
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     taught, asked = (
-        [rows[i] for i in rng.permutation(len(rows))[:count]]
-        for rows, count in ((read_rows(directory / "train.csv"), train), (read_rows(directory / "test.csv"), test))
+        [rows[i] for i in rng.permutation(len(rows))[:n]] for rows, n in ((train, count), (test, held_out))
     )
-    head = LogisticRegression(C=10.0, max_iter=1000).fit(_features(exact, taught), [label for _, label in taught])
-    one, other = (head.predict_proba(_features(encoder, asked)) for encoder in (exact, half))
     truth = np.array([label for _, label in asked])
-    flips = one.argmax(1) != other.argmax(1)
-    ordered = np.sort(one, axis=1)
-    lead = ordered[:, -1] - ordered[:, -2]
-    right = [round(float((head.classes_[rows.argmax(1)] == truth).mean()), 4) for rows in (one, other)]
-    return {
-        **{"set": name, "classes": one.shape[1], "train": len(taught), "test": len(asked)},
-        **{"accuracy fp32": right[0], "accuracy bf16": right[1], "flips": int(flips.sum())},
-        "margin of flips": round(float(lead[flips].max()), 4) if flips.any() else 0.0,
-        "largest change": round(float(np.abs(one - other).max()), 4),
-    }
+    told = []
+    for encoder in encoders:
+        features = _features(encoder, taught), _features(encoder, asked)
+        head = LogisticRegression(C=10.0, max_iter=1000).fit(features[0], [label for _, label in taught])
+        chances = head.predict_proba(features[1])
+        right = head.classes_[chances.argmax(1)] == truth
+        error = expected_calibration_error(chances.max(1), right)
+        told.append((chances.argmax(1), float(right.mean()), error, features[1]))
+    exact = told[0]
+    return [
+        {
+            **{"accuracy": own[1], "exact accuracy": exact[1], "ece": own[2], "exact ece": exact[2]},
+            "flips": float((own[0] != exact[0]).mean()),
+            "cosine": float((own[3] * exact[3]).sum(1).mean()),
+        }
+        for own in told[1:]
+    ]
 
 
 def about_relations(counts: Sequence[int], seeds: int, public: Path | None) -> Iterator[Row]:
@@ -236,13 +280,13 @@ def read_regions(reader: SpanReader, texts: Sequence[Asked]) -> list[tuple[Regio
 
 def about_questions(args: Any, counts: Sequence[int], held_out: int) -> Iterator[Row]:
     """A row per set, number of answers and method; with --finetune one of the head and one of a fine-tune."""
-    names = args.sets.split(",")
+    names = (args.sets or "snips,bc5cdr").split(",")
     with tempfile.TemporaryDirectory() as scratch:
         reader = SpanReader(Encoder(find_base_model()), read_prior(), VariedCache(Path(scratch), 2000))
         if args.squad is not None:
             sets = [read_squad(args.squad, held_out)]
         else:
-            named = find_span_sets(DATA / "ner", names)
+            named = expect_sets(find_span_sets(DATA / "ner", names), DATA / "ner")
             sets = [ask_about_labels(name, data, held_out) for name, data in named.items()]
         sets = [replace(data, train=shuffled(data.train, args.seed)) if args.seed else data for data in sets]
         if not args.finetune:
@@ -266,13 +310,17 @@ def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--trained-head", action="store_true")
-    parser.add_argument("--bf16", action="store_true")
+    parser.add_argument("--few", action="store_true")
+    parser.add_argument("--data", type=Path, default=DATA, help="of --few: a folder of sets")
+    parser.add_argument("--formats", action="store_true")
+    parser.add_argument("--fetch-encoder", type=Path, metavar="DIR")
     parser.add_argument("--regions", action="store_true")
     parser.add_argument("--relations", action="store_true")
     parser.add_argument("--public", type=Path)
+    parser.add_argument("--duplicates", action="store_true")
     parser.add_argument("--questions", action="store_true")
     parser.add_argument("--squad", type=Path)
-    parser.add_argument("--sets", default="snips,bc5cdr", help="of --questions")
+    parser.add_argument("--sets", help="of --questions (snips,bc5cdr) and --formats (banking77,agnews)")
     parser.add_argument("--finetune", action="store_true", help="with --questions: the head, and a fine-tune")
     parser.add_argument("--labels", type=numbers)
     parser.add_argument("--held-out", type=int)
@@ -281,14 +329,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--train", type=int, default=200)
     args = parser.parse_args()
-    if args.bf16:
-        show("bf16 beside fp32", list(in_bf16(args.train, args.held_out or 200)), args.json)
+    if args.few:
+        rows = list(with_few_labels(args.data, args.labels or few_labels.COUNTS, args.seeds))
+        show("calibration error with few labels, by task", rows, args.json)
+        show("over all tasks", list(few_labels.summarise(rows)), args.json)
+    elif args.formats:
+        sets = (args.sets or "banking77,agnews").split(",")
+        rows = list(in_formats(sets, args.train, args.held_out or 200, args.seeds))
+        show("number formats beside fp32", rows, args.json)
+    elif args.fetch_encoder:
+        print(write_multilingual(args.fetch_encoder))
     elif args.relations:
         rows = list(about_relations(args.labels or [16, 64, 256], args.seeds, args.public))
         show("relations between marked regions beside baselines", rows, args.json)
     elif args.regions:
         rows = list(about_regions(args.labels or [16, 64, 256], args.seeds, args.public))
         show("answers about marked regions beside baselines", rows, args.json)
+    elif args.duplicates:
+        for title, found in duplicate_texts.measure(mixed_texts(2000), args.seeds):
+            show(title, found, args.json)
     elif args.questions:
         rows = list(about_questions(args, args.labels or [0, 16, 64, 256], args.held_out or 300))
         show("answers to questions about passages beside baselines", rows, args.json)

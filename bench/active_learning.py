@@ -4,38 +4,40 @@
                                     [--seeds 0,1,2] [--pool 4000] [--max-labels 1000] [--annotators 1] [--anonymous]
                                     [--results R.jsonl] [--cache DIR] [--threads 1] [--out DIR] [--json]
     python -m bench.active_learning --spans [--sets wikigold,snips] [--strategies random,margin_clusters,sum_div]
-    python -m bench.active_learning --hunt [--sets banking77,goemotions_ekman] [--seeds 0,1,2] [--max-labels 900]
+    python -m bench.active_learning --hunt [--orders] [--sets banking77,goemotions_ekman] [--strategies hunting,draws]
     python -m bench.active_learning --report R.jsonl [--out DIR]
 
 DIR holds one folder per set with train.csv and test.csv. `full`: accuracy, of sets micro-F1, of the product's head on
 all rows of the seed's pool. A share of it is reached where two plans in a row have it: the first of them counts. Rows
 are appended to --results as they are measured; finished curves are not measured again, so the bench can be stopped and
 continued. Of texts with spans it is F1 on the test texts at so many words read, beside random's of the same seed there
-(between its own points, along the logarithm), and at so many texts. `--hunt`: labels until every class has so many
-examples, and accuracy at equal labels, of random, the queue, and the queue that hunts.
+(between its own points, along the logarithm), and at so many texts. `--hunt`: labels until every class has five
+examples, of 50 random draws, too, and accuracy at equal labels, of random, the queue, and the queue that hunts; with
+`--orders` labels until a scarce class has five that alone is hunted, by its name's words and by one task like it. The
+orders 0 to 12 are those that the constants were chosen on.
 """
 
 from __future__ import annotations
 
 import statistics
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from backend.cli.simulate import Speaker
+from backend.cli.simulate.speaker import Speaker
+from backend.jobs.task_queue.hunts import ORDERED_SHARE
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import TEST_ROWS, find_sets, keep, read_results
-from bench.support import replays
-from bench.support.replays import QUEUED, WITHOUT_QUEUE, Course, QueueReplay
-from bench.support.report import command, judge, show
-from bench.support.span_replays import SUM_DIV, SpanQueueReplay
+from bench.support.replays import EQUAL_LABELS, HUNTING, QUEUED, WITHOUT_QUEUE, Course, QueueReplay
+from bench.support.report import LIST_OF_COUNTS, command, draw_curves, expect_known, judge, numbers, show, write_table
+from bench.support.span_replays import SUM_DIV, SpanQueueReplay, bars_of_spans, summarise_spans
 from bench.support.spans import find_span_sets
+from bench.support.texts import expect_sets
 from model.acquisition.strategies import DEFAULT_STRATEGY, STRATEGIES
 from model.simulation.dataset import Dataset
 from model.spec import Label
@@ -44,6 +46,9 @@ from tests.support.rig import ROOT
 SHARES = (0.9, 0.95)
 HARD_SET = "banking77"
 """The set on which the default must need at most half of random's labels."""
+
+DRAWS = "draws"
+"""Random orders of the pool, without a model."""
 
 Row = dict[str, Any]
 Curve = list[tuple[int, float]]
@@ -85,7 +90,7 @@ def run(args: Any) -> list[Row]:
         sets = {f"{name}, no names": without_names(data) for name, data in sets.items()}
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
-        for seed in (int(part) for part in args.seeds.split(",")):
+        for seed in numbers(args.seeds):
             for name, data in sets.items():
                 full = _full(rows, name, data, seed, args, place)
                 for strategy in args.strategies.split(","):
@@ -106,7 +111,7 @@ def run_spans(args: Any) -> list[Row]:
     sets = find_span_sets(args.data, args.sets.split(",") if args.sets else ())
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
-        for seed in (int(part) for part in args.seeds.split(",")):
+        for seed in numbers(args.seeds):
             for name, strategy in product(sets, args.strategies.split(",")):
                 if any(_is_end(row, name, strategy, seed, args.max_labels) for row in rows):
                     continue
@@ -124,87 +129,100 @@ def run_spans(args: Any) -> list[Row]:
     return rows
 
 
+HUNT_SETS = ("banking77", "goemotions_ekman")
+"""Sets with scarce classes, for which the bars of HUNT_BARS hold."""
+
+HUNT_BARS = {DEFAULT_STRATEGY: 0.6, DRAWS: 0.4}
+"""Share of these ways' labels that hunting may need there."""
+
+ACCURACY_NOISE = 0.02
+"""Of a difference of two accuracies on 1,000 test texts: gaps below are ties."""
+
+DRAWN, ORDERED_CLASSES, ORDERED_LABELS = 50, 3, 200
+"""Random orders of a pool; of its classes the scarcest, each ordered alone, and labels after which that is given up."""
+
+ORDERS = {DEFAULT_STRATEGY: None, "order": "", "order, words": "words", "order, like": "like"}
+"""Ways to have more of one class of which one member is known: what is said of its members."""
+
+
 def run_hunts(args: Any) -> list[Row]:
-    """One row a set, seed and way of choosing."""
+    """One row a set, seed and way of choosing, with --orders also a class."""
     rows, sets = read_results(args.results), find_sets(args.data, args.sets.split(",") if args.sets else ())
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         place = Workplace(load_settings(), Path(scratch), args.cache or Path(scratch) / "features", args.threads)
-        for seed, name in product((int(part) for part in args.seeds.split(",")), sets):
-            for way, course in replays.hunt_courses(seed, args.pool, args.max_labels, place.settings.hunt_share):
-                if any(_is_of(row, name, way, seed) for row in rows):
+        for seed, name in product(numbers(args.seeds), sets):
+            data = sets[name].capped(TEST_ROWS)
+            for about, replay in (
+                _order_ways(data, seed, args, place) if args.orders else _ways(data, seed, args, place)
+            ):
+                wanted = {"set": name, "seed": seed, **about}
+                if any(wanted.items() <= row.items() for row in rows):
                     continue
-                found = QueueReplay(sets[name].capped(TEST_ROWS), course, place.base, place.settings).follow_classes()
-                rows.append({"set": name, "strategy": way, "seed": seed, **found})
+                rows.append({**wanted, **replay()})
                 keep(rows[-1], args)
         place.close()
     return rows
 
 
-def summarise_spans(rows: Sequence[Row]) -> list[Row]:
-    """One row per set, strategy and number of texts: means over the seeds of words read, F1, and of its distance in
-    points from F1 at random at so many words, and at so many texts; `+-`: standard error of the mean at equal words.
-    Each seed is compared with random's curve of the same seed, which reads the same texts as long as any will do. Of
-    random itself: the distance of a seed from the mean of the others, and what it spreads."""
-    ended = {(row["set"], row["strategy"], row["seed"]) for row in rows if "finished" in row}
-    points = [row for row in rows if "f1" in row and (row["set"], row["strategy"], row["seed"]) in ended]
+def _ways(data: Dataset, seed: int, args: Any, place: Workplace) -> Iterator[tuple[Row, Callable[[], Row]]]:
+    queue = Course(DEFAULT_STRATEGY, seed, args.pool, args.max_labels)
+    hunting, random = replace(queue, hunt_share=place.settings.hunt_share), replace(queue, strategy=WITHOUT_QUEUE)
+    courses = {HUNTING: hunting, DEFAULT_STRATEGY: queue, WITHOUT_QUEUE: random, DRAWS: random}
+    for way in args.strategies.split(","):
+        replay = QueueReplay(data, courses[way], place.base, place.settings)
+        yield {"strategy": way}, partial(_draw, replay) if way == DRAWS else replay.follow_classes
+
+
+def _draw(replay: QueueReplay) -> Row:
+    each = replay.draw(DRAWN)
+    return {"needed": statistics.median(each), "labels": len(replay.candidates), "hunted": 0, "hits": 0, "each": each}
+
+
+def _order_ways(data: Dataset, seed: int, args: Any, place: Workplace) -> Iterator[tuple[Row, Callable[[], Row]]]:
+    course = Course(DEFAULT_STRATEGY, seed, args.pool, min(args.max_labels, ORDERED_LABELS))
+    rarest = QueueReplay(data, course, place.base, place.settings).rarest(ORDERED_CLASSES)
+    for own, (way, by) in product(rarest, ORDERS.items()):
+        ordered = replace(course, hunt_share=0.0 if by is None else ORDERED_SHARE, order=(own, by or ""))
+        replay = QueueReplay(data, ordered, place.base, place.settings)
+        yield {"strategy": way, "class": data.control.keys()[own]}, replay.follow_order
+
+
+def summarise_hunts(rows: Sequence[Row]) -> list[Row]:
+    """One row a set and way: medians over the seeds; `needed` is more than all labels where classes were missing."""
+    table: list[Row] = []
+    for key in sorted({(row["set"], row["strategy"]) for row in rows}):
+        own = [row for row in rows if (row["set"], row["strategy"]) == key]
+        needed = [row["needed"] or float("inf") for row in own]
+        line: Row = {"set": key[0], "way": key[1], "rows": len(own), "needed": statistics.median(needed)}
+        line["each"] = " ".join(map(_shown, needed))
+        line["labels"] = max(row["labels"] for row in own)
+        asked = sum(row["hunted"] for row in own)
+        line["hits"] = f"{sum(row['hits'] for row in own) / asked:.2f}" if asked else ""
+        for name, count in product(("accuracy", "macro_f1"), ("mean", *EQUAL_LABELS)):
+            found = [row[f"{name} {count}"] for row in own if f"{name} {count}" in row]
+            if found:
+                line[f"{name} {count}"] = round(statistics.median(found), 3)
+        table.append(line)
+    return table
+
+
+def judge_hunts(table: Sequence[Row]) -> list[Row]:
+    """The bars. A way whose curve ended before every class had its examples counts as needing all its labels."""
     found: list[Row] = []
-    for key in sorted({(row["set"], row["strategy"], row["n"]) for row in points}):
-        own = [row for row in points if (row["set"], row["strategy"], row["n"]) == key]
-        random = [row for row in points if (row["set"], row["strategy"]) == (key[0], WITHOUT_QUEUE)]
-        f1 = [row["f1"] for row in own]
-        line: Row = {"set": key[0], "strategy": key[1], "texts": key[2], "seeds": len(own)}
-        line |= {"words": round(statistics.mean(row["words"] for row in own)), "f1": round(statistics.mean(f1), 3)}
-        for axis, what in (("words", "at equal words"), ("n", "at equal texts")):
-            gains = [100 * (row["f1"] - base) for row in own if (base := _random_f1(random, row, axis)) is not None]
-            line[what] = f"{statistics.mean(gains):+.1f}" if gains else ""
-            if axis == "words":
-                line["+-"] = f"{statistics.stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
-        found.append(line)
+    by_way = {(row["set"], row["way"]): row for row in table}
+    for (name, way), own in by_way.items():
+        for other in (DEFAULT_STRATEGY, DRAWS, WITHOUT_QUEUE) if way == HUNTING else ():
+            if (beside := by_way.get((name, other))) is None:
+                continue
+            if name in HUNT_SETS and other in HUNT_BARS:
+                ratio = round(own["needed"] / min(beside["needed"], beside["labels"]), 3)
+                found.append({"set": name, "labels, of": other, "share": ratio, **judge(ratio, "<=", HUNT_BARS[other])})
+            both = own.keys() & beside.keys()
+            if shared := [key for count in ("mean", *EQUAL_LABELS) if (key := f"accuracy {count}") in both]:
+                least = round(min(own[key] - beside[key] for key in shared), 3)
+                verdict = judge(least, ">=", -ACCURACY_NOISE)
+                found.append({"set": name, "accuracy, less": other, "share": least, **verdict})
     return found
-
-
-def _random_f1(random: Sequence[Row], row: Row, axis: str) -> float | None:
-    """Random's F1 where this row is: of the same seed, or the mean over the others where there is none (and for random
-    itself); None where nobody knows."""
-    own = row["strategy"] == WITHOUT_QUEUE
-    seeds = _seeds(random) - {row["seed"]} if own or row["seed"] not in _seeds(random) else {row["seed"]}
-    curves = [sorted((other[axis], other["f1"]) for other in random if other["seed"] == seed) for seed in seeds]
-    curves = [curve for curve in curves if curve[-1][0] >= 0.9 * row[axis]]
-    where = float(np.log(row[axis]))
-    return statistics.mean(float(np.interp(where, *_logs(curve))) for curve in curves) if curves else None
-
-
-def _seeds(rows: Sequence[Row]) -> set[int]:
-    return {row["seed"] for row in rows}
-
-
-def _logs(curve: Curve) -> tuple[list[float], list[float]]:
-    return [float(np.log(place)) for place, _ in curve], [value for _, value in curve]
-
-
-def bars_of_spans(table: Sequence[Row], default: str = DEFAULT_STRATEGY) -> list[Row]:
-    """The default against the bars: never below random at equal words read, which a cell is that lies more than twice
-    its standard error below, and three points above it on two sets at one number of texts at least."""
-    own = [row for row in table if row["strategy"] == default and row["at equal words"]]
-    found: list[Row] = []
-    best: dict[str, float] = {}
-    for name in sorted({row["set"] for row in own}):
-        cells = [(float(row["at equal words"]), float(row["+-"] or 0)) for row in own if row["set"] == name]
-        gains = [gain for gain, _ in cells]
-        best[name] = max(gains)
-        mean, least = statistics.mean(gains), min(gains)
-        surely = min(gain + NOISE * error for gain, error in cells)
-        found.append({"set": name, "points": "mean", "gain": round(mean, 1), **judge(mean, ">=", 0)})
-        found.append({"set": name, "points": "least", "gain": least, **judge(least, ">=", 0)})
-        found.append({"set": name, "points": "least, less noise", "gain": round(surely, 1), **judge(surely, ">=", 0)})
-    if len(best) > 1:
-        second = sorted(best.values())[-2]
-        found.append({"set": "second best", "points": "most", "gain": second, **judge(second, ">=", 3)})
-    return found
-
-
-NOISE = 2.0
-"""Standard errors that a cell may lie below random by chance: one in fifty does."""
 
 
 def without_names(data: Dataset) -> Dataset:
@@ -306,35 +324,13 @@ def _shown(count: float) -> str:
 
 def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
     """`active-learning.md` with the table, and a picture of the curves."""
-    out.mkdir(parents=True, exist_ok=True)
-    lines = ["| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
-    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
-    (out / "active-learning.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    draw_curves(rows, out / "active-learning.png")
-
-
-def draw_curves(rows: Sequence[Row], path: Path) -> None:
-    """One panel per set: accuracy against labels, medians over the finished seeds; dashed: the goals."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    curves = curves_of(rows)
-    sets = list(dict.fromkeys(name for name, _, _ in curves))
-    figure = Figure(figsize=(5.5 * len(sets), 4.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    for panel, name in zip(figure.subplots(1, len(sets), squeeze=False)[0], sets, strict=True):
-        for strategy in sorted({strategy for known, strategy, _ in curves if known == name}):
-            found = [dict(curve) for (known, own, _), curve in curves.items() if (known, own) == (name, strategy)]
-            counts = sorted(set.intersection(*map(set, found)))
-            middle = [statistics.median(curve[count] for curve in found) for count in counts]
-            panel.plot(counts, middle, marker="o", markersize=2, label=f"{strategy} ({len(found)})")
-        full = statistics.median(row["full"] for row in rows if row["set"] == name and "full" in row)
-        for share in SHARES:
-            panel.axhline(share * full, linestyle="--", linewidth=0.8, color="gray")
-        panel.set_title(f"{name}: accuracy by labels")
-        panel.grid(alpha=0.3)
-        panel.legend(fontsize=7)
-    figure.savefig(path, dpi=90)
+    full: dict[str, list[float]] = {}
+    for row in rows:
+        if "full" in row:
+            full.setdefault(row["set"], []).append(row["full"])
+    goals = {name: [share * statistics.median(values) for share in SHARES] for name, values in full.items()}
+    write_table(table, out / "active-learning.md")
+    draw_curves(curves_of(rows), goals, out / "active-learning.png")
 
 
 def parse(arguments: Sequence[str] | None) -> Any:
@@ -343,11 +339,14 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--spans", action="store_true", help="texts with spans instead of choices")
     parser.add_argument("--hunt", action="store_true", help="labels until every class has examples")
+    parser.add_argument(
+        "--orders", action="store_true", help="of --hunt: one scarce class alone, by words and likeness"
+    )
     parser.add_argument("--sets", default="")
     parser.add_argument("--strategies")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", type=LIST_OF_COUNTS, help="default 0,1,2, of --hunt 20,21,22")
     parser.add_argument("--pool", type=int, help="default 4000, of spans 1000")
-    parser.add_argument("--max-labels", type=int, help="default 1000, of spans 256")
+    parser.add_argument("--max-labels", type=int, help="default 1000, of spans 256, of --hunt 2000")
     parser.add_argument("--anonymous", action="store_true", help="with label names that say nothing")
     parser.add_argument("--annotators", type=int, default=1)
     parser.add_argument("--threads", type=int, default=0)
@@ -358,9 +357,14 @@ def parse(arguments: Sequence[str] | None) -> Any:
     args = parser.parse_args(arguments)
     data, spans = ROOT.parent / "shared" / "data", [WITHOUT_QUEUE, DEFAULT_STRATEGY, SUM_DIV]
     args.data = args.data or (data / "ner" if args.spans else data)
-    args.strategies = args.strategies or ",".join(spans if args.spans else [*STRATEGIES, QUEUED])
+    hunts = [HUNTING, DEFAULT_STRATEGY, WITHOUT_QUEUE, DRAWS]
+    usual = spans if args.spans else hunts if args.hunt else [*STRATEGIES, QUEUED]
+    args.strategies = args.strategies or ",".join(usual)
+    known = hunts if args.hunt else [*STRATEGIES, SUM_DIV if args.spans else QUEUED]
+    expect_known(parser, "--strategies", args.strategies, known)
+    args.seeds = args.seeds or ("20,21,22" if args.hunt else "0,1,2")
     args.pool = args.pool or (1000 if args.spans else 4000)
-    args.max_labels = args.max_labels or (256 if args.spans else 1000)
+    args.max_labels = args.max_labels or (256 if args.spans else 2000 if args.hunt else 1000)
     return args
 
 
@@ -368,20 +372,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Command line entry."""
     args = parse(arguments)
     if args.hunt:
-        rows = read_results(args.report) if args.report else run_hunts(args)
-        table = replays.summarise_hunts(rows)
-        show("labels until every class has its examples, and accuracy at equal labels; medians", table, args.json)
-        show("hunting against the queue without it and random", replays.judge_hunts(table), args.json)
+        rows = expect_sets(read_results(args.report) if args.report else run_hunts(args), args.data)
+        ordered = summarise_hunts([row for row in rows if "class" in row])
+        table = summarise_hunts([row for row in rows if "class" not in row])
+        if table:
+            show("labels until every class has its examples, and accuracy at equal labels; medians", table, args.json)
+            show("hunting against the queue without it and random", judge_hunts(table), args.json)
+        if ordered:
+            show("labels until a scarce class has its examples, one of them known; medians", ordered, args.json)
         return
     if args.spans:
-        rows = read_results(args.report) if args.report else run_spans(args)
+        rows = expect_sets(read_results(args.report) if args.report else run_spans(args), args.data)
         table = summarise_spans(rows)
         show("F1 beside random's at equal words read and at equal texts, points", table, args.json)
         show("the default's gain at equal words, points", bars_of_spans(table), args.json)
         return
-    rows = read_results(args.report) if args.report else run(args)
-    if not rows:
-        raise SystemExit(f"nothing measured: no set found in {args.data}")
+    rows = expect_sets(read_results(args.report) if args.report else run(args), args.data)
     table = summarise(rows)
     show("labels needed to reach a share of full-data accuracy, medians over the seeds", table, args.json)
     if judged := bars(table):

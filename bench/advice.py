@@ -30,10 +30,10 @@ from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
 from bench.learning import find_sets
 from bench.support.replays import EXPLORED, STAGES, Trajectory, follow, open_rows
-from bench.support.report import command, judge, show
+from bench.support.report import LIST_OF_COUNTS, LIST_OF_SHARES, command, judge, show
 from bench.support.span_replays import draw_rows, follow_spans, judge_drift, stages_of_f1, true_curve
 from bench.support.spans import find_span_sets
-from bench.support.texts import DATA
+from bench.support.texts import DATA, expect_sets
 from model.encoder.encoder import Encoder, find_base_model
 from model.evidence.anchoring_bias import MISS_PRIORS, estimate_anchoring
 from model.evidence.auto_accept import choose_rows, find_threshold, tests_needed
@@ -291,12 +291,16 @@ def judge_misses(
 ORDERS = ("random", "margin_clusters")
 
 
+def _names(args: argparse.Namespace) -> Sequence[str]:
+    return args.sets.split(",") if args.sets else ()
+
+
 def run_spans(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, Any]]:
     """What forecasts of F1 and accepting texts with spans come to."""
     stages, found = [count for count in STAGES if count <= args.labels], dict[tuple[str, str], list[Trajectory]]()
     with tempfile.TemporaryDirectory() as scratch:
         place = Workplace(load_settings(), Path(scratch), cache / "features", 1)
-        for name, data in find_span_sets(args.data, args.sets.split(",") if args.sets else ()).items():
+        for name, data in expect_sets(find_span_sets(args.data, _names(args)), args.data).items():
             for seed, order in itertools.product(range(args.seeds), ORDERS):
                 path = cache / f"{name}-{order}-{seed}.npz"
                 if not path.exists():
@@ -312,7 +316,7 @@ def run_spans(args: argparse.Namespace, cache: Path) -> Iterator[dict[str, Any]]
 def find_trajectories(args: argparse.Namespace, base: Embedder, cache: Path) -> Iterator[tuple[str, str, Trajectory]]:
     """(set, order, trajectory) of every set, order and seed."""
     stages = [count for count in STAGES if count <= args.labels]
-    for name, data in find_sets(args.data, args.sets.split(",") if args.sets else ()).items():
+    for name, data in expect_sets(find_sets(args.data, _names(args)), args.data).items():
         for seed in range(args.seeds):
             for order in ORDERS:
                 path = cache / f"{name}-{order}-{seed}.npz"
@@ -356,8 +360,8 @@ def main() -> None:
     parser.add_argument("--replays", type=int, default=10)
     parser.add_argument("--pool", type=int, default=4000, help="rows of each set that are used")
     parser.add_argument("--labels", type=int, default=1536, help="labels that are followed")
-    parser.add_argument("--copying-labels", default="1000,1536")
-    parser.add_argument("--blind", default="0.05,0.2", help="blind shares that copying is judged with")
+    parser.add_argument("--copying-labels", type=LIST_OF_COUNTS, default="1000,1536")
+    parser.add_argument("--blind", type=LIST_OF_SHARES, default="0.05,0.2", help="blind shares for copying")
     parser.add_argument("--priors", action="store_true", help="only what has a prior, with that of the other sets")
     parser.add_argument("--drift", action="store_true", help="only how soon drift is told, and how often for nothing")
     parser.add_argument("--cache", type=Path, help="where features and trajectories are kept")

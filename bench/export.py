@@ -53,7 +53,7 @@ from backend.labelstudio.records import ExampleRecord
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from bench.support.fixtures import CHUNK, HOUR, write_classifier
-from bench.support.report import command, judge, numbers, show
+from bench.support.report import LIST_OF_COUNTS, command, judge, numbers, show
 from bench.support.served import Parts, process_seconds
 from model.encoder.encoder import Encoder, find_base_model
 from tests.support.export_kinds import Asked, Kind, KindProject, Said, kinds, read_exported
@@ -352,7 +352,7 @@ def main() -> None:
     parser.add_argument("--transformers", action="store_true")
     parser.add_argument("--spans", action="store_true")
     parser.add_argument("--sets", default="")
-    parser.add_argument("--seeds", default="0,1,2")
+    parser.add_argument("--seeds", type=LIST_OF_COUNTS, default="0,1,2")
     parser.add_argument("--minutes", type=float, default=10.0)
     args = parser.parse_args()
     if args.transformers:

@@ -1,7 +1,8 @@
 """What a fine-tune costs: `transformers.Trainer` as HumanSignal's example calls it, beside the product's own loop.
 
     python -m bench.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0] [--data ../shared/data/agnews]
-                             [--variants trainer,all,half] [--formats] [--ranks 1,2] [--json]
+                             [--variants trainer,all,half] [--formats] [--step] [--queue 12]
+                             [--ranks 1,2] [--json]
 
 Each variant learns the same rows of AG News (the sample messages when the folder is absent) with MiniLM, in a process
 of its own on one thread. CPU seconds are that process's from texts to saved weights, libraries already imported and
@@ -9,6 +10,8 @@ the labels' features in the feature cache, where the learner leaves them. Tokens
 `--ranks` trains with the product's own process instead, once alone and once as `accelerate launch` starts two of it
 over gloo, a thread each, at the same batches: what both versions answer on the held-out rows, how far they are apart.
 `--formats` runs what ships once more with each number format set by hand: auto should be the better one, within 5 %.
+`--queue`: a day of many projects, simulated with measured fine-tunes (tests/support/training_queue.py), by order.
+`--step`: a step of what ships in both formats, its matrix products alone as a share of it, and where the rest goes.
 
 The Trainer's is `fit()` of label_studio_ml/examples/bert_classifier of HumanSignal/label-studio-ml-backend with what
 keeps it from running repaired: `eval_strategy` for `evaluation_strategy`, `processing_class` for `tokenizer`, a list
@@ -32,7 +35,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.support.report import command, judge, judge_auto, numbers, show
+from bench.support.report import command, judge, judge_auto, list_of, numbers, show
 from bench.support.texts import DATA, read_split
 from tests.support.rig import ROOT
 
@@ -60,9 +63,11 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--data", type=Path, default=DATA / "agnews")
     parser.add_argument("--base-model", default="")
-    parser.add_argument("--variants", default=",".join(VARIANTS))
+    parser.add_argument("--variants", type=list_of(VARIANTS), default=",".join(VARIANTS))
     parser.add_argument("--formats", action="store_true")
     parser.add_argument("--ranks", type=numbers, help="numbers of processes")
+    parser.add_argument("--step", action="store_true")
+    parser.add_argument("--queue", type=int, metavar="DAYS")
     parser.add_argument("--only", help=argparse.SUPPRESS)  # this process is the one of a variant
     return parser
 
@@ -116,7 +121,7 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
     `products_s`: seconds that the matrix products of its layers take at this core's best, for the real tokens."""
     import torch
 
-    from model.encoder.engine import time_products, training_precision
+    from model.encoder.engine import time_products, training_kernel, training_precision
     from model.pretrained.architectures import linear_cost
     from model.pretrained.base_model import find_base_model, read_config
 
@@ -135,7 +140,8 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
             facts = run_trainer(base, train, test, names, args, folder)
         else:
             share = 0.5 if variant == "half" else 0.0
-            facts = run_own(base, train, test, names, args, folder, frozen_share=share, precision=precision)
+            kernel = training_kernel(precision, config, device, None)
+            facts = run_own(base, train, test, names, args, folder, share, precision, kernel)
             facts["precision"] = precision
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     learned = 0.5 if variant == "half" else 1.0  # share of the layers that run forward and back at each token
@@ -217,6 +223,7 @@ def run_own(
     folder: Path,
     frozen_share: float,
     precision: str,
+    kernel: str,
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder.encoder import Encoder
@@ -234,7 +241,7 @@ def run_own(
     head = prototype_head(words, features, targets)
     lesson = TrainingSet("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
     recipe = TrainingRecipe(frozen_share=frozen_share)
-    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, recipe=recipe, precision=precision)
+    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, recipe=recipe, precision=precision, kernel=kernel)
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began
@@ -329,6 +336,20 @@ def _answers(folder: Path, test: Sequence[Row]) -> tuple[Any, float]:
     return found, float(right)
 
 
+def run_queue(days: int) -> list[dict[str, Any]]:
+    """Both orders on so many simulated days: the sum over the projects after some hours, and on the mean."""
+    from tests.support.training_queue import HOURS, by_gain, first_come, simulate
+
+    rows: list[dict[str, Any]] = []
+    for name, order in (("first come, first served", first_come), ("by expected gain (ships)", by_gain)):
+        found = [simulate(order, seed) for seed in range(days)]
+        row: dict[str, Any] = {"order": name, "trainings": round(np.mean([day.trainings for day in found]), 1)}
+        for hour in (0.5, 1, 2, 4, HOURS):
+            row[f"{hour:g} h"] = round(float(np.mean([day.at(hour) for day in found])), 2)
+        rows.append(row | {"mean": round(float(np.mean([np.mean(day.sums) for day in found])), 2)})
+    return [rows[0], rows[1] | judge(round(rows[1]["mean"] / rows[0]["mean"], 2), ">=", 1.0, "x")]
+
+
 def _facts(seconds: float, steps: int, tokens: int, accuracy: float) -> dict[str, Any]:
     return {
         "cpu_s": round(seconds, 2),
@@ -345,6 +366,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = arguments().parse_args(given)
     if args.only:
         print(json.dumps(run_variant(args.only, args)))
+        return
+    if args.queue:
+        show("points of accuracy that fine-tunes are worth, 40 projects, one trainer", run_queue(args.queue), args.json)
+        return
+    if args.step:
+        from bench.profiles import STEP_TITLE, profile_step
+
+        with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+            show(STEP_TITLE, profile_step(args, Path(scratch) / "step.png"), args.json)
         return
     if args.ranks:
         show(f"a fine-tune on {args.examples} examples on several processes", run_ranks(args), args.json)

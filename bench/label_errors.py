@@ -28,7 +28,7 @@ import numpy as np
 
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
-from bench.support.report import command, show
+from bench.support.report import LIST_OF_COUNTS, command, show
 from bench.support.spans import find_span_sets
 from bench.support.texts import DATA, choice_control, read_split
 from model.encoder.encoder import Encoder, find_base_model
@@ -346,7 +346,7 @@ def main() -> None:
     parser.add_argument("--questions", action="store_true", help="wrong answers to questions instead")
     parser.add_argument("--squad", type=Path, help="with --questions: a file in SQuAD's format")
     parser.add_argument("--sets", default="", help="default: all; with --questions snips and bc5cdr")
-    parser.add_argument("--labels", default="512,1000")
+    parser.add_argument("--labels", type=LIST_OF_COUNTS, default="512,1000")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--cache", type=Path, help="where encoded texts are kept for the next run")
     args = parser.parse_args()

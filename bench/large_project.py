@@ -44,7 +44,7 @@ from backend.labelstudio.rest.predictions import MEMORY_EFFICIENT_IMPORT
 from backend.labelstudio.rest.project_connection import SAMPLING
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from bench.support.report import command, show
+from bench.support.report import LIST_OF_COUNTS, command, show
 from tests.support.marked_project import kind_of
 from tests.support.rig import ROOT, Project, Rig, choices_config, endless_rows, read_rows
 
@@ -314,7 +314,7 @@ def run_prediction(rig: Rig, project: int, name: str) -> dict[str, Any]:
 def main() -> None:
     """Measure and print."""
     parser = command(__doc__)
-    parser.add_argument("--tasks", default="", help="1000,10000,100000; 2000 with --predict")
+    parser.add_argument("--tasks", type=LIST_OF_COUNTS, default="", help="1000,10000,100000; 2000 with --predict")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--flag", action="store_true")
     parser.add_argument("--product", action="store_true")

@@ -22,7 +22,8 @@ requests a second), each request on a new connection as Label Studio's, and a la
 had to wait behind it. Every webhook is a label, so refits and their hot swaps go on in all loads but `idle`.
 `predicts`: 1,000 new texts a request, one request after the other. `fine-tune`: on 256 labels. `swaps`: 50 fine-tuned
 encoders, each loaded from its files. `all`: the three at once. `fsync_max`: milliseconds of the slowest write of
-Redis's log to disk in that time: a webhook waits for that, and so does whatever else asks Redis.
+Redis's log to disk in that time: a webhook waits for that, and so does whatever else asks Redis. `client_p99_ms`: how
+long the client, which has no cores of its own, waited for one within a request.
 `--stores`: the first, with versions in an object store: in none, in a directory, behind a real S3 API on this machine,
 and behind one whose every request takes so many milliseconds longer. All processes share a disk, so that what the web
 process fetches is the manifest alone.
@@ -215,6 +216,7 @@ class Bench:
             answers = seen[probe.name]
             took_ms = milliseconds(answers.seconds)
             row: dict[str, Any] = {"load": load, "endpoint": probe.name, **took_ms, "failures": len(answers.failures)}
+            row["client_p99_ms"] = milliseconds(answers.waits)["p99_ms"]
             row |= judge(took_ms["p99_ms"], "<=", BARS[probe.name], "ms p99")
             rows.append({**row, "fsync_max": max(fsync, default=0), "swaps": swaps, "cores": cores})
         return rows

@@ -6,46 +6,64 @@
     python -m bench.learning --spans --no-prior [--labels 64,256,1000] [--peers ""]
     python -m bench.learning --spans --nested [--sets invented_nested] [--peers longest,each]
     python -m bench.learning --spans --patterns [--dev] [--sets bc5cdr] [--seeds 11,12]
+    python -m bench.learning [--spans] --teacher .6,.75,.9 [--sets agnews] [--labels 0,16,64,256]
+    python -m bench.learning --changes [--data DIR] [--base-model DIR] [--no-queue] [--no-finetune] [--results R.jsonl]
+    python -m bench.learning --formats [--spans] [--data DIR] [--sets agnews,sst2] [--no-finetune] [--results R.jsonl]
     python -m bench.learning --report R.jsonl [--out DIR]
-    python -m bench.learning --picture
+    python -m bench.learning --picture | --fetch-languages DIR [--sets de,emoji-ar]
 
 DIR holds one folder per set with train.csv and test.csv (of spans: train.jsonl and test.jsonl). `--spans` takes all
 other options, too; `--nested`: on sets whose spans overlap, which it makes; `--no-prior`: on an encoder that no prior
 was trained over (the same numbers under another digest); `--patterns`: with a list of strings, right or wrong, and
-without (`--dev`: measured on training texts). Every row is appended to --results as soon
-as it is measured; rows that are there already are not measured again, so the bench can be stopped, continued and run in
-pieces. Ours is what `understudy simulate` does. `--picture` measures nothing: it draws the README's picture from the
-table in docs/learning/learning.md.
+without (`--dev`: measured on training texts); `--teacher`: without a teacher and with simulated ones that get so much
+right, without fine-tunes (of spans they quote); `--changes`: with every change to the learning and with each taken
+back, with the queue that hunts and without, with fine-tunes and without; `--formats`: in int8 beside float32, in the
+same orders and on all test rows (fine-tunes in a run of their own, without `--no-finetune`); `--base-model`: over this
+encoder, in rows of their own. Every row is appended to --results as soon as it is measured; rows that are there already
+are not measured again, so the bench can be stopped, continued and run in pieces. Ours is what `understudy simulate`
+does.
+`--picture` measures nothing: it draws the README's picture from the table in docs/learning/learning.md.
+`--fetch-languages`: nor does this, it writes sets of several languages for --data.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import resource
 import statistics
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from math import log2
 from pathlib import Path
 from typing import Any
 
-from backend.cli.simulate import Speaker
+from backend.cli.simulate.speaker import Speaker
 from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.support import nested_sets, spans
 from bench.support.fixtures import write_stranger
-from bench.support.report import command, numbers, show
+from bench.support.report import (
+    LIST_OF_COUNTS,
+    LIST_OF_SHARES,
+    METHODS,
+    TABLE,
+    command,
+    expect_known,
+    numbers,
+    picture_of,
+    read_curve,
+    show,
+)
+from bench.support.texts import expect_sets, write_language_sets
 from model.simulation.baselines import PEERS, Rival
 from model.simulation.dataset import Dataset, read_dataset
 from model.simulation.replay import Replay, ReplayPlan, reachable
 from model.simulation.span_dataset import SpanDataset
 from model.simulation.span_replay import TUNED, SpanReplay
-from tests.support import pattern_lists
+from tests.support import changes, number_formats, pattern_lists, quote_teachers, teachers
 from tests.support.rig import ROOT
 
 GOALS: dict[str, dict[int, tuple[float, float]]] = {
@@ -92,15 +110,15 @@ Row = dict[str, Any]
 Key = tuple[str, str, int, int]
 
 
-def find_sets(data: Path, names: Sequence[str]) -> dict[str, Dataset]:
-    """The sets in a folder (or the one file), test rows capped at TEST_ROWS."""
+def find_sets(data: Path, names: Sequence[str], tests: int | None = TEST_ROWS) -> dict[str, Dataset]:
+    """The sets in a folder (or the one file), with the first so many test rows; None: all."""
     if data.is_file():
         found = {data.stem: read_dataset(data)}
     else:
         folders = sorted(path.parent for path in data.glob("*/train.csv"))
         wanted = [folder for folder in folders if not names or folder.name in names]
         found = {folder.name: read_dataset(folder / "train.csv", folder / "test.csv") for folder in wanted}
-    return {name: replace(dataset, test=dataset.test[:TEST_ROWS]) for name, dataset in found.items()}
+    return {name: dataset.capped(tests) for name, dataset in found.items()}
 
 
 def key_of(row: Row) -> Key:
@@ -172,25 +190,37 @@ def read_results(path: Path | None) -> list[Row]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
+def what_to_measure(args: Any) -> tuple[Any, Callable[..., Iterator[Row]]]:
+    """The sets by name, and what measures one of them."""
+    names = args.sets.split(",") if args.sets else ()
+    if args.nested:
+        return nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
+    if args.patterns:
+        return spans.find_span_sets(args.data, names), pattern_lists.measure_patterns
+    if args.formats:
+        replays = number_formats.FormatReplays({})
+        if args.spans:
+            return spans.find_span_sets(args.data, names), replays.measure_spans
+        return find_sets(args.data, names, None), replays.measure
+    if args.spans:
+        of_spans = quote_teachers.measure_quotes if args.teacher else measure_spans
+        return spans.find_span_sets(args.data, names), of_spans
+    by = changes.measure_changes if args.changes else teachers.measure_teachers if args.teacher else measure
+    return find_sets(args.data, names), by
+
+
 def run(args: Any) -> list[Row]:
     """All rows, those measured before included."""
     rows = read_results(args.results)
     done = {key_of(row) for row in rows}
     counts, seeds = numbers(args.labels), numbers(args.seeds)
-    names = args.sets.split(",") if args.sets else ()
-    sets: Any
-    by: Callable[..., Iterator[Row]]
-    if args.nested:
-        sets, by = nested_sets.nested_sets(spans.find_span_sets(args.data, ()), names), measure_nested
-    elif args.patterns:
-        sets, by = spans.find_span_sets(args.data, names), pattern_lists.measure_patterns
-    elif args.spans:
-        sets, by = spans.find_span_sets(args.data, names), measure_spans
-    else:
-        sets, by = find_sets(args.data, names), measure
+    sets, by = what_to_measure(args)
     with tempfile.TemporaryDirectory(prefix="understudy-bench-") as scratch:
         features = args.cache or Path(scratch) / "features"
         settings = load_settings()
+        if args.base_model:
+            settings = settings.model_copy(update={"base_model": str(args.base_model.absolute())})
+            sets = {f"{name}, {args.base_model.name}": data for name, data in sets.items()}
         if not args.prior:
             settings = settings.model_copy(update={"base_model": str(write_stranger(Path(scratch) / "stranger"))})
             sets = {f"{name}, no prior": data for name, data in sets.items()}
@@ -228,9 +258,11 @@ def summarise(rows: Sequence[Row]) -> list[Row]:
     table, of_spans, nested = [], is_of_spans(rows), nested_sets.is_nested(rows)
     measures: Sequence[str] = nested_sets.MEASURES if nested else spans.MEASURES if of_spans else MEASURES
     measures = pattern_lists.MEASURES if pattern_lists.is_patterns(rows) else measures
+    if teachers.is_teachers(rows):
+        measures = quote_teachers.MEASURES if of_spans else teachers.MEASURES
     for (name, method, count), cell in sorted(cells.items(), key=lambda item: (item[0][0], item[0][2], item[0][1])):
         middle = {key: round(statistics.median(float(row.get(key) or 0) for row in cell), 3) for key in measures}
-        if nested or pattern_lists.is_patterns(rows):
+        if nested or pattern_lists.is_patterns(rows) or teachers.is_teachers(rows):
             table.append({"set": name, "n": count, "method": method, **middle, "seeds": len(cell)})
             continue
         if of_spans:
@@ -250,10 +282,12 @@ def write_report(rows: Sequence[Row], table: Sequence[Row], out: Path) -> None:
         page, heading = "spans-nested", nested_sets.HEADING
     if pattern_lists.is_patterns(rows):
         page, heading = "spans-patterns", pattern_lists.HEADING
+    if teachers.is_teachers(rows):
+        page, heading = "teacher", quote_teachers.HEADING if is_of_spans(rows) else teachers.HEADING
     lines = [heading, "| " + " | ".join(table[0]) + " |", "|" + " --- |" * len(table[0])]
     lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in table]
     (out / f"{page}.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    for name in dict.fromkeys(row["set"] for row in rows if page not in ("spans-nested", "spans-patterns")):
+    for name in dict.fromkeys(row["set"] for row in rows if page not in ("spans-nested", "spans-patterns", "teacher")):
         draw([row for row in rows if row["set"] == name], out / f"{page}-{name}.png", name)
 
 
@@ -263,11 +297,21 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--spans", action="store_true", help="of texts with marked spans")
     parser.add_argument("--nested", action="store_true", help="of spans that overlap")
     parser.add_argument("--patterns", action="store_true", help="of spans, with lists of strings and without")
+    parser.add_argument(
+        "--teacher",
+        type=LIST_OF_SHARES,
+        default="",
+        help="with simulated teachers that get these shares right, and without",
+    )
+    parser.add_argument("--changes", action="store_true", help="with every change to the learning on and off")
+    parser.add_argument("--formats", action="store_true", help="in int8 beside float32")
+    parser.add_argument("--queue", action=argparse.BooleanOptionalAction, default=True, help="with --changes: queues")
+    parser.add_argument("--base-model", type=Path, metavar="DIR", help="over this encoder")
     parser.add_argument("--dev", action="store_true", help="with --patterns: measured on training texts")
     parser.add_argument("--data", type=Path)
     parser.add_argument("--sets", default="")
-    parser.add_argument("--labels")
-    parser.add_argument("--seeds")
+    parser.add_argument("--labels", type=LIST_OF_COUNTS)
+    parser.add_argument("--seeds", type=LIST_OF_COUNTS)
     known = f"of {', '.join(PEERS)}; of spans {', '.join(spans.SPAN_PEERS)}; '' for none"
     parser.add_argument("--peers", help=known)
     parser.add_argument("--finetune", action=argparse.BooleanOptionalAction, default=True)
@@ -279,112 +323,63 @@ def parse(arguments: Sequence[str] | None) -> Any:
     parser.add_argument("--report", type=Path, help="measure nothing: render these results")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--picture", action="store_true", help="measure nothing: draw the README's picture")
+    parser.add_argument("--fetch-languages", type=Path, metavar="DIR", help="measure nothing: write sets of languages")
     args = parser.parse_args(arguments)
     data = ROOT.parent / "shared" / "data"
     for name, *values in (
         ("data", data, data / "ner", data / "ner"),
-        ("labels", COUNTS, pattern_lists.COUNTS if args.patterns else spans.COUNTS, nested_sets.COUNTS),
-        ("seeds", SEEDS, pattern_lists.SEEDS if args.patterns else SEEDS, SEEDS),
+        (
+            "labels",
+            _counts_of_choices(args),
+            _counts_of_spans(args),
+            nested_sets.COUNTS,
+        ),
+        (
+            "seeds",
+            changes.SEEDS if args.changes else number_formats.SEEDS if args.formats else SEEDS,
+            pattern_lists.SEEDS if args.patterns or args.teacher else SEEDS,
+            SEEDS,
+        ),
         ("peers", "tfidf,lr", "memory,crf,softmax", "longest,each"),
     ):
         if getattr(args, name) is None:
             setattr(args, name, values[2 if args.nested else 1 if args.spans else 0])
+    peers = nested_sets.FITS if args.nested else spans.SPAN_PEERS if args.spans else PEERS
+    expect_known(parser, "--peers", args.peers, peers)
     return args
 
 
-TABLE = ROOT / "docs" / "learning" / "learning.md"
-PICTURED = "banking77"
-METHODS = (
-    ("understudy, random", "understudy", "ours"),
-    ("LR on embeddings", "LR on the same encoder", "lr"),
-    ("TF-IDF + LR", "TF-IDF + LR", "words"),
-)
-"""Of the table, as the picture calls them, and their class in the style sheet."""
-
-WIDTH, HEIGHT = 760, 330
-LEFT, RIGHT, TOP, BOTTOM = 52, 470, 48, 288
-"""Pixels of the whole, and of the axes within; right of them stand the names."""
-
-TITLE = "Right answers on new messages (banking77: 77 intents), by labels given"
-Point = tuple[int, float]
-STYLE = """
-    text { font: 14px system-ui, sans-serif; fill: #24292f } .small { font-size: 12px; fill: #57606a }
-    .paper { fill: #fff; stroke: #d0d7de } .grid { stroke: #d0d7de; stroke-width: 1 }
-    path { fill: none; stroke-width: 2.5; stroke-linejoin: round }
-    path.ours { stroke: #0969da; stroke-width: 3.5 } path.lr { stroke: #bc4c00 } path.words { stroke: #6e7781 }
-    text.ours { fill: #0969da; font-weight: 600 } text.lr { fill: #bc4c00 } text.words { fill: #57606a }
-    @media (prefers-color-scheme: dark) {
-      text { fill: #e6edf3 } .small { fill: #9198a1 } .grid { stroke: #3d444d }
-      .paper { fill: #0d1117; stroke: #3d444d }
-      path.ours { stroke: #58a6ff } path.lr { stroke: #f0883e } path.words { stroke: #9198a1 }
-      text.ours { fill: #58a6ff } text.lr { fill: #f0883e } text.words { fill: #9198a1 }
-    }
-"""
+def _counts_of_choices(args: Any) -> str:
+    if args.formats:
+        return number_formats.COUNTS
+    return teachers.COUNTS if args.teacher else changes.COUNTS if args.changes else COUNTS
 
 
-def read_curve(method: str, table: Path = TABLE) -> list[Point]:
-    """(labels, accuracy) of a method on PICTURED."""
-    row = rf"^\| {PICTURED} \| (\d+) \| {re.escape(method)} \| ([\d.]+) \|"
-    found = re.findall(row, table.read_text(encoding="utf-8"), re.MULTILINE)
-    return [(int(labels), float(accuracy)) for labels, accuracy in found]
-
-
-def picture_of(curves: Sequence[Sequence[Point]]) -> str:
-    """Plain SVG with colours for light and dark screens, in 3 KB: a plotting library writes fifty times as much."""
-    lines = [*_axes(sorted({labels for curve in curves for labels, _ in curve}))]
-    for (_, name, style), curve in zip(METHODS, curves, strict=True):
-        places = " L".join(f"{_x(labels):.1f} {_y(accuracy):.1f}" for labels, accuracy in curve)
-        last = _y(curve[-1][1])
-        lines.append(f'<path class="{style}" d="M{places}"/>')
-        lines.append(f'<text class="{style}" x="{RIGHT + 10}" y="{last + _apart(style):.1f}">{name}</text>')
-    said = "; ".join(
-        f"{name}: {curve[0][1]:.2f} with {curve[0][0]} labels, {curve[-1][1]:.2f} with {curve[-1][0]:,}"
-        for (_, name, _), curve in zip(METHODS, curves, strict=True)
-    )
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img">\n'
-        f"  <title>Accuracy by number of labels on {PICTURED}. {said}</title>\n  <style>{STYLE}  </style>\n"
-        f'  <rect class="paper" x=".5" y=".5" width="{WIDTH - 1}" height="{HEIGHT - 1}" rx="6"/>\n'
-        f'  <text x="{LEFT - 36}" y="28">{TITLE}</text>\n  ' + "\n  ".join(lines) + "\n</svg>\n"
-    )
-
-
-def _axes(counts: Sequence[int]) -> list[str]:
-    lines = []
-    for percent in (0, 25, 50, 75, 100):
-        y = _y(percent / 100)
-        lines.append(f'<line class="grid" x1="{LEFT}" x2="{RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        lines.append(f'<text class="small" x="{LEFT - 8}" y="{y + 4:.1f}" text-anchor="end">{percent} %</text>')
-    for labels in counts:
-        x = _x(labels)
-        lines.append(f'<text class="small" x="{x:.1f}" y="{BOTTOM + 20}" text-anchor="middle">{labels:,}</text>')
-    return lines
-
-
-def _x(labels: int) -> float:
-    """Each doubling is as wide as the one before; no label at all stands where 4 would."""
-    return LEFT + 16 + (RIGHT - LEFT - 16) * (log2(max(labels, 4)) - 2) / (log2(1000) - 2)
-
-
-def _y(accuracy: float) -> float:
-    return BOTTOM - (BOTTOM - TOP) * accuracy
-
-
-def _apart(style: str) -> float:
-    """Names of lines that end close together are moved apart."""
-    return {"ours": -2.0, "lr": 14.0}.get(style, 5.0)
+def _counts_of_spans(args: Any) -> str:
+    if args.formats:
+        return number_formats.SPAN_COUNTS
+    return teachers.COUNTS if args.teacher else pattern_lists.COUNTS if args.patterns else spans.COUNTS
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Command line entry."""
     args = parse(arguments)
+    if args.fetch_languages:
+        return print(*write_language_sets(args.fetch_languages, args.sets), sep="\n")
     if args.picture:
         curves = [read_curve(method) for method, _, _ in METHODS]
         TABLE.with_name("curve.svg").write_text(picture_of(curves), encoding="utf-8")
         return
     rows = read_results(args.report) if args.report else run(args)
-    if not rows:
-        raise SystemExit(f"nothing measured: no set found in {args.data}")
+    expect_sets(rows, args.data)
+    if changes.is_changes(rows):
+        if not args.json:
+            show("every change on and off, medians over the seeds", changes.table_of(rows))
+        return changes.write_changes(rows, args.out) if args.out else None
+    if number_formats.is_formats(rows):
+        if not args.json:
+            show("int8 beside float32, means over the orders", number_formats.table_of(rows))
+        return number_formats.write_formats(rows, args.out) if args.out else None
     table = summarise(rows)
     if not args.json:
         show("learning curves, medians over the seeds", table)

@@ -2,25 +2,34 @@
 
     python -m bench.peak [--rounds 5] [--texts 200] [--models minilm,bert-base] [--json]
     python -m bench.peak --kernels [--rounds 5] [--texts 60] [--models minilm,bert-base] [--json]
+    python -m bench.peak --roofline FILE [--rounds 5] [--texts 60] [--models minilm,bert-base] [--json]
+    python -m bench.peak --peers [--rounds 5] [--sizes 1,100,1000] [--threads 1] [--engines "openvino int8"] [--json]
 
 The peak is the best of three products (`F.linear`, oneDNN with prepacked weights, `torch.mm`) on the models' own shapes
-with 1,024 rows, per dtype that the hardware multiplies, in turn with the engines. Useful FLOPs are those of the linear
-layers and of attention over real tokens; padding, softmax, norms, GELU and tokenising take time but do not count.
-`pipeline` is the resident `transformers` pipeline with batch size 1: peak over its rate is the most that any engine
-could win over it in this dtype on this machine.
+with 1,024 rows, per number format that the machine can do, in turn with the engines; `chosen`: the format of
+PRECISION=auto, whose share is held against the bar. Useful FLOPs are those of the linear layers and of attention over
+real tokens; padding, softmax, norms, GELU and tokenising take time but do not count. `pipeline` is the resident
+`transformers` pipeline with batch size 1: peak over its rate is the most that any engine could win over it.
 
 `--kernels`: which matrix product, attention and chunk size the packed forward is fastest with, variants in turn: one
 product as the layers ask for it, then whole forwards over real texts. `in use` marks what the engine chooses on this
-machine (model/kernels/timing.py).
+machine (model/kernels/timing.py). `--roofline`: each part's time in the faster float format, what it attains of the
+peak and of bandwidth, the least it could take, and the share of the peak that would follow; drawn into FILE, an SVG.
+
+`--peers`: each number format beside ONNX Runtime, OpenVINO (requirements-bench.txt) and a resident pipeline on the same
+texts, in turn; how each is set up is told in tests/support/encoder_peers.py. `cosine`: of the mean of the last layer to
+float32's. Models that they need are kept in artifacts/peers. 1,000 texts run in every second round.
 """
 
 from __future__ import annotations
 
+import argparse
 import statistics
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,9 +39,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.support.fixtures import write_bert_base, write_classifier
+from bench.support.fixtures import timed_formats, write_bert_base, write_classifier
 from bench.support.load import middle
-from bench.support.report import command, judge, show
+from bench.support.report import LIST_OF_COUNTS, command, judge, list_of, numbers, show
+from bench.support.served import cores, pinned
 from bench.support.texts import mixed_texts
 from model.encoder.encoder import Encoder, find_base_model
 from model.encoder.engine import time_products
@@ -40,11 +50,16 @@ from model.encoder.packed import CPU_CHUNK, PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.encoder.weights import Weights
 from model.encoder.windows import Window, Windows, in_chunks
-from model.kernels.choice import FP32
+from model.kernels.choice import FP32, INT8
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.pretrained.architectures import BaseConfig, linear_cost, read_shape
-from model.pretrained.base_model import read_config, read_window
+from model.pretrained.base_model import read_config
+from model.pretrained.reading import read_window
+from tests.support.encoder_peers import ENGINES, OURS, EngineProcess, Setup, missing
+from tests.support.encoder_roofline import measure_roofline
+from tests.support.encoder_rounds import compare_peers, cosine_to, rows_of_peers
 from tests.support.peer_server import build_pipeline
+from tests.support.rig import ROOT
 
 ROWS = 1024
 SECONDS = 0.4
@@ -82,16 +97,10 @@ def shape_of(directory: Path) -> Shape:
     return Shape(int(config["num_hidden_layers"]), int(config["hidden_size"]), int(config["intermediate_size"]))
 
 
-def dtypes() -> list[str]:
-    """fp32, and bf16 where it is the faster one."""
-    from model.encoder.engine import time_products
-
-    chosen = time_products(read_config(find_base_model()), torch.device("cpu"), None).serving
-    return list(dict.fromkeys(["fp32", chosen]))
-
-
 def products(dtype: str, inputs: int, outputs: int) -> dict[str, Callable[[], Any]]:
-    """The three ways to multiply [ROWS, inputs] by [inputs, outputs]; one that this torch lacks is left out."""
+    """The ways to multiply [ROWS, inputs] by [inputs, outputs]; one that this torch lacks is left out."""
+    if dtype == INT8:
+        return {"oneDNN prepacked": int8_product(inputs, outputs)}
     kind = {"fp32": torch.float32, "bf16": torch.bfloat16}[dtype]
     hidden, weight = torch.randn(ROWS, inputs).to(kind), torch.randn(outputs, inputs).to(kind)
     bias, turned = torch.zeros(outputs, dtype=kind), weight.t()
@@ -109,6 +118,15 @@ def products(dtype: str, inputs: int, outputs: int) -> dict[str, Callable[[], An
     return ways
 
 
+def int8_product(inputs: int, outputs: int) -> Callable[[], Any]:
+    """Of hidden states that are bytes already, as int8_product.py asks for it."""
+    hidden = torch.randint(0, 256, (ROWS, inputs), dtype=torch.uint8)
+    packed = torch.ops.onednn.qlinear_prepack(torch.randint(-127, 128, (outputs, inputs), dtype=torch.int8), None)
+    weight = (packed, torch.ones(outputs), torch.zeros(outputs, dtype=torch.int32))
+    rest: tuple[Any, ...] = (torch.zeros(outputs), 1.0, 0, torch.float32, "none", [], "none")
+    return lambda: torch.ops.onednn.qlinear_pointwise(hidden, 1.0, 128, *weight, *rest)
+
+
 def flops_per_second(work: Callable[[], Any], flops: float, seconds: float) -> float:
     """GFLOP per CPU second of `work`, repeated for so many CPU seconds, once at least."""
     began, count = time.process_time(), 0
@@ -124,30 +142,34 @@ class Candidate:
 
     model: str
     engine: str
+    format: str
     warm: Callable[[], Any]
     run: Callable[[], Any]
     flops: float
 
 
-def candidates(model: str, texts: Sequence[str], scratch: Path) -> list[Candidate]:
-    """Our encoder, and the pipeline on fewer of the same texts."""
+def candidates(model: str, texts: Sequence[str], scratch: Path, formats: Sequence[str]) -> Iterator[Candidate]:
+    """Our encoder in each number format, and the pipeline on fewer of the same texts."""
     directory = find_base_model() if model == "minilm" else write_bert_base(scratch / "encoder")
-    encoder, shape, name = Encoder(directory, precision="auto"), shape_of(directory), SIZES[model]
-    pipeline = build_pipeline(str(write_classifier(directory, scratch / f"{model}-classifier", ["a", "b"])))
+    shape, name = shape_of(directory), SIZES[model]
     few = list(texts[: max(1, len(texts) // 4)])
+    work = useful(shape, few)
+    for precision in formats:
+        embed = partial(_embed, Encoder(directory, precision=precision, timings=scratch))
+        warm = partial(embed, few[:1])
+        yield Candidate(name, "understudy", precision, warm, partial(embed, texts), useful(shape, texts))
+        yield Candidate(name, "understudy, 1 text", precision, warm, partial(_each, embed, few), work)
+    pipeline = build_pipeline(str(write_classifier(directory, scratch / f"{model}-classifier", ["a", "b"])))
+    yield Candidate(name, "pipeline, batch 1", FP32, partial(pipeline, few[:1]), partial(pipeline, few), work)
 
-    def embed(some: Sequence[str]) -> Any:
-        return encoder.embed([(text,) for text in some])
 
-    def embed_each() -> Any:
-        return [embed([text]) for text in few]
+def _embed(encoder: Encoder, texts: Sequence[str]) -> Any:
+    return encoder.embed([(text,) for text in texts])
 
-    warm, work = partial(embed, few[:1]), useful(shape, few)
-    return [
-        Candidate(name, "understudy", warm, partial(embed, texts), useful(shape, texts)),
-        Candidate(name, "understudy, 1 text", warm, embed_each, work),
-        Candidate(name, "pipeline, batch 1", partial(pipeline, few[:1]), partial(pipeline, few), work),
-    ]
+
+def _each(embed: Callable[[Sequence[str]], Any], texts: Sequence[str]) -> None:
+    for text in texts:
+        embed([text])
 
 
 def useful(shape: Shape, texts: Sequence[str]) -> float:
@@ -160,17 +182,19 @@ def useful(shape: Shape, texts: Sequence[str]) -> float:
     return sum(shape.flops(len(encoding.ids)) for encoding in tokenizer.encode_batch(list(texts)))
 
 
-def measure(models: Sequence[str], count: int, rounds: int, scratch: Path) -> tuple[list[dict[str, Any]], Any]:
-    """(rows of the products, rows of the engines), all measured in turn."""
+def measure(
+    models: Sequence[str], count: int, rounds: int, scratch: Path, formats: Sequence[str]
+) -> tuple[list[Row], Any]:
+    """(rows of the products, rates of the engines), all measured in turn."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     texts = mixed_texts(count)
     # A large model would else take most of the time: it reads a fifth of the texts.
     counts = {"minilm": count, "bert-base": -(-count // 5)}
-    engines = [one for model in models for one in candidates(model, texts[: counts[model]], scratch)]
+    engines = [one for model in models for one in candidates(model, texts[: counts[model]], scratch, formats)]
     ways = {
         (dtype, name, way): (work, 2.0 * ROWS * shape[0] * shape[1])
-        for dtype in dtypes()
+        for dtype in formats
         for name, shape in SHAPES.items()
         for way, work in products(dtype, *shape).items()
     }
@@ -182,24 +206,27 @@ def measure(models: Sequence[str], count: int, rounds: int, scratch: Path) -> tu
             for key, (work, flops) in ways.items():
                 rates[key].append(flops_per_second(work, flops, SECONDS))
             for one in engines:
-                rates[one.model, one.engine].append(flops_per_second(one.run, one.flops, 0.0))
+                rates[one].append(flops_per_second(one.run, one.flops, 0.0))
     gemms = [
-        {"dtype": dtype, "shape": f"{ROWS}x{name}", "by": way, "gflop/cpu_s": middle(rates[dtype, name, way])}
+        {"format": dtype, "shape": f"{ROWS}x{name}", "by": way, "gflop/cpu_s": middle(rates[dtype, name, way])}
         for dtype, name, way in ways
     ]
-    return gemms, [(one, middle(rates[one.model, one.engine])) for one in engines]
+    return gemms, [(one, middle(rates[one])) for one in engines]
 
 
-def rate_engines(gemms: Sequence[dict[str, Any]], engines: Sequence[tuple[Candidate, float]]) -> list[dict[str, Any]]:
-    """Each engine's fraction of the best product's rate, with the bar next to ours."""
-    dtype = str(gemms[-1]["dtype"])
-    best = max((row for row in gemms if row["dtype"] == dtype), key=lambda row: float(row["gflop/cpu_s"]))
-    peak = float(best["gflop/cpu_s"])
+def rate_engines(gemms: Sequence[Row], engines: Sequence[tuple[Candidate, float]], chosen: str) -> list[Row]:
+    """Each engine's fraction of the rate of its format's best product, with the bar next to ours; the pipeline is held
+    against that of the chosen format."""
     rows = []
     for one, rate in engines:
-        row = {"model": one.model, "engine": one.engine, "gflop/cpu_s": rate, "fraction": round(rate / peak, 3)}
-        row |= judge(rate / peak, ">=", BARS[one.model]) if one.engine == "understudy" else {}
-        row |= {"peak_over_it": round(peak / rate, 2), "peak": f"{dtype} {peak:.0f} {best['by']} {best['shape']}"}
+        ours = one.engine.startswith("understudy")
+        of = one.format if ours else chosen
+        best = max((row for row in gemms if row["format"] == of), key=lambda row: float(row["gflop/cpu_s"]))
+        peak, mark = float(best["gflop/cpu_s"]), ours and of == chosen
+        row: Row = {"model": one.model, "engine": one.engine, "format": one.format, "chosen": "chosen" if mark else ""}
+        row |= {"gflop/cpu_s": rate, "fraction": round(rate / peak, 3)}
+        row |= judge(rate / peak, ">=", BARS[one.model]) if mark and one.engine == "understudy" else {}
+        row |= {"peak_over_it": round(peak / rate, 2), "peak": f"{of} {peak:.0f} {best['by']} {best['shape']}"}
         rows.append(row)
     return rows
 
@@ -323,25 +350,50 @@ def measure_kernels(models: Sequence[str], texts: int, rounds: int, scratch: Pat
         yield "forwards", list(forwards(directory, SIZES[model], count, rounds))
 
 
+def measure_peers(args: argparse.Namespace) -> Iterator[tuple[str, list[Row]]]:
+    """(title, rows): each engine's cost by texts at once, and who is the fastest."""
+    sizes, wanted = numbers(args.sizes), args.engines.split(",")
+    for name in [name for name in wanted if missing(name)]:
+        print(f"{name} is left out: pip install -r requirements-bench.txt (no {', '.join(missing(name))})", flush=True)
+    if not (engines := [name for name in wanted if not missing(name)]):
+        raise SystemExit("nothing measured: no engine is left")
+    files, chosen = ROOT / "artifacts" / "peers", f"{OURS} {timed_formats().serving}"
+    setups = [Setup(name, find_base_model(), files, args.threads) for name in engines]
+    with ExitStack() as stack, pinned(*cores()[: args.threads]):
+        opened = {setup.engine: stack.enter_context(EngineProcess(setup)) for setup in setups}
+        found = compare_peers(opened, sizes, args.rounds)
+        some = mixed_texts(60, seed=2)
+        cosines = {name: cosine_to(opened.get(f"{OURS} {FP32}"), opened[name], some) for name in engines}
+    return rows_of_peers(found, cosines, chosen, args.threads)
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--kernels", action="store_true")
+    parser.add_argument("--roofline", type=Path)
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--sizes", type=LIST_OF_COUNTS, default="1,100,1000", help="of --peers: texts at once")
+    parser.add_argument("--threads", type=int, default=1, help="of --peers")
+    parser.add_argument("--engines", type=list_of(ENGINES), default=",".join(ENGINES), help="of --peers")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--texts", type=int)
-    parser.add_argument("--models", default=",".join(SIZES))
+    parser.add_argument("--models", type=list_of(SIZES), default=",".join(SIZES))
     args = parser.parse_args()
-    models = args.models.split(",")
+    if args.peers:
+        for title, rows in measure_peers(args):
+            show(title, rows, args.json)
+        return
+    models, choice = args.models.split(","), timed_formats()
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
-        if args.kernels:
-            for title, rows in measure_kernels(models, args.texts or 60, args.rounds, Path(scratch)):
+        if args.kernels or args.roofline:
+            tables: Any = partial(measure_roofline, args.roofline) if args.roofline else measure_kernels
+            for title, rows in tables(models, args.texts or 60, args.rounds, Path(scratch)):
                 show(title, rows, args.json)
             return
-        gemms, engines = measure(models, args.texts or 200, args.rounds, Path(scratch))
+        gemms, engines = measure(models, args.texts or 200, args.rounds, Path(scratch), list(choice.formats))
     show("matrix products of one core", gemms, args.json)
-    if len(dtypes()) == 1 and not args.json:
-        print("\nThis CPU does not multiply bf16: fractions are of the fp32 peak, and the engine computes in fp32.")
-    show("useful work of the engines", rate_engines(gemms, engines), args.json)
+    show("useful work of the engines", rate_engines(gemms, engines, choice.serving), args.json)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
-"""Runs every bench of speed and writes docs/performance.md from what they measured.
+"""Runs every bench of speed, writes the page of this kind of machine, and the bars of all kinds.
 
     python -m bench.performance [--only hot_swap,webhook] [--smoke]
     python -m bench.performance --page
 
 One bench after the other, each in a process of its own. Results are kept in artifacts/performance.jsonl, the newest of
-each bench counts: one of them can be run again alone (`--only`), and the page written anew without running any
-(`--page`). `--smoke` runs all of them for a moment, and writes into artifacts only. Ends with status 1 when a bench
-failed; a bar that was missed is no failure.
+each bench counts: one of them can be run again alone (`--only`), and the pages written anew without running any
+(`--page`). The kind is the number format that the CPU multiplies fastest, a folder each in docs/performance;
+docs/performance.md sets the bars of all such pages side by side. `--smoke` runs all of them for a moment, and writes
+into artifacts only. Ends with status 1 when a bench failed; a bar that was missed is no failure.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import ast
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,11 +25,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import groupby
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
-from bench.support.report import describe_commit, describe_machine
+from bench.support.report import KINDS, describe_commit, describe_machine, kind_of
 from tests.support.rig import ROOT
 
 Record = Mapping[str, Any]
@@ -39,26 +41,68 @@ HIDDEN = ("bench", "measured")
 LONG = 40
 """Rows beyond which a table is folded."""
 
-PICTURES = ("profiles", "performance")
-"""Folders beside the page whose pictures it shows, and whose notes.md it takes in."""
+PAGES = "performance"
+"""Folder beside the page of bars: a folder for each kind of machine, with its page, its notes.md and its pictures."""
+
+
+def write_bars(path: Path) -> None:
+    """Write the page that sets the bars of all kinds of machines side by side, from their pages."""
+    names = {kind: name for kind, _, name in KINDS}
+    pages = {kind: path.parent / PAGES / kind / "performance.md" for kind in names}
+    texts = {kind: page.read_text(encoding="utf-8") for kind, page in pages.items() if page.is_file()}
+    linked = {kind: f"[{names[kind]}]({PAGES}/{kind}/performance.md)" for kind in texts}
+    machines: dict[str, dict[str, str]] = {}
+    bars: dict[tuple[str, ...], dict[str, str]] = {}
+    met = []
+    for kind, text in texts.items():
+        rows = _read_table(text, "machine")
+        for row in rows:
+            machines.setdefault(row["machine"], {"machine": row["machine"]})[linked[kind]] = row[""]
+        rows = _read_table(text, "bench")
+        met.append(f"{linked[kind]} {sum(row['met'] == 'yes' for row in rows)} of {len(rows)}")
+        for row in rows:
+            key = row["bench"], row["what"], row["bar"]
+            value = row["measured"] if row["met"] == "yes" else f"**{row['measured']}**"
+            bars.setdefault(key, dict(zip(("bench", "what", "bar"), key, strict=True)))[linked[kind]] = value
+    columns = dict.fromkeys(["bench", "what", "bar", *linked.values()], "")
+    parts = [
+        "# Performance",
+        "Written by `make bench` from the pages of machines, one a kind: the number format that its CPU multiplies "
+        "fastest. Each of them says how it was measured, and why a bar is missed.",
+        table_of(list(machines.values())),
+        "## Bars",
+        f"Met: {', '.join(met)}. **Bold** is missed; nothing was not measured there.",
+        table_of([columns | row for row in bars.values()]),
+    ]
+    path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+
+
+def _read_table(page: str, first: str) -> list[dict[str, str]]:
+    """The rows of the first table whose first column is called so."""
+    lines = page.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.startswith(f"| {first} |")), len(lines))
+    names, *rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in takewhile(lambda x: x[:1] == "|", lines[at:])
+    ] or [[]]
+    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
 
 
 def write_page(path: Path, records: Sequence[Record]) -> None:
-    """Write the page of these records; one without rows and problem has not been run."""
-    pictures = [
-        picture.relative_to(path.parent)
-        for folder in PICTURES
-        for picture in sorted((path.parent / folder).glob("*.*"))
-        if picture.suffix in (".png", ".svg")
-    ]
-    notes = [file.read_text(encoding="utf-8") for x in PICTURES if (file := path.parent / x / "notes.md").is_file()]
+    """Write the page of one kind of machine: its records (one without rows and problem has not been run), the pictures
+    and the notes.md beside it."""
+    pictures = [Path(file.name) for file in sorted(path.parent.glob("*.*")) if file.suffix in (".png", ".svg")]
+    file = path.parent / "notes.md"
+    notes = file.read_text(encoding="utf-8") if file.is_file() else ""
     path.write_text(page_of(records, pictures, notes), encoding="utf-8")
 
 
-def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: Sequence[str] = ()) -> str:
+def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: str = "") -> str:
     """The page's text."""
+    machine: Mapping[str, str] = next((record["machine"] for record in reversed(records) if record.get("machine")), {})
+    name = {kind: name for kind, _, name in KINDS}[kind_of(machine)]
     parts = [
-        "# Performance",
+        f"# Performance: {name}",
         "Written by `make bench`, or one part anew by `python -m bench.performance --only NAME`. Each "
         "section's own command prints its table. "
         "CPU times are process times; wall times depend on what else the machine does.",
@@ -70,7 +114,7 @@ def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: Seq
         parts += _section(record, own)
     rest = [picture for picture in pictures if picture.stem.split("-")[0] not in {x["run"] for x in records}]
     if rest or notes:
-        parts += ["## Where the time goes", *[note.strip() for note in notes], *map(_image, rest)]
+        parts += ["## Where the time goes", *([notes.strip()] if notes else []), *map(_image, rest)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -210,16 +254,18 @@ SMALL_EXPORT = (*("--kinds", "single", "--texts", "24", "--labels", "48", "--ste
 
 RUNS = (
     Run("peak", "peak", (), ("--rounds", "1", "--texts", "20", "--models", "minilm")),
+    Run("peak-peers", "peak", ("--peers",), ("--rounds", "1", "--sizes", "1,20")),
     Run("serving", "serving", (), ("--rounds", "1", "--tasks", "1,20", "--requests", "5", "--clients", "2")),
     Run("serving-bert-base", "serving", ("--bert-base",), ("--rounds", "1", "--tasks", "1", "--requests", "3")),
+    Run("serving-formats", "serving", ("--formats",), ("--rounds", "1", "--tasks", "1,20", "--requests", "5")),
     Run("setup_latency", "learn_latency", ("--under-load",), ("--seconds", "2", "--loads", "predicts")),
     Run("hot_swap", "hot_swap", (), ("--rounds", "1", "--clients", "2", "--swaps", "4", "--no-bert")),
     Run("finetune", "finetune", (), ("--examples", "16", "--epochs", "1", "--held-out", "20")),
     Run(
         "scale",
         "scale",
-        ("--plot", "docs/performance/scale.png"),
-        (*SMALL_SCALE, "--plot", "artifacts/scale.png"),
+        ("--plot", "artifacts/scale.png"),
+        SMALL_SCALE,
     ),
     Run("start", "start", (), SHORT_START),
     Run("webhook", "webhook", (), ("--events", "30", "--clients", "2")),
@@ -334,9 +380,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with results.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         print(f"  {len(record['rows'])} rows, {record['seconds']} s {record['problem']}", flush=True)
-    page = ARTIFACTS / "performance-smoke.md" if args.smoke else ROOT / "docs" / "performance.md"
     records = newest(read_records(results))
+    folder = ROOT / "docs" / PAGES / kind_of(describe_machine())
+    page = ARTIFACTS / "performance-smoke.md" if args.smoke else folder / "performance.md"
+    page.parent.mkdir(exist_ok=True)
+    for picture in ARTIFACTS.glob("*.png") if not args.smoke else ():
+        if picture.stem in {run.name for run in runs}:
+            shutil.copy(picture, folder / picture.name)
     write_page(page, [records.get(run.name, {"run": run.name, "module": run.module}) for run in RUNS])
+    if not args.smoke:
+        write_bars(ROOT / "docs" / "performance.md")
     print(f"written: {page.relative_to(ROOT)}")
     if any(records[run.name]["problem"] for run in runs):
         raise SystemExit(1)

@@ -1,13 +1,16 @@
 """Where the time goes, as pictures: of a prediction (flame graphs, the engine's operators) and of a training step.
 
     python -m bench.profiles [--only serving,finetune] [--out docs/profiles] [--json]
+    python -m bench.profiles --only task [--task-picture FILE] [--json]
 
 `serving`: py-spy looks at the running web process from outside, without stopping it. A sample belongs to the stage of
 the innermost function that is in the table below; a thread's CPU time is split as its samples are.
 
-`finetune`: a step of the product's loop by kind of operator, with what a profile led to (in
-model/training/layers/packed_layer.py) and as it was before: attention of the whole batch in one padded call of torch
-(with dropout that is its slow path), torch's dropout masks, AdamW one operator at a time.
+`task`: a request of one task alone: its flame graph, its stages, and all of it beside the bare forward pass. A thread
+that waits for the core or the interpreter counts as busy where it waits: handing over looks dearer than it is.
+
+`finetune`: a step of the product's loop in both number formats, by what its operators are for, and the share of it
+that the same matrix products take alone (`python -m bench.finetune --step` prints it as well).
 """
 
 from __future__ import annotations
@@ -18,82 +21,30 @@ import re
 import subprocess
 import sys
 import tempfile
-import threading
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 import numpy as np
-import requests
 
 from bench import finetune
 from bench.serving import Bench
-from bench.support.load import body, post
-from bench.support.report import command, show
-from bench.support.served import Server, pinned
+from bench.support.load import Load, Sender, middle, send
+from bench.support.report import command, describe_machine, judge, kind_of, show
+from bench.support.served import Server, pinned, split_by_stage, thread_seconds
 from bench.support.texts import mixed_texts, read_split
 from tests.support.rig import ROOT
 
 if TYPE_CHECKING:
-    from bench.serving import Bench
+    from model.training.tuner import FineTuner
 
 SECONDS = 8
-RATE = 250
+RATE = 500
 """Samples a second."""
-
-STAGES = {
-    "model/encoder/windows.py": "tokenising",
-    "model/encoder/encoder.py": "forward pass",
-    "model/features/cache.py": "feature cache (LMDB)",
-    "model/versions/live_model.py": "heads and answers",
-    "backend/labelstudio/": "tasks read, predictions written",
-    "backend/serving/answer_cache.py": "tasks read, predictions written",
-    "backend/serving/prediction.py": "tasks read, predictions written",
-    "backend/application/predict.py": "tasks read, predictions written",
-    "backend/serving/predictors.py": "handing over to a predictor and back",
-    "backend/application/background.py": "keeping unlabelled texts in Redis (background)",
-    "backend/serving/registry.py": "following versions (background)",
-    "backend/": "Flask, JSON, metrics",
-    "flask/": "Flask, JSON, metrics",
-    "werkzeug/": "Flask, JSON, metrics",
-    "gunicorn/": "HTTP server",
-    "concurrent/futures/": "HTTP server",
-}
-"""Start of a file's name -> stage; the first that fits."""
-
-PROCESS = ("backend/__main__.py", "backend/cli/main.py", "backend/processes/web.py")
-"""Frames under everything that gunicorn's main thread does."""
-
-
-class Sender:
-    """Sends distinct texts in requests of `tasks` until it is stopped; counts the requests."""
-
-    def __init__(self, server: Server, texts: Iterator[str], labels: Sequence[str], tasks: int) -> None:
-        self.server, self.texts, self.labels, self.tasks = server, texts, labels, tasks
-        self.requests = 0
-        self.failures: list[str] = []
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._send)
-
-    def __enter__(self) -> Sender:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-
-    def _send(self) -> None:
-        with requests.Session() as session:
-            while not self._stop.is_set():
-                batch = list(itertools.islice(self.texts, self.tasks))
-                failure = post(session, self.server.url, body(batch, self.labels), len(batch))
-                self.failures += [failure] if failure else []
-                self.requests += 1
 
 
 def profile_serving(bench: Bench, directory: Path, seconds: int = SECONDS) -> list[dict[str, Any]]:
@@ -125,25 +76,16 @@ def record(server: Server, path: Path, kind: str, seconds: int, *more: str) -> N
         path.write_text(re.sub(title, path.stem, path.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-@contextmanager
-def scratch_file(path: Path) -> Iterator[Path]:
-    """A file that is gone afterwards."""
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
-
-
 def stages_of(server: Server, texts: Iterator[str], labels: Sequence[str], seconds: int) -> list[dict[str, Any]]:
     """One row per stage of a request of one task, in CPU milliseconds."""
     worker = server.worker().pid
-    with scratch_file(Path(tempfile.gettempdir()) / f"understudy-{worker}.stacks") as path:
+    with tempfile.TemporaryDirectory() as scratch:
         with Sender(server, texts, labels, 1) as sender:
             whole, threads, sent = server.cpu_seconds(), thread_seconds(worker), sender.requests
-            record(server, path, "raw", seconds, "--threads")
+            record(server, Path(scratch) / "stacks", "raw", seconds, "--threads")
             after = thread_seconds(worker)
             whole, count = server.cpu_seconds() - whole, max(1, sender.requests - sent)
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = (Path(scratch) / "stacks").read_text(encoding="utf-8").splitlines()
     spent = split_by_stage(lines, {thread: after[thread] - threads.get(thread, 0.0) for thread in after})
     spent["Redis, gunicorn's master"] = whole - sum(spent.values())
     return [
@@ -152,40 +94,38 @@ def stages_of(server: Server, texts: Iterator[str], labels: Sequence[str], secon
     ]
 
 
-def thread_seconds(pid: int) -> dict[int, float]:
-    """Thread id -> CPU seconds (the first number of schedstat, in nanoseconds)."""
-    tasks = Path(f"/proc/{pid}/task").iterdir()
-    return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+ASKED = 60
+"""Requests of a round."""
+
+MOST_TIMES = 2.0
+"""The bar: all of a request of one task costs so many times the bare forward pass at most."""
 
 
-def split_by_stage(lines: Sequence[str], threads: Mapping[int, float]) -> Any:
-    """A Counter of CPU seconds by stage: each thread's own, split as its samples are.
+def profile_task(bench: Bench, picture: Path, seconds: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Draws the flame graph of requests of one task; their stages, and all of such a request beside the bare forward
+    pass over the same texts: rounds in turn, each of texts that nobody has read."""
+    from model.encoder.encoder import Encoder, find_base_model
 
-    `lines` are py-spy's raw format, `thread (TID): name;outer (file:1);inner (file:2) samples`. Samples alone would not
-    do: a thread that waits for the core counts as busy."""
-    counted: dict[int, Counter[str]] = defaultdict(Counter)
-    for line in lines:
-        stack, _, samples = line.rpartition(" ")
-        thread, *frames = stack.split(";")
-        counted[int(thread.partition("(")[2].partition(")")[0], 0)][stage_of(frames)] += int(samples)
-    spent: Any = Counter()
-    for number, seconds in threads.items():
-        stages = counted.get(number) or Counter({"other": 1})
-        for stage, found in stages.items():
-            spent[stage] += seconds * found / stages.total()
-    return spent
-
-
-def stage_of(frames: Sequence[str]) -> str:
-    """The stage of the innermost frame that has one."""
-    for frame in reversed(frames):
-        file = frame.rpartition("(")[2]
-        if file.startswith(PROCESS):
-            continue
-        for start, stage in STAGES.items():
-            if file.startswith(start):
-                return stage
-    return "other"
+    server, texts, load = bench.servers["ours"], iter(mixed_texts(20_000)), Load(1, ASKED)
+    encoder = Encoder(find_base_model(), precision="auto", timings=bench.ours.data_dir if bench.ours else None)
+    with pinned(bench.cores[1]):
+        with Sender(server, texts, bench.labels, 1):
+            record(server, picture, "flamegraph", seconds)
+        stages = stages_of(server, texts, bench.labels, seconds)
+    served, bare = [], []
+    for _ in range(ROUNDS):
+        asked = list(itertools.islice(texts, ASKED))
+        with pinned(bench.cores[1]):
+            served.append(send(server, load.bodies(iter(asked), bench.labels)).cpu_ms)
+        with pinned(bench.cores[0]):
+            windows = [encoder._windows.split([(text,)]) for text in asked]
+            began = time.thread_time()
+            for window in windows:
+                encoder._engine.forward(window)
+            bare.append((time.thread_time() - began) / ASKED * 1000)
+    times = middle([whole / alone for whole, alone in zip(served, bare, strict=True)], 2)
+    row = {"format": encoder.precision, "request_cpu_ms": middle(served, 2), "bare_forward_cpu_ms": middle(bare, 2)}
+    return stages, [{**row, "times": times, **judge(times, "<=", MOST_TIMES)}]
 
 
 def draw_engine(path: Path, count: int = 100) -> None:
@@ -227,91 +167,112 @@ def operator_shares(work: Any) -> dict[str, float]:
     return {name: time / total for name, time in own.most_common()}
 
 
-ROUNDS, STEPS = 5, 3
+ROUNDS, STEPS = 3, 8
 KINDS: dict[str, tuple[str, ...]] = {
-    "matrix products of the layers": ("aten::mm", "aten::addmm"),
-    "matrix products of attention": ("aten::bmm", "aten::baddbmm"),
-    "drawing dropout masks": ("aten::bernoulli_", "dropout masks"),
-    "softmax, masking": (
-        *("aten::_softmax", "aten::_softmax_backward_data", "aten::where", "aten::all", "aten::isneginf"),
-        *("aten::masked_fill_", "aten::logical_not", "aten::eq"),
+    "products": ("aten::mm", "aten::addmm", "mkldnn::_linear_pointwise"),
+    "attention": ("_Attention", "_AttentionBackward", "aten::bmm", "aten::baddbmm"),
+    "dropout": ("aten::bernoulli_", "aten::ge", "dropout masks"),
+    "softmax": ("aten::_softmax", "aten::_softmax_backward_data"),
+    "gelu": ("aten::gelu", "aten::gelu_backward"),
+    "norms": ("aten::native_layer_norm", "aten::native_layer_norm_backward"),
+    "optimizer": (
+        *("aten::_fused_adamw_", "Optimizer.step#AdamW.step", "aten::linalg_vector_norm", "aten::_foreach_norm"),
+        *("aten::_foreach_mul_", "Optimizer.zero_grad#AdamW.zero_grad"),
     ),
-    "GELU, layer norm": (
-        *("aten::gelu", "aten::gelu_backward"),
-        *("aten::native_layer_norm", "aten::native_layer_norm_backward"),
-    ),
-    "AdamW, clipping": (
-        *("aten::_fused_adamw_", "Optimizer.step#AdamW.step", "aten::sqrt", "aten::lerp_", "aten::addcdiv_"),
-        *("aten::addcmul_", "aten::linalg_vector_norm", "aten::_foreach_norm", "aten::_foreach_mul_"),
-    ),
-    "copies": (
-        "aten::copy_",
-        "aten::index_copy_",
-        "aten::index_select",
-        "aten::index",
-        "aten::cat",
-        "aten::index_add_",
-    ),
+    "copies": ("aten::copy_", "aten::_to_copy", "aten::cat", "aten::index", "aten::index_add_", "aten::index_select"),
 }
+"""What a step's operators are for."""
+
 OTHER = "all else"
+STEP_TITLE = "where a training step's time goes, ms of one core"
 
 
 def profile_step(args: argparse.Namespace, picture: Path) -> list[dict[str, Any]]:
-    """Profiles both in turn and draws the bars; a row per kind: wall milliseconds a step, medians of rounds."""
+    """Draws the bars; a row per number format: CPU milliseconds a step, their share that the same products take by
+    themselves, as fast as this machine multiplies, and what the operators are for (with the profiler on)."""
     import torch
 
     torch.set_num_threads(1)
-    step = _trainer(args)
-    step()  # libraries and lower layers are there before anything is measured
-    found: dict[str, list[Counter[str]]] = {"before": [], "now": []}
-    for _ in range(ROUNDS):
-        found["now"].append(_by_kind(step))
-        with before():
-            found["before"].append(_by_kind(step))
-    rows: list[dict[str, Any]] = [
-        {"kind": kind, **{when: median(spent[kind] for spent in rounds) for when, rounds in found.items()}}
-        for kind in [*KINDS, OTHER]
-    ]
-    rows.append({"kind": "sum", **{when: sum(row[when] for row in rows) for when in found}})
+    rows = []
+    for precision in ("fp32", "bf16"):
+        tuning, step = _trainer(args, precision)
+        step()  # libraries and lower layers are there before anything is measured
+        spent = []
+        for _ in range(ROUNDS):
+            began = time.process_time()
+            step()
+            spent.append((time.process_time() - began) / STEPS)
+        drawn = [[len(window.ids) for window in tuning._draw(number)[2]] for number in range(STEPS)]
+        work, least = products_of(tuning, drawn, precision)
+        row = {"precision": precision, "step_ms": 1000 * median(spent), "tokens": sum(map(sum, drawn)) / STEPS}
+        row |= {"gflop": work, "products_ms": 1000 * least, "share": least / median(spent)}
+        found = [_by_kind(step) for _ in range(ROUNDS)]
+        row |= {kind: median(one[kind] for one in found) for kind in [*KINDS, OTHER]}
+        rows.append({name: round(v, 2) if isinstance(v, float) else v for name, v in row.items()})
     draw_step(rows, picture)
-    return [{name: round(v, 1) if isinstance(v, float) else v for name, v in row.items()} for row in rows]
+    return rows
 
 
-@contextmanager
-def before() -> Iterator[None]:
-    """The loop without what the profile led to."""
+def products_of(tuning: FineTuner, drawn: Sequence[Sequence[int]], precision: str) -> tuple[float, float]:
+    """(GFLOP, seconds) of a step's matrix products, forwards and back, in the layers that learn; seconds: each shape
+    alone, the best of some rounds, by torch's product or oneDNN's. `drawn`: lengths of the texts of each step."""
     import torch
-    import torch.nn.functional as F
+    from torch import nn
 
-    from model.training import tuner
-    from model.training.layers import packed_layer
+    from model.training.layers.product import _times
 
-    def padded(query: Any, key: Any, value: Any, spans: Any, heads: int, rate: float, noise: Any) -> Any:
-        return packed_layer.attend_padded(query, key, value, spans, heads, rate if noise else 0.0)
+    rows = round(sum(map(sum, drawn)) / len(drawn))
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    ways: list[Callable[[Any, Any], Any]] = [lambda left, right: left @ right.t()]
+    ways += [_times] if precision == "fp32" else []
+    work = least = 0.0
+    learned = tuning.top.layers[tuning.top.frozen :]
+    for number, layer in enumerate(learned):
+        for name, part in layer.named_modules():
+            if not isinstance(part, nn.Linear):
+                continue
+            hidden, weight = (torch.randn(size, part.in_features).to(dtype) for size in (rows, part.out_features))
+            to_result = torch.randn(rows, part.out_features).to(dtype)
+            products = [(hidden, weight), (to_result.t(), hidden.t())]
+            if number or "self" not in name:  # what is frozen below needs no gradient
+                products.append((to_result, weight.t()))
+            work += len(products) * 2e-9 * rows * part.in_features * part.out_features
+            least += sum(min(_best(way, *both) for way in ways) for both in products)
+    width = int(tuning.encoder.config.hidden_size)
+    squares = sum(length**2 for lengths in drawn for length in lengths) / len(drawn)
+    return work + len(learned) * 12e-9 * squares * width, least
 
-    def plain_adamw(groups: Any, weight_decay: float) -> Any:
-        return torch.optim.AdamW(groups, weight_decay=weight_decay, foreach=False)
 
-    with (
-        patch.object(packed_layer, "attend", padded),
-        patch.object(packed_layer.Noise, "drop", lambda self, tokens, rate: F.dropout(tokens, rate)),
-        patch.object(tuner, "_optimizer", plain_adamw),
-    ):
-        yield
+def _best(way: Callable[[Any, Any], Any], left: Any, right: Any) -> float:
+    """Seconds of one product."""
+    way(left, right)
+    spent = []
+    for _ in range(5):
+        began = time.perf_counter()
+        way(left, right)
+        spent.append(time.perf_counter() - began)
+    return min(spent)
 
 
-def _trainer(args: argparse.Namespace) -> Callable[[], Any]:
-    """A function that trains for a few steps on the bench's rows; the head starts from nothing."""
-    from model.pretrained.base_model import find_base_model
+def _trainer(args: argparse.Namespace, precision: str) -> tuple[FineTuner, Callable[[], Any]]:
+    """The product's training on the bench's rows, and a function that trains for some steps; the head starts from
+    nothing."""
+    import torch
+
+    from model.encoder.engine import training_kernel
+    from model.pretrained.architectures import product_shape
+    from model.pretrained.base_model import find_base_model, read_config
     from model.training.tuner import FineTuner, TrainingSet
 
     rows = read_split("train", args.seed, args.data)[: args.examples]
     names = sorted({label for _, label in rows})
     targets = np.eye(len(names))[[names.index(label) for _, label in rows]]
-    start = np.random.default_rng(0).standard_normal((len(names), 384))
+    base = find_base_model(args.base_model)
+    start = np.random.default_rng(0).standard_normal((len(names), product_shape(read_config(base)).width))
     lesson = TrainingSet("label", tuple(names), False, [(t,) for t, _ in rows], targets, np.ones(len(rows)), start)
-    tuning = FineTuner(find_base_model(args.base_model), [lesson], seed=args.seed, threads=1)
-    return lambda: tuning.run(STEPS, lambda step, loss: None)
+    kernel = training_kernel(precision, read_config(base), torch.device("cpu"), None)
+    tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, precision=precision, kernel=kernel)
+    return tuning, lambda: tuning.run(STEPS, lambda step, loss: None)
 
 
 def _by_kind(work: Callable[[], Any]) -> Counter[str]:
@@ -336,23 +297,18 @@ def _by_kind(work: Callable[[], Any]) -> Counter[str]:
 
 
 def draw_step(rows: list[dict[str, Any]], picture: Path) -> None:
+    """Bars by kind of operator, one of each number format."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    names = [row["kind"] for row in rows[:-1]][::-1]
+    names = [*KINDS, OTHER][::-1]
     figure, axis = pyplot.subplots(figsize=(9, 4.2), constrained_layout=True)
     places = np.arange(len(names))
-    for offset, (key, colour) in ((0.2, ("before", "#bbbbbb")), (-0.2, ("now", "#4477aa"))):
-        total = rows[-1][key]
-        bars = axis.barh(
-            places + offset,
-            [row[key] for row in rows[:-1]][::-1],
-            0.38,
-            color=colour,
-            label=f"{key}: {total:.0f} ms a step",
-        )
+    for offset, colour, row in zip((0.2, -0.2), ("#bbbbbb", "#4477aa"), rows, strict=True):
+        label = f"{row['precision']}: {row['step_ms']:.0f} ms a step, {100 * row['share']:.0f} % of it products"
+        bars = axis.barh(places + offset, [row[name] for name in names], 0.38, color=colour, label=label)
         axis.bar_label(bars, fmt="%.0f", padding=3, fontsize=8)
     axis.set_yticks(places, names)
     axis.set(title="A training step of the upper half of MiniLM, 16 texts, by operator", xlabel="ms of one core")
@@ -365,16 +321,23 @@ def draw_step(rows: list[dict[str, Any]], picture: Path) -> None:
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
+    folder = ROOT / "docs" / "performance" / kind_of(describe_machine())
     parser.add_argument("--only", default="serving,finetune")
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "profiles")
+    parser.add_argument("--task-picture", type=Path, default=folder / "one-task.svg")
     parser.add_argument("--seconds", type=int, default=SECONDS, help="of a flame graph")
     args = parser.parse_args()
     if "serving" in args.only:
         with Bench(["ours"], 64, bert_base=False) as bench:
             show("one request of one task, by stage", profile_serving(bench, args.out, args.seconds), args.json)
+    if "task" in args.only:
+        with Bench(["ours"], 64, bert_base=False) as bench:
+            stages, whole = profile_task(bench, args.task_picture, args.seconds)
+        show("one request of one task, by stage", stages, args.json)
+        show("one request of one task beside the bare forward pass", whole, args.json)
     if "finetune" in args.only:
         rows = profile_step(finetune.arguments().parse_args([]), args.out / "finetune.png")
-        show("where a step's time goes, wall ms a step", rows, args.json)
+        show(STEP_TITLE, rows, args.json)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Cost of a label and of a prediction as everything grows: examples, tasks, projects, classes; with fitted exponents.
 
     python -m bench.scale [--examples 10,100,...] [--tasks ...] [--projects ...] [--classes ...] [--repeats 15]
-                          [--class-labels 20,200,1000] [--refit-seconds 40] [--plot docs/performance/scale.png] [--json]
+                          [--class-labels 20,200,1000] [--refit-seconds 40] [--plot artifacts/scale.png] [--json]
     python -m bench.scale --spans [--characters 400000] [--regions 1000] [--labels 150] [--strings 1000,10000,100000]
                           [--seconds 60] [--json]
     python -m bench.scale --redis [--labels 1000000] [--projects 10000] [--json]

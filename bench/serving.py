@@ -3,39 +3,51 @@
     python -m bench.serving [--rounds 5] [--engines peer,resident,ours] [--bert-base] [--json]
     python -m bench.serving --formats [--rounds 5]
     python -m bench.serving --spans [--rounds 5] [--tasks 1000] [--json]
+    python -m bench.serving --encoders english-small,english-better,multilingual,long [--rounds 3] [--texts 40] [--json]
 
 `peer` builds its pipeline anew for every request (`tests/support/peer_server.py`), `resident` keeps it; `ours` is the
 web process with the embedded Redis and a project that has learned 64 labels. No text comes twice
 (`bench/support/texts.py`), but in the rows "ours, cached", which send the round's requests once more. CPU seconds are
 those of all processes of the server; ratios are medians of the rounds' own. Loads of 1,000 tasks, half a minute each,
-run in every fifth. `--formats` compares the product with itself at PRECISION auto, fp32 and bf16; `--spans` a project
-that marks text with one of choices. Wall times mean little on a busy machine: `others` says how many cores were busy
-with something else.
+run in every fifth. `--formats` compares the product at PRECISION auto, fp32, bf16 and int8 with `resident`, and auto
+with the better float format; `--spans` a project that marks text with one of choices. Wall times mean
+little on a busy machine: `others` says how many cores were busy with something else.
+
+`--encoders`: without a server, texts per CPU second and memory of presets or directories, each in a process of its own.
+Of a preset that is not in the hub's cache the weights are random ones of its shape, with MiniLM's tokenizer: the time
+of a token is right, the number of tokens that of English in MiniLM's vocabulary.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from backend.base_model.number_format import describe_timing
 from backend.settings.settings import load_settings
-from bench.support.fixtures import write_bert_base, write_classifier
+from bench.support.fixtures import copy_tokenizer, timed_formats, write_bert_base, write_classifier
 from bench.support.load import Load, Reading, body, busy_with_others, middle, send
-from bench.support.report import command, judge, judge_auto, milliseconds, show
+from bench.support.report import LIST_OF_COUNTS, command, judge, judge_auto, list_of, milliseconds, show
 from bench.support.served import Parts, Server, cores, pinned, start_peer
 from bench.support.texts import labelled_news, mixed_texts
-from model.encoder.encoder import find_base_model
+from model.encoder.encoder import Encoder, find_base_model
+from model.kernels.choice import INT8
 from tests.support.marked_project import MarkedProject
 from tests.support.rig import Project
 
 ENGINES = ("peer", "resident", "ours")
 FORMATS = ("ours", "ours-fp32", "ours-bf16")
+"""PRECISION auto, which may cost little more than the better float format."""
 
 PROJECT = 7
 
@@ -220,19 +232,101 @@ def loads_of(args: argparse.Namespace) -> list[Load]:
     return [*single, Load(1, 2 * requests, args.clients)]
 
 
+SHAPES_OF_PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "english-better": {"model_type": "bert"},
+    "multilingual": {
+        **{"model_type": "bert", "hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12},
+        **{"intermediate_size": 1536, "vocab_size": 250037},
+    },
+    "long": {
+        **{"model_type": "modernbert", "hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 12},
+        **{"intermediate_size": 1536, "max_position_embeddings": 8192},
+    },
+}
+"""What their config.json says beside the family's defaults."""
+
+LONG_WORDS = 300
+
+
+def files_of(encoder: str, scratch: Path) -> tuple[Path, str]:
+    """(directory, whose weights they are)."""
+    from model.pretrained.base_model import find_downloaded
+    from model.pretrained.presets import preset_named
+
+    preset = preset_named(encoder)
+    if preset is None or preset.packaged:
+        return find_base_model("" if preset else encoder), "its own"
+    if (here := find_downloaded(preset.hub_id, preset.revision)) is not None:
+        return here, "its own"
+    import torch
+    from transformers import AutoConfig, AutoModel
+
+    given = dict(SHAPES_OF_PRESETS[encoder])
+    torch.manual_seed(0)
+    AutoModel.from_config(AutoConfig.for_model(given.pop("model_type"), **given)).save_pretrained(scratch)
+    copy_tokenizer(scratch)
+    return scratch, "random, of its shape"
+
+
+def weigh_encoder(encoder: str, texts: int, rounds: int) -> dict[str, Any]:
+    """Runs in a process of its own."""
+    short = [(text,) for text in mixed_texts(texts)]
+    words = " ".join(text for (text,) in short).split()
+    long = [(" ".join(words[at : at + LONG_WORDS]),) for at in range(0, len(words) - LONG_WORDS, LONG_WORDS)][:8]
+    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+        directory, whose = files_of(encoder, Path(scratch))
+        process = psutil.Process()
+        before = process.memory_info().rss
+        opened = Encoder(directory, precision="fp32")
+        rates: dict[str, list[float]] = defaultdict(list)
+        for some in (short[:1], long[:1]):
+            opened.embed(some)
+        for _ in range(rounds):
+            for name, some in (("short", short), ("long", long)):
+                began = time.process_time()
+                opened.embed(some)
+                rates[name].append(len(some) / (time.process_time() - began))
+        held = process.memory_info().rss - before
+        size = (directory / "model.safetensors").stat().st_size
+    return {
+        "encoder": Path(encoder).name,
+        "weights": whose,
+        "texts/cpu_s": middle(rates["short"], 1),
+        f"of {LONG_WORDS} words/cpu_s": middle(rates["long"], 2),
+        "memory_mib": held >> 20,
+        "file_mib": size >> 20,
+    }
+
+
+def weigh_encoders(encoders: Sequence[str], texts: int, rounds: int) -> Iterator[dict[str, Any]]:
+    """One after the other, with the slowdown beside the first."""
+    first: dict[str, Any] = {}
+    for encoder in encoders:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            row = pool.submit(weigh_encoder, encoder, texts, rounds).result()
+        first = first or row
+        yield {**row, "times": round(first["texts/cpu_s"] / row["texts/cpu_s"], 1)}
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--rounds", type=int, default=0, help="default 5, with --bert-base 3")
-    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--engines", type=list_of(ENGINES), default=",".join(ENGINES))
     parser.add_argument("--bert-base", action="store_true", help="random weights of BERT-base's shape, not MiniLM")
-    parser.add_argument("--tasks", help="tasks a request, default 1,100,1000")
+    parser.add_argument("--tasks", type=LIST_OF_COUNTS, help="tasks a request, default 1,100,1000")
     parser.add_argument("--requests", type=int, default=0, help="requests of one task in a round")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--labels", type=int, default=64, help="labels to learn first")
     parser.add_argument("--spans", action="store_true", help="a project that marks text beside one of choices")
-    parser.add_argument("--formats", action="store_true", help="auto, fp32 and bf16 instead of the peers")
+    parser.add_argument("--formats", action="store_true", help="every number format beside the resident peer")
+    parser.add_argument("--encoders", help="presets or directories, the one they are compared with first")
+    parser.add_argument("--texts", type=int, default=40, help="of --encoders")
     args = parser.parse_args()
+    if args.encoders:
+        rows = list(weigh_encoders(args.encoders.split(","), args.texts, args.rounds or 3))
+        show("texts per CPU second of one core in fp32, and memory, by encoder", rows, args.json)
+        return
     rounds = args.rounds or (3 if args.bert_base else 5)
     if args.spans:
         measure_spans(args, rounds)
@@ -244,17 +338,40 @@ def main() -> None:
 
 
 def measure_formats(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:
-    """CPU of the same requests in each number format, and whether auto took the better one."""
+    """CPU of the same requests in each number format and to the resident pipeline, the format that auto takes marked;
+    and whether it took the better one."""
     texts = iter(mixed_texts(sum(load.texts(rounds) for load in loads)))
-    with Bench(FORMATS, args.labels, args.bert_base) as bench, pinned(cores()[1]):
+    formats = [*FORMATS, *(["ours-int8"] if INT8 in timed_formats().formats else [])]
+    with Bench(["resident", *formats], args.labels, args.bert_base) as bench, pinned(cores()[1]):
         readings = run_rounds(bench, loads, rounds, texts)
-        timed = describe_timing(load_settings(data_dir=bench.ours.data_dir)) if bench.ours else ""
-    rows = []
+        assert bench.ours is not None
+        timed = describe_timing(load_settings(data_dir=bench.ours.data_dir))
+        chosen = timed_formats(bench.ours.data_dir).serving
+    rows, judged = [], []
     for load in loads:
-        found = {name: middle([reading.cpu_ms for reading in readings[name, load.name]], 2) for name in FORMATS}
-        own = [{"format": name, "cpu_s": value} for name, value in found.items()]
-        rows.append({"load": load.name, **{f"{name} cpu_ms": value for name, value in found.items()}} | judge_auto(own))
-    show(f"serving by number format; as timed at the start: {timed}", rows, args.json)
+        found = {name: middle([reading.cpu_ms for reading in readings[name, load.name]], 2) for name in formats}
+        own = [{"format": name, "cpu_s": found[name]} for name in FORMATS]
+        judged.append(
+            {"load": load.name, **{f"{name} cpu_ms": value for name, value in found.items()}} | judge_auto(own)
+        )
+        rows += [_format_row(readings, load.name, name, chosen) for name in bench.engines]
+    show("serving by number format beside the resident pipeline", rows, args.json)
+    show(f"serving by number format; as timed at the start: {timed}", judged, args.json)
+
+
+def _format_row(readings: Readings, load: str, name: str, chosen: str) -> dict[str, Any]:
+    found = readings[name, load]
+    ratios = [theirs.cpu / own.cpu for theirs, own in zip(readings["resident", load], found, strict=True)]
+    times = milliseconds([second for reading in found for second in reading.seconds])
+    return {
+        "load": load,
+        "engine": name,
+        "chosen": "chosen" if name == f"ours-{chosen}" else "",
+        "cpu_ms/request": middle([reading.cpu_ms for reading in found], 2),
+        "tasks/cpu_s": middle([reading.rate for reading in found]),
+        "wall_p50_ms": times["p50_ms"],
+        "times_less_cpu": middle(ratios, 2),
+    }
 
 
 def measure(args: argparse.Namespace, loads: Sequence[Load], rounds: int) -> None:

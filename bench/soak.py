@@ -35,7 +35,7 @@ from backend.redis_access.connection import connect
 from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from bench.support.load import Probe, probe_while
-from bench.support.report import command, milliseconds, show
+from bench.support.report import command, list_of, milliseconds, show
 from tests.support.project_kinds import KINDS, ProjectKind, Row
 from tests.support.rig import Project, Rig, name_of
 
@@ -284,7 +284,7 @@ def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
     parser.add_argument("--minutes", type=float, default=60.0)
-    parser.add_argument("--projects", default="choices", help=f"some of {', '.join(KINDS)}")
+    parser.add_argument("--projects", type=list_of(KINDS), default="choices", help=f"some of {', '.join(KINDS)}")
     parser.add_argument("--predicts", type=float, default=20.0)
     parser.add_argument("--labels", type=float, default=2.0)
     parser.add_argument("--every", type=float, default=10.0)

@@ -1,13 +1,19 @@
 """Start and footprint: seconds from exec to /health, /setup and /ready, and the memory of every process.
 
     python -m bench.start [--repeats 5] [--projects 3] [--json]
+    python -m bench.start --imports [--json]
     python -m bench.start --dependencies [requirements.txt]
 
 `web` alone beside a running Redis, and `understudy up` whole, both on a data directory whose projects have learned.
 The first start of each warms the disk and is not counted. CPU seconds are those of all processes started, up to the
 moment of the answer. Memory is taken before and after 1, 8 and 32 clients have predicted. RSS counts shared pages once
-a process, PSS shares them out, USS is what would be free without the process. Of RSS, `map` are pages of the feature
+a process, PSS shares them out among all on the machine, USS is what would be free without the process, `once` is what
+all of them take together, whoever else has a page (asked as root). Of RSS, `map` are pages of the feature
 cache and the encoder's file, which the kernel may take back, and `anon` is what the process has made itself.
+
+--imports: what the processes of `up` have imported instead, with a project that has learned: modules of each package,
+what they added to the process's own memory while they were imported, and CPU seconds. What a package imports in turn
+counts for that one.
 
 --dependencies: what packages take on disk instead, a row per package that is asked for: its own size, and what would go
 with it if it alone were not asked for. Everything is read from what is installed here.
@@ -41,6 +47,8 @@ from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers
 from backend.settings.settings import Settings
 from bench.support.report import command, show
+from tests.support import imported_packages
+from tests.support.physical_pages import count_pages
 from tests.support.rig import ROOT, Project, Rig, endless_rows, read_rows
 
 CLIENTS = (1, 8, 32)
@@ -167,7 +175,8 @@ def footprint(rig: Rig) -> list[dict[str, Any]]:
     ]
     rows.sort(key=lambda row: -row["pss_mb"])
     total = {name: round(sum(row[name] for row in rows), 1) for name in rows[0] if name != "process"}
-    return [*rows, {"process": "all", **total}]
+    once = round(count_pages(family(rig.process.pid)) / MB, 1)
+    return [*({**row, "once_mb": ""} for row in rows), {"process": "all", **total, "once_mb": once}]
 
 
 def teach(rig: Rig, count: int, labels: int) -> list[Project]:
@@ -322,6 +331,18 @@ def show_dependencies(path: Path) -> None:
     print(f"{'all of them':28} {'':8} {total / MB:9.1f} {len(everything):9}")
 
 
+def measure_imports(labels: int) -> Iterator[dict[str, object]]:
+    """A row per process and package."""
+    with tempfile.TemporaryDirectory(prefix="us-") as scratch:
+        folder = Path(scratch) / "imports"
+        folder.mkdir()
+        path, noted = str(imported_packages.FOLDER), str(folder)
+        with Rig(Path(scratch) / "d", PYTHONPATH=path, NOTED_IMPORTS=noted) as rig:
+            teach(rig, 1, labels)
+            assert rig.process is not None
+            yield from imported_packages.rows_of(folder, family(rig.process.pid), role_of)
+
+
 def main() -> None:
     """Command line entry."""
     parser = command(__doc__)
@@ -333,10 +354,13 @@ def main() -> None:
         "--idle", type=float, default=12.0, help="seconds before memory is taken: freed heap is back by then"
     )
     parser.add_argument("--clients", type=int, nargs="+", default=list(CLIENTS))
+    parser.add_argument("--imports", action="store_true")
     parser.add_argument("--dependencies", nargs="?", type=Path, const=Path("requirements.txt"))
     args = parser.parse_args()
     if args.dependencies:
         return show_dependencies(args.dependencies)
+    if args.imports:
+        return show("what the processes of up have imported", list(measure_imports(args.labels)), args.json)
     with tempfile.TemporaryDirectory(prefix="us-") as scratch:
         rig = Rig(Path(scratch) / "d")
         by_clients, idle, setup = measure_memory(rig, args)

@@ -2,6 +2,7 @@
 
 ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
+│   └── MissingEncoder    the encoder that a version was made with is not to be had here
 ├── VersionError          a version directory is missing, torn or does not fit
 │   ├── DamagedArtifact   what an object store gives back is not what was put there
 │   └── MissingArtifact   an object store has no such version
@@ -29,6 +30,12 @@ class EncoderError(ModelError):
     """The encoder cannot be loaded, or its files are not the ones expected."""
 
     code = "encoder_unusable"
+
+
+class MissingEncoder(EncoderError):
+    """The encoder that a version was made with is neither on this machine nor to be had from the hub."""
+
+    code = "former_encoder_missing"
 
 
 class VersionError(ModelError):

@@ -22,8 +22,16 @@ STEP_NAMES = frozenset(
         *("queue.write", "queue.before_switch", "queue.after_switch"),
         *("predict.begin", "predict.before_write", "predict.after_write"),
         *("export.begin", "export.sent", "export.announced", "files.begin", "files.written"),
-        *("notify.before", "notify.after"),
-        *("publish.before", "publish.after", "announce", "swap.before", "swap.after"),
+        *("notify.before", "notify.after", "teach.before", "teach.after"),
+        *(
+            "duplicates.before",
+            "duplicates.after",
+            "publish.before",
+            "publish.after",
+            "announce",
+            "swap.before",
+            "swap.after",
+        ),
     }
 )
 """Steps that can be named; of a pair, `before` and `after` stand around the one call that counts."""

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from model.spec import Text
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # numpy is 5 MB of processes that only know of encoders
+    import numpy as np
+    from numpy.typing import NDArray
+
     from model.pretrained_head import PretrainedHead
 
 
@@ -38,6 +38,11 @@ class Embedder(Protocol):
     def embed(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """Pooled outputs [n, depth, width], not normalised; the last layer is `[:, -1]`."""
         ...
+
+    def unread_share(self, texts: Sequence[Text]) -> float:
+        """Share of the letters of these texts that the vocabulary does not know as parts of words; 0 where nobody
+        knows."""
+        return 0.0
 
 
 @dataclass

@@ -13,6 +13,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 _UNSAFE = re.compile(r"[\\/\0\ud800-\udfff]")
@@ -20,6 +21,16 @@ _ESCAPED = re.compile(r"\\(?:u([0-9a-f]{4})|(.)|$)", re.DOTALL)
 _SEPARATOR = re.compile(r"((?:[^\\/]|\\.|\\$)*)(/|$)", re.DOTALL)
 _EMPTY = r"\e"
 """An empty component: Label Studio's page sends one for `alias=""`. The key "" belongs to the empty path."""
+
+
+@dataclass(frozen=True)
+class LabelledAnswer:
+    """What people answered to a duplicate of a text: each answer (label keys; none for none of these) with its share,
+    the largest first. `agreement`: how likely this text has the label of its duplicates; `near`: they are near ones."""
+
+    answers: tuple[tuple[tuple[str, ...], float], ...]
+    agreement: float
+    near: bool = False
 
 
 def key_of(path: Sequence[str]) -> str:
@@ -94,11 +105,13 @@ def names_of(words: Mapping[str, str], keys: Sequence[str]) -> list[str]:
     return [name if often[name] == 1 else text for name, text in zip(spoken, texts, strict=True)]
 
 
-_JOINT = re.compile(r"(?<=[^\W_])([\s_/\\|.,:;'\"’()\[\]-]+)(?=[^\W_])")
+_JOINT = re.compile(r"(?<=[^\s_/\\|.,:;'\"’()\[\]-])([\s_/\\|.,:;'\"’()\[\]-]+)(?=[^\W_])")
 _STARS = re.compile(r"stars?$")
-_UNSEEN = re.compile("[\u00ad\u200b\u200e\u200f\u061c\u180b-\u180d\u2060\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]")
-"""Variation selectors, which say how a character is drawn (`❤` with U+FE0F is red), and signs without a width that
-belong to no character. Joiners do: to a family of emoji, to Persian."""
+UNSEEN = re.compile(
+    "[\u00ad\u200b\u200e\u200f\u061c\u180b-\u180d\u202a-\u202e\u2060\u2066-\u2069\ufe00-\ufe0f\ufeff\U000e0100-\U000e01ef]"
+)
+"""Variation selectors, which say how a character is drawn (`❤` with U+FE0F is red), signs of direction, and others
+without a width that belong to no character. Joiners do: to a family of emoji, to Persian."""
 
 
 def match_names(theirs: Sequence[str], ours: Sequence[Sequence[str]], *, stars: bool = False) -> list[int]:
@@ -131,12 +144,14 @@ def fold_name(name: str) -> str:
     `cardPayment` are one.
 
     Signs, symbols and emoji stay, and what stands between digits: `C#` is not `C`, `-1` not `1`, `1.0` not `10`."""
-    text = unicodedata.normalize("NFC", _UNSEEN.sub("", name)).casefold().strip().rstrip(".,:;")
+    text = unicodedata.normalize("NFC", UNSEEN.sub("", name)).casefold().strip().rstrip(".,:;")
     return _JOINT.sub(lambda match: _kept(text, match), text)
 
 
 def _kept(text: str, match: re.Match[str]) -> str:
     before, joint, after = text[match.start() - 1], match.group(), text[match.end()]
+    if not before.isalnum() and unicodedata.category(before)[0] != "M":  # a sign; Hindi words may end in a mark
+        return joint
     if before.isdigit() and after.isdigit():
         return joint
     return "-" if after.isdigit() and len(joint) > 1 and joint.endswith("-") else ""

@@ -16,14 +16,16 @@ ACTIVATIONS: Mapping[str, Callable[[Floats], Floats]] = {
     "relu": lambda x: np.maximum(x, 0),
     "silu": lambda x: x * expit(x),
     "tanh": np.tanh,
+    "unit": lambda x: x / np.maximum(np.linalg.norm(x, axis=-1, keepdims=True), 1e-12),
 }
+"""`unit`: rows of length 1, of a head that was fitted here (model/head/teacher.py)."""
 
 
 @dataclass(frozen=True)
 class PretrainedHead:
     """A trained head: output(norm(activation(dense(x)))), `norm` and biases where they are.
 
-    `labels` name the L outputs; `arrays` are `dense.weight` [h, width], `output.weight` [L, h], and `dense.bias`,
+    `labels` name the L outputs; `arrays` are `output.weight` [L, h], and `dense.weight` [h, width], `dense.bias`,
     `output.bias`, `norm.weight`, `norm.bias` as far as there are.
     """
 
@@ -43,4 +45,5 @@ class PretrainedHead:
         return self._linear(hidden, "output")
 
     def _linear(self, features: Floats, name: str) -> Floats:
-        return features @ self.arrays[f"{name}.weight"].T + self.arrays.get(f"{name}.bias", 0.0)
+        weight = self.arrays.get(f"{name}.weight")
+        return (features if weight is None else features @ weight.T) + self.arrays.get(f"{name}.bias", 0.0)

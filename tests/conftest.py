@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import subprocess
 import tempfile
@@ -27,10 +28,19 @@ Server = TypeVar("Server", bound=HTTPServer)
 QUIET = ("REDIS_URL", "DATA_DIR", "LABEL_STUDIO_URL", "LABEL_STUDIO_API_KEY", "BASE_MODEL", "BASIC_AUTH_USER")
 
 
+USUAL_LOOKS = gc.get_threshold()
+
+
 def pytest_configure() -> None:
     """No test of any properties fails because the machine is busy: examples have 200 ms otherwise."""
     hypothesis.settings.register_profile("untimed", deadline=None)
     hypothesis.settings.load_profile("untimed")
+
+
+@pytest.fixture(autouse=True)
+def usual_looks_for_garbage() -> None:
+    """What loads an encoder to serve with makes looks for garbage seldom: one test's would be found in another."""
+    gc.set_threshold(*USUAL_LOOKS)
 
 
 @pytest.fixture(autouse=True)

@@ -19,8 +19,9 @@ ALLOWED: dict[str, str] = {
     "model/kernels": "",
     "model/pretrained": "model model/numerics model/kernels",
     "model/encoder": "model model/numerics model/kernels model/pretrained",
-    "model/features": "model model/numerics model/encoder",
+    "model/features": "model model/numerics model/kernels model/encoder",
     "model/decoding": "model model/numerics",
+    "model/duplicates": "model model/numerics",
     "model/spans/chain": "model/numerics",
     "model/spans": "model model/numerics model/spans/chain",
     "model/spans/patterns": "model model/spans",
@@ -129,10 +130,13 @@ ALLOWED: dict[str, str] = {
     "backend/store/work": "model backend backend/redis_access backend/store/outbox",
     "backend/store/spans": "model/spans/patterns backend/redis_access",
     "backend/store/admin": "backend/redis_access",
+    "backend/store/duplicates": "model backend backend/redis_access",
     "backend/store": (
         "model model/evidence backend backend/settings backend/labelstudio/spans backend/labelstudio "
-        "backend/redis_access backend/store/outbox backend/store/work backend/store/spans backend/store/admin"
+        "backend/redis_access backend/store/outbox backend/store/work backend/store/spans backend/store/admin "
+        "backend/store/duplicates"
     ),
+    "backend/teacher": "model backend backend/settings backend/outbound",
     "backend/notify": "model backend backend/settings backend/outbound backend/labelstudio/rest backend/store/outbox",
     "backend/health": (
         "model/evidence backend backend/settings backend/redis_access backend/store/outbox backend/store/work "
@@ -144,33 +148,39 @@ ALLOWED: dict[str, str] = {
         "backend/labelstudio backend/store"
     ),
     "backend/rules/notice": "model/evidence backend/store",
+    "backend/rules/training": "model/evidence backend backend/store backend/rules",
     "backend/dataset": "model model/evidence backend backend/labelstudio backend/store backend/rules",
     "backend/client/dataset": "model/encoder backend backend/client backend/dataset",
     "backend/serving": (
-        "model model/spans/features model/head model/versions model/explain backend backend/settings "
+        "model model/decoding model/spans/features model/head model/versions model/explain backend backend/settings "
         "backend/artifacts backend/labelstudio/label_config backend/labelstudio/spans backend/labelstudio "
-        "backend/telemetry backend/base_model backend/store"
+        "backend/telemetry backend/base_model backend/store/duplicates backend/store"
     ),
     "backend/jobs": (
         "model model/features model/spans/patterns model/versions backend backend/settings backend/artifacts "
         "backend/export/archive backend/labelstudio backend/telemetry backend/supervision backend/redis_access "
-        "backend/base_model backend/store/work backend/store/spans backend/store"
+        "backend/base_model backend/store/work backend/store/spans backend/store/duplicates backend/store"
+    ),
+    "backend/jobs/teach": (
+        "model model/features model/spans model/spans/patterns model/acquisition backend backend/settings "
+        "backend/labelstudio backend/store/work backend/teacher backend/jobs"
     ),
     "backend/jobs/learn": (
-        "model model/numerics model/decoding model/spans model/spans/head model/head model/regions model/evidence "
-        "model/versions model/acquisition backend backend/labelstudio backend/store/outbox backend/store "
-        "backend/rules backend/rules/notice backend/jobs"
+        "model model/numerics model/kernels model/features model/decoding model/duplicates model/spans "
+        "model/spans/head model/head model/regions model/evidence model/versions model/acquisition backend "
+        "backend/labelstudio backend/base_model backend/store/outbox backend/store/work backend/store/duplicates "
+        "backend/store backend/rules backend/rules/notice backend/jobs backend/jobs/teach"
     ),
     "backend/jobs/train": (
-        "model model/evidence model/training backend backend/settings backend/artifacts backend/labelstudio "
-        "backend/supervision backend/base_model backend/store/outbox backend/store/work backend/store backend/rules "
-        "backend/jobs backend/jobs/learn"
+        "model model/pretrained model/encoder model/evidence model/training backend backend/settings "
+        "backend/artifacts backend/labelstudio backend/supervision backend/base_model backend/store/outbox "
+        "backend/store/work backend/store backend/rules backend/rules/training backend/jobs backend/jobs/learn"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "
         "model/versions model/acquisition backend backend/settings backend/labelstudio/label_config "
-        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/store/work backend/store "
-        "backend/rules backend/jobs"
+        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/store/work "
+        "backend/store/duplicates backend/store backend/rules backend/jobs"
     ),
     "backend/jobs/sync": (
         "model backend backend/settings backend/labelstudio backend/labelstudio/rest backend/store backend/rejects "
@@ -196,17 +206,24 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/application/spans": "model model/spans/patterns backend backend/labelstudio backend/store",
     "backend/ui": "",
+    "backend/application/encoder": "model backend backend/settings backend/base_model backend/store/work backend/store",
+    "backend/application/teacher": (
+        "model backend backend/settings backend/labelstudio backend/store/work backend/store backend/teacher"
+    ),
     "backend/application": (
-        "model model/evidence model/versions model/acquisition model/explain backend backend/settings "
-        "backend/artifacts backend/export/archive backend/labelstudio/label_config backend/labelstudio/spans "
-        "backend/labelstudio backend/labelstudio/rest backend/telemetry backend/redis_access backend/base_model "
-        "backend/store/outbox backend/store/work backend/store backend/notify backend/rejects backend/rules "
-        "backend/rules/notice backend/serving backend/jobs/sync backend/application/spans backend/ui"
+        "model model/duplicates model/evidence model/versions model/acquisition model/explain backend "
+        "backend/settings backend/artifacts backend/export/archive backend/labelstudio/label_config "
+        "backend/labelstudio/spans backend/labelstudio backend/labelstudio/rest backend/telemetry "
+        "backend/redis_access backend/base_model backend/store/outbox backend/store/work backend/store/duplicates "
+        "backend/store backend/notify backend/rejects backend/rules backend/rules/notice backend/serving "
+        "backend/jobs/sync backend/application/spans backend/ui backend/application/encoder "
+        "backend/application/teacher"
     ),
     "backend/application/files": "model backend backend/redis_access backend/files backend/store/work backend/store",
     "backend/imports": (
         "model model/pretrained model/training model/training/imports model/export/stock backend backend/settings "
-        "backend/artifacts backend/embedded_redis backend/base_model backend/store backend/jobs/train"
+        "backend/artifacts backend/embedded_redis backend/base_model backend/store/outbox backend/store "
+        "backend/jobs/train"
     ),
     "backend/export/facts": "model model/pretrained model/evidence model/evidence/report backend backend/labelstudio",
     "backend/export": (
@@ -220,17 +237,18 @@ ALLOWED: dict[str, str] = {
         "backend/application backend/export"
     ),
     "backend/ui/charts": "model/evidence model/evidence/report backend/ui",
+    "backend/ui/views/teacher": "backend backend/addresses backend/application/teacher backend/application",
     "backend/ui/views": (
         "model model/evidence model/evidence/report backend backend/artifacts backend/labelstudio "
         "backend/base_model backend/store/work backend/store/admin backend/store backend/health backend/rejects "
-        "backend/rules backend/ui backend/application backend/application/files backend/export "
-        "backend/application/export"
+        "backend/rules backend/ui backend/application/encoder backend/application backend/application/files "
+        "backend/export backend/application/export backend/ui/views/teacher"
     ),
     "backend/doctor": (
         "model backend backend/addresses backend/settings backend/outbound backend/artifacts "
         "backend/labelstudio/rest backend/supervision backend/labelstudio/local backend/embedded_redis "
-        "backend/redis_access backend/client backend/base_model backend/store/outbox backend/store backend/notify "
-        "backend/health backend/rejects backend/rules backend/jobs/task_queue"
+        "backend/redis_access backend/client backend/base_model backend/store/outbox backend/store/work "
+        "backend/store backend/notify backend/health backend/rejects backend/rules backend/jobs/task_queue"
     ),
     "backend/jobs/doctor": "backend backend/store/admin backend/jobs backend/doctor",
     "backend/web": (
@@ -243,39 +261,51 @@ ALLOWED: dict[str, str] = {
         "model backend backend/settings backend/artifacts backend/export/archive backend/base_model "
         "backend/store/work backend/client/dataset backend/jobs backend/jobs/train backend/export"
     ),
+    "backend/routes/encoder": "backend/application/encoder backend/web",
+    "backend/routes/teacher": "backend/application/teacher backend/web",
     "backend/routes/files": "backend/application/files backend/web",
     "backend/routes/ui": (
         "backend backend/telemetry backend/redis_access backend/store/admin backend/store backend/health "
-        "backend/rules backend/serving backend/ui backend/application backend/application/files "
-        "backend/application/export backend/ui/charts backend/ui/views backend/web backend/routes/export"
+        "backend/rules backend/serving backend/ui backend/application/encoder backend/application/teacher "
+        "backend/application backend/application/files backend/application/export backend/ui/charts "
+        "backend/ui/views backend/web backend/routes/export"
     ),
     "backend/routes": (
         "model backend backend/labelstudio backend/telemetry backend/rejects backend/rules backend/dataset "
         "backend/serving backend/application/spans backend/application backend/web backend/routes/export "
-        "backend/routes/files backend/routes/ui"
+        "backend/routes/encoder backend/routes/teacher backend/routes/files backend/routes/ui"
     ),
     "backend/workers": "backend backend/settings backend/redis_access backend/jobs",
     "backend/processes": (
         "model/spans model/head model/versions backend backend/addresses backend/settings backend/outbound "
         "backend/export/archive backend/labelstudio backend/labelstudio/rest backend/telemetry backend/supervision "
         "backend/labelstudio/local backend/embedded_redis backend/redis_access backend/client backend/store/work "
-        "backend/store backend/notify backend/rules backend/jobs backend/jobs/task_queue backend/jobs/files "
-        "backend/connection backend/application backend/web backend/routes backend/workers"
+        "backend/store backend/notify backend/rules backend/rules/training backend/jobs backend/jobs/learn "
+        "backend/jobs/task_queue backend/jobs/files backend/connection backend/application backend/web "
+        "backend/routes backend/workers"
     ),
     "backend/cli/options": "backend/settings backend/client",
+    "backend/cli/pool": (
+        "backend backend/settings backend/labelstudio/rest backend/client backend/jobs/sync backend/cli/options"
+    ),
     "backend/cli/export": (
         "model backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "
         "backend/export backend/cli/options"
     ),
     "backend/cli/files": "backend backend/settings backend/client backend/files",
+    "backend/cli/encoder": "backend backend/client backend/cli/options",
+    "backend/cli/teacher": "backend backend/client backend/cli/options",
+    "backend/cli/simulate": (
+        "model model/spans/patterns model/acquisition model/simulation backend backend/settings backend/simulate"
+    ),
     "backend/cli/notify": "backend backend/settings backend/store/outbox backend/store backend/notify",
     "backend/cli": (
         "model model/spans model/spans/patterns model/spans/transfer model/evidence model/training/spans "
-        "model/acquisition model/simulation backend backend/addresses backend/settings backend/labelstudio "
-        "backend/labelstudio/rest backend/supervision backend/embedded_redis backend/client backend/base_model "
-        "backend/rejects backend/rules backend/jobs/sync backend/backup backend/simulate backend/connection "
-        "backend/doctor backend/processes backend/cli/options backend/cli/export backend/cli/files "
-        "backend/cli/notify"
+        "model/acquisition backend backend/addresses backend/settings backend/labelstudio backend/labelstudio/rest "
+        "backend/supervision backend/embedded_redis backend/client backend/base_model backend/rejects backend/rules "
+        "backend/jobs/sync backend/backup backend/connection backend/doctor backend/processes backend/cli/options "
+        "backend/cli/pool backend/cli/export backend/cli/files backend/cli/encoder backend/cli/teacher "
+        "backend/cli/simulate backend/cli/notify"
     ),
     "backend/reference": "model backend backend/settings backend/redis_access backend/web backend/cli",
 }

@@ -11,7 +11,10 @@ import pytest
 
 from backend.settings.settings import Settings
 
-NEVER_SERVING = ("sklearn", "pandas", "scipy.optimize", "scipy.stats", "transformers", "matplotlib", "label_studio_sdk")
+NEVER_SERVING = (
+    *("sklearn", "pandas", "scipy.optimize", "scipy.stats", "transformers", "matplotlib"),
+    *("label_studio_sdk", "py3langid"),
+)
 HEAVY = ("torch", "tokenizers", "scipy", *NEVER_SERVING, "httpx2", "rich", "PIL", "cv2")
 
 SERVE = """
@@ -58,11 +61,12 @@ def loaded_after(code: str) -> set[str]:
         ("backend.supervision.supervisor", (*HEAVY, "numpy", "redis", "pydantic", "requests", "click")),
         ("backend.processes.console", (*HEAVY, "numpy", "redis", "rq", "flask")),
         ("backend.processes.web, backend.routes.app, gunicorn.workers.gthread", HEAVY),
+        ("backend.processes.web, backend.processes.worker", (*HEAVY, "numpy")),
         (
             "backend.processes.worker, backend.jobs.train.train, backend.jobs.sync.reconcile",
             (*HEAVY, "flask", "gunicorn"),
         ),
-        ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask")),
+        ("backend.jobs.learn.refit", ("torch", "sklearn", "pandas", "transformers", "flask", "py3langid")),
         ("backend.processes.scheduler", (*HEAVY, "flask", "gunicorn")),
     ],
 )

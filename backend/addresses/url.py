@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from typing import NamedTuple
 
 UNESCAPED = r"(?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*"
 """What stands for itself in a user's name or a password (RFC 3986), and what is escaped."""
@@ -45,16 +46,27 @@ def check_redis_url(url: str) -> str:
     return url
 
 
-def check_http_url(url: str, *, ours: bool = False) -> str:
-    """`url` without a slash at its end. Raises NoAddress with what to write instead. `ours`: it leads to this backend,
-    else to a Label Studio."""
+class Leads(NamedTuple):
+    """What an address leads to: `login`, the settings that hold its user and password or its key; `beyond`: paths
+    behind what is wanted, the first group of which is that."""
+
+    login: str
+    beyond: re.Pattern[str] | None = None
+
+
+TO_LABEL_STUDIO = Leads("LABEL_STUDIO_API_KEY", PAGES)
+TO_US = Leads("BASIC_AUTH_USER and BASIC_AUTH_PASS", ROUTES)
+TO_TEACHER = Leads("TEACHER_KEY")
+
+
+def check_http_url(url: str, leads: Leads = TO_LABEL_STUDIO) -> str:
+    """`url` without a slash at its end. Raises NoAddress with what to write instead."""
     scheme, separator, rest = url.partition("://")
     if not separator or scheme.lower() not in ("http", "https"):
         raise NoAddress(_without_scheme(url))
     if "@" in rest:
-        where = "BASIC_AUTH_USER and BASIC_AUTH_PASS" if ours else "LABEL_STUDIO_API_KEY"
         shown = f"{scheme}://{rest.rpartition('@')[2]}"
-        raise NoAddress(f"it holds a user or a password, which belong into {where}: write {shown!r}")
+        raise NoAddress(f"it holds a user or a password, which belong into {leads.login}: write {shown!r}")
     if wrong := next((what for char, what in (("?", "a query"), ("#", "a fragment")) if char in rest), ""):
         raise NoAddress(f"it has {wrong}: write {f'{scheme}://' + re.split('[?#]', rest)[0].rstrip('/')!r}")
     if blank := re.search(r"\s", rest):
@@ -62,7 +74,7 @@ def check_http_url(url: str, *, ours: bool = False) -> str:
     host, slash, path = rest.partition("/")
     _check_place(host, url)
     url = f"{scheme.lower()}://{host}{slash}{path}".rstrip("/")
-    if page := (ROUTES if ours else PAGES).fullmatch(f"{slash}{path}".rstrip("/")):
+    if leads.beyond and (page := leads.beyond.fullmatch(f"{slash}{path}".rstrip("/"))):
         raise NoAddress(f"it is the address of a page or route: write {f'{scheme.lower()}://{host}{page[1]}'!r}")
     return url
 

@@ -16,10 +16,10 @@ from backend.rules.notice.enough import forecast_accuracy, stages_of_f1
 from backend.store.evidence import PastSurvey, Survey
 from backend.store.stores import Stores
 from model.evidence.row import EvidenceRow
-from model.spec import JsonObject
+from model.spec import Json, JsonObject
 
 if TYPE_CHECKING:
-    from model.evidence.auto_accept import DialJson
+    from model.evidence.auto_accept import CarriedJson, DialJson
     from model.evidence.forecast import Forecast as Curve
     from model.evidence.pool_accuracy import PoolSummary
 
@@ -110,7 +110,35 @@ def dial_from_body(stores: Stores, project: int, body: JsonObject) -> DialJson:
     summary = stores.projects.summary(project)
     known = summary.get("labels") or {}
     labels = (summary.get("samples") or {}).get(name, sum(known.get(name, {}).values()))
-    return turn_dial(stores.evidence.rows(project), name, labels, pool.tolist(), target)
+    dial = turn_dial(stores.evidence.rows(project), name, labels, pool.tolist(), target)
+    if (carried := body.get("carried_over")) is not None:
+        dial["carried_over"] = _judge_carried(stores, project, name, carried, target)
+    return dial
+
+
+def _judge_carried(stores: Stores, project: int, name: str, counts: Json, target: float) -> dict[str, CarriedJson]:
+    """Answers carried over from duplicates, by their kind. Raises BadRequest and StoreUnavailable."""
+    from model.duplicates.labelled import count_comparisons
+    from model.evidence.auto_accept import judge_carried
+
+    wanted = (
+        {kind: count for kind, count in counts.items() if type(count) is int} if isinstance(counts, Mapping) else {}
+    )
+    known = wanted.keys() <= {"exact", "near"} and all(0 <= count <= MOST_TASKS for count in wanted.values())
+    if not isinstance(counts, Mapping) or len(wanted) < len(counts) or not known:
+        raise BadRequest('carried_over: {"exact": how many, "near": how many} is needed', field="carried_over")
+    facts = stores.labelled_texts.facts(project)
+    found: dict[str, CarriedJson] = {}
+    for kind, count in wanted.items():
+        tests, errors, near = 0, 0, kind == "near"
+        if facts is not None and name in facts["controls"]:
+            place = facts["controls"].index(name)
+            agreement = (facts["near"] if near else facts["exact"])[place]
+            texts = (facts["near_texts"] if near else facts["exact_texts"])[place]
+            groups = (facts["near_groups"] if near else facts["exact_groups"])[place]
+            tests, errors = count_comparisons(agreement, texts, groups, near=near)
+        found[kind] = judge_carried(tests, errors, count, target)
+    return found
 
 
 def describe_stability(agreements: Sequence[PlanAgreement]) -> Stability | None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from backend.application.services import Services
 from backend.errors import BadRequest, LabelStudioError, NotFound, NotReady, Undecidable
-from backend.explained_json import DecidingWord, ExplainedAnswer, Explanation
+from backend.explained_json import CarriedOver, DecidingWord, ExplainedAnswer, Explanation
 from backend.labelstudio.documents import read_document
 from backend.labelstudio.label_config.assist_controls import runner_up
 from backend.labelstudio.task_spec import parse_label_config
+from backend.serving.explained_duplicates import describe_carried_over
 from backend.serving.explained_spans import SpanQuery, describe_marks, read_marked
 from backend.serving.predictors import alone
 from backend.settings.settings import Settings
@@ -55,9 +56,13 @@ def explain_task(
     found: list[ExplainedAnswer] = []
     failed: list[Exception] = []
 
+    def carried_over(answers: Sequence[Prediction]) -> Mapping[str, CarriedOver]:
+        tables, store = services.background.labelled, services.stores.labelled_texts
+        return describe_carried_over(tables, store, project, task, spec, document, answers, options)
+
     def compute() -> None:
         try:
-            found.extend(_explain(model, document, options, control, describe))
+            found.extend(_explain(model, document, options, control, describe, carried_over))
         except Exception as error:
             failed.append(error)
 
@@ -91,17 +96,21 @@ def _explain(
     options: Options,
     control: str,
     describe_marked: Callable[[Prediction], ExplainedAnswer],
+    carried_over: Callable[[Sequence[Prediction]], Mapping[str, CarriedOver]],
 ) -> list[ExplainedAnswer]:
     """The first answer (of `control`), described; empty when there is none."""
     from model.explain.explanation import explain_answer
 
-    answers = [one for one in model.predict([document], [options])[0] if control in ("", one.control)]
-    if answers and answers[0].control in model.span_heads:
-        return [describe_marked(answers[0])]
-    return [
-        _describe(model, document, one, explain_answer(model, document, one, options.get(one.control)))
-        for one in answers[:1]
-    ]
+    predictions = model.predict([document], [options])[0]
+    answers = [one for one in predictions if control in ("", one.control)]
+    if not answers:
+        return []
+    first = answers[0]
+    if first.control in model.span_heads:
+        return [describe_marked(first)]
+    found = _describe(model, document, first, explain_answer(model, document, first, options.get(first.control)))
+    taken = carried_over(predictions).get(first.control)
+    return [{**found, "carried_over": taken} if taken is not None else found]
 
 
 def find_task(settings: Settings, stores: Stores, spec: TaskSpec, project: int, task: int) -> tuple[Document, Options]:

@@ -11,10 +11,12 @@ import threading
 import time
 from contextlib import suppress
 
+from backend.base_model.languages import LanguageReport
 from backend.errors import BadRequest, StoreUnavailable, UnsupportedConfig
 from backend.labelstudio.task_spec import parse_label_config
 from backend.store.projects import ProjectStore, note_questions
 from backend.store.work.trainings import JobStore
+from backend.telemetry.log_throttle import LogThrottle
 from model.spec import TaskSpec
 
 log = logging.getLogger(__name__)
@@ -25,13 +27,19 @@ TRUSTED_SECONDS = 5.0
 PROJECTS_KEPT = 1000
 
 
+def warn_of_language(projects: ProjectStore, project: int) -> str:
+    """Whether the encoder knows what the project's texts are written in, as was noticed last; "" where it does."""
+    report = LanguageReport.from_json(projects.language(project))
+    return report.warn() if report is not None else ""
+
+
 class LabelConfigs:
     """The label configs read last. Thread-safe."""
 
     def __init__(self, projects: ProjectStore, jobs: JobStore, trusted: float = TRUSTED_SECONDS) -> None:
         self._projects, self._jobs, self._trusted = projects, jobs, trusted
         self._seen: dict[int, tuple[str, float]] = {}
-        self._guard = threading.Lock()
+        self._guard, self._throttle = threading.Lock(), LogThrottle()
 
     def remember(self, project: int, config: str | None, moment: int | None = None) -> None:
         """Keep the label config, which came at `moment` (default: now); a changed one asks for a refit and a
@@ -50,6 +58,14 @@ class LabelConfigs:
             self._projects.mark_dirty(project, "the label config has changed")
             self._jobs.enqueue_refit(project)
         self._note(project, config)
+
+    def tell_language(self, project: int) -> None:
+        """Say in the log, now and then, that the encoder does not know what the texts are written in. Raises
+        StoreUnavailable."""
+        if self._throttle.admit(project) is None:
+            return
+        if warning := warn_of_language(self._projects, project):
+            log.warning("setup project=%s %s", project, warning)
 
     def remember_first(self, project: int, config: object) -> None:
         """Keep the label config of a project that has none: some tools predict without /setup.

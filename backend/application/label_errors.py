@@ -36,7 +36,7 @@ def describe_suspects(
     """`suspects`: most suspicious first, over all controls or of one; `searched`: control -> rows that were looked at
     and when, empty before the first whole search; `not_searched`: controls that mark text and were not, if any. Raises
     NotFound for a control that has none."""
-    entries = stores.label_errors.read(project)
+    entries = stores.label_errors.read_with_duplicates(project)
     if control:
         if entries and control not in entries:
             raise NotFound(f"control {control}: not searched here; those that were are {', '.join(entries)}")
@@ -52,7 +52,7 @@ def describe_suspects(
     }
     rows = _in_order(lists, marking)
     searched: dict[str, Searched] = {
-        name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items()
+        name: {"labels": entry["searched"], "at": entry["at"]} for name, entry in entries.items() if entry["searched"]
     }
     found: SuspectsAnswer = {"suspects": rows[:limit], "found": len(rows), "searched": searched}
     if missing := [name for name in marking if name not in searched and control in ("", name)]:
@@ -147,6 +147,8 @@ def _suspect(control: str, row: LabelErrorRow, given: str, suggested: str) -> Su
         "p_suggested": row["p_suggested"],
         "flag": row["flag"],
     }
+    if "like" in row:
+        found["like"] = row["like"]
     if "kind" in row:
         found["kind"] = row["kind"]
     if "given_span" in row:

@@ -6,12 +6,13 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from backend.application.services import Services
 from backend.errors import Overloaded, StoreUnavailable
 from backend.labelstudio.documents import read_texts
-from backend.labelstudio.label_config.assist_controls import blind_results, read_helpers
+from backend.labelstudio.label_config.assist_controls import Helpers, blind_results, read_helpers
 from backend.labelstudio.rejects import Reject, rejects_of_task, rejects_of_text
 from backend.labelstudio.spans.config import with_all_task_labels
 from backend.labelstudio.spans.interactive import Memory, answer_mark
@@ -50,7 +51,8 @@ def answer_request(
     try:
         with services.admission.enter():
             model = services.registry.model_for(project, spec, left())
-            answered = answer_tasks(_tools(services, project), model, Question(spec, helpers), tasks, left, whole=whole)
+            tools = _tools(services, project, helpers)
+            answered = answer_tasks(tools, model, Question(spec, helpers), tasks, left, whole=whole)
     except Preparing:
         # Soon there is an answer: Label Studio asks again for declined tasks, and shows a refusal as an error.
         services.metrics.declined.labels("preparing").inc(len(tasks))
@@ -93,13 +95,15 @@ def _suggested(tasks: Sequence[Json], items: Sequence[Item], answered: Answered)
     return found
 
 
-def _tools(services: Services, project: int | None) -> AnswerTools:
+def _tools(services: Services, project: int | None, helpers: Helpers) -> AnswerTools:
+    labelled = services.background.labelled
     return AnswerTools(
         services.settings,
         services.predictors,
         services.metrics,
         services.answers,
-        services.highlighter.of(project),
+        services.highlighter.of(project) if helpers.evidence else None,
+        partial(labelled.find, project) if project is not None and labelled.want(project) else None,
     )
 
 

@@ -7,18 +7,24 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.admin_json import ExampleAnswer, MarkedSpan, Order, ProjectAnswer, Rollback, VersionAnswer, VersionsAnswer
+from backend.application.encoder.change import describe_lacks
+from backend.application.label_configs import warn_of_language
 from backend.application.learning_curve import describe_curve
 from backend.application.services import Services
 from backend.application.spans.patterns import count_patterns
 from backend.application.task_queue import describe_queue
+from backend.application.teacher.teach import describe_teacher
 from backend.artifacts.artifacts import Artifacts
 from backend.artifacts.catalog import kept_manifests
+from backend.base_model.download import describe_download
+from backend.base_model.former import require_encoder
 from backend.base_model.number_format import describe_timing
 from backend.errors import BackendError, BadRequest, Conflict, NotFound
 from backend.labelstudio.label_display import spec_of, texts_of
 from backend.labelstudio.records import SpanTargets
 from backend.labelstudio.task_spec import skipped_controls
 from backend.notify.report import find_troubles
+from backend.record_json import PoolReport
 from backend.redaction import hide_in
 from backend.rules.consensus import label_keys
 from backend.rules.disabled_features import switched_off
@@ -28,6 +34,7 @@ from backend.store.projects import ProjectStore
 from backend.store.rejects import OF_NO_PROJECT
 from backend.store.stores import Stores
 from backend.store.versions import FIRST_VERSION, VersionStore
+from backend.store.work.encoder_changes import EncoderChanges, describe_change
 from backend.telemetry.log_context import bind_project
 from model.errors import MissingArtifact, VersionError
 
@@ -51,7 +58,7 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
     stores = services.stores
     summary = stores.projects.summary(project)
     record = describe_curve(stores.evidence, project)
-    return {
+    answer: ProjectAnswer = {
         "id": project,
         "live": stores.versions.live(project) or FIRST_VERSION,
         "served": services.registry.version_of(project),
@@ -78,12 +85,25 @@ def describe_project(services: Services, project: int) -> ProjectAnswer:
         "number_format": describe_timing(services.settings),
         "spans_show": stores.projects.spans_show(project),
         "patterns": count_patterns(stores, project),
+        "duplicates": stores.labelled_texts.counts(project),
+        "language": warn_of_language(stores.projects, project),
         "off": {
             **switched_off(services.settings),
+            **_coming(services.settings),
             **_lost_durability(services.background.watch.problems),
             **find_troubles(stores.outbox, time.time()),
+            **describe_change(EncoderChanges(stores.client), project),
+            **describe_lacks(stores, services.settings, project),
         },
     }
+    if services.settings.teacher_url:
+        answer["teacher"] = describe_teacher(stores, services.settings, project)
+    return answer
+
+
+def _coming(settings: Settings) -> dict[str, str]:
+    coming = describe_download(settings)
+    return {"the encoder": f"{coming}; models do not serve before"} if coming else {}
 
 
 def _lost_durability(problems: list[str]) -> dict[str, str]:
@@ -134,6 +154,16 @@ def _marked(targets: SpanTargets) -> dict[str, list[MarkedSpan]]:
     }
 
 
+def describe_pool(stores: Stores, project: int) -> PoolReport:
+    """Duplicates and outliers of the pool as the learner found them last. Raises NotFound before the first time."""
+    report = stores.pool_reports.read(project)
+    if report is None:
+        raise NotFound(
+            f"the pool of project {project} has not been looked at yet: it is when nobody waits for the learner"
+        )
+    return report
+
+
 def describe_versions(services: Services, project: int) -> VersionsAnswer:
     """Kept versions, newest first."""
     known = services.stores.versions
@@ -169,7 +199,8 @@ def rollback_to(
     settings: Settings, versions: VersionStore, project: int, version: str, artifacts: Artifacts | None = None
 ) -> Rollback:
     """Make a kept version live and pin it. Raises BadRequest for no version's name, NotFound for one that is not
-    kept, Conflict for a damaged one, ArtifactsUnavailable for one that cannot be fetched now."""
+    kept, Conflict for a damaged one or one whose encoder is gone, ArtifactsUnavailable for one that cannot be fetched
+    now."""
     from model.versions.directory import version_path
 
     try:
@@ -181,6 +212,7 @@ def rollback_to(
         versions.pin(project, version)  # before it is looked for: from now on it is not deleted as old
     try:
         manifest = _usable(artifacts, project, version, directory)
+        require_encoder(settings, manifest.encoder_digest, versions.encoders)
     except BackendError:
         if artifacts is not None:
             versions.pin(project, pinned) if pinned else versions.unpin(project)
@@ -193,6 +225,11 @@ def rollback_to(
     return {"live": version, "from": live or FIRST_VERSION, "pinned": version, "message": message}
 
 
+def _not_kept(project: int, version: str) -> NotFound:
+    told = f"project {project} keeps no version {version}: `understudy versions {project}` lists them"
+    return NotFound(told, version=version)
+
+
 def _usable(artifacts: Artifacts | None, project: int, version: str, directory: Path) -> Manifest:
     """Of a version that is whole, on this machine and, where there is an object store, in that."""
     from model.versions.directory import verify_version
@@ -201,10 +238,10 @@ def _usable(artifacts: Artifacts | None, project: int, version: str, directory: 
         if artifacts is not None:
             artifacts.share(project, version)
         if not directory.is_dir():
-            raise NotFound(f"project {project} keeps no version {version}", version=version)
+            raise _not_kept(project, version)
         return verify_version(directory)
     except MissingArtifact as error:
-        raise NotFound(f"project {project} keeps no version {version}", version=version) from error
+        raise _not_kept(project, version) from error
     except VersionError as error:
         raise Conflict(error.message, version=version[:40]) from error
 

@@ -57,10 +57,12 @@ def build_services(settings: Settings) -> Services:
     stores, metrics = Stores(settings, WEB_SECONDS), Metrics()
     stores.evidence.keeps = EVIDENCE_PROJECTS_KEPT
     predictors = Predictors(settings.predict_threads or cores(), metrics)
-    registry = Registry(settings, stores.projects, stores.versions, metrics, predictors.give_way)
-    admin, webhook = wait_for_secrets(settings)
     notes = RejectNotes(lambda code, times: metrics.rejects.labels(code).inc(times))
     background = Background(stores, settings.pool_size, notes)
+    registry = Registry(
+        settings, stores.projects, stores.versions, metrics, predictors.give_way, background.labelled.renew
+    )
+    admin, webhook = wait_for_secrets(settings)
     services = Services(
         settings,
         stores,

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from model.versions.disk import bring_to_disk
+
 PART = ".part-"
 """How the names of unfinished objects begin."""
 
@@ -27,8 +29,7 @@ def copy_object(source: Path, path: Path) -> None:
     """A copy of a local file."""
     with _aside(path) as scratch:
         shutil.copyfile(source, scratch)
-        with scratch.open("rb") as file:
-            os.fsync(file.fileno())
+        bring_to_disk(scratch)
         _settle(scratch, path, new=False)
 
 

@@ -8,16 +8,28 @@ import json
 import os
 import tarfile
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import TracebackType
 from typing import TypedDict
 
 from backend.backup.dump import Line
 from backend.errors import BadRequest
+from model.versions.disk import bring_to_disk
 
 LISTING_FILE = "backup.json"
 
 FORMAT_NUMBER = 1
+
+PACKED = (".gz", ".tgz")
+OTHER_FORMATS = (".zip", ".7z", ".rar", ".bz2", ".tbz", ".tbz2", ".xz", ".txz", ".lzma", ".zst", ".lz4", ".jsonl")
+"""Ends of names that promise what is no tar, or a packer that is not used here."""
+
+
+def check_name(name: str) -> None:
+    """Raises BadRequest for a file's name that promises another format."""
+    end = PurePath(name).suffix.lower()
+    if end in OTHER_FORMATS:
+        raise BadRequest(f"file: a backup is a tar, no {end}: name it .tar, .tar.gz or .tgz", field="file")
 
 
 class BackupFacts(TypedDict):
@@ -54,7 +66,7 @@ class ArchiveWriter:
     def __enter__(self) -> ArchiveWriter:
         descriptor = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         self._file = os.fdopen(descriptor, "wb")
-        packed = self.path.name.endswith((".gz", ".tgz"))
+        packed = self.path.name.lower().endswith(PACKED)
         self._tar = tarfile.open(fileobj=self._file, mode="w:gz" if packed else "w", format=tarfile.PAX_FORMAT)
         return self
 
@@ -67,7 +79,7 @@ class ArchiveWriter:
                 self._put(LISTING_FILE, json.dumps(listing, indent=1).encode())
                 self._tar.close()
                 self._file.flush()
-                os.fsync(self._file.fileno())
+                bring_to_disk(self._scratch)
                 os.replace(self._scratch, self.path)
         finally:
             self._file.close()

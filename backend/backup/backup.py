@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 from backend.artifacts.artifacts import Artifacts, open_artifacts
 from backend.artifacts.files import send_file
-from backend.backup.archive import ArchiveWriter, BackupFacts
+from backend.backup.archive import ArchiveWriter, BackupFacts, check_name
 from backend.backup.dump import Dump
 from backend.embedded_redis.server import redis_at_hand
 from backend.settings.settings import Settings
@@ -27,7 +27,9 @@ def make_backup(settings: Settings, place: Path | str) -> dict[str, int]:
     """Writes a file, or an object at an address; counts of projects, examples and versions in it. What is there is
     replaced when all is written.
 
-    Raises StoreUnavailable, ArtifactsUnavailable, and OSError when the disk refuses."""
+    Raises BadRequest for a name that promises another format, StoreUnavailable, ArtifactsUnavailable, and OSError when
+    the disk refuses."""
+    check_name(place.name if isinstance(place, Path) else place)
     if isinstance(place, Path):
         return _make(settings, place)
     settings.data_dir.mkdir(parents=True, exist_ok=True)

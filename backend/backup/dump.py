@@ -13,7 +13,16 @@ from typing import Literal, NotRequired, TypedDict, TypeVar
 
 from backend.outcomes import FINAL_STATES
 from backend.redis_access.connection import Client, Script, guarded
-from backend.redis_access.keys import CLOCKS, OUTBOX, PROJECTS, SCHEDULER_LEASE, SCHEMA, SECRETS, project_key
+from backend.redis_access.keys import (
+    CLOCKS,
+    ENCODERS_MISSING,
+    OUTBOX,
+    PROJECTS,
+    SCHEDULER_LEASE,
+    SCHEMA,
+    SECRETS,
+    project_key,
+)
 from backend.store.schema import SCHEMA_NUMBER, find_schema, upgrade_schema
 
 REDIS_BATCH_KEYS = 500
@@ -74,7 +83,7 @@ _OF_PROJECT = re.compile(r"understudy:\{p(\d+)\}:(.+)")
 _PASSING = re.compile(r"(refit|resync|job|predict|predict:.*|hold:.*|bytask:.*)")
 """`bytask` is built again from `task`."""
 
-_PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA, SECRETS, CLOCKS})
+_PASSING_KEYS = frozenset({SCHEDULER_LEASE, SCHEMA, SECRETS, CLOCKS, ENCODERS_MISSING})
 
 EXAMPLE_KEYS = ("ex", "ver", "task", "log", "seq")
 """Read together, at one moment."""

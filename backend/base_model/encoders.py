@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings.settings import Settings
+from model.errors import MissingEncoder
 from model.interfaces import EncoderCounters
 
 if TYPE_CHECKING:
+    from backend.base_model.former import EncoderBook
     from model.encoder.encoder import Encoder
     from model.features.cache import CachedEncoder, FeatureCache
     from model.interfaces import Embedder
     from model.spans.transfer.prior import TransferPrior
+    from model.versions.live_model import LiveModel
     from model.versions.span_answers import SpanTools
 
 FIT_SHARE = 0.2
@@ -23,9 +27,14 @@ FIT_SHARE = 0.2
 texts held out, and reads and answers texts besides."""
 
 
+MISSED_SECONDS = 60.0
+"""Before an encoder that was not to be had is looked for again: the hub may be away, and each project asks."""
+
+
 class Encoders:
     """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. `hasty`: of
-    long texts only as much is read at once as nobody waits long for, and `pause` is called amid them. Thread-safe."""
+    long texts only as much is read at once as nobody waits long for, and `pause` is called amid them. `book`: what is
+    known of encoders everywhere. Thread-safe."""
 
     def __init__(
         self,
@@ -35,14 +44,17 @@ class Encoders:
         *,
         hasty: bool = False,
         pause: Callable[[], None] | None = None,
+        book: EncoderBook | None = None,
     ) -> None:
         self._settings, self._threads, self._kept, self._hasty, self._pause = settings, threads, tuned, hasty, pause
-        self.tally = EncoderCounters()
+        self._book, self.tally = book, EncoderCounters()
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
         self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers
         self._cache: FeatureCache | None = None
         self._tools: SpanTools | None = None
+        self._former: dict[str, Encoders] = {}
+        self._missed: dict[str, tuple[float, MissingEncoder]] = {}
         self._loading = threading.RLock()
 
     @property
@@ -55,18 +67,62 @@ class Encoders:
         return self._base
 
     def _load_base(self) -> CachedEncoder:
+        from backend.base_model.former import remember
         from backend.base_model.hub import find_encoder_files
         from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder
 
+        directory = find_encoder_files(self._settings)
         self._lender = Encoder(
-            find_encoder_files(self._settings),
+            directory,
             threads=self._threads,
             precision=self._settings.precision,
             timings=self._settings.data_dir,
             tally=self.tally,
         )
+        remember(self._settings, self._lender.digest, directory, self._book)
         return CachedEncoder(self._lender, self.cache)
+
+    def load(self, project: int, version: str) -> LiveModel:
+        """A published version with the encoder that it was made with, its files verified. Raises VersionError, and
+        MissingEncoder when that is a former encoder which is gone."""
+        from model.versions.directory import read_manifest, version_path
+        from model.versions.live_model import load_version
+
+        folder = self._settings.models_dir
+        own = self.of(read_manifest(version_path(folder, project, version)).encoder_digest)
+        return load_version(folder, project, version, own.base, own.open, own.span_tools)
+
+    def of(self, digest: str) -> Encoders:
+        """Those over the base encoder of this digest: themselves, or those of one that BASE_MODEL named before, here or
+        on another machine. Raises MissingEncoder when its files are not to be had."""
+        if digest == self.base.digest:
+            return self
+        with self._loading:
+            if digest not in self._former:
+                self._former[digest] = self._open_former(digest)
+            return self._former[digest]
+
+    def keep_former(self, digests: Collection[str]) -> None:
+        """Lets go of former encoders but for these."""
+        for digest in [known for known in self._former if known not in digests]:
+            self._former.pop(digest, None)
+
+    def _open_former(self, digest: str) -> Encoders:
+        from backend.base_model.former import find_former
+
+        at, error = self._missed.get(digest, (0.0, None))
+        if error is not None and time.monotonic() - at < MISSED_SECONDS:
+            raise MissingEncoder(error.message, **error.evidence)
+        try:
+            directory = find_former(self._settings, digest, self._book)
+        except MissingEncoder as missing:
+            self._missed[digest] = time.monotonic(), missing
+            raise
+        settings = self._settings.model_copy(update={"base_model": str(directory)})
+        found = Encoders(settings, self._threads, self._kept, hasty=self._hasty, pause=self._pause)
+        found.tally, found._cache = self.tally, self.cache
+        return found
 
     @property
     def loaded(self) -> CachedEncoder | None:

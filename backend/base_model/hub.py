@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,17 +23,41 @@ STEP_SECONDS = 60.0
 
 def find_encoder_files(settings: Settings) -> Path:
     """Directory of the encoder named by BASE_MODEL, downloaded when it is on the hub only. Raises EncoderError."""
-    from model.pretrained.base_model import find_base_model
+    from model.pretrained.base_model import find_base_model, is_local
+    from model.pretrained.presets import hub_name
 
-    if settings.base_model and not Path(settings.base_model).is_dir():
-        prepare_hub()
+    wanted = settings.base_model
+    if is_local(wanted):
+        return find_base_model(wanted)
+    return _fetch(f"BASE_MODEL={wanted!r}", hub_name(wanted), lambda: find_base_model(wanted))
+
+
+def fetch_revision(hub_id: str, revision: str) -> Path:
+    """Directory of a model of the hub at a revision, downloaded where it is not here. Raises EncoderError."""
+    from model.pretrained.base_model import fetch_model
+
+    what = f"{hub_id} at {revision[:12]}"
     try:
-        return find_base_model(settings.base_model)
+        return _fetch(what, hub_id, lambda: fetch_model(hub_id, revision))
+    except EncoderError as error:
+        if error.message.startswith(what):
+            raise
+        reason = type(error.__cause__ or error).__name__
+        raise EncoderError(f"{what} cannot be had from the model hub ({reason})", base_model=hub_id) from error
+
+
+def _fetch(what: str, hub_id: str, find: Callable[[], Path]) -> Path:
+    from backend.base_model.download import telling_of_downloads
+
+    prepare_hub()
+    try:
+        with telling_of_downloads(hub_id):
+            return find()
     except EncoderError as error:
         why, hint = _explain(error.__cause__)
         if why:
-            message = f"BASE_MODEL={settings.base_model!r} cannot be had from the model hub: {why}"
-            raise EncoderError(message, base_model=settings.base_model, hint=hint) from error
+            message = f"{what} cannot be had from the model hub: {why}"
+            raise EncoderError(message, base_model=hub_id, hint=hint) from error
         raise
 
 
@@ -80,7 +105,7 @@ def _open_client() -> httpx2.Client:
 
 
 def _explain(error: BaseException | None) -> tuple[str, str]:
-    """(when a proxy, a certificate or a setting about them is the reason, and what to do); else ""."""
+    """(when the way to the hub or a setting about it is the reason, and what to do); else ""."""
     import httpx2
 
     seen: BaseException | None = error
@@ -88,9 +113,10 @@ def _explain(error: BaseException | None) -> tuple[str, str]:
         if isinstance(seen, SettingsError):
             return seen.message, str(seen.evidence.get("hint", ""))
         if isinstance(seen, httpx2.TransportError) and (url := _url_of(seen)):
+            away = f"{url} is not reached ({seen or type(seen).__name__}); without network give a directory"
             return failure(
                 seen, url, proxy_for(url)
-            ), "let this machine reach the hub, or set BASE_MODEL to a directory"
+            ) or away, "let this machine reach the hub, or set BASE_MODEL to a directory"
         seen = seen.__cause__ or seen.__context__
     return "", ""
 

@@ -17,6 +17,8 @@ from model.spec import Json, JsonObject
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
     from backend.labelstudio.rest.client import LabelStudioClient
+    from backend.labelstudio.results import PredictionJson
+    from model.evidence.auto_accept import CarriedJson, DialJson
 
 LOT_TASKS = 200
 """Tasks that are asked for, and annotated, at a time."""
@@ -30,6 +32,8 @@ class _Answer(TypedDict):
     task: int
     score: float
     result: list[dict[str, Json]]
+    carried: str
+    """Of what duplicates it is carried over: exact, near; "" where it is the version's own."""
 
 
 @click.command()
@@ -79,17 +83,22 @@ def _accept(
     if not answers:
         say("There is no answer to accept.")
         return
-    counts = Counter(f"{answer['score']:.4f}" for answer in answers)
-    dial = api.dial(project, accuracy, control, counts)
-    if dial["threshold"] is None:
-        say(f"No confidence reaches {accuracy:.1%}: {dial['reason']}.")
-        return
-    sure = [answer for answer in answers if round(answer["score"], 4) >= dial["threshold"]]
-    other = "other unlabelled " if blank else "unlabelled "
-    say(
-        f"Confidence {dial['threshold']:.4f} and up: {len(sure)} of {len(answers)} {other}tasks, at least "
-        f"{dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)."
+    own = [answer for answer in answers if not answer["carried"]]
+    counts = Counter(f"{answer['score']:.4f}" for answer in own)
+    carried = Counter(answer["carried"] for answer in answers if answer["carried"])
+    dial = (
+        api.dial(project, accuracy, control, counts, carried)
+        if carried
+        else api.dial(project, accuracy, control, counts)
     )
+    sure = [one for one in own if dial["threshold"] is not None and round(one["score"], 4) >= dial["threshold"]]
+    if own or not carried:
+        say(_tell_own(dial, accuracy, len(sure), len(own), bool(blank or carried)))
+    for kind, found in dial.get("carried_over", {}).items():
+        say(_tell_carried(kind, found, accuracy))
+        sure += [answer for answer in answers if answer["carried"] == kind and found["accepted"]]
+    if not sure:
+        return
     if not write:
         say("Nothing was changed; --write annotates them.")
         return
@@ -98,6 +107,26 @@ def _accept(
         _write(studio, project, sure[start : start + LOT_TASKS], run) for start in range(0, len(sure), LOT_TASKS)
     )
     say(f"{made} tasks annotated, marked {run}; `understudy accept {project} --undo` deletes them again.")
+
+
+def _tell_own(dial: DialJson, accuracy: float, sure: int, asked: int, others: bool) -> str:
+    """What becomes of the version's own answers."""
+    if dial["threshold"] is None:
+        return f"No confidence reaches {accuracy:.1%}: {dial['reason']}."
+    return (
+        f"Confidence {dial['threshold']:.4f} and up: {sure} of {asked} {'other ' if others else ''}unlabelled tasks, "
+        f"at least {dial['lower_bound']:.1%} of them right ({dial['errors']} errors in {dial['tests']} tests)."
+    )
+
+
+def _tell_carried(kind: str, found: CarriedJson, accuracy: float) -> str:
+    """And of those of labelled duplicates: the tests of the version say nothing of them."""
+    like = "the same text as" if kind == "exact" else "nearly the text of"
+    seen = f"labels of such duplicates differ {found['errors']} times in {found['tests']} here"
+    told = f"{found['count']} unlabelled tasks have {like} a labelled one, and its label as their answer: "
+    if found["accepted"]:
+        return f"{told}at least {found['lower_bound']:.1%} of them right ({seen})."
+    return f"{told}left to people, for that does not prove {accuracy:.1%} ({seen}; {found['more']} more are needed)."
 
 
 def _only_control(studio: LabelStudioClient, project: int) -> tuple[str, bool]:
@@ -131,8 +160,13 @@ def _ask(studio: LabelStudioClient, settings: Settings, url: str, project: int) 
                     continue
                 blank += not item["result"]
                 if item["result"]:
-                    found.append({"task": int(task["id"]), "score": float(item["score"]), "result": item["result"]})
+                    found.append(_answer_of(int(task["id"]), item))
     return found, blank
+
+
+def _answer_of(task: int, item: PredictionJson) -> _Answer:
+    carried = item.get("carried_over", "")
+    return {"task": task, "score": float(item["score"]), "result": item["result"], "carried": carried}
 
 
 def _is_taken(task: JsonObject) -> bool:
@@ -142,5 +176,5 @@ def _is_taken(task: JsonObject) -> bool:
 def _write(studio: LabelStudioClient, project: int, answers: list[_Answer], run: str) -> int:
     from backend.labelstudio.annotations import mark_result
 
-    rows = [{**answer, "result": mark_result(answer["result"], run)} for answer in answers]
+    rows = [{"task": one["task"], "score": one["score"], "result": mark_result(one["result"], run)} for one in answers]
     return studio.predictions.annotate(project, rows, VERSION_PREFIX + run)

@@ -15,8 +15,11 @@ import click
 from backend.admin_json import Action, ExampleAnswer, ProjectAnswer, VersionAnswer
 from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.cli.render import (
+    UNDER_WAY,
     render_advice,
+    render_all_hunts,
     render_background_work,
+    render_duplicates,
     render_hunts,
     render_learning_curve,
     render_patterns,
@@ -251,11 +254,15 @@ def _print_details(entry: ProjectAnswer) -> None:
         say_lines(render_advice(advice))
     _print_annotators(entry)
     say_lines(render_patterns(entry.get("patterns") or {}))
+    say_lines(render_duplicates(entry.get("duplicates") or {}))
+    _print_teacher(entry)
     for line in render_background_work(entry, time.time()):
         say(line)
     if line := render_task_queue(entry.get("queue") or {}):
         say(line)
-    say_lines(render_hunts((entry.get("queue") or {}).get("hunts", [])))
+    queued = entry.get("queue") or {}
+    hunts = [own for own in queued.get("hunts", []) if own["state"] in UNDER_WAY]
+    say_lines(render_hunts(hunts, queued.get("hunted_classes", 0)))
     if line := hint_handed(int(entry["id"]), entry.get("queue") or {}):
         say(line)
     if aim := entry.get("spans_show"):
@@ -264,6 +271,13 @@ def _print_details(entry: ProjectAnswer) -> None:
         say(f"not learned: {reason}")
     for what, why in (entry.get("off") or {}).items():
         say(f"off: {what}: {why}")
+
+
+def _print_teacher(entry: ProjectAnswer) -> None:
+    if (teacher := entry.get("teacher")) and teacher["run"]:
+        from backend.cli.teacher.teach import describe_run
+
+        say(describe_run(teacher))
 
 
 def _print_annotators(entry: ProjectAnswer) -> None:
@@ -341,13 +355,13 @@ def hunt(
         if words or regex or like or stop:
             raise BadRequest("name the CLASS", field="label")
         found = api.hunts(project)
-        say_json(found) if as_json else say_lines(render_hunts(found["hunts"]) or ["No class is hunted."])
+        say_json(found) if as_json else say_lines(render_all_hunts(found))
         return
     if stop:
         told = api.stop_hunt(project, control, label)
     else:
         order: JsonObject = {"label": label, "control": control, "count": count, "regex": regex, "like": list(like)}
-        told = api.hunt(project, {**order, "words": [own for own in words.split(",") if own.strip()]})
+        told = api.hunt(project, {**order, "words": words.split(",") if words else []})
     say_json(told) if as_json else say(f"{plain(label)}: {told['message']}")
 
 

@@ -31,13 +31,15 @@ def doctor(project: int | None, data_dir: Path | None, as_json: bool) -> None:
     """Examine settings, disk, Redis, processes, Label Studio and the way between them; say how to mend what is wrong.
 
     Changes nothing. Exit status: 0 nothing to do, 1 warnings, 2 failures."""
+    from backend.base_model.download import showing_downloads
     from backend.doctor.verdict import exit_status
 
     seen: list[Verdict] = []
-    for found in _verdicts(project, data_dir):
-        verdict = replace(found, evidence=hide_secrets(found.evidence), remedy=hide_secrets(found.remedy))
-        seen.append(verdict)
-        _tell(verdict, as_json)
+    with showing_downloads(lambda line: say(line, err=True)):
+        for found in _verdicts(project, data_dir):
+            verdict = replace(found, evidence=hide_secrets(found.evidence), remedy=hide_secrets(found.remedy))
+            seen.append(verdict)
+            _tell(verdict, as_json)
     if as_json:
         say_json([asdict(verdict) for verdict in seen])
     raise SystemExit(exit_status(seen))

@@ -9,7 +9,7 @@ import click
 
 from backend.cli.options.admin_api import json_option, project_argument, with_api
 from backend.errors import BadRequest
-from backend.explained_json import DecidingWord, ExplainedSpan, Explanation, NearSpan, SpanGroup, SpanWhy
+from backend.explained_json import CarriedOver, DecidingWord, ExplainedSpan, Explanation, NearSpan, SpanGroup, SpanWhy
 from backend.screen import Styled, plain, say, say_json
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def render(found: Explanation) -> Iterator[Line]:
     if "spans" in found:
         yield from _render_spans(found, found["spans"])
         return
+    if "carried_over" in found:
+        yield _render_carried_over(found["control"], found["task"], found["carried_over"])
     labels = ", ".join(found["labels"]) or "none of the labels"
     second = found.get("runner_up")
     rest = f"; then {second['label'] or 'none of these'} {second['score']:.2f}" if second else ""
@@ -68,6 +70,17 @@ def render(found: Explanation) -> Iterator[Line]:
     for word in found["words"]:
         what = f"{word['text']}  ({word['label']}, +{word['log_odds']:.2f} log-odds)"
         yield [plain(f"{word['weight']:5.2f}  {what}")]
+
+
+def _render_carried_over(control: str, task: int, one: CarriedOver) -> Line:
+    """What is answered in place of what follows."""
+    labels = ", ".join(one["labels"]) or "none of the labels"
+    kind, same = ("near-duplicates", "the same but for digits and signs") if one["near"] else ("duplicates", "the same")
+    of = "this very task" if one["task"] == task else f"task {one['task']}, {same}"
+    if not one["task"]:
+        of = same  # stored by an earlier release
+    often = f"labels of {kind} agree in {one['agreement']:.0%}"
+    return [plain(f"{control}: {labels} {one['score']:.2f}, as people labelled {of} ({often}); the version itself:")]
 
 
 def _render_spans(found: Explanation, spans: Sequence[ExplainedSpan]) -> Iterator[Line]:

@@ -110,7 +110,7 @@ def _voted(one: DisputedAnswer) -> str:
 def _show_suspects(found: SuspectsAnswer) -> None:
     if marking := found.get("not_searched"):
         say(f"Not searched yet: {', '.join(marking)}. Marked text is, from 16 texts on, when nobody is labelling.")
-    if not found["searched"]:
+    if not found["searched"] and not found["suspects"]:
         if marking:
             return
         say("No whole search has run yet: label tasks of at least two classes, and wait for the next version.")
@@ -120,7 +120,10 @@ def _show_suspects(found: SuspectsAnswer) -> None:
         return
     marked = any("kind" in row for row in found["suspects"])
     say_table([_row(row, marked) for row in found["suspects"]])
-    say(f"{len(found['suspects'])} of {found['found']} ({_searched(found)}).")
+    searched = f" ({_searched(found)})" if found["searched"] else ""
+    say(f"{len(found['suspects'])} of {found['found']}{searched}.")
+    if bare := sum(not row["flag"] and "like" not in row for row in found["suspects"]):
+        say(f"{bare} without a flag: the least sure of the rest, and most of them right.")
 
 
 def _searched(found: SuspectsAnswer) -> str:
@@ -141,7 +144,7 @@ def _cells(row: Suspect) -> Iterator[str]:
     yield _shown(row["suggested"], row.get("suggested_span"), "kind" in row)
     yield f"{row['p_given']:.3f}"
     yield f"{row['p_suggested']:.3f}"
-    yield row["flag"]
+    yield row["flag"] + (f"; duplicate of task {row['like']}" if "like" in row else "")
 
 
 def _cut(text: str) -> str:

@@ -19,15 +19,18 @@ from backend.cli.accept import accept
 from backend.cli.admin import ADMIN_COMMANDS, QUEUE_COMMANDS, audit
 from backend.cli.backup import BACKUP_COMMANDS
 from backend.cli.doctor import doctor
+from backend.cli.encoder.change import encoder
 from backend.cli.explain import EXPLAIN_COMMANDS
 from backend.cli.export.dataset import DATASET_COMMANDS
 from backend.cli.export.import_model import IMPORT_COMMANDS
 from backend.cli.export.model import EXPORT_COMMANDS
 from backend.cli.label_errors import SUSPECT_COMMANDS
 from backend.cli.notify.notify import notify
+from backend.cli.pool.pool import pool
 from backend.cli.predict import PREDICT_COMMANDS
-from backend.cli.simulate import simulate
+from backend.cli.simulate.simulate import simulate
 from backend.cli.spans import SPAN_COMMANDS
+from backend.cli.teacher.teach import teach
 from backend.cpu import bound_shape_caches
 from backend.errors import BackendError
 from backend.redaction import hide_secrets
@@ -228,12 +231,13 @@ def redis(settings: Settings) -> None:
 @child
 def console(settings: Settings, is_demo: bool) -> None:
     """Tell the user of `up` what is going on."""
-    from functools import partial
-
     from backend.processes.console import run_console
+
+    if not is_demo:  # it lives as long as the product, and needs little of it
+        return run_console(settings)
     from backend.processes.demo import prepare_projects
 
-    run_console(settings, partial(prepare_projects, settings) if is_demo else None)
+    run_console(settings, lambda: prepare_projects(settings))
 
 
 @main.command(hidden=True)
@@ -284,6 +288,9 @@ for command in (
     simulate,
     doctor,
     notify,
+    pool,
+    teach,
+    encoder,
     audit,
 ):
     main.add_command(command)

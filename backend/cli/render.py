@@ -14,7 +14,7 @@ from backend.admin_json import (
     ProjectAnswer,
     QueueAnswer,
 )
-from backend.record_json import HuntState, SyncRecord
+from backend.record_json import ControlDuplicates, HuntsAnswer, HuntState, SyncRecord
 from backend.rejects.report import describe_rejects
 from backend.screen import plain
 
@@ -44,6 +44,8 @@ NAMES = {
 
 def render_background_work(entry: ProjectAnswer, now: float) -> Iterator[str]:
     """Lines about a project as the admin API describes it; `now` in epoch seconds."""
+    if pinned := entry.get("pinned"):
+        yield f"pinned: {pinned} answers until a retrain is accepted, or `understudy unpin {entry['id']}`"
     for kind, trouble in (entry.get("trouble") or {}).items():
         times = "once" if trouble["failures"] == 1 else f"{trouble['failures']} times in a row"
         later = f"; again in {trouble['retry_in']} s" if trouble.get("retry_in") else ""
@@ -54,6 +56,8 @@ def render_background_work(entry: ProjectAnswer, now: float) -> Iterator[str]:
         yield f"reconciled with Label Studio: {_render_last_sync(last, now, _are_lost(entry))}"
     if why := entry.get("dirty"):
         yield f"to be reconciled, since {why}"
+    if language := entry.get("language"):
+        yield language
     yield from describe_rejects(entry.get("rejects") or (), now)
     yield from describe_rejects(entry.get("refused") or (), now)
     for control, counts in (entry.get("quarantined") or {}).items():
@@ -88,6 +92,18 @@ def render_patterns(patterns: Mapping[str, ControlPatterns]) -> Iterator[str]:
             told.append(f"{label} {figures['patterns']}{fared}")
         more = f", and {len(told) - LABELS_SHOWN} labels more" if len(told) > LABELS_SHOWN else ""
         yield f"{control}: patterns: {', '.join(told[:LABELS_SHOWN])}{more}"
+
+
+def render_duplicates(duplicates: Mapping[str, ControlDuplicates]) -> Iterator[str]:
+    """A line a control that has labelled texts twice."""
+    for control, own in duplicates.items():
+        if not own["exact_groups"] + own["near_groups"]:
+            continue
+        taken = "taken over" if own["carries_near"] else "not taken over"
+        near = f", {own['near_groups']} near ones ({taken}, {own['near']:.0%})" if own["near_groups"] else ""
+        wrong = f"; {own['disagreeing']} tasks with another label (`understudy suspects`)" if own["disagreeing"] else ""
+        twice = f"{own['exact_groups']} (agreement {own['exact']:.0%})"
+        yield f"{control}: texts labelled more than once: {twice}{near}{wrong}"
 
 
 def render_advice(advice: Advice) -> list[str]:
@@ -234,17 +250,42 @@ def render_task_queue(queue: QueueAnswer) -> str:
     return line
 
 
+UNDER_WAY = ("scarce", "ordered", "given up", "from the next choice on")
+"""States of hunts that go on, or might."""
+
 HUNTS_SHOWN = 8
 """Classes that a terminal is told of."""
 
 
-def render_hunts(hunts: Sequence[HuntState]) -> list[str]:
-    """One line a class that is hunted, and how many others there are."""
-    lines = []
-    for own in hunts[:HUNTS_SHOWN]:
-        kind = "ordered" if own["ordered"] else "scarce"
-        line = f"hunting {plain(own['label'])} ({kind}): {own['labels']} of {own['wanted']}"
-        line += f", {own['found']} of {own['asked']} tasks asked for it were it" if own["asked"] else ""
-        lines.append(line + ("; let alone, for it may not be there" if own["vain"] else ""))
-    left = len(hunts) - HUNTS_SHOWN
-    return [*lines, f"hunting {left} other classes"] if left > 0 else lines
+def render_all_hunts(found: HuntsAnswer) -> list[str]:
+    """What `hunt` says without a class; why there is nothing, where there is nothing."""
+    none = "all have labels enough, or nothing was chosen yet" if found["share"] else "HUNT_SHARE is 0"
+    return render_hunts(found["hunts"], found["hunted_classes"]) or [f"No class is hunted: {none}."]
+
+
+def render_hunts(hunts: Sequence[HuntState], classes: int = 0) -> list[str]:
+    """One line a class that is hunted, how many others of the `classes` there are, and one a class that is not."""
+    under = [own for own in hunts if own["state"] in UNDER_WAY]
+    lines = [_say_hunt(own) for own in under[:HUNTS_SHOWN]]
+    left = max(classes, len(under)) - HUNTS_SHOWN
+    others = [f"hunting {left} other classes"] if left > 0 else []
+    return [*lines, *others, *(_say_over(own) for own in hunts if own["state"] not in UNDER_WAY)]
+
+
+def _say_hunt(own: HuntState) -> str:
+    name = plain(own["label"])
+    if own["state"] == "from the next choice on":
+        return f"hunting {name} (ordered): {own['wanted']} wanted, from the next choice on"
+    line = f"hunting {name} ({'ordered' if own['ordered'] else 'scarce'}): {own['labels']} of {own['wanted']}"
+    line += f", {own['found']} of {own['asked']} tasks asked for it were it" if own["asked"] else ""
+    if "matches" in own:
+        line += f", {own['matches'] or 'no'} unlabelled tasks match"
+    return line + ("; let alone, for it may not be there" if own["vain"] else "")
+
+
+def _say_over(own: HuntState) -> str:
+    name = plain(own["label"])
+    if own["state"] == "all found":
+        return f"hunted {name}: all {own['wanted']} are found"
+    why = "stopped" if own["state"] == "stopped" else "it is not in the label config"
+    return f"not hunting {name}: {why}"

@@ -21,10 +21,11 @@ from backend.admin_json import (
     SuspectsAnswer,
     VersionsAnswer,
 )
+from backend.encoder_json import EncoderAnswer
 from backend.errors import BackendError
 from backend.explained_json import Explanation
 from backend.file_run_json import FileRunAnswer
-from backend.record_json import HuntsAnswer, JobRecord
+from backend.record_json import HuntsAnswer, JobRecord, TeacherAnswer
 from backend.screen import plain
 from backend.settings.secrets_store import read_secret
 from backend.settings.settings import Settings
@@ -34,6 +35,7 @@ from model.spec import Json, JsonObject
 if TYPE_CHECKING:
     import requests
 
+    from backend.record_json import PoolReport
     from model.evidence.auto_accept import DialJson
 
 TIMEOUT_SECONDS = 30.0
@@ -132,9 +134,18 @@ class AdminClient:
         """Tasks to look at again, as predictions ready to be written."""
         return list(self._call("GET", f"/admin/projects/{project}/relabel?limit={limit}")["rows"])
 
-    def dial(self, project: int, accuracy: float, control: str, confidences: Mapping[str, int]) -> DialJson:
-        """The auto-accept dial for confidences (confidence -> tasks) of the version that answers now."""
-        body: JsonObject = {"accuracy": accuracy, "control": control, "confidences": dict(confidences)}
+    def dial(
+        self,
+        project: int,
+        accuracy: float,
+        control: str,
+        confidences: Mapping[str, int],
+        carried: Mapping[str, int] | None = None,
+    ) -> DialJson:
+        """The auto-accept dial for confidences (confidence -> tasks) of the version that answers now, and for answers
+        `carried` over from duplicates (kind -> tasks)."""
+        more: JsonObject = {"carried_over": dict(carried)} if carried else {}
+        body: JsonObject = {"accuracy": accuracy, "control": control, "confidences": dict(confidences), **more}
         return self._call("POST", f"/admin/projects/{project}/dial", body)
 
     def patterns(self, project: int, control: str = "", limit: int = 0) -> PatternsAnswer:
@@ -156,6 +167,27 @@ class AdminClient:
         return self._call(
             "DELETE", f"/admin/projects/{project}/patterns?{urlencode({'control': control, 'label': label})}"
         )
+
+    def teacher(self, project: int, cost_of: int | None = None) -> TeacherAnswer:
+        """Whom a teacher's run would ask, and how the last one fares; with the cost of one about so many texts (0: as
+        many as may be)."""
+        return self._call("GET", f"/admin/projects/{project}/teacher{'' if cost_of is None else f'?texts={cost_of}'}")
+
+    def teach(self, project: int, texts: int | None = None) -> TeacherAnswer:
+        """Begins a run, about `texts` texts at most."""
+        return self._call("POST", f"/admin/projects/{project}/teacher", {} if texts is None else {"texts": texts})
+
+    def stop_teacher(self, project: int, *, forget: bool = False) -> Order:
+        """Ends the run, and forgets what was answered if so."""
+        return self._call("DELETE", f"/admin/projects/{project}/teacher{'?forget=1' if forget else ''}")
+
+    def encoder(self, project: int) -> EncoderAnswer:
+        """How its change to the encoder of BASE_MODEL fares."""
+        return self._call("GET", f"/admin/projects/{project}/encoder")
+
+    def choose_encoder(self, project: int, wish: str) -> EncoderAnswer:
+        """Decides it: take, keep or compare."""
+        return self._call("POST", f"/admin/projects/{project}/encoder", {"wish": wish})
 
     def audit(self, limit: int) -> list[Action]:
         """What admins did, newest first."""
@@ -189,6 +221,10 @@ class AdminClient:
     def plan(self, project: int) -> Order:
         """Asks for a new plan of the labelling queue."""
         return self._call("POST", f"/admin/projects/{project}/queue", {})
+
+    def pool(self, project: int) -> PoolReport:
+        """Duplicates and outliers among the unlabelled tasks."""
+        return self._call("GET", f"/admin/projects/{project}/pool")
 
     def hunts(self, project: int) -> HuntsAnswer:
         """Scarce classes that are hunted, and orders."""

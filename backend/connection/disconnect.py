@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from backend.errors import SettingsError, StoreUnavailable
+from backend.jobs.sync.pool_tab import TAB_TITLE, remove_tab
 from backend.jobs.sync.relabel_tab import remove_relabels
 from backend.jobs.task_queue.stream_order import restore_tabs
 from backend.labelstudio.rest.client import LabelStudioClient
@@ -47,6 +48,8 @@ def run_disconnect(settings: Settings, project: int, *, predictions: bool = Fals
         yield from _remove_predictions(client, present, predictions)
         yield from _restore_tabs(client, settings, project)
         yield from remove_relabels(client, project)
+        if remove_tab(client, project):
+            yield f"Tab '{TAB_TITLE}' removed."
         yield f"Project {project} ({present.get('title', '')}) does not use {settings.url} any more."
 
 

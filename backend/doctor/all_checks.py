@@ -6,10 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 
 from backend.doctor.connection import check_connection
+from backend.doctor.encoders import check_encoders
 from backend.doctor.label_studio import check_label_studio, not_configured
 from backend.doctor.learning import check_learning, judge_refusals
 from backend.doctor.machine import check_machine
-from backend.doctor.notifications import check_notifications
+from backend.doctor.notifications import check_notifications, check_teacher
 from backend.doctor.object_store import check_object_store
 from backend.doctor.store import check_store
 from backend.doctor.verdict import Verdict
@@ -42,7 +43,9 @@ def examine_all(
     if health is not None:
         stores = Stores(settings)
         yield from check_object_store(settings, stores.versions.live_of(health.projects))
+        yield from check_encoders(settings, stores, projects)
         yield from check_notifications(stores.outbox)
+        yield from check_teacher(settings)
         for number in projects:
             yield from check_learning(settings, stores, number)
         yield from judge_refusals(stores.rejects.read(OF_NO_PROJECT), time.time())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 
+from backend.base_model.languages import CODE, FEWEST_TEXTS, REMEDY, LanguageReport
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.record_json import RejectEntry, SyncRecord, Trouble
 from backend.rejects.report import describe_rejects
@@ -23,6 +24,7 @@ def check_learning(settings: Settings, stores: Stores, project: int) -> Iterator
     if settings.has_label_studio:
         last, dirty = stores.projects.last_sync(project), stores.projects.dirty(project)
         yield judge_sync(project, last, dirty, time.time(), settings.resync_minutes)
+    yield from judge_language(project, LanguageReport.from_json(stores.projects.language(project)))
     yield from judge_trouble(project, stores.failures.describe(project))
     yield from judge_rejects(project, stores.rejects.read(project), time.time())
     if project in stores.task_queue.steered():
@@ -44,6 +46,14 @@ def judge_sync(project: int, last: SyncRecord, dirty: str, now: float, minutes: 
     if dirty:
         return warn(name, f"{seen}; due again: {dirty}", "wait a minute; then " + again)
     return ok(name, seen)
+
+
+def judge_language(project: int, report: LanguageReport | None) -> Iterator[Verdict]:
+    """Whether the encoder knows what the texts are written in; nothing before a reconciliation has looked."""
+    if report is None or report.texts < FEWEST_TEXTS:
+        return
+    name, seen = f"project {project}: language", report.describe()
+    yield warn(name, f"{CODE}: {seen}", REMEDY) if report.is_unread else ok(name, seen)
 
 
 def judge_trouble(project: int, trouble: Mapping[str, Trouble]) -> Iterator[Verdict]:

@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Iterator
 from importlib import metadata
 
+from backend.base_model.download import describe_download
 from backend.base_model.number_format import describe_timing, slowdown
 from backend.doctor.verdict import Verdict, fail, ok, warn
 from backend.settings.settings import Settings
@@ -93,16 +94,19 @@ def differences(wanted: list[str]) -> Iterator[str]:
 
 def check_base_model(settings: Settings) -> Verdict:
     """The encoder's files are there; those of the packaged one are the published ones."""
+    from backend.base_model.description import describe_encoder
     from backend.base_model.hub import find_encoder_files
     from model.errors import ModelError
 
     name = "base model"
+    if coming := describe_download(settings):
+        return warn(name, coming, "wait: the other processes go on with it")
     try:
         directory = find_encoder_files(settings)
     except ModelError as error:
-        remedy = "set BASE_MODEL to a directory or a hub id that exists, or leave it empty"
+        remedy = "set BASE_MODEL to a preset (docs/encoders.md), a directory or a hub id that exists, or leave it empty"
         return fail(name, str(error), str(error.evidence.get("hint") or remedy))
-    what = f"BASE_MODEL={settings.base_model}" if settings.base_model else "the packaged MiniLM, digest verified"
+    what = describe_encoder(settings.base_model)
     size = (directory / "model.safetensors").stat().st_size
     return ok(name, f"{what}, {size / 2**20:.0f} MiB of weights")
 
@@ -116,7 +120,7 @@ def check_number_format(settings: Settings) -> Verdict:
     if times:
         return warn(
             name,
-            f"PRECISION={settings.precision} is {times:.1f} times slower here than the other; timed: {seen}",
+            f"PRECISION={settings.precision} is {times:.1f} times slower here than another; timed: {seen}",
             "unset PRECISION: auto takes the faster one",
         )
     return ok(name, f"PRECISION={settings.precision}; timed: {seen}")

@@ -128,7 +128,13 @@ def judge_protection(settings: Settings) -> Verdict:
     """Whether others may call as well."""
     host = urlsplit(settings.url).hostname or ""
     inside = settings.host not in EVERYWHERE and is_loopback(settings.host)
-    if settings.basic_auth_user:
+    has_user, has_password = bool(settings.basic_auth_user), bool(settings.basic_auth_pass.get_secret_value())
+    if has_user != has_password:
+        here, lacking = ("USER", "PASS") if has_user else ("PASS", "USER")
+        effect = "an empty password is the right one" if has_user else "nobody is asked to log in"
+        told = f"BASIC_AUTH_{here} is set and BASIC_AUTH_{lacking} is not: {effect}"
+        return warn("protection", told, f"set BASIC_AUTH_{lacking}, too, then `understudy connect --project ID` again")
+    if has_user:
         return ok("protection", "basic auth for Label Studio, a secret for its webhooks, a token for admins")
     if inside:
         return ok("protection", f"listens on {settings.host} only")

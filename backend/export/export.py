@@ -70,10 +70,11 @@ def _export(settings: Settings, stores: Stores, wish: Wish, tell: Tell) -> Expor
 
 def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     from backend.base_model.encoders import find_prior
-    from backend.base_model.hub import find_encoder_files
+    from backend.base_model.former import find_version_files
     from model.encoder.encoder import Encoder, open_weights
     from model.export.bundle import Source
     from model.spans.features.reading import SpanReader
+    from model.versions.directory import read_manifest, version_path
     from model.versions.live_model import load_version
     from model.versions.span_answers import SpanTools
 
@@ -82,7 +83,10 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     version = wish.version or stores.versions.live(wish.project)
     if not version:
         raise NotFound(f"project {wish.project} has no version yet: it has learned no label")
-    base = Encoder(find_encoder_files(settings), precision="fp32")
+    if (artifacts := open_artifacts(settings, frozenset)) is not None:
+        artifacts.ensure(wish.project, version)
+    manifest = read_manifest(version_path(settings.models_dir, wish.project, version))
+    base = Encoder(find_version_files(settings, manifest.encoder_digest, stores.versions.encoders), precision="fp32")
     opened: list[Encoder] = []
 
     def open_tuned(weights: Path) -> Encoder:
@@ -92,8 +96,6 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     def tools() -> SpanTools:  # without a cache: each side of a comparison reads every text anew
         return SpanTools(SpanReader(base, find_prior(settings, base)), settings.spans_show)
 
-    if (artifacts := open_artifacts(settings, frozenset)) is not None:
-        artifacts.ensure(wish.project, version)
     model = load_version(settings.models_dir, wish.project, version, base, open_tuned, tools)
     model = model.showing(stores.projects.spans_show(wish.project) or settings.spans_show)
     return Source(model, _choose(model, wish.control), base, opened[0] if opened else None)

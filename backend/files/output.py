@@ -15,6 +15,7 @@ from tempfile import TemporaryDirectory
 
 from backend.files.locations import Location, open_store
 from model.spec import JsonObject
+from model.versions.disk import bring_to_disk
 
 RUN, SUCCESS, ERRORS, TEMPORARY = "_run.json", "_SUCCESS", "_errors", "_temporary"
 
@@ -85,8 +86,7 @@ class Output:
         if not location.is_local:
             open_store(location).put_file(str(file), location.path)
             return
-        with file.open("rb") as opened:
-            os.fsync(opened.fileno())
+        bring_to_disk(file)
         target = Path(location.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         os.replace(file, target)

@@ -19,7 +19,10 @@ TRAININGS_WAITING, TRAININGS_RUNNING = "rq:queue:train", "rq:wip:train"
 MEASURED_SECONDS = 10
 """How old what is measured on the page of the installation may be."""
 
-HASHES = ("queue", "trouble", "predict", "predict:shards", "files", "files:sums", "export", "rejects")
+HASHES = ("queue", "trouble", "predict", "predict:shards", "files", "files:sums", "export", "rejects", "hunts")
+
+TAUGHT = ("id", "status", "next", "bad", "requests", "message")
+"""Of the run that asks a teacher, which also holds the tasks of its texts."""
 
 
 @guarded
@@ -36,6 +39,8 @@ def news_of_project(client: Client, project: int, job: str = "") -> str:
     for name in HASHES:
         pipeline.hgetall(project_key(project, name))
     pipeline.hmget(project_key(project, "meta"), "sync", "dirty", "title")
+    pipeline.hmget(project_key(project, "cfg"), "encoder", "encoder_wish")
+    pipeline.hmget(project_key(project, "teacher"), *TAUGHT)
     pipeline.hget(FINDINGS, str(project))
     if job:
         pipeline.hgetall(job_key(job))

@@ -16,6 +16,7 @@ from backend.jobs.train.train import make_request, publish
 from backend.outcomes import PublishOutcome
 from backend.screen import plain
 from backend.settings.settings import Settings
+from backend.store.outbox.event import refused
 from backend.store.stores import Stores
 from model.errors import ModelError
 from model.spec import Control
@@ -115,6 +116,8 @@ def _conclude(stores: Stores, project: int, request: Request, control: str, resu
     published = outcome == PublishOutcome.PUBLISHED
     if published:
         stores.jobs.enqueue_refit(project)
+    else:
+        stores.outbox.put(refused(project, None, result.version, outcome))
     return Imported(result.version, control, published, result.reason if published else outcome)
 
 

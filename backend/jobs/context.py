@@ -5,17 +5,23 @@ from __future__ import annotations
 import math
 import time
 from collections import OrderedDict
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from backend.artifacts.artifacts import open_artifacts
 from backend.base_model.encoders import Encoders
+from backend.base_model.former import live_manifest
+from backend.errors import ArtifactsUnavailable
 from backend.jobs.pool_reader import PoolReader
 from backend.settings.settings import Settings, current_settings
+from backend.store.duplicates.labelled_texts import LabelledTables
 from backend.store.stores import Stores
 from backend.supervision.heartbeat import Deadline
+from model.errors import ModelError
 
 if TYPE_CHECKING:
+    from model.versions.directory import Manifest
     from model.versions.live_model import LiveModel
 
 KEPT_MODELS = 16
@@ -28,8 +34,9 @@ class Context:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stores = Stores(settings)
-        self.encoders = Encoders(settings)
+        self.encoders = Encoders(settings, book=self.stores.versions.encoders)
         self.pools = PoolReader()
+        self.labelled = LabelledTables(self.stores.labelled_texts)
         self.artifacts = open_artifacts(settings, self._versions_in_use)
         self.stopping = False
         self.stops_at = math.inf
@@ -52,20 +59,31 @@ class Context:
 
     def live_model(self, project: int, version: str) -> LiveModel:
         """A published version, loaded once. Raises VersionError; ArtifactsUnavailable where it has to be fetched."""
-        from model.versions.live_model import load_version
-
         key = (project, version)
         if key not in self._live:
             if self.artifacts is not None:
                 self.artifacts.ensure(project, version)
-            base = self.encoders.base
-            self._live[key] = load_version(
-                self.settings.models_dir, project, version, base, self.encoders.open, self.encoders.span_tools
-            )
+            self._live[key] = self.encoders.load(project, version)
         self._live.move_to_end(key)
         while len(self._live) > KEPT_MODELS:
             self._live.popitem(last=False)
         return self.as_shown(project, self._live[key])
+
+    def encoder_of(self, project: int, version: str | None) -> str:
+        """Digest of the encoder that a version was made with; "" where that cannot be told."""
+        found = self.manifest_of(project, version)
+        return found.encoder_digest if found is not None else ""
+
+    def manifest_of(self, project: int, version: str | None) -> Manifest | None:
+        """That of a version, whichever machine has its files; None where it cannot be had."""
+        from model.versions.directory import parse_manifest
+
+        found = live_manifest(self.settings, project, version)
+        if found is None and version and self.artifacts is not None:  # a new machine: its files come when wanted
+            with suppress(ModelError, ArtifactsUnavailable):
+                text = self.artifacts.versions.manifest(project, version)
+                found = parse_manifest(text, version) if text else None
+        return found
 
     def _versions_in_use(self) -> set[tuple[int, str]]:
         """Raises StoreUnavailable."""

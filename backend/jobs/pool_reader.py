@@ -57,8 +57,7 @@ def encode_ahead(stores: Stores, base: CachedEncoder, project: int) -> int:
     """Encode pool texts that are not in the cache yet, until a refit is due; the number encoded.
 
     Asks for a refit at the end when there is no label yet, since the cold start gains from every text."""
-    spec = _spec(stores, project)
-    wanted = list(dict.fromkeys(text for _, texts in _chosen(stores, base, project, spec) for text in texts))
+    wanted = pool_texts(stores, base, project)
     missing = [text for text, held in zip(wanted, base.holds(wanted), strict=True) if not held]
     done = 0
     for portion in portions(missing, characters_of):  # between two looks at the queue
@@ -69,6 +68,12 @@ def encode_ahead(stores: Stores, base: CachedEncoder, project: int) -> int:
     if done and not stores.examples.count(project):
         stores.jobs.enqueue_refit(project)
     return done
+
+
+def pool_texts(stores: Stores, base: CachedEncoder, project: int) -> list[Text]:
+    """What the encoder reads of the pool texts that a refit may look at."""
+    chosen = _chosen(stores, base, project, _spec(stores, project))
+    return list(dict.fromkeys(text for _, texts in chosen for text in texts))
 
 
 def _spec(stores: Stores, project: int) -> TaskSpec:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from backend.errors import BadRequest, UnsupportedConfig
 from backend.labelstudio.task_spec import parse_label_config
-from model.labels import shown_labels
+from model.labels import fold_name, path_of, shown_labels
 from model.spec import Control, TaskSpec
 
 
@@ -26,6 +27,25 @@ def texts_of(spec: TaskSpec | None, control: str, keys: Iterable[str]) -> Mappin
         return shown_labels(keys)
     others = [key for key in keys if key not in known.shown]
     return shown_labels((*known.keys(), *others)) if others else known.shown
+
+
+_JOINT = re.compile(r"\s*[/>\u203a\u2192]\s*")
+"""How people write the steps of a path."""
+
+
+def find_keys(texts: Mapping[str, str], name: str) -> list[str]:
+    """The keys that people may mean by a name, of these with what is shown of each: the one that is called so to the
+    letter, else those that are but for case and what joins words, else those whose path ends so."""
+    if exact := [key for key, text in texts.items() if name in (key, text)]:
+        return exact
+    wanted = _fold(name)
+    return [key for key, text in texts.items() if _fold(text) == wanted] or [
+        key for key in texts if fold_name(path_of(key)[-1]) == wanted
+    ]
+
+
+def _fold(name: str) -> str:
+    return "/".join(map(fold_name, _JOINT.split(name.strip())))
 
 
 def rename_counts(spec: TaskSpec | None, counts: Mapping[str, Mapping[str, int]]) -> dict[str, dict[str, int]]:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import TypedDict
+from typing import Literal, NotRequired, TypedDict
 
 from backend.labelstudio.label_config.answer_values import read_value, shown_score, task_score, value_key, write_value
 from backend.labelstudio.records import Targets
 from model.spec import Control, Json, JsonObject, Prediction, TaskSpec
 
+CarriedKind = Literal["exact", "near"]
+"""Of what duplicates an answer is carried over."""
+
 
 class PredictionJson(TypedDict):
-    """One task's item of a /predict reply."""
+    """One task's item of a /predict reply. `carried_over`: it is a labelled duplicate's answer, of an `exact` one or of
+    one that is `near`; Label Studio passes that over."""
 
     model_version: str
     score: float
     result: list[dict[str, Json]]
+    carried_over: NotRequired[CarriedKind]
 
 
 def to_prediction(spec: TaskSpec, predictions: Sequence[Prediction], version: str) -> PredictionJson:

@@ -1,10 +1,11 @@
-"""Delivers what waits in the outbox, endpoint by endpoint, in a thread of the scheduler: it keeps nobody waiting."""
+"""Delivers what waits in the outbox, in a thread of the scheduler for each endpoint: no one keeps another waiting."""
 
 from __future__ import annotations
 
 import logging
 import random
 import threading
+import time
 
 from backend.errors import StoreUnavailable
 from backend.labelstudio.rest.circuit_breaker import Breaker
@@ -23,7 +24,7 @@ LEAVE_SECONDS = 5.0
 """That the scheduler waits for an attempt when it ends; one that is cut off is made again."""
 
 BATCH = 20
-"""Events of one endpoint before the next one's turn."""
+"""Events of one endpoint between two looks."""
 
 WAITS = (5.0, 30.0, 120.0, 600.0, 1800.0, 3600.0, 7200.0, 14_400.0, 21_600.0, 28_800.0)
 """Seconds after each attempt that came to nothing: 22 hours, then the event is given up."""
@@ -42,27 +43,32 @@ class Courier:
         self._settings, self._outbox = settings, outbox
         self._breakers = {endpoint: Breaker() for endpoint in outbox.endpoints}
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=own, name=f"courier {place}", daemon=True)
+            for place, own in enumerate(self._breakers.items(), 1)
+        ]
 
     def start(self) -> None:
         """Nothing is started where nobody is told anything."""
-        if self._breakers:
-            self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def leave(self) -> None:
         """Finish what is under way."""
         self._stop.set()
-        if self._thread.is_alive():
-            self._thread.join(LEAVE_SECONDS)
+        over = time.monotonic() + LEAVE_SECONDS
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, over - time.monotonic()))
 
     def deliver_due(self) -> int:
         """Attempts that were made now. Raises StoreUnavailable."""
         return sum(self._deliver_to(endpoint, breaker) for endpoint, breaker in self._breakers.items())
 
-    def _run(self) -> None:
+    def _run(self, endpoint: Endpoint, breaker: Breaker) -> None:
         while not self._stop.wait(LOOK_SECONDS):
             try:
-                self.deliver_due()
+                self._deliver_to(endpoint, breaker)
             except StoreUnavailable as error:
                 log.debug("courier waits: %s", error.message)
             except Exception:  # the next look may do better, and nobody else would begin this thread again

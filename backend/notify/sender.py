@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
 
 from backend.errors import SettingsError
 from backend.notify.signature import sign
 from backend.outbound.clients import OTHER_CA, open_httpx, refusal
+from backend.outbound.cut_off import CutOff
 from backend.outbound.proxies import proxy_for
 from backend.settings.settings import Settings
-
-if TYPE_CHECKING:
-    pass
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
@@ -28,12 +23,6 @@ WHOLE_SECONDS = 15.0
 
 LONGEST_PAUSE_SECONDS = 3600.0
 """That an endpoint may ask for with Retry-After."""
-
-
-class _Stream(Protocol):
-    """What the client's library reports of a connection."""
-
-    def get_extra_info(self, info: str) -> object: ...
 
 
 @dataclass(frozen=True)
@@ -71,7 +60,7 @@ def send(settings: Settings, url: str, id: str, body: str, limit: float = WHOLE_
     try:
         with (
             open_httpx(url, "", timeout=timeout, headers={"User-Agent": "understudy"}) as client,
-            _cut_off(limit) as trace,
+            CutOff().within(limit) as trace,
             client.stream("POST", url, content=body.encode(), headers=headers, extensions={"trace": trace}) as reply,
         ):
             return _read(reply.status_code, reply.headers)
@@ -97,34 +86,3 @@ def _explain(error: Exception, url: str) -> str:
     proxy = proxy_for(url)
     way = f" through the proxy {proxy.shown}" if proxy else ""
     return f"no answer{way}: {type(error).__name__} {error}".strip()
-
-
-@contextmanager
-def _cut_off(limit: float) -> Iterator[object]:
-    """The client's trace hook. Its own time limits are of each read: a server that sends a byte now and then would hold
-    the caller for ever."""
-    held: list[socket.socket] = []
-    over = threading.Event()
-
-    def trace(event: str, info: Mapping[str, object]) -> None:
-        stream: _Stream | None = info.get("return_value")  # type: ignore[assignment]
-        if event.endswith((".connect_tcp.complete", ".start_tls.complete")) and stream is not None:
-            found = stream.get_extra_info("socket")
-            if isinstance(found, socket.socket):
-                held[:] = [found]
-            if over.is_set():
-                cut()
-
-    def cut() -> None:
-        over.set()
-        for one in held:
-            with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(limit, cut)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield trace
-    finally:
-        timer.cancel()

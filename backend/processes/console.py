@@ -105,17 +105,17 @@ class Watch:
 
 
 def _wait_until_ready(settings: Settings, watch: Watch, began: float) -> bool:
-    """Prints each new state once; False when the supervisor stopped first."""
-    shown = ""
+    """Prints each state once, since some take turns; False when the supervisor stopped first."""
+    shown = set[str]()
     while watch.running():
         for line in watch.news():
             say(line)
         state = current_state(settings)
         if not state:
             return True
-        if state != shown:
+        if state not in shown:
             say(f"{time.monotonic() - began:6.1f} s  {state}")
-            shown = state
+            shown.add(state)
         time.sleep(0.1)
     return False
 
@@ -127,6 +127,8 @@ def current_state(settings: Settings) -> str:
     try:
         with open_session(settings, local_url(settings)) as session:
             reply = session.get(f"{local_url(settings)}/ready", timeout=5)
+    except requests.Timeout:
+        return "waiting for the web process, which does not answer yet"
     except requests.RequestException:
         return "starting the web process"
     if reply.ok:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,17 @@ def _prepare(settings: Settings) -> Iterator[str]:
     yield from ("", f"Label Studio:  {pages[0]}", *(f"               {page}" for page in pages[1:]))
     yield f"Log in as:     {account['username']}   password: {account['password']}"
     yield from ("Open a project, press Label All Tasks, and watch the pre-labels get better.", "")
+    yield "For `understudy doctor`, `connect` and `disconnect` in another terminal, give them the demo's token:"
+    yield f"  export LABEL_STUDIO_URL={settings.label_studio_url} LABEL_STUDIO_API_KEY_FILE={keep_token(settings)}"
+    yield ""
+
+
+def keep_token(settings: Settings) -> Path:
+    """The file, which its owner alone can read, that holds the token of the demo's Label Studio."""
+    path = (settings.data_dir / "label-studio" / "token").absolute()
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(settings.label_studio_api_key.get_secret_value())
+    return path
 
 
 def _number_of(settings: Settings, project: DemoProject) -> int:

@@ -26,6 +26,8 @@ from backend.processes.worker import wait_for_redis
 from backend.record_json import JobRecord
 from backend.rules.finetune_due import why_due
 from backend.rules.finetune_facts import gather_facts, largest_control
+from backend.rules.training.facts import gather_waiting
+from backend.rules.training.order import Waiting, put_in_order
 from backend.settings.settings import Settings
 from backend.store.versions import Evaluated
 from backend.store.work.trainings import TRAINING_ATTEMPTS, count_deaths
@@ -75,6 +77,7 @@ class Scheduler:
         self.owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._cleaned = self._began = self._held = time.monotonic()
         self._active = False
+        self._due: dict[int, str] = {}
         self._watch = self.stores.watch()
         self._versions = VersionKeeping(work)
         self._queue = QueueScheduler(work.settings, work.stores)
@@ -100,6 +103,7 @@ class Scheduler:
                 raise
             except Exception:  # what one project's data does stops no other's
                 log.exception("scheduler: project %s", project)
+        self._request_trainings()
         if time.monotonic() - self._cleaned > GARBAGE_SECONDS:
             self._cleaned = time.monotonic()
             self._collect_garbage()
@@ -124,7 +128,7 @@ class Scheduler:
             self._restore(project)
         pinned = bool(self.stores.versions.pinned(project))
         behind = self.stores.versions.fitted(project) != self.stores.examples.seq(project)
-        behind = behind or self._has_new_patterns(project)
+        behind = behind or self._has_new_patterns(project) or self._has_new_answers(project)
         if behind and not pinned and not self.stores.failures.waits(project, "refit"):
             self.stores.jobs.enqueue_refit(project)
         self._schedule_training(project, pinned)
@@ -135,7 +139,16 @@ class Scheduler:
         if export := self.stores.exports.lost(project):
             log.warning("export lost, sent again id=%s", export)
             self.stores.exports.send(project, export)
+        self._schedule_teacher(project)
         self._queue.schedule(project)
+
+    def _has_new_answers(self, project: int) -> bool:
+        """Of a teacher, which the last refit has not read."""
+        return bool(self.settings.teacher_url) and self.stores.teachings.is_pending(project)
+
+    def _schedule_teacher(self, project: int) -> None:
+        if self.settings.teacher_url and (record := self.stores.teachings.lost(project)) is not None:
+            self.stores.teachings.send(project, record)
 
     def _has_new_patterns(self, project: int) -> bool:
         """For controls that mark text, which the last refit has not read."""
@@ -151,8 +164,33 @@ class Scheduler:
         self._note_failure(project)
         due = (why_due(self.settings, gather_facts(self.stores, project, pinned, marked)) for marked in (False, True))
         if reason := next(filter(None, due), ""):
-            record, created = jobs.request_training(project, by=f"policy: {reason}")
-            log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, reason)
+            self._due[project] = reason
+
+    def _request_trainings(self) -> None:
+        """Of those that are due, and of those that wait already, the one goes first from which most is expected.
+        Raises StoreUnavailable."""
+        jobs, (due, self._due) = self.stores.jobs, (self._due, {})
+        asked: list[JobRecord] = [
+            {"id": str(project), "project": project, "status": "queued", "by": "policy"} for project in due
+        ]
+        for place in put_in_order([self._gather_waiting(record) for record in asked]):
+            project = int(place.job)
+            record, created = jobs.request_training(project, by=f"policy: {due[project]}")
+            log.info("fine-tune due project=%s job=%s new=%s: %s", project, record["id"], created, due[project])
+        running = [jobs.running(project) for project in self.stores.projects.projects()]
+        waiting = {one["id"]: one for one in running if one is not None and one["status"] == "queued"}
+        if len(waiting) > 1 or any("stage" in one for one in waiting.values()):
+            places = put_in_order([self._gather_waiting(one) for one in waiting.values()])
+            jobs.put_in_order([(waiting[place.job], place.why) for place in places])
+
+    def _gather_waiting(self, record: JobRecord) -> Waiting:
+        try:
+            return gather_waiting(self.stores, record)
+        except StoreUnavailable:
+            raise
+        except Exception:  # what one project's data does stops no other's
+            log.exception("scheduler: order of the training %s", record["id"])
+            return Waiting(record["id"], waited=0.0)
 
     def _schedule_examination(self) -> None:
         """What the doctor finds is kept for the model page. The first one waits until all processes are there."""

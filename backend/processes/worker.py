@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 
-from backend.cpu import keep_heap_trimmed, use_one_thread
+from backend.cpu import keep_heap_trimmed, loading, step_back, use_one_thread
 from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.settings.settings import Settings
@@ -19,12 +20,23 @@ log = logging.getLogger(__name__)
 def run_learner(settings: Settings, burst: bool = False) -> None:
     """Refits heads, with a warm encoder. `burst`: one job at most."""
     configure_logs(settings, "learner")
+    step_back()
     work = _open()
-    from model.head.warm_up import warm_up_learning
+    with loading():
+        from model.head.warm_up import warm_up_learning
 
-    warm_up_learning(work.encoders.base)
-    use_one_thread()
+        warm_up_learning(work.encoders.base)
+        use_one_thread()
+    _ask_for_changes(work)
     _work(settings, "learn", burst=burst)
+
+
+def _ask_for_changes(work: Context) -> None:
+    """Of projects that answer by another encoder than BASE_MODEL names. Redis may be away: a label asks again."""
+    from backend.jobs.learn.encoder_change import ask_for_changes
+
+    with suppress(StoreUnavailable):
+        ask_for_changes(work)
 
 
 def run_trainer(settings: Settings, burst: bool = False) -> None:

@@ -44,6 +44,11 @@ def _files_seconds(settings: Settings) -> float:
     return 4 * 3600.0
 
 
+def _teach_seconds(settings: Settings) -> float:
+    """A stretch, and the question that it ends with."""
+    return 120.0
+
+
 def _examine_seconds(settings: Settings) -> float:
     """Ten projects, each with a Label Studio that answers late."""
     return 300.0
@@ -186,9 +191,34 @@ JOB_KINDS = (
         ),
         seconds=_files_seconds,
     ),
+    JobKind(
+        name="lesson",
+        function="backend.jobs.teach.choose.choose_texts",
+        former_function=None,
+        queue="learn",
+        outcomes=(JobOutcome.PLANNED, JobOutcome.OVER, JobOutcome.STOPPED, JobOutcome.FAILED),
+        seconds=_refit_seconds,
+    ),
+    JobKind(
+        name="teach",
+        function="backend.jobs.teach.ask.teach",
+        former_function=None,
+        queue="predict",
+        outcomes=(
+            JobOutcome.DONE,
+            JobOutcome.GOES_ON,
+            JobOutcome.OVER,
+            JobOutcome.CANCELLED,
+            JobOutcome.HELD,
+            JobOutcome.STOPPED,
+            JobOutcome.WAITS,
+            JobOutcome.FAILED,
+        ),
+        seconds=_teach_seconds,
+    ),
 )
 
-REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT, FILES = (kind.function for kind in JOB_KINDS)
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT, FILES, LESSON, TEACH = (kind.function for kind in JOB_KINDS)
 
 KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
 

@@ -52,6 +52,14 @@ NOTE_SECONDS = 24 * 3600
 WAITING_STATUSES = frozenset({"created", "ready_to_enqueue", "queued", "scheduled", "deferred", "rate_limited"})
 
 
+_ORDER = """
+-- KEYS: queue    ARGV: jobs. One that a worker has taken is left out.
+for _, job in ipairs(ARGV) do
+  if redis.call('LREM', KEYS[1], 1, job) > 0 then redis.call('RPUSH', KEYS[1], job) end
+end
+"""
+
+
 class ForbiddenJob(Exception):
     """A job names a function or a callback that is not on the list."""
 
@@ -131,6 +139,7 @@ class JobQueue:
 
     def __init__(self, client: Client, limits: Mapping[str, int]) -> None:
         self._redis, self._limits = client, limits
+        self._order = Script(client, _ORDER)
 
     @guarded
     def enqueue(self, function: str, *args: int | str, retries: int = 0) -> str:
@@ -163,6 +172,12 @@ class JobQueue:
             return False
         self._redis.set(note, self.enqueue(function, *args, retries=retries), ex=NOTE_SECONDS)
         return True
+
+    @guarded
+    def put_in_order(self, function: str, job_ids: Sequence[str]) -> None:
+        """Let workers take these calls, of those that wait, in this order; all others go before them."""
+        if len(job_ids) > 1:
+            self._order(keys=[f"rq:queue:{FUNCTIONS[function]}"], args=list(job_ids))
 
     @guarded
     def is_waiting(self, job_id: str) -> bool:

@@ -49,6 +49,15 @@ SECRETS = "understudy:secrets"
 CLOCKS = "understudy:clocks"
 """HASH of how far the machines' clocks are from Redis's. In no backup."""
 
+ENCODERS = "understudy:encoders"
+"""HASH of what each encoder is that was used, by its digest."""
+
+ENCODERS_TRUSTED = "understudy:encoders:trusted"
+"""HASH of the files that each name of an encoder gave when it was used first."""
+
+ENCODERS_MISSING = "understudy:encoders:missing"
+"""HASH of machines that lack the encoder of a live version, and where projects go. In no backup."""
+
 SCHEMA = "understudy:schema"
 """STRING: the number of the shape that everything here has (schema.py)."""
 
@@ -88,12 +97,30 @@ PROJECT_KEYS = (
     Key("surveys", "LIST", "their means in the past"),
     Key("told", "HASH", "what outgoing events told once: labels that are enough, drift up to an answer"),
     Key("suspects", "HASH", "control → labels that are probably wrong, as JSON with the versions of their annotations"),
+    Key("suspects:duplicates", "HASH", "control → labels that those of duplicates speak against, likewise"),
+    Key(
+        "duplicates",
+        "HASH",
+        "bucket → what people answered to labelled texts, by what duplicates share; `facts`: how often they agree; "
+        "`first`, `number`: since when and how often it was written",
+    ),
+    Key("duplicates:log", "ZSET", "buckets by the number of their last change"),
     Key(
         "patterns", "HASH", "control → strings and expressions that people brought for it, as JSON; at most 8 MiB each"
     ),
     Key("patterns:about", "HASH", "control → their digest, when they came, and how many there are of each label"),
-    Key("cfg", "HASH", "label config, `asked`: since when each question is in it, `spans_show` if chosen"),
+    Key("teacher", "HASH", "the last `understudy teach`: which texts are asked about, and how far it is"),
+    Key("teacher:answers", "HASH", "digest of a text, labels and model → what the teacher said, as JSON; no text"),
+    Key("teacher:call", "STRING", "RQ's call of it"),
+    Key("teacher:lease", "STRING", "who works on it (expires)"),
+    Key(
+        "cfg",
+        "HASH",
+        "label config, `asked`: since when each question is in it, `spans_show` if chosen, `encoder` how far a change "
+        "of it is, `encoder_wish` what people want of it",
+    ),
     Key("pool", "HASH", "task → unlabelled text"),
+    Key("pool:report", "STRING", "duplicates and outliers among these, as the learner found them last, as JSON"),
     Key("suggested", "HASH", "task → a line a version: its name, a tab, what it suggested; the last 100,000 tasks"),
     Key("suggested:order", "ZSET", "these tasks by time"),
     Key("marks:<task>", "STRING", "what interactive marking has suggested in a task, and what was removed (expires)"),
@@ -101,6 +128,7 @@ PROJECT_KEYS = (
         "meta",
         "HASH",
         "why a reconciliation is due, how often it was asked for, the last one; size of the pool's project; its title; "
+        "the language of the pool's texts; "
         "what the last refit saw, and how the last labels were answered before they were learned, as JSON",
     ),
     Key("job", "STRING", "the training that runs or ran last"),
@@ -176,6 +204,13 @@ GLOBAL_KEYS = (
     Key("outbox:<endpoint>:state", "HASH", "the endpoint's last answer, and counts; in no backup (expires)"),
     Key("secrets", "HASH", "admin token and webhook secret that nobody has set, with `REDIS_URL` alone; in no backup"),
     Key("clocks", "HASH", "host → how far its clock is ahead of Redis's, and when that was measured"),
+    Key("encoders", "HASH", "digest → what an encoder is and where its files come from, as JSON"),
+    Key("encoders:trusted", "HASH", "name or directory → digest of the files that it gave first, as JSON"),
+    Key(
+        "encoders:missing",
+        "HASH",
+        "digest and host → when that host lacked it last; `wanted`: where projects go; in no backup",
+    ),
     Key("schema", "INT", "the shape of all this (`backend/store/schema.py`)"),
 )
 """Behind `understudy:`."""

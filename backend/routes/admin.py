@@ -7,6 +7,7 @@ from flask import Blueprint, Response, request
 from backend.application.learning_curve import describe_curve
 from backend.application.projects import (
     describe_examples,
+    describe_pool,
     describe_project,
     describe_versions,
     request_resync,
@@ -96,6 +97,12 @@ def resync(project: int) -> Response:
 def queue(project: int) -> Response:
     """Choose the next tasks of the labelling queue anew, now."""
     return reply(request_plan(services().settings, services().stores, known_project(project)), 202)
+
+
+@blueprint.get("/projects/<project>/pool")
+def pool(project: int) -> Response:
+    """Duplicates and outliers among the unlabelled tasks."""
+    return reply(describe_pool(services().stores, known_project(project)))
 
 
 @blueprint.get("/projects/<project>/hunts")

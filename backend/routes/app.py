@@ -13,9 +13,11 @@ from backend.routes import explain as explaining
 from backend.routes import label_errors as suspects
 from backend.routes import prediction_runs as predicting
 from backend.routes.audit import write_audit
+from backend.routes.encoder import change as encoding
 from backend.routes.export import admin as exporting
 from backend.routes.files import file_runs
-from backend.routes.ui import actions, exports, login, pages
+from backend.routes.teacher import teach as teaching
+from backend.routes.ui import actions, exports, hunts, login, pages
 from backend.telemetry.log_context import begin_request, current_project, end_request
 from backend.web.browser import PAGE_HEADERS
 from backend.web.error_handlers import handle_errors
@@ -26,9 +28,9 @@ from backend.web.url_paths import TidyPaths, prefix_of
 
 API = (
     *(labelstudio, ready, operations, admin, advice, audit, explaining, suspects, predicting, patterns, dataset),
-    *(exporting, file_runs),
+    *(exporting, file_runs, teaching, encoding),
 )
-PAGES = (login, pages, actions, exports)
+PAGES = (login, pages, actions, exports, hunts)
 """Modules with a blueprint each."""
 
 NOT_NOTED = ("/admin", "/ui")

@@ -25,7 +25,10 @@ def audit() -> Response:
 
 
 def _action(done: Request) -> str:
-    name = done.url_rule.rule.rpartition("/")[2] if done.url_rule else ""
+    """What stands behind the project, such as `predict/cancel`; elsewhere the last part of the path."""
+    rule = done.url_rule.rule if done.url_rule else ""
+    own = [part for part in rule.partition("<project>/")[2].split("/") if part and not part.startswith("<")]
+    name = "/".join(own) or rule.rpartition("/")[2]
     return f"delete {name}" if done.method == "DELETE" else name
 
 

@@ -52,6 +52,7 @@ def setup() -> Response:
     if project is not None and not services().configs.holds(project, str(config)):
         with suppress(StoreUnavailable):  # predictions go on without Redis
             services().configs.remember(project, str(config))
+            services().configs.tell_language(project)
     return reply({"model_version": services().registry.version_of(project)})
 
 

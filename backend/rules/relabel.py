@@ -47,7 +47,7 @@ def list_label_errors(stores: Stores, project: int, limit: int = DEFAULT_LIMIT_T
         return []
     suspects = {
         name: [row for row in entry["rows"] if row["flag"] in FLAGS]
-        for name, entry in stores.label_errors.read(project).items()
+        for name, entry in stores.label_errors.read_with_duplicates(project).items()
     }
     disputed = stores.projects.summary(project).get("disagreements", {})
     tasks = {row["task"] for rows in suspects.values() for row in rows}

@@ -25,7 +25,8 @@ from backend.serving.long_texts import read_all, read_later
 from backend.serving.predictors import SMALL_REQUEST_ROWS, Chunk, Predictors
 from backend.settings.settings import Settings
 from backend.telemetry.metrics import Metrics
-from model.spec import Json, JsonObject, Prediction, TaskSpec
+from model.labels import LabelledAnswer
+from model.spec import Document, Json, JsonObject, Prediction, TaskSpec
 from model.texts import bounds_for, characters_of, portions
 
 if TYPE_CHECKING:
@@ -39,13 +40,15 @@ Item = PredictionJson | list[Json]
 
 @dataclass(frozen=True, eq=False)
 class AnswerTools:
-    """What this process answers with. `highlighter` explains answers; None where nothing is explained."""
+    """What this process answers with. `highlighter` explains answers; None where nothing is explained. `labelled`: of a
+    task id and its texts, what people answered to duplicates; None where there are none."""
 
     settings: Settings
     predictors: Predictors
     metrics: Metrics
     cache: AnswerCache
     highlighter: Callable[[LiveModel, HighlightRequest], Words] | None = None
+    labelled: Callable[[int | None, TaskSpec, Document], Mapping[str, LabelledAnswer]] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class _Request:
     items: list[Item]
     tasks: Sequence[Json]
     answers: dict[int, list[Prediction]] = field(default_factory=dict)
+    labelled: dict[int, tuple[Mapping[str, LabelledAnswer], Mapping[str, Sequence[str]]]] = field(default_factory=dict)
+    """Place of a task whose duplicates are labelled -> what people answered to them, and the choices that it lists."""
     suggested: dict[int, Sequence[SentSpan]] = field(default_factory=dict)
     """Place of a task -> the spans that it is answered with."""
     unread: set[int] = field(default_factory=set)
@@ -86,7 +91,17 @@ class _Request:
 
     def take(self, index: int, predictions: list[Prediction]) -> None:
         """The answers to the task at `index`."""
+        taken: list[bool] = []
+        if index in self.labelled:
+            from model.decoding.answers import carry_over_all
+
+            own, (known, options) = predictions, self.labelled[index]
+            predictions = carry_over_all(self.spec, own, known, options)
+            taken = [known[one.control].near for one in predictions if one.control in known and one not in own]
+            self.metrics.carried_over.inc()
         item = to_prediction(self.spec, predictions, self.model.version)
+        if taken:
+            item["carried_over"] = "near" if any(taken) else "exact"
         if not predictions or item["score"] < self.settings.abstain_below:
             self.metrics.declined.labels("unsure").inc()
             return
@@ -143,6 +158,8 @@ def answer_tasks(
     request = _Request(model, question.spec, helpers, tools.settings, metrics, [[] for _ in tasks], tasks)
     with metrics.stage.labels("read").time():
         rows, documents = _read(request, tasks)
+        if tools.labelled is not None:
+            _look_up(request, rows, tools.labelled)
         unknown = _recall(rows, cache)
     # Texts of like length share a chunk, so that none waits for a longer one in its batch.
     unknown.sort(key=lambda row: row.length)
@@ -194,6 +211,19 @@ def _read(request: _Request, tasks: Sequence[Json]) -> tuple[list[_Row], dict[in
         if isinstance(number := known.get("id"), int) and not known.get("annotations"):
             documents[number] = document
     return rows, documents
+
+
+def _look_up(
+    request: _Request,
+    rows: Sequence[_Row],
+    labelled: Callable[[int | None, TaskSpec, Document], Mapping[str, LabelledAnswer]],
+) -> None:
+    """Which of the tasks have duplicates that are labelled."""
+    for row in rows:
+        task = request.tasks[row.index]
+        number = task.get("id") if isinstance(task, Mapping) else None
+        if known := labelled(number if isinstance(number, int) else None, request.spec, row.document):
+            request.labelled[row.index] = known, row.options
 
 
 def _recall(rows: Sequence[_Row], cache: AnswerCache) -> list[_Row]:
@@ -256,4 +286,4 @@ def _wanted(
 def _with_results(item: Item, more: Sequence[dict[str, Json]]) -> Item:
     if isinstance(item, list) or not more:
         return item
-    return {"model_version": item["model_version"], "score": item["score"], "result": [*item["result"], *more]}
+    return {**item, "result": [*item["result"], *more]}

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from backend.cpu import step_back
 from backend.errors import Overloaded
 from backend.telemetry.metrics import Metrics
 from model.texts import BATCH_CHARACTERS, BATCH_TEXTS, Bounds
@@ -207,6 +208,7 @@ class Predictors:
         return sum(chunk.size for work in queue for chunk in work.chunks) / self._pace
 
     def _serve(self) -> None:
+        step_back()  # who answers /health and takes labels goes first
         self._mine.serves = True
         while True:
             with self._changed:

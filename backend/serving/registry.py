@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from backend.artifacts.artifacts import open_artifacts
 from backend.artifacts.catalog import Catalog
 from backend.artifacts.prefetch import Prefetch
+from backend.base_model.download import describe_download
 from backend.base_model.encoders import Encoders
-from backend.cpu import use_one_thread
+from backend.cpu import loading, use_one_thread
 from backend.errors import NotReady, StoreUnavailable
 from backend.redaction import hide_secrets
 from backend.serving.fallback_model import adapt
@@ -55,10 +56,12 @@ class Registry:
         versions: VersionStore,
         metrics: Metrics,
         give_way: Callable[[], None] | None = None,
+        renew: Callable[[int], None] | None = None,
     ) -> None:
+        self._renew_beside = renew
         self._settings, self._versions, self._metrics = settings, versions, metrics
         self._projects = projects
-        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way)
+        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way, book=versions.encoders)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
         self._looked = float("-inf")
@@ -95,7 +98,9 @@ class Registry:
     @property
     def not_ready(self) -> str:
         """Why models do not serve yet; "" when they do."""
-        return "" if self._ready.is_set() else self._reason
+        if self._ready.is_set():
+            return ""
+        return "; ".join(filter(None, (self._reason, describe_download(self._settings))))
 
     def stale(self) -> dict[str, str]:
         """Versions that should be live and could not be loaded: `project version` -> why."""
@@ -121,7 +126,7 @@ class Registry:
         """The model that answers for `project` under `spec`: take it once per request. Raises NotReady, or
         Preparing for a large config that is new."""
         if not self._ready.wait(timeout):
-            raise NotReady(f"models do not serve yet: {self._reason}")
+            raise NotReady(f"models do not serve yet: {self.not_ready}")
         model = self._model_for(project, spec, timeout)
         return model if project is None else self._shown_by(project, model)
 
@@ -156,7 +161,8 @@ class Registry:
             return shown
 
     def _adapted_to(self, live: LiveModel | None, spec: TaskSpec) -> LiveModel:
-        return adapt(live, spec, self.encoders.base, self.encoders.span_tools)
+        encoders = self.encoders if live is None else self.encoders.of(live.base.digest)
+        return adapt(live, spec, encoders.base, encoders.span_tools)
 
     def prepare(self, project: int | None, spec: TaskSpec) -> None:
         """Starts to make the model of a large label config, for requests to come. Never waits."""
@@ -205,7 +211,7 @@ class Registry:
             try:
                 if not self._ready.is_set():
                     self._load_first()
-                for announced in self._versions.listen(self._settings.poll_seconds):
+                for announced in self._versions.listen(self._settings.poll_seconds, self._stop.is_set):
                     if self._stop.is_set():
                         return
                     if announced is not None:
@@ -223,10 +229,11 @@ class Registry:
         self._reason, self.why_not_ready = "waiting for Redis", StoreUnavailable.code
         self._find_pointers()
         self._reason, self.why_not_ready = "the encoder is loading", NotReady.code
-        from model.head.warm_up import warm_up
+        with loading():  # not the versions: they are replaced
+            from model.head.warm_up import warm_up
 
-        warm_up(self.encoders.base)
-        use_one_thread()
+            warm_up(self.encoders.base)
+            use_one_thread()
         self._reason = "the versions are loading"
         self._catch_up()
         self._ready.set()
@@ -275,16 +282,11 @@ class Registry:
 
     def _load(self, project: int, version: str, until: float) -> None:
         """Load and swap; nothing while its files have not come by `until`, of the monotonic clock."""
-        from model.versions.live_model import load_version
-
         began = time.monotonic()
         try:
             if self.prefetch is not None and not self.prefetch.arrived(project, version, until):
                 return
-            encoders = self.encoders
-            model = load_version(
-                self._settings.models_dir, project, version, encoders.base, encoders.open, encoders.span_tools
-            )
+            model = self.encoders.load(project, version)
             model.warm()
         except Exception as error:  # of whatever kind: the other projects' versions are loaded all the same
             self._metrics.load_failures.inc()
@@ -292,14 +294,27 @@ class Registry:
             # Last: whoever reads that the version is stale finds the reason in the log and in the metrics.
             self._failed[(project, version)] = (time.monotonic(), hide_secrets(str(error)))
             return
+        self._renew(project)
         previous = self._models.get(project)
         failpoint("swap.before", project)
         self._models[project] = model  # the swap
         failpoint("swap.after", project)
         self._failed = {key: value for key, value in self._failed.items() if key[0] != project}
         self._metrics.swaps.inc()
+        self.encoders.keep_former({own.base.digest for own in list(self._models.values())})
         if previous is not None:
             self._metrics.live.remove(str(project), previous.version)
         self._metrics.live.labels(str(project), version).set(1)
         self._metrics.swap_seconds.observe(time.monotonic() - began)
         log.info("swapped project=%s version=%s seconds=%.3f", project, version, time.monotonic() - began)
+
+    def _renew(self, project: int) -> None:
+        """No failure of it keeps a version from answering."""
+        if self._renew_beside is None:
+            return
+        try:
+            self._renew_beside(project)
+        except StoreUnavailable as error:
+            log.warning("labels of duplicates not read project=%s: %s", project, error.message)
+        except Exception:
+            log.exception("labels of duplicates not read project=%s", project)

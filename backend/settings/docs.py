@@ -17,8 +17,8 @@ HEAD = """# Settings
 Read from the environment, then from `.env` in the working directory, then the default; an empty text is no value, and
 means the default. A value that cannot be used stops the start with the setting's name, where it stands (environment,
 line of `.env`, file) and what is allowed; of a secret no part is shown. `LABEL_STUDIO_API_KEY`, `BASIC_AUTH_PASS`,
-`WEBHOOK_SECRET`, `ADMIN_TOKEN`, `HF_TOKEN`, `NOTIFY_URL`, `NOTIFY_SECRET` and `REDIS_URL` may come from a file:
-`<NAME>_FILE` names it, in the environment or in `.env`.
+`WEBHOOK_SECRET`, `ADMIN_TOKEN`, `HF_TOKEN`, `NOTIFY_URL`, `NOTIFY_SECRET`, `TEACHER_KEY` and `REDIS_URL` may come from
+a file: `<NAME>_FILE` names it, in the environment or in `.env`.
 
 Line ends and byte order marks around a value do not count; `.env` and secret files may be UTF-8 or, with a byte order
 mark, UTF-16. `~` is the home directory in every path, `$HOME` is not filled in outside `.env`. What a header cannot

@@ -19,8 +19,8 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, Validati
 
 from backend.addresses.host import url_of
 from backend.redaction import process_redactor
-from backend.settings.base import GivenModel
-from backend.settings.values import check_hook_secrets, check_launcher, explain
+from backend.settings.data_dir import DataDir
+from backend.settings.values import check_hook_secrets, check_launcher, check_teacher_model, explain
 from model.failpoints import read_failpoint
 
 Strategy = Literal[
@@ -38,13 +38,12 @@ Strategy = Literal[
 """Names in model/acquisition/strategies.py, which is not imported here: every process reads the settings first."""
 
 
-class Settings(GivenModel):
+class Settings(DataDir):
     """Typed settings. Build with `load_settings`, which turns bad values into one readable error."""
 
     host: str = Field("127.0.0.1", description="Address the web process listens on.")
     port: int = Field(9090, ge=1, le=65535, description="Port the web process listens on.")
     public_url: str = Field("", description="URL Label Studio reaches this backend at; default http://HOST:PORT.")
-    data_dir: Path = Field(Path(".understudy"), description="Everything written on disk lives here.")
     redis_url: str = Field(
         "",
         repr=False,
@@ -69,19 +68,23 @@ class Settings(GivenModel):
     artifacts_cache_mb: int = Field(
         8192,
         ge=64,
+        le=16_777_216,
         description="Versions kept on this machine besides those in use when ARTIFACTS_URL is set, in MiB: the least "
         "recently used go first.",
     )
     base_model: str = Field(
         "",
-        description="BERT-family encoder: hub id or directory; empty takes the packaged MiniLM, verified by its "
-        "digest. A trained classifier (of texts, or of tokens for spans) with matching labels answers from the first "
-        "task on.",
+        description="BERT-family encoder: a preset (english-small, english-better, multilingual, long: "
+        "docs/encoders.md), a hub id or a directory; empty takes the packaged MiniLM, verified by its digest. A "
+        "trained classifier (of texts, or of tokens for spans) with matching labels answers from the first task on.",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
+    precision: Literal["auto", "fp32", "bf16", "int8"] = Field(
         "auto",
-        description="Number format of the encoder and of training: fp32 is exact, bf16 faster on some hardware; auto "
-        "takes, for each of the two, the one that is faster on this machine, timed once at the first start.",
+        description="Number format of the encoder and of training: fp32 is exact, bf16 faster on some hardware; int8 "
+        "is for the encoder alone, and taken where its pooled layers stay what they are in fp32; auto takes, for each "
+        "of the two, fp32 or bf16, whichever is faster on this machine, timed once at the first start, and for the "
+        "encoder int8 where whole layers are 1.3 times as fast in it. Another format than before reads the texts anew "
+        "in the background.",
     )
     label_studio_url: str = Field("", description="Label Studio's URL; needed for reconciling and connect.")
     label_studio_ca_file: str = Field(
@@ -123,6 +126,22 @@ class Settings(GivenModel):
         description="Tell NOTIFY_URL when a control surely reaches this accuracy on unlabelled tasks (F1 of marked "
         "spans): its labels are enough; 0: never.",
     )
+    teacher_url: str = Field(
+        "",
+        description="Language model that `understudy teach PROJECT` may ask about unlabelled texts: an OpenAI-format "
+        "endpoint such as http://127.0.0.1:11434/v1 (docs/teacher.md); empty: no text leaves this machine for one.",
+    )
+    teacher_model: str = Field("", description="Which model is asked there; must be set when TEACHER_URL is.")
+    teacher_key: SecretStr = Field(SecretStr(""), description="Bearer token of TEACHER_URL, where it wants one.")
+    teacher_texts: int = Field(
+        500, ge=20, le=5000, description="Most texts that one run of `understudy teach` asks the teacher about."
+    )
+    teacher_price: float = Field(
+        0.0,
+        ge=0,
+        le=1_000_000,
+        description="What TEACHER_URL takes for a million tokens, to tell the cost before; 0: not told.",
+    )
     ui_session_minutes: int = Field(
         720, ge=1, le=43_200, description="Minutes after which a browser must log in to the model page again."
     )
@@ -148,9 +167,11 @@ class Settings(GivenModel):
     )
     max_body_mb: int = Field(64, ge=1, le=2048, description="Largest request body accepted, in MiB.")
     max_text_chars: int = Field(100_000, ge=100, le=10_000_000, description="Longer texts are cut to this length.")
-    feature_cache_mb: int = Field(2048, ge=16, description="Upper bound of the on-disk feature cache, in MiB.")
+    feature_cache_mb: int = Field(
+        2048, ge=16, le=16_777_216, description="Upper bound of the on-disk feature cache, in MiB."
+    )
     word_cache_mb: int = Field(
-        1024, ge=16, description="Upper bound of the on-disk cache of word states, for spans, in MiB: 2 KB a word."
+        1024, ge=16, le=16_777_216, description="Most MiB of word states, for spans, kept on disk: 2 KB a word."
     )
     answer_cache_mb: int = Field(32, ge=1, le=65536, description="Upper bound of the answers kept in memory, in MiB.")
     pool_size: int = Field(
@@ -163,27 +184,34 @@ class Settings(GivenModel):
         2.0, gt=0, le=60, description="How often replicas check for a new version besides pub/sub."
     )
     scheduler_seconds: float = Field(2.0, gt=0, le=60, description="How often the scheduler asks what is due.")
-    resync_minutes: float = Field(10.0, gt=0, description="Minutes between reconciliations with Label Studio.")
+    resync_minutes: float = Field(
+        10.0, gt=0, le=525_600, description="Minutes between reconciliations with Label Studio."
+    )
     doctor_minutes: float = Field(
         15.0,
         ge=0,
+        le=525_600,
         description="Minutes between two examinations (`understudy doctor`) whose findings the model page shows; "
         "0: only when somebody asks there.",
     )
     finetune_enabled: bool = Field(True, description="Fine-tune automatically when due; an admin can always ask.")
-    finetune_min_labels: int = Field(32, ge=2, description="Fewest labels before an automatic fine-tune.")
+    finetune_min_labels: int = Field(
+        32, ge=2, le=100_000_000, description="Fewest labels before an automatic fine-tune."
+    )
     finetune_min_per_class: float = Field(
-        5.0, ge=0, description="Fewest labels per class on average (1 if over 50 classes)."
+        5.0, ge=0, le=1_000_000, description="Fewest labels per class on average (1 if over 50 classes)."
     )
     finetune_growth: float = Field(
-        0.25, gt=0, description="Growth in labels since the last run that makes the next due."
+        0.25, gt=0, le=1000, description="Growth in labels since the last run that makes the next due."
     )
     finetune_minutes: float = Field(
-        30.0, ge=0, description="With any new label, a fine-tune is due after this many minutes (0: never by time)."
+        30.0, ge=0, le=525_600, description="With a new label a fine-tune is due after so many minutes (0: never)."
     )
-    finetune_steps: int = Field(0, ge=0, description="Optimiser steps; 0 takes the number from the label count.")
+    finetune_steps: int = Field(
+        0, ge=0, le=1_000_000, description="Optimiser steps; 0 takes the number from the label count."
+    )
     finetune_threads: int = Field(
-        0, ge=0, description="Torch threads of the trainer; 0 means all cores but one, at least one."
+        0, ge=0, le=1024, description="Torch threads of the trainer; 0 means all cores but one, at least one."
     )
     finetune_launch: Annotated[str, AfterValidator(check_launcher)] = Field(
         "",
@@ -191,21 +219,22 @@ class Settings(GivenModel):
         "--num_processes 4`; empty: one process.",
     )
     finetune_timeout_minutes: float = Field(
-        360.0, gt=0, description="A fine-tune that takes longer is stopped, and has failed."
+        360.0, gt=0, le=525_600, description="A fine-tune that takes longer is stopped, and has failed."
     )
     finetune_stall_minutes: float = Field(
         30.0,
         gt=0,
+        le=525_600,
         description="A training process that says nothing for so long is killed; it goes on from its checkpoint.",
     )
     refit_timeout_seconds: float = Field(
-        120.0, ge=1, description="A refit that takes longer is stopped, and has failed."
+        120.0, ge=1, le=604_800, description="A refit that takes longer is stopped, and has failed."
     )
     sync_timeout_minutes: float = Field(
-        60.0, gt=0, description="A reconciliation that takes longer is stopped, and has failed."
+        60.0, gt=0, le=525_600, description="A reconciliation that takes longer is stopped, and has failed."
     )
     job_grace_seconds: float = Field(
-        30.0, gt=0, description="A process that does not stop when its job's time is over is killed so much later."
+        30.0, gt=0, le=86_400, description="A process that runs on when its job's time is over is killed so late."
     )
     stop_seconds: float = Field(
         20.0,
@@ -234,11 +263,13 @@ class Settings(GivenModel):
     queue_explore_share: float = Field(
         0.05, ge=0, le=0.5, description="Share of tasks drawn at random and shown with their pre-label."
     )
-    hunt_share: float = Field(0.5, ge=0, le=0.5, description="Share of labels for scarce classes (hunt.md); 0: none.")
+    hunt_share: float = Field(0.3, ge=0, le=0.5, description="Share of labels for scarce classes (hunt.md); 0: none.")
     queue_growth: float = Field(
-        0.1, gt=0, description="Growth in labels since the queue was planned that makes a new plan due."
+        0.1, gt=0, le=1000, description="Growth in labels since the queue was planned that makes a new plan due."
     )
-    queue_seconds: float = Field(30.0, ge=0, description="Fewest seconds between two plans of a project's queue.")
+    queue_seconds: float = Field(
+        30.0, ge=0, le=604_800, description="Fewest seconds between two plans of a project's queue."
+    )
     predict_share: float = Field(
         0.5,
         gt=0,
@@ -261,18 +292,21 @@ class Settings(GivenModel):
         description="After each reconciliation list the labels that are probably wrong in a tab of Label Studio, as "
         "`understudy suspects PROJECT --push` does.",
     )
-    gate_min_examples: int = Field(20, ge=2, description="Fewest held-out examples for the gate to decide.")
-    keep_versions: int = Field(20, ge=2, description="Versions kept per project besides live and pinned ones.")
+    gate_min_examples: int = Field(
+        20, ge=2, le=100_000_000, description="Fewest held-out examples for the gate to decide."
+    )
+    keep_versions: int = Field(
+        20, ge=2, le=1_000_000, description="Versions kept per project besides live and pinned ones."
+    )
     abstain_below: float = Field(0.0, ge=0, le=1, description="Predictions under this score are withheld; 0 never.")
     multilabel_thresholds: Literal["shared", "per_label"] = Field(
-        "shared",
-        description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1).",
+        "shared", description="Sets: one threshold for all labels (micro-F1), or one for each (macro-F1)."
     )
     spans_show: Literal["clicks", "f1"] = Field(
         "clicks",
         description="Spans are shown where that saves the annotator clicks, or as many as the figure F1 asks for.",
     )
-    seed: int = Field(0, description="Seed of every random choice in training.")
+    seed: int = Field(0, ge=0, le=4_294_967_295, description="Seed of every random choice in training.")
     failpoint: str = Field(
         "",
         description="For tests only: the step at which a process kills itself, hangs or finds the disk full, as "
@@ -283,6 +317,12 @@ class Settings(GivenModel):
     @classmethod
     def _require_a_secret(cls, value: SecretStr, given: ValidationInfo) -> SecretStr:
         check_hook_secrets(value.get_secret_value(), bool(given.data.get("notify_url")))
+        return value
+
+    @field_validator("teacher_model")
+    @classmethod
+    def _require_a_model(cls, value: str, given: ValidationInfo) -> str:
+        check_teacher_model(value, bool(given.data.get("teacher_url")))
         return value
 
     @field_validator("failpoint")
@@ -312,53 +352,9 @@ class Settings(GivenModel):
         return bool(self.label_studio_url and self.label_studio_api_key.get_secret_value())
 
     @property
-    def models_dir(self) -> Path:
-        """Root of the version directories: `<models_dir>/<project>/<version>/`."""
-        return self.data_dir / "models"
-
-    @property
-    def runs_dir(self) -> Path:
-        """Scratch of training runs: snapshot, checkpoints, result."""
-        return self.data_dir / "runs"
-
-    @property
-    def exports_dir(self) -> Path:
-        """Finished exports, and the work of those that run: `<exports_dir>/<project>/`."""
-        return self.data_dir / "exports"
-
-    @property
-    def pools_dir(self) -> Path:
-        """What the last plan answered to each project's pool: `<pools_dir>/<project>/answers.json`."""
-        return self.data_dir / "pools"
-
-    @property
-    def features_dir(self) -> Path:
-        """The feature cache shared by this machine's processes."""
-        return self.data_dir / "features"
-
-    @property
-    def words_dir(self) -> Path:
-        """The cache of word states, for spans."""
-        return self.data_dir / "words"
-
-    @property
-    def priors_dir(self) -> Path:
-        """The transfer priors that were trained here, one an encoder."""
-        return self.data_dir / "priors"
-
-    def prior_path(self, digest: str) -> Path:
-        """Where the one for the encoder of this digest lies."""
-        return self.priors_dir / f"{digest}.safetensors"
-
-    @property
     def effective_redis_url(self) -> str:
         """REDIS_URL, or the embedded server's unix socket."""
         return self.redis_url or f"unix://{quote(str(self.redis_socket))}?db=0"
-
-    @property
-    def redis_socket(self) -> Path:
-        """The embedded Redis's unix socket, the same for every process of one DATA_DIR (any length: unix_socket.py)."""
-        return (self.data_dir / "redis" / "redis.sock").absolute()
 
 
 def load_settings(**overrides: Any) -> Settings:

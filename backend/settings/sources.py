@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FROM_FILES = (
     *("label_studio_api_key", "basic_auth_pass", "webhook_secret", "admin_token", "hf_token", "redis_url"),
-    *("notify_url", "notify_secret"),
+    *("notify_url", "notify_secret", "teacher_key"),
 )
 """Settings that may stand in a file of their own."""
 

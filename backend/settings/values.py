@@ -12,18 +12,27 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from backend.addresses.object_store import check_store_url
-from backend.addresses.url import check_hook_url, check_http_url, check_redis_url
+from backend.addresses.url import (
+    TO_LABEL_STUDIO,
+    TO_TEACHER,
+    TO_US,
+    check_hook_url,
+    check_http_url,
+    check_redis_url,
+)
 from backend.errors import SettingsError
 from backend.redaction import hide_secrets, process_redactor
 from backend.settings.home_path import expand_path
 from backend.settings.sources import Given
 
-TOKENS = frozenset({"label_studio_api_key", "admin_token", "webhook_secret", "hf_token", "notify_secret"})
+TOKENS = frozenset(
+    {"label_studio_api_key", "admin_token", "webhook_secret", "hf_token", "notify_secret", "teacher_key"}
+)
 """Travel in a header as they are."""
 
 SECRETS = TOKENS | {"basic_auth_pass", "redis_url", "notify_url"}
 
-ADDRESSES = frozenset({"public_url", "label_studio_url"})
+ADDRESSES = {"public_url": TO_US, "label_studio_url": TO_LABEL_STUDIO, "teacher_url": TO_TEACHER}
 
 IN_HEADERS = re.compile(r"[ -~\u00a1-\u00ac\u00ae-\u00ff]*")
 """What HTTP clients, Label Studio's among them, put into a header: Latin-1 that can be seen."""
@@ -52,6 +61,19 @@ def clean(name: str, value: object) -> object:
         raise SettingsError(f"{name.upper()}{where} cannot be used: {error}", setting=name.upper()) from None
 
 
+MEANT = {
+    "bool_parsing": "true or false is needed",
+    "int_parsing": "a whole number is needed",
+    "int_parsing_size": "a whole number is needed",
+    "float_parsing": "a number is needed",
+    "greater_than": "a number above {gt} is needed",
+    "greater_than_equal": "a number of {ge} or more is needed",
+    "less_than": "a number below {lt} is needed",
+    "less_than_equal": "a number of {le} or less is needed",
+}
+"""By pydantic's name of a fault, where its own words do not say what is allowed; with its bounds filled in."""
+
+
 def explain(error: ValidationError) -> SettingsError:
     """The first thing that is wrong with the settings. A secret's value is not shown, whatever pydantic says."""
     first = error.errors(include_url=False)[0]
@@ -62,7 +84,10 @@ def explain(error: ValidationError) -> SettingsError:
         f"={hide_secrets(str(value))[:100]!r}" if name not in SECRETS and isinstance(value, str | int | float) else ""
     )
     told = first["type"] == "value_error"  # one of ours, which never repeats a secret
-    message = first["msg"] if told or name not in SECRETS else "text is needed"
+    meant = MEANT.get(first["type"])
+    bounds = {key: f"{bound:,.12g}" for key, bound in first.get("ctx", {}).items() if isinstance(bound, int | float)}
+    message = meant.format(**bounds) if meant else first["msg"].removeprefix("Value error, ")
+    message = message if told or name not in SECRETS else "text is needed"
     return SettingsError(f"{name.upper()}{shown}{where} cannot be used: {message}", setting=name.upper())
 
 
@@ -93,6 +118,12 @@ def check_hook_secrets(text: str, needed: bool) -> None:
     """Raises ValueError, also when there is none and one is `needed`."""
     if not read_hook_secrets(text) and needed:
         raise ValueError(f"NOTIFY_URL is set, and what is sent there must be signed. One is made by {MAKE_HOOK_SECRET}")
+
+
+def check_teacher_model(text: str, needed: bool) -> None:
+    """Raises ValueError when there is none and one is `needed`."""
+    if not text and needed:
+        raise ValueError("TEACHER_URL is set: name the model that it is to be asked for, such as llama3.2")
 
 
 OTHER_PROGRAMS = frozenset({"-m", "--module", "--no-python", "--no_python"})
@@ -134,7 +165,7 @@ def _clean(name: str, text: str) -> str:
         return ",".join(check_hook_url(url) for url in re.split(r"[,\s]+", text) if url)
     if name in ADDRESSES and text:
         _require(re.compile(r"[^\x00-\x1f\x7f\u200b-\u200f\u2018-\u201f\u2028-\u202f\u2060\ufeff]*"), text, "a URL")
-        return check_http_url(text, ours=name == "public_url")
+        return check_http_url(text, ADDRESSES[name])
     return text
 
 

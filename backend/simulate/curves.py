@@ -39,7 +39,8 @@ def curve_name(row: Row) -> str:
     """What a row's curve is called: the strategy for our own, the method for a peer."""
     method = str(row["method"]).removesuffix(" + fine-tune")
     ours = method in OURS or method.startswith("prior-LR")
-    return f"understudy, {row['strategy']}" if ours else str(row["method"])
+    encoder = f", {row['encoder']}" if row.get("encoder") else ""
+    return f"understudy, {row['strategy']}{encoder}" if ours else str(row["method"])
 
 
 def medians(rows: Sequence[Row]) -> dict[str, Curve]:

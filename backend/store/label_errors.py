@@ -44,6 +44,45 @@ class LabelErrorStore:
         pipeline.execute()
 
     @guarded
+    def replace_duplicates(self, project: int, found: Mapping[str, Sequence[LabelErrorRow]]) -> None:
+        """Labels that those of duplicates speak against, in place of what was there: they are known after each label,
+        without a search."""
+        key = project_key(project, "suspects:duplicates")
+        pipeline = self._redis.pipeline(transaction=True)
+        pipeline.delete(key)
+        if found:
+            pipeline.hset(key, mapping={name: json.dumps(rows, ensure_ascii=True) for name, rows in found.items()})
+        pipeline.execute()
+
+    def read_with_duplicates(self, project: int) -> dict[str, LabelErrors]:
+        """As `read`, with the labels that those of duplicates speak against; such a row that a search has found as well
+        comes once. A control that was not searched has 0 labels `searched`. Raises StoreUnavailable."""
+        found = self.read(project)
+        for name, rows in self._duplicates(project).items():
+            entry = found.get(name, {"searched": 0, "at": 0.0, "rows": []})
+            like = {(row["task"], row["given"]): row.get("like", 0) for row in rows}
+            known = {(row["task"], row["given"]) for row in entry["rows"]}
+            told: list[LabelErrorRow] = [
+                {**row, "like": like[row["task"], row["given"]]} if (row["task"], row["given"]) in like else row
+                for row in entry["rows"]
+            ]
+            more = [row for row in rows if (row["task"], row["given"]) not in known]
+            found[name] = {**entry, "rows": [*told, *more]}
+        return found
+
+    @guarded
+    def _duplicates(self, project: int) -> dict[str, list[LabelErrorRow]]:
+        values = self._redis.hgetall(project_key(project, "suspects:duplicates"))
+        found: dict[str, list[LabelErrorRow]] = {}
+        for name, text in sorted(values.items()):
+            for rows in read_all([text], _rows, f"label errors of project {project}"):
+                found[name] = rows
+        ids = sorted({id_ for rows in found.values() for row in rows for id_ in row["annotations"]})
+        known = self._redis.hmget(project_key(project, "ver"), ids) if ids else []
+        present = dict(zip(ids, known, strict=True))
+        return {name: kept for name, rows in found.items() if (kept := _still(rows, present))}
+
+    @guarded
     def read(self, project: int) -> dict[str, LabelErrors]:
         """Control -> what `replace` was given, without the rows whose annotations have changed or gone since, and
         without what cannot be read: such a control is searched anew."""
@@ -72,6 +111,10 @@ def _entry(data: LabelErrors) -> LabelErrors:
     return found
 
 
+def _rows(data: Sequence[LabelErrorRow]) -> list[LabelErrorRow]:
+    return [_row(row) for row in data]
+
+
 def _row(data: LabelErrorRow) -> LabelErrorRow:
     found: LabelErrorRow = {
         "task": read_count(data["task"]),
@@ -83,6 +126,8 @@ def _row(data: LabelErrorRow) -> LabelErrorRow:
         "p_suggested": read_share(data["p_suggested"]),
         "flag": str(data["flag"]),
     }
+    if "like" in data:
+        found["like"] = read_count(data["like"])
     if "kind" in data:
         found["kind"] = str(data["kind"])
     if "given_span" in data:

@@ -140,6 +140,26 @@ class ProjectStore:
         return int(self._redis.hget(project_key(project, "meta"), "pool_of") or 0)
 
     @guarded
+    def note_language(self, project: int, report: JsonObject) -> None:
+        """What the pool's texts are written in, and what the encoder makes of them."""
+        self._redis.hset(project_key(project, "meta"), "language", json.dumps(report))
+
+    @guarded
+    def language(self, project: int) -> JsonObject:
+        """The same; empty before anybody has looked, and where it cannot be read."""
+        try:
+            found = json.loads(self._redis.hget(project_key(project, "meta"), "language") or "{}")
+        except ValueError:
+            return {}
+        return found if isinstance(found, dict) else {}
+
+    @guarded
+    def sample_pool(self, project: int, most: int) -> list[Document]:
+        """Some unlabelled tasks, drawn at random."""
+        found = self._redis.hrandfield(project_key(project, "pool"), most, withvalues=True) or []
+        return [json.loads(text) for text in found[1::2]]
+
+    @guarded
     def pool(self, project: int) -> dict[int, Document]:
         """The unlabelled tasks: task id -> document. Read by portions, so that Redis answers others in between: a
         million in one reply kept all of them waiting for more than five seconds."""

@@ -12,6 +12,8 @@ from backend.store.admin.audit import AuditStore
 from backend.store.admin.findings import FindingStore
 from backend.store.admin.logins import LoginStore
 from backend.store.admin.people import PeopleStore
+from backend.store.duplicates.labelled_texts import LabelledTextStore
+from backend.store.duplicates.pool_report import PoolReportStore
 from backend.store.evidence import EvidenceStore
 from backend.store.examples import ExampleStore
 from backend.store.label_errors import LabelErrorStore
@@ -31,6 +33,7 @@ from backend.store.work.file_runs import FileRunStore
 from backend.store.work.job_counters import JobCounterStore
 from backend.store.work.loss_curves import LossCurveStore
 from backend.store.work.prediction_runs import PredictionRunStore
+from backend.store.work.teachings import TeachingStore
 from backend.store.work.trainings import JobStore
 
 
@@ -50,11 +53,14 @@ class Stores:
         self.versions = VersionStore(self._redis, self.outbox.keys)
         self.evidence = EvidenceStore(self._redis)
         self.label_errors = LabelErrorStore(self._redis)
+        self.labelled_texts = LabelledTextStore(self._redis)
+        self.pool_reports = PoolReportStore(self._redis)
         self.jobs = JobStore(self._redis, self.queue, self.outbox.keys)
         self.loss_curves = LossCurveStore(self._redis)
         self.prediction_runs = PredictionRunStore(self._redis, self.queue)
         self.file_runs = FileRunStore(self._redis, self.queue, settings.files_in_flight)
         self.exports = ExportStore(self._redis, self.queue)
+        self.teachings = TeachingStore(self._redis, self.queue)
         self.task_queue = TaskQueueStore(self._redis, self.queue)
         self.label_stream = LabelStreamStore(self._redis)
         self.failures = FailureStore(self._redis, self.outbox.keys)

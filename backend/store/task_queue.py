@@ -39,11 +39,13 @@ PlannedRelation = tuple[PlannedEnd, PlannedEnd, Sequence[str], bool, float]
 
 
 class HuntedTask(TypedDict):
-    """A task that was handed out for a scarce class, and once it is labelled whether it was a `hit`."""
+    """A task that was handed out for a scarce class, and once it is labelled whether it was a `hit`. `order`: when what
+    it was handed out for was ordered; 0 for what is hunted by itself."""
 
     control: str
     key: str
     at: float
+    order: NotRequired[float]
     hit: NotRequired[bool]
 
 
@@ -77,7 +79,8 @@ class PlannedTask(TypedDict):
 
 
 class QueuePlan(TypedDict, total=False):
-    """The next batch: made `at` by the version `live` with so many `answers`; {} before the first."""
+    """The next batch: made `at` by the version `live` with so many `answers`; {} before the first. `orders`: when those
+    were given that it knew; `seq`: of the last change that what came of hunts is known up to."""
 
     at: float
     live: str
@@ -87,6 +90,9 @@ class QueuePlan(TypedDict, total=False):
     open: int
     agreements: list[PlanAgreement]
     hunts: list[HuntState]
+    hunted_classes: int
+    orders: list[float]
+    seq: int
     entries: list[PlannedTask]
 
 

@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
+from backend.cpu import bound_shape_caches
 from backend.errors import SettingsError
 from backend.supervision.delayed_start import http_answers, release
+from backend.supervision.forking import share
 from backend.supervision.heartbeat import DEADLINES_FOLDER
 from backend.supervision.parent_death import adopt_orphans
 from backend.supervision.watchdog import Watchdog
@@ -115,9 +117,9 @@ def start(settings: Settings, children: Sequence[Program]) -> NoReturn:
     config.write_text(config_text(children), encoding="utf-8")
     sys.stdout.flush()
     arguments = [str(config), settings.host, str(settings.port)]
-    os.execve(
-        sys.executable, [sys.executable, "-m", "backend.supervision.supervisor", *arguments], environment_of(settings)
-    )
+    environment = environment_of(settings)
+    bound_shape_caches(environment)  # read by what the supervisor imports for all of them
+    os.execve(sys.executable, [sys.executable, "-m", "backend.supervision.supervisor", *arguments], environment)
 
 
 def hold_lock(data_dir: Path) -> int:
@@ -211,8 +213,8 @@ def supervise(config: Path, host: str, port: int) -> None:
         process.command = _read(process.command)
         # Not in the file: supervisord expands this one path twice, which breaks on a `%` in it.
         process.stdout_logfile = str(config.parent / "logs" / f"{process.name}.log")
-    if held := [process for process in processes if not process.autostart]:
-        release(held, lambda: http_answers(host, port))
+    late = [process for process in processes if not process.autostart]
+    prepare = share(options, processes)
     received, poll = options.get_signal, options.poller.poll
 
     def hangup_means_stop() -> int | None:
@@ -224,6 +226,11 @@ def supervise(config: Path, host: str, port: int) -> None:
 
     def watch_and_poll(timeout: float) -> Ready:
         watchdog.kill_late()
+        if prepare():
+            timeout = 0
+        elif late:  # not before: its thread is none that a fork can be made beside
+            release(late.copy(), lambda: http_answers(host, port))
+            late.clear()
         # Its own second between two looks is felt at every start, restart and stop.
         ready: Ready = poll(min(timeout, 0.2))
         return ready

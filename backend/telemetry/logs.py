@@ -92,6 +92,7 @@ def secret_values(settings: Settings) -> Iterable[str]:
         settings.basic_auth_pass,
         settings.webhook_secret,
         settings.admin_token,
+        settings.teacher_key,
     ):
         yield field.get_secret_value()
     yield from settings.notify_url.split(",")

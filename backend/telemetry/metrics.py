@@ -40,6 +40,11 @@ class Metrics:
             "Tasks answered before their long texts were read to the end.",
             registry=self.registry,
         )
+        self.carried_over = Counter(
+            "understudy_carried_over",
+            "Tasks answered with the labels of their duplicates.",
+            registry=self.registry,
+        )
         self.stage = Histogram(
             "understudy_stage_seconds",
             "Time of a /predict by stage: parse, read (the tasks), queue, compute (a chunk), reply.",

@@ -16,6 +16,11 @@ def format_count(value: float) -> str:
     return f"{round(value):,}"
 
 
+def format_rough(value: float) -> str:
+    """128,412 as 130,000: of what is estimated."""
+    return format_count(float(f"{value:.2g}"))
+
+
 def format_percent(share: float, digits: int = 0) -> str:
     """.8412 as 84 %; what is not all or nothing is never told as such."""
     text = f"{100 * share:.{digits}f}"

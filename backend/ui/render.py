@@ -17,6 +17,7 @@ PIECES = 32
 
 FILTERS: Mapping[str, Callable[..., str]] = {
     "count": formats.format_count,
+    "rough": formats.format_rough,
     "percent": formats.format_percent,
     "interval": formats.format_interval,
     "score": formats.format_score,

@@ -79,15 +79,34 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     "Kept": _object({"live": TEXT, "pinned": MAYBE, "versions": _list(ANY), "history": _list(ANY)}),
     "Curve": _object({"curve": ANY, "recent": ANY}),
     "Advice": _object({"controls": ANY, "stability": {**ANY, "nullable": True}}),
-    "Turn": _object({"accuracy": NUMBER, "control": TEXT, "confidences": ANY}),
-    "Dial": _object({"target": NUMBER, "threshold": {**NUMBER, "nullable": True}, "count": NUMBER, "reason": TEXT}),
+    "Turn": _object({"accuracy": NUMBER, "control": TEXT, "confidences": ANY}, {"carried_over": ANY}),
+    "Dial": _object(
+        {"target": NUMBER, "threshold": {**NUMBER, "nullable": True}, "count": NUMBER, "reason": TEXT},
+        {"carried_over": ANY},
+    ),
     "Suspects": _object({"suspects": _list(ANY), "found": NUMBER, "searched": ANY}),
+    "Pool": _object({"tasks": NUMBER, "compared": NUMBER, "labelled": NUMBER, "counts": ANY, "rows": _list(ANY)}),
     "Patterns": _object({"patterns": ANY, "pending": BOOL}, {"rows": _list(ANY)}),
     "PutPatterns": _object(
         {"patterns": _list(_object({"label": TEXT}, {"pattern": {}, "regex": TEXT, "ignore_case": BOOL}))},
         {"control": TEXT, "how": {"type": "string", "enum": ["replace", "add", "remove"]}},
     ),
-    "Hunts": _object({"share": NUMBER, "hunts": _list(ANY), "orders": _list(ANY)}),
+    "Teacher": _object({"host": TEXT, "model": TEXT}, {"run": ANY, "kept": ANY, "cost": ANY}),
+    "Teach": _object({}, {"texts": {"type": "integer"}}),
+    "Encoder": _object(
+        {"base_model": TEXT, "live": TEXT, "made_with": TEXT, "wish": TEXT, "state": TEXT},
+        {
+            "digest": TEXT,
+            "left": NUMBER,
+            "labels": NUMBER,
+            "reason": TEXT,
+            "again_at": NUMBER,
+            "at": NUMBER,
+            "message": TEXT,
+        },
+    ),
+    "ChooseEncoder": _object({"wish": {"type": "string", "enum": ["take", "keep", "compare"]}}),
+    "Hunts": _object({"share": NUMBER, "hunted_classes": NUMBER, "hunts": _list(ANY), "orders": _list(ANY)}),
     "Hunt": _object(
         {"label": TEXT}, {"control": TEXT, "count": NUMBER, "words": _list(TEXT), "regex": TEXT, "like": _list(NUMBER)}
     ),
@@ -188,6 +207,26 @@ OPERATIONS: Mapping[str, Operation] = {
     "DELETE /admin/projects/<project>/patterns": Operation(
         "Forget patterns.", "Told", errors=(*_PROJECT, 422), query=("control", "label")
     ),
+    "GET /admin/projects/<project>/teacher": Operation(
+        "Whom a teacher's run would ask, and how the last one fares.",
+        "Teacher",
+        errors=(*_PROJECT, 409, 422),
+        query=("texts",),
+    ),
+    "POST /admin/projects/<project>/teacher": Operation(
+        "Ask a teacher about unlabelled texts.",
+        "Teacher",
+        "Teach",
+        status=202,
+        errors=(*_PROJECT, 409, 422),
+    ),
+    "DELETE /admin/projects/<project>/teacher": Operation(
+        "Ask a teacher no more.", "Told", errors=_PROJECT, query=("forget",)
+    ),
+    "GET /admin/projects/<project>/encoder": Operation("How a change of BASE_MODEL fares.", "Encoder", errors=_PROJECT),
+    "POST /admin/projects/<project>/encoder": Operation(
+        "Decide a change of BASE_MODEL.", "Encoder", "ChooseEncoder", errors=_PROJECT
+    ),
     "POST /admin/projects/<project>/retrain": Operation("Fine-tune now.", "Asked", status=202, errors=_PROJECT),
     "POST /admin/projects/<project>/rollback": Operation(
         "Serve an earlier version.", "Live", "Rollback", errors=(*_PROJECT, 409)
@@ -202,6 +241,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /admin/projects/<project>/queue": Operation(
         "Choose the next tasks anew.", "Message", status=202, errors=(*_PROJECT, 409)
     ),
+    "GET /admin/projects/<project>/pool": Operation("Duplicates and outliers.", "Pool", errors=_PROJECT),
     "GET /admin/projects/<project>/hunts": Operation("Scarce classes that are hunted.", "Hunts", errors=_PROJECT),
     "POST /admin/projects/<project>/hunts": Operation(
         "Hunt a class.", "Told", "Hunt", status=202, errors=(*_PROJECT, 422)
@@ -262,12 +302,24 @@ OPERATIONS: Mapping[str, Operation] = {
     "POST /ui/projects/<project>/cancel": _button("Stop the training.", 404, 409),
     "POST /ui/projects/<project>/rollback": _button("Serve an earlier version.", 404, 409, body="Rollback"),
     "POST /ui/projects/<project>/unpin": _button("End a rollback.", 404),
+    "POST /ui/projects/<project>/encoder": _button("Decide a change of BASE_MODEL.", 404, 409),
     "POST /ui/projects/<project>/resync": _button("Reconcile with Label Studio.", 404, 409),
     "POST /ui/projects/<project>/check": _button("Let the doctor look at its connection.", 404),
     "POST /ui/projects/<project>/queue": _button("Choose the next tasks anew.", 404, 409),
+    "GET /ui/projects/<project>/hunt/classes": Operation(
+        "Names for the field of a class.",
+        "Text",
+        errors=(303, 404, 503),
+        query=("hunt_label", "hunt_control"),
+        media="text/html",
+    ),
+    "POST /ui/projects/<project>/hunt": _button("Hunt a class.", 404),
+    "POST /ui/projects/<project>/hunt/stop": _button("Hunt a class no longer.", 404),
     "POST /ui/projects/<project>/predict": _button("Predict a whole project.", 404, 409),
     "POST /ui/projects/<project>/predict/cancel": _button("End that.", 404, 409),
     "POST /ui/projects/<project>/files/cancel": _button("End a run over files.", 404, 409),
+    "POST /ui/projects/<project>/teacher": _button("Ask a teacher about unlabelled texts.", 404, 409),
+    "POST /ui/projects/<project>/teacher/stop": _button("Ask it no more.", 404),
     "POST /ui/projects/<project>/suspects": _button("List suspicious labels in Label Studio.", 404, 409, 502),
     "POST /ui/projects/<project>/export": _button("Export a version.", 404, 501),
     "POST /ui/projects/<project>/export/cancel": _button("End that.", 404, 409),

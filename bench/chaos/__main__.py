@@ -38,6 +38,7 @@ from bench.chaos.nemesis import Nemesis, make_schedule
 from bench.chaos.product import Observer, Product
 from bench.chaos.report import Leg, show_legs, write_page
 from bench.chaos.traffic import Annotators, PredictClients, Proxy
+from bench.support.report import list_of
 from tests.support.label_studio_stub import TOKEN, LabelStudioStub, ReferenceModel
 from tests.support.project_kinds import KINDS, facts_of_result
 from tests.support.rig import Rig
@@ -252,7 +253,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--redis", choices=["embedded", "tcp", "both"], default="embedded")
     parser.add_argument("--disk", choices=["full", "whole"], default="full")
-    parser.add_argument("--projects", default=",".join(KINDS))
+    parser.add_argument("--projects", type=list_of(KINDS), default=",".join(KINDS))
     parser.add_argument("--rate", type=float, default=8.0, help="changes a second")
     parser.add_argument("--predicts", type=float, default=8.0, help="requests a second")
     parser.add_argument("--history", type=Path, help="keep histories and logs in this directory")

@@ -36,7 +36,9 @@ from model.features.tfidf import Terms
 from model.head.fit import fit_heads
 from model.head.head_config import Choice
 from model.head.linear_head import LinearHead, Member, Reference
+from model.kernels.choice import EngineChoice
 from model.numerics.arrays import normalise
+from model.pretrained.base_model import read_config
 from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
 from model.versions.directory import Manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
@@ -106,6 +108,16 @@ def make_live(head: LinearHead, base: Any = None) -> LiveModel:
     control = Control("label", kind, ("text",), tuple(Label((key,), key) for key in head.labels))
     spec = TaskSpec((Input("text", "Text", "$text"),), (control,))
     return LiveModel("v1", spec, {"label": head}, base)
+
+
+def timed_formats(folder: Path | None = None) -> EngineChoice:
+    """The number formats that this machine can do, and what PRECISION=auto takes; as kept in a data directory, or timed
+    now."""
+    import torch
+
+    from model.encoder.engine import time_products
+
+    return time_products(read_config(find_base_model()), torch.device("cpu"), folder)
 
 
 def write_bert_base(directory: Path) -> Path:

@@ -13,7 +13,9 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 from types import TracebackType
 from typing import Any
@@ -151,6 +153,33 @@ def post(session: requests.Session, url: str, data: bytes, tasks: int) -> str:
     return "" if answered == tasks else f"{answered} of {tasks} tasks answered"
 
 
+class Sender:
+    """Sends distinct texts in requests of `tasks` until it is stopped; counts the requests."""
+
+    def __init__(self, server: Server, texts: Iterator[str], labels: Sequence[str], tasks: int) -> None:
+        self.server, self.texts, self.labels, self.tasks = server, texts, labels, tasks
+        self.requests = 0
+        self.failures: list[str] = []
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._send)
+
+    def __enter__(self) -> Sender:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _send(self) -> None:
+        with requests.Session() as session:
+            while not self._stop.is_set():
+                batch = list(itertools.islice(self.texts, self.tasks))
+                failure = post(session, self.server.url, body(batch, self.labels), len(batch))
+                self.failures += [failure] if failure else []
+                self.requests += 1
+
+
 def _machine_seconds() -> float:
     times = psutil.cpu_times()
     return float(sum(times) - times.idle - times.iowait - getattr(times, "guest", 0) - getattr(times, "guest_nice", 0))
@@ -184,9 +213,11 @@ class Probe:
 
 @dataclass
 class Answers:
-    """What one probe saw: seconds per request, and requests that failed."""
+    """What one probe saw: seconds per request, those of them in which the client itself waited for a core, and requests
+    that failed."""
 
     seconds: list[float] = field(default_factory=list)
+    waits: list[float] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
 
 
@@ -230,11 +261,20 @@ def _ask(port: int, probe: Probe, answers: Answers, stop: threading.Event) -> No
         due = began + number / probe.per_second
         time.sleep(max(0.0, due - time.perf_counter()))
         since = due if ended > due else time.perf_counter()
+        waited = waited_for_core()
         problem = _request(port, probe, probe.bodies[number % len(probe.bodies)])
         ended = time.perf_counter()
         answers.seconds.append(ended - since)
+        answers.waits.append(waited_for_core() - waited)
         if problem:
             answers.failures.append(problem)
+
+
+def waited_for_core() -> float:
+    """Seconds in which this thread could have run and had no core, so far; 0 where the system does not tell."""
+    with suppress(OSError, ValueError, IndexError):
+        return int(Path("/proc/thread-self/schedstat").read_text(encoding="ascii").split()[1]) / 1e9
+    return 0.0
 
 
 def _request(port: int, probe: Probe, body: bytes) -> str:

@@ -12,9 +12,8 @@ fifteen refits; any number of streams of test-then-train rows is then drawn from
 
 from __future__ import annotations
 
-import statistics
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -25,10 +24,10 @@ from numpy.typing import NDArray
 
 from backend.rules.queue_due import QueueFacts, places_hunted, why_plan
 from backend.settings.settings import Settings
-from bench.support.report import judge
 from model.acquisition.batch import QueueEntry, plan_batch
+from model.acquisition.hunt_signs import find_words, hint_likeness
 from model.acquisition.rare_classes import ClassHunt
-from model.acquisition.strategies import DEFAULT_STRATEGY, Pool, choose, confidences
+from model.acquisition.strategies import Pool, choose, confidences
 from model.decoding.answers import AnswerRules, decide
 from model.decoding.evaluate_answers import measure
 from model.features.long_texts import LabelAwarePooling
@@ -51,14 +50,8 @@ most of the bench's time; between searches both repeat them."""
 
 
 HUNTING = "hunting"
-EXAMPLES = 5
-"""Of each class, that somebody wants to see."""
-
-HUNT_BARS = {DEFAULT_STRATEGY: 0.6, WITHOUT_QUEUE: 0.4}
-"""Share of these ways' labels that hunting may need."""
-
-ACCURACY_NOISE = 0.02
-"""Of a difference of two accuracies on 1,000 test texts: gaps below are ties."""
+EXAMPLES, ORDERED = 5, 20
+"""Of each class, that somebody wants to see; and that an order wants."""
 
 EQUAL_LABELS = (32, 64, 128, 256, 400, 600)
 """Numbers of labels at which accuracies are compared."""
@@ -67,7 +60,8 @@ EQUAL_LABELS = (32, 64, 128, 256, 400, 600)
 @dataclass(frozen=True)
 class Course:
     """One replay: who chooses, from how many rows, up to how many labels; with several annotators Label Studio hands
-    out any of the batch. `hunt_share`: of the places for scarce classes; 0 hunts nothing."""
+    out any of the batch. `hunt_share`: of the places for scarce classes; 0 hunts nothing. `order`: the class that alone
+    is hunted, of which one member is known, and by what: its name's words, likeness to that member, or ""."""
 
     strategy: str
     seed: int
@@ -75,6 +69,7 @@ class Course:
     most: int = 1000
     annotators: int = 1
     hunt_share: float = 0.0
+    order: tuple[int, str] | None = None
 
 
 class QueueReplay(Replay):
@@ -91,6 +86,8 @@ class QueueReplay(Replay):
         self._generator = np.random.default_rng(course.seed)
         keys = self.control.keys()
         self.members = np.array([[sample.target.get(key, 0.0) >= 0.5 for key in keys] for sample in self.candidates])
+        if course.order is not None:
+            self.chosen = [int(self.members[:, course.order[0]].argmax())]
 
     def points(self) -> Iterator[Row]:
         """One row per plan, until `course.most` labels or nothing is left; the caller may stop sooner."""
@@ -106,22 +103,52 @@ class QueueReplay(Replay):
         """`needed`: labels until every class that the pool has EXAMPLES of has them, None when they do not; accuracy
         and macro-F1 at EQUAL_LABELS; of hunted tasks their number, how many were hits, and how many were asked in vain
         for classes that the pool does not have."""
-        points = list(self.points())
-        there = self.members.sum(0) >= EXAMPLES
-        complete = (np.cumsum(self.members[self.chosen], axis=0)[:, there] >= EXAMPLES).all(1)
-        hits = sum(bool(self.members[row, own]) for row, own in self.hunted.items())
-        row: Row = {"needed": int(complete.argmax()) + 1 if complete.any() else None, "labels": len(self.chosen)}
+        points, there, random = list[Row](), self.members.sum(0) >= EXAMPLES, self.course.strategy == WITHOUT_QUEUE
+        for point in self.points():
+            points.append(point)
+            if point["n"] >= EQUAL_LABELS[-1] and (random or labels_until(self.members[self.chosen][:, there])):
+                break
+        row: Row = {"needed": labels_until(self.members[self.chosen][:, there]), "labels": len(self.chosen)}
         counts = [point["n"] for point in points]
         for figure, count in product(("accuracy", "macro_f1", "ece"), EQUAL_LABELS):
             if count <= counts[-1]:
                 row[f"{figure} {count}"] = float(np.interp(count, counts, [point[figure] for point in points]))
         absent = np.logical_not(self.members.any(axis=0, keepdims=True))[0]
+        curve = [(point["n"], point["accuracy"]) for point in points]
+        if (last := min(EQUAL_LABELS[-1], counts[-1])) >= EQUAL_LABELS[0]:
+            whole = np.interp(np.arange(EQUAL_LABELS[0], last + 1), counts, [accuracy for _, accuracy in curve])
+            row["accuracy mean"] = float(whole.mean())
         return {
             **row,
-            "hunted": len(self.hunted),
-            "hits": hits,
+            "curve": curve,
+            **self._outcomes(),
             "absent": sum(bool(absent[own]) for own in self.hunted.values()),
         }
+
+    def follow_order(self) -> Row:
+        """`needed`: labels until the class that is ordered has EXAMPLES, None where it has fewer after all."""
+        assert self.course.order is not None
+        own = [self.course.order[0]]
+        for _ in self.points():
+            if labels_until(self.members[self.chosen][:, own]):
+                break
+        needed = labels_until(self.members[self.chosen][:, own])
+        return {"needed": needed, "labels": len(self.chosen), **self._outcomes()}
+
+    def draw(self, draws: int) -> list[int]:
+        """Labels until every class that the pool has EXAMPLES of has them, in so many random orders of the pool."""
+        there = self.members.sum(0) >= EXAMPLES
+        orders = [np.random.default_rng((self.course.seed, number)) for number in range(draws)]
+        return [labels_until(own.permutation(self.members)[:, there]) or len(self.members) for own in orders]
+
+    def rarest(self, count: int) -> list[int]:
+        """Columns of the classes with the fewest members in the pool, of those with twice EXAMPLES."""
+        sizes = self.members.sum(0)
+        return [int(own) for own in np.argsort(sizes, kind="stable") if sizes[own] >= 2 * EXAMPLES][:count]
+
+    def _outcomes(self) -> Row:
+        hits = sum(bool(self.members[row, own]) for row, own in self.hunted.items())
+        return {"hunted": len(self.hunted), "hits": hits}
 
     def whole(self) -> float:
         """Accuracy (of sets micro-F1) of the head that has learned from all rows of the pool."""
@@ -144,7 +171,7 @@ class QueueReplay(Replay):
 
     def _point(self) -> Row:
         found = self._measure(len(self.chosen), 0.0)
-        kept = ("strategy", "n", "seed", "macro_f1", "ece", "classes_seen")
+        kept = ("strategy", "n", "seed", "macro_f1", "ece", "log_loss", "classes_seen")
         return {**{key: found[key] for key in kept}, "accuracy": self._accuracy(found), "roles": dict(self.roles)}
 
     def _plan_queue(self) -> list[QueueEntry]:
@@ -161,16 +188,28 @@ class QueueReplay(Replay):
             blind_share=self.policy.queue_blind_share,
             explore_share=self.policy.queue_explore_share,
             seed=self.course.seed * 1_000_003 + len(self.chosen),
-            hunts=self._hunts(),
+            hunts=self._hunts(pool),
             hunted=places_hunted(self.policy, self.course.hunt_share, len(self.chosen)),
         )
 
-    def _hunts(self) -> list[ClassHunt]:
-        """One for every class, with what came of it so far."""
+    def _hunts(self, pool: Pool) -> list[ClassHunt]:
+        """One for every class, or for the one that is ordered, with what came of it so far."""
         labels = self.members[self.chosen].sum(0)
         asked = Counter(self.hunted.values())
         found = Counter(own for row, own in self.hunted.items() if self.members[row, own])
+        if self.course.order is not None:
+            own, by = self.course.order
+            signs = self._signs(pool, own, by)
+            return [ClassHunt(0, own, found[own], ORDERED, asked[own], found[own], signs)]
         return [ClassHunt(0, own, int(labels[own]), asked=asked[own], found=found[own]) for own in range(len(labels))]
+
+    def _signs(self, pool: Pool, own: int, by: str) -> Callable[[], Floats] | None:
+        if by not in ("words", "like"):
+            return None
+        words = self.control.labels[own].path[-1].replace("_", " ").split()
+        texts, like = ["\n".join(sample.text) for sample in self.candidates], by == "like"
+        found = hint_likeness(pool.features, pool.features[self.chosen[:1]]) if like else find_words(words, texts)
+        return lambda: found
 
     def _annotate(self, places: list[QueueEntry], left: int) -> None:
         """Labels of what Label Studio hands out, until the queue is planned anew."""
@@ -183,53 +222,15 @@ class QueueReplay(Replay):
             solved[place.cluster] += 1
             self.roles[place.role] += 1
             if place.hunt is not None:
-                self.hunted[place.row] = place.hunt
+                self.hunted[place.row] = self.course.order[0] if self.course.order else place.hunt
             if is_due(self.policy, len(self.chosen), len(self.candidates), before, len(places)):
                 return
 
 
-def hunt_courses(seed: int, pool: int, most: int, share: float) -> list[tuple[str, Course]]:
-    """The ways that are compared, each with its name."""
-    queue = Course(DEFAULT_STRATEGY, seed, pool, most)
-    ways = (HUNTING, replace(queue, hunt_share=share)), (DEFAULT_STRATEGY, queue)
-    return [*ways, (WITHOUT_QUEUE, Course(WITHOUT_QUEUE, seed, pool, most))]
-
-
-def summarise_hunts(rows: Sequence[Row]) -> list[Row]:
-    """One row a set and way: medians over the seeds; `needed` is more than all labels where classes were missing."""
-    table: list[Row] = []
-    for key in sorted({(row["set"], row["strategy"]) for row in rows}):
-        own = [row for row in rows if (row["set"], row["strategy"]) == key]
-        needed = [row["needed"] or float("inf") for row in own]
-        line: Row = {"set": key[0], "way": key[1], "seeds": len(own), "needed": statistics.median(needed)}
-        line["each"] = " ".join("more" if count == float("inf") else f"{count}" for count in needed)
-        line["labels"] = max(row["labels"] for row in own)
-        asked = sum(row["hunted"] for row in own)
-        line["hits"] = f"{sum(row['hits'] for row in own) / asked:.2f}" if asked else ""
-        for name, count in product(("accuracy", "macro_f1"), EQUAL_LABELS):
-            found = [row[f"{name} {count}"] for row in own if f"{name} {count}" in row]
-            if found:
-                line[f"{name} {count}"] = round(statistics.median(found), 3)
-        table.append(line)
-    return table
-
-
-def judge_hunts(table: Sequence[Row]) -> list[Row]:
-    """The bars. A way whose curve ended before every class had its examples counts as needing all its labels."""
-    found: list[Row] = []
-    by_way = {(row["set"], row["way"]): row for row in table}
-    for (name, way), own in by_way.items():
-        for other, bar in HUNT_BARS.items() if way == HUNTING else ():
-            if (beside := by_way.get((name, other))) is None:
-                continue
-            most = min(beside["needed"], beside["labels"])
-            ratio = round(own["needed"] / most, 3)
-            found.append({"set": name, "labels, of": other, "share": ratio, **judge(ratio, "<=", bar)})
-            shared = [count for count in EQUAL_LABELS if {f"accuracy {count}"} <= own.keys() & beside.keys()]
-            gains = [own[f"accuracy {count}"] - beside[f"accuracy {count}"] for count in shared]
-            least = round(min(gains), 3)
-            found.append({"set": name, "accuracy, less": other, "share": least, **judge(least, ">=", -ACCURACY_NOISE)})
-    return found
+def labels_until(members: NDArray[np.bool_]) -> int | None:
+    """How many of the rows, in their order, until each column has EXAMPLES of them; None where one has fewer."""
+    complete = (np.cumsum(members, axis=0) >= EXAMPLES).all(1)
+    return int(complete.argmax()) + 1 if complete.any() else None
 
 
 def is_due(policy: Settings, answers: int, known: int, before: int, size: int) -> bool:

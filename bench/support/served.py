@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,78 @@ def process_seconds(pid: int) -> float:
     except OSError:  # not Linux
         times = psutil.Process(pid).cpu_times()
         return float(times.user + times.system)
+
+
+def thread_seconds(pid: int) -> dict[int, float]:
+    """Thread id -> CPU seconds (the first number of schedstat, in nanoseconds)."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return {int(task.name): int((task / "schedstat").read_text().split()[0]) / 1e9 for task in tasks}
+
+
+STAGES = {
+    "model/encoder/windows.py": "tokenising",
+    "model/kernels/attention.py": "forward: attention",
+    "model/kernels/": "forward: matrix products of the layers",
+    "model/encoder/": "forward: embeddings, norms, pooling, all else",
+    "model/features/cache.py": "feature cache (LMDB)",
+    "model/": "heads and answers",
+    "backend/labelstudio/task_spec.py": "label config",
+    "backend/application/label_configs.py": "label config",
+    "backend/labelstudio/": "task read, prediction written",
+    "backend/serving/answer_cache.py": "task read, prediction written",
+    "backend/serving/prediction.py": "task read, prediction written",
+    "backend/application/predict.py": "task read, prediction written",
+    "backend/serving/predictors.py": "handing over to a predictor and back",
+    "backend/serving/registry.py": "following versions (background)",
+    "backend/application/background.py": "keeping unlabelled texts in Redis (background)",
+    "backend/web/payloads.py": "JSON",
+    "backend/web/guard.py": "access, limits",
+    "backend/web/policy.py": "access, limits",
+    "backend/web/rate_limit.py": "access, limits",
+    "backend/telemetry/log_context.py": "logs, request ids",
+    "backend/processes/slow_client_worker.py": "HTTP: connections, requests, replies",
+    "backend/": "Flask: routes, requests, replies",
+    "prometheus_client/": "metrics",
+    "structlog/": "logs, request ids",
+    "flask/": "Flask: routes, requests, replies",
+    "werkzeug/": "Flask: routes, requests, replies",
+    "gunicorn/": "HTTP: connections, requests, replies",
+    "concurrent/futures/": "HTTP: connections, requests, replies",
+}
+"""Start of a file's name -> stage; the first that fits."""
+
+PROCESS = ("backend/__main__.py", "backend/cli/main.py", "backend/processes/web.py")
+"""Frames under everything that gunicorn's main thread does."""
+
+
+def split_by_stage(lines: Sequence[str], threads: Mapping[int, float]) -> Any:
+    """A Counter of CPU seconds by stage: each thread's own, split as its samples are.
+
+    `lines` are py-spy's raw format, `thread (TID): name;outer (file:1);inner (file:2) samples`. Samples alone would not
+    do: a thread that waits for the core counts as busy."""
+    counted: dict[int, Counter[str]] = defaultdict(Counter)
+    for line in lines:
+        stack, _, samples = line.rpartition(" ")
+        thread, *frames = stack.split(";")
+        counted[int(thread.partition("(")[2].partition(")")[0], 0)][stage_of(frames)] += int(samples)
+    spent: Any = Counter()
+    for number, seconds in threads.items():
+        stages = counted.get(number) or Counter({"other": 1})
+        for stage, found in stages.items():
+            spent[stage] += seconds * found / stages.total()
+    return spent
+
+
+def stage_of(frames: Sequence[str]) -> str:
+    """The stage of the innermost frame that has one."""
+    for frame in reversed(frames):
+        file = frame.rpartition("(")[2]
+        if file.startswith(PROCESS):
+            continue
+        for start, stage in STAGES.items():
+            if file.startswith(start):
+                return stage
+    return "other"
 
 
 def cores() -> tuple[int, int]:

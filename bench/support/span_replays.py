@@ -3,6 +3,7 @@ drawn from a trajectory of either kind: test-then-train rows, and the learning c
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,12 +16,13 @@ from numpy.typing import NDArray
 from backend.rules.notice.drift import find_drift
 from backend.settings.settings import Settings
 from bench.support.replays import BLIND, EXPLORED, WITHOUT_QUEUE, Course, Queue, Row, Trajectory, is_due, open_rows
+from bench.support.report import judge
 from bench.support.spans import POOL
 from model.acquisition.batch import QueueEntry, plan_batch
 from model.acquisition.diversity import clusters
 from model.acquisition.reading_worth import RANDOM_UNTIL, is_any_good
 from model.acquisition.span_doubts import marked_pool, mean_state
-from model.acquisition.strategies import Pool
+from model.acquisition.strategies import DEFAULT_STRATEGY, Pool
 from model.evidence.forecast import Stage, SurveyMean, f1_stages_of
 from model.evidence.row import EvidenceRow, Judgement, Marked
 from model.numerics.arrays import Floats
@@ -292,3 +294,70 @@ def _reached(trajectory: Trajectory, stage: int) -> float:
     if trajectory.marked:
         return f1_of_texts(trajectory.marks[stage, free])
     return float(trajectory.correct[stage, free].mean())
+
+
+def summarise_spans(rows: Sequence[Row]) -> list[Row]:
+    """One row per set, strategy and number of texts: means over the seeds of words read, F1, and of its distance in
+    points from F1 at random at so many words, and at so many texts; `+-`: standard error of the mean at equal words.
+    Each seed is compared with random's curve of the same seed, which reads the same texts as long as any will do. Of
+    random itself: the distance of a seed from the mean of the others, and what it spreads."""
+    ended = {(row["set"], row["strategy"], row["seed"]) for row in rows if "finished" in row}
+    points = [row for row in rows if "f1" in row and (row["set"], row["strategy"], row["seed"]) in ended]
+    found: list[Row] = []
+    for key in sorted({(row["set"], row["strategy"], row["n"]) for row in points}):
+        own = [row for row in points if (row["set"], row["strategy"], row["n"]) == key]
+        random = [row for row in points if (row["set"], row["strategy"]) == (key[0], WITHOUT_QUEUE)]
+        f1 = [row["f1"] for row in own]
+        line: Row = {"set": key[0], "strategy": key[1], "texts": key[2], "seeds": len(own)}
+        line |= {"words": round(statistics.mean(row["words"] for row in own)), "f1": round(statistics.mean(f1), 3)}
+        for axis, what in (("words", "at equal words"), ("n", "at equal texts")):
+            gains = [100 * (row["f1"] - base) for row in own if (base := _random_f1(random, row, axis)) is not None]
+            line[what] = f"{statistics.mean(gains):+.1f}" if gains else ""
+            if axis == "words":
+                line["+-"] = f"{statistics.stdev(gains) / len(gains) ** 0.5:.1f}" if len(gains) > 1 else ""
+        found.append(line)
+    return found
+
+
+def _random_f1(random: Sequence[Row], row: Row, axis: str) -> float | None:
+    """Random's F1 where this row is: of the same seed, or the mean over the others where there is none (and for random
+    itself); None where nobody knows."""
+    own = row["strategy"] == WITHOUT_QUEUE
+    seeds = _seeds(random) - {row["seed"]} if own or row["seed"] not in _seeds(random) else {row["seed"]}
+    curves = [sorted((other[axis], other["f1"]) for other in random if other["seed"] == seed) for seed in seeds]
+    curves = [curve for curve in curves if curve[-1][0] >= 0.9 * row[axis]]
+    where = float(np.log(row[axis]))
+    return statistics.mean(float(np.interp(where, *_logs(curve))) for curve in curves) if curves else None
+
+
+def _seeds(rows: Sequence[Row]) -> set[int]:
+    return {row["seed"] for row in rows}
+
+
+def _logs(curve: Sequence[tuple[int, float]]) -> tuple[list[float], list[float]]:
+    return [float(np.log(place)) for place, _ in curve], [value for _, value in curve]
+
+
+def bars_of_spans(table: Sequence[Row], default: str = DEFAULT_STRATEGY) -> list[Row]:
+    """The default against the bars: never below random at equal words read, which a cell is that lies more than twice
+    its standard error below, and three points above it on two sets at one number of texts at least."""
+    own = [row for row in table if row["strategy"] == default and row["at equal words"]]
+    found: list[Row] = []
+    best: dict[str, float] = {}
+    for name in sorted({row["set"] for row in own}):
+        cells = [(float(row["at equal words"]), float(row["+-"] or 0)) for row in own if row["set"] == name]
+        gains = [gain for gain, _ in cells]
+        best[name] = max(gains)
+        mean, least = statistics.mean(gains), min(gains)
+        surely = min(gain + NOISE * error for gain, error in cells)
+        found.append({"set": name, "points": "mean", "gain": round(mean, 1), **judge(mean, ">=", 0)})
+        found.append({"set": name, "points": "least", "gain": least, **judge(least, ">=", 0)})
+        found.append({"set": name, "points": "least, less noise", "gain": round(surely, 1), **judge(surely, ">=", 0)})
+    if len(best) > 1:
+        second = sorted(best.values())[-2]
+        found.append({"set": "second best", "points": "most", "gain": second, **judge(second, ">=", 3)})
+    return found
+
+
+NOISE = 2.0
+"""Standard errors that a cell may lie below random by chance: one in fifty does."""

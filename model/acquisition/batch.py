@@ -57,6 +57,23 @@ class QueueEntry:
     hunt: int | None = None
 
 
+@dataclass(frozen=True)
+class Repeats:
+    """Which rows have the same text: those of the same number in `groups` [n]; `labelled` [n]: the text is labelled in
+    another task, which may be in no pool."""
+
+    groups: Rows
+    labelled: NDArray[np.bool_]
+
+    def leave_out(self, free: NDArray[np.bool_], done: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        """The first free row of each group without a label; all free rows when there is none."""
+        known = self.labelled | np.isin(self.groups, self.groups[done])
+        rows = np.flatnonzero(free & ~known)
+        first = np.zeros(len(free), dtype=bool)
+        first[rows[np.unique(self.groups[rows], return_index=True)[1]]] = True
+        return first if len(rows) else free
+
+
 def share_of(project: int, task: int) -> float:
     """A number in [0, 1) that belongs to the task for ever, the same in all processes, as good as drawn at random."""
     return (xxhash.xxh3_64_intdigest(struct.pack("<QQ", project & _WORD, task & _WORD)) >> 11) / (1 << 53)
@@ -85,6 +102,8 @@ def plan_batch(
     avoid: Collection[int] = frozenset(),
     seed: int = 0,
     in_order: bool = False,
+    repeats: Repeats | None = None,
+    alike: Repeats | None = None,
     hunts: Sequence[ClassHunt] = (),
     hunted: int = 0,
 ) -> list[QueueEntry]:
@@ -93,9 +112,11 @@ def plan_batch(
     `pools`: one per control over the same rows, labelled ones included; `tasks` and `confidence` [n] belong to them.
     `avoid`: tasks that nobody is to be given (skipped, drafted). A row that has a label for any control is done; more
     than one control choose in turn. `in_order`: chosen tasks are handed out in the order of their choice; they have
-    their confidences between them, the first one the least. `hunted`: tasks at most for scarce classes (`hunts`), and
-    half of `size` at most. Raises ValueError when lengths differ, KeyError for an
-    unknown strategy."""
+    their confidences between them, the first one the least. `repeats`: duplicates, of which one is chosen or hunted at
+    a time, and none of a text that is labelled or to be avoided, as long as other tasks are left; blind and explored
+    ones stay a sample of all tasks. `alike`: near ones, which are chosen when others do not fill the batch. `hunted`:
+    tasks at most for scarce classes (`hunts`), and half of `size` at most. Raises ValueError when lengths differ,
+    KeyError for an unknown strategy."""
     if not pools or any(len(pool.probabilities) != len(tasks) for pool in pools) or len(tasks) != len(confidence):
         raise ValueError("pools, tasks and confidence: one pool at least, and as many rows everywhere")
     shares = np.array([share_of(project, int(task)) for task in tasks])
@@ -111,11 +132,19 @@ def plan_batch(
         rows[role] = _first(members & open_, shares, count)
     left = max(0, size - sum(map(len, rows.values())))
     free = open_ & ~blind & ~explored
+    if repeats is not None:
+        passed_over = np.isin(tasks, np.fromiter(avoid, dtype=np.int64, count=len(avoid)))
+        fresh = repeats.leave_out(free, done | passed_over)
+        free = repeats.leave_out(free, done) if fresh is free else fresh  # one each of what was passed over, at least
     prey = hunt_rows(pools, hunts, free, min(hunted, left, int(MOST_RESERVED * size)))
     rows["hunt"] = [candidate.row for candidate in prey]
     free[rows["hunt"]] = False
     left -= len(prey)
-    rows["chosen"] = _choose_in_turn(pools, free, strategy, min(left, int(free.sum())), seed)
+    first = free if alike is None else free & alike.leave_out(free, done)
+    rows["chosen"] = _choose_in_turn(pools, first, strategy, min(left, int(first.sum())), seed)
+    if left := min(left, int(free.sum())) - len(rows["chosen"]):
+        free[rows["chosen"]] = False
+        rows["chosen"] += _choose_in_turn(pools, free, strategy, left, seed)
     reserved: dict[Role, NDArray[np.bool_]] = {"blind": blind & open_, "explore": explored & open_}
     _top_up(rows, reserved, shares, size)
     if in_order:

@@ -6,7 +6,7 @@ banking77 worse at equal labels (docs/decisions/0080-hunt.md). What is missed ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,9 +39,10 @@ MOST_CLASSES = 500
 
 @dataclass(frozen=True)
 class ClassHunt:
-    """One class of one control: `pool` says which of the pools, `column` which of its probabilities. It has `labels`,
-    and is hunted until it has `wanted`; of `asked` tasks labelled for it `found` were it. `signs` [n]: what somebody
-    knows of its members (1: looks like one, 0: does not); such are taken first, the likeliest of them before others."""
+    """One class of one control: `pool` says which of the pools, `column` which of its probabilities; `below`: those of
+    the nodes below it, whose members are its own. It has `labels`, and is hunted until it has `wanted`; of `asked`
+    tasks labelled for it `found` were it. `signs` reads [n] what somebody knows of its members (1: looks like one, 0:
+    does not), when it is its turn; such are taken first, the likeliest of them before others."""
 
     pool: int
     column: int
@@ -49,7 +50,13 @@ class ClassHunt:
     wanted: int = ENOUGH
     asked: int = 0
     found: int = 0
-    signs: Floats | None = None
+    signs: Callable[[], Floats] | None = None
+    below: tuple[int, ...] = ()
+
+    def chances(self, pool: Pool, rows: NDArray[np.int64]) -> Floats:
+        """The probability of the class in each of these rows [n]."""
+        own = pool.probabilities[np.ix_(rows, np.array([self.column, *self.below]))].astype(float)
+        return own.max(1) if pool.multilabel else np.minimum(own.sum(1), 1.0)
 
     @property
     def misses(self) -> int:
@@ -94,7 +101,7 @@ def hunt_rows(
             continue
         chosen.append(row)
         found.append(Candidate(row, place))
-        expected[place] += max(LEAST_CHANCE, float(pools[hunt.pool].probabilities[row, hunt.column]))
+        expected[place] += max(LEAST_CHANCE, float(hunt.chances(pools[hunt.pool], np.array([row]))[0]))
         if expected[place] >= hunt.wanted:
             open_.remove(place)
     return found
@@ -117,11 +124,10 @@ def _best(pool: Pool, hunt: ClassHunt, free: NDArray[np.bool_]) -> int | None:
     rows = np.flatnonzero(may)
     if not len(rows):
         return None
-    chances = pool.probabilities[rows, hunt.column].astype(float)
     aim = AIM + (1 - AIM) * hunt.misses / (hunt.asked + 1)
-    distance = np.abs(chances - aim)
+    distance = np.abs(hunt.chances(pool, rows) - aim)
     if hunt.signs is not None:
-        distance = distance - 2 * hunt.signs[rows]
+        distance = distance - 2 * hunt.signs()[rows]
     return int(rows[distance.argmin()])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TypedDict
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from model.decoding.ratings import median_star, smooth_ratings, smoothing_for
 from model.decoding.set_confidence import set_confidence
 from model.decoding.taxonomy import DESCENT_CONFIDENCE, Tree, keep_apart
-from model.labels import key_of, path_of
+from model.labels import LabelledAnswer, key_of, path_of
 from model.numerics.arrays import Floats
-from model.spec import NONE, Control, Kind, Prediction
+from model.spec import NONE, Control, Kind, Prediction, TaskSpec
+from model.visibility import drop_hidden
 
 THRESHOLD_GRID = np.round(np.arange(0.1, 0.71, 0.02), 2)
 
@@ -188,6 +189,76 @@ def decide(
     best = int(row.argmax())
     chosen = () if keys[best] == NONE else (keys[best],)
     return Prediction(control.name, chosen, _clip(row[best]), _rank(keys, row))
+
+
+def carry_over(
+    control: Control, own: Prediction | None, known: LabelledAnswer, options: Collection[str] | None = None
+) -> Prediction | None:
+    """The answer to a text whose duplicates are labelled: theirs, as far as their labels agree, else `own`. None where
+    nothing of that can be chosen (of `options`, for choices that the task itself lists)."""
+    allowed = frozenset(control.keys() if options is None else options)
+    shares = {keys: share for keys, share in known.answers if allowed.issuperset(keys)}
+    scores = {keys: known.agreement * share + (1 - known.agreement) * _own(own, keys) for keys, share in shares.items()}
+    if not scores:
+        return own
+    best = max(scores, key=lambda keys: scores[keys])
+    if own is not None and (1 - known.agreement) * own.score > scores[best]:
+        return own
+    mixed: dict[str, float] = {}
+    for keys, share in shares.items():
+        for key in keys or (() if control.multilabel else (NONE,)):
+            mixed[key] = mixed.get(key, 0.0) + known.agreement * share
+    for key, probability in own.ranking if own is not None else ():
+        mixed[key] = mixed.get(key, 0.0) + (1 - known.agreement) * probability
+    ranking = sorted(mixed.items(), key=lambda item: -item[1])[:RUNNERS_UP]
+    return Prediction(
+        control.name,
+        best,
+        _clip(scores[best]),
+        tuple((key, round(value, 4)) for key, value in ranking),
+        _levels_of(control, best, shares, known.agreement) if control.kind is Kind.TAXONOMY else (),
+    )
+
+
+def carry_over_all(
+    spec: TaskSpec,
+    predictions: Sequence[Prediction],
+    known: Mapping[str, LabelledAnswer],
+    options: Mapping[str, Sequence[str]] | None = None,
+) -> list[Prediction]:
+    """The answers to a task with what is `known` of its duplicates, by control; what the page does not ask beside
+    those answers is left out."""
+    own = {prediction.control: prediction for prediction in predictions}
+    found: list[Prediction] = []
+    for control in spec.questions:
+        answer = own.get(control.name)
+        if control.name in known:
+            answer = carry_over(control, answer, known[control.name], (options or {}).get(control.name))
+        found += [answer] if answer is not None else []
+    return drop_hidden(spec, found)
+
+
+def _own(own: Prediction | None, keys: tuple[str, ...]) -> float:
+    """How likely the version holds this answer, as far as it says."""
+    if own is None:
+        return 0.0
+    if own.chosen == keys:
+        return own.score
+    return dict(own.ranking).get(keys[0] if keys else NONE, 0.0) if len(keys) < 2 else 0.0
+
+
+def _levels_of(
+    control: Control, best: Sequence[str], shares: Mapping[tuple[str, ...], float], agreement: float
+) -> tuple[tuple[str, float], ...]:
+    """Every node from the root to the one answer; none for a set."""
+    if control.multilabel or len(best) != 1:
+        return ()
+    paths = [(path_of(keys[0]), share) for keys, share in shares.items() if len(keys) == 1]
+    whole, found = path_of(best[0]), []
+    for depth in range(1, len(whole) + 1):
+        node = whole[:depth]
+        found.append((key_of(node), _clip(agreement * sum(share for path, share in paths if path[:depth] == node))))
+    return tuple(found)
 
 
 @lru_cache(maxsize=64)

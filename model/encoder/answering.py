@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from model.encoder.windows import PairWindow, Windows, in_chunks
+from model.encoder.windows import LONGEST_PAIR, PairWindow, Windows, in_chunks
 from model.pretrained.answering_head import AnsweringHead
 
 if TYPE_CHECKING:
@@ -38,9 +38,8 @@ class TaughtAnswers:
 
 def pair_windows(windows: Windows, pairs: Sequence[tuple[str, str]]) -> list[PairWindow]:
     """The windows of each (passage, question), as they are read."""
-    return windows.pairs(
-        [(question[: windows.length // QUESTION_SHARE], passage) for passage, question in pairs], STRIDE
-    )
+    longest = min(windows.length, LONGEST_PAIR) // QUESTION_SHARE
+    return windows.pairs([(question[:longest], passage) for passage, question in pairs], STRIDE)
 
 
 def read_answers(

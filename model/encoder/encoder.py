@@ -20,15 +20,9 @@ from model.errors import EncoderError
 from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.answering_head import AnsweringHead, read_answering
 from model.pretrained.architectures import BaseConfig, linear_cost
-from model.pretrained.base_model import (
-    find_base_model,
-    known_sha256,
-    read_config,
-    read_pooling,
-    read_window,
-    tokenizer_files,
-)
+from model.pretrained.base_model import find_base_model, known_sha256, read_config, tokenizer_files
 from model.pretrained.head_layouts import read_taught
+from model.pretrained.reading import read_pooling, read_prefix, read_window
 from model.pretrained.token_head import read_token_head
 from model.spec import Text
 
@@ -51,6 +45,7 @@ class DigestParts(NamedTuple):
     tokenizer: Sequence[str]
     pooling: str
     window: int
+    prefix: str
 
 
 class Encoder(Embedder):
@@ -58,9 +53,9 @@ class Encoder(Embedder):
 
     `directory` holds config, tokenizer and weights; `weights` replaces the weights (a fine-tuned copy, or a delta: the
     tensors that training changed). `base`, an encoder of the same directory, lends what the weights leave alone.
-    `threads`: torch threads of this process (None leaves them as they are). `precision`: fp32 (exact), bf16, or auto,
-    the faster of them as timed on this machine. `timings`: folder where that is kept for the next process.
-    Raises EncoderError.
+    `threads`: torch threads of this process (None leaves them as they are). `precision`: fp32 (exact), bf16, int8
+    (where it suits), or auto, as this machine was timed (EngineChoice.serving). `timings`: folder where that is
+    kept for the next process. Raises EncoderError.
     """
 
     def __init__(
@@ -109,6 +104,10 @@ class Encoder(Embedder):
             first, second = (np.stack([row[pair[side]] for pair in segments]) for side in (0, 1))
             result[pairs] = interact(result[pairs], first, second)
         return result
+
+    def unread_share(self, texts: Sequence[Text]) -> float:
+        """See model/encoder/windows.py."""
+        return self._windows.unread_share(texts)
 
     def token_states(self, texts: Sequence[str], layers: Sequence[int]) -> list[TokenStates]:
         """Hidden states of every word piece of each text after these layers (0: the embeddings); long texts by
@@ -198,12 +197,20 @@ def open_weights(
     return Encoder(base.directory, threads=threads, weights=weights, base=base, tally=tally)
 
 
+def digest_of(directory: Path) -> str:
+    """The digest of the base model in a directory, without loading it. Raises EncoderError."""
+    config = read_config(directory)
+    parts = _parts_of_digest(directory, config, read_pooling(directory), read_window(directory, config))
+    return _digest(parts, directory / "model.safetensors", directory)
+
+
 def _open_engine(
     encoder: Encoder, threads: int | None, precision: str, base: Encoder | None, timings: Path | None
 ) -> Engine:
     import torch
 
     from model.encoder.engine import open_engine
+    from model.pretrained.sample_texts import SAMPLE_TEXTS
 
     if threads:
         torch.set_num_threads(threads)
@@ -214,6 +221,7 @@ def _open_engine(
         keep=encoder.depth,
         pooling=encoder.pooling,
         precision=precision,
+        samples=lambda: encoder._windows.split([(text,) for text in SAMPLE_TEXTS]),
         base=base._engine if base else None,
         timings=timings,
     )
@@ -222,7 +230,9 @@ def _open_engine(
 def _parts_of_digest(directory: Path, config: BaseConfig, pooling: str, window: int) -> DigestParts:
     """All that features depend on but for the weights, whose place is the second."""
     shape = {name: value for name, value in config.items() if not name.startswith(("_", "transformers"))}
-    return DigestParts(shape, [known_sha256(path) for path in tokenizer_files(directory)], pooling, window)
+    return DigestParts(
+        shape, [known_sha256(path) for path in tokenizer_files(directory)], pooling, window, read_prefix(directory)
+    )
 
 
 def _digest(parts: DigestParts, weights: Path, directory: Path) -> str:
@@ -232,5 +242,7 @@ def _digest(parts: DigestParts, weights: Path, directory: Path) -> str:
     if is_delta(weights):  # what it lacks is the base's
         own = f"{own} over {known_sha256(directory / 'model.safetensors')}"
     named = [parts.shape, own, parts.tokenizer, parts.pooling, parts.window, FEATURES_REVISION]
+    if parts.prefix:  # without one digests are those of releases that knew of none
+        named.append(parts.prefix)
     text = json.dumps(named, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -8,8 +8,9 @@ fine-tuned weights shares what training left alone with the base's.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -18,9 +19,13 @@ from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.kernels.attention import UNTIMED_LENGTHS, Attention, PaddedAttention, SpanAttention
-from model.kernels.choice import FP32, FormatTiming
-from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, Pack
+from model.kernels.choice import FP32, INT8, FormatTiming
+from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear
 from model.pretrained.architectures import Shape
+
+NamedPack = Callable[[str, Tensor, Tensor], Linear]
+"""Makes a product of a weight and its bias; the name is that of what it reads: `encoder.layer.0.intermediate.dense`,
+and `….attention.self` for queries, keys and values."""
 
 
 class Norm:
@@ -46,7 +51,7 @@ class Block:
         self,
         weights: Weights,
         prefix: str,
-        pack: Pack,
+        pack: NamedPack,
         *,
         fused: bool,
         epsilon: float,
@@ -56,7 +61,10 @@ class Block:
         def dense(*names: str) -> Linear:
             matrices = [weights[f"{prefix}{name}.weight"].to(device, dtype) for name in names]
             biases = [weights[f"{prefix}{name}.bias"].to(device, dtype) for name in names]
-            return pack(matrices[0], biases[0]) if len(names) == 1 else pack(torch.cat(matrices), torch.cat(biases))
+            read = f"{prefix}{names[0]}".removesuffix(".query").removesuffix(".key").removesuffix(".value")
+            if len(names) == 1:
+                return pack(read, matrices[0], biases[0])
+            return pack(read, torch.cat(matrices), torch.cat(biases))
 
         parts = [f"attention.self.{part}" for part in ("query", "key", "value")]
         self.inputs = [dense(*parts)] if fused else [dense(part) for part in parts]
@@ -103,8 +111,9 @@ class PackedBert:
 
     `keep`: how many last layers' pooled outputs are returned; `pooling`: `mean` or `cls`; `base`: the engine over the
     weights that a delta changes. `timing`: what was timed of this machine in this precision; without it torch's own
-    product runs. `kernel` names another one (model/kernels/matrix_product.py), `attention` how sequences are kept
-    apart: `spans` or `padded`, by default what suits the device."""
+    product runs. `kernel` names another one (model/kernels/matrix_product.py), `pack` makes products that no name tells
+    of (int8, whose hidden states stay float32), `attention` is how sequences are kept apart: `spans` or `padded`, by
+    default what suits the device."""
 
     def __init__(
         self,
@@ -119,6 +128,7 @@ class PackedBert:
         timing: FormatTiming | None = None,
         kernel: str = "",
         attention: str = "",
+        pack: NamedPack | None = None,
     ) -> None:
         self.shape, self.keep, self.pooling, self.precision = shape, keep, pooling, precision
         self.width, self.dtype = shape.width, DTYPES[precision]
@@ -126,11 +136,14 @@ class PackedBert:
         self.timing = timing
         self.kernel = kernel or (timing.kernel if timing else PLAIN)
         self.products_at = timing.products_at if timing else UNTIMED_LENGTHS
-        self._rounds = self.kernel == ONEDNN and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
+        self._pack = pack or _named(self.kernel)
+        self._rounds = self.kernel in (ONEDNN, INT8) and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
         self.attention = attention or ("padded" if self.device.type == "cuda" else "spans")
         self.chunk_tokens = CUDA_CHUNK if self.device.type == "cuda" else CPU_CHUNK
         self.embeddings = self._share_embeddings(weights, base) or _Embeddings(shape, weights, self.device)
         self.blocks = [self._share_block(weights, base, i) or self._block(weights, i) for i in range(shape.layers)]
+        if not self._keeps_mapped:
+            weights.let_go()  # the products have copies; of the tables few rows are read
 
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
@@ -179,14 +192,14 @@ class PackedBert:
 
     def _carry(self, windows: Sequence[Window], lengths: Sequence[int]) -> tuple[Tensor, ...]:
         """Token ids, types and positions, places in a padded matrix [tokens], and first tokens [windows]; one copy."""
-        counts = torch.tensor(lengths)
-        starts = counts.cumsum(0) - counts
-        positions = torch.arange(int(counts.sum())) - starts.repeat_interleave(counts)
-        rows = torch.arange(len(lengths)).repeat_interleave(counts)
-        ids = torch.tensor([token for window in windows for token in window.ids])
-        types = torch.tensor([kind for window in windows for kind in window.types])
+        counts = np.array(lengths)  # numpy's: torch takes ten times as long for each step over so few numbers
+        starts = counts.cumsum() - counts
+        positions = np.arange(counts.sum()) - starts.repeat(counts)
+        rows = np.arange(len(lengths)).repeat(counts)
+        ids = [token for window in windows for token in window.ids]
+        types = [kind for window in windows for kind in window.types]
         parts = [ids, types, positions, rows * max(lengths) + positions, starts]
-        together = torch.cat(parts).to(self.device, non_blocking=True)
+        together = torch.from_numpy(np.concatenate(parts)).to(self.device, non_blocking=True)
         return together.split([len(part) for part in parts])
 
     def _spare(self, tokens: int) -> int:
@@ -204,20 +217,26 @@ class PackedBert:
     def _pool(self, hidden: Tensor, counts: Tensor, starts: Tensor) -> Tensor:
         if self.pooling == "cls":
             return hidden[starts].float()
+        if len(counts) == 1:
+            return hidden.mean(0, keepdim=True, dtype=torch.float32)
         return torch.segment_reduce(hidden.float(), "mean", lengths=counts, axis=0)
 
     def _block(self, weights: Weights, index: int) -> Block:
         alone = self.pooling == "cls" and index == self.shape.layers - 1
-        mapped = self.kernel == PLAIN and self.device.type == "cpu" and self.precision == FP32
         return Block(
             weights,
             f"encoder.layer.{index}.",
-            PACKS[self.kernel],
-            fused=not (alone or mapped),
+            self._pack,
+            fused=not (alone or self._keeps_mapped),
             epsilon=self.shape.epsilon,
             dtype=self.dtype,
             device=self.device,
         )
+
+    @property
+    def _keeps_mapped(self) -> bool:
+        """Whether products read the file itself."""
+        return self.kernel == PLAIN and self.device.type == "cpu" and self.precision == FP32
 
     def _share_block(self, weights: Weights, base: PackedBert | None, index: int) -> Block | None:
         return base.blocks[index] if base is not None and _is_same(weights, f"encoder.layer.{index}.") else None
@@ -243,11 +262,16 @@ class _Embeddings:
             )
 
     def __call__(self, ids: Tensor, types: Tensor, positions: Tensor) -> Tensor:
-        hidden = self.words[ids] + self.positions[positions]
+        hidden = F.embedding(ids, self.words) + F.embedding(positions, self.positions)
         if self.types is not None:
-            hidden += self.types[types.clamp(max=len(self.types) - 1)]
+            hidden += F.embedding(types.clamp(max=len(self.types) - 1), self.types)
         hidden = self.norm(hidden)
         return hidden if self.project is None else F.linear(hidden, *self.project)
+
+
+def _named(kernel: str) -> NamedPack:
+    """The product of this kernel, whatever it reads."""
+    return lambda _, weight, bias: PACKS[kernel](weight, bias)
 
 
 def _stacked(parts: Sequence[Tensor]) -> Tensor:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,13 +14,26 @@ from typing import TYPE_CHECKING
 from model.encoder.pairs import two_segments
 from model.errors import EncoderError
 from model.pretrained.base_model import read_config
+from model.pretrained.prefix import prefixed
+from model.pretrained.reading import read_prefix
 from model.spec import Text
+from model.texts import UNSPACED
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
+
+DENSE = re.compile(f"[{UNSPACED}\\uac00-\\ud7a3]")
+"""Letters that are syllables or words: to have a piece each is no sign that a vocabulary was not made for them."""
+
+LOOKED_AT, MOST_COUNTED = 100, 10_000
+"""Characters of a text that tell how much of it the vocabulary knows, and texts for which that is kept: a refit asks
+for the same ones again."""
 
 OVERLAP_TOKENS = 32
 """Tokens shared by neighbouring windows, so that a phrase at a border is whole in one of them."""
+
+LONGEST_PAIR = 512
+"""Most tokens of a question and a part of its passage, however much the encoder takes: heads learn answers from it."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +68,8 @@ class Windows:
     def __init__(self, directory: Path, length: int) -> None:
         self.length = length
         self._tokenizer, self._whole = read_tokenizer(directory), read_tokenizer(directory)
+        self._counted: dict[str, tuple[float, float]] = {}
+        self._unknown = next((one for one in ("[UNK]", "<unk>") if self._whole.token_to_id(one) is not None), None)
         self._whole.no_padding()
         self._whole.no_truncation()
         self._tokenizer.no_padding()
@@ -76,6 +94,30 @@ class Windows:
         """The word pieces of whole texts, however long."""
         return [Pieces(found.ids, found.offsets) for found in self._whole.encode_batch(texts, add_special_tokens=False)]
 
+    def unread_share(self, texts: Sequence[Text]) -> float:
+        """Share of the letters in pieces that are unknown, that are one letter of a longer word (not where a script's
+        letters are syllables or words), or that are less than a letter. Of the first LOOKED_AT characters of each."""
+        segments = [segment[:LOOKED_AT] for text in texts for segment in text]
+        if len(self._counted) > MOST_COUNTED:
+            self._counted.clear()
+        if missing := [segment for segment in dict.fromkeys(segments) if segment not in self._counted]:
+            found = self._whole.encode_batch(missing, add_special_tokens=False)
+            self._counted.update((own, self._count(own, one)) for own, one in zip(missing, found, strict=True))
+        counts = [self._counted.get(segment, (0.0, 0.0)) for segment in segments]
+        letters = sum(count for _, count in counts)
+        return sum(unread for unread, _ in counts) / letters if letters else 0.0
+
+    def _count(self, segment: str, found: Encoding) -> tuple[float, float]:
+        """Unread letters, and all."""
+        sizes, starts = Counter(found.word_ids), Counter(found.offsets)
+        unread = letters = 0.0
+        for piece, word, (start, end) in zip(found.tokens, found.word_ids, found.offsets, strict=True):
+            own, split = count_letters(segment[start:end]), starts[start, end]
+            letters += own / split
+            single = own == 1 and (split > 1 or (sizes[word] > 1 and not DENSE.search(segment[start:end])))
+            unread += own / split if single or piece == self._unknown else 0.0
+        return unread, letters
+
     def tokenizer_json(self) -> str:
         """All of the tokenizer, without truncation and padding."""
         return str(self._whole.to_str())
@@ -94,7 +136,8 @@ class Windows:
         from tokenizers import Tokenizer
 
         found: Tokenizer = Tokenizer.from_str(self._whole.to_str())
-        found.enable_truncation(max_length=self.length, stride=min(stride, self.length // 4), strategy="only_second")
+        length = min(self.length, LONGEST_PAIR)
+        found.enable_truncation(max_length=length, stride=min(stride, length // 4), strategy="only_second")
         return found
 
     @cached_property
@@ -151,10 +194,12 @@ def in_chunks(windows: Sequence[Window], tokens: int) -> Iterator[list[Window]]:
 
 
 def read_tokenizer(directory: Path) -> Tokenizer:
-    """The fast tokenizer of tokenizer.json, or built from vocab.txt and its like. Raises EncoderError."""
+    """The fast tokenizer of tokenizer.json, or built from vocab.txt and its like, with the encoder's prefix before each
+    text. Raises EncoderError."""
     try:
         path = directory / "tokenizer.json"
-        return _read_tokenizer(path) if path.is_file() else _build_tokenizer(directory)
+        tokenizer = _read_tokenizer(path) if path.is_file() else _build_tokenizer(directory)
+        return prefixed(tokenizer, read_prefix(directory))
     except Exception as error:  # tokenizers raises plain Exception, transformers half a dozen kinds
         raise EncoderError(
             f"the tokenizer in {directory} cannot be loaded: {error}; give a whole tokenizer.json: AutoTokenizer and "
@@ -178,3 +223,8 @@ def _build_tokenizer(directory: Path) -> Tokenizer:
         raise ValueError(f"it knows {found} tokens, the encoder {wanted}")
     built: Tokenizer = tokenizer.backend_tokenizer
     return built
+
+
+def count_letters(text: str) -> int:
+    """Letters and the marks on them."""
+    return sum(unicodedata.category(sign)[0] in "LM" for sign in text)

@@ -6,9 +6,9 @@ Test-then-train rows are honest tests of earlier versions; the pool's confidence
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +47,32 @@ class DialJson(TypedDict):
     errors: int
     more: int
     reason: str
+    carried_over: NotRequired[Mapping[str, CarriedJson]]
+
+
+class CarriedJson(TypedDict):
+    """Answers carried over from labelled duplicates, `count` of them: whether they may stand (`accepted`), by how often
+    labels of duplicates differ (`errors` in `tests` comparisons)."""
+
+    count: int
+    tests: int
+    errors: int
+    lower_bound: float
+    accepted: bool
+    more: int
+
+
+def judge_carried(tests: int, errors: int, count: int, target: float) -> CarriedJson:
+    """By their own evidence: the version's tests are of texts that it had not seen, and say nothing of these."""
+    proven = count > 0 and finite_p_value(errors, tests, count, target) <= MISS_RISK
+    return {
+        "count": count,
+        "tests": tests,
+        "errors": errors,
+        "lower_bound": round(finite_lower_bound(errors, tests, count), 4),
+        "accepted": bool(proven),
+        "more": 0 if proven or not count else max(1, tests_needed(count, target, errors) - tests),
+    }
 
 
 @dataclass(frozen=True)

@@ -83,8 +83,10 @@ def decide_promotion(
     multilabel: bool = False,
     thresholds: tuple[float, float] = (0.5, 0.5),
     seed: int = 0,
+    ahead: float = 0.0,
 ) -> Verdict:
     """Compare two probability matrices [n, K] on held-out `targets` [n, K]. `thresholds`: for multi-label answers.
+    `ahead`: by how much what answers is better, in log-loss, than what `champion` shows of it.
 
     Accepted when the challenger's log-loss is lower in PROOF_SHARE of the paired bootstrap's resamples, no class that
     the champion answers is given up altogether, and macro-F1 does not fall, beyond noise, by more than MAX_F1_LOSS.
@@ -100,9 +102,10 @@ def decide_promotion(
     if count < min_examples:
         return _refuse(f"too little evidence: {count} of {min_examples} held-out examples", evidence, decided=False)
     losses = log_losses_binary if multilabel else log_losses
-    better, change, interval = compare_losses(losses(champion, targets), losses(challenger, targets), seed)
+    better, change, interval = compare_losses(losses(champion, targets) - ahead, losses(challenger, targets), seed)
     evidence |= {"log_loss_change": change, "interval": interval, "better": better}
-    shown = f"log-loss {metrics[1]['log_loss']:.3f} against {metrics[0]['log_loss']:.3f} on {count} held out"
+    shown = f"log-loss {metrics[1]['log_loss']:.3f} against {metrics[0]['log_loss'] - ahead:.3f} on {count} held out"
+    shown += f", {ahead:.3f} of it by a fine-tune" if ahead else ""
     answers = [_answers(p, t, multilabel) for p, t in zip(sides, thresholds, strict=True)]
     true = targets >= 0.5 if multilabel else _answers(targets, 0, False)
     evidence["collapsed"] = collapsed = find_collapsed(answers[0], answers[1], true)

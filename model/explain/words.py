@@ -7,18 +7,19 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import TypeVar
 
+from model.texts import UNSPACED_SCRIPTS
+
 Item = TypeVar("Item")
 
 Span = tuple[int, int]
 """First character and the one after the last, in code points."""
 
-_UNSPACED = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}"
 _PATTERN = rf"""
-    [{_UNSPACED}]\p{{M}}*                        # scripts without spaces: single characters
-  | (?&part)(?:['’.\-_@](?&part))*               # don't, re-order, 12.50, a@b.org
+    [{UNSPACED_SCRIPTS}][\p{{M}}\uff9e\uff9f]*   # scripts without spaces: single characters
+  | (?&part)(?:['’.\-_@·׳״\u00ad\u200c\u200d](?&part))*  # don't, re-order, 12.50, a@b.org; joined letters of Persian
   | (?&picture)(?:[\p{{M}}\p{{Cf}}\p{{Emoji_Modifier}}]|(?&picture))*   # emoji, with all that belongs to one
     (?(DEFINE)
-      (?P<part>[[\p{{L}}\p{{N}}]--[{_UNSPACED}]][[\p{{L}}\p{{N}}\p{{M}}]--[{_UNSPACED}]]*)
+      (?P<part>[[\p{{L}}\p{{N}}]--[{UNSPACED_SCRIPTS}]][[\p{{L}}\p{{N}}\p{{M}}]--[{UNSPACED_SCRIPTS}]]*)
       (?P<picture>[\p{{Extended_Pictographic}}\p{{Regional_Indicator}}])
     )
 """

@@ -13,7 +13,7 @@ from model.decoding.ratings import smoothing_for
 from model.errors import ModelError
 from model.export.graph import ControlGraph, reading_of, write_onnx
 from model.labels import path_of
-from model.pretrained.base_model import read_window
+from model.pretrained.reading import read_window
 from model.spec import NONE, Control, Json, Kind
 from model.versions.live_model import LiveModel
 
@@ -22,13 +22,14 @@ if TYPE_CHECKING:
 
     from model.encoder.encoder import Encoder
 
-GRAPH, GRAPH_INT8, SPEC, TOKENIZER, PROGRAM, FILES = (
+GRAPH, GRAPH_INT8, SPEC, TOKENIZER, PROGRAM, FILES, TERMS = (
     "model.onnx",
     "model.int8.onnx",
     "model.json",
     "tokenizer.json",
     "predict.py",
     "files.py",
+    "terms.py",
 )
 
 
@@ -58,7 +59,7 @@ def write_bundle(source: Source, directory: Path) -> None:
     source.base.save_tokenizer(directory / TOKENIZER)
     spec = json.dumps(_describe(source, control), ensure_ascii=True, indent=1)
     (directory / SPEC).write_text(spec + "\n", encoding="utf-8")
-    for name in (PROGRAM, FILES):
+    for name in (PROGRAM, FILES, TERMS):
         shutil.copyfile(Path(__file__).with_name(name), directory / name)
 
 

@@ -43,6 +43,7 @@ class HeadGraph(nn.Module):
         self.multilabel, self.temperature, self.zero_share = head.multilabel, head.temperature, head.zero_share
         self.single, self.uniform = len(head.labels) == 1, reference.uniform_share
         self.has_words = head.uses_words and len(head.terms.vocabulary) > 0
+        self.centred = reference.centred
         self.register_buffer("mean", constant(reference.mean))
         self.register_buffer("prototypes", constant(reference.prototypes.T))
         self.register_buffer("usual", constant(reference.similarity))
@@ -55,7 +56,7 @@ class HeadGraph(nn.Module):
 
     def forward(self, features: Tensor, words: Tensor | None) -> Tensor:
         last = features[:, -1]
-        similarity = normalise(last) @ self.prototypes
+        similarity = normalise(last - self.mean[-1] if self.centred else last) @ self.prototypes
         base = self._zero_shot(similarity, last)
         if not len(self.members):
             if self.single:

@@ -13,10 +13,10 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Container, Iterator, Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol, TypedDict
+from unicodedata import category
 
 import numpy as np
 import onnxruntime
@@ -24,8 +24,8 @@ from tokenizers import Encoding, Tokenizer
 
 OVERLAP, BATCH, CHARACTERS = 32, 16, 2_000
 LONG, SHORTEST, LONGEST = 1600, 24, 400
-SENTENCE_END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
-WORD = re.compile(r"\b\w\w+\b")
+ENDS, CLOSERS, COMMAS = "。！？｡؟۔।॥։።፧။។៕", "」』）】》”’", " 、，､,،;；؛\u3000"
+SENTENCE_END = re.compile(rf"(?<=[.!?;؛{ENDS}])\s+|(?:(?<=[{ENDS}])|(?<=[{ENDS}][{CLOSERS}]))(?![{ENDS}{CLOSERS}])|\n+")
 
 Row = dict[str, object]
 
@@ -105,7 +105,7 @@ class Model:
         self.marker = Marker(self, tokenizer) if self.spec["kind"] == "spans" else None
         if self.marker is None:
             self.reader = Reader(tokenizer, self.spec["window"])
-            self.words = Words(**self.spec["words"]) if self.spec["words"] else None
+            self.words = beside("terms").Words(**self.spec["words"]) if self.spec["words"] else None
 
     def __call__(self, tasks: Sequence[Mapping[str, object]]) -> Sequence[Answer | Marked]:
         """One answer a task: `labels`, `score`, and the likeliest labels with their probabilities; or `spans`."""
@@ -267,29 +267,12 @@ def split_sentences(text: str) -> list[str]:
 def cut_sentence(sentence: str) -> list[str]:
     pieces = []
     while len(sentence) > LONGEST:
-        at = sentence.rfind(" ", LONGEST // 2, LONGEST)
-        at = LONGEST if at < 0 else at
-        pieces.append(sentence[:at])
+        at = max(sentence.rfind(sign, LONGEST // 2, LONGEST) + 1 for sign in COMMAS)
+        if at == 0:
+            at = next((at for at in range(LONGEST, LONGEST // 2, -1) if category(sentence[at])[0] != "M"), LONGEST)
+        pieces.append(sentence[:at].rstrip())
         sentence = sentence[at:].lstrip()
     return [*pieces, sentence] if sentence else pieces
-
-
-class Words:
-    """TF-IDF of words and word pairs: (1 + ln count) idf, rows at unit length."""
-
-    def __init__(self, vocabulary: Sequence[str], idf: Sequence[float]) -> None:
-        self.columns = {term: column for column, term in enumerate(vocabulary)}
-        self.idf = np.array(idf, np.float32)
-
-    def weigh(self, texts: Sequence[str]) -> np.ndarray:
-        rows = np.zeros((len(texts), len(self.idf)), np.float32)
-        for row, text in zip(rows, texts, strict=True):
-            words = WORD.findall(text.lower())
-            for term, count in Counter([*words, *map(" ".join, pairwise(words))]).items():
-                if (column := self.columns.get(term)) is not None:
-                    row[column] = (1 + np.log(np.float32(count))) * self.idf[column]
-            row /= max(float(np.sqrt(np.square(row, dtype=np.float64).sum())), 1e-12)
-        return rows
 
 
 def decide(spec: Spec, row: np.ndarray) -> Answer:

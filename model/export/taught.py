@@ -1,4 +1,4 @@
-"""A base model's own trained head, in torch: `TaughtLabels` as a graph."""
+"""A base model's own trained head, or what a teacher taught, in torch: `TaughtLabels` as a graph."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import torch
 from scipy.special import expit
 from torch import Tensor, nn
 
+from model.export.pooling import normalise
 from model.pretrained.classifier_head import LARGEST_LOG_ODDS, UNKNOWN_SHARE, TaughtLabels
 
 
@@ -19,7 +20,7 @@ class Taught(nn.Module):
     def __init__(self, own: TaughtLabels) -> None:
         super().__init__()
         head = own.taught
-        self.sets, self.head_sets = own.multilabel, head.multilabel
+        self.sets, self.head_sets, self.on_names = own.multilabel, head.multilabel, own.on_names
         self.activation, self.epsilon = head.activation, head.epsilon
         for name, values in head.arrays.items():
             self.register_buffer(name.replace(".", "_"), torch.tensor(np.asarray(values), dtype=torch.float32))
@@ -30,6 +31,9 @@ class Taught(nn.Module):
 
     def forward(self, features: Tensor, names: Tensor) -> Tensor:
         logits = self._logits(features)
+        if self.on_names:
+            logits = self.log_odds(names) + logits
+            return torch.sigmoid(logits) if self.sets else torch.softmax(logits, 1)
         whole = torch.sigmoid(logits) if self.head_sets else torch.softmax(logits, 1)
         zeros = torch.zeros_like(names)
         mine = torch.where(self.known, whole[:, self.columns], zeros)
@@ -53,6 +57,8 @@ class Taught(nn.Module):
             hidden = nn.functional.gelu(hidden)
         elif self.activation == "silu":
             hidden = nn.functional.silu(hidden)
+        elif self.activation == "unit":
+            hidden = normalise(hidden)
         else:
             hidden = torch.relu(hidden) if self.activation == "relu" else torch.tanh(hidden)
         if "norm_weight" in self.names:
@@ -64,4 +70,6 @@ class Taught(nn.Module):
 
     def _linear(self, features: Tensor, name: str) -> Tensor:
         bias = self.get_buffer(f"{name}_bias") if f"{name}_bias" in self.names else None
+        if f"{name}_weight" not in self.names:
+            return features if bias is None else features + bias
         return nn.functional.linear(features, self.get_buffer(f"{name}_weight"), bias)

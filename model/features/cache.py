@@ -250,6 +250,10 @@ class CachedEncoder(Embedder):
             self.hits += len(texts) - missing
         return features
 
+    def unread_share(self, texts: Sequence[Text]) -> float:
+        """As the encoder's."""
+        return self.encoder.unread_share(texts)
+
     def derive(self, purpose: str, texts: Sequence[Text], build: Build) -> np.ndarray:
         """Features [n, depth, width] that `build` makes of texts, kept as `embed` keeps the encoder's own. `purpose`
         names all that they depend on besides encoder and text."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from unicodedata import category
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ CLOSER, STEEPNESS = 0.15, 40.0
 """How much closer to a label's name (cosine) the closest sentence is than the mean of all when it takes half of the
 last layer. A text that is about a label all along is closer as a whole."""
 
-READING_KEY = "focus 1"
+READING_KEY = "focus 2"
 """Part of the key under which features are kept: to be changed along with `pool_sentences` and its numbers."""
 
 COMPARING_KEY = "compare 1"
@@ -44,7 +45,9 @@ COMPARING_KEY = "compare 1"
 CHUNK_CHARACTERS = 64_000
 """Characters of long texts whose sentences are in memory at a time."""
 
-_END = re.compile(r"(?<=[.!?;。！？])\s+|(?<=[。！？])|\n+")
+_ENDS, _CLOSERS, _COMMAS = "。！？｡؟۔।॥։።፧။។៕", "」』）】》”’", " 、，､,،;；؛\u3000"
+_END = re.compile(rf"(?<=[.!?;؛{_ENDS}])\s+|(?:(?<=[{_ENDS}])|(?<=[{_ENDS}][{_CLOSERS}]))(?![{_ENDS}{_CLOSERS}])|\n+")
+"""Signs of other scripts end a sentence without a blank behind them, and a closing quote or bracket belongs to it."""
 
 
 class LabelAwarePooling(Embedder):
@@ -71,6 +74,10 @@ class LabelAwarePooling(Embedder):
             result[~long] = self._embedder.embed([text for text, is_one in zip(texts, long, strict=True) if not is_one])
         result[long] = self._read_long([text for text, is_one in zip(texts, long, strict=True) if is_one])
         return result
+
+    def unread_share(self, texts: Sequence[Text]) -> float:
+        """As the encoder's."""
+        return self._embedder.unread_share(texts)
 
     def _compare(self, texts: Sequence[Text]) -> NDArray[np.float32]:
         """The one text's features less the other's: turned round they change their sign, as the answer does. What a
@@ -161,8 +168,9 @@ def split_sentences(text: str) -> list[str]:
 def _cut(sentence: str) -> list[str]:
     pieces = []
     while len(sentence) > LONGEST:
-        at = sentence.rfind(" ", LONGEST // 2, LONGEST)
-        at = LONGEST if at < 0 else at
-        pieces.append(sentence[:at])
+        at = max(sentence.rfind(sign, LONGEST // 2, LONGEST) + 1 for sign in _COMMAS)
+        if at == 0:  # no mark stands away from its letter
+            at = next((at for at in range(LONGEST, LONGEST // 2, -1) if category(sentence[at])[0] != "M"), LONGEST)
+        pieces.append(sentence[:at].rstrip())
         sentence = sentence[at:].lstrip()
     return [*pieces, sentence] if sentence else pieces

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model.numerics.arrays import Floats, SparseRows, normalise
 from model.spec import Text
+from model.texts import POINTS, UNSPACED
 
 MAX_TERMS = 20_000
 """Most TF-IDF terms kept, the most frequent ones: bounds the head's size, K x terms floats."""
@@ -99,6 +102,43 @@ def weigh_terms(columns: NDArray[np.int32], counts: Floats, ends: NDArray[np.int
 
 
 def split_terms(text: str) -> list[str]:
-    """The words (of two characters or more) and word pairs of a text, lower case, as often as they come."""
-    words = WORD.findall(text.lower())
+    """The words (of two characters or more) and word pairs of a text, lower case, as often as they come.
+
+    Where a script has no blanks between words, its characters are the words: with their pairs they tell more there
+    than pairs alone (docs/languages.md)."""
+    words = WORD.findall(text.lower()) if text.isascii() else _split_words(text)
     return words + [" ".join(pair) for pair in pairwise(words)]
+
+
+class _Scripts(NamedTuple):
+    """Expressions for what is not ASCII. `units`: characters of a script without blanks, with their marks."""
+
+    words: re.Pattern[str]
+    points: re.Pattern[str]
+    runs: re.Pattern[str]
+    units: re.Pattern[str]
+
+
+@lru_cache(maxsize=1)
+def _scripts() -> _Scripts:
+    # `re` takes marks for no part of a word: every vowel sign of Hindi would end one.
+    marks = "".join(chr(point) for point in range(0x300, 0x20000) if unicodedata.category(chr(point))[0] == "M")
+    marks += "\u200c\u200d"
+    return _Scripts(
+        re.compile(rf"\w[\w{marks}]*"),
+        re.compile(POINTS),
+        re.compile(rf"[{UNSPACED}][{UNSPACED}{marks}]*|[^{UNSPACED}]+"),
+        re.compile(rf"[{UNSPACED}](?:(?![\w])[{marks}])*"),
+    )
+
+
+def _split_words(text: str) -> list[str]:
+    scripts = _scripts()
+    # Full-width letters are letters, and composed ones what their parts are.
+    plain = scripts.points.sub("", unicodedata.normalize("NFKC", text).lower())
+    words = []
+    for word in scripts.words.findall(plain):
+        for run in scripts.runs.findall(word):
+            units = scripts.units.findall(run)
+            words += units or ([run] if len(run) > 1 else [])
+    return words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import exp
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,19 @@ from model.decoding.ratings import choose_smoothing
 from model.decoding.taxonomy import has_parents
 from model.features.long_texts import LabelAwarePooling
 from model.features.tfidf import Terms
-from model.head.calibration import calibrate_head, member_shares, nested_answers
+from model.head.calibration import calibrate_head, expected_log_temperature, member_shares, nested_answers
 from model.head.feature_space import SPACE_DIMENSIONS, choose_landmarks
 from model.head.head_config import HeadConfig, HeadDetails
 from model.head.linear_head import LinearHead, Member, Reference, restore_head
 from model.head.search import Data, Search, SearchPlan, plan_search, search
-from model.head.zero_shot import PAIR_UNIFORM_SHARE, UNIFORM_SHARE, refine_prototypes, with_none
+from model.head.zero_shot import (
+    PAIR_UNIFORM_SHARE,
+    UNIFORM_SHARE,
+    refine_prototypes,
+    sees_all_alike,
+    uniform_share,
+    with_none,
+)
 from model.interfaces import Embedder
 from model.labels import names_of
 from model.numerics.arrays import Floats, normalise
@@ -35,6 +43,9 @@ REPEAT_SIZE = 300_000
 MANY_CELLS = 10_000_000
 """Rows x classes from which targets are held in single precision: 5,000 of 6,000 are 120 MB then."""
 
+LOOKED_AT = 50
+"""Texts of the pool that tell how much of it the encoder's vocabulary knows: a few milliseconds."""
+
 SEARCH_GROWTH = 1.1
 """Growth in rows after which the choices are searched for again."""
 
@@ -50,6 +61,7 @@ def fit_heads(
     repeat: bool = False,
     cross_fit: bool = False,
     per_label: bool = False,
+    teacher: Samples | None = None,
 ) -> dict[str, LinearHead]:
     """One head per control of `spec`.
 
@@ -57,7 +69,8 @@ def fit_heads(
     are unlabelled tasks; `previous` the earlier heads' configs, around which the search is thinned when rows are many.
     `repeat`: with many rows take the choices of `previous` as they are, several times as fast; `is_settled` tells
     whether a search is due. `cross_fit`: answer every row out-of-fold, also where a plan would hold out one fifth (for
-    label errors; several times as slow then). `per_label`: sets get one threshold a label, for macro-F1.
+    label errors; several times as slow then). `per_label`: sets get one threshold a label, for macro-F1. `teacher`:
+    what a teacher said to unlabelled texts; no label, but a place to start from.
     """
     return {
         control.name: fit_head(
@@ -70,6 +83,7 @@ def fit_heads(
             repeat=repeat,
             cross_fit=cross_fit,
             per_label=per_label,
+            teacher=(teacher or {}).get(control.name, ()),
         )
         for control in spec.controls
     }
@@ -86,6 +100,7 @@ def fit_head(
     repeat: bool = False,
     cross_fit: bool = False,
     per_label: bool = False,
+    teacher: Sequence[Sample] = (),
 ) -> LinearHead:
     """The head of one control; see `fit_heads`."""
     embedder = LabelAwarePooling(embedder, control)
@@ -94,12 +109,18 @@ def fit_head(
     usable, targets = target_matrix(labels, samples, multilabel)
     texts = [sample.text for sample in usable]
     pooled = embedder.embed(texts)
-    reference = _reference(control, labels, pooled, _pool_texts(control, pool), embedder)
+    unlabelled = _pool_texts(control, pool)
+    background = embedder.embed(unlabelled)
+    looked_at = (unlabelled or texts)[:: max(1, len(unlabelled or texts) // LOOKED_AT)][:LOOKED_AT]
+    reference = _reference(control, labels, pooled, background, embedder, embedder.unread_share(looked_at))
+    weights = np.array([sample.weight for sample in usable])
+    if teacher:
+        reference = _with_teacher(reference, labels, teacher, (texts, pooled, targets, weights), embedder, multilabel)
     sets = SetRules(nonempty=control.required or len(labels) > 1) if multilabel else SetRules()
-    empty = LinearHead(labels, multilabel, reference, details=HeadDetails(len(usable), sets=sets))
+    expected = 1.0 if multilabel else _expected_temperature(reference, background)
+    empty = LinearHead(labels, multilabel, reference, temperature=expected, details=HeadDetails(len(usable), sets=sets))
     if not usable or len(labels) < (1 if multilabel else 2):  # one label of a set may be there or not
         return empty
-    weights = np.array([sample.weight for sample in usable])
     plan = plan_search(len(texts), len(labels), previous.members if previous is not None else ())
     folds = stratified_folds(texts, targets, plan.folds, seed)
     data = Data(texts, pooled, targets, weights, multilabel, reference, Terms.fit(texts), folds)
@@ -108,6 +129,36 @@ def fit_head(
     tasks = [sample.task for sample in usable]
     head = _search_and_fit(empty, data, plan, tasks, seed=seed, cross_fit=cross_fit, per_label=per_label)
     return replace(head, details=_rules_of_kind(control, head, usable))
+
+
+def _expected_temperature(reference: Reference, background: Floats) -> float:
+    """Of answers by names; nothing is known of a trained head's, or a teacher's."""
+    if reference.taught is not None or len(reference.prototypes) < 2:
+        return 1.0
+    return exp(expected_log_temperature(reference.zero_shot(background)))
+
+
+def _with_teacher(
+    plain: Reference,
+    labels: tuple[str, ...],
+    answers: Sequence[Sample],
+    labelled: tuple[Sequence[Text], Floats, Floats, Floats],
+    embedder: Embedder,
+    multilabel: bool,
+) -> Reference:
+    """The reference that has learned from a teacher's answers to texts that nobody has labelled, or `plain` where
+    the labels speak against it. `labelled`: texts, features, targets and weights."""
+    from model.head.teacher import is_trusted, teach  # few projects have one
+
+    texts, pooled, targets, weights = labelled
+    known = set(texts)
+    usable, said = target_matrix(labels, [sample for sample in answers if sample.text not in known], multilabel)
+    if not usable:
+        return plain
+    taught = teach(plain, labels, embedder.embed([sample.text for sample in usable]), said, multilabel)
+    if taught is plain or (len(texts) and not is_trusted(taught, plain, pooled, targets, weights)):
+        return plain
+    return taught
 
 
 def _rules_of_kind(control: Control, head: LinearHead, samples: Sequence[Sample]) -> HeadDetails:
@@ -133,6 +184,7 @@ def is_settled(config: HeadConfig) -> bool:
 def _can_repeat(data: Data, labels: Sequence[str], previous: HeadConfig) -> bool:
     rows, classes = data.targets.shape
     same = tuple(labels) == previous.labels and previous.multilabel == data.multilabel
+    same = same and (previous.taught is None) == (data.reference.taught is None)  # a teacher came, or was left out
     return same and bool(previous.members) and rows * min(rows, SPACE_DIMENSIONS) * classes > REPEAT_SIZE
 
 
@@ -238,16 +290,19 @@ def _pool_texts(control: Control, pool: Sequence[Document]) -> list[Text]:
 
 
 def _reference(
-    control: Control, labels: Sequence[str], pooled: Floats, pool: Sequence[Text], embedder: Embedder
+    control: Control, labels: Sequence[str], pooled: Floats, background: Floats, embedder: Embedder, unread: float
 ) -> Reference:
     names = embedder.embed([(name,) for name in names_of(control.words, [label for label in labels if label != NONE])])
-    background = embedder.embed(pool)
     # Labelled texts are part of the pool, too: with a small pool they are most of it.
     everything = np.concatenate([background, pooled]) if len(pooled) else background
     if len(everything) == 0:
         everything = names if len(names) else np.zeros((1, embedder.depth, embedder.width), np.float32)
-    prototypes = with_none(refine_prototypes(names[:, -1], background[:, -1]), labels)
-    similarity = normalise(everything[:, -1]).mean(0) @ prototypes.T
+    mean, last = everything.mean(0), everything[:, -1]
+    named, unlabelled = names[:, -1], background[:, -1]
+    if centred := sees_all_alike(named, last):
+        named, last, unlabelled = named - mean[-1], last - mean[-1], unlabelled - mean[-1]
+    prototypes = with_none(refine_prototypes(named, unlabelled), labels)
+    similarity = normalise(last).mean(0) @ prototypes.T
     taught = match_labels(embedder.taught, control, labels)
-    uniform_share = PAIR_UNIFORM_SHARE if len(control.inputs) > 1 else UNIFORM_SHARE
-    return Reference(everything.mean(0), prototypes, similarity, taught, uniform_share)
+    usual = PAIR_UNIFORM_SHARE if len(control.inputs) > 1 else UNIFORM_SHARE
+    return Reference(mean, prototypes, similarity, taught, uniform_share(usual, unread), centred)

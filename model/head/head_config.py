@@ -40,6 +40,7 @@ class HeadJson(DetailsJson):
     temperature: float
     zero_share: float
     humility: NotRequired[float]
+    centred: NotRequired[bool]
     members: Sequence[MemberJson]
     vocabulary: Sequence[str]
     taught: NotRequired[TaughtJson]
@@ -144,6 +145,7 @@ class HeadConfig:
     members: tuple[MemberConfig, ...] = ()
     vocabulary: tuple[str, ...] = ()
     uniform_share: float = UNIFORM_SHARE
+    centred: bool = False
     taught: TaughtConfig | None = None
     details: HeadDetails = field(default_factory=HeadDetails)
 
@@ -165,6 +167,8 @@ class HeadConfig:
             "members": [member.to_json() for member in self.members],
             "vocabulary": list(self.vocabulary),
         }
+        if self.centred:
+            data["centred"] = True
         if self.taught is not None:
             data["taught"] = self.taught.to_json()
         self.details.add_to(data)
@@ -183,6 +187,7 @@ class HeadConfig:
             members=tuple(map(MemberConfig.from_json, data["members"])),
             vocabulary=tuple(data["vocabulary"]),
             uniform_share=float(data.get("humility", UNIFORM_SHARE)),
+            centred=bool(data.get("centred", False)),
             taught=None if taught is None else TaughtConfig.from_json(taught),
             details=HeadDetails.from_json(data),
         )

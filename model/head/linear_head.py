@@ -51,11 +51,18 @@ class Reference:
     similarity: Floats
     taught: TaughtLabels | None = None
     uniform_share: float = UNIFORM_SHARE
+    centred: bool = False
+    """Whether texts and names are compared less the pool's mean: of encoders to which all texts are alike."""
 
     @cached_property
     def _nameless(self) -> NDArray[np.int64]:
         """The column of none of these, if there is one."""
         return np.flatnonzero(~self.prototypes.any(1))
+
+    @property
+    def is_from_teacher(self) -> bool:
+        """Whether a teacher has corrected the answer by label names."""
+        return self.taught is not None and self.taught.on_names
 
     def prior(self, pooled: Floats) -> Floats:
         """Similarity of each text to each label, centred by the pool [n, K]; with a trained head its log-odds, scaled
@@ -69,7 +76,7 @@ class Reference:
 
     def similarity_of(self, last: Floats) -> Floats:
         """Cosine similarity [n, K] of texts to the label prototypes, from last-layer features [n, width]."""
-        return normalise(last) @ self.prototypes.T
+        return normalise(last - self.mean[-1] if self.centred else last) @ self.prototypes.T
 
     def prior_from(self, similarity: Floats, base: Floats) -> Floats:
         """`prior` of texts whose similarities and zero-shot answers `base` are known [n, K]."""
@@ -187,6 +194,7 @@ class LinearHead:
             tuple(MemberConfig(m.choice, m.weight, m.word_coefficients is not None) for m in self.members),
             self.terms.vocabulary,
             self.reference.uniform_share,
+            self.reference.centred,
             self.reference.taught.config() if self.reference.taught is not None else None,
             self.details,
         )
@@ -247,7 +255,7 @@ def restore_head(config: HeadConfig, tensors: Mapping[str, Floats]) -> LinearHea
     return LinearHead(
         labels=config.labels,
         multilabel=config.multilabel,
-        reference=Reference(*means, taught, config.uniform_share),
+        reference=Reference(*means, taught, config.uniform_share, config.centred),
         members=members,
         terms=Terms(config.vocabulary, tensors["idf"]),
         temperature=config.temperature,

@@ -2,7 +2,7 @@
 
 A CPU's flags say what it can multiply, not how fast: a Xeon with avx512_bf16 and no AMX reaches 153 GFLOP/s in float32
 and 83 in bfloat16. So number format (of serving and of training apart), matrix product, attention and row padding are
-timed (model/kernels/timing.py), in under .3 s, and kept in a file by CPU model, library version and shape.
+timed (model/kernels/timing.py), in under half a second, and kept in a file by CPU model, library version and shape.
 """
 
 from __future__ import annotations
@@ -11,10 +11,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypedDict
 
-FP32, BF16 = "fp32", "bf16"
+FP32, BF16, INT8 = "fp32", "bf16", "int8"
 
 LEAST_SPEED_UP = 1.05
 """How many times faster bfloat16 must be to be taken: it rounds, and float32 is exact."""
+
+LEAST_INT8_SPEED_UP = 1.3
+"""How many times faster whole layers in int8 must be than in the faster float format for int8 to be taken: it rounds
+more, every text that is known has to be read again, and products alone (which are half of a layer's time where they are
+quick) promise more than there is to gain."""
+
+LEAST_KERNEL_SPEED_UP = 1.25
+"""How many times faster oneDNN's product must be in serving for a fine-tune to take it, where weights that learn are
+reordered at each step."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,7 @@ class TimingJson(TypedDict):
     kernels: Mapping[str, float]
     products_at: Sequence[int]
     new_rows_ms: float
+    layer_ms: float
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,8 @@ class FormatTiming:
     """One number format as timed. `kernel`: the faster matrix product, `gflops` what it reaches with one thread,
     `training_gflops` forwards and backwards; `kernels` all of them. `products_at`: the lengths of a text, of those
     that were tried, at which two batched products beat torch's fused attention. `new_rows_ms`: what a product with a
-    number of rows that was not seen before costs on top of one that was."""
+    number of rows that was not seen before costs on top of one that was. `layer_ms`: what a whole layer takes, with
+    attention and norms, of texts as they are served (LAYER_TEXTS); 0 where that was not timed."""
 
     kernel: str
     gflops: float
@@ -58,6 +69,7 @@ class FormatTiming:
     kernels: Mapping[str, float] = field(default_factory=dict)
     products_at: tuple[int, ...] = ()
     new_rows_ms: float = 0.0
+    layer_ms: float = 0.0
 
     def to_json(self) -> TimingJson:
         """Plain JSON types, readable by `from_json`."""
@@ -68,6 +80,7 @@ class FormatTiming:
             "kernels": dict(self.kernels),
             "products_at": self.products_at,
             "new_rows_ms": self.new_rows_ms,
+            "layer_ms": self.layer_ms,
         }
 
     @classmethod
@@ -80,6 +93,7 @@ class FormatTiming:
             data["kernels"],
             tuple(int(length) for length in data["products_at"]),
             data["new_rows_ms"],
+            float(data["layer_ms"]),
         )
 
 
@@ -90,20 +104,38 @@ class ChoiceJson(TypedDict):
 
 @dataclass(frozen=True)
 class EngineChoice:
-    """The timings of both formats on one machine, and what follows from them. `seconds`: what the timing took."""
+    """The timings of what one machine can do, and what follows from them. `seconds`: what the timing took."""
 
     formats: Mapping[str, FormatTiming]
     seconds: float = 0.0
 
     @property
     def serving(self) -> str:
-        """The format in which texts are encoded."""
+        """The format in which texts are encoded, if the encoder suits it: int8 is taken by encoders whose pooled layers
+        stay what they are, the others are read in `float_serving`."""
+        return INT8 if self.int8_speed_up >= LEAST_INT8_SPEED_UP else self.float_serving
+
+    @property
+    def float_serving(self) -> str:
+        """The faster of the two float formats."""
         return self._faster("gflops")
+
+    @property
+    def int8_speed_up(self) -> float:
+        """How many times faster whole layers are in int8 than in the faster float format; 0 where nobody knows."""
+        own, other = self.formats.get(INT8), self.formats[self.float_serving]
+        return other.layer_ms / own.layer_ms if own is not None and own.layer_ms > 0 else 0.0
 
     @property
     def training(self) -> str:
         """The format in which the encoder is fine-tuned."""
         return self._faster("training_gflops")
+
+    @property
+    def training_kernel(self) -> str:
+        """The matrix product of a fine-tune in float32."""
+        rates = self.formats[FP32].kernels
+        return "onednn" if rates.get("onednn", 0.0) > LEAST_KERNEL_SPEED_UP * rates.get("plain", 0.0) else "plain"
 
     @property
     def plain_serving(self) -> str:
@@ -116,7 +148,8 @@ class EngineChoice:
         return BF16 if rates.get(BF16, 0.0) > LEAST_SPEED_UP * rates[FP32] else FP32
 
     def describe(self) -> str:
-        """`serving fp32 (GFLOP/s a core: fp32 74, bf16 9), training fp32, matrix product plain`"""
+        """`serving fp32 (GFLOP/s a core: fp32 74, bf16 9), training fp32, matrix product plain`; where int8 was timed,
+        also `int8 1.6 times as fast in whole layers`."""
         parts = []
         for task, chosen, what in (
             ("serving", self.serving, "gflops"),
@@ -125,7 +158,12 @@ class EngineChoice:
             rates = {name: getattr(timing, what) for name, timing in self.formats.items()}
             known = [f"{name} {rate:.0f}" for name, rate in rates.items() if rate]
             parts.append(f"{task} {chosen}" + (f" (GFLOP/s a core: {', '.join(known)})" if known else ""))
-        return f"{', '.join(parts)}, matrix product {self.formats[self.serving].kernel}"
+        told = f"{', '.join(parts)}, matrix product {self.formats[self.serving].kernel}"
+        if not self.int8_speed_up:
+            return told
+        wanted = f", taken by itself from {LEAST_INT8_SPEED_UP} on" if self.serving != INT8 else ""
+        times = f"{self.int8_speed_up:.2f} times as fast as {self.float_serving} in whole layers"
+        return f"{told}; int8 {times}{wanted}"
 
     def to_json(self) -> ChoiceJson:
         """Plain JSON types, readable by `from_json`."""
@@ -134,5 +172,6 @@ class EngineChoice:
     @classmethod
     def from_json(cls, data: ChoiceJson) -> EngineChoice:
         """Inverse of `to_json`. Raises KeyError, TypeError or ValueError on foreign data."""
-        formats = {name: FormatTiming.from_json(data["formats"][name]) for name in (FP32, BF16)}
+        known = (FP32, BF16, *((INT8,) if INT8 in data["formats"] else ()))
+        formats = {name: FormatTiming.from_json(data["formats"][name]) for name in known}
         return cls(formats, float(data["seconds"]))

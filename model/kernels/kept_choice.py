@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 CHOICE_FILE = "engine.json"
 
+TIMING_REVISION = 4
+"""Raised when something further is timed, so that what was kept before is timed again."""
+
 
 def choose_engine(shape: ProductShape, device: str, folder: Path | None = None, gpu: str = "") -> EngineChoice:
     """The choice for encoders of this shape on this machine: as kept in `folder`, else timed now and kept there.
@@ -73,10 +76,10 @@ def cpu_model() -> str:
 
 @lru_cache(maxsize=1)
 def library_version() -> str:
-    """torch's, whose kernels are timed, without importing it."""
+    """torch's, whose kernels are timed, without importing it, and that of what is timed."""
     from importlib import metadata
 
-    return f"torch {metadata.version('torch')}"
+    return f"torch {metadata.version('torch')}, timing {TIMING_REVISION}"
 
 
 @lru_cache(maxsize=16)

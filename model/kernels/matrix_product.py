@@ -64,7 +64,8 @@ class OneDnnLinear:
         # The dense tensor: of one made by `to_mkldnn()` the operator of torch 2.13 knows nothing.
         self._packed = torch.ops.mkldnn._reorder_linear_weight(weight.contiguous())
         self._bias = bias.clone()  # a view would keep the file mapped
-        self._apply = torch.ops.mkldnn._linear_pointwise
+        # Named to the end: else each call looks through all forms of the operator for the one that fits.
+        self._apply = torch.ops.mkldnn._linear_pointwise.default
         self._apply_binary = torch.ops.mkldnn._linear_pointwise.binary
 
     def __call__(self, hidden: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Times the products, the attention and a training step of one encoder layer, in both number formats.
+"""Times the products, the attention and a training step of one encoder layer, in every number format.
 
 Every candidate runs in turn, and its fastest run counts, in CPU time: on a busy machine a slow run says nothing. What
 is three times slower than the best in a first small trial is not timed further (emulated bfloat16).
@@ -9,14 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.kernels.attention import TIMED_LENGTHS, by_fused_kernel, by_products
-from model.kernels.choice import BF16, FP32, EngineChoice, FormatTiming, ProductShape
+from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_fused_kernel, by_products
+from model.kernels.choice import BF16, FP32, INT8, EngineChoice, FormatTiming, ProductShape
+from model.kernels.int8_product import InputRange, RangedInt8Linear, RowInt8Linear, int8_works
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
 
 DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
@@ -34,6 +36,12 @@ PACKING_WORTH = 1.15
 
 TIMING_ROUNDS = 4
 
+LAYER_TEXTS = ((24,), (48,), (16, 24, 32, 48, 64, 96, 128))
+"""Lengths in tokens of the texts whose layer is timed as a whole: two that come alone, and a batch in which long ones
+take their share of attention."""
+
+LAYER_ROUNDS = 5
+
 ATTENTION_ROWS = 256
 
 Layer = list[Linear]
@@ -42,7 +50,7 @@ Name = TypeVar("Name", bound=Hashable)
 
 
 def time_engine(shape: ProductShape, device: str) -> EngineChoice:
-    """The timings of both formats with one thread."""
+    """The timings of all formats with one thread."""
     began = time.perf_counter()
     place = torch.device(device)
     with _one_thread(), torch.random.fork_rng(devices=[]):
@@ -63,7 +71,45 @@ def time_engine(shape: ProductShape, device: str) -> EngineChoice:
                 _time_attention(shape, DTYPES[name], place) if name in fast else (),
                 _time_new_rows(own, shape, DTYPES[name], place) if kernel == ONEDNN else 0.0,
             )
+        if rate := rates.get((INT8, INT8)):
+            new_rows = _time_new_rows(layers[INT8, INT8], shape, torch.float32, place)
+            formats[INT8] = FormatTiming(INT8, rate, 0.0, {INT8: rate}, (), new_rows)
+            formats = _with_layers(formats, layers, shape, EngineChoice(formats).float_serving)
     return EngineChoice(formats, round(time.perf_counter() - began, 3))
+
+
+def _with_layers(
+    formats: Mapping[str, FormatTiming], layers: Mapping[tuple[str, str], Layer], shape: ProductShape, best: str
+) -> dict[str, FormatTiming]:
+    """With the time of a whole layer of the format `best` and of int8, whose attention is in that format."""
+    cpu, products_at, attended = torch.device("cpu"), formats[best].products_at, DTYPES[best]
+    attend = {lengths: SpanAttention(lengths, shape.heads, 0, products_at) for lengths in LAYER_TEXTS}
+    calls = {}
+    for name, kept in ((best, attended), (INT8, torch.float32)):
+        layer = layers[name, formats[name].kernel]
+        for lengths in LAYER_TEXTS:
+            hidden = _rows(sum(lengths), shape.width, kept, cpu)
+            calls[name, lengths] = _layer(layer, hidden, attend[lengths], attended)
+    seconds = _fastest(calls, LAYER_ROUNDS, cpu)
+    took = {name: 1000 * sum(seconds[name, lengths] for lengths in LAYER_TEXTS) for name in (best, INT8)}
+    return {name: replace(own, layer_ms=round(took.get(name, 0.0), 4)) for name, own in formats.items()}
+
+
+def _layer(layer: Layer, hidden: Tensor, attend: SpanAttention, attended: torch.dtype) -> Call:
+    """A layer of `PackedBert` with attention and norms."""
+    inputs, output, grow, shrink = layer
+    ones = torch.ones(hidden.shape[1])
+    zeros = torch.zeros(hidden.shape[1])
+
+    def norm(rows: Tensor) -> Tensor:
+        return F.layer_norm(rows, ones.shape, ones, zeros)
+
+    def run() -> Tensor:
+        query, key, value = inputs(hidden).to(attended).chunk(3, dim=1)
+        rows = norm(output.add(attend(query, key, value), hidden.clone()))
+        return norm(shrink.add(grow.gelu(rows), rows))
+
+    return run
 
 
 @contextmanager
@@ -88,6 +134,15 @@ def _layers(shape: ProductShape, device: torch.device) -> Iterator[tuple[tuple[s
                 continue
             pack = PACKS[kernel]
             yield (name, kernel), [pack(weight, weight.new_zeros(len(weight))) for weight in cast]
+    if device.type == "cpu" and all(int8_works(*matrix) for matrix in shape.matrices):
+        yield (INT8, INT8), _int8_layer(weights)
+
+
+def _int8_layer(weights: Sequence[Tensor]) -> Layer:
+    *ranged, last = ((weight, weight.new_zeros(len(weight))) for weight in weights)
+    ends = [weight.new_ones(weight.shape[1]) for weight, _ in ranged]
+    seen = [InputRange(0 * one, -4 * one, 4 * one) for one in ends]
+    return [*(RangedInt8Linear(*own, range_) for own, range_ in zip(ranged, seen, strict=True)), RowInt8Linear(*last)]
 
 
 def _time_products(
@@ -97,6 +152,7 @@ def _time_products(
 
     def calls(rows: int, keys: Sequence[tuple[str, str]]) -> dict[tuple[str, str], Call]:
         inputs = {name: _rows(rows, shape.width, dtype, device) for name, dtype in DTYPES.items()}
+        inputs[INT8] = inputs[FP32]
         return {key: _pass(layers[key], inputs[key[0]]) for key in keys}
 
     per_row = 2e-9 * sum(rows * columns for rows, columns in shape.matrices)
@@ -126,6 +182,7 @@ def _pass(layer: Layer, hidden: Tensor) -> Call:
 def _time_training(shape: ProductShape, formats: Sequence[str], device: torch.device) -> dict[str, float]:
     """GFLOP/s of the feed-forward part with its norm, forwards and backwards, as autocast runs it; nothing where one
     format is left, since training multiplies as serving does, with more conversions."""
+    formats = [name for name in formats if name in DTYPES]
     if len(formats) < 2:
         return {}
     rows = int(min(max(TIMED_FLOPS / (12 * shape.width * shape.inner), LEAST_ROWS), MOST_ROWS)) // 16 * 16

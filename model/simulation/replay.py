@@ -106,8 +106,11 @@ class Replay:
         base: Embedder,
         trainer: Trainer | None = None,
         tell: Tell = lambda _: None,
+        teacher: Sequence[Sample] = (),
     ) -> None:
+        """`teacher`: what one said to unlabelled texts."""
         self.data, self.plan, self.base, self.trainer, self.tell = data, plan, base, trainer, tell
+        self.teacher = teacher
         self.control = data.control
         self.spec = TaskSpec((), (data.control,))
         order = shuffled(data.train, plan.seed)
@@ -178,7 +181,14 @@ class Replay:
         previous = self.model.heads[name].config() if self.model else None
         seed = self.plan.seed
         head = fit_head(
-            self.control, self._samples(), self.pool, self.base, seed=seed, previous=previous, repeat=repeat
+            self.control,
+            self._samples(),
+            self.pool,
+            self.base,
+            seed=seed,
+            previous=previous,
+            repeat=repeat,
+            teacher=self.teacher,
         )
         self._fitted = len(self.chosen)
         heads = {name: head}

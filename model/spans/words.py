@@ -6,19 +6,34 @@ Finer than the words of explanations (`model/explain/words.py`): annotators mark
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from re import Match
 from typing import Protocol
 
 from model.span import Span
 from model.spans.chain.tags import WordSpan
+from model.texts import UNSPACED_SCRIPTS
 
 Bounds = Sequence[tuple[int, int]]
 """Of each word of a text: first character and the one after the last, in code points."""
 
-_PATTERN = r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]|[\p{L}\p{M}\p{N}]+|[^\s\p{L}\p{M}\p{N}]"
-"""A character of a script without spaces, a run of letters, marks and digits, or any other visible character."""
+CLASSES = {
+    "single": rf"[[{UNSPACED_SCRIPTS}]--[\p{{M}}\uff9e\uff9f]]",
+    "word": rf"[[\p{{L}}\p{{M}}\p{{N}}]--[[{UNSPACED_SCRIPTS}]--\p{{M}}]]",
+    "mark": r"\p{M}\u00ad\u200c\u200d\uff9e\uff9f\U0001f3fb-\U0001f3ff",
+    "blank": r"\s",
+}
+"""Characters of scripts without spaces; other letters, marks and digits; what belongs to the character before it (signs
+of vowels and tones, half-width ones of voice, joiners, soft hyphens, the colour of a skin); blanks. Each within [] of
+`regex`, version 1."""
+
+_PATTERN = (
+    "[{single}][{mark}]*|[{word}][{word}{mark}]*"
+    "|[^{blank}{single}{word}](?:[{mark}]|(?<=\u200d)[^{blank}{single}{word}])*"
+)
+"""A character of a script without spaces, a run of other letters, marks and digits, or any other visible character:
+each with what belongs to it. Emoji that are joined are one."""
 
 
 class _Pattern(Protocol):
@@ -36,8 +51,13 @@ def find_words(text: str) -> list[tuple[int, int]]:
 def _words() -> _Pattern:
     import regex  # knows Unicode's scripts and marks, which `re` does not
 
-    pattern: _Pattern = regex.compile(_PATTERN)
+    pattern: _Pattern = regex.compile(write_pattern(CLASSES), regex.VERSION1)
     return pattern
+
+
+def write_pattern(classes: Mapping[str, str]) -> str:
+    """The expression of a word, with these for CLASSES."""
+    return _PATTERN.format(**classes)
 
 
 def to_words(bounds: Bounds, span: Span) -> WordSpan | None:

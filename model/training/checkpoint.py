@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from model.failpoints import failpoint
+from model.versions.disk import bring_to_disk
 
 Optimizer = torch.optim.Optimizer
 Parameters = Mapping[str, Tensor]
@@ -34,6 +35,7 @@ def save_checkpoint(path: Path, step: int, parameters: Parameters, optimizer: Op
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
     try:
         save_file(whole, scratch, metadata={"step": str(step)})
+        bring_to_disk(scratch)  # else the rename has Redis wait for all of it, with the next label
         failpoint("checkpoint.before", step)
         os.replace(scratch, path)
     except (OSError, SafetensorError) as error:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypedDict, cast
 
+from model.kernels.matrix_product import PLAIN
 from model.pretrained.base_model import find_base_model
 from model.training.distributed import Team
 from model.training.marks.marked_set import MarkedSet, MarkedSetJson
@@ -29,6 +30,7 @@ class RunConfigJson(TypedDict):
     watched: bool
     marks: list[MarkedSetJson | AskedSetJson]
     marked: int
+    kernel: str
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class RunConfig:
     watched: bool
     marks: tuple[MarkedSet | AskedSet, ...] = ()
     marked: int = 0
+    kernel: str = PLAIN
 
     def to_json(self) -> RunConfigJson:
         """For another process."""
@@ -59,6 +62,7 @@ class RunConfig:
             "watched": self.watched,
             "marks": [lesson.to_json() for lesson in self.marks],
             "marked": self.marked,
+            "kernel": self.kernel,
         }
 
     @staticmethod
@@ -75,6 +79,7 @@ class RunConfig:
             raw["watched"],
             tuple(map(_lesson, raw["marks"])),
             raw["marked"],
+            raw["kernel"],
         )
 
 
@@ -102,6 +107,7 @@ def follow(team: Team) -> None:
             threads=threads_each(order.threads, team),
             team=team,
             precision=order.precision,
+            kernel=order.kernel,
         )
         watch = _leave_it_to_the_leader if order.watched else None
         tuning.run(order.steps, _say_nothing, marked=order.marked, last=order.last, watch=watch)

@@ -12,13 +12,17 @@ from pathlib import Path
 from model.errors import TrainingError
 from model.evidence.gate import VerdictJson
 from model.span import SpanSample, SpanSampleJson
-from model.spec import Json, Sample, TaskSpec
+from model.spec import Json, Sample, TaskSpec, Text
 from model.spec_json import SampleJson, SpecJson
 
 REQUEST, RESULT = "run.json", "result.json"
 
 PAUSE = "pause"
 """A file that makes a training write where it stands, and end. No signal: a launcher between would end it at once."""
+
+
+CHECKED_TEXTS = 200
+"""A second of CPU or two."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,15 @@ class Request:
     def task_spec(self) -> TaskSpec:
         """The spec as an object."""
         return TaskSpec.from_json(self.spec)
+
+    @property
+    def checked_texts(self) -> list[Text]:
+        """Labelled texts by which a fine-tuned encoder is compared with itself, at most CHECKED_TEXTS of all kinds."""
+        spec = self.task_spec
+        chosen = [sample.text for control in spec.controls for sample in self.samples_of(control.name)]
+        marked = [(sample.text,) for control in spec.spans for sample in self.marked_samples_of(control.name)]
+        found = list(dict.fromkeys([*chosen, *marked]))
+        return found[:: -(-len(found) // CHECKED_TEXTS) or 1]
 
     def samples_of(self, control: str) -> list[Sample]:
         return [Sample.from_json(item) for item in self.samples.get(control, ())]

@@ -12,10 +12,11 @@ from typing import TypedDict
 import numpy as np
 
 from model.encoder.encoder import Encoder
-from model.encoder.engine import training_precision
+from model.encoder.engine import training_kernel, training_precision
 from model.errors import TrainingError
 from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
+from model.features.int8_check import describe_refusal, note_int8
 from model.features.long_texts import LabelAwarePooling
 from model.features.varied_cache import VariedCache
 from model.head.fit import fit_head
@@ -181,14 +182,25 @@ class Training:
         watch = part == self.parts[0]
         seed, threads, base = self.request.seed, self.request.threads, self.request.base_model
         wanted, timings = self.request.precision, self.request.timings_folder  # one precision for all of a team
-        precision = training_precision(wanted, self.encoder.config, self.team.device, timings)
+        device, config = self.team.device, self.encoder.config
+        precision = training_precision(wanted, config, device, timings)
+        kernel = training_kernel(precision, config, device, timings)
         marked = self.marked_steps if lessons and marks else self.steps if marks else 0
         order = RunConfig(
-            base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch, tuple(marks), marked
+            base, tuple(lessons), seed, threads, precision, self.steps, self.last, watch, tuple(marks), marked, kernel
         )
         broadcast(self.team, order)
         each = threads_each(threads, self.team)
-        tuning = FineTuner(self.base_path, lessons, marks, seed=seed, threads=each, team=self.team, precision=precision)
+        tuning = FineTuner(
+            self.base_path,
+            lessons,
+            marks,
+            seed=seed,
+            threads=each,
+            team=self.team,
+            precision=precision,
+            kernel=kernel,
+        )
         checkpoint = self.directory / f"{'final' if part is None else f'part{part}'}.safetensors"
         whole = sum(len(x.texts) for x in lessons) + sum(len(x.texts) for x in marks)
         per_epoch = (DEFAULT_RECIPE.batch if lessons else DEFAULT_RECIPE.marked_batch) / max(1, whole)
@@ -283,6 +295,9 @@ class Training:
         }
         path = self.directory / ENCODER
         tuning.save_encoder(path)
+        if note := note_int8(path, self.encoder, request.checked_texts):
+            tuning.save_encoder(path, note)
+            reason += describe_refusal(note)
         manifest = self._manifest(verdicts, accepted, reason)
         root = Path(request.models)
         shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
@@ -321,6 +336,7 @@ class Training:
             spec=request.spec,
             spec_digest=request.task_spec.digest,
             encoder_digest=self.base.digest,
+            precision=self.encoder.precision,
             labels_seen={
                 **{name: len(items) for name, items in request.samples.items()},
                 **{name: len({item["task"] for item in items}) for name, items in request.spans.items()},

@@ -24,9 +24,11 @@ from model.encoder.weights import DELTA, KIND, stored_names
 from model.encoder.windows import Window, Windows
 from model.errors import EncoderError
 from model.kernels.choice import BF16, FP32
+from model.kernels.matrix_product import PLAIN
 from model.numerics.arrays import Floats
 from model.pretrained.architectures import canonical_name
-from model.pretrained.base_model import has_token_types, read_config, read_pooling, read_window
+from model.pretrained.base_model import has_token_types, read_config
+from model.pretrained.reading import read_pooling, read_window
 from model.spec import Text
 from model.training.checkpoint import begin_at, load_checkpoint, save_checkpoint
 from model.training.distributed import Team, alone
@@ -74,11 +76,12 @@ class FineTuner:
         team: Team | None = None,
         recipe: TrainingRecipe = DEFAULT_RECIPE,
         precision: str = FP32,
+        kernel: str = PLAIN,
         weights: Path | None = None,
         soft: SoftSet | None = None,
     ) -> None:
-        """`weights`: an earlier fine-tune's, to go on from instead of the base model's own; `soft`: marked texts as a
-        student is taught them."""
+        """`kernel`: of the matrix products (model/training/layers/product.py); `weights`: an earlier fine-tune's, to go
+        on from instead of the base model's own; `soft`: marked texts as a student is taught them."""
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)
@@ -97,6 +100,7 @@ class FineTuner:
             typed=has_token_types(self.encoder.config.to_dict()),
             frozen_share=recipe.frozen_share,
             keep=torch.bfloat16 if half else torch.float32,
+            kernel=kernel,
         )
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})
@@ -236,14 +240,15 @@ class FineTuner:
             for index, lesson in enumerate(self.lessons)
         }
 
-    def save_encoder(self, path: Path) -> None:
-        """Write what training changed as safetensors, with the names that the base model's file has (a delta)."""
+    def save_encoder(self, path: Path, note: Mapping[str, str] | None = None) -> None:
+        """Write what training changed as safetensors, with the names that the base model's file has (a delta); `note`:
+        further metadata."""
         from safetensors.torch import save_file
 
         stored = stored_names(self.base / "model.safetensors", str(self.encoder.base_model_prefix))
         learned = {name: value for name, value in self.encoder.named_parameters() if value.requires_grad}
         changes = {stored[canonical_name(name)]: value.detach().cpu().contiguous() for name, value in learned.items()}
-        save_file(changes, path, metadata={KIND: DELTA})
+        save_file(changes, path, metadata={KIND: DELTA, **(note or {})})
 
     def _trainable(self) -> dict[str, Tensor]:
         named: dict[str, Tensor] = {f"encoder.{n}": p for n, p in self.encoder.named_parameters() if p.requires_grad}

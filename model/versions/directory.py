@@ -79,6 +79,10 @@ class Manifest:
     files: Mapping[str, FileFacts] = field(default_factory=dict)
     patterns: Mapping[str, str] = field(default_factory=dict)
     """Control -> digest of the patterns that its head was fitted with."""
+    teacher: str = ""
+    """What of a teacher's answers was read, as one mark."""
+    precision: str = ""
+    """The number format that the base encoder was read in when the heads were fitted; "" before it was noted."""
 
     @property
     def pool(self) -> int:

@@ -6,6 +6,8 @@ import os
 import shutil
 from pathlib import Path
 
+from model.versions.disk import bring_to_disk
+
 ENCODER = "encoder.safetensors"
 
 IMPORTED, WHOLE = "encoder", "model.safetensors"
@@ -36,5 +38,4 @@ def encoder_weights(directory: Path) -> Path | None:
 
 def _copy(source: Path, target: Path) -> None:
     shutil.copyfile(source, target)
-    with target.open("rb") as file:
-        os.fsync(file.fileno())
+    bring_to_disk(target)

@@ -102,3 +102,24 @@ def test_what_is_kept_by_shape_is_bounded_where_nobody_says_otherwise(tmp_path: 
     if as_they_come < 60:
         pytest.skip("this processor's products keep nothing by shape")
     assert grown() < as_they_come / 2
+
+
+LOADED = """
+import gc
+from backend.cpu import loading
+kept = []
+with loading():
+    assert not gc.isenabled()
+    kept.append([[] for _ in range(1000)])
+assert gc.isenabled() and gc.get_freeze_count() > 1000
+assert not any(found is kept[0] for found in gc.get_objects()), "what was loaded is looked at"
+later = [[]]
+later.append(later)
+assert any(found is later for found in gc.get_objects()), "what comes later is not"
+print("as it should be")
+"""
+
+
+def test_garbage_is_not_looked_for_among_what_is_loaded_once() -> None:
+    done = subprocess.run([sys.executable, "-c", LOADED], capture_output=True, text=True, timeout=120)
+    assert done.stdout == "as it should be\n", done.stderr

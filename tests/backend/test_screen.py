@@ -53,6 +53,7 @@ HUNT = {
     "found": 1,
     "ordered": False,
     "vain": 0,
+    "state": "scarce",
 }
 PROJECT: dict[str, Any] = {
     **{"id": 7, "live": NASTY, "examples": 1, "pending": 0, "labels": {NASTY: {NASTY: 1}}, "dirty": NASTY},
@@ -91,6 +92,18 @@ MADE = {
     "created_at": NASTY,
     "reason": NASTY,
 }
+TEACHER = {
+    **{"host": NASTY, "model": NASTY, "kept": {NASTY: False}},
+    "cost": {"requests": 1, "tokens": 2, "questions": [NASTY], "money": 0.5},
+    "run": {
+        **{"id": NASTY, "status": NASTY, "step": 1, "of": 2, "answered": 1, "bad": 0, "requests": 1, "tokens": 9},
+        **{"message": NASTY, "error": NASTY, "retry_in": 3.0},
+    },
+}
+ENCODER = {
+    **{"base_model": NASTY, "live": NASTY, "made_with": NASTY, "wish": NASTY, "state": "refused", "digest": "ab"},
+    **{"labels": 64, "reason": NASTY, "again_at": 96, "message": NASTY},
+}
 PATTERNS = {
     "patterns": {
         NASTY: {"digest": "ab", "at": 1.0, "bytes": 9, "labels": {NASTY: {"patterns": 2, "tried": 4, "right": 1}}}
@@ -126,13 +139,26 @@ REPLIES: dict[tuple[str, str], dict[str, Any]] = {
     ("GET", "/admin/projects/7/patterns"): PATTERNS,
     ("GET", "/admin/projects/7/patterns?limit=5"): PATTERNS,
     ("DELETE", "/admin/projects/7/patterns?control=&label="): {"message": NASTY},
+    ("GET", "/admin/projects/7/teacher"): TEACHER,
+    ("GET", "/admin/projects/7/teacher?texts=0"): TEACHER,
+    ("POST", "/admin/projects/7/teacher"): TEACHER,
+    ("DELETE", "/admin/projects/7/teacher"): {"message": NASTY},
+    ("GET", "/admin/projects/7/encoder"): ENCODER,
+    ("POST", "/admin/projects/7/encoder"): ENCODER,
     ("GET", "/admin/projects/7/predict"): RECORD,
     ("POST", "/admin/projects/7/predict"): RECORD,
     ("GET", "/admin/projects/7/files"): FILES,
     ("POST", "/admin/projects/7/files"): FILES,
     ("POST", "/admin/projects/7/files/cancel"): FILES,
     ("POST", "/admin/projects/7/queue"): {"message": NASTY},
-    ("GET", "/admin/projects/7/hunts"): {"share": 0.5, "hunts": [HUNT], "orders": []},
+    ("GET", "/admin/projects/7/hunts"): {"share": 0.5, "hunted_classes": 9, "hunts": [HUNT], "orders": []},
+    ("GET", "/admin/projects/7/pool"): {
+        **{"at": 1.0, "seq": 1, "pool": 9, "tasks": 9, "compared": 4, "labelled": 1, "counts": {NASTY: 1}},
+        "rows": [
+            {"kind": "duplicate", "task": 5, "like": 4, "text": NASTY},
+            {"kind": "script", "task": 6, "about": NASTY, "text": NASTY},
+        ],
+    },
     ("POST", "/admin/projects/7/hunts"): {"message": NASTY},
     ("DELETE", "/admin/projects/7/hunts?control=&label=x"): {"message": NASTY},
     ("POST", "/admin/projects/7/resync"): {"message": NASTY},
@@ -167,6 +193,14 @@ SHOWING = {
         ["patterns", "7", "--clear"],
         ["patterns", "7", NASTY.replace("\0", "").replace("\ud83d", "")],
     ],
+    "teach": [
+        ["teach", "7"],
+        ["teach", "7", "--status"],
+        ["teach", "7", "--status", "--json"],
+        ["teach", "7", "--dry-run"],
+        ["teach", "7", "--stop"],
+    ],
+    "encoder": [["encoder", "7"], ["encoder", "7", "--json"], ["encoder", "7", "--take"], ["encoder", "7", "--keep"]],
     "predict": [
         ["predict", "7"],
         ["predict", "7", "--status"],
@@ -177,6 +211,7 @@ SHOWING = {
     ],
     "queue": [["queue", "7"], ["queue", "7", "--plan"]],
     "hunt": [["hunt", "7"], ["hunt", "7", "--json"], ["hunt", "7", "x"], ["hunt", "7", "x", "--stop"]],
+    "pool": [["pool", "7"], ["pool", "7", "--json"], ["pool", "7", "--csv"], ["pool", NASTY]],
     "resync": [["resync", "7"]],
     "show": [["show", "7", "f1"]],
     "retrain": [["retrain", "7"]],

@@ -12,16 +12,18 @@ import pytest
 from backend.settings.settings import current_settings, load_settings
 from backend.simulate.trainer import Workplace
 from bench.active_learning import (
+    DRAWS,
     Row,
     bars,
-    bars_of_spans,
+    judge_hunts,
     labels_needed,
     main,
     summarise,
-    summarise_spans,
+    summarise_hunts,
     without_names,
 )
-from bench.support.replays import HUNTING, Course, QueueReplay, judge_hunts, summarise_hunts
+from bench.support.replays import HUNTING, Course, QueueReplay
+from bench.support.span_replays import bars_of_spans, summarise_spans
 from model.acquisition.batch import is_blind, is_explored
 from model.acquisition.strategies import DEFAULT_STRATEGY
 from model.simulation.dataset import read_dataset
@@ -97,14 +99,31 @@ def test_a_hunt_is_followed_and_judged_against_ways_that_may_not_end(place: Work
     found = QueueReplay(read_dataset(letters(tmp_path / "toy.csv", 200)), course, place.base, policy).follow_classes()
     assert 0 < found["hits"] <= found["hunted"] <= 20 and found["absent"] == 0
     assert found["labels"] == 40 and "accuracy 32" in found and "accuracy 64" not in found
-    about = {"set": "x", "labels": 100, "hunted": 10, "hits": 5, "accuracy 32": 0.5}
+    about = {"set": "banking77", "labels": 100, "hunted": 10, "hits": 5, "accuracy 32": 0.5}
     rows: list[Row] = [{**about, "strategy": HUNTING, "seed": seed, "needed": 30} for seed in (0, 1, 2)]
     rows += [{**about, "strategy": DEFAULT_STRATEGY, "seed": seed, "needed": None} for seed in (0, 1, 2)]
     rows += [{**about, "strategy": "random", "seed": 0, "needed": 60, "accuracy 32": 0.53}]
+    rows += [{"set": "banking77", "strategy": DRAWS, "seed": 0, "needed": 60, "labels": 90, "hunted": 0, "hits": 0}]
     table = summarise_hunts(rows)
     assert {row["way"]: row["each"] for row in table}[DEFAULT_STRATEGY] == "more more more"
     judged = [(row["share"], row["met"]) for row in judge_hunts(table)]
     assert judged == [(0.3, True), (0.0, True), (0.5, False), (-0.03, False)]
+
+
+def test_hunts_of_classes_and_orders_are_measured_once(place: Workplace, tmp_path: Path, capsys: Any) -> None:
+    results, data = tmp_path / "r.jsonl", letters(tmp_path / "toy.csv", 200)
+    common = ["--hunt", "--data", str(data), "--results", str(results), "--threads", "1", "--seeds", "1"]
+    for ways in (["--strategies", "draws,hunting", "--max-labels", "24"], ["--orders", "--max-labels", "24"]):
+        for _ in range(2):
+            main([*common, *ways])
+    rows = [json.loads(line) for line in results.read_text().splitlines()]
+    ways = [row["strategy"] for row in rows]
+    assert ways[:2] == ["draws", "hunting"] and len(rows[0]["each"]) == 50 and min(rows[0]["each"]) >= 10
+    assert ways[2:6] == [DEFAULT_STRATEGY, "order", "order, words", "order, like"], "once each"
+    assert len(ways) == 2 + 4 * len({row["class"] for row in rows[2:]})
+    assert all(row["hunted"] > 0 for row in rows[2:] if row["strategy"] != DEFAULT_STRATEGY)
+    assert "hunted" in rows[2] and rows[2]["hunted"] == 0
+    assert "one of them known" in capsys.readouterr().out
 
 
 def test_the_bench_goes_on_where_it_stopped(place: Workplace, tmp_path: Path, capsys: Any) -> None:

@@ -59,3 +59,32 @@ def test_there_are_few_files_and_none_is_long() -> None:
     lines = {path.relative_to(BENCH): len(path.read_text("utf-8").splitlines()) for path in BENCH.rglob("*.py")}
     assert len(lines) <= MOST_FILES
     assert {path: count for path, count in lines.items() if count > MOST_LINES} == {}
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (["--teacher", "abc"], "shares above 0"),
+        (["--teacher", ".6,nan"], "shares above 0"),
+        (["--labels", "8,-1"], "whole numbers"),
+        (["--peers", "setfit,foo"], "foo is not known; there is tfidf"),
+    ],
+)
+def test_a_list_that_cannot_be_used_is_told_in_a_line(
+    given: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from bench.learning import parse
+
+    with pytest.raises(SystemExit):
+        parse(given)
+    told = capsys.readouterr().err.splitlines()[-1]
+    assert f"argument {given[0]}" in told and said in told
+
+
+def test_a_way_of_choosing_that_nobody_knows_is_told_in_a_line(capsys: pytest.CaptureFixture[str]) -> None:
+    from bench.active_learning import parse
+
+    for more in ([], ["--spans"], ["--hunt"]):
+        with pytest.raises(SystemExit):
+            parse(["--strategies", "random,foo", *more])
+        assert "foo is not known; there is" in capsys.readouterr().err

@@ -19,9 +19,10 @@ from bench.performance import (
     rows_of,
     run_bench,
     what_of,
+    write_bars,
     write_page,
 )
-from bench.support.report import describe_machine, judge, show
+from bench.support.report import describe_machine, judge, kind_of, show
 
 MACHINE = {"CPU": "some CPU", "cores": "2"}
 
@@ -101,11 +102,9 @@ def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None
         {"run": "peak", "module": MODULES["peak"]},
         record("learn_latency", [{"bench": "latency", "labels": 16, "n": 30, "p50_ms": 1.5}]),
     ]
-    (tmp_path / "profiles").mkdir()
-    (tmp_path / "performance").mkdir()
-    (tmp_path / "profiles" / "engine.png").write_bytes(b"")
-    (tmp_path / "profiles" / "notes.md").write_text("Less time in softmax.\n")
-    (tmp_path / "performance" / "hot_swap-stages.svg").write_bytes(b"")
+    (tmp_path / "engine.png").write_bytes(b"")
+    (tmp_path / "notes.md").write_text("Less time in softmax.\n")
+    (tmp_path / "hot_swap-stages.svg").write_bytes(b"")
     write_page(tmp_path / "performance.md", records)
     page = (tmp_path / "performance.md").read_text()
     assert "| CPU | some CPU |" in page
@@ -117,9 +116,27 @@ def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None
     assert "| MiniLM | fine-tuned | 7 | 61.5 | <= 50 ms | no |" in page, "a section's table has no column `measured`"
     assert "`python -m bench.hot_swap`, 12 s on 2026-11-25 at commit abc of 2026-11-25" in page
     section = page[page.index("## hot_swap") : page.index("## start")]
-    assert "![hot_swap stages](performance/hot_swap-stages.svg)" in section
-    assert page.rstrip().endswith("Less time in softmax.\n\n![engine](profiles/engine.png)")
+    assert "![hot_swap stages](hot_swap-stages.svg)" in section
+    assert page.rstrip().endswith("Less time in softmax.\n\n![engine](engine.png)")
     assert str(tmp_path) not in page
+
+
+def test_the_bars_of_all_kinds_of_machines_stand_side_by_side(tmp_path: Path) -> None:
+    amx = {"CPU": "a Xeon", "instruction sets": "avx2 avx512f avx512_bf16 amx_bf16"}
+    old = {"CPU": "an old one", "instruction sets": "avx2"}
+    both = {"amx": [record("hot_swap", swaps(), machine=amx)], "avx2": [record("hot_swap", swaps()[1:], machine=old)]}
+    for kind, records in both.items():
+        assert kind_of(records[0]["machine"]) == kind
+        (tmp_path / "performance" / kind).mkdir(parents=True)
+        write_page(tmp_path / "performance" / kind / "performance.md", records)
+    write_bars(tmp_path / "performance.md")
+    page = (tmp_path / "performance.md").read_text()
+    links = "[AMX](performance/amx/performance.md)", "[AVX2](performance/avx2/performance.md)"
+    assert f"Met: {links[0]} 1 of 2, {links[1]} 1 of 1." in page
+    assert f"| bench | what | bar | {links[0]} | {links[1]} |" in page and "| CPU | a Xeon | an old one |" in page
+    assert "| hot_swap | MiniLM, fine-tuned | <= 50 ms | **61.5** |  |" in page, "missed there, not measured here"
+    assert "| hot_swap | MiniLM, head only | <= 50 ms | 4.6 | 4.6 |" in page
+    assert kind_of({}) == "other" and kind_of({"instruction sets": "avx2 avx512f avx512_vnni"}) == "avx512-vnni"
 
 
 def test_records_of_another_machine_are_named() -> None:

@@ -49,7 +49,8 @@ def test_what_one_redis_holds_is_measured_with_all_that_walks_over_it(
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     held = [row for row in rows if row["bench"] == "what labels of one project take"]
     assert [row["labels"] for row in held] == [3, 30, 300]
-    assert 500 < held[-1]["log_bytes_a_label"] < 2_000 < held[0]["bytes_a_label"], "an empty store takes some, too"
+    assert 500 < held[-1]["log_bytes_a_label"] < 2_000
+    assert held[-1]["bytes_a_label"] < held[0]["bytes_a_label"], "an empty store takes some, too"
     walks = {row["what"] for row in rows if row["bench"].startswith("what walks over")}
     assert walks >= {"snapshot of a refit", "reconcile, nothing new", "tick of the scheduler", "poll of a web process"}
 

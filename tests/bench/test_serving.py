@@ -8,15 +8,19 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
 from bench import peak, serving
-from bench.profiles import split_by_stage, stage_of
 from bench.support.fixtures import copy_tokenizer, write_classifier
 from bench.support.load import Load, Reading, body
+from bench.support.served import split_by_stage, stage_of
 from bench.support.texts import TOKENS, mixed_texts
 from model.encoder.encoder import find_base_model
+from tests.support.encoder_peers import NEEDS, Taken, open_engine
+from tests.support.encoder_peers import Setup as EngineSetup
+from tests.support.encoder_rounds import rows_of_peers
 from tests.support.peer_server import VERSION, build_pipeline, create_app
 
 
@@ -97,7 +101,7 @@ def test_useful_work_is_what_torch_counts(small_encoder: Path) -> None:
 def test_threads_time_is_split_as_their_samples_are() -> None:
     serve = "Predictors._serve (backend/serving/predictors.py:133)"
     forward = (
-        "Encoder.embed (model/encoder/encoder.py:65);linear (model/new_file.py:7);layer_norm (torch/nn/functional.py:1)"
+        "Encoder.embed (model/encoder/encoder.py:65);linear (other/new_file.py:7);layer_norm (torch/nn/functional.py:1)"
     )
     lines = [
         f"thread (11): predictor-0;{serve};{forward} 3",
@@ -106,7 +110,8 @@ def test_threads_time_is_split_as_their_samples_are() -> None:
     ]
     spent = split_by_stage(lines, {11: 4.0, 12: 0.5, 13: 0.25})
     handing = "handing over to a predictor and back"
-    assert spent == {"forward pass": 3.0, handing: 1.0, "HTTP server": 0.5, "other": 0.25}
+    rest, http = "forward: embeddings, norms, pooling, all else", "HTTP: connections, requests, replies"
+    assert spent == {rest: 3.0, handing: 1.0, http: 0.5, "other": 0.25}
     assert stage_of(["main (backend/__main__.py:6)", "import (somewhere.py:1)"]) == "other"
 
 
@@ -145,6 +150,65 @@ def test_a_small_run_measures_the_peak(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("sys.argv", ["bench.peak", "--rounds=1", "--texts=4", "--models=minilm", "--json"])
     peak.main()
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
-    engines = {row["engine"]: row for row in rows if "fraction" in row}
-    assert set(engines) == {"understudy", "understudy, 1 text", "pipeline, batch 1"}
-    assert engines["understudy"]["bar"] == ">= 0.6" and all(0 < row["fraction"] < 3 for row in engines.values())
+    engines = [row for row in rows if "fraction" in row]
+    assert {row["engine"] for row in engines} == {"understudy", "understudy, 1 text", "pipeline, batch 1"}
+    assert {row["format"] for row in engines if row["engine"] == "understudy"} >= {"fp32", "bf16"}
+    assert [row["bar"] for row in engines if "bar" in row] == [">= 0.6"], "of the chosen format"
+    assert all(0 < row["fraction"] < 3 for row in engines) and sum(bool(row["chosen"]) for row in engines) == 2
+
+
+def test_onnx_runtime_reads_what_we_read(small_encoder: Path, tmp_path: Path) -> None:
+    texts = mixed_texts(30)
+
+    def vectors(engine: str, threads: int = 1) -> Any:
+        return open_engine(EngineSetup(engine, small_encoder, tmp_path / "files", threads))(texts)
+
+    exact = vectors("understudy fp32")
+    assert np.allclose(vectors("understudy fp32", 2), exact, atol=1e-5)
+    assert np.allclose(vectors("onnxruntime fp32"), exact, atol=1e-3), "in the order given"
+    assert np.allclose(vectors("onnxruntime fp32", 2), exact, atol=1e-3)
+    rounded = vectors("onnxruntime int8")
+    assert np.abs(rounded - exact).max() > 1e-3 and (rounded * exact).sum() > 0.98 * (exact**2).sum()
+
+
+def test_engines_are_ranked_at_each_size_with_the_chosen_one_marked() -> None:
+    def taken(*cpu: float) -> list[Taken]:
+        return [Taken(seconds, seconds / 2) for seconds in cpu]
+
+    found = {(1, "understudy fp32"): taken(4, 5, 6), (1, "understudy bf16"): taken(2, 2, 3)}
+    found |= {(1, "onnxruntime int8"): taken(1, 1, 1), (1000, "understudy bf16"): taken(2)}
+    cosines = {"understudy fp32": 1.0, "understudy bf16": 0.99, "onnxruntime int8": None}
+    (_, rows), (_, places) = rows_of_peers(found, cosines, "understudy bf16", 1)
+    assert [row["engine"] for row in rows][:3] == ["onnxruntime int8", "understudy bf16", "understudy fp32"]
+    assert [row["times_chosen"] for row in rows] == [0.5, 1.0, 2.0, 1.0]
+    assert [(row["least cpu"], row["of the exact ones"], row["chosen's place"]) for row in places] == [
+        ("onnxruntime int8", "understudy fp32", "2 of 3"),
+        ("understudy bf16", "", "1 of 1"),
+    ]
+
+
+def test_an_engine_that_is_not_installed_is_said_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(NEEDS, "openvino", ("not_installed_anywhere",))
+    monkeypatch.setattr("sys.argv", ["bench.peak", "--peers", "--engines=openvino int8", "--sizes=1", "--rounds=1"])
+    with pytest.raises(SystemExit, match="no engine"):
+        peak.main()
+    assert "openvino int8 is left out: pip install -r requirements-bench.txt" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_small_run_draws_the_roofline(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    drawn = tmp_path / "roofline.svg"
+    asked = ["--rounds=1", "--texts=4", "--models=minilm", "--json"]
+    monkeypatch.setattr("sys.argv", ["bench.peak", "--roofline", str(drawn), *asked])
+    peak.main()
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines() if line.startswith("{")]
+    parts = {row["part"]: row for row in rows if "part" in row}
+    assert {"attention", "grow with GELU", "norms", "tokenising", "all else"} <= set(parts)
+    assert all(0 <= row["least_ms"] <= row["cpu_ms"] for row in parts.values())
+    shares = {row["if"]: row["of_peak"] for row in rows if "if" in row}
+    assert 0 < shares["as measured"] <= shares["everything at its least"] <= 1
+    assert drawn.read_text().count("<rect") == 3 * len(parts)

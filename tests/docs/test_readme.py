@@ -9,7 +9,7 @@ from pathlib import Path
 import defusedxml.ElementTree
 import pytest
 
-from bench.learning import METHODS, picture_of, read_curve
+from bench.support.report import METHODS, picture_of, read_curve
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

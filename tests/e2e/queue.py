@@ -24,7 +24,7 @@ class Queue:
     """What understudy plans, and has put into the queue, which may be replaced while a task is asked."""
 
     def __init__(self, stores: Stores, project: int) -> None:
-        self._steering, self.project = stores.task_queue, project
+        self._steering, self._examples, self.project = stores.task_queue, stores.examples, project
         self._batches: dict[float, set[int]] = {}
         self._guard = threading.Lock()
 
@@ -37,6 +37,14 @@ class Queue:
 
     def plan(self) -> dict[str, Any]:
         return self._steering.plan(self.project)
+
+    def holds(self, answers: int) -> bool:
+        """Whether Label Studio's queue was chosen with so many answers. One made amid them is asked for anew: the few
+        that it lacks make none due."""
+        late = self.plan().get("answers", 0) < answers <= self._examples.answers(self.project)
+        if late:
+            self._steering.enqueue_plan(self.project)
+        return not late and self.state().get("answers", 0) >= answers and self.is_written()
 
     def is_written(self) -> bool:
         """Whether Label Studio's queue is the last plan."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import threading
 import time
@@ -11,14 +12,28 @@ from typing import Any
 
 import pytest
 import requests
+from scipy.stats import hypergeom
 from selenium import webdriver
 
+from backend.jobs.sync.pool_tab import TAB_TITLE
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.acquisition.batch import is_blind
-from tests.e2e.conftest import ARTIFACTS, PASSWORD, PATIENCE, USER, Backend, Studio, choices_result, log_in, wait_until
+from tests.e2e.conftest import (
+    ARTIFACTS,
+    PASSWORD,
+    PATIENCE,
+    USER,
+    Backend,
+    Studio,
+    choices_result,
+    label_of,
+    log_in,
+    wait_until,
+)
 from tests.e2e.data_manager import ROUNDED, make_tab, rows_of
 from tests.e2e.queue import BY_SCORE, SCORE, VERSIONS, Queue
+from tests.support.rig import choices_config
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
@@ -91,6 +106,7 @@ def learning(label_studio: Studio) -> Iterator[Backend]:
         FINETUNE_ENABLED="false",
         QUEUE_SIZE=str(SIZE),
         QUEUE_SECONDS="1",
+        HUNT_SHARE="0.5",  # the most, so that few labels show it
     )
     rig.configs = {}
     with rig:
@@ -234,6 +250,93 @@ def test_three_annotators_while_queues_replace_one_another(
     assert len({entry["task"] for entry in handed}) >= 0.7 * len(handed)
     stored = queue.steady(lambda: label_studio.call("GET", f"/api/projects/{queue.project}/model-versions/"))
     assert len([version for version in stored if " queue " in version]) <= 3, stored
+
+
+SCARCE, COMMON = "refund", ("delivery", "product question")
+SCARCE_TASKS, COMMON_TASKS, KNOWN, ROUNDS, EACH = 12, 140, 12, 3, 8
+
+
+def test_a_scarce_class_is_handed_out_far_more_often_than_at_random(
+    label_studio: Studio, learning: Backend, rows: list[tuple[str, str]]
+) -> None:
+    """12 of 292 tasks are of a class without a label. Of 24 drawn at random .99 are of it, three times as many (3) or
+    more in one of 15 draws, and `least` (4), four times as many, in one of 89 (hypergeometric)."""
+    least, handed = 4, ROUNDS * EACH
+    of_class = {label: [text for text, own in rows if own == label] for label in (SCARCE, *COMMON)}
+    known = [(text, label) for label in COMMON for text in of_class[label][:KNOWN]]
+    texts = [text for label in COMMON for text in of_class[label][KNOWN : KNOWN + COMMON_TASKS]]
+    texts += of_class[SCARCE][:SCARCE_TASKS]
+    random.Random(0).shuffle(texts)
+    at_random = hypergeom(len(texts), SCARCE_TASKS, handed)
+    assert least >= 3 * at_random.mean() and at_random.sf(least - 1) < 1 / 80
+
+    project = label_studio.create_project("a scarce class", choices_config([SCARCE, *COMMON]))
+    told = [{"data": {"text": text}, "annotations": [{"result": choices_result(label)}]} for text, label in known]
+    label_studio.import_tasks(project, told)
+    label_studio.import_texts(project, texts)
+    learning.understudy("connect", "--project", str(project))
+    stores = Stores(Settings(data_dir=learning.data_dir, redis_url=""))
+    queue = Queue(stores, project)
+    one = Annotator(label_studio, label_studio.server.legacy_token, project, dict(rows), queue.tasks)
+    for batch in range(ROUNDS):
+        told_now = len(known) + batch * EACH
+        wait_until(lambda: queue.holds(told_now), "a queue that was chosen with all labels")  # noqa: B023
+        for _ in range(EACH):
+            one.step()
+    scarce = set(of_class[SCARCE])
+    text_of = {int(task["id"]): task["data"]["text"] for task in label_studio.tasks(project)}
+    hits = sum(text_of[entry["task"]] in scarce for entry in one.handed)
+    print("HITS", hits, [(entry["chosen"], entry["task"], text_of[entry["task"]] in scarce) for entry in one.handed])
+    assert hits >= least, [text_of[entry["task"]][:60] for entry in one.handed]
+    assert sum(entry["chosen"] for entry in one.handed) == handed
+    learning.understudy("disconnect", "--project", str(project), "--predictions")
+    stores.close()
+
+
+def test_a_text_is_labelled_once(label_studio: Studio, learning: Backend, rows: list[tuple[str, str]]) -> None:
+    """A label answers the duplicates of its text, which the queue does not hand out; another label is a suspect."""
+    label, other = COMMON
+    texts = [text for text, own in rows if own in COMMON][:30]
+    copies = [f"{texts[0].upper()} ", f" {texts[0]}", texts[0].replace(" ", "  "), texts[0]]
+    project = label_studio.create_project("the same text", choices_config([SCARCE, *COMMON]))
+    label_studio.import_texts(project, [*texts, *copies])
+    learning.understudy("connect", "--project", str(project))
+    stores = Stores(Settings(data_dir=learning.data_dir, redis_url=""))
+    queue = Queue(stores, project)
+    tasks = [int(task["id"]) for task in label_studio.tasks(project)]
+    first, twins = tasks[0], tasks[len(texts) :]
+    wait_until(lambda: stores.projects.pool_size(project) == len(tasks), "all texts are known")
+    label_studio.annotate(first, label)
+
+    def learned() -> bool:
+        found = learning.admin("GET", f"/projects/{project}")
+        return not found["pending"] and found["served"] == found["live"] != "v0"
+
+    wait_until(learned, "a version that knows the label answers")
+    label_studio.retrieve_predictions(project, twins[:2])  # once: Label Studio does not ask a version twice
+    found = [it for task in twins[:2] for it in label_studio.predictions(task) if it["model_version"] != "v0"]
+    assert [(label_of(it), it["score"] > 0.96) for it in found] == [(label, True)] * 2
+    learning.understudy("queue", str(project), "--plan")
+    wait_until(lambda: queue.state().get("answers", 0) >= 1 and queue.is_written(), "a queue that knows the label")
+    planned = {entry["task"]: entry["role"] for entry in queue.plan()["entries"]}
+    assert planned and not {task for task in twins if planned.get(task) == "chosen"}
+    label_studio.annotate(twins[3], other)
+
+    def suspects() -> list[dict[str, Any]]:
+        rows = learning.admin("GET", f"/projects/{project}/suspects?limit=100")["suspects"]
+        return [row for row in rows if row.get("like")]
+
+    told = wait_until(suspects, "labels of duplicates that disagree are suspects")
+    assert {(row["task"], row["like"]) for row in told} == {(first, twins[3]), (twins[3], first)}
+    wait_until(lambda: "duplicate" in learning.understudy("pool", str(project), expect=None), "the pool was looked at")
+    learning.understudy("pool", str(project), "--kind", "duplicate", "--push")
+    views = label_studio.call("GET", f"/api/dm/views/?project={project}")
+    [tab] = [tab for tab in views if tab["data"]["title"] == TAB_TITLE]
+    path = f"/api/tasks?view={tab['id']}&project={project}&page_size=100"
+    listed = {int(task["id"]) for task in label_studio.call("GET", path)["tasks"]}
+    assert set(twins[:3]) <= listed <= {first, *twins}
+    assert TAB_TITLE in learning.understudy("disconnect", "--project", str(project), "--predictions")
+    stores.close()
 
 
 def test_the_data_manager_shows_the_queue(browser: webdriver.Chrome, label_studio: Studio, queue: Queue) -> None:

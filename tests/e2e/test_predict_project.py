@@ -38,7 +38,7 @@ def project(label_studio: Studio, backend: Backend, config: str, rows: list[tupl
         # Label Studio takes imported annotations for ground truths, which are never doubted.
         annotations = [{"result": choices_result(given), "ground_truth": False}] if place < LABELLED else []
         tasks.append({"data": {"text": text}, "annotations": annotations})
-    label_studio.call("POST", f"/api/projects/{number}/import", tasks)
+    label_studio.import_tasks(number, tasks)
     backend.understudy("connect", "--project", str(number))
     backend.post("/setup", {"project": f"{number}.1", "schema": config})
     backend.understudy("resync", str(number))

@@ -120,16 +120,17 @@ class Road:
                 redis.connect(str(self.server.settings.redis_socket))
             except OSError:
                 return
-            threading.Thread(target=self._carry_back, args=(redis, client), daemon=True).start()
+            is_script = threading.Event()  # of this connection: others ask for other things meanwhile
+            threading.Thread(target=self._carry_back, args=(redis, client, is_script), daemon=True).start()
             with suppress(OSError):  # either end is killed
                 while data := client.recv(1 << 16):
-                    self._is_script = b"EVALSHA" in data
+                    (is_script.set if b"EVALSHA" in data else is_script.clear)()
                     redis.sendall(data)
 
-    def _carry_back(self, redis: socket.socket, client: socket.socket) -> None:
+    def _carry_back(self, redis: socket.socket, client: socket.socket, is_script: threading.Event) -> None:
         try:
             while data := redis.recv(1 << 16):
-                if self.armed and self._is_script and not data.startswith(b"-"):
+                if self.armed and is_script.is_set() and not data.startswith(b"-"):
                     self.armed = False
                     self.server.kill()
                     break

@@ -34,6 +34,13 @@ def test_row_41_records_that_cannot_be_read_are_left_out_and_the_project_learns_
         raw.rpush(project_key(PROJECT, name), "7", b'{"a": "\xc3', "{}")
     for name in ("suspects", "patterns", "patterns:about", "suggested"):
         raw.hset(project_key(PROJECT, name), "label", '{"searched": []')
+    for name in ("facts", "3", "number"):
+        raw.hset(project_key(PROJECT, "duplicates"), name, "7" if name == "number" else '{"controls": []}')
+    raw.zadd(project_key(PROJECT, "duplicates:log"), {"3": 7})
+    raw.hset(project_key(PROJECT, "suspects:duplicates"), "label", '[{"task": []')
+    raw.set(project_key(PROJECT, "pool:report"), "[7]")
+    assert context.stores.labelled_texts.facts(PROJECT) is None and context.labelled.read(PROJECT) is None
+    assert context.stores.pool_reports.read(PROJECT) is None
     for name in ("tested", "survey", "marks:1"):
         raw.set(project_key(PROJECT, name), '["v0')
     add_notes(context.stores, PROJECT, notes(2, 40), first=41)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from backend.cli.simulate import Speaker
+from backend.cli.simulate.speaker import Speaker
 from backend.simulate.trainer import Workplace
 from model.simulation.replay import ReplayPlan, Row, Tell, reachable, shuffled
 from model.simulation.span_dataset import SpanDataset

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -49,6 +50,18 @@ def build_tiny(directory: Path) -> Path:
     (directory / "1_Pooling").mkdir()
     modes = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
     (directory / "1_Pooling" / "config.json").write_text(json.dumps(modes))
+    return directory
+
+
+def build_other(base: Path, directory: Path) -> Path:
+    """Another random encoder that reads the same letters."""
+    from transformers import AutoModel, set_seed
+
+    from tests.model.conftest import tiny_config
+
+    shutil.copytree(base, directory)
+    set_seed(1)
+    AutoModel.from_config(tiny_config("bert", hidden_size=32)).eval().save_pretrained(directory)
     return directory
 
 

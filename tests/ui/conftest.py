@@ -19,12 +19,15 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.e2e.conftest import ARTIFACTS, FLAGS, PATIENCE
 from tests.support.rig import Project, Rig
+from tests.support.teacher_server import TeacherServer, teaching
 
 PICTURES = ARTIFACTS / "ui"
 
 AXE = Path(__file__).parent / "vendor" / "axe.min.js"
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 """Rules of axe: WCAG 2.2 AA, and what its authors think good."""
+
+TEACHER_KEY = "sk-PLANTED-teacher-key-2342"
 
 PHONE, DESK = 400, 1400
 """Widths in pixels."""
@@ -93,8 +96,17 @@ class Page:
 
 
 @pytest.fixture(scope="module")
-def rig() -> Iterator[Rig]:
-    with Rig(FINETUNE_STEPS="40") as running:
+def teacher() -> Iterator[TeacherServer]:
+    """Knows every sample's label; busy at first."""
+    truth = dict(Project.sample())
+    with teaching(lambda text: {"label": {"labels": [truth[text]]}}, (429, {"Retry-After": "3000"})) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def rig(teacher: TeacherServer) -> Iterator[Rig]:
+    asked = {"TEACHER_URL": teacher.url, "TEACHER_MODEL": "tiny", "TEACHER_PRICE": "2", "TEACHER_KEY": TEACHER_KEY}
+    with Rig(FINETUNE_STEPS="40", **asked) as running:
         yield running
 
 
@@ -112,7 +124,7 @@ def project(rig: Rig) -> Project:
 
 
 @pytest.fixture(scope="module")
-def page(rig: Rig) -> Iterator[Page]:
+def browser() -> Iterator[webdriver.Chrome]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
         pytest.skip("chromium and chromedriver are not installed (Debian: chromium chromium-driver)")
@@ -121,8 +133,13 @@ def page(rig: Rig) -> Iterator[Page]:
     for flag in FLAGS:
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    browser = webdriver.Chrome(options=options, service=Service(driver))
+    opened = webdriver.Chrome(options=options, service=Service(driver))
     try:
-        yield Page(browser, rig)
+        yield opened
     finally:
-        browser.quit()
+        opened.quit()
+
+
+@pytest.fixture(scope="module")
+def page(browser: webdriver.Chrome, rig: Rig) -> Page:
+    return Page(browser, rig)

@@ -18,6 +18,7 @@ QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 FORMS = (
     formats.format_count,
+    formats.format_rough,
     formats.format_percent,
     lambda value: formats.format_percent(value, 1),
     formats.format_score,
@@ -28,6 +29,7 @@ FORMS = (
     "{:.3f}".format,
     "{:.4f}".format,
     "{:g}".format,
+    "{:.2g}".format,
     repr,
 )
 

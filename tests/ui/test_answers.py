@@ -72,6 +72,8 @@ def test_the_words_that_decided_come_on_demand_and_stay_when_there_is_news(page:
     page.driver.find_element(By.CSS_SELECTOR, f"a[aria-label='Why task {task} is answered so']").click()
     page.wait(lambda: "now answers" in page.driver.find_element(By.CSS_SELECTOR, f"#why-row-0-{task}").text)
     assert page.driver.current_url.endswith("/errors"), "it came into the row"
+    why = page.driver.find_element(By.CSS_SELECTOR, f"#why-row-0-{task}").text
+    assert "People labelled this very task, so it is answered with theirs" in why and "By itself v" in why
     assert page.check_access() == []
     before = len(page.driver.find_elements(By.CSS_SELECTOR, "mark"))
     rows = list(itertools.islice(Project.stream(), 400, 412))

@@ -70,12 +70,15 @@ class Exports:
         return {**self.describe(), "message": "cancelled"}
 
     def _archives(self, record: Export | None = None) -> list[Archive]:
-        """Newest first, on this disk or in the object store."""
+        """Newest first, in the object store and on this disk (those of before there was a store are only here)."""
+        here = self.shelf.archives()
         if self.services.exports is None:
-            return self.shelf.archives()
+            return here
         record = record or self.services.stores.exports.find(self.project)
         done = record is not None and record["status"] == JobOutcome.DONE
-        return self.services.exports.archives(self.project, record["id"] if record is not None and done else "")
+        stored = self.services.exports.archives(self.project, record["id"] if record is not None and done else "")
+        known = {one.id for one in stored}
+        return sorted([*stored, *(one for one in here if one.id not in known)], key=lambda one: -one.at)
 
     def open(self, export: str = "", how: str = "") -> tuple[Archive, Readable]:
         """The archive of an export, or the newest one of a format. Raises BadRequest, NotFound, Conflict while it is
@@ -95,7 +98,10 @@ class Exports:
 
     def _open(self, export: str) -> tuple[Archive, Readable]:
         if self.services.exports is not None:
-            return self.services.exports.open(self.project, export)
+            try:
+                return self.services.exports.open(self.project, export)
+            except NotFound:
+                return self.shelf.open(export)
         try:
             return self.shelf.open(export)
         except NotFound:
@@ -138,7 +144,10 @@ class Exports:
         artifacts = self.services.registry.artifacts
         here = (self.services.settings.models_dir / str(self.project) / version).is_dir()
         if not here and (artifacts is None or not artifacts.has(self.project, version)):
-            raise NotFound(f"project {self.project} keeps no version {version}", version=version)
+            raise NotFound(
+                f"project {self.project} keeps no version {version}: `understudy versions {self.project}` lists them",
+                version=version,
+            )
         return version
 
     def _read_control(self, asked: str) -> str:

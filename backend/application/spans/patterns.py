@@ -30,9 +30,12 @@ HOW: tuple[How, ...] = ("replace", "add", "remove")
 
 
 def describe_patterns(stores: Stores, project: int, control: str = "", limit: int = 0) -> PatternsAnswer:
-    """How many patterns there are of each label, and how they fare; with `limit` the first of them, of one control."""
+    """How many patterns there are of each label, and how they fare; with `limit` the first of them, of one control.
+    Raises BadRequest for a control that marks no text, and where none does."""
     known = count_patterns(stores, project)
     found = {name: own for name, own in known.items() if control in ("", name)}
+    if not found and (control or not _names(_spec(stores, project))):
+        _control(_spec(stores, project), control)
     answer: PatternsAnswer = {"patterns": found, "pending": stores.patterns.is_pending(project)}
     if limit:
         text = stores.patterns.text(project, _control(_spec(stores, project), control).name)

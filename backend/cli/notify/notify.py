@@ -31,8 +31,10 @@ def notify(is_test: bool, as_json: bool) -> None:
     stores = Stores(settings)
     if not stores.outbox.endpoints:
         if is_test:
-            raise SettingsError("NOTIFY_URL is not set: there is nobody to tell", setting="NOTIFY_URL")
-        say_json([]) if as_json else say("NOTIFY_URL is not set: nobody is told anything.")
+            raise SettingsError(
+                "NOTIFY_URL is not set: there is nobody to tell (docs/notifications.md)", setting="NOTIFY_URL"
+            )
+        say_json([]) if as_json else say("NOTIFY_URL is not set: nobody is told anything (docs/notifications.md).")
         return
     if is_test:
         raise SystemExit(0 if _test(settings, stores.outbox, as_json) else 1)

@@ -8,9 +8,7 @@ from pathlib import Path
 
 from model.errors import EncoderError
 from model.pretrained.base_model import read_config
-
-PACKAGED = "sentence-transformers/all-MiniLM-L6-v2"
-"""What BASE_MODEL names when it names nothing."""
+from model.pretrained.presets import PACKAGED, preset_named
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 LICENCE = re.compile(r"^license:[ \t]*[\"']?([A-Za-z0-9][A-Za-z0-9.+-]{0,60})[\"']?[ \t]*$", re.MULTILINE)
@@ -35,10 +33,14 @@ def describe_base_model(setting: str, directory: Path) -> BaseModel:
     except EncoderError:
         config = {}
     named = config.get("_name_or_path")
-    own = setting or PACKAGED
-    if setting and Path(setting).expanduser().is_dir():
+    preset = preset_named(setting) if setting else PACKAGED
+    own = preset.hub_id if preset is not None else setting
+    if preset is None and Path(setting).expanduser().is_dir():
         own = str(named) if isinstance(named, str) and HUB_ID.fullmatch(named) and "/" in named else ""
-    return BaseModel(own, str(config.get("model_type") or "unknown"), _licence(directory))
+    licence = _licence(directory)
+    if preset is not None and licence == UNKNOWN:  # the hub's README is not fetched
+        licence = preset.licence.lower()
+    return BaseModel(own, str(config.get("model_type") or "unknown"), licence)
 
 
 def _licence(directory: Path) -> str:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from backend.jobs.context import Context
+from backend.jobs.learn.duplicates import try_to_keep_labelled
 from backend.jobs.learn.label_errors import is_checkable, keep_suspects
 from backend.jobs.learn.retrospect import RECENT_ROWS, Hindsight, retrospect
 from backend.jobs.patterns import Patterns
@@ -23,10 +24,13 @@ from backend.rules.annotator_agreement import compare_with_model, count_activity
 from backend.rules.consensus import Consensus
 from backend.store.examples import Snapshot
 from backend.store.outbox.event import withdrawn
-from model.spec import Document, TaskSpec
+from model.kernels.choice import INT8
+from model.spec import Document, Samples, TaskSpec
 
 if TYPE_CHECKING:
+    from backend.base_model.encoders import Encoders
     from model.evidence.row import EvidenceRow
+    from model.features.cache import CachedEncoder
     from model.head.linear_head import LinearHead
     from model.regions.region_heads import RegionHeads
     from model.spans.head.pattern_report import LabelPatterns
@@ -43,7 +47,8 @@ class Refit:
     """What one refit has read: everything that its steps depend on.
 
     `champion` is the version `live`, loaded; None when there is none or its files are gone. `patterns`: what people
-    brought. `search`: the choices of the heads are searched for anew, however many rows there are."""
+    brought. `search`: the choices of the heads are searched for anew, however many rows there are. `teacher`: what one
+    said to texts of the pool, and its `mark`."""
 
     work: Context
     project: int
@@ -55,12 +60,21 @@ class Refit:
     pool: Sequence[Document]
     patterns: Patterns = field(default_factory=Patterns)
     search: bool = False
+    encoders: Encoders | None = None
+    """Those of the champion where BASE_MODEL names others by now; None: the process's own."""
+    teacher: Samples = field(default_factory=dict)
+    mark: str = ""
+
+    @property
+    def encoder(self) -> Encoders:
+        """What the next version is made with."""
+        return self.encoders or self.work.encoders
 
 
 @dataclass(frozen=True)
 class Corrected:
     """What the next version consists of: the heads with their corrections, and what is left of the fine-tune. `rows`:
-    the evidence that says so."""
+    the evidence that says so; `reason`: why it was made, where that is not a correction."""
 
     heads: Mapping[str, LinearHead]
     finetuned: FineTuned | None
@@ -68,6 +82,7 @@ class Corrected:
     span_heads: Mapping[str, MarkHead]
     region_heads: RegionHeads | None
     rows: Sequence[EvidenceRow] = ()
+    reason: str = ""
 
 
 def fit(run: Refit) -> dict[str, LinearHead]:
@@ -79,11 +94,12 @@ def fit(run: Refit) -> dict[str, LinearHead]:
         run.spec,
         samples,
         run.pool,
-        run.work.encoders.base,
+        run.encoder.base,
         seed=settings.seed,
         previous=run.champion.configs if run.champion else None,
         repeat=not run.search,
         per_label=settings.multilabel_thresholds == "per_label",
+        teacher=run.teacher,
         cross_fit=run.search and all(is_checkable(len(samples[c.name]), len(c.labels)) for c in controls),
     )
 
@@ -95,7 +111,7 @@ def fit_marks(run: Refit) -> dict[str, MarkHead]:
     if not run.spec.spans:
         return {}
     previous = run.champion.span_heads if run.champion and not run.search else None
-    tools = replace(run.work.encoders.span_tools(), lexicons=run.patterns.lexicons)
+    tools = replace(run.encoder.span_tools(), lexicons=run.patterns.lexicons)
     return fit_span_heads(run.spec, run.consensus.spans, run.pool, tools, previous, repeat=not run.search)
 
 
@@ -106,7 +122,7 @@ def fit_answers(run: Refit) -> RegionHeads | None:
     if not run.spec.regions and run.spec.relations is None:
         return None
     previous = run.champion.region_heads if run.champion else None
-    tools = run.work.encoders.span_tools()
+    tools = run.encoder.span_tools()
     reached = run.consensus
     return fit_region_heads(run.spec, reached.regions, reached.relations, tools, previous, repeat=not run.search)
 
@@ -142,8 +158,8 @@ def write(run: Refit, corrected: Corrected) -> str:
     if work.artifacts is not None:
         work.artifacts.hand_over(run.project, version)
     encoder = run.champion.tuned if run.champion and finetuned is not None else None
-    tools = work.encoders.span_tools() if run.spec.spans else None
-    model = LiveModel(version, run.spec, heads, work.encoders.base, finetuned, encoder, manifest, marking, tools)
+    tools = run.encoder.span_tools() if run.spec.spans else None
+    model = LiveModel(version, run.spec, heads, run.encoder.base, finetuned, encoder, manifest, marking, tools)
     if about is not None:
         model = replace(model, region_heads=about)
     work.keep_model(run.project, model)
@@ -163,6 +179,8 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
     stores.projects.save_summary(project, summary)
     event = withdrawn(project, run.live, version, hindsight.reason) if hindsight.withdrawn else None
     seq = run.snapshot.seq
+    # Before: Label Studio keeps the first answers of a version, and the newest label's duplicates are among them.
+    try_to_keep_labelled(run.work, project, run.spec, run.consensus.samples, run.snapshot)
     outcome = stores.versions.publish(project, version, expected=run.live, seq=seq, by="learner", event=event)
     if outcome == PublishOutcome.SUPERSEDED:
         stores.jobs.enqueue_refit(project)
@@ -172,8 +190,16 @@ def publish(run: Refit, corrected: Corrected, version: str) -> str:
     if outcome == PublishOutcome.PUBLISHED:
         if run.spec.spans:
             stores.patterns.note_fitted(project, run.patterns.read)
+        if run.mark:
+            stores.teachings.note_fitted(project, run.mark)
         keep_suspects(run.work, project, run.spec, corrected.heads, run.consensus, run.snapshot)
     return outcome
+
+
+def is_in_other_format(manifest: Manifest | None, base: CachedEncoder) -> bool:
+    """Whether heads were fitted on features that differ from this encoder's by more than rounding: one of the two is
+    int8. Versions from before formats were noted were fitted in a float one, or are taken to have been."""
+    return manifest is not None and (manifest.precision == INT8) != (base.precision == INT8)
 
 
 def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
@@ -194,7 +220,7 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         project=run.project,
         parent=run.live,
         kind="head",
-        encoder_digest=run.work.encoders.base.digest,
+        encoder_digest=run.encoder.base.digest,
         # the version that holds the fine-tuned encoder
         finetuned=parent.finetuned if parent and corrected.finetuned is not None else None,
         seed=run.work.settings.seed,
@@ -203,8 +229,10 @@ def _manifest(run: Refit, corrected: Corrected, version: str) -> Manifest:
         spec_digest=run.spec.digest,
         labels_seen=run.consensus.sizes(),
         metrics={"pool": len(run.pool), **held_out},  # a control may be called "pool"; its measures then stand there
-        reason=corrected.hindsight.reason,
+        reason=corrected.reason or corrected.hindsight.reason,
         patterns=run.patterns.digests,
+        teacher=run.mark,
+        precision=run.encoder.base.precision,
     )
 
 
@@ -224,6 +252,8 @@ def _summary(run: Refit, corrected: Corrected) -> Summary:
         "classes": {control.name: len(control.labels) for control in (*spec.questions, *spec.regions)},
         **consensus.describe_annotators(),
     }
+    if run.teacher:
+        found["teacher"] = {name: corrected.heads[name].reference.is_from_teacher for name in run.teacher}
     return {**found, "patterns": _fared(corrected)} if run.patterns.lexicons else found
 
 

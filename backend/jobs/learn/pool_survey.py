@@ -72,7 +72,7 @@ def _labels(model: LiveModel) -> int:
 
 def _survey(work: Context, project: int, model: LiveModel) -> dict[str, PoolSummary] | None:
     """Control -> the pool's confidences, summarised; None when somebody waits for the learner."""
-    documents = work.pools.read(work.stores, work.encoders.base, project)
+    documents = work.pools.read(work.stores, work.encoders.of(model.base.digest).base, project)
     records = work.stores.examples.snapshot(project).records
     asked_of = _asked_of(work, model, documents)
     if asked_of is None:

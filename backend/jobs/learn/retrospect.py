@@ -15,10 +15,13 @@ from backend.store.versions import Evaluated
 from model.spec import TaskSpec
 
 if TYPE_CHECKING:
+    from model.evidence.gate import VerdictJson
     from model.evidence.row import EvidenceRow
     from model.head.linear_head import LinearHead
     from model.versions.finetuned import FineTuned
     from model.versions.live_model import LiveModel
+
+GateJson = Mapping[str, "VerdictJson"]
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +85,35 @@ def retrospect(
                 "correction control=%s temperature=%s: %s", control.name, correction.temperature, correction.reason
             )
     return Hindsight(temperatures, withdrawn)
+
+
+@dataclass(frozen=True)
+class TunedGain:
+    """What a fine-tune adds to the answers of the head beside it: how much lower the log-loss is, and points of
+    accuracy (of marked text: of F1)."""
+
+    log_loss: float = 0.0
+    points: float = 0.0
+
+
+def measure_tuned(rows: Sequence[EvidenceRow], champion: LiveModel, gate: GateJson, control: str) -> TunedGain:
+    """By the labels that came since it was published, where they are enough; else by the verdict (`gate`) that it was
+    published for. Nothing where it has no share, or has not been measured."""
+    from model.evidence.gate import WITHDRAW_FROM
+
+    if champion.manifest is None or control not in _shares(champion):
+        return TunedGain()
+    mine = [row for row in rows if row.control == control and row.tuned == champion.manifest.finetuned]
+    pairs = [(row.judged, row.alone.judged) for row in mine if row.alone is not None]
+    if len(pairs) >= WITHDRAW_FROM:
+        losses = [head.log_loss - blend.log_loss for blend, head in pairs]
+        right = [float(blend.correct) - float(head.correct) for blend, head in pairs]
+        return TunedGain(sum(losses) / len(pairs), 100 * sum(right) / len(pairs))
+    evidence = gate[control]["evidence"] if control in gate else {}
+    before, after = evidence.get("champion", {}), evidence.get("challenger", {})
+    measure = "f1" if "f1" in after else "accuracy"
+    points = 100 * (after[measure] - before[measure]) if measure in before and measure in after else 0.0
+    return TunedGain(-evidence.get("log_loss_change", 0.0), points)
 
 
 def _withdrawn(rows: Sequence[EvidenceRow], champion: LiveModel, seed: int) -> dict[str, str]:

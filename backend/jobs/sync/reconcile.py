@@ -16,6 +16,7 @@ from typing import Any
 from backend.errors import BackendError, BadRequest, LabelStudioError, StoreUnavailable
 from backend.jobs.attempt import describe
 from backend.jobs.context import context
+from backend.jobs.language import notice_language
 from backend.jobs.sync.people import fetch_people
 from backend.jobs.sync.pool import fill_pool
 from backend.jobs.sync.relabel_tab import push_if_wanted
@@ -104,6 +105,7 @@ def _resync(settings: Settings, stores: Stores, project: int) -> dict[str, Any]:
         stores.rejects.forget_labels(project, began)
         notes.store(stores)
         added = fill_pool(settings, stores, client, project, spec)
+        notice_language(settings, stores, project)
         fetch_people(settings, stores, client)
     changed = sum(count for name, count in outcomes.items() if name in CHANGING_OUTCOMES or name == "removed")
     if changed or changed_config or added:

@@ -14,7 +14,7 @@ from backend.labelstudio.label_config.assist_controls import blind_results, read
 from backend.labelstudio.results import to_prediction
 from backend.outcomes import JobOutcome
 from backend.store.projects import ProjectStore
-from backend.store.task_queue import HuntedTask, PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
+from backend.store.task_queue import PlannedRegion, PlannedRelation, PlannedTask, QueuePlan
 from model.region import ScoredRelation
 from model.span import ScoredSpan
 from model.spec import Json
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from backend.jobs.task_queue.hunts import Hunting
     from backend.jobs.task_queue.pool_view import PoolView
     from backend.record_json import PlanAgreement
+    from backend.store.duplicates.labelled_texts import LabelledTable
     from model.acquisition.batch import QueueEntry
     from model.versions.live_model import LiveModel
 
@@ -34,14 +35,24 @@ def plan(project: int) -> str:
     """One plan; its outcome: planned, no version, nothing to choose, failed, or that it waits. (RQ calls this.)"""
     work, project = context(), int(project)
     try:
-        return attempt(work.stores.failures, project, "plan", lambda: _plan(work, project))
+        outcome = attempt(work.stores.failures, project, "plan", lambda: _plan(work, project))
     finally:
         work.stores.task_queue.end(project, "plan")
+    if outcome == JobOutcome.PLANNED and _was_ordered_meanwhile(work, project):
+        work.stores.task_queue.enqueue_plan(project)
+    return outcome
+
+
+def _was_ordered_meanwhile(work: Context, project: int) -> bool:
+    """Whether a hunt was ordered after the plan had read the orders: who ordered it found a plan asked for already."""
+    store = work.stores.task_queue
+    return sorted(order["at"] for order in store.orders(project)) != sorted(store.plan(project).get("orders", []))
 
 
 def _plan(work: Context, project: int) -> str:
     from backend.jobs.task_queue.hunts import describe_hunts, find_hunts
     from backend.jobs.task_queue.pool_view import PoolScorer
+    from backend.jobs.task_queue.repeats import find_repeats
     from model.acquisition.batch import plan_batch
 
     settings, stores = work.settings, work.stores
@@ -53,7 +64,9 @@ def _plan(work: Context, project: int) -> str:
     view = scorer.score(stores.examples.touched(project), members=settings.queue_strategy == "bald")
     if view is None:
         return JobOutcome.NOTHING_TO_CHOOSE
+    table = work.labelled.read(project)
     hunting = find_hunts(work, project, model, view)
+    repeats, alike = find_repeats(model.spec, view.documents, table)
     places = plan_batch(
         view.pools,
         view.tasks,
@@ -66,10 +79,13 @@ def _plan(work: Context, project: int) -> str:
         avoid=stores.task_queue.passed(project),
         seed=settings.seed + answers,
         in_order=_goes_by_order(model),
+        repeats=repeats,
+        alike=alike,
         hunts=hunting.hunts,
         hunted=hunting.places,
     )
-    stores.task_queue.note_hunted(project, _hunted(places, hunting))
+    told = {place.task: own for place in places if (own := hunting.of(place)) is not None}
+    stores.task_queue.note_hunted(project, told)
     facts: QueuePlan = {
         "at": time.time(),
         "live": live,
@@ -78,8 +94,11 @@ def _plan(work: Context, project: int) -> str:
         "unread": view.unread,
         "open": len(view.tasks) - len(view.pools[0].labelled),
         "agreements": _agree(work, project, view),
-        "hunts": describe_hunts(model, hunting, stores.task_queue.orders(project)),
-        "entries": _entries(model, view, places, _told(stores.projects, project), hunting),
+        "hunts": describe_hunts(model, hunting),
+        "hunted_classes": len(hunting.classes),
+        "orders": [order["at"] for order in hunting.orders.values()],
+        "seq": hunting.seq,
+        "entries": _entries(model, view, places, _told(stores.projects, project), hunting, table),
     }
     stores.task_queue.save_plan(project, facts)
     stores.task_queue.enqueue_steer(project)
@@ -87,15 +106,24 @@ def _plan(work: Context, project: int) -> str:
 
 
 def _entries(
-    model: LiveModel, view: PoolView, places: list[QueueEntry], told: list[dict[str, Json]], hunting: Hunting
+    model: LiveModel,
+    view: PoolView,
+    places: list[QueueEntry],
+    told: list[dict[str, Json]],
+    hunting: Hunting,
+    table: LabelledTable | None,
 ) -> list[PlannedTask]:
     """What is written to Label Studio: of a blind task `told` and the least score, else what /predict would say.
 
     A blind task says nothing, so that there is no confidence to show. A link to the label stream goes by the score
     alone: with the model's it would bring the unsure ones only, and the sample would not be one of all tasks."""
+    from model.decoding.answers import carry_over_all
+
     items = model.predict([view.documents[place.row] for place in places])
     entries: list[PlannedTask] = []
     for place, predictions in zip(places, items, strict=True):
+        if table is not None and (known := table.find(place.task, model.spec, view.documents[place.row])):
+            predictions = carry_over_all(model.spec, predictions, known)
         item = to_prediction(model.spec, predictions, model.version)
         is_blind = place.role == "blind"
         marked = [] if is_blind else [one for one in predictions if one.spans]
@@ -112,16 +140,10 @@ def _entries(
             }
         )
         if (own := hunting.of(place)) is not None:
-            entries[-1]["hunted"] = own
+            entries[-1]["hunted"] = own["control"], own["key"]
         if relations := [_relation_json(relation) for one in marked for relation in one.relations]:
             entries[-1]["relations"] = relations
     return entries
-
-
-def _hunted(places: list[QueueEntry], hunting: Hunting) -> dict[int, HuntedTask]:
-    """Task -> for which class it is handed out."""
-    now, found = time.time(), [(place.task, hunting.of(place)) for place in places]
-    return {task: {"control": own[0], "key": own[1], "at": now} for task, own in found if own is not None}
 
 
 def _goes_by_order(model: LiveModel) -> bool:

@@ -129,6 +129,7 @@ def _state_after(plan: QueuePlan) -> QueueState:
         "open": plan["open"],
         "agreements": plan.get("agreements", []),
         "hunts": plan.get("hunts", []),
+        "hunted_classes": plan.get("hunted_classes", 0),
         "unread": plan["unread"],
     }
 

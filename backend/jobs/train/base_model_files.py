@@ -1,15 +1,19 @@
-"""BASE_MODEL's files on the trainer's machine before its training process starts, which makes no calls itself."""
+"""An encoder's files on the trainer's machine before its training process starts, which makes no calls itself."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
+from contextlib import suppress
 
+from backend.base_model.former import find_former, live_digest
 from backend.base_model.hub import find_encoder_files
+from backend.jobs.context import Context
 from backend.jobs.train.process import Progress
 from backend.settings.settings import Settings
-from model.errors import EncoderError
+from backend.store.stores import Stores
+from model.errors import EncoderError, VersionError
+from model.pretrained.base_model import is_local
 
 POLL_SECONDS = 0.5
 """Seconds between two looks at a download."""
@@ -19,13 +23,31 @@ def fetch_base_model(settings: Settings, look: Callable[[Progress], None]) -> st
     """Why the files of a model on the hub cannot be had; "" when they lie in the hub's cache, or are not on the hub.
 
     `look`, called every POLL_SECONDS, may raise to give the download up: it then ends with this process."""
-    if not settings.base_model or Path(settings.base_model).is_dir():
+    if is_local(settings.base_model):
         return ""
+    return _fetch(lambda: find_encoder_files(settings), look)
+
+
+def fetch_former(work: Context, project: int, look: Callable[[Progress], None]) -> str:
+    """The same of the encoder that the live version stands on, which another machine may have used alone. Raises
+    ArtifactsUnavailable where only the object store knows which one that is."""
+
+    def find() -> None:
+        live = work.stores.versions.live(project)
+        if work.artifacts is not None and live is not None:
+            with suppress(VersionError):
+                work.artifacts.ensure(project, live)
+        base_model_for(work.settings, work.stores, project)
+
+    return _fetch(find, look)
+
+
+def _fetch(find: Callable[[], object], look: Callable[[Progress], None]) -> str:
     ended: list[Exception | None] = []
 
     def fetch() -> None:
         try:
-            find_encoder_files(settings)
+            find()
             ended.append(None)
         except Exception as error:  # raised again below
             ended.append(error)
@@ -41,3 +63,16 @@ def fetch_base_model(settings: Settings, look: Callable[[Progress], None]) -> st
     if isinstance(error, EncoderError):
         return error.message
     raise error
+
+
+def base_model_for(settings: Settings, stores: Stores, project: int) -> str:
+    """What is fine-tuned: BASE_MODEL, or the former encoder that the live version still stands on. Raises
+    EncoderError."""
+    from model.encoder.encoder import digest_of
+
+    digest = live_digest(settings, project, stores.versions.live(project))
+    if not digest:  # its files are not here, or damaged: a refit sees to that
+        return settings.base_model
+    if digest_of(find_encoder_files(settings)) == digest:
+        return settings.base_model
+    return str(find_former(settings, digest, stores.versions.encoders))

@@ -11,15 +11,16 @@ import json
 import logging
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Literal
 
 from backend.errors import ArtifactsUnavailable, BackendError, Conflict, StoreUnavailable, WorkerStops
 from backend.jobs.context import Context, context
 from backend.jobs.patterns import read_patterns
 from backend.jobs.redis_retry import patiently
-from backend.jobs.train.base_model_files import fetch_base_model
+from backend.jobs.train.base_model_files import base_model_for, fetch_base_model, fetch_former
 from backend.jobs.train.checkpoints import Checkpoints
 from backend.jobs.train.process import ProcessOutcome, Progress, run_process, trainer_threads
 from backend.jobs.train.run_lock import hold_run
@@ -27,12 +28,14 @@ from backend.labelstudio.task_spec import parse_label_config
 from backend.outcomes import JobOutcome, PublishOutcome, waits_after_failure
 from backend.record_json import JobRecord
 from backend.rules.consensus import reach_consensus
+from backend.rules.training.facts import find_gain
 from backend.settings.settings import Settings
 from backend.store.outbox.event import published
 from backend.store.stores import Stores
 from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.loss_curves import LossCurve, join_curve
 from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields, count_deaths
+from model.errors import ModelError
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.span import SpanSampleJson
@@ -192,7 +195,7 @@ def _attempt(attempt: Attempt, lock: int) -> str:
         status = attempt.end(JobOutcome.CANCELLED, message="cancelled")
     except (StoreUnavailable, ArtifactsUnavailable):
         raise  # everything is kept on disk: the scheduler finds the training lost, and sends it again
-    except (BackendError, OSError, ValueError) as error:
+    except (BackendError, ModelError, OSError, ValueError) as error:
         log.exception("training failed job=%s", attempt.job)
         status = attempt.end(JobOutcome.FAILED, message=str(error))
     if attempt.checkpoints is not None:
@@ -214,6 +217,8 @@ def _train(attempt: Attempt, lock: int) -> str:
     if checkpoints is not None:
         patiently(work, lambda: checkpoints.restore(work.settings, attempt.beat))
     if not (directory / REQUEST).is_file():
+        if missing := fetch_former(work, attempt.project, attempt.report):
+            return _after_crash(attempt, ProcessOutcome(missing, crashed=True))
         request = make_request(work.settings, work.stores, attempt.project)
         if not request.task_spec.controls and _count_texts(request.spans) < LEAST_MARKED_TEXTS:
             return _search_marks(attempt)
@@ -291,8 +296,10 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     outcome = ending.error
     if result is not None:
         facts["outdone"] = find_outdone(result.gate)
+        facts["rows"], facts["share"] = find_gain(result.gate)
         lifts, seq = str(attempt.record.get("lifts", "")), request["snapshot_seq"]
-        outcome = publish(work.stores.versions, project, result, seq, lifts=lifts, token=attempt.token)
+        fits = partial(_fits, work, project, result.version)
+        outcome = publish(work.stores.versions, project, result, seq, lifts=lifts, token=attempt.token, fits=fits)
     if outcome == PublishOutcome.FENCED:
         raise Stopped(JobOutcome.FENCED)
     work.stores.versions.note_evaluated(project, facts, accepted=bool(result and result.accepted))
@@ -305,6 +312,12 @@ def _conclude(attempt: Attempt, ending: ProcessOutcome) -> str:
     if not counts and not work.stores.versions.pinned(project):
         outcome = f"{outcome}; the span heads were fitted anew ({_refit_anew(work, project)})"
     return attempt.end(JobOutcome.REJECTED, version=result.version, message=outcome)
+
+
+def _fits(work: Context, project: int, version: str, live: str | None) -> bool:
+    """Whether both were made with the same encoder; another one may have been taken while it trained."""
+    digests = work.encoder_of(project, version), work.encoder_of(project, live)
+    return "" in digests or digests[0] == digests[1]
 
 
 def _refit_anew(work: Context, project: int) -> str:
@@ -328,7 +341,7 @@ def make_request(settings: Settings, stores: Stores, project: int) -> Request:
         spec=consensus.spec.to_json(),
         samples={name: [sample.to_json() for sample in samples] for name, samples in consensus.samples.items()},
         pool=[dict(document) for document in list(pool.values())[:PROTOTYPE_TEXTS]],
-        base_model=settings.base_model,
+        base_model=base_model_for(settings, stores, project),
         models=str(settings.models_dir.absolute()),
         features=str(settings.features_dir.absolute()),
         features_mb=settings.feature_cache_mb,
@@ -346,16 +359,27 @@ def make_request(settings: Settings, stores: Stores, project: int) -> Request:
     )
 
 
-def publish(versions: VersionStore, project: int, result: Result, seq: int, *, lifts: str = "", token: str = "") -> str:
+def publish(
+    versions: VersionStore,
+    project: int,
+    result: Result,
+    seq: int,
+    *,
+    lifts: str = "",
+    token: str = "",
+    fits: Callable[[str | None], bool] = lambda live: True,
+) -> str:
     """Make an accepted challenger live; PUBLISHED, FENCED when a later attempt than `token` has begun, or why not.
 
     Head refits go on while it trains, so the live version may have moved: the challenger still replaces it, and the
     refit that follows teaches it what came since. `lifts`: the pin that an admin knew of when asking for this training;
-    any other one, as of a rollback since, stays."""
+    any other one, as of a rollback since, stays. `fits`: whether it may follow a live version at all."""
     if not result.accepted:
         return result.reason
     for _ in range(PUBLISH_TRIES):
         live = versions.live(project)
+        if not fits(live):
+            return f"accepted, but {live} was made with another encoder, which was taken since"
         outcome = versions.publish(
             project,
             result.version,

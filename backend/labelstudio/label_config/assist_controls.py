@@ -18,11 +18,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 from xml.etree.ElementTree import Element
 
 from backend.labelstudio.label_config.config import elements_of
-from model.explain.occlusion import Word
 from model.spec import NONE, Control, Json, JsonObject, Kind, Prediction, TaskSpec
+
+if TYPE_CHECKING:
+    from model.explain.occlusion import Word
 
 BLIND_LINE = "No suggestion here on purpose: this task measures how good the model is."
 

@@ -14,7 +14,7 @@ import regex
 from backend.labelstudio.spans.page import Offsets, trimmed
 
 _WORD_EDGE = regex.compile(r"(?w)\b")
-_SENTENCE_EDGE = regex.compile(r"[.!?…]+['\"”’»)\]]*\s+(?!\p{Ll})|[。！？]+[”’」』）]*\s*|[\n\r\u2029]+")
+_SENTENCE_EDGE = regex.compile(r"[.!?…]+['\"”’»)\]]*\s+(?!\p{Ll})|[。！？｡؟۔।॥։።፧။។៕]+[”’」』）]*\s*|[\n\r\u2029]+")
 _PARAGRAPH_EDGE = regex.compile(r"[\n\r\u2029]+")
 
 _AROUND = 300

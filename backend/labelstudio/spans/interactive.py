@@ -19,6 +19,7 @@ from backend.labelstudio.spans.page import Page
 from backend.labelstudio.spans.regions import SentSpan, to_regions
 from backend.labelstudio.spans.validator import check_result
 from model.span import ScoredSpan, Span
+from model.texts import UNSPACED_SCRIPTS
 
 MOST = 500
 """Suggestions in one answer, the nearest: from a thousand regions on the page takes half a second for each click."""
@@ -34,8 +35,9 @@ TOO_SOON = 2.0
 a mark when another one follows before it is there."""
 
 _LETTER = regex.compile(r"\w")
-_UNSPACED = regex.compile(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}\p{Lao}\p{Khmer}\p{Myanmar}]")
-"""Scripts in which a word may follow upon another without a blank."""
+_SPACED = rf"[\w--[{UNSPACED_SCRIPTS}]]"
+_SPACED_LETTER = regex.compile(_SPACED, regex.VERSION1)
+"""A letter of a script with blanks between words: in others a word may follow upon another without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +148,9 @@ def occurrences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     if len(marked) > LONGEST or not _LETTER.search(marked):
         return
     inner = r"\s+".join(regex.escape(part) for part in marked.split())
-    before = r"(?<!\w)" if _is_edge(text[start - 1 : start] if start else "", marked[0]) else ""
-    after = r"(?!\w)" if _is_edge(text[end : end + 1], marked[-1]) else ""
-    places = [found.span() for found in regex.finditer(before + inner + after, text)]
+    before = f"(?<!{_SPACED})" if _is_edge(text[start - 1 : start] if start else "", marked[0]) else ""
+    after = f"(?!{_SPACED})" if _is_edge(text[end : end + 1], marked[-1]) else ""
+    places = [found.span() for found in regex.finditer(before + inner + after, text, regex.VERSION1)]
     yield from sorted(
         (place for place in places if place[1] <= start or place[0] >= end), key=lambda one: abs(one[0] - start)
     )
@@ -156,7 +158,7 @@ def occurrences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
 
 def _is_edge(outside: str, inside: str) -> bool:
     """Whether a word begins or ends here, so that it has to elsewhere."""
-    return bool(_LETTER.match(inside)) and not _UNSPACED.match(inside) and not _LETTER.match(outside or " ")
+    return bool(_SPACED_LETTER.match(inside)) and not _SPACED_LETTER.match(outside or " ")
 
 
 def _marks(config: SpanConfig, pages: Mapping[str, Page], context: object) -> Iterator[_Mark]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from flask import Blueprint, Response, request
 
+from backend.application.encoder.change import choose_encoder
 from backend.application.files.file_runs import cancel_files
 from backend.application.label_errors import push_suspects
 from backend.application.prediction_runs import cancel_prediction, request_prediction
 from backend.application.projects import request_resync, rollback_to, unpin
 from backend.application.task_queue import request_plan
+from backend.application.teacher.teach import begin, stop
 from backend.application.webhook_events import start_training
 from backend.errors import BadRequest, Conflict
 from backend.routes.ui.replies import said
@@ -54,6 +56,14 @@ def release(project: int) -> Response:
     return _said(project, "versions", found["message"])
 
 
+@blueprint.post("/encoder")
+def encoder(project: int) -> Response:
+    """Take another encoder, keep the one that answers, or compare them: `encoder_wish`."""
+    had, known = services(), known_project(project)
+    found = choose_encoder(had.stores, had.settings, known, request.form.get("encoder_wish", ""))
+    return _said(project, "versions", found.get("message", ""))
+
+
 @blueprint.post("/resync")
 def resync(project: int) -> Response:
     """Reconcile with Label Studio now."""
@@ -94,6 +104,20 @@ def cancel_file_run(project: int) -> Response:
     """End a run that predicts files; the parts that are written stay."""
     cancel_files(services().stores, known_project(project))
     return _said(project, "queue", "predicting files is over; the parts that are written stay")
+
+
+@blueprint.post("/teacher")
+def ask_teacher(project: int) -> Response:
+    """Ask a language model about unlabelled texts."""
+    found = begin(services().stores, services().settings, known_project(project), 0, "admin")
+    return _said(project, "queue", f"{found['host']} ({found['model']}) is asked about unlabelled texts")
+
+
+@blueprint.post("/teacher/stop")
+def stop_teacher(project: int) -> Response:
+    """Ask it no more; what was answered stays."""
+    found = stop(services().stores, known_project(project))
+    return _said(project, "queue", f"the teacher: {found['message']}")
 
 
 @blueprint.post("/suspects")

@@ -29,6 +29,7 @@ class EventType(StrEnum):
     WITHDRAWN = "version.withdrawn"
     TRAINING_FAILED = "training.failed"
     REFIT_FAILED = "refit.failed"
+    REFIT_RECOVERED = "refit.recovered"
     DRIFT = "drift.noticed"
     ENOUGH = "labels.enough"
     TEST = "test"
@@ -78,8 +79,8 @@ def withdrawn(project: int, version: str | None, live: str, why: str) -> Event:
     return Event(EventType.WITHDRAWN, project, said, {"version": version, "live": live, "reason": why})
 
 
-def refused(project: int, job: str, version: str | None, reason: str) -> Event:
-    """The gate, or what comes after it, keeps a challenger from going live."""
+def refused(project: int, job: str | None, version: str | None, reason: str) -> Event:
+    """The gate, or what comes after it, keeps a challenger from going live. `job`: None for an imported model."""
     what = f"challenger {version}" if version else "a challenger"
     said = f"project {project}: {what} was refused: {reason}"
     return Event(EventType.REFUSED, project, said, {"version": version, "job": job, "reason": reason})
@@ -98,6 +99,12 @@ def refit_failed(project: int, failures: int) -> Event:
         f"`understudy status {project}` and the log of `learner` say why"
     )
     return Event(EventType.REFIT_FAILED, project, said, {"failures": failures})
+
+
+def refit_recovered(project: int) -> Event:
+    """After failures that were told."""
+    said = f"project {project}: a refit has succeeded, new labels are learned again"
+    return Event(EventType.REFIT_RECOVERED, project, said)
 
 
 def drift_noticed(project: int, control: str, tests: int, right: float, expected: float) -> Event:

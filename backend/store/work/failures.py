@@ -16,7 +16,7 @@ from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import KIND_OF_NAME
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
-from backend.store.outbox.event import NOTHING, refit_failed
+from backend.store.outbox.event import NOTHING, refit_failed, refit_recovered
 from backend.store.outbox.outbox import TELL
 
 WAIT_SECONDS = 10
@@ -74,6 +74,17 @@ return wait
 """
 )
 
+_CLEAR = f"""
+{TELL}
+-- KEYS: trouble, hold, then those of the outbox    ARGV: kind, an event's id, body and how many are kept
+local kind = ARGV[1]
+if tonumber(redis.call('HGET', KEYS[1], kind .. ':failures') or '0') >= {TOLD_AT} then
+  tell(3, ARGV[2], ARGV[3], ARGV[4])
+end
+redis.call('HDEL', KEYS[1], kind .. ':failures', kind .. ':error', kind .. ':at', kind .. ':running')
+redis.call('DEL', KEYS[2])
+"""
+
 
 class FailureStore:
     """All methods raise StoreUnavailable when Redis does not answer or refuses. `kind` is the name of a JobKind."""
@@ -81,7 +92,7 @@ class FailureStore:
     def __init__(self, client: Client, outbox: Sequence[str] = ()) -> None:
         """`outbox`: keys of what is told outside."""
         self._redis, self._leases, self._outbox = client, Leases(client), outbox
-        self._begin, self._fail = Script(client, _BEGIN), Script(client, _FAIL)
+        self._begin, self._fail, self._clear = (Script(client, text) for text in (_BEGIN, _FAIL, _CLEAR))
 
     @guarded
     def begin(self, project: int, kind: str) -> float:
@@ -106,12 +117,9 @@ class FailureStore:
 
     @guarded
     def clear(self, project: int, kind: str) -> None:
-        """It went well: nothing is remembered."""
-        trouble, hold = self._keys(project, kind)
-        pipeline = self._redis.pipeline(transaction=True)
-        pipeline.hdel(trouble, *(f"{kind}:{name}" for name in ("failures", "error", "at", "running")))
-        pipeline.delete(hold)
-        pipeline.execute()
+        """It went well: nothing is remembered; what was told as failing is told as working again."""
+        event = refit_recovered(project).arguments if self._tells(kind) else NOTHING
+        self._clear(keys=[*self._keys(project, kind), *self._outbox], args=[kind, *event])
 
     @guarded
     def interrupt(self, project: int, kind: str) -> None:
@@ -145,7 +153,10 @@ class FailureStore:
 
     def _event_of(self, project: int, kind: str) -> tuple[str, str, int]:
         """What the script is to tell at TOLD_AT: a training tells of itself when it is over."""
-        return refit_failed(project, TOLD_AT).arguments if self._outbox and kind == "refit" else NOTHING
+        return refit_failed(project, TOLD_AT).arguments if self._tells(kind) else NOTHING
+
+    def _tells(self, kind: str) -> bool:
+        return bool(self._outbox) and kind == "refit"
 
     def _keys(self, project: int, kind: str) -> list[str]:
         return [project_key(project, "trouble"), project_key(project, f"hold:{kind}")]

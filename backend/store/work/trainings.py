@@ -63,6 +63,7 @@ _BEGIN = f"""
 if not alive then return 0 end
 local attempt = redis.call('HINCRBY', KEYS[1], 'attempts', 1)
 redis.call('HSET', KEYS[1], 'status', 'running', 'started_at', ARGV[2], 'beat', ARGV[2])
+redis.call('HDEL', KEYS[1], 'stage')
 redis.call('SET', KEYS[2], ARGV[1] .. '/' .. attempt)
 return attempt
 """
@@ -132,6 +133,15 @@ class JobStore:
         """Hand a training to the trainer."""
         self.update(job, {"status": "queued", "sent_at": time.time(), "beat": None})
         self.update(job, {"rq": self._queue.enqueue(TRAIN, job)})
+
+    @guarded
+    def put_in_order(self, places: Sequence[tuple[JobRecord, str]]) -> None:
+        """Let the trainer take these, which wait, in this order, and say of each which it is, and why."""
+        self._queue.put_in_order(TRAIN, [str(record.get("rq")) for record, _ in places])
+        for number, (record, why) in enumerate(places, 1):
+            stage = f"waits as {number} of {len(places)}: {why}"
+            if record.get("stage") != stage and self._redis.hget(job_key(record["id"]), "status") == "queued":
+                self._redis.hset(job_key(record["id"]), "stage", stage)
 
     def is_lost(self, record: JobRecord) -> bool:
         """Whether a training that should be queued or running is neither: its worker was killed, or RQ lost it. Found
@@ -261,6 +271,11 @@ class JobStore:
     def begin_refit(self, project: int) -> None:
         """From here on a change asks for a refit of its own."""
         self._redis.delete(project_key(project, "refit"))
+
+    @guarded
+    def is_refit_due(self, project: int) -> bool:
+        """Whether one was asked for that has not begun."""
+        return bool(self._redis.exists(project_key(project, "refit")))
 
     @guarded
     def is_learner_wanted(self) -> bool:

@@ -14,6 +14,11 @@
     return old.id === fresh.id;
   }
 
+  // What was typed into the form of a hunt stays until it is sent.
+  function isForm(old, fresh) {
+    return old.id === "order" && fresh.id === "order";
+  }
+
   // What a reader has opened or moved stays so when there is news.
   function isKept(name, node) {
     if (name === "open") return node.tagName === "DETAILS";
@@ -23,7 +28,7 @@
   }
 
   if (window.Idiomorph) {
-    window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => !isFilled(old, fresh);
+    window.Idiomorph.defaults.callbacks.beforeNodeMorphed = (old, fresh) => !isFilled(old, fresh) && !isForm(old, fresh);
     window.Idiomorph.defaults.callbacks.beforeAttributeUpdated = (name, node) => !isKept(name, node);
   }
 

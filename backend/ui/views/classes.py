@@ -110,15 +110,17 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ControlClasses:
-    """One control. `tested` answers are told of, `wanted` before anything is; `unrecorded`: of an earlier release,
+    """One control. `tested` answers are told of, `wanted` before anything is; `set_aside`: of hunted tasks, which stand
+    in tables and lists but say nothing of other tasks; `unrecorded`: of an earlier release,
     which did not note what was answered. `f1`, `macro`: over all answers, and the mean of the classes; `right`: the
     share of right answers to a question; `star_error`: mean distance of ratings. `scarce`, `unseen`: classes with too
-    few labels, and with none."""
+    few labels, and with none. `hunted`: they can be."""
 
     name: str
     form: str
     tested: int
     wanted: int
+    set_aside: int
     unrecorded: int
     f1: float | None
     macro: float | None
@@ -127,6 +129,7 @@ class ControlClasses:
     classes: list[ClassRow]
     scarce: int
     unseen: int
+    hunted: bool = False
     levels: list[LevelCounts] = field(default_factory=list)
     mistakes: list[Mistake] = field(default_factory=list)
     kinds_of_mistakes: int = 0
@@ -200,8 +203,9 @@ def _describe(spec: TaskSpec, control: Control, rows: Sequence[EvidenceRow], sum
     told = [row for row in rows if row.task]
     marked = form in (Form.SPANS, Form.QUESTION)
     tested = list(rows) if marked else told
-    enough = len(tested) >= LEAST_ROWS
-    counts = count_classes(tested, form) if enough else {}
+    fair = [row for row in tested if not row.hunted]
+    enough = len(fair) >= LEAST_ROWS
+    counts, whole = (count_classes(tested, form), count_classes(fair, form)) if enough else ({}, {})
     labels = summary.get("labels", {}).get(control.name, {})
     classes = _classes(spec, control, form, counts, labels)
     names = _Names(spec, control, form, counts)
@@ -210,16 +214,18 @@ def _describe(spec: TaskSpec, control: Control, rows: Sequence[EvidenceRow], sum
     return ControlClasses(
         name=control.name,
         form=form.value,
-        tested=len(tested),
+        tested=len(fair),
         wanted=LEAST_ROWS,
+        set_aside=len(tested) - len(fair),
         unrecorded=len(rows) - len(told),
-        f1=_rounded(micro_f1(counts)) if form in (Form.SET, Form.SPANS) else None,
-        macro=_rounded(macro_f1(counts)) if form is not Form.QUESTION else None,
-        right=_rounded(sum(row.correct for row in tested) / len(tested)) if enough and form is Form.QUESTION else None,
-        star_error=_rounded(mean_star_error(told)) if enough and form is Form.STARS else None,
+        f1=_rounded(micro_f1(whole)) if form in (Form.SET, Form.SPANS) else None,
+        macro=_rounded(macro_f1(whole)) if form is not Form.QUESTION else None,
+        right=_rounded(sum(row.correct for row in fair) / len(fair)) if enough and form is Form.QUESTION else None,
+        star_error=_rounded(mean_star_error(fair)) if enough and form is Form.STARS else None,
         classes=classes[:CLASSES_SHOWN],
         scarce=sum(row.lacking > 0 for row in classes if row.labels),
         unseen=sum(not row.labels and row.lacking > 0 for row in classes),
+        hunted=control in spec.controls,
         levels=count_levels(told) if enough and form is Form.TREE else [],
         mistakes=[
             Mistake(cell, names.show(cell.given), names.show(cell.said), kind_of_mistake(cell, form), count)

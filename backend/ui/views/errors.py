@@ -11,7 +11,7 @@ from backend.admin_json import DisputedTask, Searched, Suspect
 from backend.application.explain import explain_task
 from backend.application.label_errors import describe_suspects, shorten
 from backend.application.services import Services
-from backend.explained_json import DecidingWord, Explanation
+from backend.explained_json import CarriedOver, DecidingWord, Explanation
 from backend.labelstudio.label_display import spec_of
 from backend.record_json import SpanPlace
 from backend.ui.paging import Place, cut_page
@@ -40,7 +40,7 @@ EXPLAINED_KEPT = 256
 @dataclass(frozen=True)
 class SuspectRow:
     """A label that is probably wrong. `given`, `suggested`: in words, of a marked span with its text; the probabilities
-    are those of what was given and of what is suggested."""
+    are those of what was given and of what is suggested. `like`: the task of a duplicate with another label, or 0."""
 
     control: str
     task: int
@@ -52,6 +52,8 @@ class SuspectRow:
     flag: str
     kind: str
     link: str
+    like: int = 0
+    like_link: str = ""
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,8 @@ def _suspect(services: Services, project: int, row: Suspect) -> SuspectRow:
         flag=row["flag"],
         kind=row.get("kind", ""),
         link=task_link(services, project, row["task"]),
+        like=row.get("like", 0),
+        like_link=task_link(services, project, row["like"]) if "like" in row else "",
     )
 
 
@@ -196,7 +200,7 @@ class SpanWords:
 @dataclass(frozen=True)
 class WhyView:
     """What the `version` that serves now answers for a task, and why. `texts`: input -> its pieces; `spans`: None where
-    no text is marked."""
+    no text is marked; `carried_over`: what is answered in place of that, since people labelled a duplicate."""
 
     task: int
     control: str
@@ -208,6 +212,7 @@ class WhyView:
     texts: dict[str, list[Piece]]
     words: list[WordRow]
     spans: list[SpanWords] | None
+    carried_over: CarriedOver | None
     link: str
 
 
@@ -249,6 +254,7 @@ def describe_why(found: Explanation, link: str) -> WhyView:
         spans=[SpanWords(shorten(one["text"]), one["label"], one["score"], one["reason"]) for one in found["spans"]]
         if "spans" in found
         else None,
+        carried_over=found.get("carried_over"),
         link=link,
     )
 

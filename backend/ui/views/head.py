@@ -23,7 +23,7 @@ KINDS = {
     "steer": "Writing the queue",
 }
 
-LIVE_CHECKS = frozenset({"reconciled", "work", "tasks and labels", *KINDS})
+LIVE_CHECKS = frozenset({"reconciled", "language", "work", "tasks and labels", *KINDS})
 """Checks of the doctor that say what a project's page knows by itself, and newer."""
 
 
@@ -133,6 +133,9 @@ def find_problems(answer: ProjectAnswer) -> list[Problem]:
         if kind == "sync" and (hint := str(answer["last_sync"].get("hint") or "")):
             later = f"{hint}; {later}" if later else hint
         found.append(Problem(f"{KINDS.get(kind, kind)} failed {times}: {trouble['error']}", later, True))
+    if language := answer.get("language"):
+        words, _, cure = language.rpartition(": ")
+        found.append(Problem(words, cure))
     for reject in describe_rejects(answer["rejects"], time.time()):
         found.append(Problem(reject, ""))
     for control, counts in answer["quarantined"].items():

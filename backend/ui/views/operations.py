@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from backend.application.services import Services
 from backend.artifacts.prefetch import StoreAnswer
+from backend.base_model.description import describe_encoder
 from backend.base_model.number_format import describe_timing
 from backend.health.redis_health import Health, examine
 from backend.rules.disabled_features import switched_off
@@ -72,7 +73,7 @@ def view_operations(services: Services) -> OperationsView:
         redis=_redis(health),
         disk_free_bytes=disk.free,
         disk_all_bytes=disk.total,
-        encoder=settings.base_model or "the packaged MiniLM",
+        encoder=describe_encoder(settings.base_model),
         number_format=describe_timing(settings),
         projects=len(health.projects),
         not_ready=services.registry.not_ready,

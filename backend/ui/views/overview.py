@@ -14,6 +14,7 @@ from backend.ui.formats import format_count, format_percent, pluralise
 from backend.ui.views.head import Head, view_head
 from backend.ui.views.job import JobView, view_job
 from backend.ui.views.queue import RunView, find_run
+from backend.ui.views.teacher.view import say_teacher
 from model.evidence.learning_curve import CurvePoint
 
 LEAST_ROWS = 40
@@ -66,7 +67,7 @@ def view_overview(services: Services, project: int, _: Mapping[str, str]) -> Ove
         head=view_head(services, project, answer),
         controls=[_control(name, answer, advice.get(name)) for name in names],
         days=dict(list(summary.get("activity", {}).get("days", {}).items())[-DAYS_SHOWN:]),
-        due=_due(services, project, answer),
+        due=[*_due(services, project, answer), *say_teacher(services, project)],
         verdict=view_job(ended[0]) if ended else None,
         queue=_say_queue(answer["queue"]),
         run=find_run(services, project, over=False),

@@ -1,7 +1,9 @@
-"""The task queue: which tasks come next and why, and how far runs are that predict all of them, or files."""
+"""The task queue: which tasks come next and why, which classes are hunted, and how far runs are that predict all of
+them, or files, or ask a teacher."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,14 +13,18 @@ from backend.application.files.file_runs import describe_files
 from backend.application.prediction_runs import describe_prediction
 from backend.application.projects import describe_project
 from backend.application.services import Services
+from backend.application.task_queue import HUNTED, describe_hunts, hunted_controls
 from backend.errors import NotFound
 from backend.outcomes import FINAL_STATES
+from backend.record_json import HuntState
 from backend.redaction import hide_secrets
 from backend.rules.queue_share import BYPASSED, describe_handed, is_bypassed
+from backend.store.stores import Stores
 from backend.store.task_queue import PlannedTask, QueuePlan
 from backend.ui.formats import format_percent
 from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
+from backend.ui.views.teacher.view import TeacherView, view_teacher
 from model.labels import plain_text
 from model.spec import Document
 
@@ -31,6 +37,13 @@ TASKS_SHOWN = 5
 """Tasks that are named of each reason why Label Studio refused predictions."""
 
 
+FIELDS = ("control", "label", "words", "regex", "like", "count")
+"""Of the form that orders a hunt."""
+
+OVER = ("stopped", "all found")
+"""States of a hunt that need no button."""
+
+
 @dataclass(frozen=True)
 class QueueRow:
     """A task, where it stands (from 1), and the score by which Label Studio hands it out, the least first."""
@@ -40,6 +53,31 @@ class QueueRow:
     role: str
     score: float
     text: str
+
+
+@dataclass(frozen=True)
+class HuntRow:
+    """A class that has `labels` of `wanted` (of an ordered one: found since); of `asked` tasks labelled for it `found`
+    were it; `matches` unlabelled ones have its words. `hunted`: what the button sends that stops it."""
+
+    control: str
+    label: str
+    labels: int
+    wanted: int
+    asked: int
+    found: int
+    matches: int | None
+    state: str
+    hunted: str
+
+
+@dataclass(frozen=True)
+class HuntForm:
+    """The form that orders a hunt: `controls` to choose from, `values` of its fields, and what is wrong with them."""
+
+    controls: list[str]
+    values: dict[str, str]
+    errors: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -95,7 +133,8 @@ class FilesView:
 @dataclass(frozen=True)
 class QueueView:
     """`chosen_by`: the version; `waits`: the choice is not in Label Studio yet; `off`: why the queue is not steered, ""
-    when it is; `roles`: how many tasks of each; `stable`: how much of what it said changed from choice to choice."""
+    when it is; `roles`: how many tasks of each; `stable`: how much of what it said changed from choice to choice.
+    `hunts`: the scarcest of the `hunted` classes; `share`: of the labels that are for them."""
 
     head: Head
     off: str
@@ -110,12 +149,17 @@ class QueueView:
     handed: str
     bypassed: str
     stable: list[str]
+    share: float
+    hunted: int
+    hunts: list[HuntRow]
+    order: HuntForm
     run: RunView | None
     files: FilesView | None
+    teacher: TeacherView | None
 
 
 def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> QueueView:
-    """Of a known project."""
+    """Of a known project. `asked`: a `page`, and `control` and `label` of a class that is to be hunted."""
     answer = describe_project(services, project)
     queue, stores = answer["queue"], services.stores
     plan = stores.task_queue.plan(project) if queue else {}
@@ -125,6 +169,7 @@ def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> Qu
     texts = stores.projects.documents(project, [entry["task"] for entry in shown])
     handed = queue.get("handed")
     labels, of_queue = (handed["labels"], handed["of_queue"]) if handed else (0, 0)
+    hunting = describe_hunts(services.settings, stores, project)
     return QueueView(
         head=view_head(services, project, answer),
         off=_why_off(queue),
@@ -139,8 +184,13 @@ def view_queue(services: Services, project: int, asked: Mapping[str, str]) -> Qu
         handed=describe_handed(labels, of_queue) if labels else "",
         bypassed=BYPASSED if is_bypassed(labels, of_queue) and not queue.get("off") else "",
         stable=[_say_stable(one["n"], one["changed"]) for one in queue.get("agreements", [])[-1:]],
+        share=hunting["share"],
+        hunted=hunting["hunted_classes"],
+        hunts=[_hunt(own) for own in hunting["hunts"]],
+        order=describe_form(stores, project, asked),
         run=find_run(services, project),
         files=find_files(services, project),
+        teacher=view_teacher(services, project),
     )
 
 
@@ -159,6 +209,20 @@ def _row(entry: PlannedTask, place: int, document: Document | None) -> QueueRow:
     shown = text if len(text) <= TEXT_CHARACTERS else f"{text[: TEXT_CHARACTERS - 1]}…"
     hunted = f": {plain_text(entry['hunted'][1])}" if "hunted" in entry else ""
     return QueueRow(place, entry["task"], ROLES[entry["role"]] + hunted, entry["score"], shown)
+
+
+def _hunt(own: HuntState) -> HuntRow:
+    hunted = "" if own["state"] in OVER else json.dumps([own["control"], own["label"]])
+    figures = own["labels"], own["wanted"], own["asked"], own["found"], own.get("matches")
+    return HuntRow(own["control"], own["label"], *figures, own["state"], hunted)
+
+
+def describe_form(
+    stores: Stores, project: int, given: Mapping[str, str] | None = None, errors: Mapping[str, str] | None = None
+) -> HuntForm:
+    """The form with what was `given`, and what is wrong with it."""
+    values = {"count": str(HUNTED)} | {name: text for name in FIELDS if (text := (given or {}).get(name, ""))}
+    return HuntForm(hunted_controls(stores, project), dict.fromkeys(FIELDS, "") | values, dict(errors or {}))
 
 
 def _why_off(queue: QueueAnswer) -> str:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from backend.admin_json import ExportAnswer, VersionAnswer
+from backend.application.encoder.change import describe_encoder
 from backend.application.export.exports import Exports
 from backend.application.projects import describe_project, describe_versions
 from backend.application.services import Services
+from backend.encoder_json import EncoderAnswer
 from backend.export.wish import Format
 from backend.labelstudio.label_display import spec_of
 from backend.record_json import Move
 from backend.redaction import hide_in
+from backend.store.work.encoder_changes import Wish
 from backend.store.work.loss_curves import LossCurve
 from backend.ui.paging import Place, cut_page
 from backend.ui.views.head import Head, view_head
@@ -101,10 +104,29 @@ class VersionRow:
 
 
 @dataclass(frozen=True)
+class EncoderView:
+    """The way to another encoder. `state`: encoding, refused, taken or "" where it has not begun; `gains`: points of
+    accuracy by control (F1 of marked text) at `labels`, for `cost` times the work of a text; `wish`: what people want;
+    `differs`: whether the live version was made with another than BASE_MODEL's."""
+
+    base_model: str
+    state: str
+    differs: bool
+    wish: str
+    left: int
+    labels: int
+    again_at: int
+    gains: dict[str, float]
+    cost: float
+    reason: str
+
+
+@dataclass(frozen=True)
 class VersionsView:
     """Newest first; `moves`: what was live when, newest first, both a page of them; `trainings`: how each fine-tune
-    ended; `curves`: the losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept; `export`:
-    the newest one and what can be taken away; `kept`, `formats` and `controls` to choose from."""
+    ended; `curves`: the losses of the last ones, by job; `comparisons`: of the newest fine-tune that is kept;
+    `encoder`: None where no other one was ever named; `export`: the newest one and what can be taken away; `kept`,
+    `formats` and `controls` to choose from."""
 
     head: Head
     versions: list[VersionRow]
@@ -114,6 +136,7 @@ class VersionsView:
     trainings: list[JobView]
     curves: dict[str, LossCurve]
     comparisons: list[Comparison]
+    encoder: EncoderView | None
     export: ExportAnswer
     kept: list[str]
     formats: list[str]
@@ -138,10 +161,32 @@ def view_versions(services: Services, project: int, asked: Mapping[str, str]) ->
         trainings=trainings,
         curves={job: curve for job, curve in curves.items() if len(curve["loss"]) > 1},
         comparisons=_compare(kept["versions"]),
+        encoder=_view_encoder(services, project),
         export=hide_in(Exports(services, project).describe()),
         kept=[entry["version"] for entry in kept["versions"]],
         formats=[one.value for one in Format],
         controls=[control.name for control in (*spec.controls, *spec.spans)] if spec else [],
+    )
+
+
+def _view_encoder(services: Services, project: int) -> EncoderView | None:
+    found, base = describe_encoder(services.stores, services.settings, project), services.registry.encoders.loaded
+    differs = base is not None and found["made_with"] not in ("", base.digest)
+    current = differs and found.get("digest") == (base.digest if base else "")
+    if not differs and found["state"] != "taken" and found["wish"] == Wish.COMPARE:
+        return None
+    said = found if current or not differs else EncoderAnswer(base_model="", live="", made_with="", wish="", state="")
+    return EncoderView(
+        base_model=found["base_model"],
+        state=said["state"],
+        differs=differs,
+        wish=found["wish"],
+        left=said.get("left", 0),
+        labels=said.get("labels", 0),
+        again_at=said.get("again_at", 0),
+        gains=said.get("gains", {}),
+        cost=said.get("cost", 1.0),
+        reason=said.get("reason", ""),
     )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from model.export.bundle import FILES, GRAPH, PROGRAM, SPEC, TOKENIZER, ExportError, Source
 from model.export.spans.graph import Layout, SpanGraph, Table, asks_prior, write_span_onnx
 from model.export.spans.looks import digest, fold, written
-from model.pretrained.base_model import read_window
+from model.pretrained.reading import read_window
 from model.questions.head import QuestionHead
 from model.spans.chain.crf import Chain
 from model.spans.head.calibration import SpanCalibration
@@ -19,13 +19,11 @@ from model.spans.head.head import SpanHead
 from model.spans.head.tuned_marks import TunedMarks
 from model.spans.patterns.lexicon import Lexicon
 from model.spans.string_memory import StringMemory
-from model.spans.words import find_words
+from model.spans.words import CLASSES, find_words
 from model.spec import Control, Json
 
 PARTS = ("words.py", "looks.py", "spans.py")
 """Of the program, beside predict.py."""
-
-CLASSES = {"single": r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]", "word": r"[\p{L}\p{M}\p{N}]", "blank": r"\s"}
 
 
 def write_span_bundle(source: Source, directory: Path) -> None:
@@ -176,7 +174,7 @@ def classes() -> Mapping[str, Sequence[tuple[int, int]]]:
 
     found = {}
     for name, pattern in CLASSES.items():
-        is_in = regex.compile(pattern).match
+        is_in = regex.compile(f"[{pattern}]", regex.VERSION1).match
         places = [point for point in range(0x110000) if is_in(chr(point))]
         found[name] = [(own[0], own[-1]) for own in _runs(places)]
     return found

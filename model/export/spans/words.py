@@ -25,8 +25,8 @@ class Session(Protocol):
 
 
 class ReaderSpec(TypedDict):
-    """`classes`: code points of signs that are words alone, of letters and the like, and of blanks; `columns`: of the
-    scores."""
+    """`classes`: code points of signs that are words alone, of letters and the like, of what belongs to the sign before
+    it, and of blanks; `columns`: of the scores."""
 
     window: int
     classes: dict[str, Ranges]
@@ -64,8 +64,7 @@ class Reader:
         own = [place for place, special in enumerate(found.special_tokens_mask) if not special]
         self.before, self.after = found.ids[: own[0]], found.ids[own[-1] + 1 :]
         self.length = min(LENGTH, spec["window"] - len(self.before) - len(self.after))
-        single, word, blank = (write_class(spec["classes"][name]) for name in ("single", "word", "blank"))
-        self.words = re.compile(f"[{single}]|[{word}]+|[^{blank}{word}]")
+        self.words = word_pattern(spec["classes"])
         self.hints = hints
 
     def read(self, texts: Sequence[str]) -> list[tuple[Bounds, np.ndarray]]:
@@ -177,6 +176,12 @@ def batches(units: Sequence[Unit], places: Sequence[int]) -> Iterator[list[int]]
         characters += len(unit.content)
     if group:
         yield group
+
+
+def word_pattern(classes: Mapping[str, Ranges]) -> re.Pattern[str]:
+    single, word, mark, blank = (write_class(classes[name]) for name in ("single", "word", "mark", "blank"))
+    other = f"[^{blank}{single}{word}]"
+    return re.compile(f"[{single}][{mark}]*|[{word}][{word}{mark}]*|{other}(?:[{mark}]|(?<=\u200d){other})*")
 
 
 def write_class(ranges: Ranges) -> str:

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model.encoder.encoder import Encoder
-from model.encoder.engine import training_precision
+from model.encoder.engine import training_kernel, training_precision
 from model.encoder.windows import Windows
 from model.export.stock.classifier import CosineHead
 from model.numerics.arrays import Floats, normalise
 from model.numerics.metrics import log_losses, log_losses_binary
 from model.numerics.temperature import fit_temperature
-from model.pretrained.base_model import read_window
+from model.pretrained.reading import read_window
 from model.spec import Text
 from model.training.distributed import alone
 from model.training.recipe import DEFAULT_RECIPE
@@ -139,6 +139,7 @@ def _tuner(soft: SoftTargets, budget: Budget, texts: Sequence[Text], learned: ND
         threads=budget.threads,
         recipe=recipe,
         precision=precision,
+        kernel=training_kernel(precision, base.config, alone().device, budget.timings),
         weights=budget.start.weights,
     )
 

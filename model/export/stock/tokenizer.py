@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from model.pretrained.base_model import has_token_types, read_window
+from model.pretrained.base_model import has_token_types
+from model.pretrained.reading import read_window
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder

@@ -30,7 +30,7 @@ HEAD_DEPTHS = (1 / 3, 2 / 3)
 PORTION_TEXTS, PORTION_CHARACTERS = 128, 32_000
 """Texts read at a time, and their characters: states of all pieces are 4 kB a piece."""
 
-READING = "words 1"
+READING = "words 2"
 """Part of the key under which states are kept: to be changed along with anything above or in words.py."""
 
 Halves = NDArray[np.float16]

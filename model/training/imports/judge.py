@@ -73,7 +73,7 @@ def judge_import(request: Request, given: Candidate, tell: Callable[[str], None]
     root = Path(request.models)
     shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)
     finetuned = FineTuned(given.directory / WEIGHTS, {given.control.name: head})
-    manifest = _manifest(request, given.control.name, verdict, reason, base.digest)
+    manifest = _manifest(request, given.control.name, verdict, reason, base)
     write_version(root, manifest, heads, finetuned)
     metrics = {given.control.name: verdict.evidence.get("challenger", {})}
     return Result(request.version, verdict.accepted, reason, metrics, manifest.gate or {})
@@ -123,7 +123,7 @@ def _even(lesson: HeldOut, count: int) -> Floats:
     return np.full((count, len(lesson.labels)), 0.5 if lesson.multilabel else 1 / len(lesson.labels))
 
 
-def _manifest(request: Request, control: str, verdict: Verdict, reason: str, digest: str) -> Manifest:
+def _manifest(request: Request, control: str, verdict: Verdict, reason: str, base: Encoder) -> Manifest:
     spec = request.task_spec
     return Manifest(
         version=request.version,
@@ -133,7 +133,8 @@ def _manifest(request: Request, control: str, verdict: Verdict, reason: str, dig
         snapshot_seq=request.snapshot_seq,
         spec=request.spec,
         spec_digest=spec.digest,
-        encoder_digest=digest,
+        encoder_digest=base.digest,
+        precision=base.precision,
         labels_seen={name: len(items) for name, items in request.samples.items()},
         finetuned=request.version,
         status="published" if verdict.accepted else "challenger",

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from model.encoder.windows import Window, in_chunks
 from model.kernels.attention import spans_of
+from model.kernels.matrix_product import PLAIN
 from model.training.layers.packed_layer import BertLayer, Noise
+from model.training.layers.product import find_product
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -36,7 +38,8 @@ class TopLayers:
     """Outputs of an encoder of which only the upper layers and norms learn. `encoder` is changed in place.
 
     `pooling` is `mean` or `cls`, `typed` whether the encoder reads token types, `keep` the type in which the lower
-    layers' outputs are remembered. `noise` draws the dropout masks while the encoder is in training mode."""
+    layers' outputs are remembered, `kernel` the matrix product. `noise` draws the dropout masks while the encoder is in
+    training mode."""
 
     def __init__(
         self,
@@ -46,6 +49,7 @@ class TopLayers:
         typed: bool,
         frozen_share: float = 0.5,
         keep: torch.dtype = torch.float32,
+        kernel: str = PLAIN,
     ) -> None:
         self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep
         self.layers = _layers_of(encoder)
@@ -55,7 +59,8 @@ class TopLayers:
         plain = config.get("position_embedding_type", "absolute") == "absolute" and not config.get("is_decoder")
         self.packed = config.get("model_type") in PACKABLE_FAMILIES and plain
         layers = self.layers if self.packed else []
-        self._bert = [BertLayer.of(layer, int(encoder.config.num_attention_heads)) for layer in layers]
+        heads, multiply = int(getattr(encoder.config, "num_attention_heads", 0)), find_product(kernel)
+        self._bert = [BertLayer.of(layer, heads, multiply) for layer in layers]
         self.noise = Noise()
         self._remembered: dict[Key, Tensor] = {}
         self._bytes = 0

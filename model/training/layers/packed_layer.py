@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from model.training.layers.product import Product, multiply_plain
+
 Span = tuple[int, int, int]
 """First token, texts, tokens of each: one run of texts of equal length."""
 
@@ -57,9 +59,10 @@ class BertLayer:
     norm: nn.Module
     heads: int
     dropout: tuple[float, float, float]
+    multiply: Product = multiply_plain
 
     @classmethod
-    def of(cls, layer: nn.Module, heads: int) -> BertLayer:
+    def of(cls, layer: nn.Module, heads: int, multiply: Product = multiply_plain) -> BertLayer:
         """Raises AttributeError for a layer that is not BERT's."""
         part = layer.get_submodule
         query, key, value = (part(f"attention.self.{name}") for name in ("query", "key", "value"))
@@ -75,15 +78,16 @@ class BertLayer:
             part("output.LayerNorm"),
             heads,
             (attention, mixed, end),
+            multiply,
         )
 
     def apply(self, hidden: Tensor, spans: Sequence[Span], noise: Noise | None) -> Tensor:
         """The layer over packed tokens [n, width]; with `noise` with the dropout that its configuration names."""
         attention, behind, end = self.dropout
-        query, key, value = (part(hidden) for part in self.inputs)
-        mixed: Tensor = self.mix(attend(query, key, value, spans, self.heads, attention, noise))
+        query, key, value = (self.multiply(part, hidden) for part in self.inputs)
+        mixed = self.multiply(self.mix, attend(query, key, value, spans, self.heads, attention, noise))
         hidden = self.mix_norm((noise.drop(mixed, behind) if noise else mixed) + hidden)
-        shrunk: Tensor = self.shrink(self.activation(self.grow(hidden)))
+        shrunk = self.multiply(self.shrink, self.activation(self.multiply(self.grow, hidden)))
         result: Tensor = self.norm((noise.drop(shrunk, end) if noise else shrunk) + hidden)
         return result
 

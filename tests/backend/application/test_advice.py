@@ -83,6 +83,12 @@ def test_the_dial_is_turned_for_given_confidences(client: Any, project: int) -> 
     assert found["count"] == 300 and found["lower_bound"] >= 0.9
     for wrong in ({"accuracy": 1.5}, {"confidences": {"x": 1}}, {"confidences": {"0.5": 1e30}}, {"control": 3}):
         assert client.post("/admin/projects/7/dial", json={**body, **wrong}, headers=ADMIN).status_code == 400
+    for carried in ([], {"odd": 1}, {"exact": -1}, {"exact": "2"}, {"near": True}):
+        asked = {**body, "carried_over": carried}
+        assert client.post("/admin/projects/7/dial", json=asked, headers=ADMIN).status_code == 400
+    asked = {**body, "carried_over": {"exact": 3, "near": 0}}
+    told = client.post("/admin/projects/7/dial", json=asked, headers=ADMIN).json["carried_over"]
+    assert not told["exact"]["accepted"] and told["exact"]["more"] > 10, "no label was ever compared with a duplicate's"
 
 
 def test_the_terminal_says_it_in_a_line_each() -> None:

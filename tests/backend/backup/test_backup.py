@@ -305,6 +305,14 @@ def test_a_backup_of_schema_1_is_taken_on(target: Settings, there: Stores) -> No
     assert there.examples.pending(7) == 1
 
 
+@pytest.mark.parametrize("name", ["b.zip", "b.TAR.XZ", "s3://bucket/b.7z"])
+def test_a_name_that_promises_another_format_is_refused(tmp_path: Path, name: str) -> None:
+    place = name if "://" in name else str(tmp_path / name)
+    refused = CliRunner().invoke(main, ["backup", place, "--data-dir", str(tmp_path / "data")])
+    assert refused.exit_code == 1 and "name it .tar, .tar.gz or .tgz" in refused.output
+    assert not (tmp_path / name).exists() and not (tmp_path / "data").exists(), "no Redis was begun for it"
+
+
 @pytest.mark.slow
 def test_the_commands_start_the_embedded_redis_when_nothing_runs(tmp_path: Path) -> None:
     run = CliRunner()

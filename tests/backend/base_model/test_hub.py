@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from backend.base_model.hub import _open_client, find_encoder_files
+from backend.base_model.download import describe_download, showing_downloads, telling_of_downloads
+from backend.base_model.hub import _explain, _open_client, find_encoder_files
 from backend.doctor.machine import check_base_model
 from backend.settings.settings import Settings
 from model.errors import EncoderError
@@ -48,6 +51,17 @@ def test_a_proxy_that_cannot_be_used_is_named(tmp_path: Path, monkeypatch: pytes
     assert check_base_model(settings).remedy == "let this machine reach the hub, or set BASE_MODEL to a directory"
 
 
+def test_a_hub_that_is_not_reached_is_told_as_that_and_not_as_a_wrong_name() -> None:
+    import httpx2
+
+    error = httpx2.ConnectError(
+        "Name or service not known", request=httpx2.Request("GET", "https://hub.example/api?x=1")
+    )
+    why, hint = _explain(error)
+    assert why == "https://hub.example/ is not reached (Name or service not known); without network give a directory"
+    assert "let this machine reach the hub" in hint
+
+
 def test_the_companys_authority_is_trusted_where_a_bundle_names_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,3 +75,47 @@ def test_the_companys_authority_is_trusted_where_a_bundle_names_it(
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(company.file))
         with _open_client() as client:
             assert client.get(url).status_code == 200
+
+
+def test_a_download_tells_how_much_has_come(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = tmp_path / "hub" / "models--somebody--model" / "blobs"
+    folder.mkdir(parents=True)
+    with caplog.at_level("INFO"), telling_of_downloads("somebody/model", 0.01):
+        for count in range(1, 2000):
+            (folder / "weights.incomplete").write_bytes(bytes(count << 20 if count < 4 else 4 << 20))
+            if "have come" in caplog.text:
+                break
+            threading.Event().wait(0.01)
+    assert "downloading somebody/model: " in caplog.text
+    coming = Settings(_env_file=None, data_dir=tmp_path, base_model="somebody/model")
+    assert describe_download(coming).startswith("downloading somebody/model: ")
+    verdict = check_base_model(coming)
+    assert verdict.state == "warn" and "MiB have come" in verdict.evidence, "nobody waits for the other process's lock"
+    os.utime(folder / "weights.incomplete", (0, 0))
+    assert describe_download(coming) == "", "an interrupted one"
+    assert describe_download(coming.model_copy(update={"base_model": ""})) == ""
+
+
+def test_the_terminal_of_whoever_downloads_shows_it(tmp_path: Path) -> None:
+    folder = tmp_path / "hub" / "models--somebody--model" / "blobs"
+    folder.mkdir(parents=True)
+    shown, more = list[str](), threading.Event()
+    with showing_downloads(lambda line: (shown.append(line), more.set())), telling_of_downloads("somebody/model", 0.01):
+        for count in range(1, 2000):
+            (folder / "weights.incomplete").write_bytes(bytes(count))
+            if more.wait(0.01):
+                break
+    assert shown[0].startswith("downloading somebody/model: ")
+
+
+def test_a_preset_is_asked_for_by_its_hub_id_and_revision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def fetch(name: str, revision: str | None = None, **_: object) -> str:
+        asked.append((name, revision))
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    with pytest.raises(EncoderError, match="intfloat/multilingual-e5-small"):
+        find_encoder_files(Settings(_env_file=None, data_dir=tmp_path, base_model="multilingual"))
+    assert set(asked) == {("intfloat/multilingual-e5-small", "fd1525a9fd15316a2d503bf26ab031a61d056e98")}

@@ -11,6 +11,7 @@ import backend.client.predict
 from backend.cli.accept import _accept, _undo
 from backend.errors import BadRequest
 from backend.settings.settings import load_settings
+from model.evidence.auto_accept import judge_carried
 
 CONFIG = """<View><Text name="text" value="$text"/>
 <Choices name="label" toName="text"><Choice value="a"/><Choice value="b"/></Choices></View>"""
@@ -115,6 +116,31 @@ def test_with_write_the_sure_one_is_annotated_and_marked() -> None:
 def test_without_proof_nothing_is_accepted(capsys: pytest.CaptureFixture[str]) -> None:
     accept(studio := Studio(), None, write=True)
     assert studio.written == [] and "No confidence reaches 95.0%: 12 tests" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("proven", [True, False])
+def test_answers_of_labelled_duplicates_stand_by_their_own_evidence(
+    proven: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def predict(self: Asker, project: int, tasks: list[dict[str, Any]]) -> tuple[list[Any], str]:
+        items, version = own(self, project, tasks)
+        items[0]["carried_over"] = "exact"
+        return items, version
+
+    def dial(project: int, accuracy: float, control: str, confidences: Any, carried: Any) -> dict[str, Any]:
+        assert dict(confidences) == {"0.6000": 1} and dict(carried) == {"exact": 1}, "its score is no test's"
+        seen = judge_carried(40 if proven else 3, 0, 1, accuracy)
+        return {"threshold": None, "reason": "12 tests", "carried_over": {"exact": seen}}
+
+    own = Asker.predict
+    monkeypatch.setattr(Asker, "predict", predict)
+    api: Any = SimpleNamespace(url="", dial=dial)
+    _accept(api, studio := Studio(), load_settings(queue_blind_share=0.0), 7, 0.95, True)  # type: ignore[arg-type]
+    said = capsys.readouterr().out
+    assert [row["task"] for row in studio.written] == [1] * proven
+    assert all(row.keys() == {"task", "score", "result"} for row in studio.written)
+    assert ("left to people" in said) != proven and "1 unlabelled tasks have the same text as a labelled one" in said
+    assert "No confidence reaches 95.0%" in said
 
 
 def test_several_controls_are_refused() -> None:

@@ -18,12 +18,13 @@ SEARCHED = {"topic": {"labels": 64, "at": 1.0}}
 def test_suspects_are_a_table(admin: Admin, understudy: Any) -> None:
     missing = {**ROW, "task": 6, "given": "", "flag": ""}
     admin.replies["GET", PATH] = 200, {"suspects": [ROW, missing], "found": 9, "searched": SEARCHED}
-    header, first, second, last = understudy("suspects", "7").output.splitlines()
+    header, first, second, last, unflagged = understudy("suspects", "7").output.splitlines()
     assert header.split()[:4] == ["control", "task", "annotation", "text"]
     assert "31, 32" in first and "refund" in first and "0.012" in first and "likely wrong" in first
     assert "\x1b" not in first
     assert "(not set)" in second
     assert last == "2 of 9 (topic: 64 labels)."
+    assert unflagged == "1 without a flag: the least sure of the rest, and most of them right."
 
 
 def test_none_yet_is_not_the_same_as_none(admin: Admin, understudy: Any) -> None:

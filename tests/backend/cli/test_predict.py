@@ -226,7 +226,7 @@ def test_files_are_predicted_by_workers_that_the_command_lends(
     assert (record["status"], record["step"], record["shards"]) == ("done", 230, {"all": 3, "over": 3})
     parts = sorted((tmp_path / "out").glob("part-*.jsonl"))
     rows = [json.loads(line) for part in parts for line in part.read_text().splitlines()]
-    assert [row["id"] for row in rows] == list(range(230)) and {row["answer"] for row in rows} == {"a", "e"}
+    assert [row["id"] for row in rows] == list(range(230)) and {row["answer"] for row in rows} <= {"a", "e"}
     assert "230 of 230 rows" in shown.output, shown.output
 
 

@@ -13,6 +13,11 @@ def test_a_healthy_project_has_one_line() -> None:
     assert list(render_background_work({}, 1000.0)) == []
 
 
+def test_a_version_that_an_admin_has_pinned_is_told() -> None:
+    (line,) = render_background_work({"id": 7, "pinned": "v0.3"}, 1000.0)  # type: ignore[typeddict-item]
+    assert line.startswith("pinned: v0.3 answers") and "`understudy unpin 7`" in line
+
+
 def test_what_fails_is_told_with_the_reason_and_when_it_is_tried_again() -> None:
     trouble = {
         "refit": {"failures": 3, "error": "MemoryError: ", "retry_in": 40},

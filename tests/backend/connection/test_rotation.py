@@ -114,6 +114,7 @@ def use_everything(stores: Stores, make_record: Any) -> None:
     stores.examples.snapshot(7)
     stores.versions.publish(7, "v0.1", expected=stores.versions.live(7), seq=1, by="test")
     assert next(stores.versions.listen(0.01)) is None
+    assert next(stores.versions.listen(600, lambda: True)) is None, "whoever listens can be told to end"
     stores.jobs.enqueue_sync(7)
     stores.jobs.request_training(7, by="test")
     stores.hold_lease("me", 5)

@@ -152,7 +152,10 @@ def test_events_that_came_or_were_refused_are_told() -> None:
 def test_an_open_port_is_a_warning_only_where_others_can_reach_it() -> None:
     assert judge_protection(make()).state == "ok"
     assert judge_protection(make(host="0.0.0.0")).state == "warn"
-    assert judge_protection(make(host="0.0.0.0", basic_auth_user="u")).state == "ok"
+    assert judge_protection(make(host="0.0.0.0", basic_auth_user="u", basic_auth_pass="p")).state == "ok"
+    for half, effect in (("user", "an empty password"), ("pass", "nobody is asked")):
+        told = judge_protection(make(**{f"basic_auth_{half}": "u"}))
+        assert told.state == "warn" and effect in told.evidence, told
 
 
 def jwt(**claims: Any) -> str:

@@ -95,7 +95,7 @@ def test_thin_evidence_is_told_first(card: Any) -> None:
 
 def test_a_licence_is_read_and_never_guessed(tmp_path: Path) -> None:
     packaged = describe_base_model("", find_encoder_files(Settings()))
-    assert (packaged.name, packaged.licence) == (PACKAGED, "apache-2.0")
+    assert (packaged.name, packaged.licence) == (PACKAGED.hub_id, "apache-2.0")
     assert describe_base_model("team/encoder", tmp_path).name == "team/encoder"
     for matter, licence in (
         ("---\nlicense: MIT\n---\n", "mit"),

@@ -67,6 +67,7 @@ def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkey
         "model.onnx",
         "parity.json",
         "predict.py",
+        "terms.py",
         "tokenizer.json",
     }
     assert files == wanted

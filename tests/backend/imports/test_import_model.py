@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from pydantic import SecretStr
 
 from backend.backup.backup import make_backup
 from backend.backup.restore import restore_backup
@@ -32,6 +33,7 @@ from model.versions.directory import read_manifest, version_path
 from model.versions.live_model import LiveModel, load_version
 from tests.backend.export.test_transformers import CONFIG, PROJECT, learned  # noqa: F401
 from tests.conftest import running_redis
+from tests.support.hook_receiver import SECRET
 from tests.support.tiny import settings, tiny_base, tiny_settings  # noqa: F401
 
 NAMES = ("a b", "c | d")
@@ -44,11 +46,16 @@ def exported(learned: Any, tmp_path: Path) -> Path:  # noqa: F811
     return directory
 
 
+NOBODY = "http://127.0.0.1:9/hooks"
+
+
 @pytest.fixture
 def fresh(tmp_path: Path, tiny_base: Path) -> Iterator[Settings]:  # noqa: F811
-    """Another installation, which has its own Redis and knows the project's label config."""
+    """Another installation, which has its own Redis, knows the project's label config and tells somebody of it who
+    never answers."""
     with running_redis() as server:
         found = tiny_settings(tmp_path / "fresh", server.settings.effective_redis_url, tiny_base)
+        found = found.model_copy(update={"notify_url": NOBODY, "notify_secret": SecretStr(SECRET)})
         stores = Stores(found)
         stores.projects.save_config(PROJECT, CONFIG)
         yield found
@@ -73,6 +80,11 @@ def label(installation: Settings, swapped: bool = False) -> None:
     stores.close()
 
 
+def events(stores: Stores) -> list[dict[str, Any]]:
+    """What waits to be told."""
+    return [json.loads(text) for text in stores.client.hvals(stores.outbox.endpoints[0].keys[1])]
+
+
 def load(installation: Settings, version: str) -> LiveModel:
     encoders = Encoders(installation)
     return load_version(installation.models_dir, PROJECT, version, encoders.base, encoders.open)
@@ -94,6 +106,9 @@ def test_the_round_trip_gives_the_answers_of_what_was_exported(exported: Path, f
     assert stores.versions.live(PROJECT) is None
     noted = stores.audit.read(5)[0]
     assert (noted["action"], noted["status"], noted["project"]) == ("import-model", "refused", "7")
+    [event] = events(stores)
+    assert event["type"] == "version.refused" and event["data"]["version"] == found.version
+    assert event["data"]["reason"] == found.reason and event["data"]["job"] is None
     stores.close()
 
 
@@ -108,6 +123,9 @@ def test_labels_that_prove_it_publish_it_with_the_same_answers(exported: Path, f
     np.testing.assert_allclose(live.scores("label", texts), wanted, atol=2e-3)
     stores = Stores(fresh)
     assert (stores.versions.live(PROJECT) == found.version) == found.published
+    [event] = events(stores)
+    assert event["type"] == ("version.published" if found.published else "version.refused")
+    assert event["data"]["version"] == found.version
     stores.close()
 
 

@@ -4,13 +4,12 @@ what follows."""
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +108,27 @@ def test_refits_that_fail_in_a_row_are_told_once(post: Callable[..., Post]) -> N
     for _ in range(3):
         failures.release(PROJECT, "refit")
         failures.begin(PROJECT, "refit")  # and dies
-    assert own.state().waiting == 2
+    assert own.state().waiting == 3, "and once that one has succeeded"
+
+
+def test_a_refit_that_works_again_is_told_where_its_failures_were(post: Callable[..., Post]) -> None:
+    with receiving() as receiver:
+        own = post(receiver.url)
+        failures = own.stores.failures
+        for times in (1, 2):
+            for kind in ("refit", "sync"):
+                for _ in range(times):
+                    failures.release(PROJECT, kind)
+                    failures.begin(PROJECT, kind)
+                    failures.fail(PROJECT, kind, "no")
+                for _ in range(2):
+                    failures.clear(PROJECT, kind)
+            assert failures.describe(PROJECT) == {}
+        while own.state().waiting:
+            own.courier.deliver_due()
+        failed, again = told(receiver)
+    assert [failed["type"], again["type"]] == ["refit.failed", "refit.recovered"]
+    assert again["data"] == {"project": 7, "message": "project 7: a refit has succeeded, new labels are learned again"}
 
 
 def test_nobody_is_told_anything_without_a_url(stores: Stores) -> None:
@@ -202,6 +221,18 @@ def test_two_schedulers_deliver_each_event_once(post: Callable[..., Post]) -> No
     assert len(ids) == len(set(ids)) == own.state().delivered == 20 and own.state().waiting == 0
 
 
+def test_an_endpoint_that_hangs_holds_no_other_up(post: Callable[..., Post], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.notify.sender.ANSWER_SECONDS", 600.0)
+    monkeypatch.setattr("backend.notify.courier.send", partial(send, limit=600.0))
+    with receiving("hang") as slow, receiving() as other:
+        own = post(slow.url, other.url)
+        own.outbox.put(trial())
+        own.courier.start()
+        wait_until(lambda: own.state(1).delivered == 1, "the other one")
+        slow.over.set()
+        own.courier.leave()
+
+
 def test_an_export_of_a_server_needs_no_secret_of_webhooks(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,32 +273,6 @@ def test_two_secrets_sign_both(settings: Settings) -> None:
         assert send(given, receiver.url, "evt_1", '{"a":1}').is_taken
     for secret in (SECRET, other):
         assert Webhook(secret).verify(receiver.seen[0].body, receiver.seen[0].headers) == {"a": 1}
-
-
-def test_whoever_is_killed_after_the_answer_leaves_the_event_to_the_next(post: Callable[..., Post]) -> None:
-    """The real scheduler, and the one that is started in its place."""
-    with receiving() as receiver:
-        own = post(receiver.url)
-        own.outbox.put(trial())
-        changes = {
-            "NOTIFY_URL": receiver.url,
-            "NOTIFY_SECRET": SECRET,
-            "REDIS_URL": own.settings.redis_url,
-            "DATA_DIR": str(own.settings.data_dir),
-        }
-        command = [sys.executable, "-m", "backend", "scheduler"]
-        environment = child_environment(**changes, FAILPOINT="notify.after")
-        killed = subprocess.run(command, env=environment, capture_output=True, timeout=60)
-        assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()[-2000:]
-        assert len(receiver.seen) == 1 and own.state().waiting == 1 and own.state().delivered == 0
-        own.make_due()
-        with subprocess.Popen(command, env=child_environment(**changes), stderr=subprocess.DEVNULL) as process:
-            try:
-                wait_until(lambda: own.state().delivered == 1, "delivered")
-            finally:
-                os.kill(process.pid, signal.SIGTERM)
-        first, second = told(receiver)
-        assert first == second and own.state().waiting == 0
 
 
 def test_the_receiver_of_the_page_takes_what_is_signed_and_nothing_else(post: Callable[..., Post]) -> None:

@@ -156,3 +156,35 @@ def test_a_tick_that_takes_long_keeps_the_lease(
 
     monkeypatch.setattr(scheduler, "schedule", schedule)
     assert scheduler.tick() and not any(taken_over) and len(taken_over) >= 3
+
+
+@pytest.mark.redis
+def test_of_trainings_that_wait_the_one_goes_first_from_which_most_is_expected(
+    context: Any, scheduler: Scheduler, labels: Labels
+) -> None:
+    """The trainer takes them from RQ's queue in that order, an admin's first; each says which it is, and why."""
+    labels.add(0, 48)
+    refit(PROJECT)
+    jobs, versions = context.stores.jobs, context.stores.versions
+    config = context.stores.projects.config(PROJECT)
+    for project in (PROJECT + 1, PROJECT + 2):
+        context.stores.projects.save_config(project, config)
+    asked = [jobs.request_training(project, by="policy: test")[0] for project in (PROJECT + 1, PROJECT + 2, PROJECT)]
+    for refusals in range(2):
+        facts = {"labels": 40, "seq": 1, "job": f"train-{refusals}", "share": -0.1, "rows": 40}
+        versions.note_evaluated(PROJECT + 1, facts, accepted=False)
+    scheduler.tick()
+    waiting = context.stores._redis.lrange("rq:queue:train", 0, -1)
+    order = [next(one["project"] for one in asked if jobs.get(one["id"])["rq"] == rq) for rq in waiting]
+    assert order.index(PROJECT + 1) == 2, "two that came to nothing: it came first, and goes last"
+    said = jobs.running(PROJECT)["stage"]
+    assert (
+        said.startswith(f"waits as {order.index(PROJECT) + 1} of 3: expected") and "48 labels, never fine-tuned" in said
+    )
+    jobs.cancel(asked[0]["id"])
+    forced, _ = jobs.request_training(PROJECT + 1, by="admin", force=True)
+    scheduler.tick()
+    assert jobs.get(forced["id"])["stage"] == "waits as 1 of 3: somebody asked for it"
+    assert context.stores._redis.lrange("rq:queue:train", 0, -1)[-3] == jobs.get(forced["id"])["rq"]
+    number = jobs.begin(forced["id"], PROJECT + 1)
+    assert number == 1 and "stage" not in jobs.get(forced["id"]), "it waits no longer"

@@ -10,12 +10,15 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from backend.processes import worker as module
-from backend.redis_access.job_kinds import EXAMINE, EXPORT, FILES, KIND_OF_NAME, PREDICT, REFIT, TRAIN
+from backend.redis_access.job_kinds import EXAMINE, EXPORT, FILES, KIND_OF_NAME, LESSON, PREDICT, REFIT, TEACH, TRAIN
 from backend.redis_access.job_queue import FORMER_NAMES, FUNCTIONS, AllowedJob
 from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
 ARGUMENTS = {PREDICT: [PROJECT, "gone", 0]}
 """All others take the project; a training its id."""
+
+LATER = {"examine": EXAMINE, "export": EXPORT, "files": FILES, "lesson": LESSON, "teach": TEACH}
+"""What came after the functions had moved."""
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def after(worker: Any, job: Any) -> Any:
 
 
 def test_every_function_has_its_former_name() -> None:
-    assert sorted([*FORMER_NAMES.values(), EXAMINE, EXPORT, FILES]) == sorted(FUNCTIONS), "all but what came after"
+    assert sorted([*FORMER_NAMES.values(), *LATER.values()]) == sorted(FUNCTIONS), "all but what came after"
     assert not set(FORMER_NAMES) & set(FUNCTIONS)
 
 
@@ -55,7 +58,7 @@ def test_what_was_queued_before_an_upgrade_is_done_after_it(worker: Any, context
         done = after(worker, job)
         assert done.get_status() == "finished", f"{former}: {done.latest_result()}"
     counted = {kind for kind, _ in context.stores.counters.read().jobs}
-    assert counted == set(KIND_OF_NAME) - {"examine", "export", "files"}, "each as what it is"
+    assert counted == set(KIND_OF_NAME) - set(LATER), "each as what it is"
 
 
 def test_labels_that_wait_for_a_refit_are_learned(worker: Any, context: Any, letters: Letters) -> None:  # noqa: F811

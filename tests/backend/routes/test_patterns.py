@@ -104,6 +104,8 @@ def test_a_project_that_marks_nothing_and_one_that_nobody_knows(client: Any, con
     )
     reply = put(client, [{"label": "a", "pattern": "b"}])
     assert reply.status_code == 400 and "no control whose spans" in reply.get_json()["message"]
+    shown = client.get(PATH, headers=ADMIN)
+    assert shown.status_code == 400 and "no control whose spans" in shown.get_json()["message"], "as if none were yet"
     assert client.put(PATH, json={"patterns": []}).status_code == 401
     assert client.delete(PATH).status_code == 401
 

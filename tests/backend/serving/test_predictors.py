@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
 
 import pytest
 
+from backend.cpu import NICENESS
 from backend.errors import Overloaded
 from backend.serving.predictors import SMALL_IN_A_ROW, Chunk, Predictors, alone
 from model.texts import BATCH_CHARACTERS, BATCH_TEXTS
@@ -39,6 +42,14 @@ class Recorder:
         self.together.append(list(rows))
         self.begun.set()
         time.sleep(self.seconds)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads have no niceness of their own")
+def test_requests_go_before_what_computes(one: Predictors) -> None:
+    found: list[int] = []
+    one.run([alone(lambda: found.append(os.getpriority(os.PRIO_PROCESS, threading.get_native_id())))], 30.0)
+    ours = os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+    assert found == [min(19, ours + NICENESS)]
 
 
 def behind(one: Predictors, requests: Sequence[Sequence[Chunk]]) -> None:

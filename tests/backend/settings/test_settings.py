@@ -247,7 +247,7 @@ def test_an_address_that_is_escaped_is_taken_whatever_ends_the_line(url: str) ->
     assert read({"REDIS_URL": f"\ufeff{url}\r\n"}).redis_url == url
 
 
-@pytest.mark.parametrize("name", ["PUBLIC_URL", "LABEL_STUDIO_URL"])
+@pytest.mark.parametrize("name", ["PUBLIC_URL", "LABEL_STUDIO_URL", "TEACHER_URL"])
 @pytest.mark.parametrize(
     ("text", "advice"),
     [
@@ -293,6 +293,9 @@ def test_urls_lose_what_does_not_belong_to_them() -> None:
     assert "write 'http://a:8080/studio'" in refusal({"LABEL_STUDIO_URL": "http://a:8080/studio/projects/7/data"})
     assert "write 'http://a:8080'" in refusal({"LABEL_STUDIO_URL": "http://a:8080/user/account"})
     assert "write 'http://a:9090'" in refusal({"PUBLIC_URL": "http://a:9090/webhook"})
+    for url in ("https://openrouter.ai/api/v1", "http://[::1]:3000/api/chat/completions"):
+        assert read({"TEACHER_URL": f"{url}/", "TEACHER_MODEL": "m"}).teacher_url == url
+    assert "TEACHER_KEY" in refusal({"TEACHER_URL": "https://me:hush@a.b/v1"})
 
 
 # Paths
@@ -348,6 +351,26 @@ def test_a_webhook_that_cannot_be_used_is_refused_without_what_may_be_secret(url
     assert said in message and "hush" not in message and "hüsh" not in message
 
 
+def test_who_names_a_teacher_says_which_model() -> None:
+    message = refusal({"TEACHER_URL": "http://llm:11434/v1", "TEACHER_MODEL": " "})
+    assert message.startswith("TEACHER_MODEL") and "TEACHER_URL is set: name the model" in message
+
+
+NUMBERS = sorted(name for name, field in Settings.model_fields.items() if field.annotation in (int, float))
+HUGE = ("nan", "inf", "-inf", "1e999", "1e308", "-1e308", "9" * 30)
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_a_number_has_bounds_and_is_refused_in_our_words(name: str) -> None:
+    for text in HUGE:
+        message = refusal({name.upper(): text})
+        assert message.startswith(name.upper()) and "Input should" not in message, message
+        assert re.search(r"a (whole )?number( (of|above|below) [\d.,]+( or (more|less))?)? is needed$", message), (
+            message
+        )
+    assert getattr(read({name.upper(): ""}), name) == Settings.model_fields[name].default
+
+
 # Whatever it is
 
 
@@ -401,4 +424,6 @@ def test_a_refused_setting_is_named_once(name: str) -> None:
             continue
         told.append(refusal({name.upper(): text}))
     assert [message for message in told if len(re.findall(rf"\b{name.upper()}\b", message)) != 1] == []
-    assert told or name in ("seed", "host", "failpoint", "base_model", "file_roots"), "nothing is wrong for it"
+    assert told or name in ("seed", "host", "failpoint", "base_model", "file_roots", "teacher_model"), (
+        "nothing is wrong for it"
+    )

@@ -58,6 +58,23 @@ def test_the_memory_of_tasks_already_stored_is_bounded(stores: Stores, monkeypat
         assert len(waiting._known[1]) <= 51
 
 
+def test_texts_that_wait_are_stored_at_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    stored, add = [], stores.projects.add_pool
+
+    def counting(project: int, *given: Any) -> int:
+        stored.append(project)
+        return add(project, *given)
+
+    monkeypatch.setattr(stores.projects, "add_pool", counting)
+    waiting = Background(stores, 1000)
+    for task in range(30):
+        waiting.add_pool(1 + task % 2, {task: {"text": str(task)}})
+    waiting.start()
+    waiting.stop()
+    assert stored == [1, 2]
+    assert stores.projects.pool(1) | stores.projects.pool(2) == {task: {"text": str(task)} for task in range(30)}
+
+
 def test_a_snapshot_read_by_portions_is_of_one_moment(
     stores: Stores, make_record: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ ALL_KEYS = [
     "NOTIFY_URL",
     "REDIS_PASSWORD",
     "REDIS_URL",
+    "TEACHER_KEY",
     "WEBHOOK_SECRET",
 ]
 
@@ -71,7 +72,10 @@ CASES: dict[str, dict[str, Any]] = {
         "ingress": {"enabled": True, "className": "nginx", "path": "/ml", "tlsSecret": "cert"},
         "serviceMonitor": {"enabled": True, "labels": {"release": "prometheus"}},
         "prometheusRule": {"enabled": True, "labels": {"release": "prometheus"}},
-        "settings": {"POOL_SIZE": 1_000_000, "UI_PEOPLE": False, "PREDICT_SHARE": 0.25, "QUEUE_STRATEGY": "bald"},
+        "settings": {
+            **{"POOL_SIZE": 1_000_000, "UI_PEOPLE": False, "PREDICT_SHARE": 0.25, "QUEUE_STRATEGY": "bald"},
+            **{"TEACHER_URL": "https://llm.x.org/v1", "TEACHER_MODEL": "m"},
+        },
         "networkPolicy": {"modelHub": {"enabled": True}},
         "image": {"pullSecrets": [{"name": "registry"}]},
         "podLabels": {"azure.workload.identity/use": "true"},

@@ -102,6 +102,8 @@ def anywhere(case: str, manifests: list[Manifest]) -> Iterator[tuple[str, int]]:
         yield from ((name, 443) for name in own)
     if "NOTIFY_URL" in values.get("secret", {}).get("keys", ()):
         yield from ((name, 443) for name in ("web", "scheduler", "doctor"))
+    if "TEACHER_URL" in values.get("settings", {}):
+        yield from ((name, 443) for name in ("sync", "doctor"))
     if values.get("networkPolicy", {}).get("modelHub"):
         yield from ((name, 443) for name in ("web", "learner", "trainer", "predictor"))
 

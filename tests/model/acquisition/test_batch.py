@@ -19,6 +19,7 @@ from model.acquisition.batch import (
     ONE_SIDED,
     TRIED,
     QueueEntry,
+    Repeats,
     is_blind,
     is_explored,
     plan_batch,
@@ -211,3 +212,54 @@ def test_hidden_questions_choose_no_task_and_tasks_that_ask_nothing_come_last() 
     assert sorted(everything) == list(range(30)) and set(everything[20:]) == set(range(10))
     alone = plan([second], list(range(30)), size=10, **options)
     assert {place.row for place in alone} == set(range(20, 30))
+
+
+def test_of_duplicates_one_is_handed_out_and_none_of_a_labelled_text_while_others_are_left() -> None:
+    tasks = list(range(100, 140))
+    groups = np.array([0, 0, 0, 1, 1, *range(2, 37)])
+    known = np.zeros(40, dtype=bool)
+    known[[10, 11]] = True
+    repeats = Repeats(groups, known)
+    options: dict[str, Any] = {"size": 40, "blind_share": 0.0, "explore_share": 0.0, "repeats": repeats}
+    rows = [entry.row for entry in plan(pools(40, [3]), tasks, **options)]
+    assert len({0, 1, 2} & set(rows)) == 1, "one of a group"
+    assert not {3, 4, 10, 11} & set(rows), "labelled, a duplicate of it, and of texts labelled elsewhere"
+    assert len(rows) == 34
+    left = [entry.row for entry in plan(pools(40, sorted({*rows, 3})), tasks, **options)]
+    assert set(left) == {0, 1, 2, 4, 10, 11} - set(rows), "the rest"
+    passed = [entry.row for entry in plan(pools(40, []), tasks, avoid={tasks[1]}, **options)]
+    assert not {0, 1, 2} & set(passed), "nor duplicates of what somebody has a draft of, or passed over"
+
+
+def test_blind_and_explored_tasks_stay_a_sample_of_all() -> None:
+    tasks = list(range(1000, 1200))
+    repeats = Repeats(np.zeros(200, np.int64), np.zeros(200, dtype=bool))
+    found = plan(pools(200, []), tasks, repeats=repeats, size=64)
+    roles = Counter(entry.role for entry in found)
+    assert roles["chosen"] == 1 and roles["blind"] > 1 and roles["explore"] > 1
+
+
+@given(st.lists(st.integers(0, 5), min_size=1, max_size=30), st.data())
+def test_the_queue_hands_out_every_duplicate_in_the_end(numbers: list[int], data: st.DataObject) -> None:
+    size = len(numbers)
+    repeats = Repeats(np.array(numbers), np.array(data.draw(st.lists(st.booleans(), min_size=size, max_size=size))))
+    done: list[int] = []
+    for _ in range(size):
+        batch = plan(pools(size, done), list(range(size)), repeats=repeats, blind_share=0.0, explore_share=0.0, size=30)
+        rows = [entry.row for entry in batch]
+        assert rows and not set(rows) & set(done)
+        done += rows
+        if len(done) == size:
+            return
+    raise AssertionError("some were never handed out")
+
+
+def test_near_duplicates_come_when_others_do_not_fill_the_batch() -> None:
+    tasks, alone = list(range(100, 140)), np.zeros(40, dtype=bool)
+    alike = Repeats(np.array([*[0] * 20, *range(1, 21)]), alone)
+    options: dict[str, Any] = {"blind_share": 0.0, "explore_share": 0.0, "alike": alike}
+    first = [entry.row for entry in plan(pools(40, []), tasks, size=21, **options)]
+    assert sum(row < 20 for row in first) == 1
+    assert len(plan(pools(40, []), tasks, size=30, **options)) == 30
+    later = [entry.row for entry in plan(pools(40, [3]), tasks, size=20, **options)]
+    assert all(row >= 20 for row in later)

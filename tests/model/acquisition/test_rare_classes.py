@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from model.acquisition.batch import is_blind, is_explored, plan_batch
-from model.acquisition.hunt_signs import PatternError, check_regex, find_expression, find_words, measure_likeness
+from model.acquisition.hunt_signs import (
+    PatternError,
+    check_regex,
+    find_expression,
+    find_words,
+    hint_likeness,
+    measure_likeness,
+)
 from model.acquisition.rare_classes import ENOUGH, MISSES, ClassHunt, hunt_rows
 from model.acquisition.strategies import Pool
 
@@ -60,7 +67,29 @@ def test_hidden_and_labelled_rows_and_copies_are_left_alone() -> None:
 def test_signs_go_before_chances() -> None:
     given = pool([[0.5], [0.01], [0.02]])
     signs = np.array([0.0, 1.0, 1.0])
-    assert [row for row, _ in rows(given, [ClassHunt(0, 0, 0, signs=signs)], 3)] == [2, 1, 0]
+    assert [row for row, _ in rows(given, [ClassHunt(0, 0, 0, signs=lambda: signs)], 3)] == [2, 1, 0]
+
+
+def test_a_node_is_as_likely_as_all_below_it() -> None:
+    given = pool([[0.1, 0.2], [0.3, 0.3], [0.4, 0.0]])
+    assert rows(given, [ClassHunt(0, 0, 0, below=(1,))], 2) == [(2, 0), (0, 0)]
+    given = pool([[0.1, 0.2], [0.3, 0.3], [0.4, 0.0]], multilabel=True)
+    assert rows(given, [ClassHunt(0, 0, 0, below=(1,))], 2) == [(2, 0), (1, 0)]
+
+
+def test_what_takes_too_long_is_given_up_and_signs_are_read_in_turn_only() -> None:
+    texts = ["refund"] * 50
+    assert find_words(["refund"], texts).sum() == find_expression("a", "refund", texts).sum() == 50
+    assert 1 <= find_words(["refund"], texts, 0.0).sum() < 50 and find_expression("a", "refund", texts, 0.0).sum() < 50
+    assert find_words(["", " "], texts).sum() == 0
+    read: list[int] = []
+
+    def signs(place: int) -> Any:
+        return lambda: read.append(place) or np.zeros(3)
+
+    hunts = [ClassHunt(0, 0, place, signs=signs(place)) for place in range(5)]
+    rows(pool([[0.5], [0.4], [0.3]]), hunts, 2)
+    assert set(read) <= {0, 1}
 
 
 def test_hunted_places_are_of_their_own_and_take_no_blind_task() -> None:
@@ -96,3 +125,4 @@ def test_likeness_is_to_the_nearest_example() -> None:
     like = measure_likeness(features, features[:1])
     assert like[0] == pytest.approx(1) and like[1] > 0.8 and like[2:].tolist() == [0, 0]
     assert measure_likeness(features, features[:0]).tolist() == [0] * 4
+    assert hint_likeness(features, features[:1]).max() == pytest.approx(0.15), "less than a word"

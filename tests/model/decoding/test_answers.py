@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model.decoding.answers import RUNNERS_UP, AnswerRules, decide
-from model.spec import Kind, Prediction
+from model.decoding.answers import RUNNERS_UP, AnswerRules, carry_over, decide
+from model.labels import LabelledAnswer
+from model.spec import Control, Kind, Label, Prediction
 from tests.support.encoders import choices
 
 ABC = choices("a", "b", "c")
@@ -113,3 +114,43 @@ def test_scores_are_shares_and_answers_are_allowed(
     assert all(0 <= share <= 1 for _, share in found.ranking)
     assert {key for key, _ in found.ranking} == allowed >= set(found.chosen)
     assert kind is Kind.MULTIPLE or len(found.chosen) == 1
+
+
+def test_a_duplicates_label_is_as_sure_as_such_labels_agree() -> None:
+    own = sure(answer(ABC, [0.2, 0.5, 0.3]))
+    found = sure(carry_over(ABC, own, LabelledAnswer(((("c",), 1.0),), 0.95)))
+    assert (found.chosen, found.score) == (("c",), pytest.approx(0.95 + 0.05 * 0.3))
+    assert dict(found.ranking) == pytest.approx({"a": 0.01, "b": 0.025, "c": 0.965})
+    alone = sure(carry_over(ABC, None, LabelledAnswer(((("c",), 1.0),), 0.95)))
+    assert (alone.chosen, alone.score) == (("c",), 0.95), "no version is needed"
+
+
+def test_duplicates_that_disagree_give_their_distribution() -> None:
+    own = sure(answer(ABC, [0.2, 0.5, 0.3]))
+    found = sure(carry_over(ABC, own, LabelledAnswer(((("a",), 0.75), (("b",), 0.25)), 0.8)))
+    assert (found.chosen, found.score) == (("a",), pytest.approx(0.8 * 0.75 + 0.2 * 0.2))
+    doubtful = carry_over(ABC, sure(answer(ABC, [0.0, 0.1, 0.9])), LabelledAnswer(((("a",), 1.0),), 0.3))
+    assert sure(doubtful).chosen == ("c",), "labels that hardly agree say less than the version"
+
+
+def test_labels_that_can_no_longer_be_chosen_are_not_carried_over() -> None:
+    own = sure(answer(ABC, [0.2, 0.5, 0.3]))
+    known = LabelledAnswer(((("gone",), 1.0),), 0.95)
+    assert carry_over(ABC, own, known) is own and carry_over(ABC, None, known) is None
+    assert carry_over(ABC, own, LabelledAnswer(((("c",), 1.0),), 0.95), ["a", "b"]) is own
+    offered = sure(carry_over(ABC, own, LabelledAnswer(((("mine",), 1.0),), 0.95), ["mine"]))
+    assert offered.chosen == ("mine",)
+
+
+def test_sets_blanks_and_trees_are_carried_over_whole() -> None:
+    own = sure(answer(TAGS, [0.9, 0.2, 0.8], threshold=0.5))
+    found = sure(carry_over(TAGS, own, LabelledAnswer(((("a", "b"), 1.0),), 0.9)))
+    assert (found.chosen, found.score) == (("a", "b"), 0.9)
+    same = sure(carry_over(TAGS, own, LabelledAnswer(((("a", "c"), 1.0),), 0.9)))
+    assert same.score == pytest.approx(0.9 + 0.1 * own.score)
+    blank = sure(carry_over(ABC, sure(answer(ABC, [0.2, 0.5, 0.3])), LabelledAnswer((((), 1.0),), 0.9)))
+    assert (blank.chosen, blank.score) == ((), 0.9)
+    nodes = tuple(Label(path, path[-1]) for path in (("x",), ("x", "y"), ("x", "z")))
+    tree = Control("label", Kind.TAXONOMY, ("text",), nodes)
+    deep = sure(carry_over(tree, None, LabelledAnswer(((("x/y",), 0.75), (("x/z",), 0.25)), 0.8)))
+    assert deep.chosen == ("x/y",) and deep.levels == (("x", 0.8), ("x/y", pytest.approx(0.6)))

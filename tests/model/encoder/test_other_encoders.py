@@ -9,7 +9,8 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
-from model.pretrained.base_model import read_config, read_window
+from model.pretrained.base_model import read_config
+from model.pretrained.reading import read_window
 from model.spec import Text
 from tests.model.conftest import FAMILIES, TinyModel
 from tests.support.encoders import Floats, forward

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from model.encoder.packed import PackedBert
+from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.kernels.attention import by_fused_kernel, nearest_length, spans_of
 from model.kernels.choice import FormatTiming
@@ -122,6 +127,15 @@ def test_onednn_sees_few_numbers_of_rows() -> None:
     assert set(seen) == {16, 32, 288, 512, 1024}
 
 
+@pytest.mark.skipif(not onednn_works(torch.float32, 32, 16), reason="no oneDNN")
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_no_token_of_a_text_alone_sees_the_rows_to_spare(pooling: str) -> None:
+    model = random_model("bert")
+    engine = engine_over(model, pooling=pooling, keep=2, kernel=ONEDNN)
+    for length in (1, 5, 16, 17, 300):
+        assert_exact(engine, model, random_windows([length]))
+
+
 def test_rows_are_not_rounded_where_new_numbers_of_them_cost_nothing() -> None:
     timing = FormatTiming(ONEDNN, 100.0, 100.0, new_rows_ms=0.01)
     engine, seen = random_engine("bert", pooling="mean", timing=timing), []
@@ -186,3 +200,36 @@ def test_cost_counts_every_multiplication_and_addition_of_the_linear_layers() ->
 
 def test_runs_of_equal_lengths_are_spans() -> None:
     assert spans_of([5, 5, 7, 5]) == [(0, 2, 5), (10, 1, 7), (17, 1, 5)]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_what_products_have_copied_of_the_file_is_given_back(tmp_path: Path) -> None:
+    model = random_model("bert", vocab_size=30_000)
+    path = tmp_path / "model.safetensors"
+    save_file({name: value.contiguous() for name, value in model.state_dict().items()}, path)
+    shape = read_shape(model.config.to_dict())
+    assert shape is not None
+    weights = Weights(path)
+    touched = float(weights["embeddings.word_embeddings.weight"].sum())
+
+    def mapped() -> int:
+        return sum(part.rss for part in psutil.Process().memory_maps() if part.path == str(path.resolve()))
+
+    before = mapped()
+    engine = PackedBert(shape, weights, keep=1, pooling="mean", kernel=ONEDNN)
+    assert mapped() < before / 2
+    windows = random_windows([5, 9], words=30_000)
+    exact = PackedBert(shape, Weights(path), keep=1, pooling="mean").forward(windows)
+    torch.testing.assert_close(engine.forward(windows), exact, atol=1e-4, rtol=1e-4)
+    assert float(weights["embeddings.word_embeddings.weight"].sum()) == touched
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pages are given back on Linux only")
+def test_a_file_that_is_gone_is_kept_in_memory(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    save_file({"embeddings.weight": torch.ones(5, 3)}, path)
+    own = path.rename(tmp_path / "moved.safetensors")
+    weights = Weights(own)
+    assert weights.let_go() > 0 and weights["embeddings.weight"].sum() == 15
+    own.unlink()
+    assert weights.let_go() == 0 and weights["embeddings.weight"].sum() == 15

@@ -73,5 +73,5 @@ def test_a_gpu_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_precision_is_refused_by_name(tiny_model: TinyModel) -> None:
-    with pytest.raises(EncoderError, match="'int8' is none of auto, fp32, bf16"):
-        Encoder(tiny_model("bert")[0], precision="int8")
+    with pytest.raises(EncoderError, match="'fp8' is none of auto, fp32, bf16, int8"):
+        Encoder(tiny_model("bert")[0], precision="fp8")

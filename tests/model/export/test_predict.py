@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -20,6 +21,7 @@ from model.export.bundle import ExportError, Source, quantise, write_bundle
 from model.export.graph import ControlGraph
 from model.export.parity import FLOAT_LIMITS, load_program, measure_parity
 from model.head.fit import fit_heads
+from model.pretrained.reading import CARD
 from model.spec import NONE, Control, Document, Kind, Label, Sample, TaskSpec
 from model.versions.finetuned import FineTuned, TunedHead
 from model.versions.live_model import LiveModel
@@ -128,18 +130,19 @@ class TorchSession:
             return [self.graph(*(torch.from_numpy(feed[name]) for name in self.graph.inputs)).numpy()]
 
 
-def check(source: Source, program: Any, rows: Any) -> None:
+def check(source: Source, program: Any, rows: Any, near: float = 2e-5) -> None:
     """Probabilities and answers are the version's."""
     control = source.model.spec.control("label")
     wanted = source.model.scores("label", [control.text_of(document) for document in documents()])
-    np.testing.assert_allclose(rows, wanted, atol=2e-5)
+    np.testing.assert_allclose(rows, wanted, atol=near)
     for row, answers in zip(rows, source.model.predict(documents()), strict=True):
         own, answer = program.decide(row), answers[0]
         assert own["labels"] == [control.show(key) for key in answer.chosen]
-        assert own["score"] == pytest.approx(answer.score, abs=1e-4)
-        assert [name for name, _ in own["ranking"]][:1] == [
-            control.show(key) if key else "" for key, _ in answer.ranking[:1]
-        ]
+        assert own["score"] == pytest.approx(answer.score, abs=max(1e-4, near))
+        (first, lead), *others = answer.ranking
+        if others and lead - others[0][1] <= near:
+            continue  # alike but for rounding: either may be named first
+        assert own["ranking"][0][0] == (control.show(first) if first else "")
 
 
 @pytest.mark.parametrize("tuned", [False, True], ids=["head", "blend"])
@@ -158,7 +161,7 @@ def test_every_kind_of_question_is_answered_alike(
     program.session, program.wanted = session, set(session.graph.inputs)
     tokenizer = module.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     program.reader = module.Reader(tokenizer, program.spec["window"])
-    program.words = module.Words(**program.spec["words"]) if program.spec["words"] else None
+    program.words = module.beside("terms").Words(**program.spec["words"]) if program.spec["words"] else None
     check(source, program, program.probabilities(documents()))
 
 
@@ -183,6 +186,23 @@ def test_the_graph_runs_in_onnxruntime(encoder: Encoder, tmp_path: Path, name: s
         lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text(encoding="utf-8").splitlines()]
         assert [line["answer"]["labels"] for line in lines] == [one["labels"] for one in program(documents())]
         assert all(line["id"] == 1 for line in lines)
+
+
+@pytest.mark.parametrize("name", ["single", "pair"])
+def test_what_the_encoder_wants_before_texts_goes_along(
+    tiny_base: Path,  # noqa: F811
+    tmp_path: Path,
+    name: str,
+) -> None:
+    directory = tmp_path / "encoder"
+    shutil.copytree(tiny_base, directory)
+    (directory / CARD).write_text(json.dumps({"prefix": "a b: ", "pooling": "cls"}), encoding="utf-8")
+    source = source_of(Encoder(directory), CONTROLS[name], tuned=True)
+    (tmp_path / "export").mkdir()
+    write_bundle(source, tmp_path / "export")
+    program = load_program(tmp_path / "export").Model(tmp_path / "export")
+    # First tokens of a random encoder are almost one vector: less their mean, rounding is a part of what is left.
+    check(source, program, program.probabilities(documents()), near=5e-4)
 
 
 def test_what_cannot_be_a_graph_is_refused(encoder: Encoder, tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ WRITTEN: dict[str, Any] = {
         {"view": "layers", "words": False, "prior": 0.0, "strength": 30.0, "weight": 0.25, "has_words": False},
     ],
     "vocabulary": ["good", "bad"],
+    "centred": True,
     "taught": {"labels": ["A", "B"], "multilabel": False, "activation": "tanh", "epsilon": 1e-05, "columns": [1, -1]},
     "n": 90,
     "searched": 85,
@@ -58,6 +59,7 @@ def test_what_was_written_has_its_meaning() -> None:
     assert config.details.served_temperature == 1.3
     early = HeadConfig.from_json({name: WRITTEN[name] for name in ALWAYS if name != "humility"})
     assert (early.uniform_share, early.searched) == (0.1, 0), "heads were humble before it was written"
+    assert config.centred and not early.centred
 
 
 def test_entries_of_a_later_release_are_passed_over() -> None:

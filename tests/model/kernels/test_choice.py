@@ -56,6 +56,19 @@ def test_the_faster_format_is_taken_for_each_task_by_itself(a: float, b: float, 
     assert EngineChoice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
 
 
+@given(rates, rates, st.floats(0.1, 10), st.floats(0.0, 10))
+def test_int8_is_taken_where_whole_layers_are_clearly_faster(a: float, b: float, own: float, best: float) -> None:
+    formats = dict(choice_of(a, b).formats)
+    chosen = EngineChoice(formats).float_serving
+    formats[chosen] = replace(formats[chosen], layer_ms=best)
+    formats["int8"] = FormatTiming("int8", 10 * max(a, b), 0.0, layer_ms=own)  # products alone do not count
+    choice = EngineChoice(formats)
+    assert choice.float_serving == chosen and choice.training in ("fp32", "bf16")
+    assert (choice.serving == "int8") == (best / own >= 1.3)
+    assert choice.plain_serving in ("fp32", "bf16")
+    assert EngineChoice.from_json(json.loads(json.dumps(choice.to_json()))) == choice
+
+
 def test_flags_do_not_count(tmp_path: Path, tiny_model: TinyModel, monkeypatch: pytest.MonkeyPatch) -> None:
     """A Xeon with avx512_bf16 that is slower in it computes in float32, whatever it says of itself."""
     directory, _ = tiny_model("bert")
@@ -73,14 +86,23 @@ def test_flags_do_not_count(tmp_path: Path, tiny_model: TinyModel, monkeypatch: 
     assert training_precision("fp32", encoder.config, torch.device("cpu"), tmp_path) == "fp32"
 
 
+def test_a_fine_tune_in_float32_takes_the_product_that_is_clearly_faster() -> None:
+    for plain, onednn, chosen in ((100.0, 250.0, "onednn"), (100.0, 110.0, "plain"), (100.0, 0.0, "plain")):
+        fp32 = FormatTiming("plain", plain, 1.0, {"plain": plain, "onednn": onednn})
+        choice = EngineChoice({"fp32": fp32, "bf16": fp32})
+        assert choice.training_kernel == chosen
+
+
 def test_the_timing_measures_what_runs() -> None:
     choice = time_engine(ProductShape(384, 1536, 12), "cpu")
     assert 0 < choice.seconds < 30
     for name, timing in choice.formats.items():
         assert timing.gflops > 0 and timing.kernels[timing.kernel] == timing.gflops, name
         assert max(timing.kernels.values()) <= 1.15 * timing.gflops + 0.1
-    best = max(timing.gflops for timing in choice.formats.values())
-    assert best <= 1.05 * choice.formats[choice.serving].gflops
+    best = max(choice.formats[name].gflops for name in ("fp32", "bf16"))
+    assert best <= 1.05 * choice.formats[choice.float_serving].gflops
+    timed = {name for name, timing in choice.formats.items() if timing.layer_ms > 0}
+    assert timed == ({choice.float_serving, "int8"} if "int8" in choice.formats else set())
 
 
 def test_it_leaves_threads_gradients_and_random_numbers_as_they_were() -> None:

@@ -19,9 +19,9 @@ from model.features.cache import CachedEncoder, FeatureCache
 from model.head.fit import fit_head
 from model.head.head_config import HeadConfig
 from model.head.linear_head import restore_head
-from model.pretrained.base_model import read_pooling
 from model.pretrained.classifier_head import match_labels
 from model.pretrained.head_layouts import LAYOUTS
+from model.pretrained.reading import read_pooling
 from model.pretrained_head import PretrainedHead
 from model.spec import Control, Kind, Label, Sample
 from model.training.tuner import FineTuner, TrainingSet, prototype_head

@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from model.encoder.encoder import Encoder
 from model.encoder.windows import Windows
 from model.head.fit import fit_head
-from model.pretrained.base_model import read_config, read_window
+from model.pretrained.base_model import read_config
+from model.pretrained.reading import read_window
 from model.spec import Text
 from model.training.tuner import FineTuner, TrainingSet, prototype_head
 from tests.model.conftest import FAMILIES, TinyModel

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from model.encoder.encoder import Encoder
-from model.encoder.engine import training_precision
+from model.encoder.engine import training_kernel, training_precision
 from model.export.stock.distil import MOST_WATCHED, WATCHED_SHARE, Budget, Tell, teach
 from model.numerics.arrays import Floats
 from model.numerics.metrics import log_losses
@@ -53,6 +53,7 @@ def distil_tags(texts: Sequence[str], tags: Sequence[Tags], size: int, budget: B
         threads=budget.threads,
         recipe=RECIPE,
         precision=precision,
+        kernel=training_kernel(precision, budget.base.config, alone().device, budget.timings),
         weights=budget.start.weights,
         soft=learned,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,7 @@ def test_the_command_takes_it_from_a_server_that_has_not_the_trainers_disk(
             "model.onnx",
             "parity.json",
             "predict.py",
+            "terms.py",
             "tokenizer.json",
         }
         packed = CliRunner().invoke(main, ["export", "7", "-o", str(tmp_path / "model.zip"), "--url", served, "--json"])
@@ -193,3 +195,21 @@ def test_a_store_that_is_away_fails_the_export_when_the_wait_is_over(
     found = context.stores.exports.find(PROJECT)
     assert (found["status"], found["error"]) == ("failed", "artifacts_unavailable")
     assert Shelf(context.settings.exports_dir, PROJECT).archives() == []
+
+
+def test_what_was_made_before_there_was_a_store_is_still_found(context: Any, web: Any, tmp_path: Path) -> None:
+    old = ask(context)
+    attempt = made(context, old)
+    attempt.keep()
+    about = StoredExports(context.artifacts.store).archives(PROJECT)[0]
+    shelf = Shelf(tmp_path / "web" / "exports", PROJECT)
+    shelf.directory.mkdir(parents=True, exist_ok=True)
+    own = tmp_path / "own.zip"
+    own.write_bytes(b"older")
+    earlier = replace(about, id=f"{old[:-1]}0" if old[-1] != "0" else f"{old[:-1]}1", at=about.at - 60, bytes=5)
+    shelf.put(own, earlier)
+    assert [one["id"] for one in web("GET").get_json()["archives"]] == [old, earlier.id]
+    with web("GET", f"{PATH}/{earlier.id}") as reply:
+        assert reply.data == b"older"
+    assert web("GET", f"{PATH}/{old}").data == ZIP
+    assert web("GET", f"{PATH}/{old}x").status_code == 404

@@ -76,6 +76,11 @@ def test_labels_of_every_kind_are_learned_and_answered(
     values = [item["result"][0]["value"][kind] for item in results["results"]]
     assert values == [answer(True), answer(False)], name
     assert all(0 < item["score"] <= 1 and item["model_version"] == "v0.1" for item in results["results"])
+    services.background.labelled.refresh()
+    again = [task(52, BAD[2].upper()), task(53, f"{GOOD[3]} ")]
+    results = client.post("/predict", json={"project": "7.1", "tasks": again, "label_config": config}).get_json()
+    assert [item["result"][0]["value"][kind] for item in results["results"]] == [answer(False), answer(True)], name
+    assert all(item["score"] > 0.97 for item in results["results"]), "duplicates of labelled texts"
 
 
 def test_a_control_that_is_called_pool_keeps_its_measures(client: Any, context: Any) -> None:

@@ -132,7 +132,8 @@ def test_texts_that_the_head_doubts_come_first(context: Any) -> None:
         update={"queue_strategy": "margin", "queue_size": 8, "queue_explore_share": 0.0, "queue_blind_share": 0.0}
     )
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
-    odd = [f"Uppsala Vexworth {number} Pirelli Tronk met Gantry" for number in range(8)]
+    names = ("Aldo", "Brise", "Corvin", "Dunmore", "Estrel", "Farrow", "Gilvan", "Hestor")
+    odd = [f"Uppsala Vexworth {name} Pirelli Tronk met Gantry" for name in names]  # digits alone make no other text
     context.stores.projects.add_pool(PROJECT, {500 + n: {"text.page": text} for n, text in enumerate(odd)}, 4000)
     assert plan(PROJECT) == "planned"
     chosen = [entry["task"] for entry in context.stores.task_queue.plan(PROJECT)["entries"]]

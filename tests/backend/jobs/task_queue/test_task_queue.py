@@ -83,6 +83,28 @@ def test_plans_of_one_version_agree_and_labels_leave_the_plan(context: Any, pool
     assert not {first[0], first[1]} & {entry["task"] for entry in entries(context)}
 
 
+def test_a_text_that_is_labelled_or_planned_is_not_handed_out_again(context: Any, pool: Labels) -> None:
+    plan(PROJECT)
+    first = next(entry["task"] for entry in entries(context) if entry["role"] == "chosen")
+    free = [n for n in range(300, 900) if not is_blind(PROJECT, n, 0.05) and not is_explored(PROJECT, n, 0.05, 0.05)]
+    copies = {number: {"text": f"{pool.rows[first - 1][0].upper()} "} for number in free[:80]}
+    labelled = {number: {"text": pool.rows[0][0]} for number in free[80:160]}
+    context.stores.projects.add_pool(PROJECT, {**copies, **labelled}, 4000)
+    plan(PROJECT)
+    told = [entry["task"] for entry in entries(context) if entry["role"] != "blind"]
+    assert len(set(told) & {first, *copies}) == 1 and not set(told) & set(labelled)
+    context.stores.task_queue.skip(PROJECT, range(1, 201))
+    plan(PROJECT)
+    assert [entry["task"] for entry in entries(context)] in [[number] for number in copies]
+    context.stores.task_queue.skip(PROJECT, copies)
+    plan(PROJECT)
+    found = entries(context)
+    assert {entry["task"] for entry in found} <= set(labelled) and len(found) == 64, "nothing else is left"
+    name = pool.rows[0][1]
+    for entry in found:
+        assert entry["result"][0]["value"]["choices"] == [name] and entry["score"] > 0.97, "as /predict says"
+
+
 def test_a_plan_reads_a_text_once_long_ones_as_well(context: Any, pool: Labels) -> None:
     long = " ".join(f"Sentence number {number} asks where my parcel is." for number in range(60))
     context.stores.projects.add_pool(PROJECT, {5_000: {"text": long}, 5_001: {"text": long}}, 4000)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -12,14 +13,16 @@ from typing import Any
 
 import pytest
 
+from backend.base_model.encoders import Encoders
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.train import train
 from backend.settings.settings import Settings
+from model.errors import MissingEncoder
 from model.pretrained.base_model import sha256_of
 from tests.backend.outbound.test_clients import PROXIES
 from tests.conftest import serving
 from tests.support.certificate_authority import Handler, Quiet, recording_proxy
-from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
+from tests.support.tiny import PROJECT, Letters, build_other, letters, settings, tiny_base  # noqa: F401
 
 HUB, NAME, COMMIT = "http://hub.example", "somebody/model", "ab" * 20
 
@@ -156,3 +159,40 @@ def test_it_shows_signs_of_life_and_can_be_stopped_while_it_fetches(
 def test_what_is_here_is_not_asked_for(tiny_base: Path, tmp_path: Path, on_disk: bool) -> None:  # noqa: F811
     given = Settings(_env_file=None, data_dir=tmp_path, base_model=str(tiny_base) if on_disk else "")
     assert fetch_base_model(given, lambda said: pytest.fail("looked")) == ""
+
+
+def test_a_former_encoder_comes_from_the_hub_again_on_another_machine(
+    context: Any,
+    tiny_base: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    book, cache = context.stores.versions.encoders, tmp_path / "hub"
+    other = str(build_other(tiny_base, tmp_path / "other"))
+    with hub_behind_proxy(tiny_base) as (proxy, seen):
+        monkeypatch.setenv("http_proxy", proxy)
+        first = Encoders(context.settings.model_copy(update={"base_model": NAME}), book=book)
+        digest = first.base.digest
+        source = book.find(digest)
+        assert source is not None and source.name == f"{NAME}@{COMMIT[:12]}" and source.place == NAME
+        shutil.rmtree(cache)
+        seen.clear()
+        pod = Encoders(
+            context.settings.model_copy(update={"base_model": other, "data_dir": tmp_path / "pod"}), book=book
+        )
+        assert pod.of(digest).base.digest == digest
+        assert seen and all(COMMIT in path for path in seen), "the revision that was used, not the newest"
+    shutil.rmtree(cache)
+    with recording_proxy() as (proxy, _):
+        monkeypatch.setenv("http_proxy", proxy)
+        again = Encoders(
+            context.settings.model_copy(update={"base_model": other, "data_dir": tmp_path / "new"}), book=book
+        )
+        with pytest.raises(MissingEncoder, match=f"{NAME} at {COMMIT[:12]} cannot be had from the model hub") as caught:
+            again.of(digest)
+        monkeypatch.setattr(
+            "backend.base_model.former.fetch_revision", lambda *asked: pytest.fail("asked at once again")
+        )
+        with pytest.raises(MissingEncoder):
+            again.of(digest)
+    assert caught.value.code == "former_encoder_missing"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,3 +70,11 @@ def test_a_span_only_grows_and_stays_when_it_is_whole(text: str, start: int, end
     bare = text[start:end].strip()
     assert bare in text[slice(*found)]
     assert snapped(text, *found, granularity) == found
+
+
+@pytest.mark.parametrize("text", ["我来了。你走了！好吧", "यह है। वह है। ठीक", "متى؟ الآن! نعم", "ខ្ញុំ។អ្នក។ល្អ"])
+def test_sentences_end_as_the_language_ends_them(text: str) -> None:
+    second = [part for part in regex.split(r"(?<=[。！।؟!។])\s*", text) if part][1]
+    start = text.index(second)
+    found = snapped(text, start + 1, start + 2, "sentence")
+    assert found is not None and text[slice(*found)] == second

@@ -143,6 +143,11 @@ def test_occurrences_are_whole_words_where_a_whole_word_was_marked(
     assert sorted(occurrences(text, start, start + len(marked))) == found
 
 
+def test_a_word_may_touch_a_script_without_blanks() -> None:
+    assert list(occurrences("NHKは見る。私のNHKとNHKS", 0, 3)) == [(9, 12)]
+    assert list(occurrences("北京和大北京市", 0, 2)) == [(4, 6)]
+
+
 def test_a_part_of_a_word_is_found_in_other_words() -> None:
     assert list(occurrences("Adapter, adapting", 1, 5)) == [(10, 14)]
 

@@ -29,7 +29,7 @@ TEXT = "a e <b onclick=alert(6)>b f</b> {{ 7 * 7 }} "
 HOSTILE = [*LABELS, TITLE, MESSAGE, ERROR, PERSON, TEXT.strip()]
 
 TAGS = re.compile(
-    "a|article|aside|body|br|button|caption|circle|code|d[dlt]|details|div|em|figcaption|figure|footer|form|g|h[1-6]|"
+    "a|article|aside|bdi|body|br|button|caption|circle|code|d[dlt]|datalist|details|div|em|figcaption|figure|footer|form|g|h[1-6]|"
     "head|header|hgroup|html|input|label|li|line|link|main|mark|meta|nav|ol|option|output|p|path|polygon|polyline|progress|"
     "rect|script|section|select|small|span|strong|summary|svg|table|t[bdhr]|tbody|text|thead|time|title|ul"
 )

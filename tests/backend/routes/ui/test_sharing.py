@@ -82,11 +82,12 @@ def test_every_button_is_one_of_the_form_that_holds_the_token(app: Any, linked: 
     seen = set[str]()
     for path in PATHS:
         text = client.get(path).text
-        forms = re.findall(r'<form id="act"[^>]*>.*?</form>', text, re.DOTALL)
-        assert len(forms) == 1 and token in forms[0]
+        forms = re.findall(r'<form id="(act|hunt)"[^>]*>(.*?)</form>', text, re.DOTALL)
+        assert [name for name, _ in forms] == ["act", "hunt"] and all(token in held for _, held in forms)
         for button in re.findall(r'<button[^>]*class="act[^>]*>', text):
             where = re.search(r' formaction="([^"]+)"', button)
-            assert where and f'hx-post="{where[1]}"' in button and 'form="act"' in button
+            assert re.search(r' form="(act|hunt)"', button)
+            assert where and f'hx-post="{where[1]}"' in button
             seen.add(where[1])
     assert {"/ui/check", "/ui/projects/7/retrain", "/ui/projects/7/unpin", "/ui/projects/7/suspects"} <= seen
     without_script = client.post("/ui/projects/7/unpin", data={"csrf_token": token})

@@ -78,6 +78,17 @@ def test_mistakes_and_figures_of_classes(services: Any) -> None:
     assert [cell.shade for cell in control.matrix.rows[0].cells] == [4, 1, 0]
 
 
+def test_hunted_tasks_stand_in_the_tables_and_not_in_the_figure_above_them(services: Any) -> None:
+    fair, hard = rows_of([("A", "A")] * 12 + [("B", "B")] * 12), rows_of([("B", "A")] * 9)
+    keep(
+        services, choices_config(["A", "B"]), [*fair, *(replace(row, hunted=True) for row in hard)], {"A": 60, "B": 60}
+    )
+    control = only(services)
+    assert (control.tested, control.set_aside, control.macro) == (24, 9, 1.0)
+    assert {row.name: (row.given, row.right) for row in control.classes} == {"A": (12, 12), "B": (21, 12)}
+    assert [(mistake.given, mistake.said, mistake.count) for mistake in control.mistakes] == [("B", "A", 9)]
+
+
 def test_rows_of_an_earlier_release_are_counted_as_not_recorded(services: Any) -> None:
     old = [EvidenceRow("label", Judgement(0.8, True, 0.2), labels=100) for _ in range(30)]
     keep(services, choices_config(["A", "B"]), [*old, *rows_of([("A", "A")] * 20)], {"A": 100})

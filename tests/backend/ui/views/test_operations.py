@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from backend.base_model.languages import LanguageReport
 from backend.labelstudio.records import ExampleRecord
 from backend.routes.app import create_app
 from backend.store.admin.findings import INSTALLATION, Finding
@@ -42,6 +43,17 @@ def test_a_project_tells_its_own_and_nothing_twice(linked: Any) -> None:
     ]
     assert row.wrong[1].remedy == "mend it"
     assert find_in_report(None) == []
+
+
+def test_a_page_tells_once_that_the_encoder_does_not_know_the_language(linked: Any) -> None:
+    report = LanguageReport("", 200, 200, {"de": 0.97, "en": 0.03}, 0.0, 2.4, 0.0)
+    linked.stores.projects.note_language(7, report.to_json())
+    linked.stores.findings.save({7: [finding("language", "warn")]}, [7])
+    client = create_app(linked).test_client()
+    log_in(client)
+    page = client.get("/ui/projects/7/overview").text
+    assert page.count("language_unread: the encoder english-small does not know the language of the texts") == 1
+    assert "97% German" in page and "BASE_MODEL=multilingual knows it" in page and "language is seen" not in page
 
 
 def test_check_now_asks_once_and_says_so(linked: Any) -> None:

@@ -54,6 +54,37 @@ def test_a_choice_that_is_in_label_studio_does_not_wait(linked: Any) -> None:
     assert "sampling" in view.off and not view.waits and len(view.rows) == 1
 
 
+def test_what_is_hunted_is_told_with_what_was_ordered_since(linked: Any) -> None:
+    order = {"control": "label", "at": 0.0, "stopped": False, "words": [], "regex": "", "like": [], "count": 5}
+    about = {"control": "label", "labels": 3, "wanted": 10, "asked": 9, "found": 1, "ordered": False, "vain": True}
+    orders = linked.stores.task_queue
+    assert view_queue(linked, 7, {}).hunts == []
+    save(linked, [entry(1, 0.5)], hunts=[{**about, "label": "a"}], hunted_classes=70)
+    view = view_queue(linked, 7, {"control": "label", "label": "e"})
+    [row] = view.hunts
+    assert (row.state, row.labels, row.wanted, row.found, row.asked, view.hunted) == ("given up", 3, 10, 1, 9, 70)
+    assert view.order.values["label"] == "e" and view.order.values["count"] == "20" and view.share == 0.3
+    orders.order(7, {**order, "key": "e"})
+    assert [row.state for row in view_queue(linked, 7, {}).hunts] == ["from the next choice on", "given up"]
+    done = {**about, "label": "e", "ordered": True, "vain": False, "labels": 5, "wanted": 5, "state": "all found"}
+    gone = {**order, "key": "gone", "at": 1.0}
+    orders.order(7, gone)
+    save(linked, [entry(1, 0.5)], hunts=[done, {**about, "label": "a", "matches": 0}], orders=[0.0, 1.0])
+    rows = view_queue(linked, 7, {}).hunts
+    assert [row.state for row in rows] == ["given up", "all found", "not in the label config"]
+    assert [(bool(row.hunted), row.matches) for row in rows] == [(True, 0), (False, None), (True, None)]
+    orders.order(7, {**gone, "stopped": True})
+    before = news_of_project(linked.stores.client, 7)
+    orders.order(7, {**order, "key": "e", "at": time.time() + 1})
+    assert news_of_project(linked.stores.client, 7) != before
+    orders.order(7, {**order, "key": "a", "stopped": True})
+    assert [(row.label, row.state) for row in view_queue(linked, 7, {}).hunts] == [
+        ("e", "from the next choice on"),
+        ("gone", "stopped"),
+        ("a", "stopped"),
+    ]
+
+
 def test_before_the_first_choice_it_says_why_there_is_none(linked: Any, services: Any) -> None:
     assert view_queue(linked, 7, {}).rows == [] and view_queue(linked, 7, {}).run is None
     assert "LABEL_STUDIO_URL" in view_queue(services, 7, {}).off

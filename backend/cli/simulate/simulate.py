@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
 import click
 
-from backend.screen import plain, say, say_json, say_over
+from backend.cli.simulate.parameters import Counts, Encoders, Names
+from backend.cli.simulate.speaker import Speaker
+from backend.screen import plain, say, say_json
 from backend.settings.home_path import HomePath
 from backend.settings.settings import Settings, current_settings
 from model.errors import DataError, ModelError
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 CHEAP_PEERS = "tfidf,lr"
 PICTURES = (".png", ".svg", ".pdf")
-QUIET_SECONDS = 5.0
-"""Between two signs of life when stderr is no terminal."""
 
 
 class Options(TypedDict):
@@ -48,42 +46,7 @@ class Options(TypedDict):
     cache: Path | None
     plot: Path | None
     patterns: Path | None
-
-
-class Counts(click.ParamType):
-    """Whole numbers joined by commas."""
-
-    name = "n,n,…"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        try:
-            numbers = tuple(int(part) for part in str(value).split(",") if part.strip())
-        except ValueError:
-            numbers = ()
-        if not numbers or min(numbers) < 0:
-            self.fail(f"{value!r} is not a list of whole numbers from 0 on, such as 0,16,64", param, ctx)
-        return numbers
-
-
-class Names(click.ParamType):
-    """Known names joined by commas; `find` gives the known ones, `words` stand for several."""
-
-    name = "name,…"
-
-    def __init__(self, what: str, find: Callable[[], Sequence[str]], words: Sequence[str] = ()) -> None:
-        self.what, self.find, self.words = what, find, words
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
-        parts = (part.strip().lower().replace("-", "_") for part in str(value).split(","))
-        names = tuple(dict.fromkeys(part for part in parts if part))
-        known = self.find()
-        unknown = [name for name in names if name not in (*known, *self.words)]
-        if unknown or not names:
-            listed = ", ".join([*known, *self.words])
-            self.fail(f"unknown {self.what} {plain(', '.join(unknown)) or repr(value)}; known: {listed}", param, ctx)
-        if "all" in names:
-            return tuple(known)
-        return tuple(name for name in names if name != "none")
+    base_model: tuple[str, ...]
 
 
 def strategy_names() -> Sequence[str]:
@@ -97,36 +60,6 @@ def peer_names() -> Sequence[str]:
     from model.simulation.baselines import PEERS
 
     return tuple(PEERS)
-
-
-class Speaker:
-    """Signs of life and notes on stderr, so that stdout holds rows only."""
-
-    def __init__(self) -> None:
-        self._live, self._said, self._what = sys.stderr.isatty(), 0.0, ""
-
-    def about(self, what: str) -> None:
-        """What the next signs of life belong to."""
-        self._what = what
-
-    def tell(self, words: str) -> None:
-        """A sign of life: one line that is written over on a terminal, now and then a line elsewhere."""
-        line = f"{self._what}: {words}" if self._what else words
-        if self._live:
-            say_over(line[:110])
-        elif time.monotonic() - self._said > QUIET_SECONDS:
-            self._said = time.monotonic()
-            say(line, err=True)
-
-    def note(self, words: str) -> None:
-        """A line that stays."""
-        self.clear()
-        say(words, err=True)
-
-    def clear(self) -> None:
-        """Take the sign of life away."""
-        if self._live:
-            say_over("")
 
 
 @click.command()
@@ -173,6 +106,12 @@ class Speaker:
     help="What a row without a label says: nothing (default), or none of these.",
 )
 @click.option("--patterns", type=HomePath(dir_okay=False), help="Of spans: strings and expressions for labels.")
+@click.option(
+    "--base-model",
+    type=Encoders(),
+    default="",
+    help="Encoders to compare on these labels, joined by commas: presets, hub ids or directories (docs/encoders.md).",
+)
 @click.option("--threads", type=click.IntRange(1), help="Threads of torch (default: all cores).")
 @click.option("--cache", type=HomePath(file_okay=False), help="Keep encoded texts here.")
 @click.option("--plot", type=HomePath(dir_okay=False), help="Draw the curves (PNG, SVG).")
@@ -199,18 +138,16 @@ def simulate(
         raise click.UsageError("--test goes with a TRAIN.csv or TRAIN.jsonl")
     _check_plot(options["plot"])
     speaker, settings = Speaker(), current_settings()
+    rows: list[Row] = []
     try:
         data = _read(settings, train, test, project, options, speaker)
         plans = _plans(data, options, speaker)
         peers = _peers(data, options["peers"], as_json)
-        lexicons = _lexicons(data, options["patterns"])
-        with _workplace(settings, options["cache"], options["threads"] or 0) as place:
-            place.lexicons, rows = lexicons, []
-            for row in _rows(place, data, plans, peers, options["finetune"], speaker):
-                rows.append(row)
-                if as_json:
-                    speaker.clear()
-                    say_json(row, indent=None)
+        for row in _all_rows(settings, data, plans, peers, options, speaker):
+            rows.append(row)
+            if as_json:
+                speaker.clear()
+                say_json(row, indent=None)
     except ModelError as error:
         raise click.ClickException(error.message) from error
     finally:
@@ -324,6 +261,29 @@ def _plans(data: Dataset | SpanDataset, options: Options, speaker: Speaker) -> l
     ]
 
 
+def _all_rows(
+    settings: Settings,
+    data: Dataset | SpanDataset,
+    plans: Sequence[ReplayPlan],
+    peers: Sequence[str],
+    options: Options,
+    speaker: Speaker,
+) -> Iterator[Row]:
+    """Those of BASE_MODEL, or of each encoder to be compared, with what that costs; peers once, over the first."""
+    from backend.simulate.encoders import find_all, measure_cost
+
+    lexicons, cache, threads = _lexicons(data, options["patterns"]), options["cache"], options["threads"] or 0
+    names = options["base_model"]
+    find_all(settings, names)
+    for name in names or (settings.base_model,):
+        with _workplace(settings.model_copy(update={"base_model": name}), cache, threads) as place:
+            place.lexicons = lexicons
+            told: Row = {"encoder": name, **measure_cost(place, data)} if names else {}
+            shown = peers if name == (names or (name,))[0] else ()
+            for row in _rows(place, data, plans, shown, options["finetune"], speaker):
+                yield {**row, **told}
+
+
 @contextmanager
 def _workplace(settings: Settings, cache: Path | None, threads: int) -> Iterator[Workplace]:
     from backend.simulate.trainer import Workplace
@@ -385,9 +345,12 @@ def _peer_rows(
 
 def _show(rows: Sequence[Row], plot: Path | None, as_json: bool) -> None:
     from backend.simulate.curves import draw, print_curves
+    from backend.simulate.encoders import compare_encoders
 
     if not as_json:
         print_curves(rows)
+        for line in compare_encoders(rows):
+            say(line)
     if plot is not None:
         try:
             draw(rows, plot)

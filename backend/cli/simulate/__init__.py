@@ -1,0 +1,1 @@
+"""`understudy simulate`: its options, its signs of life, and the command."""

@@ -1,0 +1,1 @@
+"""The change of the encoder over the admin API."""

@@ -1,0 +1,1 @@
+"""The teacher over the admin API."""

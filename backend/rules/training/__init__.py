@@ -1,0 +1,1 @@
+"""In which order the fine-tunes of several projects are trained."""

@@ -1,0 +1,1 @@
+"""What is stored of duplicates: what people answered to each text, by what its duplicates share."""
