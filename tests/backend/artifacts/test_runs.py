@@ -86,7 +86,7 @@ def test_a_store_that_is_away_keeps_nobody_from_training(s3: S3Server, directory
     began = time.monotonic()
     for _ in range(100):
         saver.look()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 20, "a hundred tries would take longer"
     s3.door.is_open = True
     saver.last()
     assert (saved := run.saved()) is not None and saved.attempt == 1

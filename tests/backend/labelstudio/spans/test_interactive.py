@@ -155,7 +155,7 @@ def test_a_part_of_a_word_is_found_in_other_words() -> None:
 def test_a_long_text_is_answered_in_time() -> None:
     text = "Ada met Bob in London, and then he went on to see others. " * 7_000
     context = [mark("a", 0, 3), *(mark(f"x{at}", 8 + 58 * at, 11 + 58 * at) for at in range(300)), mark("z", 15, 21)]
-    begin = time.perf_counter()
+    begin = time.process_time()
     result, memory = ask(context, text=text)
-    assert time.perf_counter() - begin < 1.0  # .3 s on a quiet machine
+    assert time.process_time() - begin < 5, "quadratic work would take minutes"
     assert len(result) == 500 and len(memory.suggested) == 500

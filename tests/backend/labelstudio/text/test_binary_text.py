@@ -75,7 +75,7 @@ def test_it_takes_time_in_proportion_to_the_text(part: str) -> None:
     text = part * (1_000_000 // len(part))
     start = time.process_time()
     drop_binary(text)
-    assert time.process_time() - start < 2
+    assert time.process_time() - start < 10
 
 
 def test_words_are_not_highlighted_where_something_was_left_out() -> None:
