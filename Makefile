@@ -20,6 +20,9 @@ $(VENV)/.installed: ANEW := $(wildcard $(BIN)/python)
 $(VENV)/.installed: another-torch
 endif
 
+# The files with a test that is marked so: importing all the others takes each process half a minute.
+marked = $$(grep -rlE 'mark\.$(1)\b' tests --include='test_*.py')
+
 .PHONY: another-torch help install dev up demo quick test test-redis redis-servers languages helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
@@ -82,10 +85,10 @@ types: dev  ## Check the types.
 	$(BIN)/python -m mypy
 
 e2e: dev  ## Drive the real Label Studio.
-	$(BIN)/python -m pytest -m e2e -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -m e2e $(call marked,e2e) -n 2 --dist loadfile $(ARGS)
 
 hosts: dev  ## Harm hosts that share no disk, one after the other: network namespaces (Linux, root).
-	$(BIN)/python -m pytest -m hosts $(ARGS)
+	$(BIN)/python -m pytest -m hosts $(call marked,hosts) $(ARGS)
 
 bench: dev  ## Run every benchmark of speed, then write the page of this kind of machine (an hour).
 	$(BIN)/python -m bench.performance

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from backend.settings.settings import child_environment
 from tests.support.redis_servers import find_servers
 
-WHERE = ("tests/backend", "tests/faults")
-"""The folders that hold such tests; a test sees to it that no other does."""
+ROOT = Path(__file__).parents[2]
+MARK = re.compile(r"^pytestmark = pytest\.mark\.redis|^@pytest\.mark\.redis", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What pytest made of the tests with one server. `code`: its exit status; `seconds`: how long it took."""
+
+    code: int
+    seconds: float
+    printed: str
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,19 +39,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not servers:
         print("no Redis or Valkey server was found")
         return 1
-    codes = {name: run_tests(name, binary, more) for name, binary in servers.items()}
-    for name, (code, seconds) in codes.items():
-        print(f"{name}: {'passed' if code == 0 else f'FAILED (pytest: {code})'} in {seconds:.0f} s, {servers[name]}")
-    return int(any(code for code, _ in codes.values()))
+    workers = workers_of(len(servers))
+    with ThreadPoolExecutor(len(servers)) as side_by_side:
+        runs = side_by_side.map(lambda binary: run_tests(binary, workers, more), servers.values())
+        ended = {name: show(name, servers[name], run) for name, run in zip(servers, runs, strict=True)}
+    for name, run in ended.items():
+        told = "passed" if run.code == 0 else f"FAILED (pytest: {run.code})"
+        print(f"{name}: {told} in {run.seconds:.0f} s, {servers[name]}")
+    return int(any(run.code for run in ended.values()))
 
 
-def run_tests(name: str, binary: Path, more: Sequence[str]) -> tuple[int, float]:
-    """pytest's exit status, and how long it took."""
-    print(f"\n-- {name}: {binary}", flush=True)
+def workers_of(servers: int) -> int:
+    """Of each server, all running side by side: about one more than there are cores, since the tests wait for
+    processes half of their time."""
+    return -(-((os.cpu_count() or 1) + 1) // servers)
+
+
+def marked_files() -> list[str]:
+    """The files with tests of Redis, from the root: importing all the others takes each process longer than these."""
+    paths = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [path.relative_to(ROOT).as_posix() for path in paths if MARK.search(path.read_text(encoding="utf-8"))]
+
+
+def run_tests(binary: Path, workers: int, more: Sequence[str]) -> Run:
+    """The tests with this server."""
     began = time.monotonic()
-    command = [sys.executable, "-m", "pytest", "-m", "redis", "-n", "auto", "--dist", "loadfile", *WHERE, *more]
-    environment = child_environment(REDIS_BINARY=str(binary.absolute()), OMP_NUM_THREADS="1")
-    return subprocess.run(command, env=environment, check=False).returncode, time.monotonic() - began
+    options = ["-m", "redis", "-n", str(workers), "--dist", "loadfile"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *options, *marked_files(), *more],
+        cwd=ROOT,
+        env=child_environment(REDIS_BINARY=str(binary.absolute()), OMP_NUM_THREADS="1"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        check=False,
+    )
+    return Run(done.returncode, time.monotonic() - began, done.stdout)
+
+
+def show(name: str, binary: Path, run: Run) -> Run:
+    """Prints what pytest printed, in one piece."""
+    print(f"\n-- {name}: {binary}\n{run.printed}", flush=True)
+    return run
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def find_servers(more: Iterable[Path] = ()) -> dict[str, Path]:
 
 def describe(binary: Path) -> str:
     """Such as "Redis 7.0.15"."""
-    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    shown = subprocess.run([binary, "--version"], capture_output=True, text=True, timeout=60, check=True).stdout
     return f"{shown.split()[0]} {'.'.join(map(str, server_version(binary)))}"
 
 

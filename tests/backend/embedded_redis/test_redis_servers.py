@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import every_redis
-from tests.support.every_redis import WHERE
+from tests.support.every_redis import marked_files, workers_of
 from tests.support.redis_servers import find_servers
 
 ROOT = Path(__file__).parents[3]
@@ -30,14 +30,21 @@ def test_each_kind_and_version_is_found_once_and_the_carried_one_always(
     assert next(iter(found)).startswith("Redis 6.2")
 
 
-def test_the_folders_that_are_run_hold_all_marked_tests() -> None:
-    marked = {
-        path.relative_to(ROOT).as_posix()
-        for path in (ROOT / "tests").rglob("test_*.py")
-        if re.search(r"^pytestmark = pytest\.mark\.redis", path.read_text(encoding="utf-8"), re.MULTILINE)
-    }
-    assert "tests/faults/test_redis.py" in marked
-    assert all(name.startswith(tuple(f"{folder}/" for folder in WHERE)) for name in marked)
+def test_all_marked_tests_are_run_whether_the_file_or_the_test_is_marked() -> None:
+    found = marked_files()
+    assert {"tests/faults/test_redis.py", "tests/backend/redis_access/test_learn_queue.py"} <= set(found)
+    named = [
+        path for path in sorted((ROOT / "tests").rglob("test_*.py")) if re.search(r"mark\.redis\b", path.read_text())
+    ]
+    assert [ROOT / name for name in found] == named
+    assert "tests/backend/test_outcomes.py" not in found
+
+
+def test_servers_share_the_cores_and_one_more_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    assert [workers_of(servers) for servers in (1, 2, 3, 4)] == [3, 2, 1, 1]
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert workers_of(3) == 6
 
 
 def test_a_server_with_which_tests_fail_fails_the_run(
@@ -45,7 +52,7 @@ def test_a_server_with_which_tests_fail_fails_the_run(
 ) -> None:
     """No test has this name, of which pytest says 5."""
     monkeypatch.setattr(every_redis, "find_servers", lambda more: dict(list(find_servers(more).items())[:1]))
-    monkeypatch.setattr(every_redis, "WHERE", ("tests/backend/embedded_redis/test_data_format.py",))
+    monkeypatch.setattr(every_redis, "marked_files", lambda: ["tests/backend/embedded_redis/test_data_format.py"])
     assert every_redis.main(["-k", "no_such_test", "-n", "0"]) == 1
     assert re.search(r"Redis 6\.2.*: FAILED \(pytest: 5\)", capfd.readouterr().out)
     assert every_redis.main(["--but", "Redis"]) == 1, "none at all is no success"
