@@ -124,7 +124,7 @@ def whole_loop(settings: Settings) -> None:
         assert create(client, number, label="ae"[number % 2]).get_json()["outcomes"] == {"stored": 1}
     assert refit(PROJECT) == "published"
     live = context().stores.versions.live(PROJECT)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while ask(client).get_json().get("model_version") != live:
         assert time.monotonic() < deadline
         time.sleep(0.05)

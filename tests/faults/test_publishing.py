@@ -162,7 +162,7 @@ DAMAGES = {
 
 
 def wait_for(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < deadline, "in vain"
         time.sleep(0.02)

@@ -38,7 +38,7 @@ def serving(settings: Settings, server: Path) -> Iterator[redis.Redis]:
     command = [server, embedded_redis._plain_name(config)]
     process = subprocess.Popen(command, cwd=config.parent, stdout=subprocess.DEVNULL)
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 120
         while not answers(settings.redis_socket):
             assert process.poll() is None and time.monotonic() < deadline, "redis did not start"
             time.sleep(0.02)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import pytest
@@ -146,16 +145,18 @@ def test_a_tick_that_takes_long_keeps_the_lease(
     for project in (7, 8, 9):
         context.stores.projects.save_config(project, "<View/>")
     monkeypatch.setattr("backend.processes.scheduler.LEASE_SECONDS", 0.0)  # renewed before each project
-    other = Scheduler(context)
+    other, untouched = Scheduler(context), 10**9
     taken_over: list[bool] = []
+    left: list[int] = []
 
     def schedule(project: int) -> None:
-        context.stores.client.pexpire(SCHEDULER_LEASE, 100)
         taken_over.append(other.tick())
-        time.sleep(0.15)
+        left.append(context.stores.client.pttl(SCHEDULER_LEASE))
+        context.stores.client.pexpire(SCHEDULER_LEASE, untouched)
 
     monkeypatch.setattr(scheduler, "schedule", schedule)
-    assert scheduler.tick() and not any(taken_over) and len(taken_over) >= 3
+    assert scheduler.tick() and not any(taken_over)
+    assert len(left) >= 3 and 0 < max(left) < untouched / 10, "held anew before each"
 
 
 @pytest.mark.redis

@@ -42,7 +42,7 @@ def webhook(client: Any, config: str, number: int, data: Any, result: Any, **mor
 
 
 def eventually(what: Callable[[], Any]) -> Any:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (found := what()):
         assert time.monotonic() < deadline, "it does not happen"
         time.sleep(0.02)

@@ -25,8 +25,8 @@ def test_it_waits_until_the_last_prediction_is_answered() -> None:
 
     def predict() -> None:
         with admission.enter():
-            inside.wait(10)
-            go_on.wait(10)
+            inside.wait(120)
+            go_on.wait(120)
             order.append("prediction")
 
     def page() -> None:
@@ -36,13 +36,13 @@ def test_it_waits_until_the_last_prediction_is_answered() -> None:
     threads = [threading.Thread(target=predict) for _ in range(2)]
     for thread in threads:
         thread.start()
-    inside.wait(10)
+    inside.wait(120)
     threads.append(threading.Thread(target=page))
     threads[-1].start()
     assert admission.inside == 2
     go_on.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(120)
     assert order == ["prediction", "prediction", "page"] and admission.inside == 0
 
 

@@ -49,13 +49,13 @@ def test_who_waits_starts_once_the_web_process_serves() -> None:
     thread = release(held, served.is_set, patience=60)
     assert not any(config.autostart for config in held)
     served.set()
-    thread.join(10)
+    thread.join(120)
     assert all(config.autostart for config in held)
 
 
 def test_who_waits_starts_without_a_web_process_in_the_end() -> None:
     held = [SimpleNamespace(autostart=False)]
     began = time.monotonic()
-    release(held, lambda: False, patience=0.2).join(10)
+    release(held, lambda: False, patience=0.2).join(120)
     assert held[0].autostart
     assert time.monotonic() - began >= 0.2

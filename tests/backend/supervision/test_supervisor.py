@@ -101,7 +101,7 @@ def running(tmp_path: Path) -> Iterator[Running]:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_it_stops_with_every_descendant_and_exits_with_0(running: Running, signum: signal.Signals) -> None:
     running.process.send_signal(signum)
-    assert running.process.wait(15) == 0
+    assert running.process.wait(120) == 0
     assert running.left() == []
 
 
@@ -123,7 +123,7 @@ def test_a_full_disk_does_not_end_it(tmp_path: Path) -> None:
             os.kill(before, signal.SIGKILL)
             wait_until(lambda before=before: up.pid("second") != before)
         up.process.send_signal(signal.SIGTERM)
-        assert up.process.wait(15) == 0
+        assert up.process.wait(120) == 0
 
 
 def test_kill_9_of_the_supervisor_takes_the_children_along(running: Running) -> None:

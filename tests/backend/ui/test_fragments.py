@@ -17,7 +17,7 @@ def test_a_part_is_made_once_for_all_who_ask_at_the_same_news() -> None:
     def make() -> bytes:
         made.append(1)
         begun.set()
-        go_on.wait(10)
+        go_on.wait(120)
         return b"part"
 
     def ask() -> bytes:
@@ -26,7 +26,7 @@ def test_a_part_is_made_once_for_all_who_ask_at_the_same_news() -> None:
 
     with ThreadPoolExecutor(8) as pool:
         asked = [pool.submit(ask) for _ in range(8)]
-        assert begun.wait(10)
+        assert begun.wait(120)
         go_on.set()
         assert {one.result() for one in asked} == {b"part"}
     assert made == [1]
@@ -45,12 +45,12 @@ def test_a_failure_is_told_to_whoever_made_it_and_kept_by_nobody() -> None:
 
     def fail() -> bytes:
         begun.set()
-        go_on.wait(10)
+        go_on.wait(120)
         raise ValueError("no")
 
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(fragments.get, key, fail)
-        assert begun.wait(10)
+        assert begun.wait(120)
         second = pool.submit(fragments.get, key, lambda: b"part")
         go_on.set()
         with pytest.raises(ValueError, match="no"):

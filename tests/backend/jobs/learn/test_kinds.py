@@ -68,7 +68,7 @@ def test_labels_of_every_kind_are_learned_and_answered(
         reply = client.post("/webhook", json={"action": "ANNOTATION_CREATED", **body})
         assert reply.get_json()["outcomes"] == {"stored": 1}
     assert refit(7) == "published"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while services.registry.version_of(7) == "v0" and time.monotonic() < deadline:
         time.sleep(0.02)
     tasks = [task(50, "very happy, thanks"), task(51, "it arrived broken")]
@@ -125,7 +125,7 @@ def test_a_question_of_every_kind_that_is_left_blank_is_learned_as_such(
     assert refit(7) == "published"
     summary = services.stores.projects.summary(7)
     assert summary["samples"] == {"c": len(TEXTS)} and summary["labels"]["c"][""] == len(BAD) * 2
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 120
     while services.registry.version_of(7) == "v0" and time.monotonic() < deadline:
         time.sleep(0.02)
     tasks = [task(50, GOOD[1]), task(51, BAD[2])]

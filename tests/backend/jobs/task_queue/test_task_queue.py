@@ -298,7 +298,7 @@ def test_labels_of_the_queue_are_told_from_others(
         body["task"] = {"id": task, "data": {"text": text}}
         for again in ("ANNOTATION_CREATED", "ANNOTATION_UPDATED"):
             assert client.post("/webhook", json={**body, "action": again}).status_code == 200
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while context.stores.label_stream.handed(PROJECT).labels < 12:
         assert time.monotonic() < deadline, "the labels are not counted"
         time.sleep(0.1)
@@ -342,7 +342,7 @@ def said(result: list[dict[str, Any]]) -> list[str]:
 
 
 def wait_until_steered(services: Any) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while PROJECT not in services.background.steered:
         assert time.monotonic() < deadline, "the web process has not noticed"
         time.sleep(0.1)
