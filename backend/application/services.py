@@ -50,6 +50,7 @@ class Services:
         self.registry.stop()
         self.predictors.stop()
         self.background.stop()
+        self.metrics.close()
 
 
 def build_services(settings: Settings) -> Services:

@@ -77,6 +77,15 @@ def _read_tolerantly(error: UnicodeError) -> tuple[str | bytes, int]:
     raise error
 
 
+class ClientBehindSentinel(redis.Redis):
+    """Its close ends the connections to the Sentinels as well, which are somebody else's for the library."""
+
+    def close(self) -> None:
+        super().close()
+        pool: Any = self.connection_pool
+        pool.sentinel_manager.close()
+
+
 class UnixConnection(redis.UnixDomainSocketConnection):
     """To a socket whose path may be longer than the kernel's address of one."""
 
@@ -108,7 +117,7 @@ def _open_behind_sentinel(url: str, options: dict[str, Any]) -> Any:
     sentinel = Sentinel(hosts, sentinel_kwargs={**common, **own, **patience})
     return sentinel.master_for(
         service,
-        redis_class=redis.Redis,
+        redis_class=ClientBehindSentinel,
         db=int(database or 0),
         username=unquote(user) or None,
         password=unquote(password) or None,

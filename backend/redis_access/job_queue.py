@@ -292,6 +292,10 @@ class ProjectPicker:
         if held:
             self._release(keys=[held], args=[self.me])
 
+    def close(self) -> None:
+        """Its connection, which it alone has."""
+        self._redis.close()
+
     def _learners(self) -> dict[str, bool]:
         """Those alive, this one among them, and whether each is busy."""
         keys = sorted(_text(key) for key in self._redis.smembers(WORKERS_BY_QUEUE_KEY % "learn"))

@@ -55,7 +55,8 @@ def create_app(services: Services) -> Flask:
 
 def _add_collectors(services: Services) -> None:
     services.metrics.add(ServingCollector(services.registry, services.predictors, services.answers))
-    services.metrics.add(StoreCollector(services.settings))
+    stored = StoreCollector(services.settings)
+    services.metrics.add(stored, stored.close)
 
 
 REPLY_HEADERS = {

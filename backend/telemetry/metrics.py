@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -14,6 +16,7 @@ class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self._collectors: set[type[Collector]] = set()
+        self._closers: list[Callable[[], None]] = []
         ProcessCollector(registry=self.registry)  # memory, open files, CPU, start
         self.requests = Counter(
             "understudy_requests", "HTTP requests by route and status.", ["route", "status"], registry=self.registry
@@ -115,9 +118,15 @@ class Metrics:
             "understudy_last_event_timestamp_seconds", "When the last webhook came.", registry=self.registry
         )
 
-    def add(self, collector: Collector) -> None:
-        """What is read off when /metrics is asked. Of one class the first one counts: two applications may be made
-        over the same services."""
+    def add(self, collector: Collector, close: Callable[[], None] | None = None) -> None:
+        """What is read off when /metrics is asked, and how it ends. Of one class the first one counts: two applications
+        may be made over the same services."""
         if type(collector) not in self._collectors:
             self._collectors.add(type(collector))
             self.registry.register(collector)
+            self._closers += [close] if close else []
+
+    def close(self) -> None:
+        """Ends what was added."""
+        for close in self._closers:
+            close()

@@ -58,6 +58,10 @@ class StoreCollector(Collector):
         yield from notification_metrics(overview.endpoints)
         yield from project_metrics(overview.projects)
 
+    def close(self) -> None:
+        """Its connection to Redis."""
+        self._reader.close()
+
     def _disk(self) -> Iterator[Metric]:
         try:
             disk = shutil.disk_usage(self._data_dir)

@@ -69,11 +69,12 @@ class SignsOfLife:
         """The first beat is after BEAT_SECONDS: the worker has just been written down."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """No beat begins after this."""
+    def stop(self) -> bool:
+        """No beat begins after this; whether none goes on either."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(LEAVE_SECONDS)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         due = time.monotonic() + self._seconds
@@ -102,9 +103,16 @@ class Worker(SimpleWorker):
 
     def register_death(self) -> None:
         """Takes itself out of the records."""
-        if self._signs:
-            self._signs.stop()
+        if self._signs and self._signs.stop():
+            self._beats.close()
         super().register_death()
+
+    def teardown(self) -> None:
+        """RQ's last step; leaves no connection to whoever looks for garbage."""
+        super().teardown()
+        self.connection.close()
+        if self.picker:
+            self.picker.close()
 
     @guarded
     def beat(self) -> None:

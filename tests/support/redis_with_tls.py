@@ -40,7 +40,7 @@ def serve(folder: Path, port: int, *lines: str, mode: Sequence[str] = ()) -> Ite
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([find_redis_server(), str(config), *mode], stdout=log, stderr=log)
     try:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 120
         while not listens(port):
             assert process.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.02)
@@ -117,22 +117,23 @@ def with_sentinel(folder: Path) -> Iterator[Place]:
 
 def await_replica(port: int) -> None:
     """Returns when the replica has what the primary has."""
-    client = redis.Redis(port=port, password=PASSWORD)
-    deadline = time.monotonic() + 20
-    while client.info("replication").get("master_link_status") != "up":
-        assert time.monotonic() < deadline, "no replication"
-        time.sleep(0.05)
+    deadline = time.monotonic() + 120
+    with redis.Redis(port=port, password=PASSWORD) as client:
+        while client.info("replication").get("master_link_status") != "up":
+            assert time.monotonic() < deadline, "no replication"
+            time.sleep(0.05)
 
 
 def fail_over(ports: Sequence[int]) -> None:
     """The primary ends; returns when the replica has taken over."""
-    sentinel = redis.Redis(port=ports[2], password=f"sentinel-{PASSWORD}")
-    deadline = time.monotonic() + 30
-    while not sentinel.sentinel_slaves("mine"):
-        assert time.monotonic() < deadline, "the Sentinel has found no replica"
-        time.sleep(0.05)
-    redis.Redis(port=ports[0], password=PASSWORD).shutdown(nosave=True)
-    replica = redis.Redis(port=ports[1], password=PASSWORD)
-    while replica.info("replication")["role"] != "master":
-        assert time.monotonic() < deadline, "no failover"
-        time.sleep(0.05)
+    deadline = time.monotonic() + 120
+    with redis.Redis(port=ports[2], password=f"sentinel-{PASSWORD}") as sentinel:
+        while not sentinel.sentinel_slaves("mine"):
+            assert time.monotonic() < deadline, "the Sentinel has found no replica"
+            time.sleep(0.05)
+    with redis.Redis(port=ports[0], password=PASSWORD) as primary:
+        primary.shutdown(nosave=True)
+    with redis.Redis(port=ports[1], password=PASSWORD) as replica:
+        while replica.info("replication")["role"] != "master":
+            assert time.monotonic() < deadline, "no failover"
+            time.sleep(0.05)

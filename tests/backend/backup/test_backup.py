@@ -124,6 +124,7 @@ def test_it_is_of_one_moment_while_labels_come_and_go(
             other.add(5)
             other.stores.examples.remove(PROJECT, [first])
             first += 1
+        other.stores.close()
 
     writer = threading.Thread(target=annotate)
     writer.start()

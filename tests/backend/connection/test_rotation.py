@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import SecretStr
 
 from backend.connection.connect import run_connect
 from backend.errors import StoreUnavailable
+from backend.redis_access.connection import connect
 from backend.redis_access.shared_secrets import admin_token, webhook_secret
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
@@ -73,7 +75,7 @@ def test_without_a_setting_deleting_the_file_and_redis_s_copy_makes_a_new_secret
 
 def test_redis_s_password_is_changed_while_both_are_valid(own_redis: RedisServer, make_record: Any) -> None:
     """With the rights of docs/operations.md, which have to suffice for everything."""
-    admin = Stores(own_redis.settings)._redis
+    admin = connect(own_redis.settings)
     admin.execute_command("ACL", "SETUSER", "understudy", *documented_rights(), ">old-pass")
 
     def stores(password: str) -> Stores:
@@ -89,10 +91,12 @@ def test_redis_s_password_is_changed_while_both_are_valid(own_redis: RedisServer
     before.ping()
     admin.execute_command("ACL", "SETUSER", "understudy", "<old-pass")
     after.ping()
-    with pytest.raises(StoreUnavailable):
-        stores("old-pass").ping()
+    with closing(stores("old-pass")) as late, pytest.raises(StoreUnavailable):
+        late.ping()
     with pytest.raises(StoreUnavailable):
         _flush(after)
+    before.close()
+    after.close()
     admin.close()
 
 
@@ -123,5 +127,6 @@ def use_everything(stores: Stores, make_record: Any) -> None:
     queue.enqueue_call("os.getcwd")
     SimpleWorker([queue], connection=redis, serializer=JSONSerializer, job_class=AllowedJob).work(burst=True)
     assert queue.count == 0
-    seen = {family.name: family.samples for family in StoreCollector(stores.settings).collect()}
+    with closing(StoreCollector(stores.settings)) as collector:
+        seen = {family.name: family.samples for family in collector.collect()}
     assert seen["understudy_redis_up"][0].value == 1 and seen["understudy_examples"][0].value == 1

@@ -31,14 +31,14 @@ def test_a_worker_begins_on_a_socket_with_an_odd_path(tmp_path: Path, name: str)
     command = [find_redis_server(), "--port", "0", "--unixsocket", bound, "--save", ""]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL) as server:
         try:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 120
             while not answers(socket):
                 assert time.monotonic() < deadline, "Redis does not start"
                 time.sleep(0.02)
             settings = Settings(data_dir=tmp_path, redis_url=f"unix://{quote(str(socket))}?db=0", _env_file=None)
             worker = build_worker(settings, "learn")
             worker.register_birth()
-            worker.register_death()
+            worker.teardown()
         finally:
             server.kill()
 
@@ -46,6 +46,8 @@ def test_a_worker_begins_on_a_socket_with_an_odd_path(tmp_path: Path, name: str)
 def test_a_worker_that_was_killed_keeps_no_other_from_its_place(context: Any, settings: Settings) -> None:
     """In a container all have the process number 1, and the host name of the one before."""
     for _ in range(2):
-        build_worker(settings, "learn").register_birth()
+        worker = build_worker(settings, "learn")
+        worker.register_birth()
+        worker.connection.close()
     names = read_workers(context.stores.client).names["learn"]
     assert len(names) == 2 and all(name.startswith(f"learn-{gethostname()}-{getpid()}-") for name in names)

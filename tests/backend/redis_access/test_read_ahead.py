@@ -138,3 +138,4 @@ def test_a_redis_that_is_away_is_said_to_be(own_redis: Any) -> None:
         pass
     with pytest.raises(StoreUnavailable):
         reading.projects.knows(7)
+    stores.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -171,9 +172,11 @@ def test_redis_without_aof_is_refused(tmp_path: Path) -> None:
             while not answers(socket):
                 time.sleep(0.01)
             url = f"unix://{socket}?db=0"
-            with pytest.raises(StoreUnavailable, match="appendonly is 'no'"):
-                Stores(Settings(data_dir=tmp_path, redis_url=url)).verify()
-            accepted = Stores(Settings(data_dir=tmp_path, redis_url=url, allow_unsafe_redis=True)).verify()
+            unsafe = Settings(data_dir=tmp_path, redis_url=url)
+            with closing(Stores(unsafe)) as stores, pytest.raises(StoreUnavailable, match="appendonly is 'no'"):
+                stores.verify()
+            with closing(Stores(unsafe.model_copy(update={"allow_unsafe_redis": True}))) as stores:
+                accepted = stores.verify()
             assert any("appendfsync" in problem for problem in accepted)
         finally:
             process.terminate()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -20,8 +21,9 @@ from tests.support.rig import choices_config
 def scrape(settings: Settings) -> dict[tuple[str, ...], float]:
     """(series, label values in order of their names) -> value, as Prometheus would read it."""
     registry = CollectorRegistry()
-    registry.register(StoreCollector(settings))
-    return parse(generate_latest(registry).decode())
+    with closing(StoreCollector(settings)) as collector:
+        registry.register(collector)
+        return parse(generate_latest(registry).decode())
 
 
 def parse(text: str) -> dict[tuple[str, ...], float]:
