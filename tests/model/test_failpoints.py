@@ -6,6 +6,7 @@ import errno
 import multiprocessing
 import signal
 from collections.abc import Iterator
+from multiprocessing.synchronize import Event
 
 import pytest
 
@@ -39,18 +40,22 @@ def test_a_step_or_action_that_there_is_not_is_refused(text: str) -> None:
         load_settings(failpoint=text)
 
 
-def die(action: str) -> None:
+def die(action: str, begun: Event) -> None:
     arm(f"{action}:swap.after")
+    begun.set()
     failpoint("swap.after")
 
 
 def test_kill_and_hang_leave_no_way_out() -> None:
     fork = multiprocessing.get_context("forkserver")
-    killed, hung = (fork.Process(target=die, args=(action,)) for action in ("kill", "hang"))
+    begun = fork.Event()
+    killed, hung = (fork.Process(target=die, args=(action, begun)) for action in ("kill", "hang"))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
+    begun.clear()
     hung.start()
+    assert begun.wait(120)
     hung.join(1)
     hung.terminate()
     hung.join(1)

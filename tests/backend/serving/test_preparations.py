@@ -32,14 +32,14 @@ def test_tasks_are_declined_until_the_names_are_read_and_answered_then(
 
     def slowly(self: Any, texts: Any, *more: Any, **options: Any) -> Any:
         if len(texts) > 1_000:
-            assert may_read.wait(20)
+            assert may_read.wait(120)
         return embed(self, texts, *more, **options)
 
     monkeypatch.setattr(type(base), "embed", slowly)
     began = time.monotonic()
     assert client.post("/setup", json={"project": "98.1", "schema": LARGE}).get_json() == {"model_version": "v0"}
     assert ask(client) == {"results": [[], []], "model_version": "v0"}
-    assert time.monotonic() - began < 15, "it has waited for the texts"
+    assert time.monotonic() - began < 100, "it has waited for the texts"
     assert 'understudy_predictions_declined_total{reason="preparing"} 2.0' in client.get("/metrics").text
     may_read.set()
     wait_for(lambda: all(ask(client)["results"]), 30.0)
@@ -67,12 +67,12 @@ def test_a_key_is_made_once_however_many_ask() -> None:
 
     def make() -> Any:
         made.append(1)
-        assert may_end.wait(5)
+        assert may_end.wait(120)
         return object()
 
     asked = [preparations.start("key", make, lambda model: None) for _ in range(5)]
     may_end.set()
-    assert all(done.wait(5) for done in asked) and made == [1]
+    assert all(done.wait(120) for done in asked) and made == [1]
 
 
 def test_names_of_marks_are_read_aside_as_well() -> None:
