@@ -219,7 +219,7 @@ def products_of(tuning: FineTuner, drawn: Sequence[Sequence[int]], precision: st
     import torch
     from torch import nn
 
-    from model.training.layers.product import _times
+    from model.kernels.training_product import _times
 
     rows = round(sum(map(sum, drawn)) / len(drawn))
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32

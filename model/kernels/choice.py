@@ -21,10 +21,6 @@ LEAST_INT8_SPEED_UP = 1.3
 more, every text that is known has to be read again, and products alone (which are half of a layer's time where they are
 quick) promise more than there is to gain."""
 
-LEAST_KERNEL_SPEED_UP = 1.25
-"""How many times faster oneDNN's product must be in serving for a fine-tune to take it, where weights that learn are
-reordered at each step."""
-
 
 @dataclass(frozen=True)
 class ProductShape:
@@ -48,6 +44,7 @@ class ProductShape:
 class TimingJson(TypedDict):
     kernel: str
     gflops: float
+    training_kernel: str
     training_gflops: float
     kernels: Mapping[str, float]
     products_at: Sequence[int]
@@ -58,10 +55,11 @@ class TimingJson(TypedDict):
 @dataclass(frozen=True)
 class FormatTiming:
     """One number format as timed. `kernel`: the faster matrix product, `gflops` what it reaches with one thread,
-    `training_gflops` forwards and backwards; `kernels` all of them. `products_at`: the lengths of a text, of those
-    that were tried, at which two batched products beat torch's fused attention. `new_rows_ms`: what a product with a
-    number of rows that was not seen before costs on top of one that was. `layer_ms`: what a whole layer takes, with
-    attention and norms, of texts as they are served (LAYER_TEXTS); 0 where that was not timed."""
+    `training_kernel` and `training_gflops` the same forwards and backwards; `kernels` all of them in serving.
+    `products_at`: the lengths of a text, of those that were tried, at which two batched products beat torch's fused
+    attention. `new_rows_ms`: what a product with a number of rows that was not seen before costs on top of one that
+    was. `layer_ms`: what a whole layer takes, with attention and norms, of texts as they are served (LAYER_TEXTS); 0
+    where that was not timed."""
 
     kernel: str
     gflops: float
@@ -70,12 +68,14 @@ class FormatTiming:
     products_at: tuple[int, ...] = ()
     new_rows_ms: float = 0.0
     layer_ms: float = 0.0
+    training_kernel: str = "plain"
 
     def to_json(self) -> TimingJson:
         """Plain JSON types, readable by `from_json`."""
         return {
             "kernel": self.kernel,
             "gflops": self.gflops,
+            "training_kernel": self.training_kernel,
             "training_gflops": self.training_gflops,
             "kernels": dict(self.kernels),
             "products_at": self.products_at,
@@ -94,6 +94,7 @@ class FormatTiming:
             tuple(int(length) for length in data["products_at"]),
             data["new_rows_ms"],
             float(data["layer_ms"]),
+            data["training_kernel"],
         )
 
 
@@ -134,8 +135,7 @@ class EngineChoice:
     @property
     def training_kernel(self) -> str:
         """The matrix product of a fine-tune in float32."""
-        rates = self.formats[FP32].kernels
-        return "onednn" if rates.get("onednn", 0.0) > LEAST_KERNEL_SPEED_UP * rates.get("plain", 0.0) else "plain"
+        return self.formats[FP32].training_kernel
 
     @property
     def plain_serving(self) -> str:

@@ -20,6 +20,7 @@ from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_fused_kerne
 from model.kernels.choice import BF16, FP32, INT8, EngineChoice, FormatTiming, ProductShape
 from model.kernels.int8_product import InputRange, RangedInt8Linear, RowInt8Linear, int8_works
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
+from model.kernels.training_product import Product, find_product, multiply_plain
 
 DTYPES = {FP32: torch.float32, BF16: torch.bfloat16}
 
@@ -28,13 +29,20 @@ TIMED_FLOPS = 0.25e9
 
 LEAST_ROWS, MOST_ROWS, TRIAL_ROWS = 32, 256, 16
 
+TRAINING_FLOPS, LEAST_TRAINING_ROWS = 1e9, 64
+"""The same of a training step, whose weights are reordered in each: with 32 rows that is most of what is timed."""
+
 GIVE_UP_FACTOR = 3.0
 """In the trial: what takes so many times as long as the best is given up."""
 
 PACKING_WORTH = 1.15
 """How many times faster oneDNN's product must be: its weights are a copy in every process, torch's stay in the file."""
 
-TIMING_ROUNDS = 4
+TRAINING_WORTH = 1.1
+"""How many times faster oneDNN's products must be, forwards and back, for a fine-tune in float32 to take them: its
+steps have other numbers of tokens each time, for which oneDNN makes code, and the timing has one."""
+
+TIMING_ROUNDS, TRAINING_ROUNDS = 4, 2
 
 LAYER_TEXTS = ((24,), (48,), (16, 24, 32, 48, 64, 96, 128))
 """Lengths in tokens of the texts whose layer is timed as a whole: two that come alone, and a batch in which long ones
@@ -57,19 +65,21 @@ def time_engine(shape: ProductShape, device: str) -> EngineChoice:
         torch.manual_seed(0)
         layers = dict(_layers(shape, place))
         rates, fast = _time_products(shape, layers, place)
-        training = _time_training(shape, fast, place)
+        training = _time_training(shape, _training_ways(rates), place)
         formats = {}
         for name in (FP32, BF16):
             kernels = {kernel: rate for (form, kernel), rate in rates.items() if form == name}
             kernel = ONEDNN if kernels.get(ONEDNN, 0.0) > PACKING_WORTH * kernels[PLAIN] else PLAIN
             own = layers[name, kernel]
+            learned = choose_training_kernel(training, name)
             formats[name] = FormatTiming(
                 kernel,
                 kernels[kernel],
-                training.get(name, 0.0),
+                training.get((name, learned), 0.0),
                 kernels,
                 _time_attention(shape, DTYPES[name], place) if name in fast else (),
                 _time_new_rows(own, shape, DTYPES[name], place) if kernel == ONEDNN else 0.0,
+                training_kernel=learned,
             )
         if rate := rates.get((INT8, INT8)):
             new_rows = _time_new_rows(layers[INT8, INT8], shape, torch.float32, place)
@@ -179,29 +189,52 @@ def _pass(layer: Layer, hidden: Tensor) -> Call:
     return run
 
 
-def _time_training(shape: ProductShape, formats: Sequence[str], device: torch.device) -> dict[str, float]:
-    """GFLOP/s of the feed-forward part with its norm, forwards and backwards, as autocast runs it; nothing where one
-    format is left, since training multiplies as serving does, with more conversions."""
-    formats = [name for name in formats if name in DTYPES]
-    if len(formats) < 2:
+def choose_training_kernel(rates: Mapping[tuple[str, str], float], precision: str) -> str:
+    """The matrix product of a fine-tune in this format, of GFLOP/s by (format, kernel)."""
+    own, other = rates.get((precision, PLAIN), 0.0), rates.get((precision, ONEDNN), 0.0)
+    return ONEDNN if other > TRAINING_WORTH * own else PLAIN
+
+
+def _training_ways(rates: Mapping[tuple[str, str], float]) -> list[tuple[str, str]]:
+    """What may be fastest in training, (format, kernel), of GFLOP/s in serving: there oneDNN's weights are reordered
+    beforehand, so what it does not win there it loses here; in bfloat16 autocast takes oneDNN by itself."""
+    best = {name: max(rate for (own, _), rate in rates.items() if own == name) for name in DTYPES}
+    ways = [(FP32, PLAIN)]
+    if rates.get((FP32, ONEDNN), 0.0) > rates[FP32, PLAIN]:
+        ways.append((FP32, ONEDNN))
+    if best[BF16] > best[FP32] / 2:
+        ways.append((BF16, PLAIN))
+    return ways
+
+
+def _time_training(
+    shape: ProductShape, candidates: Sequence[tuple[str, str]], device: torch.device
+) -> dict[tuple[str, str], float]:
+    """GFLOP/s by (format, kernel) of the feed-forward part with its norm, forwards and backwards, as a training step
+    computes it; nothing where there is nothing to choose from."""
+    ways: dict[tuple[str, str], Product] = {way: find_product(way[1]) for way in candidates}
+    if (FP32, ONEDNN) in ways and ways[FP32, ONEDNN] is multiply_plain:
+        del ways[FP32, ONEDNN]
+    if len(ways) < 2:
         return {}
-    rows = int(min(max(TIMED_FLOPS / (12 * shape.width * shape.inner), LEAST_ROWS), MOST_ROWS)) // 16 * 16
+    rows = int(min(max(TRAINING_FLOPS / (12 * shape.width * shape.inner), LEAST_TRAINING_ROWS), MOST_ROWS)) // 16 * 16
     with torch.inference_mode(False), torch.enable_grad():
         hidden = torch.randn(rows, shape.width, device=device, requires_grad=True)
         grow = torch.nn.Linear(shape.width, shape.inner, device=device)
         shrink = torch.nn.Linear(shape.inner, shape.width, device=device)
 
-        def step(half: bool) -> Call:
+        def step(half: bool, multiply: Product) -> Call:
             def run() -> None:
                 with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                    grown = shrink(F.gelu(grow(hidden))) + hidden
+                    grown = multiply(shrink, F.gelu(multiply(grow, hidden))) + hidden
                     F.layer_norm(grown, grown.shape[1:]).square().sum().backward()
 
             return run
 
-        seconds = _fastest({name: step(name == BF16) for name in formats}, TIMING_ROUNDS - 1, device)
+        calls = {way: step(way[0] == BF16, multiply) for way, multiply in ways.items()}
+        seconds = _fastest(calls, TRAINING_ROUNDS, device)
     work = 12e-9 * rows * shape.width * shape.inner
-    return {name: round(work / found, 1) for name, found in seconds.items()}
+    return {way: round(work / found, 1) for way, found in seconds.items()}
 
 
 def _time_attention(shape: ProductShape, dtype: torch.dtype, device: torch.device) -> tuple[int, ...]:

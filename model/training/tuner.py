@@ -80,8 +80,8 @@ class FineTuner:
         weights: Path | None = None,
         soft: SoftSet | None = None,
     ) -> None:
-        """`kernel`: of the matrix products (model/training/layers/product.py); `weights`: an earlier fine-tune's, to go
-        on from instead of the base model's own; `soft`: marked texts as a student is taught them."""
+        """`kernel`: of the matrix products (model/kernels/training_product.py); `weights`: an earlier fine-tune's, to
+        go on from instead of the base model's own; `soft`: marked texts as a student is taught them."""
         if threads:
             torch.set_num_threads(threads)
         torch.manual_seed(seed)

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from model.encoder.windows import Window, in_chunks
 from model.kernels.attention import spans_of
 from model.kernels.matrix_product import PLAIN
+from model.kernels.training_product import find_product
 from model.training.layers.packed_layer import BertLayer, Noise
-from model.training.layers.product import find_product
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from model.training.layers.product import Product, multiply_plain
+from model.kernels.training_product import Product, multiply_plain
 
 Span = tuple[int, int, int]
 """First token, texts, tokens of each: one run of texts of equal length."""

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from model.encoder.encoder import Encoder
 from model.encoder.engine import training_precision
 from model.kernels import kept_choice as engine_choice
+from model.kernels import timing
 from model.kernels.choice import EngineChoice, FormatTiming, ProductShape
 from model.kernels.kept_choice import CHOICE_FILE, choose_engine, kept_choice, key_of
-from model.kernels.timing import time_engine
+from model.kernels.timing import choose_training_kernel, time_engine
 from tests.model.conftest import TinyModel
 
 TINY = ProductShape(32, 64, 2)
@@ -86,22 +87,36 @@ def test_flags_do_not_count(tmp_path: Path, tiny_model: TinyModel, monkeypatch: 
     assert training_precision("fp32", encoder.config, torch.device("cpu"), tmp_path) == "fp32"
 
 
-def test_a_fine_tune_in_float32_takes_the_product_that_is_clearly_faster() -> None:
-    for plain, onednn, chosen in ((100.0, 250.0, "onednn"), (100.0, 110.0, "plain"), (100.0, 0.0, "plain")):
-        fp32 = FormatTiming("plain", plain, 1.0, {"plain": plain, "onednn": onednn})
-        choice = EngineChoice({"fp32": fp32, "bf16": fp32})
-        assert choice.training_kernel == chosen
+def test_a_fine_tune_in_float32_takes_the_product_that_is_clearly_faster_forwards_and_back() -> None:
+    for plain, onednn, chosen in ((100.0, 250.0, "onednn"), (100.0, 105.0, "plain"), (100.0, 0.0, "plain")):
+        rates = {("fp32", "plain"): plain, ("fp32", "onednn"): onednn, ("bf16", "plain"): 300.0}
+        assert choose_training_kernel(rates, "fp32") == chosen
+        assert choose_training_kernel(rates, "bf16") == "plain"  # which is oneDNN's by itself
+    assert choose_training_kernel({}, "fp32") == "plain"
+
+
+def test_the_number_format_of_a_fine_tune_is_judged_by_the_product_that_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """bfloat16 that is twice as fast as MKL's float32, and slower than oneDNN's, is not trained in."""
+    rates = {("fp32", "plain"): 100.0, ("fp32", "onednn"): 240.0, ("bf16", "plain"): 200.0}
+    monkeypatch.setattr(timing, "_time_training", lambda *given: rates)
+    choice = choose_engine(TINY, "cpu", tmp_path)
+    assert (choice.training, choice.training_kernel) == ("fp32", "onednn")
+    assert choice.formats["fp32"].training_gflops == 240.0
+    assert kept_choice(tmp_path, TINY) == choice
 
 
 def test_the_timing_measures_what_runs() -> None:
     choice = time_engine(ProductShape(384, 1536, 12), "cpu")
     assert 0 < choice.seconds < 30
-    for name, timing in choice.formats.items():
-        assert timing.gflops > 0 and timing.kernels[timing.kernel] == timing.gflops, name
-        assert max(timing.kernels.values()) <= 1.15 * timing.gflops + 0.1
+    for name, own in choice.formats.items():
+        assert own.gflops > 0 and own.kernels[own.kernel] == own.gflops, name
+        assert max(own.kernels.values()) <= 1.15 * own.gflops + 0.1
     best = max(choice.formats[name].gflops for name in ("fp32", "bf16"))
     assert best <= 1.05 * choice.formats[choice.float_serving].gflops
-    timed = {name for name, timing in choice.formats.items() if timing.layer_ms > 0}
+    assert choice.formats["fp32"].training_gflops > 0
+    timed = {name for name, own in choice.formats.items() if own.layer_ms > 0}
     assert timed == ({choice.float_serving, "int8"} if "int8" in choice.formats else set())
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from model.training.layers import product
-from model.training.layers.product import find_product, multiply_onednn, multiply_plain
+from model.kernels import training_product as product
+from model.kernels.training_product import find_product, multiply_onednn, multiply_plain
 
 
 @pytest.mark.parametrize("bias", [True, False])
