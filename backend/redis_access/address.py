@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import redis
-from redis.sentinel import Sentinel
+from redis.sentinel import Sentinel, SentinelConnectionPool
 
 from backend.addresses.unix_socket import open_unix_socket
 from backend.addresses.url import REDIS_REMEDY, NoAddress, check_redis_url
@@ -82,8 +82,8 @@ class ClientBehindSentinel(redis.Redis):
 
     def close(self) -> None:
         super().close()
-        pool: Any = self.connection_pool
-        pool.sentinel_manager.close()
+        if isinstance(self.connection_pool, SentinelConnectionPool):
+            self.connection_pool.sentinel_manager.close()
 
 
 class UnixConnection(redis.UnixDomainSocketConnection):
