@@ -128,15 +128,12 @@ def _judge_carried(stores: Stores, project: int, name: str, counts: Json, target
     if not isinstance(counts, Mapping) or len(wanted) < len(counts) or not known:
         raise BadRequest('carried_over: {"exact": how many, "near": how many} is needed', field="carried_over")
     facts = stores.labelled_texts.facts(project)
+    own = next((one for one in facts.controls if one.name == name), None) if facts is not None else None
     found: dict[str, CarriedJson] = {}
     for kind, count in wanted.items():
         tests, errors, near = 0, 0, kind == "near"
-        if facts is not None and name in facts["controls"]:
-            place = facts["controls"].index(name)
-            agreement = (facts["near"] if near else facts["exact"])[place]
-            texts = (facts["near_texts"] if near else facts["exact_texts"])[place]
-            groups = (facts["near_groups"] if near else facts["exact_groups"])[place]
-            tests, errors = count_comparisons(agreement, texts, groups, near=near)
+        if own is not None:
+            tests, errors = count_comparisons(*own.seen(near=near), near=near)
         found[kind] = judge_carried(tests, errors, count, target)
     return found
 

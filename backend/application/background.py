@@ -11,7 +11,7 @@ from contextlib import suppress
 from backend.errors import StoreUnavailable
 from backend.labelstudio.spans.regions import SentSpan
 from backend.rejects.pending import RejectNotes
-from backend.store.duplicates.labelled_texts import TABLES_KEPT, LabelledTables
+from backend.store.duplicates.tables import TABLES_KEPT, LabelledTables
 from backend.store.stores import Stores
 from model.spec import Document
 

@@ -15,7 +15,7 @@ from backend.base_model.former import live_manifest
 from backend.errors import ArtifactsUnavailable
 from backend.jobs.pool_reader import PoolReader
 from backend.settings.settings import Settings, current_settings
-from backend.store.duplicates.labelled_texts import LabelledTables
+from backend.store.duplicates.tables import LabelledTables
 from backend.store.stores import Stores
 from backend.supervision.heartbeat import Deadline
 from model.errors import ModelError

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from backend.explained_json import CarriedOver
-from backend.store.duplicates.labelled_texts import LabelledTables, LabelledTextStore
+from backend.store.duplicates.labelled_texts import LabelledTextStore
+from backend.store.duplicates.tables import LabelledTables
 from model.spec import Document, Prediction, TaskSpec
 
 
@@ -40,7 +41,7 @@ def describe_carried_over(
         found[one.control] = {
             "labels": [control.show(label) for label in one.chosen],
             "score": one.score,
-            "task": store.task_of(project, key, table.facts["controls"].index(one.control)),
+            "task": store.task_of(project, key, table.facts.places[one.control]),
             "near": near,
             "agreement": known[one.control].agreement,
         }

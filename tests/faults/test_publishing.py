@@ -47,14 +47,14 @@ def test_row_21_killed_at_each_step_of_a_publication_a_whole_version_is_live(con
     assert refit(PROJECT) == "published"
     for step in STEPS:
         stores, before = context.stores, live(context)
-        trained, known = stores.versions.trained(PROJECT), stores.labelled_texts.facts(PROJECT)["seq"]
+        trained, known = stores.versions.trained(PROJECT), stores.labelled_texts.facts(PROJECT).seq
         letters.add(1)
         assert run_apart(learn, armed(context.settings, step)) == KILLED, step
         moved = step in AFTER_THE_MOVE
         assert (live(context) != before) == moved, step
         assert stores.versions.trained(PROJECT) == (stores.examples.seq(PROJECT) if moved else trained), step
         told = stores.examples.seq(PROJECT) if step in AFTER_DUPLICATES else known
-        assert stores.labelled_texts.facts(PROJECT)["seq"] == told, "labels of duplicates are those of a whole snapshot"
+        assert stores.labelled_texts.facts(PROJECT).seq == told, "labels of duplicates are those of a whole snapshot"
         assert stores.examples.count(PROJECT) == letters.count, "nothing that was acknowledged is lost"
         stores.failures.release(PROJECT, "refit")
     letters.add(1)

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from backend.jobs.learn.duplicates import gather_entries, gather_facts
-from backend.store.duplicates.labelled_texts import LabelledTable, bucket_of, read_bucket, write_bucket
+from backend.store.duplicates.buckets import bucket_of, read_bucket, write_bucket
+from backend.store.duplicates.tables import LabelledTable
 from model.acquisition.batch import Repeats, plan_batch
 from model.acquisition.strategies import DEFAULT_STRATEGY, Pool
 from model.duplicates.labelled import PRIOR_EXACT, PRIOR_NEAR, PRIOR_TEXTS, LabelledGroups, group_labelled

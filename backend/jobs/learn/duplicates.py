@@ -14,7 +14,8 @@ from backend.jobs.learn.label_errors import excerpt
 from backend.labelstudio.task_spec import parse_label_config
 from backend.record_json import LabelErrorRow
 from backend.rules.consensus import reach_consensus
-from backend.store.duplicates.labelled_texts import Entry, LabelledFacts, TextAnswer, bucket_of, write_bucket
+from backend.store.duplicates.buckets import Entry, TextAnswer, bucket_of, write_bucket
+from backend.store.duplicates.facts import ControlFacts, LabelledFacts
 from backend.store.examples import Snapshot
 from model.failpoints import failpoint
 from model.spec import NONE, Control, Sample, TaskSpec
@@ -77,7 +78,7 @@ def catch_up(work: Context, project: int) -> None:
     labels; or where it failed. Raises StoreUnavailable."""
     stores = work.stores
     facts, seq = stores.labelled_texts.facts(project), stores.examples.seq(project)
-    if seq <= (facts["seq"] if facts else 0) or _may_wait(work, project, stores.examples.count(project)):
+    if seq <= (facts.seq if facts else 0) or _may_wait(work, project, stores.examples.count(project)):
         return
     try:
         spec = parse_label_config(stores.projects.config(project))
@@ -94,7 +95,7 @@ def _may_wait(work: Context, project: int, labels: int) -> bool:
     if labels <= MANY_LABELS or not work.stores.jobs.is_refit_due(project):
         return False
     last = work.stores.labelled_texts.facts(project)
-    return last is not None and 0 <= time.time() - last["at"] < LATE_SECONDS
+    return last is not None and 0 <= time.time() - last.at < LATE_SECONDS
 
 
 def _suspects(
@@ -144,22 +145,25 @@ def gather_entries(groups: Sequence[LabelledGroups]) -> dict[int, Entry]:
     return found
 
 
-def gather_facts(groups: Sequence[LabelledGroups], disagreeing: list[int], seq: int) -> LabelledFacts:
-    agreements = [own.agreement() for own in groups]
-    counts = [own.count_groups() for own in groups]
-    return {
-        "seq": seq,
-        "at": round(time.time(), 3),
-        "controls": [own.control.name for own in groups],
-        "exact": [round(one.exact, 4) for one in agreements],
-        "near": [round(one.near, 4) for one in agreements],
-        "exact_texts": [one.exact_texts for one in agreements],
-        "near_texts": [one.near_texts for one in agreements],
-        "exact_groups": [exact for exact, _ in counts],
-        "near_groups": [near for _, near in counts],
-        "carries_near": [one.carries_near for one in agreements],
-        "disagreeing": disagreeing,
-    }
+def gather_facts(groups: Sequence[LabelledGroups], disagreeing: Sequence[int], seq: int) -> LabelledFacts:
+    """`disagreeing`: tasks of each of `groups`; `seq`: of the labels."""
+    controls = tuple(_facts_of(own, count) for own, count in zip(groups, disagreeing, strict=True))
+    return LabelledFacts(seq, round(time.time(), 3), controls)
+
+
+def _facts_of(groups: LabelledGroups, disagreeing: int) -> ControlFacts:
+    agreement, (exact_groups, near_groups) = groups.agreement(), groups.count_groups()
+    return ControlFacts(
+        name=groups.control.name,
+        exact=round(agreement.exact, 4),
+        near=round(agreement.near, 4),
+        exact_texts=agreement.exact_texts,
+        near_texts=agreement.near_texts,
+        exact_groups=exact_groups,
+        near_groups=near_groups,
+        carries_near=agreement.carries_near,
+        disagreeing=disagreeing,
+    )
 
 
 def _text(entries: Mapping[int, Entry] | None) -> str:

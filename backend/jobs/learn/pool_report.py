@@ -18,7 +18,7 @@ from model.spec import Document, TaskSpec, Text
 from model.texts import duplicate_keys, text_key
 
 if TYPE_CHECKING:
-    from backend.store.duplicates.labelled_texts import LabelledTable
+    from backend.store.duplicates.tables import LabelledTable
     from model.duplicates.pool import PoolFinding
 
 GROWTH = 1.1

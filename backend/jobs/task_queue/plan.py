@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from backend.jobs.task_queue.hunts import Hunting
     from backend.jobs.task_queue.pool_view import PoolView
     from backend.record_json import PlanAgreement
-    from backend.store.duplicates.labelled_texts import LabelledTable
+    from backend.store.duplicates.tables import LabelledTable
     from model.acquisition.batch import QueueEntry
     from model.versions.live_model import LiveModel
 

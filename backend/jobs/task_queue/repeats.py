@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from backend.store.duplicates.labelled_texts import LabelledTable
+from backend.store.duplicates.tables import LabelledTable
 from model.acquisition.batch import Repeats
 from model.spec import Document, TaskSpec
 from model.texts import duplicate_keys
@@ -22,7 +22,7 @@ def find_repeats(
     read = [_labelled(spec, document, table) for document in documents]
     exact = _repeats([key for key, _ in keys], [own for own, _ in read])
     near = _repeats([key if alike is None else alike for key, alike in keys], [own or also for own, also in read])
-    counts = table is not None and bool(table.facts["controls"]) and all(table.facts["carries_near"])
+    counts = table is not None and bool(table.facts.controls) and all(own.carries_near for own in table.facts.controls)
     return (near, None) if counts else (exact, near)
 
 

@@ -14,7 +14,7 @@ from backend.jobs.learn.refit import refit
 from backend.labelstudio.records import ExampleRecord
 from backend.labelstudio.task_spec import parse_label_config
 from backend.rules.consensus import reach_consensus
-from backend.store.duplicates.labelled_texts import LabelledTables
+from backend.store.duplicates.tables import LabelledTables
 from model.failpoints import arm
 from tests.backend.conftest import PROJECT, Labels
 from tests.support.rig import choices_config
@@ -153,7 +153,7 @@ def test_labels_of_duplicates_that_cannot_be_kept_keep_no_version_from_being_pub
         arm("")
     assert store.facts(PROJECT) == kept and context.stores.failures.waits(PROJECT, "refit") == 0
     assert refit(PROJECT) == "unchanged"
-    assert store.facts(PROJECT)["seq"] == context.stores.examples.seq(PROJECT)
+    assert store.facts(PROJECT).seq == context.stores.examples.seq(PROJECT)
     services.registry._renew_beside = lambda project: 1 / 0  # a web process whose part of it fails
     label(context, [(701, NEW, learned.names[0])], 5100)
     assert refit(PROJECT) == "published"
@@ -205,13 +205,13 @@ def test_of_very_many_labels_not_each_is_written_at_once_but_the_last_one_is(
     monkeypatch.setattr("backend.jobs.learn.duplicates.MANY_LABELS", 10)
     store, jobs = context.stores.labelled_texts, context.stores.jobs
     label(context, [(700, NEW, learned.names[2])])
-    known = store.facts(PROJECT)["seq"]
+    known = store.facts(PROJECT).seq
     assert jobs.enqueue_refit(PROJECT) and jobs.enqueue_refit(PROJECT + 1)
     keep_again(context)
-    assert store.facts(PROJECT)["seq"] == known, "the refit that is due does it"
+    assert store.facts(PROJECT).seq == known, "the refit that is due does it"
     jobs.begin_refit(PROJECT)
     keep_again(context)
-    assert store.facts(PROJECT)["seq"] == known + 1
+    assert store.facts(PROJECT).seq == known + 1
 
 
 def keep_again(context: Any) -> None:
