@@ -19,17 +19,27 @@ if redis.call('PTTL', KEYS[1]) > tonumber(ARGV[2]) then redis.call('PEXPIRE', KE
 return 0
 """
 
+_RELEASE = """
+-- KEYS: lease    ARGV: owner
+if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
+return 1
+"""
+
 
 class Leases:
     """Errors of redis pass through: for use inside the stores."""
 
     def __init__(self, client: Client) -> None:
         self._redis = client
-        self._hold = Script(client, _HOLD)
+        self._hold, self._release = Script(client, _HOLD), Script(client, _RELEASE)
 
     def hold(self, key: str, owner: str, seconds: float) -> bool:
         """Whether `owner` has it for the next `seconds`; a holder prolongs it."""
         return bool(self._hold(keys=[key], args=[owner, math.ceil(seconds * 1000)]))
+
+    def release(self, key: str, owner: str) -> None:
+        """Free it, unless it ran out and is another's by now."""
+        self._release(keys=[key], args=[owner])
 
     def take(self, key: str, seconds: float) -> bool:
         """Whether it was free, and is held now. It ends after `seconds`, or when it is deleted."""

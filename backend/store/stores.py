@@ -96,8 +96,7 @@ class Stores:
     @guarded
     def give_up_lease(self, owner: str) -> None:
         """Let another scheduler take over at once."""
-        if self._redis.get(SCHEDULER_LEASE) == owner:
-            self._redis.delete(SCHEDULER_LEASE)
+        self._leases.release(SCHEDULER_LEASE, owner)
 
     @guarded
     def ping(self) -> None:

@@ -11,10 +11,8 @@ import json
 import logging
 import os
 import secrets
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from backend.errors import ArtifactsUnavailable, BackendError, BadRequest, StoreUnavailable
 from backend.files.answers import RowAnswerer
@@ -25,6 +23,7 @@ from backend.files.output import RUN, SUCCESS, Output
 from backend.files.part import write_part
 from backend.files.shard import Shard
 from backend.jobs.context import Context, context
+from backend.jobs.heartbeat import beating
 from backend.outcomes import HELD_BY_ANOTHER, JobOutcome, waits_after_failure
 from backend.redaction import hide_secrets
 from backend.store.work.file_runs import LEASE_SECONDS, PLANNING, SHARD_ATTEMPTS, FileRun, FileRunStore
@@ -65,8 +64,13 @@ def predict_files(project: int, run: str, number: int) -> str:
     if not runs.hold(project, number, owner):
         return HELD_BY_ANOTHER
     failpoint("files.begin", number)
+
+    def beat() -> None:
+        runs.hold(project, number, owner)
+        eye.over = not runs.is_current(project, run)
+
     try:
-        with _beating(runs, project, run, number, owner, eye):
+        with beating(LEASE_SECONDS / 6, beat):
             ended = _work(work, project, run, number, eye)
     except Interrupted as interruption:
         return _end_in_order(runs, project, run, number, str(interruption))
@@ -205,26 +209,6 @@ def _note_failure(work: Context, project: int, run: str, number: int, error: Exc
     wait = work.stores.failures.fail(project, "files", said)
     log.warning("predicting files failed project=%s, again in %.0f s: %s", project, wait, said, exc_info=error)
     return f"{JobOutcome.FAILED}: {said}"
-
-
-@contextmanager
-def _beating(runs: FileRunStore, project: int, run: str, number: int, owner: str, eye: _Eye) -> Iterator[None]:
-    """Within, the shard stays this worker's; it is free LEASE_SECONDS after the process has died."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(LEASE_SECONDS / 6):
-            with suppress(StoreUnavailable):
-                runs.hold(project, number, owner)
-                eye.over = not runs.is_current(project, run)
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 NICENESS = 10

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from itertools import pairwise
 
 from backend.client.predict import PredictClient
 from backend.errors import BackendError, LabelStudioError, StoreUnavailable
 from backend.jobs.context import Context, context
+from backend.jobs.heartbeat import beating
 from backend.jobs.predict.shard import Interrupted, ShardRunner
 from backend.labelstudio.rest.client import LabelStudioClient
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome, waits_after_failure
@@ -58,7 +57,7 @@ def predict(project: int, run: str, number: int) -> str:
         return HELD_BY_ANOTHER
     failpoint("predict.begin", project)
     try:
-        with _beating(runs, project, number, owner):
+        with beating(LEASE_SECONDS / 6, lambda: runs.hold(project, number, owner)):
             ended = _work(work, project, record, number, owner)
     except StoreUnavailable:
         raise
@@ -162,22 +161,3 @@ def _is_final(error: Exception) -> bool:
     if isinstance(error, LabelStudioError):
         return error.evidence.get("status") in FINAL_STATUSES
     return isinstance(error, BackendError) and error.evidence.get("passing") is False
-
-
-@contextmanager
-def _beating(runs: PredictionRunStore, project: int, number: int, owner: str) -> Iterator[None]:
-    """Within, the shard stays this worker's; it is free LEASE_SECONDS after the process has died."""
-    stop = threading.Event()
-
-    def beat() -> None:
-        while not stop.wait(LEASE_SECONDS / 6):
-            with suppress(StoreUnavailable):
-                runs.hold(project, number, owner)
-
-    thread = threading.Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

@@ -141,8 +141,7 @@ class ExportStore:
     @guarded
     def release(self, project: int, owner: str) -> None:
         """Free it for another worker."""
-        if self._redis.get(self._lease(project)) == owner:
-            self._redis.delete(self._lease(project))
+        self._leases.release(self._lease(project), owner)
 
     @guarded
     def lost(self, project: int) -> str:

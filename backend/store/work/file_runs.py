@@ -256,8 +256,7 @@ class FileRunStore:
     @guarded
     def release(self, project: int, number: int, owner: str) -> None:
         """Free the shard for another worker."""
-        if self._redis.get(self._lease(project, number)) == owner:
-            self._redis.delete(self._lease(project, number))
+        self._leases.release(self._lease(project, number), owner)
 
     @guarded
     def revive(self, project: int) -> None:

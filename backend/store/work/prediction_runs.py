@@ -190,8 +190,7 @@ class PredictionRunStore:
     @guarded
     def release(self, project: int, number: int, owner: str) -> None:
         """Free the shard for another worker."""
-        if self._redis.get(self._lease(project, number)) == owner:
-            self._redis.delete(self._lease(project, number))
+        self._leases.release(self._lease(project, number), owner)
 
     @guarded
     def lost(self, project: int) -> list[tuple[str, int]]:
