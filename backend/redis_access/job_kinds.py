@@ -192,8 +192,8 @@ JOB_KINDS = (
         seconds=_files_seconds,
     ),
     JobKind(
-        name="lesson",
-        function="backend.jobs.teach.choose.choose_texts",
+        name="teach_texts",
+        function="backend.jobs.teach.text_choice.choose_texts",
         former_function=None,
         queue="learn",
         outcomes=(JobOutcome.PLANNED, JobOutcome.OVER, JobOutcome.STOPPED, JobOutcome.FAILED),
@@ -201,7 +201,7 @@ JOB_KINDS = (
     ),
     JobKind(
         name="teach",
-        function="backend.jobs.teach.ask.teach",
+        function="backend.jobs.teach.questions.teach",
         former_function=None,
         queue="predict",
         outcomes=(
@@ -218,7 +218,9 @@ JOB_KINDS = (
     ),
 )
 
-REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT, FILES, LESSON, TEACH = (kind.function for kind in JOB_KINDS)
+REFIT, SYNC, TRAIN, PLAN, STEER, PREDICT, EXAMINE, EXPORT, FILES, TEACH_TEXTS, TEACH = (
+    kind.function for kind in JOB_KINDS
+)
 
 KIND_OF_FUNCTION = {kind.function: kind for kind in JOB_KINDS}
 

@@ -12,10 +12,10 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.errors import TeacherAnswerBad
 from backend.jobs.patterns import Patterns
-from backend.jobs.teach.lessons import with_quotes
+from backend.jobs.teach.quotes import with_quotes
 from backend.simulate.trainer import Workplace
 from backend.teacher.answers import read_answer
 from backend.teacher.client import Reply
@@ -118,8 +118,8 @@ def measure_quotes(
     name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
 ) -> Iterator[Row]:
     """The rows of one set and seed that are not done: without a teacher, then with each."""
-    speaker, tools = Speaker(), place.span_tools()
-    speaker.about(f"{name}, seed {seed}")
+    progress, tools = Progress(), place.span_tools()
+    progress.about(f"{name}, seed {seed}")
     counts = tuple(reachable(data.labelled, counts))
     order = shuffled(data.train, seed)
     asked = Random(seed).sample(range(len(order)), min(ASKED, len(order)))
@@ -134,5 +134,5 @@ def measure_quotes(
                 patterns = learn_quotes(data, unlabelled, QuotingTeacher(data.labels, accuracy, seed))
                 own, quoted = replace(tools, lexicons=patterns.lexicons), len(patterns.lexicons[CONTROL].patterns)
             plan = ReplayPlan((count,), seed=seed, pool=pool_of(counts))
-            for row in SpanReplay(data, plan, own, speaker.tell).rows():
+            for row in SpanReplay(data, plan, own, progress.tell).rows():
                 yield {**row, "method": method, "teacher": accuracy or 0.0, "quoted": quoted}

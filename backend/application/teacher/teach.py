@@ -32,7 +32,7 @@ def describe_teacher(stores: Stores, settings: Settings, project: int) -> Teache
             "of": len(record["tasks"]) if record["tasks"] is not None else record["texts"],
             "answered": record["answered"],
             "bad": record["bad"],
-            "requests": record.get("requests", 0),
+            "requests": record["requests"],
             "tokens": record["tokens"],
             "message": record["message"],
             "error": record["error"],

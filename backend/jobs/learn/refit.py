@@ -208,19 +208,20 @@ def is_needed(
 
 
 def _read_mark(work: Context, project: int) -> str:
-    from backend.jobs.teach.lessons import read_mark  # few have a teacher
+    from backend.jobs.teach.weak_labels import read_mark  # few have a teacher
 
     return read_mark(work.stores.teachings, work.settings, project)
 
 
 def _with_teacher(run: Refit) -> Refit:
     """With what a teacher said to texts of the pool."""
-    from backend.jobs.teach.lessons import read_lessons, with_quotes
+    from backend.jobs.teach.quotes import with_quotes
+    from backend.jobs.teach.weak_labels import read_weak_labels
 
     store, settings = run.work.stores.teachings, run.work.settings
-    lessons = read_lessons(store, settings, run.project, run.spec, run.pool)
-    patterns = with_quotes(run.patterns, lessons.quotes)
-    return replace(run, teacher=lessons.samples, mark=lessons.mark, patterns=patterns)
+    weak = read_weak_labels(store, settings, run.project, run.spec, run.pool)
+    patterns = with_quotes(run.patterns, weak.quotes)
+    return replace(run, teacher=weak.samples, mark=weak.mark, patterns=patterns)
 
 
 def _load(work: Context, project: int, live: str | None) -> LiveModel | None:

@@ -9,6 +9,7 @@ import logging
 import secrets
 import time
 from contextlib import suppress
+from typing import Literal, get_args
 
 from backend.errors import StoreUnavailable, TeacherAnswerBad, TeacherRefused, TeacherUnavailable
 from backend.jobs.context import Context, context
@@ -37,6 +38,10 @@ LEAST_JUDGED = 20
 
 ENOUGH_LABELS, ENOUGH_A_CLASS = 256, 4
 """Labels with which a teacher brought less than two points of accuracy (`python -m bench.learning --teacher`)."""
+
+Counted = Literal["next", "answered", "bad", "requests", "tokens", "tries", "mark"]
+COUNTED: tuple[Counted, ...] = get_args(Counted)
+"""What is written after each answer."""
 
 
 def teach(project: int, run: str) -> str:
@@ -68,7 +73,6 @@ class Stretch:
         self.work, self.project, self.record, self.owner = work, project, record, owner
         self.teachings, self.id = work.stores.teachings, record["id"]
         self.tasks = record["tasks"] or []
-        record.setdefault("requests", 0)  # of a run that an earlier release began
 
     def run(self) -> str:
         """How it ended."""
@@ -135,17 +139,8 @@ class Stretch:
         news = self.record["answered"] in LEARNED_EVERY
         if news:
             self.record["mark"] = f"{self.id}:{self.record['answered']}"
-        record = self.record
-        fields = {"next": record["next"], "answered": record["answered"], "bad": record["bad"]}
-        more = {
-            "requests": record["requests"],
-            "tokens": record["tokens"],
-            "tries": record["tries"],
-            "mark": record["mark"],
-            "message": "",
-            "error": "",
-        }
-        wanted = self.teachings.change(self.project, self.id, {**fields, **more})
+        fields = {name: self.record[name] for name in COUNTED}
+        wanted = self.teachings.change(self.project, self.id, {**fields, "message": "", "error": ""})
         if wanted and news:
             self.work.stores.jobs.enqueue_refit(self.project)
         return wanted
@@ -180,7 +175,7 @@ class Stretch:
         settings = self.work.settings
         if not settings.teacher_url or not asked_of(spec):
             return "TEACHER_URL is not set, or the label config asks nothing any more"
-        if self.record.get("asks") not in (None, "", questions_key(spec, settings.teacher_model)):
+        if self.record["asks"] not in ("", questions_key(spec, settings.teacher_model)):
             return "the labels or TEACHER_MODEL have changed since it began: ask anew"
         return ""
 

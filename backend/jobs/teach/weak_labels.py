@@ -1,13 +1,11 @@
-"""What a teacher said to the unlabelled texts that a refit reads."""
+"""Weak labels: what a teacher said to the unlabelled texts that a refit reads."""
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
-from backend.jobs.patterns import Patterns
 from backend.settings.settings import Settings
 from backend.store.work.teachings import TeachingStore
 from backend.teacher.answers import Answer
@@ -16,16 +14,9 @@ from model.spec import Document, Kind, Sample, Samples, TaskSpec
 
 log = logging.getLogger(__name__)
 
-AGREED_SHARE = 0.8
-"""Of the quotes of a string, those with its label, at the least: `May` that is a person here and a month there says
-nothing."""
-
-MOST_QUOTED = 5000
-"""Strings."""
-
 
 @dataclass(frozen=True)
-class Lessons:
+class WeakLabels:
     """`mark`: changes when there is more, "" for none; `samples`: by control, with no task and no label of a person;
     `quotes`: by control, (string, label) as often as they were said."""
 
@@ -40,13 +31,13 @@ def read_mark(store: TeachingStore, settings: Settings, project: int) -> str:
     return record["mark"] if record is not None else ""
 
 
-def read_lessons(
+def read_weak_labels(
     store: TeachingStore, settings: Settings, project: int, spec: TaskSpec, pool: Sequence[Document]
-) -> Lessons:
+) -> WeakLabels:
     """The answers to texts of the pool. Raises StoreUnavailable."""
     mark = read_mark(store, settings, project)
     if not mark:
-        return Lessons()
+        return WeakLabels()
     keys = [key_of(spec, document, settings.teacher_model) for document in pool]
     found = store.answers(project, list(dict.fromkeys(keys)))
     samples: dict[str, list[Sample]] = {}
@@ -66,36 +57,4 @@ def read_lessons(
                 samples.setdefault(control.name, []).append(Sample(0, control.text_of(document), said))
             elif control.kind is Kind.SPANS:
                 quotes.setdefault(control.name, []).extend(answer.quotes.get(control.name, ()))
-    return Lessons(mark, samples, {name: found for name, found in quotes.items() if found})
-
-
-def with_quotes(patterns: Patterns, quotes: Mapping[str, Sequence[tuple[str, str]]]) -> Patterns:
-    """With the strings that a teacher quoted, each under the label that it mostly had, beside those that people
-    brought. Like these they are a sign whose weight is learned; what people say of a string goes before."""
-    from model.spans.patterns.lexicon import build_lexicon
-    from model.spans.patterns.pattern import Pattern, PatternError
-
-    lexicons = dict(patterns.lexicons)
-    for control, said in quotes.items():
-        own = lexicons[control].patterns if control in lexicons else ()
-        known = {one.text for one in own}
-        found = [Pattern(label, text) for text, label in agreed_quotes(said) if text not in known]
-        try:
-            lexicons[control] = build_lexicon([*own, *found])
-        except PatternError as error:  # people's patterns leave no room
-            log.warning("quotes of the teacher left out control=%s: %s", control, error.message)
-    return replace(patterns, lexicons=lexicons)
-
-
-def agreed_quotes(said: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-    """(string, label) of strings that hold words, and that were quoted under one label nearly always."""
-    from model.spans.patterns.pattern import LONGEST_WORDS
-    from model.spans.words import find_words
-
-    counts = Counter(said)
-    totals: Counter[str] = Counter()
-    for (text, _), count in counts.items():
-        totals[text] += count
-    kept = [(text, label) for (text, label), count in counts.items() if count >= AGREED_SHARE * totals[text]]
-    usable = [one for one in kept if one[0].isprintable() and any(map(str.isalnum, one[0]))]
-    return sorted((text, label) for text, label in usable if len(find_words(text)) <= LONGEST_WORDS)[:MOST_QUOTED]
+    return WeakLabels(mark, samples, {name: found for name, found in quotes.items() if found})

@@ -14,7 +14,7 @@ from typing import TypedDict, cast
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.redaction import hide_secrets
 from backend.redis_access.connection import Client, Script, guarded
-from backend.redis_access.job_kinds import LESSON, TEACH
+from backend.redis_access.job_kinds import TEACH, TEACH_TEXTS
 from backend.redis_access.job_queue import JobQueue
 from backend.redis_access.keys import project_key
 from backend.redis_access.leases import Leases
@@ -127,7 +127,7 @@ class TeachingStore:
     @guarded
     def send(self, project: int, record: Teaching) -> None:
         """Hand it to a learner, which chooses the texts, or to whoever asks about them."""
-        call = self._queue.enqueue(LESSON if record["tasks"] is None else TEACH, project, record["id"])
+        call = self._queue.enqueue(TEACH_TEXTS if record["tasks"] is None else TEACH, project, record["id"])
         self._redis.set(project_key(project, "teacher:call"), call)
 
     @guarded
@@ -138,9 +138,7 @@ class TeachingStore:
     @guarded
     def release(self, project: int, owner: str) -> None:
         """Free it for another worker."""
-        key = project_key(project, "teacher:lease")
-        if self._redis.get(key) == owner:
-            self._redis.delete(key)
+        self._leases.release(project_key(project, "teacher:lease"), owner)
 
     @guarded
     def lost(self, project: int) -> Teaching | None:

@@ -10,14 +10,24 @@ from rq import Queue
 from rq.serializers import JSONSerializer
 
 from backend.processes import worker as module
-from backend.redis_access.job_kinds import EXAMINE, EXPORT, FILES, KIND_OF_NAME, LESSON, PREDICT, REFIT, TEACH, TRAIN
+from backend.redis_access.job_kinds import (
+    EXAMINE,
+    EXPORT,
+    FILES,
+    KIND_OF_NAME,
+    PREDICT,
+    REFIT,
+    TEACH,
+    TEACH_TEXTS,
+    TRAIN,
+)
 from backend.redis_access.job_queue import FORMER_NAMES, FUNCTIONS, AllowedJob
 from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
 ARGUMENTS = {PREDICT: [PROJECT, "gone", 0]}
 """All others take the project; a training its id."""
 
-LATER = {"examine": EXAMINE, "export": EXPORT, "files": FILES, "lesson": LESSON, "teach": TEACH}
+LATER = {"examine": EXAMINE, "export": EXPORT, "files": FILES, "teach_texts": TEACH_TEXTS, "teach": TEACH}
 """What came after the functions had moved."""
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from backend.jobs.teach import ask
-from backend.jobs.teach.ask import teach
+from backend.jobs.teach import questions
+from backend.jobs.teach.questions import teach
 from tests.backend.conftest import PROJECT, Labels
 from tests.backend.jobs.teach.test_teach import POOL, School
 from tests.conftest import RedisServer
@@ -27,10 +27,10 @@ def test_redis_killed_amid_a_run_costs_no_answer(
     with teaching(school.right) as server:
         school.hire(server)
         run = school.begin()
-        monkeypatch.setattr(ask, "STRETCH_SECONDS", 0.0)
+        monkeypatch.setattr(questions, "STRETCH_SECONDS", 0.0)
         assert [teach(PROJECT, run) for _ in range(3)] == ["goes on"] * 3
         redis_server.kill()
         redis_server.start()
         assert (school.record["next"], school.record["answered"]) == (3, 3)
-        monkeypatch.setattr(ask, "STRETCH_SECONDS", 60.0)
+        monkeypatch.setattr(questions, "STRETCH_SECONDS", 60.0)
         assert school.go(run).startswith("done") and len(server.seen) == len(POOL)

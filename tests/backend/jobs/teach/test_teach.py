@@ -17,10 +17,10 @@ from backend.application.teacher.teach import begin, describe_teacher, estimate,
 from backend.errors import BadRequest, Conflict
 from backend.jobs.learn.refit import refit
 from backend.jobs.pool_reader import encode_ahead
-from backend.jobs.teach import ask
-from backend.jobs.teach.ask import teach
-from backend.jobs.teach.choose import choose_texts
-from backend.jobs.teach.lessons import agreed_quotes
+from backend.jobs.teach import questions
+from backend.jobs.teach.questions import teach
+from backend.jobs.teach.quotes import agreed_quotes
+from backend.jobs.teach.text_choice import choose_texts
 from backend.processes.scheduler import Scheduler
 from backend.settings.settings import load_settings
 from backend.teacher.prompt import asked_of
@@ -181,7 +181,7 @@ def test_a_teacher_that_is_away_is_asked_later_and_no_refit_waits(
 def test_a_teacher_that_stays_away_is_given_up(school: School, taught: Callable[..., TeacherServer]) -> None:
     taught(school.right, *[500] * 20)
     run = school.begin()
-    for _ in range(ask.MOST_TRIES):
+    for _ in range(questions.MOST_TRIES):
         assert teach(PROJECT, run).startswith("waits")
         school.stores.teachings.change(PROJECT, run, {"not_before": 0})
     assert teach(PROJECT, run).startswith("failed") and school.record["status"] == "failed"
@@ -202,7 +202,7 @@ def test_what_will_not_get_better_ends_the_run(
     server = taught(make or school.right, *plan)
     assert school.go(school.begin()).startswith("failed")
     assert school.record["error"] == error and KEY not in school.record["message"]
-    assert len(server.seen) <= ask.LEAST_JUDGED
+    assert len(server.seen) <= questions.LEAST_JUDGED
 
 
 def test_a_bad_answer_costs_that_text_alone(school: School, taught: Callable[..., TeacherServer]) -> None:
@@ -214,7 +214,7 @@ def test_a_bad_answer_costs_that_text_alone(school: School, taught: Callable[...
 def test_a_killed_worker_costs_one_answer(school: School, taught: Callable[..., TeacherServer]) -> None:
     server = taught(school.right)
     run, settings = school.begin(), school.context.settings
-    code = "from backend.jobs.teach.ask import teach; from model.failpoints import arm; "
+    code = "from backend.jobs.teach.questions import teach; from model.failpoints import arm; "
     code += f"arm('kill:teach.after'); teach({PROJECT}, {run!r})"
     own = {"REDIS_URL": settings.effective_redis_url, "DATA_DIR": str(settings.data_dir), "TEACHER_URL": server.url}
     own |= {"TEACHER_MODEL": "tiny", "TEACHER_KEY": KEY}
@@ -229,7 +229,7 @@ def test_a_killed_worker_costs_one_answer(school: School, taught: Callable[..., 
 def test_a_run_in_pieces_asks_each_text_once(
     school: School, taught: Callable[..., TeacherServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr(questions, "STRETCH_SECONDS", 0.0)
     server = taught(school.right)
     run = school.begin()
     assert [teach(PROJECT, run) for _ in range(3)] == ["goes on"] * 3
@@ -258,7 +258,7 @@ def test_enough_labels_end_a_run_before_its_first_question(
 ) -> None:
     server = taught(school.right)
     run = school.begin()
-    school.monkeypatch.setattr(ask, "ENOUGH_LABELS", 30)
+    school.monkeypatch.setattr(questions, "ENOUGH_LABELS", 30)
     school.labels.add(0, 40)
     assert school.go(run).startswith("done: with 40 labels") and not server.seen
 
@@ -279,7 +279,7 @@ def test_what_it_would_cost_is_told_without_asking(school: School, taught: Calla
 def test_an_admin_stops_a_run_and_forgets_its_answers(
     school: School, taught: Callable[..., TeacherServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr(questions, "STRETCH_SECONDS", 0.0)
     server = taught(school.right)
     run = school.begin()
     with pytest.raises(Conflict, match="already"):
@@ -312,7 +312,7 @@ def test_what_is_answered_while_it_is_forgotten_is_kept_nowhere(
 def test_labels_that_change_amid_a_run_end_it(
     school: School, taught: Callable[..., TeacherServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ask, "STRETCH_SECONDS", 0.0)
+    monkeypatch.setattr(questions, "STRETCH_SECONDS", 0.0)
     server = taught(school.right)
     run = school.begin()
     assert teach(PROJECT, run) == "goes on"
