@@ -28,7 +28,7 @@ from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.jobs.task_queue.hunts import ORDERED_SHARE
 from backend.settings.settings import load_settings
 from backend.simulate.trainer import Workplace
@@ -64,15 +64,15 @@ def labels_needed(curve: Curve, goal: float) -> int | None:
 
 def replay(name: str, data: Dataset, course: Course, args: Any, place: Workplace, full: float) -> Iterator[Row]:
     """The rows of one curve; the last one says that it is finished."""
-    speaker = Speaker()
-    speaker.about(f"{name}, {course.strategy}, seed {course.seed}")
+    progress = Progress()
+    progress.about(f"{name}, {course.strategy}, seed {course.seed}")
     curve: Curve = []
-    for row in QueueReplay(data, course, place.base, place.settings, speaker.tell).points():
+    for row in QueueReplay(data, course, place.base, place.settings, progress.tell).points():
         curve.append((row["n"], row["accuracy"]))
         yield {"set": name, **row, "annotators": course.annotators}
         if labels_needed(curve, SHARES[-1] * full) is not None:
             break
-    speaker.clear()
+    progress.clear()
     yield {
         "set": name,
         "strategy": course.strategy,
@@ -115,16 +115,16 @@ def run_spans(args: Any) -> list[Row]:
             for name, strategy in product(sets, args.strategies.split(",")):
                 if any(_is_end(row, name, strategy, seed, args.max_labels) for row in rows):
                     continue
-                speaker, course = Speaker(), Course(strategy, seed, args.pool, args.max_labels)
-                speaker.about(f"{name}, {strategy}, seed {seed}")
+                progress, course = Progress(), Course(strategy, seed, args.pool, args.max_labels)
+                progress.about(f"{name}, {strategy}, seed {seed}")
                 rows = [row for row in rows if not _is_of(row, name, strategy, seed)]
-                replay = SpanQueueReplay(sets[name], course, place.span_tools(), place.settings, speaker.tell)
+                replay = SpanQueueReplay(sets[name], course, place.span_tools(), place.settings, progress.tell)
                 for row in replay.points():
                     rows.append({"set": name, **row})
                     keep(rows[-1], args)
                 rows.append({"set": name, "strategy": strategy, "seed": seed, "finished": args.max_labels})
                 keep(rows[-1], args)
-                speaker.clear()
+                progress.clear()
         place.close()
     return rows
 
@@ -236,7 +236,7 @@ def _full(rows: list[Row], name: str, data: Dataset, seed: int, args: Any, place
     if known:
         return float(known[0])
     course = Course("random", seed, args.pool)
-    full = QueueReplay(data, course, place.base, place.settings, Speaker().tell).whole()
+    full = QueueReplay(data, course, place.base, place.settings, Progress().tell).whole()
     rows.append({"set": name, "seed": seed, "full": round(full, 6), "pool": args.pool})
     keep(rows[-1], args)
     return full

@@ -39,7 +39,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.settings.settings import load_settings
 from backend.simulate.curves import curve_name, draw, is_of_spans
 from backend.simulate.trainer import PolicyTrainer, Workplace
@@ -130,14 +130,14 @@ def measure(
     name: str, data: Dataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
 ) -> Iterator[Row]:
     """The rows of one set and seed that are not done: ours first, then the peers'."""
-    speaker = Speaker()
-    speaker.about(f"{name}, seed {seed}")
+    progress = Progress()
+    progress.about(f"{name}, seed {seed}")
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
-    trainer = PolicyTrainer(place, speaker.tell) if args.finetune else None
+    trainer = PolicyTrainer(place, progress.tell) if args.finetune else None
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
-        yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()
+        yield from Replay(data, plan, place.base, trainer, progress.tell).rows()
     for peer in filter(None, args.peers.split(",")):
-        rival = Rival(data, PEERS[peer], place.base, place.base_model, place.threads, speaker.tell)
+        rival = Rival(data, PEERS[peer], place.base, place.base_model, place.threads, progress.tell)
         for count in plan.counts:
             if count and (name, rival.peer.method, count, seed) not in done:
                 yield rival.row(count, seed)
@@ -147,22 +147,22 @@ def measure_spans(
     name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Key]
 ) -> Iterator[Row]:
     """The same of a set of texts with spans."""
-    speaker, tools = Speaker(), place.span_tools()
-    speaker.about(f"{name}, seed {seed}")
+    progress, tools = Progress(), place.span_tools()
+    progress.about(f"{name}, seed {seed}")
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
     if any((name, "understudy, random", count, seed) not in done for count in plan.counts):
-        yield from SpanReplay(data, plan, tools, speaker.tell).rows()
+        yield from SpanReplay(data, plan, tools, progress.tell).rows()
     tuned = replace(plan, counts=tuple(count for count in plan.counts if count in spans.TUNED_COUNTS))
     wanted = args.finetune and any((name, f"understudy, {TUNED}", count, seed) not in done for count in tuned.counts)
     if wanted:
-        trainer = PolicyTrainer(place, speaker.tell)
-        for row in SpanReplay(data, tuned, tools, speaker.tell, trainer, ungated=True).rows():
+        trainer = PolicyTrainer(place, progress.tell)
+        for row in SpanReplay(data, tuned, tools, progress.tell, trainer, ungated=True).rows():
             yield {**row, "method": f"understudy, {row['method']}"}
     for peer in filter(None, args.peers.split(",")):
         method = spans.SPAN_PEERS[peer].method
         for count in plan.counts:
             if count and (name, method, count, seed) not in done:
-                speaker.tell(f"{method}, {count} texts")
+                progress.tell(f"{method}, {count} texts")
                 yield spans.peer_row(spans.SPAN_PEERS[peer], data, tools.reader, place.base_model, count, seed)
 
 

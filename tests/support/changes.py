@@ -18,7 +18,7 @@ from unittest.mock import patch
 
 import numpy as np
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from bench.support.replays import Course, QueueReplay
 from model.acquisition.strategies import DEFAULT_STRATEGY
@@ -222,15 +222,15 @@ def measure_changes(
     name: str, data: Dataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
 ) -> Iterator[Row]:
     """The rows of one set and seed that are not done."""
-    speaker = Speaker()
-    speaker.about(f"{name}, seed {seed}")
+    progress = Progress()
+    progress.about(f"{name}, seed {seed}")
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
 
     def is_done(method: str, counts: Sequence[int]) -> bool:
         return all((name, method, count, seed) in done for count in counts)
 
     def replay() -> CarryingReplay:
-        return CarryingReplay(data, plan, place.base, tell=speaker.tell)
+        return CarryingReplay(data, plan, place.base, tell=progress.tell)
 
     if not is_done(ALL, plan.counts):
         yield from _with_all(replay())
@@ -242,11 +242,11 @@ def measure_changes(
     for method, share in ((HUNTED, place.settings.hunt_share), (QUEUED, 0.0)) if args.queue and queued else ():
         if not is_done(method, queued):
             course = Course(DEFAULT_STRATEGY, seed, most=queued[-1], hunt_share=share)
-            yield from queue_rows(QueueReplay(data, course, place.base, place.settings, speaker.tell), queued, method)
+            yield from queue_rows(QueueReplay(data, course, place.base, place.settings, progress.tell), queued, method)
     tuned = replace(plan, counts=tuple(count for count in plan.counts if count in TUNED_COUNTS))
     if args.finetune and not is_done(TUNED, tuned.counts):
-        trainer = PolicyTrainer(place, speaker.tell)
-        rows = Replay(data, tuned, place.base, trainer, speaker.tell).rows()
+        trainer = PolicyTrainer(place, progress.tell)
+        rows = Replay(data, tuned, place.base, trainer, progress.tell).rows()
         yield from ({**row, "method": TUNED} for row in rows)
 
 

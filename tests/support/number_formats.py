@@ -13,7 +13,7 @@ from math import sqrt
 from pathlib import Path
 from typing import Any
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.simulate.trainer import PolicyTrainer, Workplace
 from model.kernels.choice import FP32, INT8
 from model.simulation.dataset import Dataset
@@ -60,7 +60,7 @@ class FormatReplays:
         self, name: str, data: Dataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
     ) -> Iterator[Row]:
         """The rows of one set and seed that are not done; with fine-tunes only those, at TUNED_COUNTS."""
-        speaker = Speaker()
+        progress = Progress()
         if args.finetune:
             counts = [count for count in counts if count in TUNED_COUNTS]
         for precision in (FP32, INT8):
@@ -68,10 +68,10 @@ class FormatReplays:
             method = precision + (TUNED if args.finetune else "")
             if all((name, method, count, seed) in done for count in plan.counts):
                 continue
-            speaker.about(f"{name}, seed {seed}, {method}")
+            progress.about(f"{name}, seed {seed}, {method}")
             own = self._place(precision, place)
-            trainer = PolicyTrainer(own, speaker.tell) if args.finetune else None
-            for row in Replay(data, plan, own.base, trainer, speaker.tell).rows():
+            trainer = PolicyTrainer(own, progress.tell) if args.finetune else None
+            for row in Replay(data, plan, own.base, trainer, progress.tell).rows():
                 yield {**row, "method": method}
 
     def measure_spans(
@@ -85,13 +85,13 @@ class FormatReplays:
         done: set[Any],
     ) -> Iterator[Row]:
         """The same of texts with spans, without fine-tunes."""
-        speaker = Speaker()
+        progress = Progress()
         for precision in (FP32, INT8):
             plan = ReplayPlan(reachable(len(data.train), counts), seed=seed)
             if all((name, precision, count, seed) in done for count in plan.counts):
                 continue
-            speaker.about(f"{name}, seed {seed}, {precision}")
-            for row in SpanReplay(data, plan, self._place(precision, place).span_tools(), speaker.tell).rows():
+            progress.about(f"{name}, seed {seed}, {precision}")
+            for row in SpanReplay(data, plan, self._place(precision, place).span_tools(), progress.tell).rows():
                 yield {**row, "method": precision}
 
     def _place(self, precision: str, like: Workplace) -> Workplace:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.simulate.trainer import Workplace
 from model.simulation.replay import ReplayPlan, Row, Tell, reachable, shuffled
 from model.simulation.span_dataset import SpanDataset
@@ -84,13 +84,13 @@ def measure_patterns(
     name: str, data: SpanDataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
 ) -> Iterator[Row]:
     """The rows of one set and seed that are not done."""
-    speaker, tools = Speaker(), place.span_tools()
-    speaker.about(f"{name}, seed {seed}")
+    progress, tools = Progress(), place.span_tools()
+    progress.about(f"{name}, seed {seed}")
     counts = tuple(reachable(data.labelled, counts))
     plan = ReplayPlan(counts, seed=seed, pool=pool_of(counts))
     rows = ((f"understudy, {method}", count) for method in METHODS for count in counts)
     wanted = [row for row in rows if (name, *row, seed) not in done]
-    yield from pattern_rows(data, plan, tools, args.dev, wanted, speaker.tell)
+    yield from pattern_rows(data, plan, tools, args.dev, wanted, progress.tell)
 
 
 def is_patterns(rows: Sequence[Row]) -> bool:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.simulate.trainer import Workplace
 from model.acquisition.strategies import choose
 from model.acquisition.uncertainty import Pool
@@ -93,15 +93,15 @@ def measure_teachers(
     name: str, data: Dataset, counts: Sequence[int], seed: int, args: Any, place: Workplace, done: set[Any]
 ) -> Iterator[Row]:
     """The rows of one set and seed that are not done: without a teacher, then with each."""
-    speaker = Speaker()
-    speaker.about(f"{name}, seed {seed}")
+    progress = Progress()
+    progress.about(f"{name}, seed {seed}")
     plan = ReplayPlan(reachable(data.labelled, counts), seed=seed)
     for accuracy in (None, *map(float, args.teacher.split(","))):
         method = f"understudy, {NO_TEACHER}" if accuracy is None else f"understudy, teacher {accuracy:.2f}"
         if all((name, method, count, seed) in done for count in plan.counts):
             continue
         said = [] if accuracy is None else ask(data, place.base, accuracy, seed)
-        for row in Replay(data, plan, place.base, tell=speaker.tell, teacher=said).rows():
+        for row in Replay(data, plan, place.base, tell=progress.tell, teacher=said).rows():
             yield {**row, "method": method, "teacher": accuracy or 0.0}
 
 

@@ -11,7 +11,7 @@ QUIET_SECONDS = 5.0
 """Between two signs of life when stderr is no terminal."""
 
 
-class Speaker:
+class Progress:
     """Signs of life and notes on stderr, so that stdout holds rows only."""
 
     def __init__(self) -> None:

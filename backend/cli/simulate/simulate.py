@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypedDict, Unpack
 import click
 
 from backend.cli.simulate.parameters import Counts, Encoders, Names
-from backend.cli.simulate.speaker import Speaker
+from backend.cli.simulate.progress import Progress
 from backend.screen import plain, say, say_json
 from backend.settings.home_path import HomePath
 from backend.settings.settings import Settings, current_settings
@@ -137,21 +137,21 @@ def simulate(
     if test is not None and train is None:
         raise click.UsageError("--test goes with a TRAIN.csv or TRAIN.jsonl")
     _check_plot(options["plot"])
-    speaker, settings = Speaker(), current_settings()
+    progress, settings = Progress(), current_settings()
     rows: list[Row] = []
     try:
-        data = _read(settings, train, test, project, options, speaker)
-        plans = _plans(data, options, speaker)
+        data = _read(settings, train, test, project, options, progress)
+        plans = _plans(data, options, progress)
         peers = _peers(data, options["peers"], as_json)
-        for row in _all_rows(settings, data, plans, peers, options, speaker):
+        for row in _all_rows(settings, data, plans, peers, options, progress):
             rows.append(row)
             if as_json:
-                speaker.clear()
+                progress.clear()
                 say_json(row, indent=None)
     except ModelError as error:
         raise click.ClickException(error.message) from error
     finally:
-        speaker.clear()
+        progress.clear()
     _show(rows, options["plot"], as_json)
 
 
@@ -168,12 +168,12 @@ def _read(
     test: Path | None,
     project: int | None,
     options: Options,
-    speaker: Speaker,
+    progress: Progress,
 ) -> Dataset | SpanDataset:
     from model.simulation.dataset import Dataset
 
     if train is not None:
-        data = _read_file(train, test, options, speaker)
+        data = _read_file(train, test, options, progress)
     else:
         from backend.simulate.project_dataset import read_project
 
@@ -183,24 +183,24 @@ def _read(
     return data.capped(options["test_rows"])
 
 
-def _read_file(train: Path, test: Path | None, options: Options, speaker: Speaker) -> Dataset | SpanDataset:
+def _read_file(train: Path, test: Path | None, options: Options, progress: Progress) -> Dataset | SpanDataset:
     from backend.simulate.span_files import is_span_file
     from model.simulation.dataset import read_dataset
 
     if is_span_file(train):
-        return _read_spans(train, test, options, speaker)
+        return _read_spans(train, test, options, progress)
     if test is not None and is_span_file(test):
         raise DataError(f"{test} is JSON and {train} is a table: both must be of one kind")
     return read_dataset(train, test, multilabel=options["multilabel"], blank=options["blank"] == "none")
 
 
-def _read_spans(train: Path, test: Path | None, options: Options, speaker: Speaker) -> SpanDataset:
+def _read_spans(train: Path, test: Path | None, options: Options, progress: Progress) -> SpanDataset:
     from backend.simulate.span_files import read_span_files
 
     _refuse_for_spans(options, str(train))
     files = read_span_files(train, test, options["control"])
     for note in files.notes:
-        speaker.note(plain(note))
+        progress.note(plain(note))
     return files.data
 
 
@@ -243,13 +243,13 @@ def _strategies(data: Dataset | SpanDataset, given: tuple[str, ...]) -> tuple[st
     return tuple(name for name in given if name in SPAN_STRATEGIES)
 
 
-def _plans(data: Dataset | SpanDataset, options: Options, speaker: Speaker) -> list[ReplayPlan]:
+def _plans(data: Dataset | SpanDataset, options: Options, progress: Progress) -> list[ReplayPlan]:
     from model.simulation.replay import ReplayPlan, reachable
 
     strategies = _strategies(data, options["strategies"])
     counts = reachable(data.labelled, options["counts"])
     if above := [count for count in options["counts"] if count > counts[-1]]:
-        speaker.note(f"only {counts[-1]} rows can be labelled: {', '.join(map(str, above))} become {counts[-1]}")
+        progress.note(f"only {counts[-1]} rows can be labelled: {', '.join(map(str, above))} become {counts[-1]}")
     given = options["seeds"]
     seeds = given if len(given) > 1 else tuple(range(given[0]))
     if not seeds:
@@ -267,7 +267,7 @@ def _all_rows(
     plans: Sequence[ReplayPlan],
     peers: Sequence[str],
     options: Options,
-    speaker: Speaker,
+    progress: Progress,
 ) -> Iterator[Row]:
     """Those of BASE_MODEL, or of each encoder to be compared, with what that costs; peers once, over the first."""
     from backend.simulate.encoders import find_all, measure_cost
@@ -280,7 +280,7 @@ def _all_rows(
             place.lexicons = lexicons
             told: Row = {"encoder": name, **measure_cost(place, data)} if names else {}
             shown = peers if name == (names or (name,))[0] else ()
-            for row in _rows(place, data, plans, shown, options["finetune"], speaker):
+            for row in _rows(place, data, plans, shown, options["finetune"], progress):
                 yield {**row, **told}
 
 
@@ -303,43 +303,43 @@ def _rows(
     plans: Sequence[ReplayPlan],
     peers: Sequence[str],
     finetune: bool,
-    speaker: Speaker,
+    progress: Progress,
 ) -> Iterator[Row]:
     from backend.simulate.trainer import PolicyTrainer
     from model.simulation.dataset import Dataset
     from model.simulation.replay import Replay
 
     if not isinstance(data, Dataset):
-        yield from _span_rows(place, data, plans, finetune, speaker)
+        yield from _span_rows(place, data, plans, finetune, progress)
         return
-    trainer = PolicyTrainer(place, speaker.tell) if finetune else None
+    trainer = PolicyTrainer(place, progress.tell) if finetune else None
     for plan in plans:
-        speaker.about(f"{plan.strategy}, seed {plan.seed}")
-        yield from Replay(data, plan, place.base, trainer, speaker.tell).rows()
+        progress.about(f"{plan.strategy}, seed {plan.seed}")
+        yield from Replay(data, plan, place.base, trainer, progress.tell).rows()
     for seed in dict.fromkeys(plan.seed for plan in plans):
-        yield from _peer_rows(place, data, plans[0].counts, seed, peers, speaker)
+        yield from _peer_rows(place, data, plans[0].counts, seed, peers, progress)
 
 
 def _span_rows(
-    place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], finetune: bool, speaker: Speaker
+    place: Workplace, data: SpanDataset, plans: Sequence[ReplayPlan], finetune: bool, progress: Progress
 ) -> Iterator[Row]:
     from backend.simulate.trainer import PolicyTrainer
     from model.simulation.span_replay import replay_of
 
-    tools, trainer = place.span_tools(), PolicyTrainer(place, speaker.tell) if finetune else None
+    tools, trainer = place.span_tools(), PolicyTrainer(place, progress.tell) if finetune else None
     for plan in plans:
-        speaker.about(f"{plan.strategy}, seed {plan.seed}")
-        yield from replay_of(data, plan, tools, speaker.tell, trainer).rows()
+        progress.about(f"{plan.strategy}, seed {plan.seed}")
+        yield from replay_of(data, plan, tools, progress.tell, trainer).rows()
 
 
 def _peer_rows(
-    place: Workplace, data: Dataset, counts: Sequence[int], seed: int, peers: Sequence[str], speaker: Speaker
+    place: Workplace, data: Dataset, counts: Sequence[int], seed: int, peers: Sequence[str], progress: Progress
 ) -> Iterator[Row]:
     from model.simulation.baselines import PEERS, Rival
 
     for name in peers:
-        speaker.about(f"{PEERS[name].method}, seed {seed}")
-        rival = Rival(data, PEERS[name], place.base, place.base_model, place.threads, speaker.tell)
+        progress.about(f"{PEERS[name].method}, seed {seed}")
+        rival = Rival(data, PEERS[name], place.base, place.base_model, place.threads, progress.tell)
         yield from (rival.row(count, seed) for count in counts if count)
 
 

@@ -17,8 +17,8 @@ from model.errors import ModelError
 
 
 @dataclass
-class Speaker:
-    """Tells each step, and while something is counted how long the rest takes."""
+class StepWriter:
+    """Writes each step to stdout as a line of JSON, and while something is counted how long the rest takes."""
 
     stage: str = ""
     since: float = field(default_factory=time.monotonic)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str]) -> int:
 
     directory = Path(arguments[0])
     try:
-        make_archive(current_settings(), directory, read_request(directory), Speaker())
+        make_archive(current_settings(), directory, read_request(directory), StepWriter())
     except (BackendError, ModelError) as error:
         say({"error": error.code, "message": error.message})
         return 1
