@@ -273,10 +273,6 @@ class AdminClient:
         """The newest export and how far it is, and the archives that are there."""
         return self._call("GET", f"/admin/projects/{project}/export")
 
-    def cancel_export(self, project: int) -> ExportAnswer:
-        """Ends it."""
-        return self._call("POST", f"/admin/projects/{project}/export/cancel", {})
-
     def archive(self, path: str) -> Iterator[bytes]:
         """The bytes of an archive (its `path`), as they come."""
         with self._open("GET", path, None, stream=True) as reply:

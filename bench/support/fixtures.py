@@ -39,10 +39,9 @@ from model.head.linear_head import LinearHead, Member, Reference
 from model.kernels.choice import EngineChoice
 from model.numerics.arrays import normalise
 from model.pretrained.base_model import read_config
-from model.spec import Control, Input, Kind, Label, Sample, TaskSpec, Text
+from model.spec import Sample, Text
 from model.versions.directory import Manifest, version_path, write_version
 from model.versions.finetuned import FineTuned, TunedHead
-from model.versions.live_model import LiveModel
 from tests.support.rig import choices_config, read_rows
 
 DEPTH, WIDTH = 4, 384
@@ -100,14 +99,6 @@ def make_head(
 @lru_cache(maxsize=4)
 def _fit_terms(seed: int) -> Terms:
     return Terms.fit(make_texts(FITTED_ON, seed))
-
-
-def make_live(head: LinearHead, base: Any = None) -> LiveModel:
-    """A version that answers one control `label` over one text with this head."""
-    kind = Kind.MULTIPLE if head.multilabel else Kind.SINGLE
-    control = Control("label", kind, ("text",), tuple(Label((key,), key) for key in head.labels))
-    spec = TaskSpec((Input("text", "Text", "$text"),), (control,))
-    return LiveModel("v1", spec, {"label": head}, base)
 
 
 def timed_formats(folder: Path | None = None) -> EngineChoice:

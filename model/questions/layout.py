@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -78,8 +78,3 @@ def _states(asked: Sequence[AskedText], scale: StateScale, dense: float) -> Floa
     rows = [scaled(np.ascontiguousarray(one.passage.states[:, part]), own) for one in asked]
     found: Floats32 = np.concatenate(rows) * np.float32(np.sqrt(dense / width))
     return found
-
-
-def name_weights(weights: AnswerWeights) -> Iterator[tuple[str, tuple[float, ...]]]:
-    """Column -> weights in the three roles."""
-    yield from ((name, tuple(map(float, row))) for name, row in zip(COLUMNS, weights.words, strict=True))

@@ -25,7 +25,6 @@ class Story:
     cold: dict[int, str]
     annotations: dict[int, int]
     ml_backend: int
-    before_restart: dict[str, Any]
 
 
 @pytest.fixture(scope="module")

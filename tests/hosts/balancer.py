@@ -85,9 +85,6 @@ class Balancer(ThreadingHTTPServer):
         first = next(self._turn) % len(healthy)
         return healthy[first:] + healthy[:first]
 
-    def is_healthy(self, target: Address) -> bool:
-        return target not in self._down
-
     def _watch(self, target: Address) -> None:
         while not self._ended.wait(LOOK_SECONDS):
             if _asks(target, self._health):

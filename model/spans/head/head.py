@@ -200,10 +200,6 @@ class SpanHead:
         doubt, expected = sum(own.uncertainty for own in layers), sum(own.expected for own in layers)
         return Suggestions(spans, right, doubt, expected)
 
-    def text_score(self, text: ReadText, aim: str = CLICKS) -> float:
-        """How likely the text is right as it is shown: what Label Studio is told as the task's score."""
-        return self.spans([text], aim)[0].score
-
     def candidates(self, texts: Sequence[ReadText], pause: Pause | None = None) -> list[list[Candidate]]:
         """What is possible in each text, as chain and prior say (not calibrated); overlapping spans among them."""
         if not self.labels or not texts:

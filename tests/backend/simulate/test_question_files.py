@@ -15,8 +15,6 @@ from model.simulation.span_dataset import SpanDataset
 from model.span import Span
 from tests.support.questions import PROJECT, Asked, add_answers, asked
 
-NO_ANSWER: dict[str, Any] = {"text": [], "answer_start": []}
-
 
 def lines_of(questions: list[Asked]) -> str:
     rows = [

@@ -48,7 +48,7 @@ def test_texts_are_right_as_often_as_their_scores_say(learner: SpanLearner) -> N
     assert scores.mean() == pytest.approx(right.mean(), abs=0.2)
     assert scores[right].mean() > scores[~right].mean() + 0.1
     assert ((scores > 0) & (scores <= 1)).all()
-    assert [head.text_score(text) for text in texts[:5]] == pytest.approx(scores[:5], abs=1e-3)
+    assert [head.spans([text])[0].score for text in texts[:5]] == pytest.approx(scores[:5], abs=1e-3)
 
 
 def test_the_sigmoid_of_texts_is_fitted_to_those_held_out(learner: SpanLearner) -> None:
