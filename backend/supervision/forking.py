@@ -20,9 +20,10 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import NoReturn, Protocol
 
 MODULE = "backend"
@@ -51,7 +52,14 @@ SHARED = (
 ENDING_SECONDS = 0.1
 """For the thread that has just let the workers start (`delayed_start.py`) to end."""
 
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
+"""What ends everything. On a slow disk the imports take longer than whoever stops it waits."""
+
 _PR_SET_MM, _PR_SET_MM_ARG_END = 35, 9
+
+
+class StopAsked(BaseException):
+    """Raised amid an import by a signal that ends everything, past whatever takes exceptions for a missing library."""
 
 
 class Log(Protocol):
@@ -77,7 +85,7 @@ class Startable(Protocol):
     autostart: bool
 
 
-def share(options: Options, processes: Sequence[Startable]) -> Callable[[], bool]:
+def share(options: Options, processes: Sequence[Startable], modules: Sequence[str] = SHARED) -> Callable[[], bool]:
     """Holds back those of the processes that gain from what is shared; returns what supervisord's loop is to call at
     each look: the first time nothing, so that Redis starts, then it imports and lets them start. It says whether there
     is something to start now."""
@@ -94,7 +102,11 @@ def share(options: Options, processes: Sequence[Startable]) -> Callable[[], bool
             return False
         if next(looks):
             try:
-                import_shared()
+                with _stopped_by_signals():
+                    import_shared(modules)
+            except StopAsked:  # supervisord has noted the signal, and nothing more is to start
+                held.clear()
+                return True
             except Exception as error:  # each process meets it itself, and says so in its own log
                 options.logger.warn(f"nothing is shared: {type(error).__name__}: {error}")
             while held:
@@ -104,7 +116,7 @@ def share(options: Options, processes: Sequence[Startable]) -> Callable[[], bool
     return look
 
 
-def import_shared(modules: Sequence[str] = SHARED) -> None:
+def import_shared(modules: Sequence[str]) -> None:
     """What `modules` import, for all processes that are forked from now on."""
     gc.disable()  # no holes in pages that are to be shared
     try:
@@ -114,6 +126,31 @@ def import_shared(modules: Sequence[str] = SHARED) -> None:
         gc.enable()
     gc.collect()
     gc.freeze()  # a collection writes to every object that it looks at
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """In here a signal that ends everything raises StopAsked, once supervisord's own handler has noted it."""
+    handlers = {number: signal.getsignal(number) for number in STOPS}
+    armed = True
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        nonlocal armed
+        if callable(note := handlers[number]):
+            note(number, frame)
+        if armed:  # once: a second one may come while the handlers are put back
+            armed = False
+            raise StopAsked
+
+    try:
+        for number in STOPS:
+            if callable(handlers[number]):
+                signal.signal(number, stop)
+        yield
+    finally:
+        armed = False
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def fork_instead(options: Options) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import gc
+import logging
+import os
+import signal
+import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.support.rig import Rig, name_of
+from backend.supervision.forking import MODULE, share
+from tests.support.rig import ROOT, Rig, name_of
 from tests.support.tiny import tiny_base  # noqa: F401
 
 pytestmark = [
@@ -98,3 +105,64 @@ def test_they_stop_when_they_are_asked_to(running: Rig) -> None:
     log = (running.data_dir / "logs" / "supervisord.log").read_text()
     stopped = dict(line.split("stopped: ")[1].split(" ", 1) for line in log.splitlines() if "stopped: " in line)
     assert stopped["web"] == "(exit status 0)"
+
+
+@dataclass
+class Process:
+    """supervisord's config of one."""
+
+    command: str = f"{sys.executable} -m {MODULE} web"
+    autostart: bool = True
+
+
+@dataclass
+class Options:
+    """supervisord's, of one that starts nothing."""
+
+    fork: Callable[[], int] = os.fork
+    execve: Callable[[str, Sequence[str], Mapping[str, str]], object] = os.execve
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("supervisord"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_signal_amid_the_imports_ends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    """Whatever the import that it comes in does with exceptions."""
+    imports = f"""
+        import os
+        try:
+            os.kill(os.getpid(), {number.value})
+            import after_the_signal
+        except Exception:
+            import after_the_signal
+    """
+    (tmp_path / "stopped_here.py").write_text("\n".join(line[8:] for line in imports.splitlines()))
+    (tmp_path / "after_the_signal.py").touch()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    noted: list[int] = []
+    before = signal.signal(number, lambda number, frame: noted.append(number))
+    try:
+        web = Process()
+        look = share(Options(), [web], ["stopped_here", "after_the_signal"])
+        assert [look(), look(), look()] == [True, True, False]
+        assert noted == [number] and not web.autostart
+        assert "after_the_signal" not in sys.modules
+        signal.raise_signal(number)
+        assert noted == [number, number], "the handler is supervisord's again"
+    finally:
+        signal.signal(number, before)
+        gc.unfreeze()
+
+
+def test_it_stops_while_it_imports(tmp_path: Path) -> None:
+    """Redis runs by then, and nothing else is begun."""
+    rig = Rig(tmp_path / "data")
+    rig.data_dir.mkdir()
+    words = [sys.executable, "-m", MODULE, "up", "--port", str(rig.port), "--data-dir", str(rig.data_dir)]
+    log = rig.data_dir / "logs" / "supervisord.log"
+    with subprocess.Popen(words, cwd=ROOT, env={**os.environ, **rig.environment}, stdout=subprocess.PIPE) as up:
+        wait_until(lambda: log.exists() and "spawned: 'redis'" in log.read_text(), "Redis")
+        up.send_signal(signal.SIGTERM)
+        assert up.wait(60) == 0
+    assert "spawned: 'web'" not in log.read_text()
