@@ -41,6 +41,21 @@ def test_row_52_nobody_there_holds_nothing_up_and_is_told_once_he_is(post: Calla
         assert first == second == event.id
 
 
+@pytest.mark.parametrize("jump", [60.0, 3600.0, 1e9])
+def test_row_39_no_event_waits_until_redis_clock_that_was_set_back_is_where_it_was(
+    post: Callable[..., Post], jump: float
+) -> None:
+    with receiving(503, 204) as receiver:
+        own = post(receiver.url)
+        due = own.outbox.endpoints[0].keys[0]
+        own.outbox.put(trial())
+        own.set_clock_back(jump)
+        assert own.courier.deliver_due() == 1 and own.courier.deliver_due() == 0, "it was never tried; now it waits"
+        own.set_clock_back(jump)
+        assert own.courier.deliver_due() == 1 and own.state().delivered == 1
+        assert not own.stores.client.exists(due, own.outbox.endpoints[0].keys[1])
+
+
 def test_row_52_whoever_is_killed_after_the_answer_leaves_the_event_to_the_next(
     post: Callable[..., Post],
 ) -> None:

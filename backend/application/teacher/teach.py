@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import urlsplit
 
 from backend.admin_json import Order
@@ -12,7 +11,7 @@ from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.record_json import TeacherAnswer, TeacherCost, TeacherRun
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from backend.store.work.teachings import Teaching
+from backend.store.work.teachings import Teaching, seconds_left
 from backend.teacher.prompt import OUTPUT_TOKENS, asked_of, build_messages, count_tokens, key_of
 from model.spec import Json, TaskSpec
 
@@ -36,7 +35,7 @@ def describe_teacher(stores: Stores, settings: Settings, project: int) -> Teache
             "tokens": record["tokens"],
             "message": record["message"],
             "error": record["error"],
-            "retry_in": max(0.0, record["not_before"] - time.time()) if is_running(record) else 0.0,
+            "retry_in": seconds_left(record) if is_running(record) else 0.0,
         }
         if settings.teacher_price:
             run["money"] = _money(settings, record["tokens"])

@@ -15,7 +15,7 @@ from backend.errors import StoreUnavailable, TeacherAnswerBad, TeacherRefused, T
 from backend.jobs.context import Context, context
 from backend.labelstudio.label_display import spec_of
 from backend.outcomes import FINAL_STATES, HELD_BY_ANOTHER, JobOutcome
-from backend.store.work.teachings import Teaching
+from backend.store.work.teachings import Teaching, seconds_left
 from backend.teacher.answers import read_answer
 from backend.teacher.client import WHOLE_SECONDS, TeacherClient
 from backend.teacher.prompt import asked_of, build_messages, count_tokens, key_of, questions_key
@@ -51,7 +51,7 @@ def teach(project: int, run: str) -> str:
     record = teachings.find(project)
     if record is None or record["id"] != run or record["status"] in FINAL_STATES:
         return JobOutcome.OVER
-    if record["tasks"] is None or (wait := record["not_before"] - time.time()) > 0:
+    if record["tasks"] is None or (wait := seconds_left(record)) > 0:
         return JobOutcome.WAITS if record["tasks"] is None else f"{JobOutcome.WAITS} {wait:.0f} s for the teacher"
     owner = secrets.token_hex(8)
     if not teachings.hold(project, owner):
@@ -165,7 +165,7 @@ class Stretch:
             float(error.evidence.get("pause") or 0), min(FIRST_WAIT_SECONDS * 2 ** (tries - 1), LONGEST_WAIT_SECONDS)
         )
         fields = {"tries": tries, "not_before": time.time() + pause, "message": error.message, "error": error.code}
-        fields |= {"requests": self.record["requests"]}
+        fields |= {"requests": self.record["requests"], "pause": pause}
         self.teachings.change(self.project, self.id, fields)
         log.warning("teacher project=%s, again in %.0f s: %s", self.project, pause, error.message)
         return f"{JobOutcome.WAITS} {pause:.0f} s for the teacher"

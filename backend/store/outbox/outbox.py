@@ -22,6 +22,9 @@ TELL = Path(__file__).with_name("tell.lua").read_text(encoding="utf-8")
 HOLD_SECONDS = 60.0
 """For one attempt, which takes far less."""
 
+CLOCK_MS = 1000
+"""By which Redis's clock may go back with nothing coming early."""
+
 SAID_CHARACTERS = 300
 
 STATE_SECONDS = 90 * 24 * 3600
@@ -36,14 +39,27 @@ tell(2, ARGV[3], ARGV[4], ARGV[5])
 """
 
 _CLAIM = """
--- KEYS: due, events    ARGV: milliseconds to hold    Returns {id, body, number of this attempt}, or nothing.
+-- KEYS: due, events    ARGV: milliseconds to hold, and that a clock may be off
+-- Returns {id, body, number of this attempt}, or nothing.
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
 local id = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now), 'LIMIT', 0, 1)[1]
+if not id then
+  -- what is further off than it was put off is due as well: this clock was set back
+  local later = redis.call('ZRANGE', KEYS[1], 0, -1, 'WITHSCORES')
+  for i = 1, #later, 2 do
+    local wait = tonumber(redis.call('HGET', KEYS[2], later[i] .. ':wait') or 0)
+    if later[i + 1] - now > wait + ARGV[2] then
+      id = later[i]
+      break
+    end
+  end
+end
 if not id then return false end
 local body = redis.call('HGET', KEYS[2], id)
 if not body then redis.call('ZREM', KEYS[1], id) return false end
 redis.call('ZADD', KEYS[1], string.format('%.0f', now + ARGV[1]), id)
+redis.call('HSET', KEYS[2], id .. ':wait', ARGV[1])
 redis.call('EXPIRE', KEYS[1], 259200)
 redis.call('EXPIRE', KEYS[2], 259200)
 return {id, body, redis.call('HINCRBY', KEYS[2], id .. ':tries', 1)}
@@ -57,10 +73,13 @@ local mine = redis.call('HGET', KEYS[2], ARGV[1] .. ':tries') == ARGV[2]
 if ARGV[3] == 'later' then
   local clock = redis.call('TIME')
   local due = clock[1] * 1000 + math.floor(clock[2] / 1000) + ARGV[4]
-  if mine then redis.call('ZADD', KEYS[1], 'XX', string.format('%.0f', due), ARGV[1]) end
+  if mine and redis.call('ZSCORE', KEYS[1], ARGV[1]) then
+    redis.call('ZADD', KEYS[1], string.format('%.0f', due), ARGV[1])
+    redis.call('HSET', KEYS[2], ARGV[1] .. ':wait', ARGV[4])
+  end
 elseif ARGV[3] == 'delivered' or mine then
   redis.call('ZREM', KEYS[1], ARGV[1])
-  redis.call('HDEL', KEYS[2], ARGV[1], ARGV[1] .. ':tries')
+  redis.call('HDEL', KEYS[2], ARGV[1], ARGV[1] .. ':tries', ARGV[1] .. ':wait')
 end
 redis.call('HINCRBY', KEYS[3], ARGV[3], 1)
 redis.call('HSET', KEYS[3], 'at', ARGV[5], 'status', ARGV[6], 'said', ARGV[7])
@@ -147,7 +166,7 @@ class OutboxStore:
     @guarded
     def claim(self, endpoint: Endpoint, hold_seconds: float = HOLD_SECONDS) -> Claimed | None:
         """The next event that is due, for this process alone for so long; None when there is none."""
-        found = self._claim(keys=endpoint.keys[:2], args=[int(hold_seconds * 1000)])
+        found = self._claim(keys=endpoint.keys[:2], args=[int(hold_seconds * 1000), CLOCK_MS])
         return Claimed(str(found[0]), str(found[1]), int(found[2])) if found else None
 
     def note_delivered(self, endpoint: Endpoint, claimed: Claimed, status: int) -> None:

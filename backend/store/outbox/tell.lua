@@ -15,7 +15,7 @@ local function tell(first, id, body, most)
       local ids = redis.call('ZRANGE', due, 0, -1)
       table.sort(ids)
       redis.call('ZREM', due, ids[1])
-      redis.call('HDEL', events, ids[1], ids[1] .. ':tries')
+      redis.call('HDEL', events, ids[1], ids[1] .. ':tries', ids[1] .. ':wait')
       redis.call('HINCRBY', state, 'dropped', 1)
     end
     -- what nobody looks at any more goes by itself: NOTIFY_URL has changed

@@ -9,7 +9,7 @@ import json
 import secrets
 import time
 from collections.abc import Mapping, Sequence
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 from backend.outcomes import FINAL_STATES, JobOutcome
 from backend.redaction import hide_secrets
@@ -45,7 +45,8 @@ class Teaching(TypedDict):
     """`status`: queued, running, done, failed or cancelled; `tasks`: whose texts are asked, in this order, None before
     they are chosen; `asks`: changes with the questions and the model; `next`: place of the first that was not asked;
     `answered`, `bad`: how many answers could and could not be used; `requests`: made so far, also those that came to
-    nothing; `tokens`: as the teacher counts; `tries`: failures in a row, `not_before`: of the next question; `mark`:
+    nothing; `tokens`: as the teacher counts; `tries`: failures in a row, `not_before`: of the next question,
+    `pause` seconds after the last one (not there before the first failure); `mark`:
     changes when there is something new to learn. Times in epoch seconds."""
 
     id: str
@@ -62,11 +63,22 @@ class Teaching(TypedDict):
     tokens: int
     tries: int
     not_before: float
+    pause: NotRequired[float]
     mark: str
     message: str
     error: str
     asked_at: float
     ended_at: float | None
+
+
+CLOCK_SECONDS = 1.0
+"""By which a clock may go back with nothing coming early."""
+
+
+def seconds_left(record: Teaching) -> float:
+    """Until the next question. What is further off than it was put off is due: the clock was set back."""
+    left = record["not_before"] - time.time()
+    return left if 0 < left <= record.get("pause", 0.0) + CLOCK_SECONDS else 0.0
 
 
 class TeachingStore:
@@ -144,7 +156,7 @@ class TeachingStore:
     def lost(self, project: int) -> Teaching | None:
         """The run that is not over, that nobody works on, that waits nowhere, and whose time has come."""
         record = self.find(project)
-        if record is None or record["status"] in FINAL_STATES or time.time() < record["not_before"]:
+        if record is None or record["status"] in FINAL_STATES or seconds_left(record) > 0:
             return None
         call = str(self._redis.get(project_key(project, "teacher:call")))
         works = self._leases.left(project_key(project, "teacher:lease"), LEASE_SECONDS) > 0

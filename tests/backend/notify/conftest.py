@@ -33,6 +33,12 @@ class Post:
         for id in self.stores.client.zrange(due, 0, -1):
             self.stores.client.zadd(due, {id: 0})
 
+    def set_clock_back(self, seconds: float) -> None:
+        """What that does to what waits, as Redis sees it."""
+        due = self.outbox.endpoints[0].keys[0]
+        for id in self.stores.client.zrange(due, 0, -1):
+            self.stores.client.zincrby(due, seconds * 1000, id)
+
     def state(self, place: int = 0) -> EndpointState:
         return self.outbox.state(self.outbox.endpoints[place])
 

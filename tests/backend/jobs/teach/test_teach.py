@@ -241,6 +241,20 @@ def test_a_run_in_pieces_asks_each_text_once(
     assert sorted(one.text for one in server.seen) == sorted(school.labels.rows[n][0] for n in POOL)
 
 
+@pytest.mark.parametrize("jump", [60.0, 3600.0, 1e9])
+def test_a_clock_that_was_set_back_puts_the_next_question_off_no_longer(
+    school: School, taught: Callable[..., TeacherServer], monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    taught(school.right, (503, {"Retry-After": "30"}))
+    run = school.begin()
+    assert teach(PROJECT, run).startswith("waits 30") and teach(PROJECT, run).startswith("waits")
+    assert describe_teacher(school.stores, school.context.settings, PROJECT)["run"]["retry_in"] > 0
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() - jump)
+    assert describe_teacher(school.stores, school.context.settings, PROJECT)["run"]["retry_in"] == 0
+    assert school.go(run).startswith("done")
+
+
 def test_a_run_that_nobody_works_on_is_sent_again(
     school: School, taught: Callable[..., TeacherServer], monkeypatch: pytest.MonkeyPatch
 ) -> None:
