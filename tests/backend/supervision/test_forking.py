@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import logging
 import os
 import signal
 import subprocess
@@ -17,7 +16,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from backend.supervision.forking import MODULE, share
+from backend.supervision.forking import MODULE, Log, share
 from tests.support.rig import ROOT, Rig, name_of
 from tests.support.tiny import tiny_base  # noqa: F401
 
@@ -115,13 +114,24 @@ class Process:
     autostart: bool = True
 
 
+class Silent:
+    """supervisord's log."""
+
+    def warn(self, message: str) -> None:
+        pass
+
+
+def never(*_: object) -> int:
+    raise AssertionError("nothing is started")
+
+
 @dataclass
 class Options:
     """supervisord's, of one that starts nothing."""
 
-    fork: Callable[[], int] = os.fork
-    execve: Callable[[str, Sequence[str], Mapping[str, str]], object] = os.execve
-    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("supervisord"))
+    fork: Callable[[], int] = never
+    execve: Callable[[str, Sequence[str], Mapping[str, str]], object] = never
+    logger: Log = field(default_factory=Silent)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
