@@ -131,7 +131,7 @@ def import_shared(modules: Sequence[str]) -> None:
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
     """In here a signal that ends everything raises StopAsked, once supervisord's own handler has noted it."""
-    handlers = {number: signal.getsignal(number) for number in STOPS}
+    handlers = {int(number): signal.getsignal(number) for number in STOPS}
     armed = True
 
     def stop(number: int, frame: FrameType | None) -> None:
