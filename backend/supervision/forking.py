@@ -149,8 +149,8 @@ def _stopped_by_signals() -> Iterator[None]:
         yield
     finally:
         armed = False
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
+        for numbered, handler in handlers.items():
+            signal.signal(numbered, handler)
 
 
 def fork_instead(options: Options) -> None:

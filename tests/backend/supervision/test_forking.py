@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -125,13 +125,13 @@ def never(*_: object) -> int:
     raise AssertionError("nothing is started")
 
 
-@dataclass
 class Options:
     """supervisord's, of one that starts nothing."""
 
-    fork: Callable[[], int] = never
-    execve: Callable[[str, Sequence[str], Mapping[str, str]], object] = never
-    logger: Log = field(default_factory=Silent)
+    def __init__(self) -> None:
+        self.fork: Callable[[], int] = never
+        self.execve: Callable[[str, Sequence[str], Mapping[str, str]], object] = never
+        self.logger: Log = Silent()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])

@@ -71,6 +71,12 @@ class School:
         return ended
 
     @property
+    def retry_in(self) -> float:
+        run = describe_teacher(self.stores, self.context.settings, PROJECT)["run"]
+        assert run is not None
+        return run["retry_in"]
+
+    @property
     def record(self) -> Any:
         return self.stores.teachings.find(PROJECT)
 
@@ -248,10 +254,10 @@ def test_a_clock_that_was_set_back_puts_the_next_question_off_no_longer(
     taught(school.right, (503, {"Retry-After": "30"}))
     run = school.begin()
     assert teach(PROJECT, run).startswith("waits 30") and teach(PROJECT, run).startswith("waits")
-    assert describe_teacher(school.stores, school.context.settings, PROJECT)["run"]["retry_in"] > 0
+    assert school.retry_in > 0
     now = time.time
     monkeypatch.setattr(time, "time", lambda: now() - jump)
-    assert describe_teacher(school.stores, school.context.settings, PROJECT)["run"]["retry_in"] == 0
+    assert school.retry_in == 0
     assert school.go(run).startswith("done")
 
 
