@@ -14,6 +14,15 @@ from __future__ import annotations
 
 from model.spec import Json
 
+MOST_SAID = 300
+"""Characters of another library's error that a message repeats."""
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error of another library says first, for a message of ours: some give paragraphs of advice."""
+    first = " ".join(str(error).strip().split("\n\n")[0].split())
+    return first if len(first) <= MOST_SAID else f"{first[: MOST_SAID - 1]}…"
+
 
 class ModelError(Exception):
     """Root of the tree. `code` is stable for machines, `evidence` says what was seen."""

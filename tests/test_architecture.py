@@ -172,9 +172,9 @@ ALLOWED: dict[str, str] = {
         "backend/store backend/rules backend/rules/notice backend/jobs backend/jobs/teach"
     ),
     "backend/jobs/train": (
-        "model model/pretrained model/encoder model/evidence model/training backend backend/settings "
-        "backend/artifacts backend/labelstudio backend/supervision backend/base_model backend/store/outbox "
-        "backend/store/work backend/store backend/rules backend/rules/training backend/jobs backend/jobs/learn"
+        "model model/pretrained model/evidence model/training backend backend/settings backend/artifacts "
+        "backend/labelstudio backend/supervision backend/base_model backend/store/outbox backend/store/work "
+        "backend/store backend/rules backend/rules/training backend/jobs backend/jobs/learn"
     ),
     "backend/jobs/task_queue": (
         "model model/numerics model/features model/decoding model/spans/features model/spans/head model/evidence "

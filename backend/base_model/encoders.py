@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from backend.settings.settings import Settings
-from model.errors import MissingEncoder
+from model.errors import EncoderError, MissingEncoder
 from model.interfaces import EncoderCounters
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from model.spans.transfer.prior import TransferPrior
     from model.versions.live_model import LiveModel
     from model.versions.span_answers import SpanTools
+
+log = logging.getLogger(__name__)
 
 FIT_SHARE = 0.2
 """Of a refit's time, what one search for the weights of a head of spans may take: a cold fit has up to three, with
@@ -34,7 +37,8 @@ MISSED_SECONDS = 60.0
 class Encoders:
     """The base encoder and fine-tuned ones, over one feature cache. Fine-tuned ones are kept while few. `hasty`: of
     long texts only as much is read at once as nobody waits long for, and `pause` is called amid them. `book`: what is
-    known of encoders everywhere. Thread-safe."""
+    known of encoders everywhere. `live`: the live version of each project; where BASE_MODEL cannot be used, the encoder
+    that most of them were made with stands in. `unusable`: why it does; "" when all is well. Thread-safe."""
 
     def __init__(
         self,
@@ -45,9 +49,11 @@ class Encoders:
         hasty: bool = False,
         pause: Callable[[], None] | None = None,
         book: EncoderBook | None = None,
+        live: Callable[[], Mapping[int, str | None]] | None = None,
     ) -> None:
         self._settings, self._threads, self._kept, self._hasty, self._pause = settings, threads, tuned, hasty, pause
-        self._book, self.tally = book, EncoderCounters()
+        self._book, self._live, self.tally = book, live, EncoderCounters()
+        self.unusable = ""
         self._tuned: OrderedDict[Path, Embedder] = OrderedDict()
         self._base: CachedEncoder | None = None
         self._lender: Encoder | None = None  # of the base: fine-tuned ones share its layers
@@ -59,7 +65,8 @@ class Encoders:
 
     @property
     def base(self) -> CachedEncoder:
-        """The encoder named by BASE_MODEL, loaded at first use. Raises EncoderError."""
+        """The encoder named by BASE_MODEL, or the one that stands in for it, loaded at first use. Raises EncoderError,
+        and StoreUnavailable when it has to be asked what could stand in."""
         if self._base is None:  # asked without the lock: no request waits while a fine-tuned one is loaded
             with self._loading:
                 if self._base is None:
@@ -69,19 +76,39 @@ class Encoders:
     def _load_base(self) -> CachedEncoder:
         from backend.base_model.former import remember
         from backend.base_model.hub import find_encoder_files
-        from model.encoder.encoder import Encoder
         from model.features.cache import CachedEncoder
 
-        directory = find_encoder_files(self._settings)
-        self._lender = Encoder(
+        try:
+            directory = find_encoder_files(self._settings)
+            self._lender = self._read(directory)
+        except EncoderError as error:
+            self._lender = self._stand_in(error)
+        else:
+            remember(self._settings, self._lender.digest, directory, self._book)
+        return CachedEncoder(self._lender, self.cache)
+
+    def _read(self, directory: Path) -> Encoder:
+        from model.encoder.encoder import Encoder
+
+        return Encoder(
             directory,
             threads=self._threads,
             precision=self._settings.precision,
             timings=self._settings.data_dir,
             tally=self.tally,
         )
-        remember(self._settings, self._lender.digest, directory, self._book)
-        return CachedEncoder(self._lender, self.cache)
+
+    def _stand_in(self, error: EncoderError) -> Encoder:
+        """A former encoder in place of BASE_MODEL's, which has failed with `error`. Raises that where there is none."""
+        from backend.base_model.former import describe_stand_in, find_stand_in, tell_unusable
+
+        if self._live is None:
+            raise error
+        encoder = self._read(find_stand_in(self._settings, self._live(), error, self._book))
+        self.unusable = describe_stand_in(error, encoder.digest)
+        log.error("%s", self.unusable)
+        tell_unusable(self.unusable, self._book)
+        return encoder
 
     def load(self, project: int, version: str) -> LiveModel:
         """A published version with the encoder that it was made with, its files verified. Raises VersionError, and

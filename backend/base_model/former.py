@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypedDict
@@ -43,6 +44,7 @@ class EncoderBook(Protocol):
     def note(self, digest: str, source: EncoderSource) -> None: ...
     def find(self, digest: str) -> EncoderSource | None: ...
     def miss(self, digest: str) -> None: ...
+    def tell_unusable(self, why: str) -> None: ...
 
 
 def remember(settings: Settings, digest: str, directory: Path, book: EncoderBook | None = None) -> None:
@@ -121,23 +123,53 @@ def find_former(settings: Settings, digest: str, book: EncoderBook | None = None
     )
 
 
+def find_stand_in(
+    settings: Settings, live: Mapping[int, str | None], error: EncoderError, book: EncoderBook | None = None
+) -> Path:
+    """Directory of the encoder that most live versions were made with, for when BASE_MODEL's has failed with `error`.
+    Raises that where there is no version, or that encoder is not to be had."""
+    digests = Counter(live_digest(settings, project, version) for project, version in sorted(live.items()))
+    del digests[""]
+    if not digests:
+        raise error
+    try:
+        return find_former(settings, digests.most_common(1)[0][0], book)
+    except MissingEncoder as missing:
+        raise error from missing
+
+
+def describe_stand_in(error: EncoderError, digest: str) -> str:
+    """A line with a code: what is wrong with BASE_MODEL, what answers instead, and what to do."""
+    return (
+        f"{error.code}: {error.message}. Encoder {digest}, which most live versions were made with, answers and learns "
+        "instead; put BASE_MODEL right and start anew"
+    )
+
+
+def tell_unusable(why: str, book: EncoderBook | None) -> None:
+    """Tells it to all machines. A Redis that is away keeps no one from answering."""
+    if book is not None:
+        with suppress(StoreUnavailable):
+            book.tell_unusable(why)
+
+
 def find_version_files(settings: Settings, digest: str, book: EncoderBook | None = None) -> Path:
     """Directory of the encoder that a version was made with: BASE_MODEL's, or a former one. Raises EncoderError."""
     from backend.base_model.hub import find_encoder_files
-    from model.encoder.encoder import digest_of
 
-    own = find_encoder_files(settings)
-    return own if digest_of(own) == digest else find_former(settings, digest, book)
+    with suppress(EncoderError):  # a version does not need it
+        if _is(own := find_encoder_files(settings), digest):
+            return own
+    return find_former(settings, digest, book)
 
 
 def require_encoder(settings: Settings, digest: str, book: EncoderBook) -> None:
     """Whether a version that was made with this encoder can answer on this machine, without fetching anything. Raises
     Conflict: nobody learns a project that is pinned to it out of its label names."""
     from backend.base_model.hub import find_encoder_files
-    from model.encoder.encoder import digest_of
 
     with suppress(EncoderError):
-        if digest_of(find_encoder_files(settings)) == digest:
+        if _is(find_encoder_files(settings), digest):
             return
     source = _look_up(book, digest)
     if source is not None and source.hub_id:

@@ -19,6 +19,8 @@ def check_encoders(settings: Settings, stores: Stores, projects: Sequence[int]) 
         yield warn(name, f"{CHANGED}: {line}", REMEDY)
     if not changed:
         yield ok(name, "every name gives what it gave when it was used first")
+    for line in known.unusable():
+        yield fail("base model in use", line, "set BASE_MODEL there to what can be used (docs/encoders.md), start anew")
     for project, version in stores.versions.live_of(projects).items():
         digest = live_digest(settings, project, version)
         if digest and (hosts := known.missing_on(digest)):

@@ -34,7 +34,7 @@ class Context:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.stores = Stores(settings)
-        self.encoders = Encoders(settings, book=self.stores.versions.encoders)
+        self.encoders = Encoders(settings, book=self.stores.versions.encoders, live=self._live_versions)
         self.pools = PoolReader()
         self.labelled = LabelledTables(self.stores.labelled_texts)
         self.artifacts = open_artifacts(settings, self._versions_in_use)
@@ -87,9 +87,11 @@ class Context:
 
     def _versions_in_use(self) -> set[tuple[int, str]]:
         """Raises StoreUnavailable."""
-        projects = self.stores.projects.projects()
-        live = self.stores.versions.live_of(projects).items()
+        live = self._live_versions().items()
         return {(project, version) for project, version in live if version} | set(self._live)
+
+    def _live_versions(self) -> dict[int, str | None]:
+        return self.stores.versions.live_of(self.stores.projects.projects())
 
     def as_shown(self, project: int, model: LiveModel) -> LiveModel:
         """The model as it shows spans of this project."""

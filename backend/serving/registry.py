@@ -61,9 +61,10 @@ class Registry:
         self._renew_beside = renew
         self._settings, self._versions, self._metrics = settings, versions, metrics
         self._projects = projects
-        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way, book=versions.encoders)
         self._models: dict[int, LiveModel] = {}
         self._pointers: dict[int, str] = {}
+        book, live = versions.encoders, lambda: self._pointers
+        self.encoders = Encoders(settings, threads=1, tuned=4, hasty=True, pause=give_way, book=book, live=live)
         self._looked = float("-inf")
         """When those of all projects were read last, of the monotonic clock."""
         self._adapted: OrderedDict[tuple[str, int, str], LiveModel] = OrderedDict()

@@ -56,7 +56,10 @@ SCHEMAS: dict[str, dict[str, Any]] = {
     },
     "Error": _object({"error": TEXT, "message": TEXT}, {"field": TEXT, "hint": TEXT, "job": TEXT, "version": TEXT}),
     "Health": _object({"status": {"type": "string", "enum": ["UP"]}, "model_class": TEXT, "ready": BOOL}),
-    "Ready": _object({"ready": BOOL}, {"reason": TEXT, "stale": ANY, "redis": _list(TEXT), "object_store": ANY}),
+    "Ready": _object(
+        {"ready": BOOL},
+        {"reason": TEXT, "stale": ANY, "base_model": TEXT, "redis": _list(TEXT), "object_store": ANY},
+    ),
     "Versions": _object({"versions": {**_list(TEXT), "minItems": 1}}),
     "OpenApi": _object({"openapi": TEXT, "info": ANY, "paths": ANY}),
     "Setup": _object({}, {"project": PROJECT, "schema": TEXT, "label_config": TEXT}),

@@ -28,6 +28,9 @@ class ServingCollector(Collector):
         yield from self._encoder()
         stale = "Versions that should serve and could not be loaded: the ones before go on serving."
         yield GaugeMetricFamily("understudy_versions_stale", stale, value=len(self._registry.stale()))
+        unusable = "1 when BASE_MODEL cannot be used and a former encoder answers instead."
+        why = self._registry.encoders.unusable
+        yield GaugeMetricFamily("understudy_base_model_unusable", unusable, value=bool(why))
         yield from self._object_store()
         ready = "1 when models serve."
         yield GaugeMetricFamily("understudy_ready", ready, value=not self._registry.not_ready)

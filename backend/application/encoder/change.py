@@ -71,6 +71,8 @@ def describe_lacks(stores: Stores, settings: Settings, project: int) -> dict[str
     known, found = stores.versions.encoders, {}
     if changed := known.changed():
         found["trust in the encoder"] = f"{CHANGED}: {'; '.join(changed)}: {REMEDY}"
+    if unusable := known.unusable():
+        found["BASE_MODEL"] = "; ".join(unusable)
     digest = live_digest(settings, project, stores.versions.live(project))
     if digest and (hosts := known.missing_on(digest)):
         source = known.find(digest)

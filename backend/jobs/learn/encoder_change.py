@@ -70,8 +70,10 @@ class Judgement:
 
 def ask_for_changes(work: Context) -> int:
     """Asks for a refit of each project whose live version was made with another encoder or number format; how many. An
-    encoder that this machine lacks is fetched, before any refit waits for it."""
+    encoder that this machine lacks is fetched, before any refit waits for it. None while BASE_MODEL cannot be used."""
     stores, asked, base = work.stores, 0, work.encoders.base.digest
+    if work.encoders.unusable:
+        return 0
     stores.versions.encoders.want(base)
     for project, version in stores.versions.live_of(stores.projects.projects()).items():
         manifest = work.manifest_of(project, version)
@@ -118,8 +120,10 @@ def _settle(changes: EncoderChanges, project: int, digest: str) -> None:
 
 def may_change(work: Context) -> bool:
     """Whether BASE_MODEL of this process is the one that projects go to: while processes are replaced one by one, the
-    former ones do not take the way back."""
+    former ones do not take the way back. Nor does one that stands in for it lead anywhere."""
     known, own = work.stores.versions.encoders, work.encoders.base.digest
+    if work.encoders.unusable:
+        return False
     if known.wanted(own) == own:
         return True
     log.info("no encoder change: another learner has been started since with another BASE_MODEL")

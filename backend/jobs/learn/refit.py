@@ -80,7 +80,7 @@ def learn(work: Context, project: int) -> str:
         encode_ahead(work.stores, work.encoders.base, project)
         read_words_ahead(work.stores, work.encoders, project)
         _go_on_with_change(work, project, late)
-        if not work.stores.jobs.is_learner_wanted():
+        if not work.stores.jobs.is_learner_wanted() and not work.encoders.unusable:
             notice_language(work.settings, work.stores, project)
         surveyed = survey_pool(work, project)
         report_pool(work, project)

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from backend.base_model.former import find_former, live_digest
+from backend.base_model.former import find_version_files, live_digest
 from backend.base_model.hub import find_encoder_files
 from backend.jobs.context import Context
 from backend.jobs.train.process import Progress
@@ -68,11 +68,11 @@ def _fetch(find: Callable[[], object], look: Callable[[Progress], None]) -> str:
 def base_model_for(settings: Settings, stores: Stores, project: int) -> str:
     """What is fine-tuned: BASE_MODEL, or the former encoder that the live version still stands on. Raises
     EncoderError."""
-    from model.encoder.encoder import digest_of
-
     digest = live_digest(settings, project, stores.versions.live(project))
     if not digest:  # its files are not here, or damaged: a refit sees to that
         return settings.base_model
-    if digest_of(find_encoder_files(settings)) == digest:
-        return settings.base_model
-    return str(find_former(settings, digest, stores.versions.encoders))
+    found = find_version_files(settings, digest, stores.versions.encoders)
+    with suppress(EncoderError):
+        if found == find_encoder_files(settings):
+            return settings.base_model
+    return str(found)

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 
 from backend.encoder_json import EncoderSource, TrustedJson
+from backend.redis_access.clocks import read_clocks
 from backend.redis_access.connection import Client, guarded
 from backend.redis_access.keys import ENCODERS, ENCODERS_MISSING, ENCODERS_TRUSTED
 
@@ -19,6 +20,9 @@ MISSED_SECONDS = 300.0
 
 WANTED, WANTED_SECONDS = "wanted", 600.0
 """Field, and how long it counts against a learner with another BASE_MODEL: replacing all processes takes minutes."""
+
+UNUSABLE = "unusable"
+"""Field, with a machine's name: why that one cannot use its BASE_MODEL, and what answers there instead."""
 
 CHANGED = "encoder_files_changed"
 """Code of the finding, wherever it is told."""
@@ -42,7 +46,7 @@ class KnownEncoderStore:
         known = self.find(digest)
         if known is None or (source.hub_id and not known.hub_id):
             self._redis.hset(ENCODERS, digest, json.dumps(source.to_json()))
-        self._redis.hdel(ENCODERS_MISSING, _field(digest))
+        self._redis.hdel(ENCODERS_MISSING, _field(digest), _field(UNUSABLE))
         self._compare(source)
 
     @guarded
@@ -65,6 +69,18 @@ class KnownEncoderStore:
             if own == digest and host and float(at) > since:
                 found.append(host)
         return sorted(found)
+
+    @guarded
+    def tell_unusable(self, why: str) -> None:
+        """This machine cannot use its BASE_MODEL, until it loads one."""
+        self._redis.hset(ENCODERS_MISSING, _field(UNUSABLE), why)
+
+    @guarded
+    def unusable(self) -> list[str]:
+        """A line for each machine that cannot use its BASE_MODEL, of those that were heard of lately."""
+        found = self._redis.hgetall(ENCODERS_MISSING)
+        named = {host: found.get(f"{UNUSABLE} {host}") for host in read_clocks(self._redis)}
+        return [f"{host}: {why}" for host, why in named.items() if why]
 
     @guarded
     def want(self, digest: str) -> None:

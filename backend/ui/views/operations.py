@@ -79,9 +79,14 @@ def view_operations(services: Services) -> OperationsView:
         not_ready=services.registry.not_ready,
         stale=services.registry.stale(),
         object_store=services.registry.prefetch.describe() if services.registry.prefetch else None,
-        off=switched_off(settings),
+        off=_off(services),
         audit=services.stores.audit.read(AUDIT_SHOWN),
     )
+
+
+def _off(services: Services) -> dict[str, str]:
+    unusable = services.registry.encoders.unusable
+    return {**switched_off(services.settings), **({"BASE_MODEL": unusable} if unusable else {})}
 
 
 def _redis(health: Health) -> RedisView:
