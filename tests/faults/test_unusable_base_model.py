@@ -40,7 +40,7 @@ def rows(count: int, first: int = 0) -> list[tuple[str, str]]:
     return texts
 
 
-def wait_until(holds: Callable[[], bool], what: str, seconds: float = 120.0) -> None:
+def wait_until(holds: Callable[[], bool], what: str, seconds: float = 300.0) -> None:
     ends = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < ends, f"not within {seconds:.0f} s: {what}"
