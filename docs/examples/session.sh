@@ -6,19 +6,26 @@
 #   URL=http://host:9090 PROJECT=42 ADMIN_TOKEN=… docs/examples/session.sh rating
 #
 # A folder holds a label config and tasks in Label Studio's import format; those with annotations are what people answered.
-# BASIC_AUTH_USER, BASIC_AUTH_PASS and WEBHOOK_SECRET are used when they are set. Ids are made up: use a PROJECT
-# (default 900001) that your Label Studio does not have.
+# BASIC_AUTH_USER, BASIC_AUTH_PASS and WEBHOOK_SECRET are used when they are set. It waits a minute for a server that
+# starts (READY_TRIES: half seconds). Ids are made up: use a PROJECT (default 900001) that your Label Studio does not have.
 set -euo pipefail
-EXAMPLE=$(cd "$(dirname "$0")" && pwd)/${1:?which example: a folder beside this script}
+
+stop() { echo "session.sh: $1" >&2; exit 1; } # one line: what is wrong, and what to do
+
+HERE=$(cd "$(dirname "$0")" && pwd)
+EXAMPLE=$HERE/${1:-}
+[ -n "${1:-}" ] && [ -f "$EXAMPLE/config.xml" ] ||
+  stop "say which example: $(cd "$HERE" && printf '%s\n' */config.xml | sed 's:/config.xml::' | paste -sd ' ' -)"
 URL=${URL:-http://127.0.0.1:${PORT:-9090}}
 PROJECT=${PROJECT:-900001}
 ADMIN_TOKEN=${ADMIN_TOKEN:-$(cat "${DATA_DIR:-.understudy}/admin_token" 2>/dev/null || true)}
 
 post() { # post PATH: the body comes from standard input, as JSON
-  curl -sS --fail-with-body --noproxy '*' -X POST "$URL$1" -H 'Content-Type: application/json' \
+  local reply
+  reply=$(curl -sS --fail-with-body --noproxy '*' -X POST "$URL$1" -H 'Content-Type: application/json' \
     ${BASIC_AUTH_USER:+-u "$BASIC_AUTH_USER:${BASIC_AUTH_PASS:-}"} \
-    ${WEBHOOK_SECRET:+-H "X-Webhook-Secret: $WEBHOOK_SECRET"} --data-binary @-
-  echo
+    ${WEBHOOK_SECRET:+-H "X-Webhook-Secret: $WEBHOOK_SECRET"} --data-binary @-) || stop "POST $1 failed: $reply"
+  echo "$reply"
 }
 
 body() { # body KIND [NUMBER]: what Label Studio would send
@@ -49,36 +56,58 @@ elif kind == "webhook":
 PYTHON
 }
 
-version() { body setup | post /setup | python3 -c 'import json, sys; print(json.load(sys.stdin)["model_version"])'; }
+version() {
+  local reply
+  reply=$(body setup | post /setup) || return
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["model_version"])' <<<"$reply"
+}
 
 admin() { # what an admin sees of the project
-  curl -sS --fail-with-body --noproxy '*' -H "Authorization: Bearer $ADMIN_TOKEN" "$URL/admin/projects/$PROJECT"
+  local reply
+  reply=$(curl -sS --fail-with-body --noproxy '*' -H "Authorization: Bearer $ADMIN_TOKEN" "$URL/admin/projects/$PROJECT") ||
+    stop "GET /admin/projects/$PROJECT failed: $reply"
+  echo "$reply"
 }
 
 pending() { # answers that are not learned yet; 0 where nobody may ask
+  local reply
   [ -z "$ADMIN_TOKEN" ] && echo 0 && return
-  admin | python3 -c 'import json, sys; print(json.load(sys.stdin)["pending"])'
+  reply=$(admin) || return
+  python3 -c 'import json, sys; print(json.load(sys.stdin)["pending"])' <<<"$reply"
 }
 
-show() { # one line a task: its score and its answer
+predict() { # one line a task: its score and its answer
+  local reply
+  reply=$(body predict | post /predict) || return
   python3 -c '
 import json, sys
 reply = json.load(sys.stdin)
 for number, item in enumerate(reply["results"], 1):
     said = [region["value"] for region in item["result"]] if item else "declined"
     print("  task", number, "%.2f" % item["score"] if item else "-", json.dumps(said, ensure_ascii=False))
-print("  by version", reply["model_version"])'
+print("  by version", reply["model_version"])' <<<"$reply"
+}
+
+ready() { # what /ready says, and whether models serve; until they do, for a minute
+  local reply=
+  for _ in $(seq "${READY_TRIES:-120}"); do
+    reply=$(curl -sS --fail-with-body --noproxy '*' ${BASIC_AUTH_USER:+-u "$BASIC_AUTH_USER:${BASIC_AUTH_PASS:-}"} "$URL/ready" 2>&1) &&
+      echo "$reply" && return
+    sleep 0.5
+  done
+  stop "nothing serves at $URL: start it with \`make up\`, and wait until it says that models serve. $reply"
 }
 
 echo "== is it up?"
-curl -sS --fail --noproxy '*' ${BASIC_AUTH_USER:+-u "$BASIC_AUTH_USER:${BASIC_AUTH_PASS:-}"} "$URL/health" && echo
+ready
 
 echo "== /setup, as Label Studio calls it when a backend is connected"
 before=$(version)
 echo "  version: $before"
+[ -z "$ADMIN_TOKEN" ] || admin >/dev/null # a wrong token is told now
 
 echo "== /predict, before anybody has labelled"
-body predict | post /predict | show
+predict
 
 echo "== /webhook, once for each answer"
 for number in $(body annotated); do body webhook "$number" | post /webhook; done
@@ -94,14 +123,15 @@ echo "  version: $after"
 [ "$after" != "$before" ] || { echo "nothing was learned within a minute: does the learner run? understudy doctor" >&2; exit 1; }
 
 echo "== /predict again"
-body predict | post /predict | show
+predict
 
 if [ -n "$ADMIN_TOKEN" ]; then
   echo "== what an admin sees: /admin/projects/$PROJECT"
-  admin | python3 -c '
+  found=$(admin)
+  python3 -c '
 import json, sys
 found = json.load(sys.stdin)
-print(json.dumps({key: found[key] for key in ("live", "examples", "pending", "labels")}, indent=2, ensure_ascii=False))'
+print(json.dumps({key: found[key] for key in ("live", "examples", "pending", "labels")}, indent=2, ensure_ascii=False))' <<<"$found"
 else
   echo "no ADMIN_TOKEN: set it, or DATA_DIR, to see the status" >&2
 fi

@@ -112,6 +112,20 @@ def test_options_are_those_of_the_task(product: Product) -> None:
 def test_a_wrong_secret_is_told(product: Product) -> None:
     done = product.play("rating", 900_200, WEBHOOK_SECRET="another secret")
     assert done.returncode != 0 and "unauthorized" in done.stdout + done.stderr
+    assert done.stderr.splitlines()[-1].startswith("session.sh: POST /webhook failed") and "Trace" not in done.stderr
+
+
+def test_a_wrong_token_of_the_admin_is_told_at_once(product: Product) -> None:
+    done = product.play("rating", 900_300, WEBHOOK_SECRET="a secret", ADMIN_TOKEN="another token")
+    assert done.returncode != 0 and "GET /admin/projects/900300 failed" in done.stderr and "Trace" not in done.stderr
+
+
+def test_an_example_that_is_not_there_and_a_server_that_is_not_are_told_in_a_line(tmp_path: Path) -> None:
+    nobody = Product(free_port(), tmp_path)
+    for folder, said in (("nope", "say which example: options-of-the-task"), ("rating", "start it with `make up`")):
+        done = nobody.play(folder, 900_001, READY_TRIES="1")
+        assert done.returncode == 1 and done.stderr.startswith("session.sh: "), done.stderr
+        assert said in done.stderr and done.stderr.count("\n") == 1
 
 
 def test_the_page_names_every_example() -> None:
