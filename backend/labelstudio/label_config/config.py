@@ -28,7 +28,7 @@ _ATTRIBUTES = {
     name.lower(): name
     for name in (
         *("name", "toName", "value", "valueType", "encoding", "nameKey", "textKey", "alias", "hint", "html", "choice"),
-        *("allowNested", "leafsOnly", "maxRating", "perRegion", "perItem", "maxUsages", "mode"),
+        *("allowNested", "leafsOnly", "maxRating", "perRegion", "perItem", "maxUsages", "mode", "apiUrl"),
         *("visibleWhen", "whenTagName", "whenChoiceValue", "whenLabelValue"),
     )
 }
@@ -72,7 +72,7 @@ def read_choices(xml: str) -> tuple[TaskSpec, tuple[str, ...]]:
         name, tag = element.get("name"), str(element.tag).lower()
         if name:
             named.setdefault(name, place)
-        if tag in _CONTROLS and element.get("toName"):
+        if tag in _CONTROLS:
             tags.append(place)
         elif name:
             inputs.setdefault(name, _input(element, name))
@@ -146,6 +146,8 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
     if place.repeated:
         raise _Skipped(f"{shown} is inside a Repeater")
     to_name = tuple(part.strip() for part in element.get("toName", "").split(",") if part.strip())
+    if not to_name:
+        raise _Skipped(f"{shown} has no toName: let it name the tag with the text")
     for item in to_name:
         if not isinstance(found := inputs.get(item, f"reads '{_ascii(item)}', which is not there"), Input):
             raise _Skipped(f"{shown} {found}")
@@ -156,7 +158,8 @@ def _control(place: Place, named: Mapping[str, Place], inputs: Mapping[str, Inpu
     templates = templates_of(element, kind) if tag == "Choices" else ()
     field = _options_field(element, tag, templates)
     if not labels and field is None:
-        raise _Skipped(f"{shown} has no labels to choose from")
+        fetched = ": its apiUrl is not fetched, write them into the label config" if element.get("apiUrl") else ""
+        raise _Skipped(f"{shown} has no labels to choose from{fetched}")
     try:
         conditions = conditions_of(place, named)
     except NotAsked as reason:

@@ -55,6 +55,8 @@ UNSUPPORTED = {
     "text without value": choices(AB, text=""),
     "input that is not there": f'<View><Choices name="c" toName="missing">{AB}</Choices></View>',
     "no labels": choices(""),
+    "no toName": f'<View><Text name="t" value="$t"/><Choices name="c">{AB}</Choices></View>',
+    "labels by URL": '<View><Text name="t" value="$t"/><Taxonomy name="c" toName="t" apiUrl="http://127.0.0.1:9/"/></View>',
     "no name": f'<View><Text name="t" value="$t"/><Choices toName="t">{AB}</Choices></View>',
     "repeated": '<View><Repeater on="$r"><Text name="t" value="$t"/>'
     f'<Choices name="c" toName="t">{AB}</Choices></Repeater></View>',
@@ -133,6 +135,22 @@ def test_the_refusal_lists_why_each_control_is_left_out() -> None:
     with pytest.raises(UnsupportedConfig) as caught:
         parse_label_config(UNSUPPORTED["per region only"])
     assert caught.value.evidence["skipped"] == ["Choices 'c' is answered per region, not per task"]
+
+
+@pytest.mark.parametrize(
+    ("case", "said"),
+    [
+        ("no toName", "Choices 'c' has no toName: let it name the tag with the text"),
+        (
+            "labels by URL",
+            "Taxonomy 'c' has no labels to choose from: its apiUrl is not fetched, write them into the label config",
+        ),
+    ],
+)
+def test_the_refusal_says_what_to_write_instead(case: str, said: str) -> None:
+    with pytest.raises(UnsupportedConfig) as caught:
+        parse_label_config(UNSUPPORTED[case])
+    assert str(caught.value) == said
 
 
 def test_one_unusable_control_does_not_cost_the_other() -> None:
