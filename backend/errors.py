@@ -87,6 +87,11 @@ class NotFound(BackendError):
     code = "not_found"
     status = 404
 
+    @classmethod
+    def of_project(cls, project: int) -> NotFound:
+        """There is no such project here."""
+        return cls(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
+
 
 class Conflict(BackendError):
     """The present state does not allow the request."""

@@ -48,7 +48,7 @@ SPAN_AIMS, DEFAULT_AIM = ("clicks", "f1"), "default"
 def require_project(projects: ProjectStore, project: int) -> int:
     """The id of a known project. Raises NotFound."""
     if not projects.knows(project):
-        raise NotFound(f"project {project} is not known here: connect it with `understudy connect --project {project}`")
+        raise NotFound.of_project(project)
     bind_project(project)
     return project
 

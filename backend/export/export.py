@@ -79,7 +79,7 @@ def _load(settings: Settings, stores: Stores, wish: Wish) -> Source:
     from model.versions.span_answers import SpanTools
 
     if not stores.projects.knows(wish.project):
-        raise NotFound(f"project {wish.project} is not known here")
+        raise NotFound.of_project(wish.project)
     version = wish.version or stores.versions.live(wish.project)
     if not version:
         raise NotFound(f"project {wish.project} has no version yet: it has learned no label")

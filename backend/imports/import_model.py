@@ -68,7 +68,7 @@ def _import(
     from model.training.imports.judge import Candidate, judge_import
 
     if not stores.projects.knows(project):
-        raise NotFound(f"project {project} is not known here")
+        raise NotFound.of_project(project)
     if running := stores.jobs.running(project):
         raise Conflict(f"{running['id']} trains: import when it is over, or `understudy cancel` it")
     find_encoder_files(settings)
