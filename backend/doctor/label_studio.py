@@ -43,7 +43,7 @@ def check_label_studio(settings: Settings, client: LabelStudioClient) -> Iterato
 def not_configured(settings: Settings) -> Verdict:
     """The row of a Label Studio that is not set."""
     missing = "LABEL_STUDIO_URL" if not settings.label_studio_url else "LABEL_STUDIO_API_KEY"
-    remedy = f"set {missing} (Label Studio: Account & Settings, personal access token)"
+    remedy = "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY (Label Studio: Account & Settings, personal access token)"
     return warn("label studio", f"{missing} is not set: a webhook that gets lost is not made up for", remedy)
 
 
