@@ -64,7 +64,10 @@ class ArchiveWriter:
         self._files: dict[str, MemberFacts] = {}
 
     def __enter__(self) -> ArchiveWriter:
-        descriptor = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        try:
+            descriptor = os.open(self._scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        except OSError as error:  # in the name that was given
+            raise OSError(error.errno, error.strerror, str(self.path)) from error
         self._file = os.fdopen(descriptor, "wb")
         packed = self.path.name.lower().endswith(PACKED)
         self._tar = tarfile.open(fileobj=self._file, mode="w:gz" if packed else "w", format=tarfile.PAX_FORMAT)

@@ -30,7 +30,9 @@ class HomePath(click.Path):
     def convert(
         self, value: object, param: click.Parameter | None, ctx: click.Context | None
     ) -> str | bytes | os.PathLike[str]:
-        """The path, or a usage error."""
+        """The path, or a usage error, also for an empty one: a shell's variable that is not set."""
+        if not str(value):
+            self.fail("it is empty: name a file or a folder", param, ctx)
         try:
             return super().convert(expand_path(str(value)), param, ctx)
         except ValueError as error:

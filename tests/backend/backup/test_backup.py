@@ -24,6 +24,7 @@ from backend.backup.restore import restore_backup
 from backend.cli.main import main
 from backend.errors import BackendError, BadRequest, Conflict
 from backend.jobs.learn.refit import refit
+from backend.redis_access.keys import project_key
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from model.errors import VersionError
@@ -88,6 +89,7 @@ def test_all_of_it_comes_back(
     there: Stores,
 ) -> None:
     fill(context, letters)
+    context.stores.client.hset(project_key(999, "meta"), "dirty", "of a project that nobody connected")
     before = everything(context.stores)
     counts = make_backup(context.settings, file)
     assert counts == {"projects": 1, "examples": 22, "versions": 2}
@@ -327,4 +329,8 @@ def test_the_commands_start_the_embedded_redis_when_nothing_runs(tmp_path: Path)
     refused = run.invoke(main, ["restore", file, "--data-dir", second])
     assert refused.exit_code == 1 and "--force replaces" in refused.output
     missing = run.invoke(main, ["backup", str(tmp_path / "no" / "b.tar"), "--data-dir", first])
-    assert missing.exit_code == 1 and "No such file" in missing.output
+    assert (
+        missing.exit_code == 1 and missing.output == f"Error: {tmp_path / 'no' / 'b.tar'}: No such file or directory\n"
+    )
+    unset = run.invoke(main, ["backup", "", "--data-dir", first])
+    assert unset.exit_code == 2 and "it is empty: name a file or a folder" in unset.output
