@@ -98,6 +98,7 @@ def test_all_of_it_comes_back(
     after = everything(there)
     assert "restored from a backup" in dict(after.pop(f"understudy:{{p{PROJECT}}}:meta"))["dirty"]
     before.pop(f"understudy:{{p{PROJECT}}}:meta")
+    after.pop(project_key(999, "seq"), None)
     assert after == before
     live = there.versions.live(PROJECT)
     assert live == "v0.2" and there.versions.pinned(PROJECT) == "v0.1"
