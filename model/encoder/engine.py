@@ -23,7 +23,8 @@ from model.pretrained.architectures import BaseConfig, Shape, product_shape, rea
 
 
 class Engine(Protocol):
-    """What an encoder computes with. `kernel`: plain, onednn, int8 or transformers; `precision`: fp32, bf16 or int8."""
+    """What an encoder computes with. `kernel`: plain, onednn, int8, fbgemm or transformers; `precision`: fp32, bf16 or
+    int8."""
 
     width: int
     kernel: str

@@ -20,6 +20,7 @@ from model.kernels.choice import FP32, INT8, EngineChoice, FormatTiming
 from model.kernels.int8_product import int8_works
 from model.kernels.int8_ranges import Int8Pack, RangeRecorder, Tried, keep_tried, read_tried
 from model.kernels.int8_trial import LEAST_COSINE, trial_path
+from model.kernels.int8_weight import SumsCutOff
 from model.pretrained.architectures import Shape
 from model.pretrained.base_model import known_sha256
 
@@ -46,8 +47,13 @@ class Int8Setting:
             return cls(folder=folder)
         own, fallback = choice.formats.get(INT8), choice.float_serving
         attention = choice.formats[fallback].products_at
-        timing = FormatTiming(INT8, own.gflops, 0.0, own.kernels, attention, own.new_rows_ms) if own else None
+        timing = FormatTiming(own.kernel, own.gflops, 0.0, own.kernels, attention, own.new_rows_ms) if own else None
         return cls(timing, fallback, folder)
+
+    @property
+    def kernel(self) -> str:
+        """What multiplies: `int8` (oneDNN) or `fbgemm`."""
+        return self.timing.kernel if self.timing else INT8
 
 
 class Int8Bert(PackedBert):
@@ -65,7 +71,7 @@ class Int8Bert(PackedBert):
         base: PackedBert | None = None,
     ) -> None:
         self.setting = setting
-        pack = Int8Pack(tried.ranges, DTYPES[setting.fallback])
+        pack = Int8Pack(tried.ranges, DTYPES[setting.fallback], setting.kernel)
         super().__init__(
             shape,
             weights,
@@ -74,7 +80,7 @@ class Int8Bert(PackedBert):
             base=base,
             precision=INT8,
             timing=setting.timing,
-            kernel=INT8,
+            kernel=setting.kernel,
             pack=pack,
         )
         self.chunk_tokens = INT8_CHUNK
@@ -94,7 +100,7 @@ def open_int8(
     than LEAST_COSINE allows, or a fine-tune was found to on what it was trained for. Tried once per weights where the
     setting has a folder."""
     matrices = ((3 * shape.width, shape.width), (shape.inner, shape.width), (shape.width, shape.inner))
-    if not all(int8_works(*matrix) for matrix in matrices):
+    if not all(int8_works(*matrix, setting.kernel) for matrix in matrices):
         return None
     tuned = tuned_cosine(weights.path)
     if tuned is not None and tuned < LEAST_COSINE:
@@ -116,7 +122,11 @@ def open_int8(
     recorder = RangeRecorder()
     exact = PackedBert(shape, weights, keep=keep, pooling=pooling, precision=FP32, pack=recorder.pack).forward(windows)
     tried = Tried(recorder.ranges, 0.0)
-    engine = build(tried)
+    try:
+        engine = build(tried)
+    except SumsCutOff as error:
+        log.info("%s is read in %s: int8 %s", weights.path, setting.fallback, error)
+        return None
     cosine = cosine_of(engine.forward(windows), exact)
     tried = Tried(tried.ranges, cosine if math.isfinite(cosine) else 0.0)
     if path:

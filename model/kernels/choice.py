@@ -13,6 +13,9 @@ from typing import TypedDict
 
 FP32, BF16, INT8 = "fp32", "bf16", "int8"
 
+FBGEMM = "fbgemm"
+"""The other matrix product in int8, for CPUs without VNNI; `int8` is oneDNN's."""
+
 LEAST_SPEED_UP = 1.05
 """How many times faster bfloat16 must be to be taken: it rounds, and float32 is exact."""
 

@@ -1,4 +1,4 @@
-"""int8 matrix products by oneDNN: signed weights, scaled per output channel, times unsigned hidden states.
+"""int8 matrix products: signed weights, scaled per output channel, times unsigned hidden states.
 
 What a product reads after a norm lies in much the same range in every text, but for a few channels far from 0 (Dettmers
 et al. 2022, LLM.int8()). So channels are shifted by their mean and scaled as SmoothQuant does (Xiao et al. 2023), both
@@ -18,13 +18,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from model.kernels.choice import FBGEMM, INT8
+from model.kernels.int8_weight import STEPS, pack_int8
+
 log = logging.getLogger(__name__)
 
 SMOOTHING = 0.7
 """How far the channels' ranges are evened out at the cost of the weights'. Mean cosine of MiniLM's last pooled layer to
 float32 at .3, .5, .65, .75, .85: .9984, .9990, .9992, .9991, .9991 (150 texts of five sets)."""
-
-STEPS, LARGEST = 255, 127
 
 GELU_LEAST, GELU_ZERO = 0.17, 32
 """GELU is never below -.17; the step that stands for 0 leaves room for it at every row's own step."""
@@ -41,9 +42,11 @@ class InputRange:
 
 class RangedInt8Linear:
     """x W' + b of hidden states whose range is known. `out`: the format of what it gives, but for `gelu`, which gives
-    float32 for the product that reads it."""
+    float32 for the product that reads it. `kernel`: see model/kernels/int8_weight.py."""
 
-    def __init__(self, weight: Tensor, bias: Tensor, seen: InputRange, out: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, weight: Tensor, bias: Tensor, seen: InputRange, out: torch.dtype = torch.float32, kernel: str = INT8
+    ) -> None:
         weight, bias, self._out = weight.float(), bias.float(), out
         reach = torch.maximum(seen.high - seen.mean, seen.mean - seen.low).clamp(min=1e-4)
         scale = reach**SMOOTHING / weight.abs().amax(0).clamp(min=1e-4) ** (1 - SMOOTHING)
@@ -53,33 +56,33 @@ class RangedInt8Linear:
         self._step = max(high - low, 1e-6) / STEPS
         self._zero = min(STEPS, max(0, round(-low / self._step)))
         self._scale, self._shift = 1 / scale, -seen.mean / scale
-        self._weight = _PackedWeight(weight * scale)
-        self._bias = bias + F.linear(seen.mean, weight)
+        self._weight = pack_int8(weight * scale, bias + F.linear(seen.mean, weight), kernel)
 
     def __call__(self, hidden: Tensor) -> Tensor:
-        return self._weight.times(self._rounded(hidden), self._step, self._zero, self._bias, self._out)
+        return self._times(hidden, self._out)
 
     def gelu(self, hidden: Tensor) -> Tensor:
-        return self._weight.times(self._rounded(hidden), self._step, self._zero, self._bias, torch.float32, "gelu")
+        return self._times(hidden, torch.float32, "gelu")
 
     def add(self, hidden: Tensor, residual: Tensor) -> Tensor:
-        return self._weight.times(self._rounded(hidden), self._step, self._zero, self._bias).add_(residual)
+        return self._times(hidden, torch.float32).add_(residual)
 
-    def _rounded(self, hidden: Tensor) -> Tensor:
-        return _bytes(torch.addcmul(self._shift, hidden.float(), self._scale), self._step, self._zero)
+    def _times(self, hidden: Tensor, out: torch.dtype, activation: str = "none") -> Tensor:
+        scaled = torch.addcmul(self._shift, hidden.float(), self._scale)
+        return self._weight.times(scaled, self._step, self._zero, out, activation)
 
 
 class RowInt8Linear:
     """x W' + b of what GELU gave, each row rounded by its own largest value. `hidden` is overwritten."""
 
-    def __init__(self, weight: Tensor, bias: Tensor) -> None:
-        self._weight, self._bias = _PackedWeight(weight.float()), bias.float()
+    def __init__(self, weight: Tensor, bias: Tensor, kernel: str = INT8) -> None:
+        self._weight, self._bias = pack_int8(weight.float(), None, kernel), bias.float()
 
     def __call__(self, hidden: Tensor) -> Tensor:
         least = GELU_LEAST * (STEPS - GELU_ZERO) / GELU_ZERO
         step = hidden.amax(1, keepdim=True).clamp_(min=least).div_(STEPS - GELU_ZERO)
-        rounded = _bytes(hidden.mul_(step.reciprocal()), 1.0, GELU_ZERO)
-        return self._weight.times(rounded, 1.0, GELU_ZERO, None).mul_(step).add_(self._bias)
+        found = self._weight.times(hidden.mul_(step.reciprocal()), 1.0, GELU_ZERO, torch.float32, "none")
+        return found.mul_(step).add_(self._bias)
 
     def gelu(self, hidden: Tensor) -> Tensor:
         return F.gelu(self(hidden))
@@ -88,45 +91,16 @@ class RowInt8Linear:
         return self(hidden).add_(residual)
 
 
-class _PackedWeight:
-    """A weight in int8, a scale for each output channel, in oneDNN's blocked layout."""
-
-    def __init__(self, weight: Tensor) -> None:
-        self._scales = weight.abs().amax(1).clamp(min=1e-9) / LARGEST
-        rounded = (weight / self._scales[:, None]).round().to(torch.int8)
-        self._zeros = torch.zeros(len(weight), dtype=torch.int32)
-        self._packed = torch.ops.onednn.qlinear_prepack(rounded, None)
-        self._apply = torch.ops.onednn.qlinear_pointwise
-
-    def times(
-        self,
-        rounded: Tensor,
-        step: float,
-        zero: int,
-        bias: Tensor | None,
-        out: torch.dtype = torch.float32,
-        activation: str = "none",
-    ) -> Tensor:
-        """(rounded - zero) * step times the weight, with bias and activation; [n, out]."""
-        weight = (self._packed, self._scales, self._zeros)
-        return self._apply(rounded, step, zero, *weight, bias, 1.0, 0, out, activation, [], "none")
-
-
-def _bytes(hidden: Tensor, step: float, zero: int) -> Tensor:
-    """Rounded to 0..255, cut off beyond. torch's cast to bytes takes four times as long as its own quantisation, whose
-    storage is read here as what it holds."""
-    found = torch.quantize_per_tensor(hidden, step, zero, torch.quint8)
-    return torch.empty(0, dtype=torch.uint8).set_(found.untyped_storage(), 0, found.shape, found.stride())
-
-
 TOLERANCE = 0.02
 """Largest difference to float32 as a share of the sum of absolute terms; a step is .004 of the largest number."""
 
+_NAMES = {INT8: "oneDNN's int8 product", FBGEMM: "FBGEMM's int8 product"}
+
 
 @lru_cache(maxsize=64)
-def int8_works(rows: int, columns: int) -> bool:
+def int8_works(rows: int, columns: int, kernel: str = INT8) -> bool:
     """Whether both products are as close to float32 as rounding allows, with a [rows, columns] weight, also
-    at the largest ones: CPUs without VNNI cut sums of two products off at 16 bits. Says so if not."""
+    at the largest ones. Says so if not."""
     generator = torch.Generator().manual_seed(0)
     weight = (torch.rand(rows, columns, generator=generator) - 0.5) * (12 / columns) ** 0.5
     weight[0] = weight.abs().max()  # every product of the first channel is of the largest size
@@ -137,7 +111,10 @@ def int8_works(rows: int, columns: int) -> bool:
     try:
         with torch.inference_mode(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch calls its quantisation deprecated, once a process
-            ranged, by_row = RangedInt8Linear(weight, bias, seen), RowInt8Linear(weight, bias)
+            ranged, by_row = (
+                RangedInt8Linear(weight, bias, seen, kernel=kernel),
+                RowInt8Linear(weight, bias, kernel),
+            )
             exact = F.linear(hidden, weight, bias)
             kept = F.linear(F.gelu(hidden), weight, bias)
             differences = [
@@ -151,9 +128,9 @@ def int8_works(rows: int, columns: int) -> bool:
             unit = F.linear(torch.ones(1, columns), weight.abs()).clamp(min=1)
             difference = max(float((one / unit).abs().max()) for one in differences)
     except (RuntimeError, AttributeError, NotImplementedError, TypeError) as error:
-        log.info("oneDNN's int8 product is not offered: %s", str(error).split("\n", 1)[0])
+        log.info("%s is not offered: %s", _NAMES[kernel], str(error).split("\n", 1)[0])
         return False
     if difference < TOLERANCE:
         return True
-    log.info("oneDNN's int8 product is not offered: it differs by %.2g", difference)
+    log.info("%s is not offered: it differs by %.2g", _NAMES[kernel], difference)
     return False

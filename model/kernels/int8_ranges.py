@@ -75,16 +75,18 @@ class _Recording(PlainLinear):
 
 @dataclass(frozen=True)
 class Int8Pack:
-    """Makes int8 products over these ranges; `attention`: the format in which attention is computed."""
+    """Makes int8 products over these ranges; `attention`: the format in which attention is computed; `kernel`: what
+    multiplies (model/kernels/int8_weight.py)."""
 
     ranges: Ranges
     attention: torch.dtype
+    kernel: str
 
     def __call__(self, name: str, weight: Tensor, bias: Tensor) -> Linear:
         if name.endswith(GELU_READER) and not name.endswith(f"attention.{GELU_READER}"):
-            return RowInt8Linear(weight, bias)
+            return RowInt8Linear(weight, bias, self.kernel)
         out = self.attention if name.endswith(".self") else torch.float32
-        return RangedInt8Linear(weight, bias, self.ranges[name], out)
+        return RangedInt8Linear(weight, bias, self.ranges[name], out, self.kernel)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from model.kernels.kept_choice import cpu_model
+
 LEAST_COSINE = 0.999
 """Of the pooled layers to float32's, for an encoder to be read in int8: the mean over layers and texts, since heads
 read all layers together."""
 
-TRIED_FOLDER, REVISION = "int8", 2
+TRIED_FOLDER, REVISION = "int8", 3
 
 COSINE = "cosine"
 
@@ -21,8 +23,9 @@ MOST_HEADER = 1 << 20
 
 
 def trial_path(folder: Path, digests: Sequence[str], pooling: str) -> Path:
-    """The file for an encoder of weights with these digests; its name tells all that the ranges depend on."""
-    parts = [REVISION, pooling, *digests]
+    """The file for an encoder of weights with these digests on this kind of CPU, which decides how weights are rounded;
+    its name tells all that ranges and cosine depend on."""
+    parts = [REVISION, cpu_model(), pooling, *digests]
     return folder / TRIED_FOLDER / f"{hashlib.sha256(repr(parts).encode()).hexdigest()[:32]}.safetensors"
 
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_fused_kernel, by_products
 from model.kernels.choice import BF16, FP32, INT8, EngineChoice, FormatTiming, ProductShape
 from model.kernels.int8_product import InputRange, RangedInt8Linear, RowInt8Linear, int8_works
+from model.kernels.int8_weight import int8_kernels
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
 from model.kernels.training_product import Product, find_product, multiply_plain
 
@@ -81,9 +82,10 @@ def time_engine(shape: ProductShape, device: str) -> EngineChoice:
                 _time_new_rows(own, shape, DTYPES[name], place) if kernel == ONEDNN else 0.0,
                 training_kernel=learned,
             )
-        if rate := rates.get((INT8, INT8)):
-            new_rows = _time_new_rows(layers[INT8, INT8], shape, torch.float32, place)
-            formats[INT8] = FormatTiming(INT8, rate, 0.0, {INT8: rate}, (), new_rows)
+        if kernels := {kernel: rate for (form, kernel), rate in rates.items() if form == INT8}:
+            kernel = max(kernels, key=lambda name: kernels[name])
+            new_rows = _time_new_rows(layers[INT8, kernel], shape, torch.float32, place)
+            formats[INT8] = FormatTiming(kernel, kernels[kernel], 0.0, kernels, (), new_rows)
             formats = _with_layers(formats, layers, shape, EngineChoice(formats).float_serving)
     return EngineChoice(formats, round(time.perf_counter() - began, 3))
 
@@ -144,15 +146,18 @@ def _layers(shape: ProductShape, device: torch.device) -> Iterator[tuple[tuple[s
                 continue
             pack = PACKS[kernel]
             yield (name, kernel), [pack(weight, weight.new_zeros(len(weight))) for weight in cast]
-    if device.type == "cpu" and all(int8_works(*matrix) for matrix in shape.matrices):
-        yield (INT8, INT8), _int8_layer(weights)
+    if device.type == "cpu":
+        for kernel in int8_kernels():
+            if all(int8_works(*matrix, kernel) for matrix in shape.matrices):
+                yield (INT8, kernel), _int8_layer(weights, kernel)
 
 
-def _int8_layer(weights: Sequence[Tensor]) -> Layer:
+def _int8_layer(weights: Sequence[Tensor], kernel: str) -> Layer:
     *ranged, last = ((weight, weight.new_zeros(len(weight))) for weight in weights)
     ends = [weight.new_ones(weight.shape[1]) for weight, _ in ranged]
     seen = [InputRange(0 * one, -4 * one, 4 * one) for one in ends]
-    return [*(RangedInt8Linear(*own, range_) for own, range_ in zip(ranged, seen, strict=True)), RowInt8Linear(*last)]
+    first = [RangedInt8Linear(*own, range_, kernel=kernel) for own, range_ in zip(ranged, seen, strict=True)]
+    return [*first, RowInt8Linear(*last, kernel)]
 
 
 def _time_products(

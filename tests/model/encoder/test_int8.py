@@ -15,9 +15,11 @@ from model.encoder import int8 as int8_engine
 from model.encoder.encoder import Encoder, find_base_model, open_weights
 from model.encoder.int8 import Int8Bert
 from model.encoder.weights import DELTA, INT8_COSINE, KIND
+from model.kernels import int8_trial
+from model.kernels.choice import FBGEMM, INT8
 from model.kernels.int8_product import InputRange, int8_works
 from model.kernels.int8_ranges import Tried, keep_tried, read_tried
-from model.kernels.int8_trial import TRIED_FOLDER
+from model.kernels.int8_trial import TRIED_FOLDER, trial_path
 from model.numerics.arrays import Floats
 from tests.model.conftest import TinyModel
 
@@ -47,7 +49,7 @@ def timings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_packaged_encoder_is_read_in_int8(timings: Path) -> None:
     exact, found = (Encoder(find_base_model(), precision=name, timings=timings) for name in ("fp32", "int8"))
-    assert (found.precision, found.kernel, found.digest) == ("int8", "int8", exact.digest)
+    assert (found.precision, found.digest) == ("int8", exact.digest) and found.kernel in (INT8, FBGEMM)
     pooled = exact.embed(TEXTS)
     assert cosines(found.embed(TEXTS), pooled).min() > 0.997 and not np.array_equal(found.embed(TEXTS), pooled)
     [path] = tried_in(timings)
@@ -79,6 +81,12 @@ def test_what_was_tried_is_read_by_the_next_process(timings: Path, monkeypatch: 
         np.testing.assert_array_equal(found.embed(TEXTS), first, "tried anew")
         mended = read_tried(path)
         assert mended is not None and mended.cosine >= 0.999 and len(mended.ranges) > 1
+
+
+def test_what_was_tried_holds_for_its_kind_of_cpu(timings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = trial_path(timings, ["digest"], "mean")
+    monkeypatch.setattr(int8_trial, "cpu_model", lambda: "Another 9000")
+    assert trial_path(timings, ["digest"], "mean") != here, "weights are rounded for the CPU"
 
 
 def _embed(folder: str) -> Floats:
