@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_fused_kernel, by_products
-from model.kernels.choice import BF16, FP32, INT8, EngineChoice, FormatTiming, ProductShape
+from model.kernels.choice import BF16, FBGEMM, FP32, INT8, EngineChoice, FormatTiming, ProductShape
 from model.kernels.int8_product import InputRange, RangedInt8Linear, RowInt8Linear, int8_works
 from model.kernels.int8_weight import int8_kernels
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear, onednn_works
@@ -37,7 +37,8 @@ GIVE_UP_FACTOR = 3.0
 """In the trial: what takes so many times as long as the best is given up."""
 
 PACKING_WORTH = 1.15
-"""How many times faster oneDNN's product must be: its weights are a copy in every process, torch's stay in the file."""
+"""How many times faster oneDNN's product must be: its weights are a copy in every process, torch's stay in the file.
+In int8 beside FBGEMM's: one text costs it more, and a new number of rows half a millisecond (Zen 3)."""
 
 TRAINING_WORTH = 1.1
 """How many times faster oneDNN's products must be, forwards and back, for a fine-tune in float32 to take them: its
@@ -83,7 +84,8 @@ def time_engine(shape: ProductShape, device: str) -> EngineChoice:
                 training_kernel=learned,
             )
         if kernels := {kernel: rate for (form, kernel), rate in rates.items() if form == INT8}:
-            kernel = max(kernels, key=lambda name: kernels[name])
+            quicker = kernels.get(INT8, 0.0) > PACKING_WORTH * kernels.get(FBGEMM, 0.0)
+            kernel = INT8 if quicker else FBGEMM
             new_rows = _time_new_rows(layers[INT8, kernel], shape, torch.float32, place)
             formats[INT8] = FormatTiming(kernel, kernels[kernel], 0.0, kernels, (), new_rows)
             formats = _with_layers(formats, layers, shape, EngineChoice(formats).float_serving)
