@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -109,7 +109,7 @@ class _Fbgemm:
         zeros = torch.zeros(len(rounded), dtype=torch.int64)
         weight = torch._make_per_channel_quantized_tensor(rounded, steps.double(), zeros, 0)
         bias = torch.zeros(len(rounded)) if bias is None else bias
-        self._packed: Any = torch.ops.quantized.linear_prepack(weight, bias)
+        self._packed: object = torch.ops.quantized.linear_prepack(weight, bias)
         self._apply = torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32.default
 
     def times(self, hidden: Tensor, step: float, zero: int, out: torch.dtype, activation: str) -> Tensor:

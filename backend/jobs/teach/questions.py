@@ -139,7 +139,7 @@ class Stretch:
         news = self.record["answered"] in LEARNED_EVERY
         if news:
             self.record["mark"] = f"{self.id}:{self.record['answered']}"
-        fields = {name: self.record[name] for name in COUNTED}
+        fields: dict[str, object] = {name: self.record[name] for name in COUNTED}
         wanted = self.teachings.change(self.project, self.id, {**fields, "message": "", "error": ""})
         if wanted and news:
             self.work.stores.jobs.enqueue_refit(self.project)
