@@ -52,5 +52,5 @@ def test_a_small_run_measures_every_page(monkeypatch: pytest.MonkeyPatch, capsys
     assert {row["page"] for row in polled} == names and not any(row["with_news"] for row in polled)
     predicted = [row for row in rows if row["bench"].startswith("/predict")]
     assert [row["beside"].split()[0] for row in predicted] == ["0", "10", "0", "10"]
-    assert all(row["n"] > 10 and row["cpu_ms"] > 0 for row in predicted)
+    assert all(row["n"] > 0 and row["cpu_ms"] > 0 for row in predicted)
     assert [row["modules"] > 10 for row in rows if row["bench"] == "memory"] == [True]
