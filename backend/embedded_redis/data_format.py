@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from backend.embedded_redis.aof_repair import FOLDER, SINGLE
-from backend.embedded_redis.binary import server_version
+from backend.embedded_redis.binary import plain_name, server_version
 from backend.errors import SettingsError
 
 MAGIC = re.compile(rb"REDIS\d{4}|VALKEY\d{3}")
@@ -63,9 +63,8 @@ def _loads(server: Path, directory: Path, magic: bytes, answers: Callable[[Path]
             here = Path(scratch)
             (here / "dump.rdb").write_bytes(magic + EMPTY_REST)
             (here / "redis.conf").write_text('port 0\nunixsocket s\nsave ""\n', encoding="utf-8")
-            process = subprocess.Popen(
-                [server, "redis.conf"], cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-            )
+            command = [server, plain_name(here / "redis.conf")]
+            process = subprocess.Popen(command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 return _comes_up(process, here / "s", answers)
             finally:

