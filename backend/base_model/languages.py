@@ -7,17 +7,20 @@ unknown.
 
 from __future__ import annotations
 
-import gc
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model.pretrained.presets import ENGLISH, PACKAGED, preset_named
 from model.spec import Json, JsonObject
 from model.texts import UNSPACED
+
+if TYPE_CHECKING:
+    from py3langid.langid import LanguageIdentifier
 
 SAMPLE_TEXTS = 200
 """Texts that are looked at: a share of half is off by 7 points at most (95 %)."""
@@ -186,13 +189,15 @@ def _clean(text: str) -> str:
 
 def _classify(texts: Sequence[str]) -> list[str]:
     """A code for each text; "" where it is in no clear language."""
+    identifier = _open_identifier()  # 70 MB, in a process that lives for months: it ends with this call
+    answers = [identifier.classify(text) for text in texts]
+    return ["" if sure < SURE or code == "zxx" else SAME.get(str(code), str(code)) for code, sure in answers]
+
+
+def _open_identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    answers = [identifier.classify(text) for text in texts]
-    del identifier  # 70 MB, in a process that lives for months
-    gc.collect()
-    return ["" if sure < SURE or code == "zxx" else SAME.get(str(code), str(code)) for code, sure in answers]
+    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
 
 
 def _read_vocabulary(report: LanguageReport, directory: Path, texts: Sequence[str]) -> LanguageReport:
