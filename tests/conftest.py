@@ -17,11 +17,14 @@ from typing import Any, TypeVar
 import hypothesis
 import pytest
 
+from backend.base_model import languages
+from backend.base_model.encoders import Encoders
 from backend.embedded_redis.binary import find_redis_server
 from backend.embedded_redis.server import answers, write_config
 from backend.redaction import process_redactor
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
+from tests.support.kept import KeptEncoders, kept_identifier
 
 Server = TypeVar("Server", bound=HTTPServer)
 
@@ -177,8 +180,23 @@ def shared_features() -> Iterator[Path]:
         yield Path(scratch)
 
 
+@pytest.fixture(scope="session")
+def kept_encoders() -> Iterator[KeptEncoders]:
+    with tempfile.TemporaryDirectory(prefix="us-timings-") as scratch:
+        yield KeptEncoders(Path(scratch))
+
+
 @pytest.fixture
-def context(settings: Settings, shared_features: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def read_once(kept_encoders: KeptEncoders, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The packaged encoder and the classifier of languages are read from disk once for all tests of a process."""
+    monkeypatch.setattr(Encoders, "_read", lambda own, directory: kept_encoders.read(own, directory))
+    monkeypatch.setattr(languages, "_open_identifier", kept_identifier)
+
+
+@pytest.fixture
+def context(
+    settings: Settings, shared_features: Path, read_once: None, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Any]:
     """What jobs run in: they find it where a worker process would."""
     from backend.jobs import context as module
 

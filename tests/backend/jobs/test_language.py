@@ -23,6 +23,8 @@ from model.encoder.encoder import find_base_model
 from tests.support.rig import choices_config
 from tests.support.tiny import PROJECT, settings, tiny_base  # noqa: F401
 
+pytestmark = pytest.mark.usefixtures("read_once")
+
 TEXTS = {
     "de": (
         "Wann kommt meine Bestellung endlich an?",
