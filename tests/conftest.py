@@ -24,7 +24,7 @@ from backend.embedded_redis.server import answers, write_config
 from backend.redaction import process_redactor
 from backend.settings.settings import Settings, current_settings
 from backend.store.stores import Stores
-from tests.support.kept import KeptEncoders, kept_identifier
+from tests.support.kept import Beginnings, KeptEncoders, kept_identifier
 
 Server = TypeVar("Server", bound=HTTPServer)
 
@@ -181,6 +181,13 @@ def shared_features() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
+def shared_words() -> Iterator[Path]:
+    """As `shared_features`, of what spans are read with."""
+    with tempfile.TemporaryDirectory(prefix="us-words-") as scratch:
+        yield Path(scratch)
+
+
+@pytest.fixture(scope="session")
 def kept_encoders() -> Iterator[KeptEncoders]:
     with tempfile.TemporaryDirectory(prefix="us-timings-") as scratch:
         yield KeptEncoders(Path(scratch))
@@ -195,18 +202,33 @@ def read_once(kept_encoders: KeptEncoders, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def context(
-    settings: Settings, shared_features: Path, read_once: None, monkeypatch: pytest.MonkeyPatch
+    settings: Settings, shared_features: Path, shared_words: Path, read_once: None, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Any]:
     """What jobs run in: they find it where a worker process would."""
     from backend.jobs import context as module
 
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     settings.features_dir.symlink_to(shared_features)
+    settings.words_dir.symlink_to(shared_words)
     module.context.cache_clear()
     monkeypatch.setattr(module, "current_settings", lambda: settings)
     yield module.context()
     module.context().stores.close()
     module.context.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def beginnings() -> Iterator[Beginnings]:
+    with tempfile.TemporaryDirectory(prefix="us-begun-") as scratch:
+        yield Beginnings(Path(scratch))
+
+
+@pytest.fixture
+def once(context: Any, beginnings: Beginnings) -> Callable[..., None]:
+    """`once(make)`: what several tests of a module begin with is made by the first of them, `once(make, name)` where
+    there are several such things. The others have Redis and the data directory as `make` left them; nothing else may
+    hang on its having run."""
+    return lambda make, name="": beginnings.begin(context.settings, make, name)
 
 
 @pytest.fixture

@@ -5,12 +5,17 @@ from __future__ import annotations
 import copy
 import shutil
 import threading
+from collections.abc import Callable
+from contextlib import closing
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from redis import Redis
+
 from backend.base_model import languages
 from backend.base_model.encoders import Encoders
+from backend.settings.settings import Settings
 
 if TYPE_CHECKING:
     from model.encoder.encoder import Encoder
@@ -53,3 +58,26 @@ class KeptEncoders:
         lent = copy.copy(self._kept[settings.precision])
         lent.tally = encoders.tally
         return lent
+
+
+class Beginnings:
+    """What tests begin with, kept in `folder`: everything in Redis with its time to live, and the data directory but
+    for the caches, which all tests share."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._keys: dict[str, list[tuple[bytes, int, bytes]]] = {}
+
+    def begin(self, settings: Settings, make: Callable[[], object], name: str) -> None:
+        """Made now, or brought back."""
+        caches = shutil.ignore_patterns(settings.features_dir.name, settings.words_dir.name)
+        with closing(Redis.from_url(settings.effective_redis_url)) as redis:
+            if name in self._keys:
+                redis.flushall()
+                for key, left, value in self._keys[name]:
+                    redis.restore(key, max(left, 0), value)
+                shutil.copytree(self._folder / name, settings.data_dir, dirs_exist_ok=True)
+            else:
+                make()
+                self._keys[name] = [(key, redis.pttl(key), redis.dump(key)) for key in redis.scan_iter()]
+                shutil.copytree(settings.data_dir, self._folder / name, ignore=caches, dirs_exist_ok=True)
