@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,9 +22,12 @@ def explain(client: Any, query: str) -> Any:
 
 
 @pytest.fixture
-def learned(client: Any, context: Any, services: Any) -> Any:
-    Marks(context).add(sentences(32))
-    assert refit(PROJECT) == "published"
+def learned(client: Any, context: Any, services: Any, once: Callable[..., None]) -> Any:
+    def learn() -> None:
+        Marks(context).add(sentences(32))
+        assert refit(PROJECT) == "published"
+
+    once(learn)
     task = {"id": 900, "data": {"text": TEXT}}
     client.post("/setup", json={"project": f"{PROJECT}.1", "schema": MARKS})
     eventually(lambda: predict(client, MARKS, [task]).get_json()["results"][0]["model_version"] == "v0.1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -80,9 +81,12 @@ def test_explain_tells_the_question_and_what_speaks_for_the_answer(client: Any, 
 
 
 @pytest.fixture
-def learned(client: Any, context: Any) -> Any:
-    add_answers(context, asked(40))
-    assert refit(PROJECT) == "published"
+def learned(client: Any, context: Any, once: Callable[..., None]) -> Any:
+    def learn() -> None:
+        add_answers(context, asked(40))
+        assert refit(PROJECT) == "published"
+
+    once(learn)
     task = {"id": 77, "data": asked(1)[0].data}
     eventually(lambda: predict(client, TEMPLATE, [task]).get_json()["results"][0]["model_version"] == "v0.1")
     return context

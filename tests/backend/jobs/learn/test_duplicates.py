@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -48,9 +48,12 @@ def chosen(item: Any) -> str:
 
 
 @pytest.fixture
-def learned(labels: Labels) -> Labels:
-    labels.add(0, 60)
-    refit(PROJECT)
+def learned(labels: Labels, once: Callable[..., None]) -> Labels:
+    def learn() -> None:
+        labels.add(0, 60)
+        refit(PROJECT)
+
+    once(learn)
     return labels
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,17 @@ from tests.conftest import RedisServer
 from tests.support.region_texts import CONFIG, SPEC, Note, add_notes, notes
 
 PROJECT = 7
+
+
+@pytest.fixture
+def learned(context: Any, once: Callable[..., None]) -> None:
+    """40 notes, and the version that was made of them."""
+
+    def learn() -> None:
+        add_notes(context.stores, PROJECT, notes(40))
+        assert refit(PROJECT) == "published"
+
+    once(learn)
 
 
 def live(context: Any) -> LiveModel:
@@ -56,9 +68,7 @@ def right(model: LiveModel, asked: list[Note], name: str) -> tuple[float, float]
     return hits / max(1, said), said / wanted
 
 
-def test_what_was_answered_about_regions_is_suggested_for_the_regions_that_are(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    assert refit(PROJECT) == "published"
+def test_what_was_answered_about_regions_is_suggested_for_the_regions_that_are(context: Any, learned: None) -> None:
     model, fresh = live(context), notes(40, 500)
     for name in ("state", "tags", "kind", "sure", "code"):
         precision, shown = right(model, fresh, name)
@@ -69,9 +79,7 @@ def test_what_was_answered_about_regions_is_suggested_for_the_regions_that_are(c
     assert [suggested(loaded(context), one) for one in fresh] == [suggested(model, one) for one in fresh]
 
 
-def test_answers_come_after_their_region_at_its_place_and_only_where_the_page_asks(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    refit(PROJECT)
+def test_answers_come_after_their_region_at_its_place_and_only_where_the_page_asks(context: Any, learned: None) -> None:
     seen: Counter[str] = Counter()
     for one in notes(30, 900):
         regions: dict[str, Any] = {}
@@ -113,9 +121,7 @@ def _with_state(one: Note, state: str) -> Note:
     return Note(one.text, result)
 
 
-def test_a_config_without_questions_answers_none_whatever_was_learned(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    refit(PROJECT)
+def test_a_config_without_questions_answers_none_whatever_was_learned(context: Any, learned: None) -> None:
     bare = CONFIG[: CONFIG.index("<View visibleWhen")] + "</View>"
     context.stores.projects.save_config(PROJECT, bare)
     assert refit_anew(context, PROJECT) == "published"
@@ -134,9 +140,7 @@ def ties(result: list[dict[str, Any]]) -> set[tuple[str, str, str]]:
     }
 
 
-def test_relations_are_learned_and_suggested_between_suggested_regions(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    assert refit(PROJECT) == "published"
+def test_relations_are_learned_and_suggested_between_suggested_regions(context: Any, learned: None) -> None:
     model = live(context)
     hits = said = wanted = 0
     for one in notes(40, 500):
@@ -159,9 +163,9 @@ def test_a_config_without_relations_suggests_none_and_few_relations_are_kept_to_
     )
 
 
-def test_how_new_answers_were_said_before_they_were_learned_is_told_by_question_and_label(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    assert refit(PROJECT) == "published"
+def test_how_new_answers_were_said_before_they_were_learned_is_told_by_question_and_label(
+    context: Any, learned: None
+) -> None:
     first = [row.marked for row in context.stores.evidence.rows(PROJECT)]
     assert first and all(row is not None and not row.about for row in first), "nothing was learned about regions yet"
     add_notes(context.stores, PROJECT, [*notes(40), *notes(30, 500)])
@@ -205,9 +209,9 @@ def test_a_rollback_and_an_older_version_answer_about_regions_as_they_did(contex
         assert [suggested(live(context), one) for one in fresh] == answers
 
 
-def test_a_config_that_drops_its_relations_is_sent_none_by_a_version_that_knows_them(context: Any) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    refit(PROJECT)
+def test_a_config_that_drops_its_relations_is_sent_none_by_a_version_that_knows_them(
+    context: Any, learned: None
+) -> None:
     bare = parse_label_config(
         CONFIG.replace(CONFIG[CONFIG.index("<Relations>") : CONFIG.index("</Relations>") + 12], "")
     )
@@ -219,10 +223,8 @@ def test_a_config_that_drops_its_relations_is_sent_none_by_a_version_that_knows_
 
 @pytest.mark.redis
 def test_a_backup_brings_back_answers_relations_and_what_was_learned_of_them(
-    context: Any, own_redis: RedisServer, tmp_path: Path
+    context: Any, learned: None, own_redis: RedisServer, tmp_path: Path
 ) -> None:
-    add_notes(context.stores, PROJECT, notes(40))
-    refit(PROJECT)
     make_backup(context.settings, tmp_path / "backup.tar")
     target = Settings(data_dir=tmp_path / "other", redis_url=own_redis.settings.effective_redis_url)
     restore_backup(target, tmp_path / "backup.tar")

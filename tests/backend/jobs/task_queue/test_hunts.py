@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -24,14 +24,18 @@ PATH = f"/admin/projects/{PROJECT}/hunts"
 
 
 @pytest.fixture
-def pool(context: Any, labels: Labels) -> Labels:
+def pool(context: Any, labels: Labels, once: Callable[..., None]) -> Labels:
     """40 labelled messages without those of the last class, 200 in the pool."""
-    for number in range(40):
-        if labels.rows[number][1] != labels.names[-1]:
-            labels.add(number, number + 1)
-    documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
-    context.stores.projects.add_pool(PROJECT, documents, 4000)
-    assert refit(PROJECT) == "published"
+
+    def learn() -> None:
+        for number in range(40):
+            if labels.rows[number][1] != labels.names[-1]:
+                labels.add(number, number + 1)
+        documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
+        context.stores.projects.add_pool(PROJECT, documents, 4000)
+        assert refit(PROJECT) == "published"
+
+    once(learn)
     return labels
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -39,12 +39,16 @@ def studio(context: Any) -> Iterator[Studio]:
 
 
 @pytest.fixture
-def pool(context: Any, labels: Labels) -> Labels:
+def pool(context: Any, labels: Labels, once: Callable[..., None]) -> Labels:
     """60 labelled messages, 200 in the pool (the labelled ones among them)."""
-    labels.add(0, 60)
-    documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
-    context.stores.projects.add_pool(PROJECT, documents, 4000)
-    assert refit(PROJECT) == "published"
+
+    def learn() -> None:
+        labels.add(0, 60)
+        documents = {number + 1: {"text": text} for number, (text, _) in enumerate(labels.rows[:200])}
+        context.stores.projects.add_pool(PROJECT, documents, 4000)
+        assert refit(PROJECT) == "published"
+
+    once(learn)
     return labels
 
 
