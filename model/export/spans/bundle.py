@@ -172,14 +172,6 @@ def classes() -> Mapping[str, Sequence[tuple[int, int]]]:
     other letters."""
     import regex
 
-    found = {}
-    for name, pattern in CLASSES.items():
-        is_in = regex.compile(f"[{pattern}]", regex.VERSION1).match
-        places = [point for point in range(0x110000) if is_in(chr(point))]
-        found[name] = [(own[0], own[-1]) for own in _runs(places)]
-    return found
-
-
-def _runs(places: Sequence[int]) -> Iterable[list[int]]:
-    for _, own in groupby(enumerate(places), lambda row: row[1] - row[0]):
-        yield [place for _, place in own]
+    points = "".join(map(chr, range(0x110000)))
+    runs = {name: regex.compile(f"[{pattern}]+", regex.VERSION1) for name, pattern in CLASSES.items()}
+    return {name: [(one.start(), one.end() - 1) for one in own.finditer(points)] for name, own in runs.items()}
