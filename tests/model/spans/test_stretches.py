@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.support.fixtures import write_tiny_base
 from model.encoder.encoder import Encoder
 from model.features.varied_cache import VariedCache
 from model.spans.features.reading import SpanReader
@@ -39,31 +40,34 @@ def test_every_word_is_in_one_stretch_with_text_around_it(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def cached(minilm: Encoder, prior: TransferPrior, tmp_path_factory: pytest.TempPathFactory) -> VariedCache:
-    return VariedCache(tmp_path_factory.mktemp("words"), 256)
+def narrow(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
+    """For what is read when, which does not depend on what is made of it: a long text takes it no time."""
+    return Encoder(write_tiny_base(tmp_path_factory.mktemp("narrow")))
 
 
 def test_a_long_text_read_in_stretches_is_as_one_that_is_read_whole(
-    minilm: Encoder, prior: TransferPrior, cached: VariedCache
+    minilm: Encoder, prior: TransferPrior, tmp_path: Path
 ) -> None:
-    reader = SpanReader(minilm, prior, cached)
-    (found,) = reader.read([LONG])
-    (whole,) = SpanReader(minilm, prior)._rows({LONG: find_words(LONG)}, {}).values()
+    reader, text = SpanReader(minilm, prior, VariedCache(tmp_path, 256)), LONG[: LONG_TEXT + 2 * MARGIN]
+    (found,) = reader.read([text])
+    (whole,) = SpanReader(minilm, prior)._rows({text: find_words(text)}, {}).values()
     assert len(found.bounds) == len(whole) and not found.rest and found.share == 1.0
     states = np.concatenate([found.states, found.hidden], axis=1).astype(np.float32)
     alike = (states * whole).sum(1) / np.linalg.norm(states, axis=1) / np.linalg.norm(whole.astype(np.float32), axis=1)
     assert np.quantile(alike, 0.02) > 0.85 and np.median(alike) > 0.95, "other windows, like states"
-    assert reader.unread([LONG]) == [] == reader.unread(["short"])
+    assert reader.unread([text]) == [] == reader.unread(["short"])
+
+
+def test_a_text_that_is_just_short_enough_is_read_whole(narrow: Encoder, tmp_path: Path) -> None:
     short = LONG[:LONG_TEXT]
-    (same,), (cold,) = reader.read([short]), SpanReader(minilm, prior)._rows({short: find_words(short)}, {}).values()
+    (same,) = SpanReader(narrow, None, VariedCache(tmp_path, 256)).read([short])
+    (cold,) = SpanReader(narrow)._rows({short: find_words(short)}, {}).values()
     np.testing.assert_array_equal(np.concatenate([same.states, same.hidden], axis=1), cold)
 
 
-def test_in_haste_only_the_first_stretches_are_read_and_what_is_there_already(
-    minilm: Encoder, prior: TransferPrior, tmp_path: Path
-) -> None:
+def test_in_haste_only_the_first_stretches_are_read_and_what_is_there_already(narrow: Encoder, tmp_path: Path) -> None:
     cache = VariedCache(tmp_path, 256)
-    hasty, whole = SpanReader(minilm, prior, cache, hasty=True), SpanReader(minilm, prior, cache)
+    hasty, whole = SpanReader(narrow, None, cache, hasty=True), SpanReader(narrow, None, cache)
     stretches = cut_stretches(LONG, find_words(LONG))
     count = len(stretches)
     assert len(hasty.unread([LONG])) == count > FIRST_STRETCHES + 1
@@ -81,11 +85,10 @@ def test_in_haste_only_the_first_stretches_are_read_and_what_is_there_already(
 
 
 def test_of_what_was_not_read_strings_marked_before_are_suggested_and_the_score_is_lower(
-    minilm: Encoder, prior: TransferPrior, tmp_path: Path
+    minilm: Encoder, prior: TransferPrior, learner: SpanLearner, tmp_path: Path
 ) -> None:
-    learner = SpanLearner.open(SpanReader(minilm, prior), ["LOC", "PER"], [one.text for one in sentences(40, 100)])
     head = learner.fit([*sentences(40), mark("Zyx Corp moved.", ("Zyx Corp", "LOC"))])
-    text = LONG[:40_000] + " Later Zyx Corp rented it. " + LONG[:200]
+    text = LONG[: LONG_TEXT + MARGIN] + " Later Zyx Corp rented it. " + LONG[:200]
     cache = VariedCache(tmp_path, 256)
     (partial,) = SpanReader(minilm, prior, cache, hasty=True).read([text])
     (whole,) = SpanReader(minilm, prior, cache).read([text])
@@ -99,18 +102,16 @@ def test_of_what_was_not_read_strings_marked_before_are_suggested_and_the_score_
     assert all(one.end <= len(text) for one in hurried.spans) and hurried.score <= 1
 
 
-def test_texts_that_share_a_stretch_read_it_once(minilm: Encoder, prior: TransferPrior, tmp_path: Path) -> None:
-    reader = SpanReader(minilm, prior, VariedCache(tmp_path, 256))
+def test_texts_that_share_a_stretch_read_it_once(narrow: Encoder, tmp_path: Path) -> None:
+    reader = SpanReader(narrow, None, VariedCache(tmp_path, 256))
     shared, other = LONG, LONG[:20_000] + " And more of it."
     one, two, again = reader.read([shared, other, shared])
     assert one.text == shared == again.text and two.text == other
     np.testing.assert_array_equal(one.states[:1000], two.states[:1000])
 
 
-def test_a_text_that_was_read_farther_is_cut_to_what_another_reader_has(
-    minilm: Encoder, prior: TransferPrior, tmp_path: Path
-) -> None:
-    (whole,) = SpanReader(minilm, prior, VariedCache(tmp_path, 256)).read([LONG])
+def test_a_text_that_was_read_farther_is_cut_to_what_another_reader_has(narrow: Encoder, tmp_path: Path) -> None:
+    (whole,) = SpanReader(narrow, None, VariedCache(tmp_path, 256)).read([LONG])
     cut = whole.upto(100)
     assert len(cut.bounds) == len(cut.states) == len(cut.hidden) == 100 and cut.all_bounds == list(whole.bounds)
     assert whole.upto(len(whole.bounds)) is whole and 0 < cut.share < 0.05
@@ -127,10 +128,11 @@ def test_two_encoders_that_have_read_unequally_far_answer_for_what_both_have(
     weight, gated = (random.normal(size=(5, width)).astype(np.float32) for _ in range(2))
     scorer = WordScorer(("LOC", "PER"), weight, gated, np.zeros(5, np.float32), base.name_vectors(["LOC", "PER"]))
     answerer = SpanAnswerer(head, tools, TunedMarks(scorer, 0.3, 16), tuned)
-    (partial,) = base.read([LONG])
-    for text in tuned.unread([LONG]):
+    long = LONG[: LONG_TEXT + MARGIN]
+    (partial,) = base.read([long])
+    for text in tuned.unread([long]):
         tuned.read([text])
-    assert tuned.read([LONG])[0].rest == () and partial.rest
+    assert tuned.read([long])[0].rest == () and partial.rest
     for read in (partial, base.read(["Ann Miller left Oslo."])[0]):
         (found,) = answerer.suggest([read])
         assert all(one.end <= len(read.text) for one in found.spans) and 0 <= found.score <= 1
