@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from model.kernels.choice import EngineChoice, FormatTiming, ProductShape
 from model.kernels.kept_choice import CHOICE_FILE, choose_engine, kept_choice, key_of
 from model.kernels.timing import choose_training_kernel, time_engine
 from tests.model.conftest import TinyModel
+from tests.support.tiny import fork
 
 TINY = ProductShape(32, 64, 2)
 
@@ -145,7 +145,7 @@ def _choose(folder: str) -> dict[str, object]:
 
 
 def test_processes_that_start_together_have_one_timing(tmp_path: Path) -> None:
-    with multiprocessing.get_context("spawn").Pool(3) as pool:
+    with fork.Pool(3) as pool:
         found = pool.map(_choose, [str(tmp_path)] * 3)
     assert found[0] == found[1] == found[2]
 
