@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), ROOT / "Makefile", BENC
 MOST_FILES, MOST_LINES = 40, 400
 
 
+@cache
 def options_of(path: Path) -> set[str]:
     """What `add_argument` is called with in a module, and `--json` where the shared command line has it."""
     text = path.read_text(encoding="utf-8")
