@@ -37,15 +37,15 @@ fork.set_forkserver_preload(
 )
 
 
-def build_tiny(directory: Path) -> Path:
-    """A random three-layer BERT that knows twelve letters."""
+def build_tiny(directory: Path, **more: Any) -> Path:
+    """A random three-layer BERT that knows twelve letters; `more` of its configuration."""
     import torch
     from transformers import AutoModel
 
     from tests.model.conftest import tiny_config, write_tokenizer
 
     torch.manual_seed(0)
-    AutoModel.from_config(tiny_config("bert")).eval().save_pretrained(directory)
+    AutoModel.from_config(tiny_config("bert", **more)).eval().save_pretrained(directory)
     write_tokenizer(directory)
     (directory / "1_Pooling").mkdir()
     modes = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
