@@ -10,6 +10,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.errors import VersionError
+from model.features.varied_cache import VariedCache
 from model.labels import key_of
 from model.region import Region
 from model.regions.closed_answers import close_answers
@@ -27,8 +28,9 @@ FINDINGS = ("fever", "a cough", "nausea", "rash", "pain", "fatigue")
 
 
 @pytest.fixture(scope="module")
-def words(minilm: Encoder) -> SpanReader:
-    return SpanReader(minilm)
+def words(minilm: Encoder, tmp_path_factory: pytest.TempPathFactory) -> SpanReader:
+    """No text is read twice."""
+    return SpanReader(minilm, None, VariedCache(tmp_path_factory.mktemp("words"), 256))
 
 
 def places(reader: SpanReader, count: int, seed: int = 0) -> list[tuple[RegionPlace, str]]:

@@ -13,6 +13,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.errors import VersionError
+from model.features.varied_cache import VariedCache
 from model.region import Region, Relation
 from model.regions.pair_features import NEIGHBOURS, Ends
 from model.regions.relation_fit import LEAST_RELATIONS, RelationExample, fit_relation_head, is_settled
@@ -26,8 +27,9 @@ Shown = list[list[Relation]]
 
 
 @pytest.fixture(scope="module")
-def words(minilm: Encoder) -> SpanReader:
-    return SpanReader(minilm)
+def words(minilm: Encoder, tmp_path_factory: pytest.TempPathFactory) -> SpanReader:
+    """No text is read twice."""
+    return SpanReader(minilm, None, VariedCache(tmp_path_factory.mktemp("words"), 256))
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from model.encoder.encoder import Encoder
+from model.features.varied_cache import VariedCache
 from model.span import Span, SpanDocument
 from model.spans.features.reading import SpanReader
 from model.spans.transfer.prior import TransferPrior, read_prior
@@ -46,8 +47,9 @@ def prior() -> TransferPrior:
 
 
 @pytest.fixture(scope="session")
-def reader(minilm: Encoder, prior: TransferPrior) -> SpanReader:
-    return SpanReader(minilm, prior)
+def reader(minilm: Encoder, prior: TransferPrior, tmp_path_factory: pytest.TempPathFactory) -> SpanReader:
+    """No text is read twice."""
+    return SpanReader(minilm, prior, VariedCache(tmp_path_factory.mktemp("words"), 256))
 
 
 @pytest.fixture(scope="session")
