@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from model.encoder.encoder import Encoder
 from model.errors import VersionError
+from model.features.varied_cache import VariedCache
 from model.questions.asked import AnsweredText, AskedText
 from model.questions.fit import QuestionBasis, cold_question_head, fit_question_head
 from model.questions.head import QuestionHead, restore_question_head
@@ -24,8 +25,9 @@ from tests.support.questions import Asked, asked
 
 
 @pytest.fixture(scope="module")
-def reader(minilm: Encoder) -> QuestionReader:
-    return QuestionReader(SpanReader(minilm, read_prior()))
+def reader(minilm: Encoder, tmp_path_factory: pytest.TempPathFactory) -> QuestionReader:
+    """No text is read twice."""
+    return QuestionReader(SpanReader(minilm, read_prior(), VariedCache(tmp_path_factory.mktemp("words"), 256)))
 
 
 def examples(reader: QuestionReader, questions: list[Asked]) -> list[AnsweredText]:

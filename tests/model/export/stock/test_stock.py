@@ -11,6 +11,7 @@ import pytest
 
 from model.encoder.encoder import Encoder
 from model.export.bundle import ExportError, Source
+from model.export.stock import distil
 from model.export.stock.bundle import DISTILLED, OWN, Teaching, write_stock
 from model.export.stock.classifier import CosineHead, build_stock, save_stock
 from model.export.stock.distil import tell_nobody
@@ -72,7 +73,13 @@ def teaching(tmp_path: Path, inputs: int = 1, seconds: float = 60.0) -> Teaching
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONTROLS)
-def test_a_student_answers_every_kind_of_question(tiny_base: Path, tmp_path: Path, name: str) -> None:  # noqa: F811
+def test_a_student_answers_every_kind_of_question(
+    tiny_base: Path,  # noqa: F811
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+) -> None:
+    monkeypatch.setattr(distil, "LEAST_STEPS", 60)
     source = source_of(Encoder(tiny_base), CONTROLS[name])
     outputs = outputs_of(source.model, "label")
     given = teaching(tmp_path, len(CONTROLS[name].inputs))
