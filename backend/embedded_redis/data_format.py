@@ -63,7 +63,7 @@ def _loads(server: Path, directory: Path, magic: bytes, answers: Callable[[Path]
             here = Path(scratch)
             (here / "dump.rdb").write_bytes(magic + EMPTY_REST)
             (here / "redis.conf").write_text('port 0\nunixsocket s\nsave ""\n', encoding="utf-8")
-            command = [server, plain_name(here / "redis.conf")]
+            command = [str(server), plain_name(here / "redis.conf")]
             process = subprocess.Popen(command, cwd=here, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
             try:
                 return _comes_up(process, here / "s", answers)
