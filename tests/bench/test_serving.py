@@ -131,6 +131,7 @@ def test_large_requests_run_in_every_fifth_round() -> None:
 
 @pytest.mark.slow
 def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("PRECISION", "fp32")  # no server times its products first
     arguments = "--rounds 1 --requests 2 --tasks 3 --clients 2 --labels 0 --engines peer,ours --json"
     monkeypatch.setattr("sys.argv", ["bench.serving", *arguments.split()])
     serving.main()
