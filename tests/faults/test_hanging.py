@@ -125,7 +125,7 @@ def test_row_38_a_process_that_stands_still_is_killed_by_the_supervisor(tmp_path
 def poisoned(tiny_base: Path) -> Iterator[Rig]:
     """The whole product, in which the refits of project 7 hang."""
     limits = {"REFIT_TIMEOUT_SECONDS": "4", "JOB_GRACE_SECONDS": "0.5", "SCHEDULER_SECONDS": "0.3"}
-    with Rig(BASE_MODEL=str(tiny_base), FAILPOINT="hang:refit.begin@7", **limits) as rig:
+    with Rig(timed=True, BASE_MODEL=str(tiny_base), FAILPOINT="hang:refit.begin@7", **limits) as rig:
         yield rig
 
 

@@ -38,7 +38,7 @@ def rig(tiny_base: Path) -> Iterator[Rig]:
     settings |= {"label_studio_url": f"http://127.0.0.1:{free_port()}", "scheduler_seconds": "0.2"}
     settings |= {"notify_url": f"http://127.0.0.1:{free_port()}/{PLANTED['hook_path']}?a=b"}
     settings |= {"notify_secret": PLANTED["notify_secret"]}
-    with Rig(**{name.upper(): value for name, value in settings.items()}) as started:
+    with Rig(timed=True, **{name.upper(): value for name, value in settings.items()}) as started:
         yield started
 
 

@@ -26,6 +26,8 @@ from xml.sax.saxutils import quoteattr
 import psutil
 import requests
 
+from tests.support.timings import lend_timing
+
 ROOT = Path(__file__).parents[2]
 SAMPLE = ROOT / "docs" / "examples" / "support_messages.csv"
 
@@ -184,13 +186,17 @@ class Project:
 
 
 class Rig:
-    """`understudy up` as a subprocess. Use as a context manager; stops everything on exit."""
+    """`understudy up` as a subprocess. Use as a context manager; stops everything on exit. `timed`: this machine's
+    timing of its encoder is lent to it, instead of a first start that times."""
 
-    def __init__(self, data_dir: Path | None = None, port: int | None = None, **environment: str) -> None:
+    def __init__(
+        self, data_dir: Path | None = None, port: int | None = None, *, timed: bool = False, **environment: str
+    ) -> None:
         self._scratch = None if data_dir else tempfile.TemporaryDirectory(prefix="us-")
         self.data_dir = data_dir or Path(self._scratch.name) / "d"  # type: ignore[union-attr]
         self.log = self.data_dir / "up.log"
         self.port = port or free_port()
+        self.timed = timed
         self.url = f"http://127.0.0.1:{self.port}"
         self.secret = "bench-webhook-secret"
         self.admin_token = "bench-admin-token"
@@ -221,6 +227,8 @@ class Rig:
     def start(self, timeout: float = 120.0) -> float:
         """Start and wait for /ready; seconds from exec to ready."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
+        if self.timed:
+            lend_timing(self.data_dir, self._environment.get("BASE_MODEL", ""))
         command = [
             sys.executable,
             "-m",

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from backend.settings.settings import Settings
+from tests.support.timings import lend_timing
 
 KILLED = -9
 LETTERS_OF = {"a": "abcd", "e": "efgh"}
@@ -73,6 +74,7 @@ def tiny_base(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(redis_server: Any, tmp_path: Path, tiny_base: Path) -> Settings:
     url = redis_server.settings.effective_redis_url
+    lend_timing(tmp_path / "data", str(tiny_base))
     return tiny_settings(tmp_path / "data", url, tiny_base)
 
 

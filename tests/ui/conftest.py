@@ -106,7 +106,7 @@ def teacher() -> Iterator[TeacherServer]:
 @pytest.fixture(scope="module")
 def rig(teacher: TeacherServer) -> Iterator[Rig]:
     asked = {"TEACHER_URL": teacher.url, "TEACHER_MODEL": "tiny", "TEACHER_PRICE": "2", "TEACHER_KEY": TEACHER_KEY}
-    with Rig(FINETUNE_STEPS="40", **asked) as running:
+    with Rig(timed=True, FINETUNE_STEPS="40", **asked) as running:
         yield running
 
 

@@ -30,7 +30,7 @@ FORKED = {"web", "learner", "trainer", "sync", "scheduler"}
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> Iterator[Rig]:  # noqa: F811
-    with Rig(tmp_path_factory.mktemp("up"), BASE_MODEL=str(tiny_base), OMP_NUM_THREADS="1") as rig:
+    with Rig(tmp_path_factory.mktemp("up"), timed=True, BASE_MODEL=str(tiny_base), OMP_NUM_THREADS="1") as rig:
         log = rig.data_dir / "logs" / "supervisord.log"
         wait_until(lambda: all(f"spawned: '{name}'" in log.read_text() for name in FORKED), "all processes")
         wait_until(lambda: family(rig).keys() >= FORKED, "their names")
