@@ -26,6 +26,10 @@ from model.training.request import Result
 from model.versions.directory import read_heads, read_manifest, version_path
 from tests.backend.conftest import PROJECT, Labels
 from tests.support.hook_receiver import tell_versions
+from tests.support.timings import lend_timing
+from tests.support.tiny import Letters, letters, tiny_base
+
+__all__ = ["letters", "tiny_base"]
 
 pytestmark = pytest.mark.slow
 
@@ -34,6 +38,15 @@ pytestmark = pytest.mark.slow
 def quick(context: Any) -> Any:
     """Two steps a training: the road is the same."""
     context.settings = context.settings.model_copy(update={"finetune_steps": 2})
+    lend_timing(context.settings.data_dir)
+    return context
+
+
+@pytest.fixture
+def small(context: Any, tiny_base: Path) -> Any:
+    """Trainings of the tiny encoder, which are not over before they are ended: what it learns does not matter."""
+    lend_timing(context.settings.data_dir, str(tiny_base))
+    context.settings = context.settings.model_copy(update={"base_model": str(tiny_base), "finetune_steps": 2000})
     return context
 
 
@@ -84,22 +97,22 @@ def test_what_was_left_blank_is_trained_on(quick: Any, labels: Labels) -> None:
     assert tuned is not None and tuned.heads["label"].labels == heads["label"].labels
 
 
-def test_a_cancelled_training_stops_and_publishes_nothing(context: Any, labels: Labels) -> None:
-    labels.add(0, 40)
-    job = ask(context)
-    threading.Timer(3, lambda: context.stores.jobs.cancel(job)).start()
+def test_a_cancelled_training_stops_and_publishes_nothing(small: Any, letters: Letters) -> None:
+    letters.add(40)
+    job = ask(small)
+    threading.Timer(3, lambda: small.stores.jobs.cancel(job)).start()
     assert train(job) == "cancelled"
-    assert context.stores.versions.live(PROJECT) is None
+    assert small.stores.versions.live(PROJECT) is None
 
 
-def test_a_stopped_worker_hands_its_training_back(context: Any, labels: Labels) -> None:
-    labels.add(0, 40)
-    job = ask(context)
-    threading.Timer(3, lambda: setattr(context, "stopping", True)).start()
+def test_a_stopped_worker_hands_its_training_back(small: Any, letters: Letters) -> None:
+    letters.add(40)
+    job = ask(small)
+    threading.Timer(3, lambda: setattr(small, "stopping", True)).start()
     assert train(job) == "stopped"
-    record = context.stores.jobs.get(job)
+    record = small.stores.jobs.get(job)
     assert record["status"] == "queued" and record["attempts"] == 1
-    assert (context.settings.runs_dir / job / "run.json").is_file(), "goes on from here"
+    assert (small.settings.runs_dir / job / "run.json").is_file(), "goes on from here"
 
 
 def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels) -> None:
@@ -119,6 +132,7 @@ def test_publishing_respects_pins_and_moving_heads(context: Any, labels: Labels)
 
 
 TWO = "accelerate launch --multi_gpu --num_processes 2 --main_process_port 0"
+OTHER_TWO = "torchrun --standalone --nproc-per-node 2"
 
 
 def trainings(job: str) -> list[psutil.Process]:
@@ -145,15 +159,15 @@ def watched(job: str, act: Callable[[list[psutil.Process]], None]) -> threading.
 
 
 @pytest.mark.timeout(600)
-def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(context: Any, labels: Labels) -> None:
-    context.settings = context.settings.model_copy(update={"finetune_launch": TWO})
-    labels.add(0, 40)
-    job = ask(context)
+def test_launched_processes_are_as_humble_and_end_with_a_cancelled_training(small: Any, letters: Letters) -> None:
+    small.settings = small.settings.model_copy(update={"finetune_launch": TWO})
+    letters.add(40)
+    job = ask(small)
     seen: list[int] = []
 
     def cancel(ranks: list[psutil.Process]) -> None:
         seen.extend(rank.nice() for rank in ranks)
-        context.stores.jobs.cancel(job)
+        small.stores.jobs.cancel(job)
 
     watching = watched(job, cancel)
     assert train(job) == "cancelled"
@@ -231,23 +245,23 @@ def test_a_launcher_starts_trainings_and_nothing_else(launch: str, said: str) ->
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_lost_rank_is_named_and_the_training_goes_on_from_its_checkpoint(context: Any, labels: Labels) -> None:
-    calm = context.settings.model_copy(update={"finetune_launch": TWO, "finetune_steps": 40})
+def test_a_lost_rank_is_named_and_the_training_goes_on_from_its_checkpoint(small: Any, letters: Letters) -> None:
+    calm = small.settings.model_copy(update={"finetune_launch": OTHER_TWO, "finetune_steps": 26})
     # At a checkpoint and not at a time: a quick machine is through before anybody who watches has looked.
-    context.settings = calm.model_copy(update={"failpoint": "kill:checkpoint.after@25"})
-    labels.add(0, 40)
-    job = ask(context)
-    checkpoints = context.settings.runs_dir / job
+    small.settings = calm.model_copy(update={"failpoint": "kill:checkpoint.after@25"})
+    letters.add(40)
+    job = ask(small)
+    checkpoints = small.settings.runs_dir / job
     assert train(job) == "crashed"
-    record = context.stores.jobs.get(job)
+    record = small.stores.jobs.get(job)
     assert (record["status"], record["error"]) == ("queued", "rank_lost")
     assert "process 0 of the training ended with status -9" in record["message"], record["message"]
     assert trainings(job) == []
     assert list(checkpoints.glob("part*.safetensors")), "what the next attempt goes on from"
-    context.settings = calm
-    context.stores.failures.clear(PROJECT, "train")
+    small.settings = calm
+    small.stores.failures.clear(PROJECT, "train")
     assert train(job) in ("done", "rejected")
-    record = context.stores.jobs.get(job)
+    record = small.stores.jobs.get(job)
     assert "error" not in record and record["attempts"] == 2
 
 
