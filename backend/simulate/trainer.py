@@ -49,8 +49,8 @@ class Workplace:
         self.threads = threads or cores()
         self.base_model = find_encoder_files(settings)
         self.cache: FeatureCache = FeatureCache(features, settings.feature_cache_mb)
-        # A simulation makes no DATA_DIR: the machine's timing is kept where the product ran before, or not at all.
-        self.timings = settings.data_dir.absolute() if settings.data_dir.is_dir() else None
+        # A simulation makes no DATA_DIR: where the product never ran, the machine's timing is kept for its trainings.
+        self.timings = (settings.data_dir if settings.data_dir.is_dir() else scratch).absolute()
         encoder = Encoder(self.base_model, threads=self.threads, precision=settings.precision, timings=self.timings)
         self.base: CachedEncoder = CachedEncoder(encoder, self.cache)
         self.lexicons: Mapping[str, Lexicon] = {}
@@ -168,7 +168,7 @@ class PolicyTrainer:
             seed=learned.seed,
             min_examples=settings.gate_min_examples,
             precision=settings.precision,
-            timings=str(self.place.timings or ""),
+            timings=str(self.place.timings),
             spans=learned.spans,
             patterns={control: lexicon.text for control, lexicon in self.place.lexicons.items()},
             words=str((self.place.features / WORDS).absolute()) if learned.spans else "",
