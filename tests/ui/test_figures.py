@@ -39,6 +39,7 @@ class Shown:
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        self._told: dict[tuple[str, ...], Any] = {}
         self._browser = requests.Session()
         form = self._browser.get(f"{rig.url}/ui/login").text
         token = form.partition('name="csrf_token" value="')[2].partition('"')[0]
@@ -60,17 +61,20 @@ class Shown:
         return reply.json()
 
     def told(self, *arguments: str) -> Any:
-        """What `understudy ... --json` prints."""
-        command = [sys.executable, "-m", "backend", *arguments, "--json"]
-        done = subprocess.run(command, cwd=ROOT, env=self.rig.environment, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr
-        return json.loads(done.stdout)
+        """What `understudy ... --json` prints; asked once, since nothing changes any more."""
+        if arguments not in self._told:
+            command = [sys.executable, "-m", "backend", *arguments, "--json"]
+            environment = self.rig.environment
+            done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            self._told[arguments] = json.loads(done.stdout)
+        return self._told[arguments]
 
 
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Shown]:
     """120 labels in ten refits, some tasks answered by three people, a fine-tune, a rollback."""
-    with Rig(FINETUNE_STEPS="10") as rig:
+    with Rig(timed=True, FINETUNE_STEPS="10") as rig:
         project = Project.of_sample(rig, PROJECT)
         project.setup()
         rows = list(itertools.islice(Project.stream(), LABELS + WAITING))
