@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from html import escape
 from typing import Any
 
@@ -46,13 +46,28 @@ OBJECTS = {
     "Paragraphs": (TURNS_CONFIG, lambda text: {"dialogue": [{"text": "😀 hello"}, {"text": f"😀 {text}"}]}),
     "mixed": (MIXED, lambda text: {"text": text}),
 }
+PLAIN = (MARKS, lambda text: {"text": text})
 
 
-def fill(context: Any, config: str, data_of: Any) -> dict[int, Any]:
-    """24 marked tasks and 40 others in the pool, as /predict and webhooks bring them; the data of all."""
+Fill = Callable[[str], dict[int, Any]]
+
+
+@pytest.fixture
+def fill(context: Any, once: Callable[..., None]) -> Fill:
+    """24 marked tasks of a kind and 40 others in the pool, as /predict and webhooks bring them; the data of all."""
+
+    def fill(tag: str) -> dict[int, Any]:
+        config, data_of = OBJECTS.get(tag, PLAIN)
+        found = {number + 1: data_of(one.text) for number, one in enumerate(sentences(64))}
+        once(lambda: learn(context, config, found), tag)
+        return found
+
+    return fill
+
+
+def learn(context: Any, config: str, found: dict[int, Any]) -> None:
     spec = parse_label_config(config)
     context.stores.projects.save_config(PROJECT, config)
-    found = {number + 1: data_of(one.text) for number, one in enumerate(sentences(64))}
     documents = {task: read_document(spec, data, 100_000)[0] for task, data in found.items()}
     context.stores.projects.add_pool(PROJECT, documents, 4000)
     name, source = spec.spans[0].name, spec.spans[0].inputs[0]
@@ -68,13 +83,12 @@ def fill(context: Any, config: str, data_of: Any) -> dict[int, Any]:
         )
     context.stores.examples.upsert_many(PROJECT, records)
     assert refit(PROJECT) == "published"
-    return found
 
 
 @pytest.mark.parametrize("tag", OBJECTS)
-def test_what_is_planned_is_written_in_the_unit_of_its_page(context: Any, studio: Studio, tag: str) -> None:
-    config, data_of = OBJECTS[tag]
-    studio.data = fill(context, config, data_of)
+def test_what_is_planned_is_written_in_the_unit_of_its_page(context: Any, fill: Fill, studio: Studio, tag: str) -> None:
+    config, _ = OBJECTS[tag]
+    studio.data = fill(tag)
     assert plan(PROJECT) == "planned"
     planned = {entry["task"]: entry for entry in context.stores.task_queue.plan(PROJECT)["entries"]}
     assert planned and all(task > 24 for task in planned), "what is labelled is not asked again"
@@ -103,8 +117,10 @@ def test_what_is_planned_is_written_in_the_unit_of_its_page(context: Any, studio
     assert regions > 5
 
 
-def test_a_task_whose_data_changed_since_loses_the_regions_and_not_its_place(context: Any, studio: Studio) -> None:
-    studio.data = fill(context, MARKS, OBJECTS["Text"][1])
+def test_a_task_whose_data_changed_since_loses_the_regions_and_not_its_place(
+    context: Any, fill: Fill, studio: Studio
+) -> None:
+    studio.data = fill("Text")
     plan(PROJECT)
     tasks = [entry["task"] for entry in context.stores.task_queue.plan(PROJECT)["entries"]]
     shorter, gone, none = tasks[:3]
@@ -118,16 +134,16 @@ def test_a_task_whose_data_changed_since_loses_the_regions_and_not_its_place(con
 
 
 @pytest.mark.parametrize("strategy", ["margin", "bald", "badge", "coreset", "typiclust", "least_confidence", "entropy"])
-def test_every_strategy_has_something_to_go_by(context: Any, strategy: str) -> None:
-    fill(context, MIXED, OBJECTS["mixed"][1])
+def test_every_strategy_has_something_to_go_by(context: Any, fill: Fill, strategy: str) -> None:
+    fill("mixed")
     context.settings = context.settings.model_copy(update={"queue_strategy": strategy, "queue_size": 8})
     assert plan(PROJECT) == "planned"
     entries = context.stores.task_queue.plan(PROJECT)["entries"]
     assert len({entry["task"] for entry in entries}) == len(entries) >= 8
 
 
-def test_texts_that_the_head_doubts_come_first(context: Any) -> None:
-    fill(context, MARKS, lambda text: {"text": text})
+def test_texts_that_the_head_doubts_come_first(context: Any, fill: Fill) -> None:
+    fill("plain")
     context.settings = context.settings.model_copy(
         update={"queue_strategy": "margin", "queue_size": 8, "queue_explore_share": 0.0, "queue_blind_share": 0.0}
     )
@@ -148,8 +164,8 @@ def test_texts_that_the_head_doubts_come_first(context: Any) -> None:
     assert doubt(chosen) > 2 * doubt(rest)
 
 
-def test_chosen_texts_are_handed_out_in_the_order_of_their_choice(context: Any) -> None:
-    fill(context, MARKS, lambda text: {"text": text})
+def test_chosen_texts_are_handed_out_in_the_order_of_their_choice(context: Any, fill: Fill) -> None:
+    fill("plain")
     assert plan(PROJECT) == "planned"
     entries = context.stores.task_queue.plan(PROJECT)["entries"]
     scores = [entry["score"] for entry in entries if entry["role"] == "chosen"]
@@ -157,8 +173,8 @@ def test_chosen_texts_are_handed_out_in_the_order_of_their_choice(context: Any) 
     assert all(0 <= score <= 1 for score in scores)
 
 
-def test_a_question_beside_them_is_asked_by_its_own_confidence(context: Any) -> None:
-    fill(context, MIXED, OBJECTS["mixed"][1])
+def test_a_question_beside_them_is_asked_by_its_own_confidence(context: Any, fill: Fill) -> None:
+    fill("mixed")
     assert plan(PROJECT) == "planned"
     entries = context.stores.task_queue.plan(PROJECT)["entries"]
     model = context.live_model(PROJECT, context.stores.versions.live(PROJECT))
