@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import random
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -64,9 +65,14 @@ def settings(redis_server: Any, tmp_path: Path, tiny_base: Path) -> Settings:  #
 
 
 @pytest.fixture
-def project(services: Any) -> int:
+def project(services: Any, once: Callable[..., None]) -> int:
     """One that has learned, with mistakes, a choice of next tasks, a failure, suspects and a refused fine-tune."""
-    stores, chance = services.stores, random.Random(0)
+    once(lambda: fill(services.stores))
+    return PROJECT
+
+
+def fill(stores: Any) -> None:
+    chance = random.Random(0)
     stores.projects.save_config(PROJECT, choices_config(LABELS))
     stores.projects.note_title(PROJECT, TITLE)
     stores.people.replace({1: PERSON})
@@ -88,7 +94,6 @@ def project(services: Any) -> int:
     stores.failures.fail(PROJECT, "sync", ERROR)
     job = stores.jobs.request_training(PROJECT, "admin")[0]["id"]
     stores.jobs.update(job, {"status": "rejected", "message": MESSAGE, "ended_at": 1.0})
-    return PROJECT
 
 
 def record(number: int, chance: random.Random) -> ExampleRecord:
