@@ -331,7 +331,7 @@ def with_stores(args: Namespace) -> None:
     """One product after the other, each with another store."""
     rows = []
     for name in args.stores.split(","):
-        with store_of(name) as environment, Rig(None, None, **environment) as rig:
+        with store_of(name) as environment, Rig(None, None, timed=False, **environment) as rig:
             for index, count in enumerate(args.labels or [64]):
                 rows.append({"store": name, **measure_learning(rig, 100 + index, count, args.repeats or 20)})
     show("learn latency with versions in an object store", rows, args.json)

@@ -142,7 +142,7 @@ class Product:
             self.redis_road.__enter__()
             environment["REDIS_URL"] = f"redis://127.0.0.1:{self.redis_road.port}/0"
         folder = self.disk.path if self.disk.exists else self._scratch
-        self.rig = Rig(folder / "d", None, **{**environment, **self._environment})
+        self.rig = Rig(folder / "d", None, timed=False, **{**environment, **self._environment})
         self.rig.log = self._scratch / "up.log"  # what it says of a full disk is to be read afterwards
         self.rig.start()
 

@@ -228,7 +228,7 @@ class Parts(Rig):
     """`understudy redis`, `web` and, while it learns, `learner`: no other process of the product shares the core."""
 
     def __init__(self, data_dir: Path, **environment: str) -> None:
-        super().__init__(data_dir, None, **environment)
+        super().__init__(data_dir, None, timed=False, **environment)
         self._running: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Self:
