@@ -23,7 +23,7 @@ endif
 # The files with a test that is marked so: importing all the others takes each process half a minute.
 marked = $$(grep -rlE 'mark\.$(1)\b' tests --include='test_*.py')
 
-.PHONY: another-torch help install dev up demo quick test test-redis redis-servers languages helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
+.PHONY: another-torch help install dev up demo quick test test-long test-redis redis-servers languages helm lint pythons format types e2e hosts audit label-studio bench bench-learning bench-smoke bench-smoke-learning bench-smoke-speed bench-smoke-starts curves docs vendor clean distclean
 .DEFAULT_GOAL := help
 
 help:  ## Show this list.
@@ -42,10 +42,13 @@ demo: install  ## Run everything, with a Label Studio of its own and two ready p
 quick: dev  ## Run style checks and the tests that start no server and no program (under a minute).
 	$(BIN)/python -m ruff check --quiet .
 	$(BIN)/python -m ruff format --check --quiet .
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu and not hosts" -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu and not hosts and not long" -n 2 --dist worksteal $(ARGS)
 
-test: dev  ## Run the tests, on all cores.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu and not hosts" -n auto --dist loadfile $(ARGS)
+test: dev  ## Run the tests, on all cores, but for those of half a minute each.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu and not hosts and not long" -n auto --dist loadfile $(ARGS)
+
+test-long: dev  ## Run the tests of half a minute each: real trainings, exports and benches (marked long).
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n auto --dist loadfile $(ARGS)
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
 	$(BIN)/python -m tests.support.every_redis $(ARGS)

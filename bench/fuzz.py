@@ -158,7 +158,6 @@ def running_services() -> Iterator[Services]:
                 yield services
             finally:
                 services.stop()
-                services.stores.close()
                 redis.terminate()
 
 

@@ -39,7 +39,7 @@ import threading
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -142,9 +142,9 @@ def submit_to_next(project: Project, text: str, label: Any) -> float:
 
 def next_tasks(rig: Rig, labels: list[int], pool: int, repeats: int, kind: type[Project]) -> Iterator[Row]:
     """A row per number of labels."""
-    stores = Stores(Settings(data_dir=rig.data_dir, redis_url=""))
-    for index, count in enumerate(labels):
-        yield measure_next_task(rig, stores, 200 + index, count, pool, repeats, kind)
+    with closing(Stores(Settings(data_dir=rig.data_dir, redis_url=""))) as stores:
+        for index, count in enumerate(labels):
+            yield measure_next_task(rig, stores, 200 + index, count, pool, repeats, kind)
 
 
 BARS = {"/health": 20.0, "/setup": 20.0, "webhook": 50.0}

@@ -251,7 +251,6 @@ def services(context: Any, settings: Settings, web_seconds: float, monkeypatch: 
         time.sleep(0.02)
     yield built
     built.stop()
-    built.stores.close()
 
 
 @pytest.fixture

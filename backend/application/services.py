@@ -51,6 +51,7 @@ class Services:
         self.predictors.stop()
         self.background.stop()
         self.metrics.close()
+        self.stores.close()
 
 
 def build_services(settings: Settings) -> Services:

@@ -32,6 +32,7 @@ def test_without_the_folder_the_sample_messages_are_learned(tmp_path: Path) -> N
     assert len(train) > 50 < len(test) and not {text for text, _ in train} & {text for text, _ in test}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_small_run_compares_variants(tiny_model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:  # noqa: F811
     for name in ("train", "test"):

@@ -129,6 +129,7 @@ def test_large_requests_run_in_every_fifth_round() -> None:
     assert {Load(1, 1).name, Load(1000, 1).name, Load(1, 80, 8).name} < set(serving.BARS)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setenv("PRECISION", "fp32")  # no server times its products first

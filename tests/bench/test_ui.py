@@ -38,6 +38,7 @@ def test_rounds_without_and_with_alternate() -> None:
     assert done[0] == "predict" and sorted(done[1:3]) == ["page", "predict"] and done[3] == "predict"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_small_run_measures_every_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["bench.ui", *SMALL_UI, "--json"])

@@ -75,6 +75,7 @@ def served(export: Path) -> Iterator[str]:
         process.communicate(timeout=SECONDS)
 
 
+@pytest.mark.long
 def test_a_service_answers_as_the_program_does(export: Path) -> None:
     model = load_program(export).Model(export)
     tasks = [dict(one) for one in documents()]

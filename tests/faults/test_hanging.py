@@ -129,6 +129,7 @@ def poisoned(tiny_base: Path) -> Iterator[Rig]:
         yield rig
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_row_38_a_project_whose_refits_hang_waits_and_says_so_while_another_one_learns(poisoned: Rig) -> None:
     projects = [Project(poisoned, number, ["a", "e"]) for number in (7, 8)]

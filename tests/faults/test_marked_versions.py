@@ -118,6 +118,7 @@ def test_a_version_from_before_questions_answers_until_the_refit_makes_a_head_of
     assert right >= 8, said
 
 
+@pytest.mark.long
 def test_many_ask_about_regions_and_relations_while_versions_are_swapped(services: Any, context: Any) -> None:
     add_notes(context.stores, PROJECT, notes(30))
     refit(PROJECT)

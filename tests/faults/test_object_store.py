@@ -233,6 +233,7 @@ def move_to(context: Any, settings: Settings, name: str, **more: Any) -> None:
     context.artifacts = open_artifacts(context.settings, frozenset)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("store_url", ["s3"], indirect=True)
 def test_row_49_another_machine_goes_on_with_a_training_from_its_checkpoint(

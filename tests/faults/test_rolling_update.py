@@ -12,6 +12,7 @@ from tests.support.rolling import Deployment, roll
 from tests.support.tiny import PROJECT, tiny_base, tiny_settings  # noqa: F401
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_row_50_web_processes_replaced_one_by_one_fail_no_request(

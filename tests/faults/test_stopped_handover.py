@@ -67,6 +67,7 @@ def test_row_51_a_learner_that_cannot_publishes_nothing_and_another_one_does_it(
     assert live(context) and fetched(context, live(context))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_row_51_a_trainer_that_cannot_hands_the_training_on(context: Any, letters: Letters) -> None:
     letters.add(40)

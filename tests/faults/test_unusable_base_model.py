@@ -63,6 +63,7 @@ def encoder_of(rig: Rig, version: str) -> str:
     return read_manifest(version_path(rig.data_dir / "models", NUMBER, version)).encoder_digest
 
 
+@pytest.mark.long
 def test_the_encoder_of_before_answers_and_learns_until_base_model_is_put_right(
     project: Project,
     tiny_base: Path,

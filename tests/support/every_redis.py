@@ -64,7 +64,7 @@ def marked_files() -> list[str]:
 def run_tests(binary: Path, workers: int, more: Sequence[str]) -> Run:
     """The tests with this server."""
     began = time.monotonic()
-    options = ["-m", "redis", "-n", str(workers), "--dist", "loadfile"]
+    options = ["-m", "redis and not long", "-n", str(workers), "--dist", "loadfile"]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *options, *marked_files(), *more],
         cwd=ROOT,

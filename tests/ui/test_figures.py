@@ -19,7 +19,7 @@ from backend.ui.views.overview import LEAST_ROWS, say_forecast
 from tests.support.rig import ROOT, Project, Rig
 from tests.ui.shown_figures import numbers_of, numbers_of_templates, numbers_shown
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.long, pytest.mark.slow, pytest.mark.timeout(600)]
 
 PROJECT = 7
 LABELS, PER_REFIT = 120, 12

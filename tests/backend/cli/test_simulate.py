@@ -96,6 +96,7 @@ def test_sets_are_measured_as_sets(encoder: None, tmp_path: Path) -> None:
     assert [row["method"] for row in rows[-2:]] == ["HumanSignal fine-tune", "SetFit"]
 
 
+@pytest.mark.long
 def test_fine_tunes_happen_where_the_policy_says_so(
     encoder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

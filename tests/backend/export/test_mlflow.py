@@ -39,6 +39,7 @@ def test_a_directory_for_mlflow_holds_no_pickle_and_its_program(learned: Any, tm
     assert said[0]["labels"] == ["a b"] and isinstance(said[0]["ranking"], list)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_mlflow_loads_it_and_answers_as_the_version(learned: Any, tmp_path: Path) -> None:  # noqa: F811
     python, uv = tmp_path / "venv" / "bin" / "python", [sys.executable, "-m", "uv", "--quiet"]

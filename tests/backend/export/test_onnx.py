@@ -129,6 +129,7 @@ def test_what_is_not_known_is_told(learned: Any, tmp_path: Path) -> None:
     assert export.LEAST_TEXTS <= 24 and not list(tmp_path.glob("*model*"))
 
 
+@pytest.mark.long
 def test_a_project_that_marks_text_leaves_and_marks_alike(
     context: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

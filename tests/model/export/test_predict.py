@@ -184,6 +184,7 @@ def test_every_kind_of_question_is_answered_alike(
     check(source, program, program.probabilities(documents()))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "tuned"), [("single", True), ("pair", False)])
 def test_the_graph_runs_in_onnxruntime(shallow: Path, tmp_path: Path, name: str, tuned: bool) -> None:
     source = source_of(Encoder(shallow), CONTROLS[name], tuned=tuned)

@@ -89,6 +89,7 @@ def ended(processes: list[psutil.Process]) -> bool:
     return not alive
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_two_processes_learn_what_one_learns(tiny_model: TinyModel, tmp_path: Path) -> None:
@@ -113,6 +114,7 @@ def test_two_processes_learn_what_one_learns(tiny_model: TinyModel, tmp_path: Pa
     assert steps[0] == steps[1], "the leader alone reports"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_no_process_outlives_another_and_a_killed_training_goes_on(tiny_model: TinyModel, tmp_path: Path) -> None:

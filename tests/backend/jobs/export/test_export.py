@@ -195,6 +195,7 @@ def test_an_archive_is_sent_to_few_at_a_time_and_not_often(learned: Any, web: An
     assert codes[-1] == 429
 
 
+@pytest.mark.long
 def test_a_killed_worker_costs_an_attempt_and_three_are_enough(learned: Any) -> None:
     run = ask(learned)
     assert run_apart(one_attempt, armed(learned.settings, f"export.begin@{PROJECT}"), run) == KILLED
@@ -213,6 +214,7 @@ def test_a_killed_worker_costs_an_attempt_and_three_are_enough(learned: Any) -> 
     assert state(learned)["status"] == "failed" and "died 3 times" in state(learned)["message"]
 
 
+@pytest.mark.long
 def test_a_process_that_is_killed_is_tried_again_and_leaves_nothing(learned: Any, web: Any) -> None:
     run = ask(learned)
     worker = start_apart(one_attempt, learned.settings, run)

@@ -66,7 +66,6 @@ def web(context: Any, tmp_path: Path) -> Iterator[Any]:
     client = create_app(services).test_client()
     yield lambda method, path=PATH, body=None: client.open(path, method=method, json=body, headers=ADMIN)
     services.stop()
-    services.stores.close()
 
 
 def ask(context: Any) -> str:
@@ -112,6 +111,7 @@ def keep_working(given: Settings) -> None:
     build_worker(given, "train").work(with_scheduler=False)
 
 
+@pytest.mark.long
 def test_the_command_takes_it_from_a_server_that_has_not_the_trainers_disk(
     context: Any, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,8 @@ import gc
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from backend.jobs.learn.refit import refit
 from tests.support.marking import MIXED, PROJECT, Marks, sentences
 
@@ -14,6 +16,7 @@ ALLOWED = 300
 """Objects that come and go between two countings; one refit makes some hundred thousand."""
 
 
+@pytest.mark.long
 def test_refits_after_corrections_leave_nothing_behind(context: Any) -> None:
     marks, documents = Marks(context, MIXED), sentences(72)
     marks.add(documents)

@@ -41,6 +41,7 @@ def test_few_answers_are_fitted_from_nothing(context: Any) -> None:
     assert "16 annotated texts" in context.stores.jobs.get(job)["message"]
 
 
+@pytest.mark.long
 def test_a_cancelled_fine_tune_of_answers_stops_and_what_was_live_answers_on(context: Any) -> None:
     add_answers(context, asked(40))
     refit(PROJECT)
@@ -87,6 +88,7 @@ def test_answers_are_fine_tuned_and_judged_by_edits(quick: Any) -> None:
     assert live.span_heads["answer"].details.cold == 72
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_refits_keep_the_blend_which_can_be_rolled_back(quick: Any) -> None:
     add_answers(quick, asked(40))
@@ -115,6 +117,7 @@ def test_refits_keep_the_blend_which_can_be_rolled_back(quick: Any) -> None:
     assert not rolled.is_blend("answer") and rolled.mark("answer", texts)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint(context: Any) -> None:
     context.settings = context.settings.model_copy(update={"finetune_steps": 30, "failpoint": "checkpoint.after@25"})

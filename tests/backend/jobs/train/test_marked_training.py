@@ -85,6 +85,7 @@ def test_marked_text_is_fine_tuned_and_judged_by_edits(quick: Any) -> None:
     assert heads_of(quick, live)["label"].details.cold == 72, "retraining fits the heads anew, whatever the verdict"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_refits_keep_the_blend_and_an_older_one_counts_less(quick: Any) -> None:
     marks = Marks(quick, MARKS)
@@ -109,6 +110,7 @@ def test_refits_keep_the_blend_and_an_older_one_counts_less(quick: Any) -> None:
     assert tested and all(row.tuned == "v1" and row.marked.edits_alone is not None for row in tested)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_one_encoder_is_tuned_for_choices_and_marks_together(quick: Any) -> None:
     marks = Marks(quick, MIXED)
@@ -123,6 +125,7 @@ def test_one_encoder_is_tuned_for_choices_and_marks_together(quick: Any) -> None
     assert all({answer.control for answer in own} == {"topic", "label"} for own in answers)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_training_goes_on_from_its_checkpoint(context: Any) -> None:
     context.settings = context.settings.model_copy(update={"finetune_steps": 30, "failpoint": "checkpoint.after@25"})

@@ -243,6 +243,7 @@ def test_a_launcher_starts_trainings_and_nothing_else(launch: str, said: str) ->
         assert load_settings(finetune_launch=known).finetune_launch == known
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_lost_rank_is_named_and_the_training_goes_on_from_its_checkpoint(small: Any, letters: Letters) -> None:

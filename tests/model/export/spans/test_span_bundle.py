@@ -242,6 +242,7 @@ def narrow_of(encoder: Encoder, directory: Path) -> Encoder:
     return Encoder(directory)
 
 
+@pytest.mark.long
 def test_nested_spans_and_a_fine_tuned_share_in_onnxruntime(minilm: Encoder, tmp_path: Path) -> None:
     control, prior = control_of(*NESTED.labels), read_prior()
     plain = fitted(minilm, control, list(NESTED.train[:48]), prior)

@@ -61,6 +61,7 @@ def test_what_is_taught_marks_just_what_the_version_shows(minilm: Encoder) -> No
                 assert (own[one.first : one.last + 1].max(1) >= scored.score - 1e-5).all()
 
 
+@pytest.mark.long
 def test_a_student_of_sentences_marks_others_as_its_version(minilm: Encoder, tmp_path: Path) -> None:
     source = fitted(minilm, PLAIN, sentences(48), read_prior())
     outputs = span_outputs_of(source.model, "label")
