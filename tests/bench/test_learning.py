@@ -127,6 +127,7 @@ def test_labels_are_carried_over_to_duplicates_among_the_tests() -> None:
     assert mix(np.array([0.2, 0.8]), ("a", "b"), known[0], False)[0] > 0.9
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not int8_works(1152, 384), reason="this CPU has no exact int8 product")
 def test_formats_are_compared_on_the_same_orders(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     results, out = tmp_path / "r.jsonl", tmp_path / "out"

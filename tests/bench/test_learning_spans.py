@@ -104,6 +104,7 @@ def test_the_memory_marks_what_was_marked_more_often_than_not(reader: SpanReader
     assert [own.span for own in shown[0]] == [Span(5, 8, "PER")]
 
 
+@pytest.mark.long
 def test_humansignal_merges_neighbours_of_one_label(reader: SpanReader) -> None:
     documents = [mark(f"Day {number}: Ann Bob came", ("Ann", "PER"), ("Bob", "PER")) for number in range(16)]
     shown, seconds = SPAN_PEERS["humansignal"].answer(learned(reader, documents, [documents[3]]))

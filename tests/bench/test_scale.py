@@ -25,6 +25,7 @@ def test_exponents_are_those_of_known_costs() -> None:
     assert [found[name]["grows"] for name in ("flat", "linear", "root")] == ["", "yes", "yes"]
 
 
+@pytest.mark.long
 def test_a_tiny_run_asks_every_path(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

@@ -146,6 +146,7 @@ def test_a_small_run_measures_every_engine(monkeypatch: pytest.MonkeyPatch, caps
     assert len([row for row in rows if "gain" in row]) == (len(os.sched_getaffinity(0)) > 1), "two cores against one"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_small_run_measures_the_peak(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(peak, "SECONDS", 0.01)

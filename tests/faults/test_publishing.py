@@ -228,6 +228,7 @@ def test_row_24_fifty_predict_while_versions_are_swapped_and_no_reply_mixes_two(
     assert len(set.union(*seen)) > 2, "several versions answered"
 
 
+@pytest.mark.long
 def test_row_26_a_refused_challenger_says_why_and_is_not_trained_again_on_the_same_labels(
     context: Any, letters: Letters
 ) -> None:

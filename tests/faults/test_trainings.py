@@ -54,6 +54,7 @@ def trainings(job: str) -> list[psutil.Process]:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_row_15_a_killed_training_goes_on_from_there_and_nothing_else_has_changed(
     context: Any, letters: Letters
@@ -183,6 +184,7 @@ def test_one_attempt_at_a_time_works_in_a_run(context: Any, letters: Letters) ->
     assert context.stores.jobs.get(job)["status"] == "queued", "to be sent again"
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_row_18_redis_is_away_when_the_training_ends_and_what_it_made_is_published_when_it_is_back(
     own_redis: RedisServer,

@@ -241,12 +241,11 @@ class Rig:
         ]
         began = time.monotonic()
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen(
+            process = self.process = subprocess.Popen(
                 command, cwd=ROOT, env={**os.environ, **self._environment}, stdout=log, stderr=subprocess.STDOUT
             )
-        while time.monotonic() - began < timeout:
-            if self.process.poll() is not None:
-                break
+        # Who stops it meanwhile forgets the process, which has ended all the same.
+        while time.monotonic() - began < timeout and process.poll() is None:
             if self.is_ready():
                 return time.monotonic() - began
             time.sleep(0.1)

@@ -29,6 +29,7 @@ print(json.dumps(model.predict(frame)))
 """
 
 
+@pytest.mark.long
 def test_a_directory_for_mlflow_holds_no_pickle_and_its_program(learned: Any, tmp_path: Path) -> None:  # noqa: F811
     found = export_version(learned.settings, Wish(PROJECT, tmp_path / "model", format=Format.MLFLOW))
     assert found.format is Format.MLFLOW and found.parities[0].agreement == 1

@@ -51,6 +51,7 @@ def learned(context: Any) -> Any:
     return context
 
 
+@pytest.mark.long
 def test_a_version_leaves_and_answers_alike(learned: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("backend.cli.export.model.current_settings", lambda: learned.settings)
     monkeypatch.setattr("sys.dont_write_bytecode", False)  # as users run it

@@ -44,6 +44,7 @@ def running(given: Settings, *command: str) -> Iterator[subprocess.Popen[bytes]]
         process.wait()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_training_writes_where_it_stands_and_another_worker_goes_on_from_there(
     context: Any, letters: Letters

@@ -43,6 +43,7 @@ def test_no_shared_threshold_has_a_better_micro_f1(seed: int) -> None:
     assert found == pytest.approx(best)
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=30)
 @given(SEEDS)
 def test_thresholds_of_labels_are_their_best_drawn_to_the_shared_one(seed: int) -> None:

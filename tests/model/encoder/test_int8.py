@@ -111,6 +111,7 @@ def _embed(encoder: Path, folder: Path) -> Floats:
     return Encoder(encoder, precision="int8", timings=folder).embed(TEXTS)
 
 
+@pytest.mark.long
 def test_processes_that_start_together_answer_alike(short: Path, tmp_path: Path) -> None:
     with fork.Pool(2) as pool:
         first, second = pool.starmap(_embed, [(short, tmp_path)] * 2)

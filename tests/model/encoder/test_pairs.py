@@ -6,6 +6,7 @@ import csv
 import random
 
 import numpy as np
+import pytest
 
 from model.encoder.encoder import Encoder
 from model.encoder.pairs import interact, two_segments
@@ -37,6 +38,7 @@ def test_a_segment_alone_does_not_turn_the_order_around() -> None:
     np.testing.assert_allclose(interact(joint, first, second)[:, :2], interact(joint, second, first)[:, :2])
 
 
+@pytest.mark.long
 def test_a_head_learns_whether_two_messages_are_of_one_kind(minilm: Encoder) -> None:
     """Neither segment alone tells, and both orders occur. Read as one sequence only: .73 right, with `interact` .85."""
     pairs, same = _pairs(160)

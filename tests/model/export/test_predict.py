@@ -224,6 +224,7 @@ def test_what_the_encoder_wants_before_texts_goes_along(
     check(source, program, program.probabilities(documents()), near=NEAR)
 
 
+@pytest.mark.long
 def test_first_tokens_are_taken_in_onnxruntime(shallow: Path, tmp_path: Path) -> None:
     source = source_of(reading_first_tokens(shallow, tmp_path / "encoder"), SINGLE)
     write_bundle(source, tmp_path / "export")

@@ -119,6 +119,7 @@ def test_where_no_sentence_is_closer_than_the_whole_the_last_layer_is_nearly_the
     assert np.linalg.norm(found - mean) < 0.2 * np.linalg.norm(mean)
 
 
+@pytest.mark.long
 def test_a_fact_at_token_1500_decides(minilm: Encoder) -> None:
     """Among 2,000 tokens of other things. A guess is .25, the mean of the sentences .27 without a label."""
     control = choices(*LABELS)

@@ -174,6 +174,7 @@ def test_choices_are_kept_until_there_are_a_quarter_more(words: SpanReader, head
     assert fit(words, generated(60, 1), previous=head, repeat=True).config() == head.config()
 
 
+@pytest.mark.long
 def test_a_text_with_a_thousand_regions_takes_neither_long_nor_much(words: SpanReader, head: RelationHead) -> None:
     notes = generated(160, 11)
     text, regions, ties = "", list[Region](), list[Relation]()

@@ -156,6 +156,7 @@ def test_what_a_fit_takes_does_not_depend_on_the_order_and_is_never_nothing() ->
     assert choose_texts(texts, words, 200) == set(range(20)) and choose_texts([], [], 5) == set()
 
 
+@pytest.mark.long
 def test_a_long_labelled_text_is_learned_and_its_errors_lie_where_they_are(
     minilm: Encoder, prior: TransferPrior, tmp_path: Path
 ) -> None:

@@ -45,6 +45,7 @@ def narrow(tmp_path_factory: pytest.TempPathFactory) -> Encoder:
     return Encoder(write_tiny_base(tmp_path_factory.mktemp("narrow")))
 
 
+@pytest.mark.long
 def test_a_long_text_read_in_stretches_is_as_one_that_is_read_whole(
     minilm: Encoder, prior: TransferPrior, tmp_path: Path
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_text_that_was_read_farther_is_cut_to_what_another_reader_has(narrow: 
     assert whole.upto(len(whole.bounds)) is whole and 0 < cut.share < 0.05
 
 
+@pytest.mark.long
 def test_two_encoders_that_have_read_unequally_far_answer_for_what_both_have(
     minilm: Encoder, prior: TransferPrior, tmp_path: Path
 ) -> None:

@@ -237,6 +237,7 @@ def test_the_mean_is_the_mean_and_comes_back_from_its_files() -> None:
         restore_tuned_answers(part.config(), {})
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_learns_to_find_what_is_asked_for(minilm: Encoder, tmp_path: Path) -> None:
     """The real encoder: made-up passages of other people and places than those that it was trained on."""

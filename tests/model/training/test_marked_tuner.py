@@ -152,6 +152,7 @@ def test_steps_follow_from_texts_and_from_what_the_prior_knows(texts: int, trust
     assert DEFAULT_RECIPE.marked_steps_for(texts, trust) == steps
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_it_learns_people_and_places_without_a_prior(minilm: Encoder, tmp_path: Path) -> None:
     """The real encoder, sixty steps, no prior: names and places that it has not seen in these sentences."""

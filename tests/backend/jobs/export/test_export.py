@@ -122,6 +122,7 @@ def wait_until(reached: Callable[[], Any]) -> Any:
     return found
 
 
+@pytest.mark.long
 def test_it_is_made_once_told_of_and_sent_whole(learned: Any, web: Any, tmp_path: Path) -> None:
     assert web("GET").get_json() == {"id": "", "status": "none", "message": "", "error": "", "archives": []}
     assert web("GET", f"{PATH}?format=onnx").status_code == 404

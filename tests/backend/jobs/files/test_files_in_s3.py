@@ -90,6 +90,7 @@ def test_a_bucket_is_read_and_written_and_a_killed_worker_leaves_no_half_part(
         assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"].encode() not in dump, key
 
 
+@pytest.mark.long
 def test_a_store_that_is_away_is_waited_for(context: Any, store: Any, s3: S3Server) -> None:
     output: Any = f"s3://{BUCKET}/out/two"
     run = ask(context, f"s3://{BUCKET}/in/a.parquet", output)

@@ -190,6 +190,7 @@ def test_the_shard_of_a_killed_worker_is_done_again(context: Any, version: str, 
     assert [row["id"] for row in read_parts(tmp_path / "out")] == list(range(ROWS))
 
 
+@pytest.mark.long
 def test_a_shard_that_kills_its_worker_each_time_fails_and_the_others_are_written(
     context: Any, version: str, tmp_path: Path
 ) -> None:

@@ -65,6 +65,7 @@ def test_a_cancelled_fine_tune_of_answers_stops_and_what_was_live_answers_on(con
     assert refit(PROJECT) == "published", "labels go on as ever"
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_answers_are_fine_tuned_and_judged_by_edits(quick: Any) -> None:
     add_answers(quick, asked(72))

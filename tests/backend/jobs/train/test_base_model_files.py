@@ -97,6 +97,7 @@ def asked(context: Any, letters: Letters) -> str:  # noqa: F811
     return str(context.stores.jobs.request_training(PROJECT, by="test", force=True)[0]["id"])
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 def test_a_trainer_alone_fetches_it_through_the_proxy(
     context: Any,

@@ -59,6 +59,7 @@ def quick(context: Any) -> Any:
     return context
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_marked_text_is_fine_tuned_and_judged_by_edits(quick: Any) -> None:
     marks = Marks(quick, MARKS)

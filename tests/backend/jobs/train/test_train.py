@@ -74,6 +74,7 @@ def test_a_training_ends_with_a_verdict_and_keeps_the_version(quick: Any, labels
     assert not (quick.settings.runs_dir / job).exists()
 
 
+@pytest.mark.long
 def test_what_was_left_blank_is_trained_on(quick: Any, labels: Labels) -> None:
     boxes = '<Choices name="more" toName="text" choice="multiple"><Choice value="x"/><Choice value="y"/></Choices>'
     config = quick.stores.projects.config(PROJECT).replace("</View>", boxes + "</View>")
@@ -105,6 +106,7 @@ def test_a_cancelled_training_stops_and_publishes_nothing(small: Any, letters: L
     assert small.stores.versions.live(PROJECT) is None
 
 
+@pytest.mark.long
 def test_a_stopped_worker_hands_its_training_back(small: Any, letters: Letters) -> None:
     letters.add(40)
     job = ask(small)
@@ -185,6 +187,7 @@ run_process(load_settings(), Path(sys.argv[1]), lambda said: None)
 """
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_launched_processes_die_with_their_worker(tmp_path: Path) -> None:
     from model.training.request import REQUEST, write_json

@@ -277,6 +277,7 @@ def test_nested_spans_and_a_fine_tuned_share_in_onnxruntime(minilm: Encoder, tmp
     ]
 
 
+@pytest.mark.long
 def test_long_texts_are_read_and_answered_in_parts(
     minilm: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
