@@ -44,11 +44,11 @@ quick: dev  ## Run style checks and the tests that start no server and no progra
 	$(BIN)/python -m ruff format --check --quiet .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -p tests.support.quick -m "not e2e and not gpu and not hosts and not long" -n 2 --dist worksteal $(ARGS)
 
-test: dev  ## Run the tests, on all cores, but for those of half a minute each.
+test: dev  ## Run the tests, on all cores, but for those of ten seconds and more.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not e2e and not gpu and not hosts and not long" -n auto --dist loadfile $(ARGS)
 
-test-long: dev  ## Run the tests of half a minute each: real trainings, exports and benches (marked long).
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m long -n auto --dist loadfile $(ARGS)
+test-long: dev  ## Run the tests of ten seconds and more: real trainings, exports and benches (marked long).
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "long and not e2e and not hosts" -n auto --dist loadfile $(ARGS)
 
 test-redis: dev redis-servers  ## Run the tests that hang on Redis with every server found: carried, on PATH, newest.
 	$(BIN)/python -m tests.support.every_redis $(ARGS)

@@ -210,6 +210,7 @@ def test_the_data_manager_orders_by_confidence(label_studio: Studio, queue: Queu
     assert len(shown) == state["tasks"], "those that were labelled between plan and queue are left out"
 
 
+@pytest.mark.long
 def test_three_annotators_while_queues_replace_one_another(
     label_studio: Studio, learning: Backend, queue: Queue, rows: list[tuple[str, str]]
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("redis", ["embedded", "tcp"])
 def test_half_a_minute_of_chaos_breaks_no_promise(tmp_path: Path, redis: str) -> None:
     command = [

@@ -123,6 +123,7 @@ def encoders_of(backend: Backend, project: int, versions: Iterable[str]) -> set[
     return {read_manifest(version_path(models, project, version)).encoder_digest for version in versions}
 
 
+@pytest.mark.long
 def test_another_base_model_takes_over_without_a_failed_prediction_and_can_be_taken_back(
     label_studio: Studio,
     backend: Backend,

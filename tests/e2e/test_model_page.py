@@ -107,6 +107,7 @@ def test_people_are_called_what_label_studio_calls_them(page: Page, label_studio
     page.keep("people-with-names")
 
 
+@pytest.mark.long
 def test_why_a_challenger_was_refused_can_be_read(page: Page, product: Backend, project: int) -> None:
     page.open(f"/ui/projects/{project}/overview")
     page.press("Retrain", sure=True)

@@ -36,6 +36,7 @@ def learning(label_studio: Studio) -> Iterator[Backend]:
         yield rig
 
 
+@pytest.mark.long
 def test_wrong_answers_go_into_the_tab_with_the_answer_put_right(label_studio: Studio, learning: Backend) -> None:
     right = asked(ANSWERED)
     project = make_project(label_studio, learning, "answers to look at again", TEMPLATE)

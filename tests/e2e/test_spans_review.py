@@ -18,7 +18,7 @@ from tests.e2e.conftest import PASSWORD, USER, Backend, Studio, wait_until
 from tests.e2e.test_spans import annotate, check_offsets, examples, f1, make_project, stored, truths
 from tests.support.span_texts import LABELS, invented_texts, labels_config, regions, spans_of
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.long, pytest.mark.timeout(600)]
 
 MARKED, WRONG, A_REFIT = 112, 4, 8
 

@@ -166,6 +166,7 @@ def test_an_admin_sees_curve_suspects_and_explanations(
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_fine_tune_ends_with_a_verdict(
     rig: Rig, projects: dict[str, Labelling], trainings: dict[str, dict[str, Any]], name: str
@@ -178,6 +179,7 @@ def test_a_fine_tune_ends_with_a_verdict(
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "control"), [of for of in BETTER_BY_LABELS if of[0] in TRAINED])
 def test_after_the_training_answers_are_as_good(after: dict[str, list[Any]], name: str, control: str) -> None:
     check_items(PROJECTS[name], after[name])
@@ -185,6 +187,7 @@ def test_after_the_training_answers_are_as_good(after: dict[str, list[Any]], nam
 
 
 @pytest.mark.e2e
+@pytest.mark.long
 @pytest.mark.parametrize(("name", "control"), [of for of in BETTER_BY_LABELS if of[0] in TRAINED])
 def test_the_fine_tuned_version_can_be_served(
     trainings: dict[str, dict[str, Any]], tuned: dict[str, list[Any]], name: str, control: str

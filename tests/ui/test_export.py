@@ -16,7 +16,7 @@ from tests.support.bare import bare_python
 from tests.support.rig import Project, Rig
 from tests.ui.conftest import DESK, PHONE, Page
 
-pytestmark = [pytest.mark.e2e]
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 
 @pytest.fixture(autouse=True)

@@ -133,6 +133,7 @@ def test_a_teacher_is_asked_and_stopped_and_what_it_took_is_told(
     assert page.complaints() == []
 
 
+@pytest.mark.long
 def test_a_fine_tune_leaves_its_losses_and_stands_beside_the_champion(page: Page) -> None:
     page.open("/ui/projects/7/overview")
     page.press("Retrain", sure=True)
