@@ -69,6 +69,9 @@ class TrainingRecipe:
     """Of the layers, from below: with MiniLM as accurate as none in a third of the time (sst2, 64 labels, accuracy .790
     and .790, calibration error .130 and .143)."""
 
+    token_share: float = 0.5
+    """Of a text's tokens, those that the layers that learn read in a step (model/training/layers/token_dropout.py)."""
+
     looks: int = 8
     """Looks at the held-out rows in one training, evenly over its second half."""
     worse: float = 1.03

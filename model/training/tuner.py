@@ -101,6 +101,7 @@ class FineTuner:
             frozen_share=recipe.frozen_share,
             keep=torch.bfloat16 if half else torch.float32,
             kernel=kernel,
+            token_share=recipe.token_share,
         )
         self.weight = nn.ParameterDict({str(i): _parameter(x.prototypes) for i, x in enumerate(self.lessons)})
         self.bias = nn.ParameterDict({str(i): _parameter(np.zeros(len(x.labels))) for i, x in enumerate(self.lessons)})

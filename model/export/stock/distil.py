@@ -127,7 +127,8 @@ def teach(
 
 def _tuner(soft: SoftTargets, budget: Budget, texts: Sequence[Text], learned: NDArray[np.int64]) -> FineTuner:
     base = budget.base
-    recipe = replace(DEFAULT_RECIPE, tokens=read_window(base.directory, base.config), contrast=0.0, balanced_classes=0)
+    tokens = read_window(base.directory, base.config)
+    recipe = replace(DEFAULT_RECIPE, tokens=tokens, contrast=0.0, balanced_classes=0, token_share=1.0)
     shown = [texts[row] for row in learned]
     start = _first_head(budget.start.embed(shown)[:, -1], soft.answers[learned], soft.several)
     rows = TrainingSet("student", soft.names, soft.several, shown, soft.answers[learned], np.ones(len(shown)), start)

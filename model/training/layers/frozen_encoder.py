@@ -18,6 +18,7 @@ from model.kernels.attention import spans_of
 from model.kernels.matrix_product import PLAIN
 from model.kernels.training_product import find_product
 from model.training.layers.packed_layer import BertLayer, Noise
+from model.training.layers.token_dropout import drop_tokens
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,7 +40,8 @@ class TopLayers:
 
     `pooling` is `mean` or `cls`, `typed` whether the encoder reads token types, `keep` the type in which the lower
     layers' outputs are remembered, `kernel` the matrix product. `noise` draws the dropout masks while the encoder is in
-    training mode."""
+    training mode; pooled outputs are then of `token_share` of a text's tokens (model/training/layers/token_dropout.py),
+    where there are frozen layers that have read all of them."""
 
     def __init__(
         self,
@@ -50,6 +52,7 @@ class TopLayers:
         frozen_share: float = 0.5,
         keep: torch.dtype = torch.float32,
         kernel: str = PLAIN,
+        token_share: float = 1.0,
     ) -> None:
         self.encoder, self.pooling, self.typed, self.keep = encoder, pooling, typed, keep
         self.layers = _layers_of(encoder)
@@ -60,6 +63,7 @@ class TopLayers:
         self.packed = config.get("model_type") in PACKABLE_FAMILIES and plain
         layers = self.layers if self.packed else []
         heads, multiply = int(getattr(encoder.config, "num_attention_heads", 0)), find_product(kernel)
+        self._token_share = token_share if self.packed and self.frozen else 1.0
         self._bert = [BertLayer.of(layer, heads, multiply) for layer in layers]
         self.noise = Noise()
         self._remembered: dict[Key, Tensor] = {}
@@ -73,7 +77,7 @@ class TopLayers:
                 return hidden[:, 0]
             share = mask[:, :, None].to(hidden.dtype)
             return (hidden * share).sum(1) / share.sum(1)
-        hidden, order, lengths = self._run_upper(windows)
+        hidden, order, lengths = self._run_upper(windows, self._token_share)
         back = torch.tensor(order, device=hidden.device).argsort()
         return _pool(hidden, lengths, self.pooling)[back]
 
@@ -82,18 +86,22 @@ class TopLayers:
         if not self.packed:
             hidden, _ = self._run_padded(windows)
             return [own[: len(window.ids)] for own, window in zip(hidden, windows, strict=True)]
-        packed, order, lengths = self._run_upper(windows)
+        packed, order, lengths = self._run_upper(windows, 1.0)
         found = dict(zip(order, packed.split(lengths), strict=True))
         return [found[row] for row in range(len(windows))]
 
-    def _run_upper(self, windows: Sequence[Window]) -> tuple[Tensor, list[int], list[int]]:
-        """Last-layer outputs of all tokens, packed; the windows in the order in which they lie there, their lengths."""
+    def _run_upper(self, windows: Sequence[Window], token_share: float) -> tuple[Tensor, list[int], list[int]]:
+        """Last-layer outputs of all tokens that are read, packed; the windows in the order in which they lie there,
+        their lengths."""
         parts = self._lower(windows)
+        noise = self.noise if self.encoder.training else None
+        if noise and token_share < 1:
+            parts = drop_tokens(parts, token_share, noise)
         order = sorted(range(len(parts)), key=lambda row: len(parts[row]))  # equal lengths are one span
         lengths = [len(parts[row]) for row in order]
         hidden = torch.cat([parts[row] for row in order]).float()
         for layer in self._bert[self.frozen :]:
-            hidden = layer.apply(hidden, spans_of(lengths), self.noise if self.encoder.training else None)
+            hidden = layer.apply(hidden, spans_of(lengths), noise)
         return hidden, order, lengths
 
     def remember(self, windows: Sequence[Window]) -> None:

@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from model.kernels.training_product import Product, multiply_plain
@@ -31,6 +32,11 @@ class Noise:
     def begin(self, seed: Sequence[int]) -> None:
         """From here on the masks of this seed."""
         self._bits = np.random.SFC64(np.random.SeedSequence(list(seed)))
+
+    def choose(self, count: int, kept: int) -> NDArray[np.int64]:
+        """`kept` of `count` places in order, at random between the first and the last, which are always among them."""
+        inner = 1 + np.random.Generator(self._bits).permutation(count - 2)[: kept - 2]
+        return np.concatenate([[0], np.sort(inner), [count - 1]])
 
     def mask(self, like: Tensor, rate: float) -> Tensor:
         """0 with probability `rate`, else 1 / (1 - rate); as `like` in shape, type and device."""
