@@ -1,7 +1,7 @@
 """What a fine-tune costs: `transformers.Trainer` as HumanSignal's example calls it, beside the product's own loop.
 
     python -m bench.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0] [--data ../shared/data/agnews]
-                             [--variants trainer,all,half] [--formats] [--step] [--queue 12]
+                             [--variants trainer,all,whole,half] [--formats] [--step] [--queue 12]
                              [--ranks 1,2] [--json]
 
 Each variant learns the same rows of AG News (the sample messages when the folder is absent) with MiniLM, in a process
@@ -30,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,14 +38,17 @@ import numpy as np
 
 from bench.support.report import command, judge, judge_auto, list_of, numbers, show
 from bench.support.texts import DATA, read_split
+from model.training.recipe import TrainingRecipe
 from tests.support.rig import ROOT
 
 VARIANTS = {
     "trainer": "transformers.Trainer, as the peer calls it",
     "all": "own loop, all layers learn",
-    "half": "own loop, lower half frozen (ships)",
+    "whole": "own loop, lower half frozen, all tokens read",
+    "half": "own loop, lower half frozen, token dropout (ships)",
 }
 FORMATS = {"half": "auto", "half-fp32": "PRECISION=fp32", "half-bf16": "PRECISION=bf16"}
+LEFT_OUT = {"all": {"frozen_share": 0.0}, "whole": {"token_share": 1.0}}  # of the recipe that ships
 BARS = {"all": 5.0, "half": 12.0}
 """Times less CPU than the Trainer."""
 
@@ -139,12 +143,12 @@ def run_variant(name: str, args: argparse.Namespace) -> dict[str, Any]:
         if name == "trainer":
             facts = run_trainer(base, train, test, names, args, folder)
         else:
-            share = 0.5 if variant == "half" else 0.0
+            recipe = replace(TrainingRecipe(), **LEFT_OUT.get(variant, {}))
             kernel = training_kernel(precision, config, device, None)
-            facts = run_own(base, train, test, names, args, folder, share, precision, kernel)
+            facts = run_own(base, train, test, names, args, folder, recipe, precision, kernel)
             facts["precision"] = precision
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-    learned = 0.5 if variant == "half" else 1.0  # share of the layers that run forward and back at each token
+    learned = 1.0 if variant in ("trainer", "all") else 0.5  # of the layers, those that run forward and back
     work = linear_cost(config) * (3 * learned * facts.pop("tokens") + (1 - learned) * facts.pop("once", 0))
     facts["products_s"] = round(work / product_rate(), 2)
     return {**facts, "peak_rss_mib": peak, "timed": time_products(config, device, None).describe()}
@@ -221,13 +225,13 @@ def run_own(
     names: list[str],
     args: argparse.Namespace,
     folder: Path,
-    frozen_share: float,
+    recipe: TrainingRecipe,
     precision: str,
     kernel: str,
 ) -> dict[str, Any]:
     """The product's loop for as many batches as the epochs hold."""
     from model.encoder.encoder import Encoder
-    from model.training.recipe import TrainingRecipe
+    from model.training.layers.token_dropout import count_kept
     from model.training.tuner import FineTuner, TrainingSet, prototype_head
 
     texts = [(text,) for text, _ in train]
@@ -240,13 +244,12 @@ def run_own(
     began = time.process_time()
     head = prototype_head(words, features, targets)
     lesson = TrainingSet("label", tuple(names), False, texts, targets, np.ones(len(texts)), head)
-    recipe = TrainingRecipe(frozen_share=frozen_share)
     tuning = FineTuner(base, [lesson], seed=args.seed, threads=1, recipe=recipe, precision=precision, kernel=kernel)
     tuning.run(steps, lambda step, loss: None, folder / "checkpoint.safetensors")
     tuning.save_encoder(folder / "encoder.safetensors")
     seconds = time.process_time() - began
     drawn = [window for step in range(steps) for window in tuning._draw(step)[2]]
-    tokens = sum(len(window.ids) for window in drawn)
+    tokens = sum(count_kept(len(window.ids), tuning.top.token_share) for window in drawn)
     once = sum(len(ids) for ids in {tuple(window.ids) for window in drawn})
     found = tuning.answers(0, [(text,) for text, _ in test]).argmax(1)
     right = sum(names[answer] == label for answer, (_, label) in zip(found, test, strict=True))

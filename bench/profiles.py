@@ -192,6 +192,8 @@ def profile_step(args: argparse.Namespace, picture: Path) -> list[dict[str, Any]
     themselves, as fast as this machine multiplies, and what the operators are for (with the profiler on)."""
     import torch
 
+    from model.training.layers.token_dropout import count_kept
+
     torch.set_num_threads(1)
     rows = []
     for precision in ("fp32", "bf16"):
@@ -202,7 +204,8 @@ def profile_step(args: argparse.Namespace, picture: Path) -> list[dict[str, Any]
             began = time.process_time()
             step()
             spent.append((time.process_time() - began) / STEPS)
-        drawn = [[len(window.ids) for window in tuning._draw(number)[2]] for number in range(STEPS)]
+        share = tuning.top.token_share
+        drawn = [[count_kept(len(one.ids), share) for one in tuning._draw(number)[2]] for number in range(STEPS)]
         work, least = products_of(tuning, drawn, precision)
         row = {"precision": precision, "step_ms": 1000 * median(spent), "tokens": sum(map(sum, drawn)) / STEPS}
         row |= {"gflop": work, "products_ms": 1000 * least, "share": least / median(spent)}

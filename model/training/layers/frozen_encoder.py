@@ -63,7 +63,7 @@ class TopLayers:
         self.packed = config.get("model_type") in PACKABLE_FAMILIES and plain
         layers = self.layers if self.packed else []
         heads, multiply = int(getattr(encoder.config, "num_attention_heads", 0)), find_product(kernel)
-        self._token_share = token_share if self.packed and self.frozen else 1.0
+        self.token_share = token_share if self.packed and self.frozen else 1.0
         self._bert = [BertLayer.of(layer, heads, multiply) for layer in layers]
         self.noise = Noise()
         self._remembered: dict[Key, Tensor] = {}
@@ -77,7 +77,7 @@ class TopLayers:
                 return hidden[:, 0]
             share = mask[:, :, None].to(hidden.dtype)
             return (hidden * share).sum(1) / share.sum(1)
-        hidden, order, lengths = self._run_upper(windows, self._token_share)
+        hidden, order, lengths = self._run_upper(windows, self.token_share)
         back = torch.tensor(order, device=hidden.device).argsort()
         return _pool(hidden, lengths, self.pooling)[back]
 
