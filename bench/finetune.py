@@ -1,8 +1,7 @@
 """What a fine-tune costs: `transformers.Trainer` as HumanSignal's example calls it, beside the product's own loop.
 
     python -m bench.finetune [--examples 256] [--epochs 3] [--held-out 300] [--seed 0] [--data ../shared/data/agnews]
-                             [--variants trainer,all,whole,half] [--formats] [--step] [--queue 12]
-                             [--ranks 1,2] [--json]
+                             [--variants trainer,all,whole,half] [--formats] [--step] [--queue 9] [--ranks 1,2] [--json]
 
 Each variant learns the same rows of AG News (the sample messages when the folder is absent) with MiniLM, in a process
 of its own on one thread. CPU seconds are that process's from texts to saved weights, libraries already imported and
