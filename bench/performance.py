@@ -5,9 +5,10 @@
 
 One bench after the other, each in a process of its own. Results are kept in artifacts/performance.jsonl, the newest of
 each bench counts: one of them can be run again alone (`--only`), and the pages written anew without running any
-(`--page`). The kind is the number format that the CPU multiplies fastest, a folder each in docs/performance;
-docs/performance.md sets the bars of all such pages side by side. `--smoke` runs all of them for a moment, and writes
-into artifacts only. Ends with status 1 when a bench failed; a bar that was missed is no failure.
+(`--page`). What stands on a page of benches that were not run here is kept there, and named. The kind is the number
+format that the CPU multiplies fastest, a folder each in docs/performance; docs/performance.md sets the bars of all such
+pages side by side. `--smoke` runs all of them for a moment, and writes into artifacts only. Ends with status 1 when a
+bench failed; a bar that was missed is no failure.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import groupby, takewhile
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from bench.support.report import KINDS, describe_commit, describe_machine, kind_of
+from bench.support.report import KINDS, describe_commit, describe_machine, kind_of, read_sections, read_table, table_of
 from tests.support.rig import ROOT
 
 Record = Mapping[str, Any]
@@ -37,6 +38,8 @@ Row = Mapping[str, Any]
 
 HIDDEN = ("bench", "measured")
 """Not in a section's table: the first is its heading, the second is in a column of its own name already."""
+
+BARS, TIME, NOT_RUN = "Bars", "Where the time goes", "Not run yet."
 
 LONG = 40
 """Rows beyond which a table is folded."""
@@ -55,10 +58,10 @@ def write_bars(path: Path) -> None:
     bars: dict[tuple[str, ...], dict[str, str]] = {}
     met = []
     for kind, text in texts.items():
-        rows = _read_table(text, "machine")
+        rows = read_table(text, "machine")
         for row in rows:
             machines.setdefault(row["machine"], {"machine": row["machine"]})[linked[kind]] = row[""]
-        rows = _read_table(text, "bench")
+        rows = read_table(text, "bench")
         met.append(f"{linked[kind]} {sum(row['met'] == 'yes' for row in rows)} of {len(rows)}")
         for row in rows:
             key = row["bench"], row["what"], row["bar"]
@@ -77,28 +80,31 @@ def write_bars(path: Path) -> None:
     path.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
 
 
-def _read_table(page: str, first: str) -> list[dict[str, str]]:
-    """The rows of the first table whose first column is called so."""
-    lines = page.splitlines()
-    at = next((i for i, line in enumerate(lines) if line.startswith(f"| {first} |")), len(lines))
-    names, *rows = [
-        [cell.strip() for cell in line.strip("|").split(" | ")]
-        for line in takewhile(lambda x: x[:1] == "|", lines[at:])
-    ] or [[]]
-    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
-
-
 def write_page(path: Path, records: Sequence[Record]) -> None:
-    """Write the page of one kind of machine: its records (one without rows and problem has not been run), the pictures
-    and the notes.md beside it."""
+    """Write the page of one kind of machine: its records (one without rows and problem has not been run: what stands
+    on the page of it, and of benches that are none of these, is kept), the pictures and the notes.md beside it."""
+    old = path.read_text(encoding="utf-8") if path.is_file() else ""
+    kept = {run: text for run, text in read_sections(old).items() if text and NOT_RUN not in text}
+    machine = {row["machine"]: row[""] for row in read_table(old, "machine")}
+    found = [
+        {**record, "kept": kept[record["run"]], "machine": machine, "at": ""}
+        if "rows" not in record and record["run"] in kept
+        else record
+        for record in records
+    ]
+    known = {record["run"] for record in records} | {BARS, TIME}
+    found += [
+        {"run": run, "kept": text, "machine": machine, "at": ""} for run, text in kept.items() if run not in known
+    ]
+    bars = [row for row in read_table(old, "bench") if kept.get(row["bench"])]
     pictures = [Path(file.name) for file in sorted(path.parent.glob("*.*")) if file.suffix in (".png", ".svg")]
     file = path.parent / "notes.md"
     notes = file.read_text(encoding="utf-8") if file.is_file() else ""
-    path.write_text(page_of(records, pictures, notes), encoding="utf-8")
+    path.write_text(page_of(found, pictures, notes, bars), encoding="utf-8")
 
 
-def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: str = "") -> str:
-    """The page's text."""
+def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: str = "", bars: Sequence[Row] = ()) -> str:
+    """The page's text; `bars`: those of sections that are kept from an earlier one."""
     machine: Mapping[str, str] = next((record["machine"] for record in reversed(records) if record.get("machine")), {})
     name = {kind: name for kind, _, name in KINDS}[kind_of(machine)]
     parts = [
@@ -107,14 +113,14 @@ def page_of(records: Sequence[Record], pictures: Sequence[Path] = (), notes: str
         "section's own command prints its table. "
         "CPU times are process times; wall times depend on what else the machine does.",
         *_machine(records),
-        *_bars(records),
+        *_bars(records, bars),
     ]
     for record in records:
         own = [picture for picture in pictures if picture.stem.split("-")[0] == record["run"]]
         parts += _section(record, own)
     rest = [picture for picture in pictures if picture.stem.split("-")[0] not in {x["run"] for x in records}]
     if rest or notes:
-        parts += ["## Where the time goes", *([notes.strip()] if notes else []), *map(_image, rest)]
+        parts += [f"## {TIME}", *([notes.strip()] if notes else []), *map(_image, rest)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -128,16 +134,17 @@ def _machine(records: Sequence[Record]) -> list[str]:
     return lines + ([f"Measured on another machine or with other libraries: {', '.join(others)}."] if others else [])
 
 
-def _bars(records: Sequence[Record]) -> list[str]:
-    rows = [
-        {"bench": record["run"], "what": what_of(row), "measured": row.get("measured", ""), **_verdict(row)}
-        for record in records
-        for row in record.get("rows", ())
-        if row.get("bar")
-    ]
+def _bars(records: Sequence[Record], kept: Sequence[Row]) -> list[str]:
+    rows: list[Row] = []
+    for record in records:
+        for row in (row for row in record.get("rows", ()) if row.get("bar")):
+            own = {"bench": record["run"], "what": what_of(row), "measured": row.get("measured", "")}
+            rows.append(own | _verdict(row))
+        rows += [row for row in kept if row["bench"] == record["run"] and record.get("kept")]
     failed = [f"`{record['run']}`: {record['problem']}" for record in records if record.get("problem")]
-    missing = [f"`{record['run']}`" for record in records if "rows" not in record]
-    parts = ["## Bars"] if rows or failed or missing else []
+    missing = [f"`{record['run']}`" for record in records if "rows" not in record and not record.get("kept")]
+    earlier = [f"`{record['run']}`" for record in records if record.get("kept")]
+    parts = [f"## {BARS}"] if rows or failed or missing else []
     if rows:
         met = sum(row["met"] == "yes" for row in rows)
         parts += [f"{met} of {len(rows)} are met.", table_of(rows)]
@@ -145,6 +152,8 @@ def _bars(records: Sequence[Record]) -> list[str]:
         parts.append("Benches that failed:\n\n" + "\n".join(f"- {line}" for line in failed))
     if missing:
         parts.append(f"Not run yet: {', '.join(missing)}.")
+    if earlier:
+        parts.append(f"From an earlier run, as it stood here: {', '.join(earlier)}.")
     return parts
 
 
@@ -163,6 +172,8 @@ def what_of(row: Row) -> str:
 
 
 def _section(record: Record, pictures: Sequence[Path]) -> list[str]:
+    if record.get("kept"):
+        return [f"## {record['run']}", record["kept"]]
     headline, method = _about(record["module"])
     parts = [f"## {record['run']}", headline]
     if "command" in record:
@@ -173,7 +184,7 @@ def _section(record: Record, pictures: Sequence[Path]) -> list[str]:
     if record.get("problem"):
         parts.append(f"**Failed**: {record['problem']}")
     if "rows" not in record:
-        parts.append("Not run yet.")
+        parts.append(NOT_RUN)
     for title, rows in groupby(record.get("rows", ()), key=lambda row: row["bench"]):
         shown = [{name: value for name, value in row.items() if name not in HIDDEN} for row in rows]
         parts += _folded(title, shown) if len(shown) > LONG else [f"**{title}**", table_of(shown)]
@@ -192,23 +203,6 @@ def _about(module: str) -> tuple[str, str]:
     paragraphs = (text or "There is no such bench yet.").split("\n\n")
     method = [" ".join(part.split()) for part in paragraphs[1:] if not part.lstrip().startswith("python -m")]
     return " ".join(paragraphs[0].split()), "\n\n".join(method)
-
-
-def table_of(rows: Sequence[Row]) -> str:
-    """A Markdown table with a column for every name in any row."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    lines = [names, ["---"] * len(names), *([_cell(row.get(name, "")) for name in names] for row in rows)]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _cell(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and abs(value) >= 10_000:
-        return f"{value:,}"
-    if isinstance(value, float) and len(str(value)) > 7:
-        return f"{value:.4g}"
-    return str(value).replace("|", "\\|").replace("\n", " ")
 
 
 def _image(path: Path) -> str:

@@ -11,6 +11,7 @@ import statistics
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from itertools import takewhile
 from math import log2
 from pathlib import Path
 from typing import Any
@@ -312,3 +313,37 @@ def _y(accuracy: float) -> float:
 def _apart(style: str) -> float:
     """Names of lines that end close together are moved apart."""
     return {"ours": -2.0, "lr": 14.0}.get(style, 5.0)
+
+
+def read_table(page: str, first: str) -> list[dict[str, str]]:
+    """The rows of the first table whose first column is called so."""
+    lines = page.splitlines()
+    at = next((i for i, line in enumerate(lines) if line.startswith(f"| {first} |")), len(lines))
+    names, *rows = [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in takewhile(lambda x: x[:1] == "|", lines[at:])
+    ] or [[]]
+    return [dict(zip(names, row, strict=True)) for row in rows[1:]]
+
+
+def read_sections(page: str) -> dict[str, str]:
+    """What stands under each heading of the second level."""
+    parts = [part.partition("\n") for part in re.split(r"(?m)^## ", page)[1:]]
+    return {head.strip(): text.strip() for head, _, text in parts}
+
+
+def table_of(rows: Sequence[Mapping[str, Any]]) -> str:
+    """A Markdown table with a column for every name in any row."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [names, ["---"] * len(names), *([_cell(row.get(name, "")) for name in names] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int) and abs(value) >= 10_000:
+        return f"{value:,}"
+    if isinstance(value, float) and len(str(value)) > 7:
+        return f"{value:.4g}"
+    return str(value).replace("|", "\\|").replace("\n", " ")

@@ -121,6 +121,28 @@ def test_the_page_shows_machine_bars_tables_and_failures(tmp_path: Path) -> None
     assert str(tmp_path) not in page
 
 
+def test_what_was_measured_elsewhere_stays_on_the_page(tmp_path: Path) -> None:
+    page = tmp_path / "performance.md"
+    unknown = record("scale_out", [{"bench": "hosts", "what": "two", "measured": 3, "bar": ">= 2", "met": True}])
+    write_page(page, [record("hot_swap", swaps()), unknown | {"module": MODULES["peak"]}])
+    before = page.read_text()
+    unrun = [{"run": name, "module": MODULES[name]} for name in ("hot_swap", "peak")]
+    write_page(page, [*unrun, record("learn_latency", [{"bench": "latency", "labels": 16, "p50_ms": 1.5}])])
+    after = page.read_text()
+    for line in (line for line in before.splitlines() if line.startswith("| ") and "hot_swap" in line):
+        assert line in after
+    assert "| scale_out | two | 3 | >= 2 | yes |" in after and "2 of 3 are met." in after
+    assert "| MiniLM | fine-tuned | 7 | 61.5 | <= 50 ms | no |" in after and "## learn_latency" in after
+    assert "Not run yet: `peak`." in after and "as it stood here: `hot_swap`, `scale_out`." in after
+    assert "| CPU | some CPU |" in after
+    write_page(page, unrun)
+    assert [line for line in after.splitlines() if line not in page.read_text().splitlines()] == [
+        "From an earlier run, as it stood here: `hot_swap`, `scale_out`."
+    ]
+    write_page(page, [record("hot_swap", swaps()[1:]), *unrun[1:]])
+    assert "61.5" not in page.read_text() and "as it stood here: `learn_latency`, `scale_out`." in page.read_text()
+
+
 def test_the_bars_of_all_kinds_of_machines_stand_side_by_side(tmp_path: Path) -> None:
     amx = {"CPU": "a Xeon", "instruction sets": "avx2 avx512f avx512_bf16 amx_bf16"}
     old = {"CPU": "an old one", "instruction sets": "avx2"}
