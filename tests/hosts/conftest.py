@@ -19,7 +19,8 @@ from tests.hosts.report import Report
 from tests.hosts.watch import Asker, Labeller, delays
 from tests.support.rig import ROOT, choices_config, read_rows
 
-TASKS = 400
+TASKS = 800
+"""More than are labelled in the longest story: one more label each LABEL_SECONDS."""
 LABEL_SECONDS = 0.7
 """Between two labels, while nothing else is asked for."""
 
