@@ -39,7 +39,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bench.support.fixtures import timed_formats, write_bert_base, write_classifier
+from bench.support.fixtures import timed_formats, usable_formats, write_bert_base, write_classifier
 from bench.support.load import middle
 from bench.support.report import LIST_OF_COUNTS, command, judge, list_of, numbers, show
 from bench.support.served import cores, pinned
@@ -391,7 +391,7 @@ def main() -> None:
             for title, rows in tables(models, args.texts or 60, args.rounds, Path(scratch)):
                 show(title, rows, args.json)
             return
-        gemms, engines = measure(models, args.texts or 200, args.rounds, Path(scratch), list(choice.formats))
+        gemms, engines = measure(models, args.texts or 200, args.rounds, Path(scratch), usable_formats(choice))
     show("matrix products of one core", gemms, args.json)
     show("useful work of the engines", rate_engines(gemms, engines, choice.serving), args.json)
 

@@ -111,6 +111,14 @@ def timed_formats(folder: Path | None = None) -> EngineChoice:
     return time_products(read_config(find_base_model()), torch.device("cpu"), folder)
 
 
+def usable_formats(choice: EngineChoice) -> list[str]:
+    """Those that are not many times slower than float32: bfloat16 without hardware for it would take most of a run."""
+    from model.kernels.timing import GIVE_UP_FACTOR
+
+    least = choice.formats["fp32"].gflops / GIVE_UP_FACTOR
+    return [name for name, own in choice.formats.items() if own.gflops >= least]
+
+
 def write_bert_base(directory: Path) -> Path:
     """An encoder of BERT-base shape (12 layers of 768, 110 M random weights) with the packaged tokenizer."""
     import torch
