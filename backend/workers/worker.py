@@ -48,6 +48,10 @@ BEAT_SECONDS = 15.0
 HOLD_SECONDS = 4.0
 """Between two prolongations of the lease of a project that is worked on."""
 
+AGAIN_SECONDS = 2.0
+"""At most between two looks of an idle worker whether Redis is back. RQ's wait grows to a minute, and shrinks only when
+a job was taken: after some short outages nothing would be learned for as long."""
+
 LEAVE_SECONDS = 2.0
 """For which the end waits for a beat that hangs."""
 
@@ -88,6 +92,8 @@ class SignsOfLife:
 
 class Worker(SimpleWorker):
     """Runs jobs in its own process: no fork (torch hangs in one), and models stay warm between jobs."""
+
+    max_connection_wait_time = AGAIN_SECONDS
 
     _signs: SignsOfLife | None = None
     _clock: ClockWatch | None = None
