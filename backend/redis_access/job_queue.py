@@ -20,7 +20,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_registration import WORKERS_BY_QUEUE_KEY
 
-from backend.errors import WorkerStops
+from backend.errors import StoreUnavailable, WorkerStops
 from backend.outcomes import JobOutcome
 from backend.redis_access.connection import Client, Script, guarded
 from backend.redis_access.job_kinds import JOB_KINDS, KIND_OF_FUNCTION
@@ -76,6 +76,9 @@ class AllowedJob(Job):
     cut_off = False
     """The worker is to end, and the job was not done in time: somebody else has to do it from the start."""
 
+    without_redis = False
+    """Redis was away: nobody's failure."""
+
     def perform(self) -> object:
         """Runs the function."""
         try:
@@ -84,6 +87,9 @@ class AllowedJob(Job):
             self.returned = super().perform()
         except WorkerStops:
             self.returned, self.cut_off = JobOutcome.STOPPED, True
+        except StoreUnavailable:
+            self.without_redis = True
+            raise
         return self.returned
 
     def give_back(self, queue: rq.Queue) -> None:

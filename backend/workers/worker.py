@@ -10,17 +10,19 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 import redis
 from rq import Queue, SimpleWorker
+from rq.exceptions import StopRequested
 from rq.executions import Execution
 from rq.job import Job
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
 from rq.utils import now, utcformat
+from rq.worker import WorkerStatus
 from rq.worker_registration import register
 
 from backend.errors import StoreUnavailable, WorkerStops
@@ -54,6 +56,9 @@ a job was taken: after some short outages nothing would be learned for as long."
 
 LEAVE_SECONDS = 2.0
 """For which the end waits for a beat that hangs."""
+
+AWAY = (redis.ConnectionError, redis.TimeoutError)
+"""What redis-py raises while Redis is away."""
 
 
 class SignsOfLife:
@@ -98,10 +103,14 @@ class Worker(SimpleWorker):
     _signs: SignsOfLife | None = None
     _clock: ClockWatch | None = None
     picker: ProjectPicker | None = None
+    lost_redis = False
+    """Whether it ends because Redis is away: `bury` it, and let another one go on in the same process."""
+    _cut: tuple[int, str] | None = None
+    """Project and kind of the job that it is in the middle of."""
 
     def subscribe(self) -> None:
-        """RQ's last step before the first job; from here on it shows that it is alive."""
-        super().subscribe()
+        """RQ's last step before the first job; from here on it shows that it is alive. RQ itself would listen for its
+        commands, which nobody sends here, with a thread and a connection."""
         # A connection of its own: the worker's is in the middle of something.
         self._beats = connect(context().settings, binary=True)
         self._signs = SignsOfLife(self.beat, self.picker.renew if self.picker else None)
@@ -115,10 +124,57 @@ class Worker(SimpleWorker):
 
     def teardown(self) -> None:
         """RQ's last step; leaves no connection to whoever looks for garbage."""
-        super().teardown()
+        with suppress(*AWAY):
+            super().teardown()
         self.connection.close()
         if self.picker:
             self.picker.close()
+
+    def bury(self) -> None:
+        """Redis is back: takes the worker that had lost it out of the records, and lets its project go. Else both would
+        wait until it is known to be dead."""
+        with suppress(*AWAY, StoreUnavailable):  # it runs out by itself
+            super().register_death()
+            if self.picker:
+                self.picker.let_go()
+            self._interrupt()
+        self.connection.close()
+        if self.picker:
+            self.picker.close()
+
+    @contextmanager
+    def _leaving_without_redis(self) -> Iterator[None]:
+        """RQ ends on a Redis that is away, with a traceback. This ends as it does on request."""
+        try:
+            yield
+        except AWAY as error:
+            self.lost_redis = True
+            self.executions.clear()
+            self._state = WorkerStatus.IDLE  # a signal has nothing to wait for
+            log.warning("Redis is away, and what this worker did is left to the next: %s", error)
+            raise StopRequested from error
+
+    def check_for_suspension(self, burst: bool) -> None:
+        """RQ's first step of each round."""
+        with self._leaving_without_redis():
+            super().check_for_suspension(burst)
+
+    def run_maintenance_tasks(self) -> None:
+        """What RQ does now and then."""
+        with self._leaving_without_redis():
+            super().run_maintenance_tasks()
+
+    def dequeue_job_and_maintain_ttl(
+        self, timeout: int | None, max_idle_time: int | None = None
+    ) -> tuple[Job, Queue] | None:
+        """Waits for the next job."""
+        with self._leaving_without_redis():
+            return super().dequeue_job_and_maintain_ttl(timeout, max_idle_time)
+
+    def execute_job(self, job: Job, queue: Queue) -> None:
+        """One job, with its records before and after."""
+        with self._leaving_without_redis():
+            super().execute_job(job, queue)
 
     @guarded
     def beat(self) -> None:
@@ -139,31 +195,40 @@ class Worker(SimpleWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: redis.client.Pipeline | None = None) -> None:
         """As RQ calls it; `timeout`, which it takes from the job's, is what this worker has `beat` for."""
-        super().heartbeat(SILENT_SECONDS, pipeline)
+        with suppress(*AWAY):  # whatever comes next says so
+            super().heartbeat(SILENT_SECONDS, pipeline)
 
     def perform_job(self, job: Job, queue: Queue, execution: Execution) -> bool:
         """One job. RQ's time-out is an exception in it, which a library may swallow or never see: then it is killed."""
         limit = float(job.timeout or DEFAULT_SECONDS) + context().settings.job_grace_seconds
         if isinstance(job, AllowedJob):
             job.unwanted = lambda: context().stopping
+        self._cut = _attempt_of(job)
         with context().deadline.within(limit), account(context().stores.counters, *_facts(job)) as entry:
             done = bool(super().perform_job(job, queue, execution))
             entry.returned = job.returned if done and isinstance(job, AllowedJob) else None
         if isinstance(job, AllowedJob) and job.cut_off:
             self._give_back(job, queue)
+        if isinstance(job, AllowedJob) and job.without_redis:
+            self._interrupt()
         if self.picker:
             with suppress(StoreUnavailable):  # it runs out by itself
                 self.picker.let_go()
+        self._cut = None
         return done
 
     def _give_back(self, job: AllowedJob, queue: Queue) -> None:
         """What could not be ended in time is nobody's failure, and the next worker's first job."""
-        function, args, number, _ = _facts(job)
-        kind = KIND_OF_FUNCTION[function].name
-        log.warning("%s is given back: this worker ends, and STOP_SECONDS did not suffice", function)
+        log.warning("%s is given back: this worker ends, and STOP_SECONDS did not suffice", job.func_name)
+        self._interrupt()
         with suppress(StoreUnavailable, redis.RedisError):  # the scheduler asks again
-            context().stores.failures.interrupt(int(ids_of(kind, args, number)["project"]), kind)
             job.give_back(queue)
+
+    def _interrupt(self) -> None:
+        """What its job tried has not failed, and need not wait."""
+        with suppress(StoreUnavailable):
+            if self._cut:
+                context().stores.failures.interrupt(*self._cut)
 
     def _set_ip_address(self, connection: redis.Redis) -> None:
         """RQ asks Redis for it, and nobody reads it. redis-py cannot parse the answer where the address is the path of
@@ -207,6 +272,14 @@ def _facts(job: Job) -> tuple[str, Sequence[object], str, object]:
         return str(job.func_name), list(job.args), str(job.id), job.meta.get("request")
     except Exception:  # RQ refuses it in a moment, and says why
         return "", [], str(job.id), None
+
+
+def _attempt_of(job: Job) -> tuple[int, str] | None:
+    """(project, kind of job); None where RQ is going to refuse it."""
+    function, args, number, _ = _facts(job)
+    if (kind := KIND_OF_FUNCTION.get(function)) is None:
+        return None
+    return int(ids_of(kind.name, args, number)["project"]), kind.name
 
 
 def build_worker(settings: Settings, name: str, *more: str) -> Worker:

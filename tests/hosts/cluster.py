@@ -115,7 +115,7 @@ class Cluster:
         self._stack.callback(self.stores.close)
 
     def _restart_ended(self) -> None:
-        """What a container engine does on each host: a worker ends when Redis is away."""
+        """What a container engine does on each host."""
         while not self._closing.wait(1.0):
             for host in self.network.hosts.values():
                 host.restart_ended()
