@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from contextlib import suppress
 
-from rq.exceptions import StopRequested
-
 from backend.cpu import keep_heap_trimmed, loading, step_back, use_one_thread
-from backend.errors import StoreUnavailable, WorkerStops
+from backend.errors import StoreUnavailable
 from backend.jobs.context import Context, context
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
 from backend.telemetry.logs import configure_logs
-from backend.workers.worker import AWAY, Worker, build_worker
+from backend.workers.worker import work_until_stopped
 
 log = logging.getLogger(__name__)
 
@@ -89,22 +86,4 @@ def wait_for_redis(stores: Stores, pause: float = 0.2) -> None:
 
 
 def _work(settings: Settings, *queues: str, burst: bool = False) -> None:
-    """Works until it is to end. A worker that has lost Redis is followed by another one: this process has its models in
-    memory, and a new one would have to read them first."""
-    with suppress(StopRequested, WorkerStops):  # while it waited for Redis
-        while (worker := _work_once(settings, queues, burst)).lost_redis and not (burst or context().stopping):
-            wait_for_redis(context().stores)
-            worker.bury()
-            log.warning("Redis is back")
-
-
-def _work_once(settings: Settings, queues: Sequence[str], burst: bool) -> Worker:
-    """The worker that has ended."""
-    # RQ tells four times of each job what job_log.py counts.
-    chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
-    worker = build_worker(settings, *queues)
-    try:
-        worker.work(burst=burst, max_jobs=1 if burst else None, with_scheduler=False, logging_level=chatter)
-    except AWAY:  # before its first job
-        worker.lost_redis = True
-    return worker
+    work_until_stopped(settings, queues, burst, lambda: wait_for_redis(context().stores))

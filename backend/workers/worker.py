@@ -304,3 +304,27 @@ def build_worker(settings: Settings, name: str, *more: str) -> Worker:
     )
     worker.picker = picker
     return worker
+
+
+def work_until_stopped(
+    settings: Settings, queues: Sequence[str], burst: bool, wait_for_redis: Callable[[], None]
+) -> None:
+    """A worker that has lost Redis is followed by another one: this process has its models in memory, and a new one
+    would have to read them first. `burst`: one job at most."""
+    with suppress(StopRequested, WorkerStops):  # while it waited for Redis
+        while (worker := _work_once(settings, queues, burst)).lost_redis and not (burst or context().stopping):
+            wait_for_redis()
+            worker.bury()
+            log.warning("Redis is back")
+
+
+def _work_once(settings: Settings, queues: Sequence[str], burst: bool) -> Worker:
+    """The worker that has ended."""
+    # RQ tells four times of each job what job_log.py counts.
+    chatter = "WARNING" if settings.log_level == "INFO" else settings.log_level
+    worker = build_worker(settings, *queues)
+    try:
+        worker.work(burst=burst, max_jobs=1 if burst else None, with_scheduler=False, logging_level=chatter)
+    except AWAY:  # before its first job
+        worker.lost_redis = True
+    return worker
