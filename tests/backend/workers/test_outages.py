@@ -19,8 +19,8 @@ pytestmark = pytest.mark.redis
 BEGUN = "test:begun"
 """Key that the refit sets."""
 
-TRIES = 6
-"""Of the worker's two threads together: the worker itself has tried three times."""
+TRIES = 3
+"""From the third on RQ would wait for four seconds and more."""
 
 
 def work(settings: Settings, queue: str) -> None:
