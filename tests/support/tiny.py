@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from backend.settings.settings import Settings
+from backend.supervision.forking import SHARED
 from tests.support.timings import lend_timing
 
 KILLED = -9
@@ -25,16 +26,9 @@ LETTERS_OF = {"a": "abcd", "e": "efgh"}
 PROJECT = 7
 
 fork = multiprocessing.get_context("forkserver")
-LIBRARIES = ("sklearn.linear_model", "sklearn.feature_extraction.text", "scipy.optimize", "transformers", "tokenizers")
+LIBRARIES = ("sklearn.linear_model", "sklearn.feature_extraction.text", "scipy.optimize", "transformers")
 fork.set_forkserver_preload(
-    [
-        *LIBRARIES,
-        "backend.jobs.learn.refit",
-        "backend.jobs.train.train",
-        "backend.routes.app",
-        "model.head.fit",
-        "model.versions.live_model",
-    ]
+    [*SHARED, *LIBRARIES, "backend.jobs.learn.refit", "backend.jobs.train.train", "model.head.fit"]
 )
 
 
