@@ -74,9 +74,10 @@ class Beginnings:
         with closing(Redis.from_url(settings.effective_redis_url)) as redis:
             if name in self._keys:
                 redis.flushall()
+                # The files first, as in a publication: a version that is missing is tried again after ten seconds.
+                shutil.copytree(self._folder / name, settings.data_dir, dirs_exist_ok=True)
                 for key, left, value in self._keys[name]:
                     redis.restore(key, max(left, 0), value)
-                shutil.copytree(self._folder / name, settings.data_dir, dirs_exist_ok=True)
             else:
                 make()
                 self._keys[name] = [(key, redis.pttl(key), redis.dump(key)) for key in redis.scan_iter()]
