@@ -154,6 +154,8 @@ def test_update_skip_delete_and_deleted_task_are_reflected(
     wait_until(reflected, "update, skip and delete are in the examples")
     backend.understudy("resync", str(story.project))
     wait_until(lambda: a4 not in backend.examples(story.project), "the deleted task's annotation is gone")
+    told = map(json.loads, backend.understudy("examples", str(story.project), "--json").splitlines())
+    assert {row["id"]: row for row in told} == backend.examples(story.project)
     assert len(backend.examples(story.project)) == LABELLED - 3
 
 
