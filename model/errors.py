@@ -2,7 +2,8 @@
 
 ModelError
 ├── EncoderError          the encoder cannot be loaded or its digest is wrong
-│   └── MissingEncoder    the encoder that a version was made with is not to be had here
+│   ├── MissingEncoder    the encoder that a version was made with is not to be had here
+│   └── DeviceFull        the GPU's memory does not suffice for one text
 ├── VersionError          a version directory is missing, torn or does not fit
 │   ├── DamagedArtifact   what an object store gives back is not what was put there
 │   └── MissingArtifact   an object store has no such version
@@ -45,6 +46,12 @@ class MissingEncoder(EncoderError):
     """The encoder that a version was made with is neither on this machine nor to be had from the hub."""
 
     code = "former_encoder_missing"
+
+
+class DeviceFull(EncoderError):
+    """A GPU's memory does not suffice: for one text, or for one step of a fine-tune."""
+
+    code = "device_full"
 
 
 class VersionError(ModelError):

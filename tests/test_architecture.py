@@ -16,7 +16,7 @@ NAMES = [path.relative_to(ROOT).as_posix() for path in SOURCES]
 ALLOWED: dict[str, str] = {
     "model": "",
     "model/numerics": "model",
-    "model/kernels": "",
+    "model/kernels": "model",
     "model/pretrained": "model model/numerics model/kernels",
     "model/encoder": "model model/numerics model/kernels model/pretrained",
     "model/features": "model model/numerics model/kernels model/encoder",
@@ -286,7 +286,8 @@ ALLOWED: dict[str, str] = {
     ),
     "backend/cli/options": "backend/settings backend/client",
     "backend/cli/pool": (
-        "backend backend/settings backend/labelstudio/rest backend/client backend/jobs/sync backend/cli/options"
+        "model/duplicates backend backend/settings backend/labelstudio/rest backend/client backend/jobs/sync "
+        "backend/cli/options"
     ),
     "backend/cli/export": (
         "model backend backend/settings backend/client backend/base_model backend/client/dataset backend/imports "

@@ -18,9 +18,12 @@ WARNING_FACTOR = 1.3
 def describe_timing(settings: Settings) -> str:
     """What this machine was timed for with the base model, and whether that suits int8 where it is wanted; "" before
     its first start."""
-    choice = _choice(settings)
-    if choice is None:
+    kept = _kept(settings)
+    if kept is None:
         return ""
+    device, choice = kept
+    if device != "cpu":
+        return f"{choice.describe().replace(' a core', '')} on {device}"
     wanted = settings.precision == INT8 or (settings.precision == "auto" and choice.serving == INT8)
     return f"{choice.describe()}; {_describe_trial(settings, choice)}" if wanted else choice.describe()
 
@@ -65,6 +68,12 @@ def _cosine(settings: Settings) -> float | None:
 
 
 def _choice(settings: Settings) -> EngineChoice | None:
+    kept = _kept(settings)
+    return kept[1] if kept is not None else None
+
+
+def _kept(settings: Settings) -> tuple[str, EngineChoice] | None:
+    """The device, and its timing."""
     from backend.base_model.hub import find_encoder_files
     from model.pretrained.architectures import product_shape
     from model.pretrained.base_model import read_config

@@ -10,17 +10,13 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
+from model.duplicates.findings import FINDINGS, Finding
 from model.numerics.arrays import Floats, normalise
 from model.spec import Text
 from model.texts import duplicate_keys
-
-Finding = Literal["duplicate", "near duplicate", "far", "empty", "short", "long", "script"]
-
-FINDINGS: tuple[Finding, ...] = ("duplicate", "near duplicate", "far", "empty", "short", "long", "script")
 
 NEIGHBOURS = 5
 """Nearest others whose mean cosine says how far a text is."""

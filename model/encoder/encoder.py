@@ -16,7 +16,7 @@ from model.encoder.one_pass import read_whole
 from model.encoder.pairs import interact, two_segments
 from model.encoder.token_states import TokenStates, read_token_states
 from model.encoder.windows import Windows, in_chunks
-from model.errors import EncoderError, in_one_line
+from model.errors import DeviceFull, EncoderError, in_one_line
 from model.interfaces import Embedder, EncoderCounters
 from model.pretrained.answering_head import AnsweringHead, read_answering
 from model.pretrained.architectures import BaseConfig, linear_cost
@@ -100,6 +100,8 @@ class Encoder(Embedder):
         """Files that do not belong together are noticed now, not by whoever asks first. Raises EncoderError."""
         try:
             found = self._engine.forward(self._windows.split([PROBE])).numpy()
+        except DeviceFull:
+            raise
         except Exception as error:  # of torch and transformers, of whatever kind
             raise EncoderError(
                 f"the encoder in {self.directory} cannot read a text ({in_one_line(error)}): config.json, weights and "

@@ -20,6 +20,7 @@ from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.kernels.attention import UNTIMED_LENGTHS, Attention, PaddedAttention, SpanAttention
 from model.kernels.choice import FP32, INT8, FormatTiming
+from model.kernels.device_memory import in_halves
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear
 from model.pretrained.architectures import Shape
 
@@ -33,7 +34,7 @@ class Norm:
 
     def __init__(self, weights: Weights, name: str, epsilon: float, dtype: torch.dtype, device: torch.device) -> None:
         # torch's CUDA kernel wants scale and shift in the format of the hidden states; the CPU's takes float32.
-        kept = dtype if device.type == "cuda" else torch.float32
+        kept = torch.float32 if device.type == "cpu" else dtype
         self.weight, self.bias = (weights[f"{name}.{part}"].to(device, kept) for part in ("weight", "bias"))
         self.epsilon = epsilon
 
@@ -138,8 +139,9 @@ class PackedBert:
         self.products_at = timing.products_at if timing else UNTIMED_LENGTHS
         self._pack = pack or _named(self.kernel)
         self._rounds = self.kernel in (ONEDNN, INT8) and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
-        self.attention = attention or ("padded" if self.device.type == "cuda" else "spans")
-        self.chunk_tokens = CUDA_CHUNK if self.device.type == "cuda" else CPU_CHUNK
+        on_cpu = self.device.type == "cpu"
+        self.attention = attention or ("spans" if on_cpu else "padded")
+        self.chunk_tokens = CPU_CHUNK if on_cpu else CUDA_CHUNK
         self.embeddings = self._share_embeddings(weights, base) or _Embeddings(shape, weights, self.device)
         self.blocks = [self._share_block(weights, base, i) or self._block(weights, i) for i in range(shape.layers)]
         if not self._keeps_mapped:
@@ -163,6 +165,9 @@ class PackedBert:
 
     def _run(self, windows: Sequence[Window], layers: Sequence[int], *, pooled: bool) -> tuple[Tensor, Tensor]:
         """Pooled outputs (of no layer where they are not wanted) and the states of tokens after the layers."""
+        return in_halves(lambda part: self._run_at_once(part, layers, pooled), windows)
+
+    def _run_at_once(self, windows: Sequence[Window], layers: Sequence[int], pooled: bool) -> tuple[Tensor, Tensor]:
         hidden, tokens, attend, starts = self._begin(windows)
         counts = torch.tensor([len(window.ids) for window in windows], device=self.device)
         found, kept = [], {}

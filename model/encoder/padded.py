@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +15,14 @@ from model.encoder.weights import Weights
 from model.encoder.windows import Window
 from model.errors import EncoderError, in_one_line
 from model.kernels.choice import FP32
+from model.kernels.device_memory import in_halves
 from model.pretrained.base_model import has_token_types
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Take = Callable[[tuple[Tensor, ...], Tensor], tuple[Tensor, ...]]
+"""Of hidden states after every layer and of which tokens are there, what is wanted."""
 
 CPU_BATCH, CUDA_BATCH = 768, 16_384
 """Most tokens of a padded batch. CPU: larger ones waste time on padding."""
@@ -50,31 +54,33 @@ class PaddedEncoder:
         self._pad = self._model.config.pad_token_id or 0
         self.width = int(self._model.config.hidden_size)
         self.keep, self.pooling = keep, pooling
-        cuda = self.device.type == "cuda"
-        self.batch_tokens, self.chunk_tokens = (CUDA_BATCH, CUDA_BATCH) if cuda else (CPU_BATCH, 2048)
+        on_cpu = self.device.type == "cpu"
+        self.batch_tokens, self.chunk_tokens = (CPU_BATCH, 2048) if on_cpu else (CUDA_BATCH, CUDA_BATCH)
 
     @torch.inference_mode()
     def forward(self, windows: Sequence[Window]) -> Tensor:
         """Pooled outputs, float32 [len(windows), keep, width] on the CPU. Expects windows sorted by length."""
-        batches = _batches(windows, self.batch_tokens)
-        return torch.cat([self._pool(*self._hidden_states(batch)) for batch in batches]).cpu()
+        return self._read(windows, lambda states, mask: (self._pool(states, mask),))[0]
 
     @torch.inference_mode()
     def token_states(self, windows: Sequence[Window], layers: Sequence[int]) -> Tensor:
         """Hidden states of every token after these layers (0: the embeddings), float16 [tokens, len(layers), width] on
         the CPU."""
-        batches = _batches(windows, self.batch_tokens)
-        return torch.cat([_of_tokens(*self._hidden_states(batch), layers) for batch in batches]).cpu()
+        return self._read(windows, lambda states, mask: (_of_tokens(states, mask, layers),))[0]
 
     @torch.inference_mode()
     def both(self, windows: Sequence[Window], layers: Sequence[int]) -> tuple[Tensor, Tensor]:
         """What `forward` and `token_states` give, in one pass."""
-        pooled, tokens = [], []
-        for batch in _batches(windows, self.batch_tokens):
-            states, mask = self._hidden_states(batch)
-            pooled.append(self._pool(states, mask))
-            tokens.append(_of_tokens(states, mask, layers))
-        return torch.cat(pooled).cpu(), torch.cat(tokens).cpu()
+        pooled, tokens = self._read(
+            windows, lambda states, mask: (self._pool(states, mask), _of_tokens(states, mask, layers))
+        )
+        return pooled, tokens
+
+    def _read(self, windows: Sequence[Window], take: Take) -> tuple[Tensor, ...]:
+        """What is taken of the states of every batch, put together on the CPU."""
+        batches = _batches(windows, self.batch_tokens)
+        found = [in_halves(lambda part: take(*self._hidden_states(part)), batch) for batch in batches]
+        return tuple(torch.cat(parts).cpu() for parts in zip(*found, strict=True))
 
     def _pool(self, states: tuple[Tensor, ...], mask: Tensor) -> Tensor:
         hidden = torch.stack(states[-self.keep :], dim=1).float()

@@ -44,13 +44,16 @@ def choose_engine(shape: ProductShape, device: str, folder: Path | None = None, 
         return _time(shape, device)
 
 
-def kept_choice(folder: Path, shape: ProductShape) -> EngineChoice | None:
-    """What this machine was timed for with encoders of this shape, if it is kept in `folder`; reads one file."""
-    machine, sizes = f"{cpu_model()} | {library_version()} | ", key_of(shape, "").rpartition(" ")[2]
-    found = (
-        kept for name, kept in _read(folder / CHOICE_FILE).items() if name.startswith(machine) and name.endswith(sizes)
-    )
-    return next(found, None)
+def kept_choice(folder: Path, shape: ProductShape) -> tuple[str, EngineChoice] | None:
+    """What this machine was timed for last with encoders of this shape, if it is kept in `folder`: `cpu` or the GPU's
+    name, and its timing. Reads one file."""
+    before, _, sizes = key_of(shape, "|").rpartition("|")
+    found = [
+        (name.removeprefix(before).removesuffix(sizes), kept)
+        for name, kept in _read(folder / CHOICE_FILE).items()
+        if name.startswith(before) and name.endswith(sizes)
+    ]
+    return found[-1] if found else None
 
 
 def key_of(shape: ProductShape, device: str) -> str:

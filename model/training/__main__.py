@@ -24,7 +24,9 @@ def main(arguments: Sequence[str]) -> int:
     arm(arguments[1] if len(arguments) > 1 else "")
     failpoint("training.begin")
     from safetensors import SafetensorError
+    from torch import OutOfMemoryError
 
+    from model.kernels.device_memory import FULL
     from model.training.distributed import join, leave
     from model.training.follower import broadcast, follow
     from model.training.run import Training
@@ -40,6 +42,9 @@ def main(arguments: Sequence[str]) -> int:
     except Paused:
         print(json.dumps({"paused": True}), flush=True)
         return 0
+    except OutOfMemoryError:
+        print(json.dumps({"error": FULL}), flush=True)
+        return 1
     except (ModelError, OSError, SafetensorError) as error:
         print(json.dumps({"error": str(error)}), flush=True)
         return 1

@@ -14,13 +14,13 @@ from backend.cli.options.admin_api import json_option, project_argument, with_ap
 from backend.errors import BadRequest, SettingsError
 from backend.screen import plain, say, say_json, say_lines, say_table
 from backend.settings.settings import current_settings
+from model.duplicates.findings import FINDINGS
 
 if TYPE_CHECKING:
     from backend.client.admin import AdminClient
     from backend.labelstudio.rest.client import LabelStudioClient
     from backend.record_json import PoolReport, PoolRow
 
-KINDS = ("duplicate", "near duplicate", "far", "empty", "short", "long", "script")
 COLUMNS = ("kind", "task", "like", "value", "about", "text")
 ROWS = 10
 """Shown of each kind when no other number is asked for."""
@@ -30,7 +30,7 @@ TEXT_COLUMNS = 60
 
 @click.command()
 @project_argument
-@click.option("--kind", "kinds", type=click.Choice(KINDS), multiple=True, help="Of this kind only; may come again.")
+@click.option("--kind", "kinds", type=click.Choice(FINDINGS), multiple=True, help="Of this kind only; may come again.")
 @click.option("--limit", type=click.IntRange(1, 200), default=ROWS, show_default=True, help="Most rows of each kind.")
 @click.option("--push", is_flag=True, help="List them in a tab of Label Studio, 100 at most.")
 @click.option("--remove", is_flag=True, help="Take that tab out again.")
@@ -69,7 +69,7 @@ def pool(
 
 def choose_rows(found: PoolReport, kinds: Sequence[str], limit: int) -> list[PoolRow]:
     """At most `limit` of each kind that is asked for; of all kinds where none is."""
-    own = {kind: [row for row in found["rows"] if row["kind"] == kind][:limit] for kind in kinds or KINDS}
+    own = {kind: [row for row in found["rows"] if row["kind"] == kind][:limit] for kind in kinds or FINDINGS}
     return [row for rows in own.values() for row in rows]
 
 

@@ -51,8 +51,8 @@ FAILED_RANK = re.compile(rb"rank\s*:\s*(\d+) \(local_rank[^)]*\)\s*exitcode\s*:\
 @dataclass(frozen=True)
 class ProcessOutcome:
     """How it went: `error` is "" for well; `crashed`: it was killed or hung, so that another attempt may go better;
-    `code` then: RANK_LOST, CRASHED or HUNG; `paused`: it was asked to end, and goes on from a checkpoint that it has
-    written."""
+    `code` then: RANK_LOST, CRASHED, HUNG, or that of a base model that cannot be had; `paused`: it was asked to end,
+    and goes on from a checkpoint that it has written."""
 
     error: str = ""
     crashed: bool = False

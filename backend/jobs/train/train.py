@@ -35,7 +35,7 @@ from backend.store.stores import Stores
 from backend.store.versions import Evaluated, VersionStore
 from backend.store.work.loss_curves import LossCurve, join_curve
 from backend.store.work.trainings import TRAINING_ATTEMPTS, Fields, count_deaths
-from model.errors import ModelError
+from model.errors import EncoderError, ModelError
 from model.evidence.gate import find_outdone
 from model.failpoints import failpoint
 from model.span import SpanSampleJson
@@ -218,13 +218,14 @@ def _train(attempt: Attempt, lock: int) -> str:
         patiently(work, lambda: checkpoints.restore(work.settings, attempt.beat))
     if not (directory / REQUEST).is_file():
         if missing := fetch_former(work, attempt.project, attempt.report):
-            return _after_crash(attempt, ProcessOutcome(missing, crashed=True))
+            return _after_crash(attempt, ProcessOutcome(missing, crashed=True, code=EncoderError.code))
         request = make_request(work.settings, work.stores, attempt.project)
         if not request.task_spec.controls and _count_texts(request.spans) < LEAST_MARKED_TEXTS:
             return _search_marks(attempt)
         write_json(directory / REQUEST, request)
     if missing := fetch_base_model(work.settings, attempt.report):
-        return _after_crash(attempt, ProcessOutcome(missing, crashed=True))  # the network may be there again later
+        # The network may be there again later.
+        return _after_crash(attempt, ProcessOutcome(missing, crashed=True, code=EncoderError.code))
     if checkpoints is not None:
         checkpoints.bring_parent(attempt.beat)
     (directory / PAUSE).unlink(missing_ok=True)
@@ -276,7 +277,7 @@ def _after_crash(attempt: Attempt, ending: ProcessOutcome) -> str:
         attempt.checkpoints.saver.last()
     wait = patiently(work, lambda: work.stores.failures.fail(attempt.project, "train", ending.error))
     log.error("training attempt lost job=%s, again in %.0f s: %s", attempt.job, wait, ending.error)
-    said = f"{ending.error}; {'it goes on from its checkpoint' if ending.code else 'tried again'}"
+    said = f"{ending.error}; {'it goes on from its checkpoint' if attempt.trains else 'tried again'}"
     attempt.write(status="queued", sent_at=time.time(), beat=None, rq=None, message=said, error=ending.code or None)
     raise Stopped(JobOutcome.CRASHED)
 

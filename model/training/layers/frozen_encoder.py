@@ -178,7 +178,7 @@ def _pool(hidden: Tensor, lengths: Sequence[int], pooling: str) -> Tensor:
     count = torch.tensor(lengths, device=hidden.device)
     if pooling == "cls":
         return hidden[count.cumsum(0) - count]
-    owner = torch.arange(len(lengths), device=hidden.device).repeat_interleave(count)
+    owner = torch.arange(len(lengths), device=hidden.device).repeat_interleave(count, output_size=len(hidden))
     summed = hidden.new_zeros(len(lengths), hidden.shape[1]).index_add(0, owner, hidden)
     return summed / count[:, None]
 

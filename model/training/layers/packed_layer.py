@@ -125,14 +125,15 @@ def attend_padded(
     query: Tensor, key: Tensor, value: Tensor, spans: Sequence[Span], heads: int, rate: float = 0.0
 ) -> Tensor:
     """The same through `scaled_dot_product_attention`, padded to the longest text."""
-    lengths = torch.tensor([length for _, count, length in spans for _ in range(count)], device=query.device)
-    longest = max(length for _, _, length in spans)
-    real = torch.arange(longest, device=query.device) < lengths[:, None]
-    places = real.flatten().nonzero().flatten()
+    lengths = [length for _, count, length in spans for _ in range(count)]
+    # On the CPU: which tokens are real, asked of the GPU, would be waited for in every layer of every step.
+    real = torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]
+    places = real.flatten().nonzero().flatten().to(query.device)
+    real = real.to(query.device)
 
     def spread(tokens: Tensor) -> Tensor:
         padded = tokens.new_zeros(real.numel(), tokens.shape[1]).index_copy(0, places, tokens)
-        return padded.view(len(lengths), longest, heads, -1).transpose(1, 2)
+        return padded.view(*real.shape, heads, -1).transpose(1, 2)
 
     mixed = F.scaled_dot_product_attention(
         spread(query), spread(key), spread(value), attn_mask=real[:, None, None], dropout_p=rate

@@ -44,6 +44,17 @@ def test_what_was_timed_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_a_gpu_is_told_by_its_name(tmp_path: Path) -> None:
+    """Where processes without it have timed the CPU, too, what was timed last holds."""
+    settings = timed(tmp_path, 153, 83)
+    path, shape = tmp_path / CHOICE_FILE, product_shape(read_config(find_base_model()))
+    formats = {name: FormatTiming("plain", rate, 0.0) for name, rate in (("fp32", 9000.0), ("bf16", 40000.0))}
+    gpu = {key_of(shape, "NVIDIA L4 24GB"): EngineChoice(formats).to_json()}
+    path.write_text(json.dumps({**json.loads(path.read_text()), **gpu}))
+    told = describe_timing(settings)
+    assert told.startswith("serving bf16 (GFLOP/s: fp32 9000, bf16 40000)") and told.endswith(" on NVIDIA L4 24GB")
+
+
 def tried(settings: Settings, cosine: float) -> None:
     """As if the packaged encoder had been tried in int8 on this machine."""
     from safetensors.torch import save_file

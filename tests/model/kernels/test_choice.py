@@ -104,7 +104,7 @@ def test_the_number_format_of_a_fine_tune_is_judged_by_the_product_that_it_takes
     choice = choose_engine(TINY, "cpu", tmp_path)
     assert (choice.training, choice.training_kernel) == ("fp32", "onednn")
     assert choice.formats["fp32"].training_gflops == 240.0
-    assert kept_choice(tmp_path, TINY) == choice
+    assert kept_choice(tmp_path, TINY) == ("cpu", choice)
 
 
 def test_the_timing_measures_what_runs() -> None:
@@ -137,7 +137,7 @@ def test_it_is_timed_once_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixt
         engine_choice._time.cache_clear()
         assert choose_engine(TINY, "cpu", tmp_path) == first
     assert caplog.text.count("timed the encoder's products in") == 1
-    assert kept_choice(tmp_path, TINY) == first
+    assert kept_choice(tmp_path, TINY) == ("cpu", first)
     assert kept_choice(tmp_path, ProductShape(32, 65, 2)) is None
     assert "serving" in first.describe() and "training" in first.describe()
 
@@ -159,7 +159,7 @@ def test_processes_that_start_together_have_one_timing(tmp_path: Path) -> None:
 def test_a_damaged_file_is_timed_anew_and_mended(damage: str, tmp_path: Path) -> None:
     (tmp_path / CHOICE_FILE).write_text(damage.replace("KEY", key_of(TINY, "cpu").replace('"', "")))
     choice = choose_engine(TINY, "cpu", tmp_path)
-    assert kept_choice(tmp_path, TINY) == choice
+    assert kept_choice(tmp_path, TINY) == ("cpu", choice)
 
 
 def test_another_machine_or_library_is_timed_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from backend.base_model.encoders import Encoders
 from backend.jobs.train.base_model_files import fetch_base_model
 from backend.jobs.train.train import train
 from backend.settings.settings import Settings
+from backend.store.work.trainings import TRAINING_ATTEMPTS
 from model.errors import MissingEncoder
 from model.pretrained.base_model import sha256_of
 from tests.backend.outbound.test_clients import PROXIES
@@ -119,11 +120,22 @@ def test_without_the_network_it_is_tried_again_and_the_reason_is_told(
     with recording_proxy() as (proxy, seen):
         monkeypatch.setenv("http_proxy", proxy.replace("://", "://me:planted@"))
         assert train(asked) == "crashed"
-    record = context.stores.jobs.get(asked)
-    assert seen and record["status"] == "queued" and "planted" not in record["message"]
+        record, waits = context.stores.jobs.get(asked), context.stores.failures.waits(PROJECT, "train")
+        for _ in range(TRAINING_ATTEMPTS):
+            context.stores.failures.clear(PROJECT, "train")  # as when it has waited
+            train(asked)
+    ended = context.stores.jobs.get(asked)
+    assert (ended["status"], ended["error"]) == ("failed", "encoder_unusable")
+    assert NAME in ended["message"] and "planted" not in ended["message"] and "BASE_MODEL" in ended["message"]
+    assert (
+        seen
+        and record["error"] == "encoder_unusable"
+        and record["status"] == "queued"
+        and "planted" not in record["message"]
+    )
     assert NAME in record["message"] and record["message"].endswith("tried again")
     assert not (context.settings.runs_dir / asked / "training.log").exists(), "no process was started"
-    assert context.stores.failures.waits(PROJECT, "train") > 0
+    assert waits > 0
 
 
 def test_a_proxy_that_cannot_be_used_is_named(context: Any, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
