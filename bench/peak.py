@@ -50,7 +50,7 @@ from model.encoder.packed import CPU_CHUNK, PackedBert
 from model.encoder.padded import PaddedEncoder
 from model.encoder.weights import Weights
 from model.encoder.windows import Window, Windows, in_chunks
-from model.kernels.choice import FP32, INT8
+from model.kernels.choice import BF16, FP32, INT8
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, OneDnnLinear, PlainLinear
 from model.pretrained.architectures import BaseConfig, linear_cost, read_shape
 from model.pretrained.base_model import read_config
@@ -352,19 +352,19 @@ def measure_kernels(models: Sequence[str], texts: int, rounds: int, scratch: Pat
 
 def measure_peers(args: argparse.Namespace) -> Iterator[tuple[str, list[Row]]]:
     """(title, rows): each engine's cost by texts at once, and who is the fastest."""
-    sizes, wanted = numbers(args.sizes), args.engines.split(",")
+    slow = {BF16} - set(usable_formats(choice := timed_formats()))
+    wanted = [name for name in args.engines.split(",") if name.split()[-1] not in slow]
     for name in [name for name in wanted if missing(name)]:
         print(f"{name} is left out: pip install -r requirements-bench.txt (no {', '.join(missing(name))})", flush=True)
     if not (engines := [name for name in wanted if not missing(name)]):
         raise SystemExit("nothing measured: no engine is left")
-    files, chosen = ROOT / "artifacts" / "peers", f"{OURS} {timed_formats().serving}"
-    setups = [Setup(name, find_base_model(), files, args.threads) for name in engines]
+    setups = [Setup(name, find_base_model(), ROOT / "artifacts" / "peers", args.threads) for name in engines]
     with ExitStack() as stack, pinned(*cores()[: args.threads]):
         opened = {setup.engine: stack.enter_context(EngineProcess(setup)) for setup in setups}
-        found = compare_peers(opened, sizes, args.rounds)
+        found = compare_peers(opened, numbers(args.sizes), args.rounds)
         some = mixed_texts(60, seed=2)
         cosines = {name: cosine_to(opened.get(f"{OURS} {FP32}"), opened[name], some) for name in engines}
-    return rows_of_peers(found, cosines, chosen, args.threads)
+    return rows_of_peers(found, cosines, f"{OURS} {choice.serving}", args.threads)
 
 
 def main() -> None:
