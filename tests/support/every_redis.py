@@ -17,7 +17,7 @@ from backend.settings.settings import child_environment
 from tests.support.redis_servers import find_servers
 
 ROOT = Path(__file__).parents[2]
-MARK = re.compile(r"^pytestmark = pytest\.mark\.redis|^@pytest\.mark\.redis", re.MULTILINE)
+MARK = re.compile(r"^pytestmark = .*pytest\.mark\.redis|^@pytest\.mark\.redis", re.MULTILINE)
 
 
 @dataclass(frozen=True)

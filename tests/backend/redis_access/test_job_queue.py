@@ -9,7 +9,6 @@ import pytest
 from rq import Queue
 from rq.serializers import JSONSerializer
 
-from backend.processes import worker as module
 from backend.redis_access.job_kinds import (
     EXAMINE,
     EXPORT,
@@ -22,6 +21,7 @@ from backend.redis_access.job_kinds import (
     TRAIN,
 )
 from backend.redis_access.job_queue import FORMER_NAMES, FUNCTIONS, AllowedJob
+from backend.workers import worker as module
 from tests.support.tiny import PROJECT, Letters, letters, settings, tiny_base  # noqa: F401
 
 ARGUMENTS = {PREDICT: [PROJECT, "gone", 0]}

@@ -70,7 +70,7 @@ def ask(context: Any, source: Path | str, output: Path, **more: Any) -> str:
 
 def work_off(given: Settings) -> None:
     """What a worker does, until its queue is empty."""
-    from backend.processes.worker import build_worker
+    from backend.workers.worker import build_worker
 
     build_worker(given, "files").work(burst=True, with_scheduler=False)
 
