@@ -22,11 +22,18 @@ def project(label_studio: Studio, backend: Backend) -> int:
     backend.configs[number] = labels_config()
     label_studio.import_texts(number, [document.text for document in invented_texts(TEXTS)])
     backend.understudy("connect", "--project", str(number), "--no-sampling")
-    # `connect` asks for a reconciliation, which reads the label config: none may come while the backend has an old one.
-    wait_until(
-        lambda: (backend.admin("GET", f"/projects/{number}").get("last_sync") or {}).get("ok_at"), "reconciled once"
-    )
+    wait_until(lambda: is_reconciled(backend, number), "reconciled, and nothing of it to come")
     return number
+
+
+def is_reconciled(backend: Backend, project: int) -> bool:
+    """A reconciliation reads the label config: none may come while the backend shall have an old one. A new project gets
+    two, one that the scheduler finds due and one that is asked for, so that the first being over says nothing."""
+    state = backend.admin("GET", f"/projects/{project}")
+    at_rest = not state["dirty"] and bool((state["last_sync"] or {}).get("ok_at"))
+    lines = backend.session().get(f"{backend.url}/metrics", timeout=60).text.splitlines()
+    jobs = [f'understudy_jobs_{which}{{queue="sync"}} 0.0' for which in ("waiting", "running")]
+    return at_rest and all(line in lines for line in jobs)
 
 
 def labels_of(prediction: dict[str, Any]) -> set[str]:
