@@ -72,7 +72,7 @@ def write_bars(path: Path) -> None:
         "# Performance",
         "Written by `make bench` from the pages of machines, one a kind: the number format that its CPU multiplies "
         "fastest. Each of them says how it was measured, and why a bar is missed.",
-        table_of(list(machines.values())),
+        table_of([dict.fromkeys(["machine", *linked.values()], "") | row for row in machines.values()]),
         "## Bars",
         f"Met: {', '.join(met)}. **Bold** is missed; nothing was not measured there.",
         table_of([columns | row for row in bars.values()]),

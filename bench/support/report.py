@@ -135,6 +135,9 @@ FLAGS = (
 LIBRARIES = ("torch", "transformers", "tokenizers", "numpy", "Flask", "gunicorn", "redis", "rq")
 
 
+BFLOAT16, SLOWER = "bfloat16", "slower"
+
+
 def describe_machine() -> dict[str, str]:
     """Facts by name."""
     info = _cpu_info()
@@ -145,6 +148,7 @@ def describe_machine() -> dict[str, str]:
         "CPU": f"{info.get('model name', platform.machine())}{f' ({numbers})' if numbers else ''}",
         "cores": str(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()),
         "instruction sets": " ".join(flag for flag in FLAGS if flag in flags) or "unknown",
+        BFLOAT16: _bfloat16(),
         "GPU": _gpu(),
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{platform.system()} {platform.release().split('-')[0]}, Python {platform.python_version()}",
@@ -160,12 +164,14 @@ KINDS = (
     ("avx2", "avx2", "AVX2"),
     ("other", "", "another CPU"),
 )
-"""Kind of machine, the instruction set that makes it one (the first that is there), and what it is called."""
+"""Kind of machine, the instruction set that makes it one (the first that is there and pays), and what it is called."""
 
 
 def kind_of(machine: Mapping[str, str]) -> str:
     """The kind of a machine that `describe_machine` describes."""
-    flags = machine.get("instruction sets", "").split()
+    flags = set(machine.get("instruction sets", "").split())
+    if machine.get(BFLOAT16, "").startswith(SLOWER):
+        flags.discard("avx512_bf16")
     return next(kind for kind, flag, _ in KINDS if not flag or flag in flags)
 
 
@@ -185,6 +191,17 @@ def _cpu_info() -> dict[str, str]:
     first = path.read_text(encoding="utf-8").split("\n\n")[0]
     pairs = (line.partition(":") for line in first.splitlines())
     return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def _bfloat16() -> str:
+    """How fast it is: of two Xeons with the same flags one multiplies it twice as fast as float32, one half as fast."""
+    from model.kernels.choice import BF16, FP32, ProductShape
+    from model.kernels.kept_choice import choose_engine
+
+    formats = choose_engine(ProductShape(384, 1536, 12), "cpu").formats
+    if BF16 not in formats:
+        return "not offered"
+    return f"{'faster' if formats[BF16].gflops > formats[FP32].gflops else SLOWER} than float32"
 
 
 def _gpu() -> str:

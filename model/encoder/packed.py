@@ -18,7 +18,7 @@ from torch import Tensor
 from model.encoder.precision import DTYPES
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
-from model.kernels.attention import UNTIMED_LENGTHS, Attention, PaddedAttention, SpanAttention
+from model.kernels.attention import Attention, PaddedAttention, SpanAttention
 from model.kernels.choice import FP32, INT8, FormatTiming
 from model.kernels.device_memory import in_halves
 from model.kernels.matrix_product import ONEDNN, PACKS, PLAIN, Linear
@@ -136,7 +136,7 @@ class PackedBert:
         self.device = device or torch.device("cpu")
         self.timing = timing
         self.kernel = kernel or (timing.kernel if timing else PLAIN)
-        self.products_at = timing.products_at if timing else UNTIMED_LENGTHS
+        self.products_at = timing.products_at if timing else ()
         self._pack = pack or _named(self.kernel)
         self._rounds = self.kernel in (ONEDNN, INT8) and (timing is None or timing.new_rows_ms > NEW_ROWS_MS)
         on_cpu = self.device.type == "cpu"
@@ -165,9 +165,21 @@ class PackedBert:
 
     def _run(self, windows: Sequence[Window], layers: Sequence[int], *, pooled: bool) -> tuple[Tensor, Tensor]:
         """Pooled outputs (of no layer where they are not wanted) and the states of tokens after the layers."""
-        return in_halves(lambda part: self._run_at_once(part, layers, pooled), windows)
+        return in_halves(lambda part: self._run_apart(part, layers, pooled), windows)
 
-    def _run_at_once(self, windows: Sequence[Window], layers: Sequence[int], pooled: bool) -> tuple[Tensor, Tensor]:
+    def _run_apart(self, windows: Sequence[Window], layers: Sequence[int], pooled: bool) -> tuple[Tensor, Tensor]:
+        """At once, and each alone where that gives something that is no number: attention reads rows behind a sequence
+        (SpanAttention), which are those of the next one."""
+        found, kept, sound = self._run_at_once(windows, layers, pooled)
+        if sound or len(windows) == 1:
+            return found, kept
+        alone = [self._run_at_once([window], layers, pooled) for window in windows]
+        return torch.cat([own[0] for own in alone]), torch.cat([own[1] for own in alone])
+
+    def _run_at_once(
+        self, windows: Sequence[Window], layers: Sequence[int], pooled: bool
+    ) -> tuple[Tensor, Tensor, bool]:
+        """As `_run`, and whether what the last layer gave are numbers."""
         hidden, tokens, attend, starts = self._begin(windows)
         counts = torch.tensor([len(window.ids) for window in windows], device=self.device)
         found, kept = [], {}
@@ -176,14 +188,16 @@ class PackedBert:
         last = self.shape.layers if pooled else max(layers)
         for index, block in enumerate(self.blocks[:last], start=1):
             if index == self.shape.layers and self.pooling == "cls" and index not in layers:
-                found.append(block(hidden, attend, firsts=starts).float())
+                hidden = block(hidden, attend, firsts=starts)
+                found.append(hidden.float())
                 break
             hidden = block(hidden, attend)
             if index in layers:
                 kept[index] = hidden[:tokens].to(torch.float16, copy=True)
             if pooled and index > self.shape.layers - self.keep:
                 found.append(self._pool(hidden[:tokens], counts, starts))
-        return _stacked(found), _stacked([kept[layer] for layer in layers])
+        sound = self.attention != "spans" or bool(hidden.sum().isfinite())
+        return _stacked(found), _stacked([kept[layer] for layer in layers]), sound
 
     def _begin(self, windows: Sequence[Window]) -> tuple[Tensor, int, Attention, Tensor]:
         """The embedded tokens with rows to spare, how many they are, attention, and the places of first tokens."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import groupby
 from typing import Protocol
 
@@ -11,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-TIMED_LENGTHS = (8, 16, 32, 64, 128)
-"""Tokens of a text for which the two ways are timed; between two of them the nearer one holds."""
+TIMED_LENGTHS = (7, 13, 29, 57, 119)
+"""Tokens of a text for which the two ways are timed; between two of them the nearer one holds. None is a multiple of
+KEY_STEP, as hardly any text is."""
 
-UNTIMED_LENGTHS = (8, 16)
-"""Lengths at which products are taken where nothing was timed: torch's fused kernel costs 6 us a head and sequence, 1.3
-to 1.6 times as much as two products of many short sequences at once (Zen 3, float32). bfloat16 on Zen 5 wants them at
-all lengths: nothing that could be read off a flag."""
+KEY_STEP = 16
+"""torch's fused kernel reads keys and values in vectors of 8 or 16 numbers, and what is left over far more slowly: 57
+tokens take it 164 us, 64 take 116, 57 made up to 64 by a mask 106 (Sapphire Rapids, 12 heads of 32 in float32)."""
 
 LOG2_E = math.log2(math.e)
 
@@ -38,11 +39,10 @@ class SpanAttention:
     """Sequences of equal length go through in one call; no padding. For CPUs.
 
     `spare`: rows after the last sequence, which stay 0. `products_at`: the lengths, of TIMED_LENGTHS, at which two
-    products are faster than torch's fused kernel."""
+    products are faster than torch's fused kernel. That one is given the rows behind a sequence, too, up to a multiple
+    of KEY_STEP, and a mask: they count for nothing, unless they are no numbers."""
 
-    def __init__(
-        self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = UNTIMED_LENGTHS
-    ) -> None:
+    def __init__(self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = ()) -> None:
         self.heads, self.spare, self.products_at = heads, spare, products_at
         self.spans = spans_of(lengths)
         self.alone = len(lengths) == 1 and nearest_length(lengths[0]) in products_at
@@ -52,14 +52,9 @@ class SpanAttention:
             return self._attend_alone(query, key, value)
         parts, first = [], 0
         for start, count, length in self.spans:
-            rows = slice(start, start + count * length)
-            asked, step = (slice(first, first + count), 1) if firsts else (rows, length)
+            asked, step = (slice(first, first + count), 1) if firsts else (slice(start, start + count * length), length)
             first += count
-            mixed = self._attend(
-                self._heads(query[asked], count, step),
-                self._heads(key[rows], count, length),
-                self._heads(value[rows], count, length),
-            )
+            mixed = self._attend(self._heads(query[asked], count, step), key[start:], value[start:], length)
             parts.append(mixed.transpose(1, 2).reshape(count * step, -1))
         if self.spare and not firsts:
             parts.append(value.new_zeros(self.spare, parts[0].shape[1]))
@@ -75,10 +70,23 @@ class SpanAttention:
     def _heads(self, tokens: Tensor, count: int, length: int) -> Tensor:
         return tokens.view(count, length, self.heads, -1).transpose(1, 2)
 
-    def _attend(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        if nearest_length(key.shape[2]) in self.products_at:
-            return by_products(query, key, value)
-        return by_fused_kernel(query, key, value)
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
+        """Of a run of sequences of this length, whose keys and values come first in `key` and `value`."""
+        count = len(query)
+        if nearest_length(length) in self.products_at:
+            rows = count * length
+            return by_products(query, self._heads(key[:rows], count, length), self._heads(value[:rows], count, length))
+        behind = -length % KEY_STEP
+        keys, values = (self._stretch(part, count, length, behind) for part in (key, value))
+        return by_fused_kernel(query, keys, values, mask_of(length, behind, query.dtype) if behind else None)
+
+    def _stretch(self, tokens: Tensor, count: int, length: int, behind: int) -> Tensor:
+        """Each of the first `count` sequences together with the rows behind it, [count, heads, length + behind, d]:
+        where there are such rows nothing is copied, and they are read twice."""
+        if len(tokens) < count * length + behind:
+            tokens = F.pad(tokens[: count * length], (0, 0, 0, behind))
+        row, depth = tokens.stride(0), tokens.shape[1] // self.heads
+        return tokens.as_strided((count, self.heads, length + behind, depth), (length * row, depth, row, 1))
 
 
 class PaddedAttention:
@@ -117,9 +125,15 @@ def spans_of(lengths: Sequence[int]) -> list[tuple[int, int, int]]:
     return spans
 
 
-def by_fused_kernel(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-    """The same as `by_products`, in torch's one operation."""
-    return F.scaled_dot_product_attention(query, key, value)
+@lru_cache(maxsize=1024)
+def mask_of(length: int, behind: int, dtype: torch.dtype) -> Tensor:
+    """What is added to scores so that the keys `behind` a sequence count for nothing, [1, 1, 1, length + behind]."""
+    return F.pad(torch.zeros(1, 1, 1, length, dtype=dtype), (0, behind), value=-math.inf)
+
+
+def by_fused_kernel(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None = None) -> Tensor:
+    """The same as `by_products`, in torch's one operation; `mask` is added to the scores."""
+    return F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
 
 
 def by_products(query: Tensor, key: Tensor, value: Tensor, spare: int = 0) -> Tensor:

@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_fused_kernel, by_products
+from model.kernels.attention import KEY_STEP, TIMED_LENGTHS, SpanAttention
 from model.kernels.choice import BF16, FBGEMM, FP32, INT8, EngineChoice, FormatTiming, ProductShape
 from model.kernels.int8_product import InputRange, RangedInt8Linear, RowInt8Linear, int8_works
 from model.kernels.int8_weight import int8_kernels
@@ -256,14 +256,12 @@ def _time_attention(shape: ProductShape, dtype: torch.dtype, device: torch.devic
         return ()
     found = []
     for length in TIMED_LENGTHS:
-        count = max(1, ATTENTION_ROWS // length)
-        parts = [
-            _rows(count * length, shape.width, dtype, device).view(count, length, shape.heads, -1).transpose(1, 2)
-            for _ in range(3)
-        ]
-        ways = {"products": _bind(by_products, parts), "fused": _bind(by_fused_kernel, parts)}
+        lengths = [length] * max(1, ATTENTION_ROWS // length)
+        # With rows behind them, as most sequences have others.
+        parts = _rows(sum(lengths) + KEY_STEP, 3 * shape.width, dtype, device).chunk(3, dim=1)
+        ways = {at: _bind(SpanAttention(lengths, shape.heads, KEY_STEP, at), parts) for at in (TIMED_LENGTHS, ())}
         seconds = _fastest(ways, TIMING_ROUNDS, device)
-        if seconds["products"] < seconds["fused"]:
+        if seconds[TIMED_LENGTHS] < seconds[()]:
             found.append(length)
     return tuple(found)
 

@@ -159,6 +159,8 @@ def test_the_bars_of_all_kinds_of_machines_stand_side_by_side(tmp_path: Path) ->
     assert "| hot_swap | MiniLM, fine-tuned | <= 50 ms | **61.5** |  |" in page, "missed there, not measured here"
     assert "| hot_swap | MiniLM, head only | <= 50 ms | 4.6 | 4.6 |" in page
     assert kind_of({}) == "other" and kind_of({"instruction sets": "avx2 avx512f avx512_vnni"}) == "avx512-vnni"
+    zen = {"instruction sets": "avx2 avx512f avx512_vnni avx512_bf16", "bfloat16": "faster than float32"}
+    assert kind_of(zen) == "avx512-bf16" and kind_of({**zen, "bfloat16": "slower than float32"}) == "avx512-vnni"
 
 
 def test_records_of_another_machine_are_named() -> None:
@@ -177,6 +179,6 @@ def test_the_machine_is_described_without_its_name() -> None:
     import platform
 
     facts = describe_machine()
-    assert set(facts) == {"CPU", "cores", "instruction sets", "GPU", "memory", "system", "libraries"}
+    assert set(facts) == {"CPU", "cores", "instruction sets", "bfloat16", "GPU", "memory", "system", "libraries"}
     assert "torch" in facts["libraries"] and facts["cores"].isdigit()
     assert f" {platform.node()} " not in f" {' '.join(facts.values())} "

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from model.encoder.packed import PackedBert
 from model.encoder.weights import Weights
 from model.encoder.windows import Window
-from model.kernels.attention import by_fused_kernel, nearest_length, spans_of
+from model.kernels.attention import TIMED_LENGTHS, by_fused_kernel, nearest_length, spans_of
 from model.kernels.choice import FormatTiming
 from model.kernels.matrix_product import ONEDNN, PLAIN, onednn_works
 from model.pretrained.architectures import PACKABLE_FAMILIES, linear_cost, read_shape
@@ -144,7 +144,7 @@ def test_rows_are_not_rounded_where_new_numbers_of_them_cost_nothing() -> None:
     assert seen == [13]
 
 
-@pytest.mark.parametrize("products_at", [(), (8,), (8, 16, 32, 64, 128)])
+@pytest.mark.parametrize("products_at", [(), (7,), TIMED_LENGTHS])
 def test_attention_goes_the_way_that_was_timed_as_faster(
     products_at: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,9 +162,25 @@ def test_attention_goes_the_way_that_was_timed_as_faster(
     torch.testing.assert_close(found, random_engine("bert", pooling="mean").forward(windows), atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_a_text_whose_states_are_no_numbers_harms_no_other(pooling: str) -> None:
+    engine, broken = random_engine("bert", pooling=pooling), 15
+    windows = [window for window in random_windows([3, 3, 20, 33, 90]) if broken not in window.ids]
+    windows = [*windows[:2], Window(9, [4, broken, 5], [0, 0, 0]), *windows[2:]]
+    engine.embeddings.words = engine.embeddings.words.clone()
+    engine.embeddings.words[broken] = float("nan")
+    pooled, states = engine.both(windows, (1, 2))
+    assert pooled[2].isnan().all()
+    kept = [window for window in windows if broken not in window.ids]
+    expected, expected_states = engine.both(kept, (1, 2))
+    torch.testing.assert_close(torch.cat([pooled[:2], pooled[3:]]), expected, atol=1e-5, rtol=0)
+    start = sum(len(window.ids) for window in windows[:2])
+    torch.testing.assert_close(torch.cat([states[:start], states[start + 3 :]]), expected_states, atol=1e-2, rtol=0)
+
+
 def test_between_two_timed_lengths_the_nearer_one_holds() -> None:
-    assert [nearest_length(length) for length in (1, 8, 11, 12, 22, 23, 90, 91, 5000)] == [
-        *(8, 8, 8, 16, 16, 32, 64, 128, 128)
+    assert [nearest_length(length) for length in (1, 9, 10, 19, 20, 40, 41, 82, 83, 5000)] == [
+        *(7, 7, 13, 13, 29, 29, 57, 57, 119, 119)
     ]
 
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from model.kernels import attention
-from model.kernels.attention import SpanAttention, by_products
+from model.kernels.attention import TIMED_LENGTHS, SpanAttention, by_products
 
 DEPTH, HEADS = 16, 3
 
@@ -62,15 +62,33 @@ def test_what_is_no_number_stays_that_in_its_own_sequence() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("firsts", [False, True])
-def test_both_ways_agree_over_packed_sequences(dtype: torch.dtype, firsts: bool) -> None:
-    lengths, spare = [3, 3, 8, 21], 5
+@pytest.mark.parametrize("spare", [0, 5, 40])
+@pytest.mark.parametrize("lengths", [[1], [16], [3, 3, 8, 21], [1, 15, 16, 16, 17, 17, 17], [48, 130]])
+def test_both_ways_see_each_sequence_alone(lengths: list[int], spare: int, firsts: bool, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(1)
     joined = torch.randn(sum(lengths) + spare, 3 * HEADS * DEPTH, generator=generator).to(dtype)
     query, key, value = joined.chunk(3, dim=1)
-    if firsts:
-        query = query[torch.tensor([0, 3, 6, 14])]
-    products, fused = (
-        SpanAttention(lengths, HEADS, spare, at)(query, key, value, firsts=firsts) for at in ((8, 16, 32), ())
-    )
-    assert products.shape == fused.shape == (len(lengths) if firsts else len(joined), HEADS * DEPTH)
-    assert torch.allclose(products.float(), fused.float(), atol=1e-5 if dtype == torch.float32 else 4e-2)
+    sequences = [part.split([*lengths, spare])[: len(lengths)] for part in (query, key, value)]
+    asked = [own[:1] for own in sequences[0]] if firsts else sequences[0]
+
+    def by_heads(rows: Tensor) -> Tensor:
+        return rows.view(1, len(rows), HEADS, DEPTH).transpose(1, 2)
+
+    alone = [
+        exact(*map(by_heads, own))[0].transpose(0, 1).flatten(1) for own in zip(asked, *sequences[1:], strict=True)
+    ]
+    for at in (TIMED_LENGTHS, ()):
+        found = SpanAttention(lengths, HEADS, spare, at)(
+            torch.cat(asked) if firsts else query, key, value, firsts=firsts
+        )
+        assert found.shape == (len(lengths) if firsts else len(joined), HEADS * DEPTH) and found.dtype == dtype
+        known = found[: sum(map(len, asked))].double()
+        torch.testing.assert_close(known, torch.cat(alone), atol=1e-5 if dtype == torch.float32 else 4e-2, rtol=0)
+
+
+def test_the_rows_behind_a_sequence_change_no_bit_of_it() -> None:
+    lengths = [5, 5, 9]
+    parts = [torch.randn(19 + 13, HEADS * DEPTH) for _ in range(3)]
+    others = [torch.cat([part[:10], 1e3 * torch.randn(22, HEADS * DEPTH)]) for part in parts]
+    own, other = (SpanAttention(lengths, HEADS, 13)(*given)[:10] for given in (parts, others))
+    assert torch.equal(own, other)
