@@ -207,6 +207,14 @@ class Encoder(Embedder):
         )
         return result / tokens[:, None, None]
 
+    def move_trial(self, weights: Path) -> None:
+        """What was found of this encoder in int8 holds for `weights`: the same tensors, saved anew."""
+        from model.encoder.int8 import Int8Bert
+        from model.encoder.weights import Weights
+
+        if isinstance(self._engine, Int8Bert):
+            self._engine.move_trial(Weights(weights, self.directory / "model.safetensors"))
+
 
 def open_weights(
     weights: Path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -57,7 +58,8 @@ class Int8Setting:
 
 
 class Int8Bert(PackedBert):
-    """Products in int8, attention in the fallback's format, all else in float32."""
+    """Products in int8, attention in the fallback's format, all else in float32. `trial`: where what was found of it is
+    kept."""
 
     def __init__(
         self,
@@ -69,8 +71,9 @@ class Int8Bert(PackedBert):
         keep: int,
         pooling: str,
         base: PackedBert | None = None,
+        trial: Path | None = None,
     ) -> None:
-        self.setting = setting
+        self.setting, self.trial = setting, trial
         pack = Int8Pack(tried.ranges, DTYPES[setting.fallback], setting.kernel)
         super().__init__(
             shape,
@@ -84,6 +87,17 @@ class Int8Bert(PackedBert):
             pack=pack,
         )
         self.chunk_tokens = INT8_CHUNK
+
+    def move_trial(self, weights: Weights) -> None:
+        """What was found holds for the same tensors in a file that was saved anew: whoever opens that need not try
+        again. A folder that cannot be written to costs the next process a trial of its own."""
+        if self.trial is not None and self.setting.folder is not None:
+            with suppress(OSError):
+                os.replace(self.trial, _trial_of(weights, self.setting.folder, self.pooling))
+
+
+def _trial_of(weights: Weights, folder: Path, pooling: str) -> Path:
+    return trial_path(folder, [known_sha256(file) for file in weights.files], pooling)
 
 
 def open_int8(
@@ -107,11 +121,11 @@ def open_int8(
         _tell_refusal(weights, setting, tuned, "labelled texts")
         return None
 
-    def build(tried: Tried) -> Int8Bert:
-        return Int8Bert(shape, weights, tried, setting, keep=keep, pooling=pooling, base=base)
+    path = _trial_of(weights, setting.folder, pooling) if setting.folder else None
 
-    digests = [known_sha256(file) for file in weights.files]
-    path = trial_path(setting.folder, digests, pooling) if setting.folder else None
+    def build(tried: Tried) -> Int8Bert:
+        return Int8Bert(shape, weights, tried, setting, keep=keep, pooling=pooling, base=base, trial=path)
+
     if path and (kept := read_tried(path)) is not None:
         if kept.cosine < LEAST_COSINE:
             _tell_refusal(weights, setting, kept.cosine, "sample texts")

@@ -40,11 +40,11 @@ def pack_int8(weight: Tensor, bias: Tensor | None, kernel: str) -> Int8Weight:
     """A weight [out, in] for `int8` (oneDNN) or `fbgemm`. Raises SumsCutOff."""
     steps = step_of(weight)
     rounded = (weight / steps[:, None]).round().to(torch.int8)
-    ones = torch.ones(len(weight))
     build = _Fbgemm if kernel == FBGEMM else _OneDnn
-    if not _is_exact(build(rounded, ones, None), rounded):
+    packed = build(rounded, steps, bias)
+    if not _is_exact(packed, rounded, steps, bias):
         raise SumsCutOff("sums would be cut off on this CPU")
-    return build(rounded, steps, bias)
+    return packed
 
 
 def step_of(weight: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ def cuts_off_pairs() -> bool:
     rounded = torch.full((64, 64), LARGEST, dtype=torch.int8)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch calls its quantisation deprecated, once a process
-        return not _is_exact(_OneDnn(rounded, torch.ones(64), None), rounded)
+        return not _is_exact(_OneDnn(rounded, torch.ones(64), None), rounded, torch.ones(64), None)
 
 
 def int8_kernels() -> tuple[str, ...]:
@@ -79,16 +79,19 @@ def int8_kernels() -> tuple[str, ...]:
         return ()
 
 
-def _is_exact(weight: Int8Weight, rounded: Tensor) -> bool:
+def _is_exact(weight: Int8Weight, rounded: Tensor, steps: Tensor, bias: Tensor | None) -> bool:
     """Whether a product of the largest bytes with these weights [out, in] gives what integers give. No other input has
     two neighbouring products whose sum is larger: with one sign both are at their largest, with two signs the sum is
     no larger than one product, 255 * 127 < 2^15. (oneDNN cuts rows of more than 256 bytes up; with a length that is no
     multiple of 4 it adds other neighbours, and is refused.)"""
     largest = torch.full((1, rounded.shape[1]), float(STEPS))
     found = weight.times(largest, 1.0, 0, torch.float32, "none")[0].double()
-    expected = STEPS * rounded.sum(1, dtype=torch.int32)
-    # float32 holds sums below 2^24 exactly; one sum of two that is cut off loses 128 at least.
-    return bool(((found - expected).abs() <= expected.abs() * 2.0**-22).all())
+    expected = STEPS * rounded.sum(1, dtype=torch.int32).double() * steps
+    if bias is not None:
+        found = found - bias
+    # One sum of two that is cut off loses 128 steps at least; float32 loses 4 at most of the largest sum, 2^26 steps.
+    least = 64 * steps + (0 if bias is None else bias.abs() * 2.0**-20)
+    return bool(((found - expected).abs() <= least).all())
 
 
 class _OneDnn:

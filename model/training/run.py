@@ -16,7 +16,7 @@ from model.encoder.engine import training_kernel, training_precision
 from model.errors import TrainingError
 from model.evidence.gate import Verdict
 from model.features.cache import CachedEncoder, FeatureCache
-from model.features.int8_check import describe_refusal, note_int8
+from model.features.int8_check import describe_refusal, save_checked
 from model.features.long_texts import LabelAwarePooling
 from model.features.varied_cache import VariedCache
 from model.head.fit import fit_head
@@ -294,10 +294,7 @@ class Training:
             for c in spec.controls
         }
         path = self.directory / ENCODER
-        tuning.save_encoder(path)
-        if note := note_int8(path, self.encoder, request.checked_texts):
-            tuning.save_encoder(path, note)
-            reason += describe_refusal(note)
+        reason += describe_refusal(save_checked(path, tuning.save_encoder, self.encoder, request.checked_texts))
         manifest = self._manifest(verdicts, accepted, reason)
         root = Path(request.models)
         shutil.rmtree(version_path(root, request.project, request.version), ignore_errors=True)  # of a killed attempt
