@@ -31,7 +31,7 @@ from backend.labelstudio.task_spec import parse_label_config
 from backend.routes.app import create_app
 from backend.settings.settings import Settings
 from backend.store.stores import Stores
-from model.encoder.encoder import find_base_model, open_weights
+from model.encoder.encoder import Encoder, find_base_model, open_weights
 from model.features.tfidf import Terms
 from model.head.fit import fit_heads
 from model.head.head_config import Choice
@@ -206,6 +206,8 @@ class VersionMaker:
         self._rows = list(rows)
         samples = [Sample(i, (text,), {label: 1.0}) for i, (text, label) in enumerate(rows)]
         self._heads = fit_heads(self._spec, {"label": samples}, [], self.encoders.base)
+        directory = find_base_model(settings.base_model)
+        self._lender = Encoder(directory, precision=settings.precision, timings=settings.data_dir)
         self._scratch = settings.data_dir / "made"
         self._made = 0
 
@@ -222,7 +224,7 @@ class VersionMaker:
         self._made += 1
         weights = self._scratch / "varied.safetensors"
         _vary(trained, weights, self._made)
-        open_weights(weights, self.encoders.base)  # a training keeps what it finds of them in int8 (save_checked)
+        open_weights(weights, self._lender)  # a training keeps what it finds of them in int8 (save_checked)
         manifest = replace(self._manifest(version, "finetune"), finetuned=version)
         write_version(self.settings.models_dir, manifest, self._heads, FineTuned(weights, self._heads_of_encoder))
         return version

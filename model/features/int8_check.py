@@ -13,7 +13,6 @@ from model.kernels.choice import FP32, INT8
 from model.kernels.int8_trial import LEAST_COSINE
 from model.spec import Text
 
-
 Save = Callable[[Path, Mapping[str, str] | None], None]
 """Writes the weights with this metadata."""
 

@@ -27,8 +27,8 @@ def project(label_studio: Studio, backend: Backend) -> int:
 
 
 def is_reconciled(backend: Backend, project: int) -> bool:
-    """A reconciliation reads the label config: none may come while the backend shall have an old one. A new project gets
-    two, one that the scheduler finds due and one that is asked for, so that the first being over says nothing."""
+    """A reconciliation reads the label config: none may come while the backend shall have an old one. A new project may
+    get two, one that the scheduler finds due and one that is asked for: the first being over says nothing."""
     state = backend.admin("GET", f"/projects/{project}")
     at_rest = not state["dirty"] and bool((state["last_sync"] or {}).get("ok_at"))
     lines = backend.session().get(f"{backend.url}/metrics", timeout=60).text.splitlines()
