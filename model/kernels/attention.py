@@ -38,14 +38,14 @@ class Attention(Protocol):
 class SpanAttention:
     """Sequences of equal length go through in one call; no padding. For CPUs.
 
-    `spare`: rows after the last sequence, which stay 0. `products_at`: the lengths, of TIMED_LENGTHS, at which two
-    products are faster than torch's fused kernel. That one is given the rows behind a sequence, too, up to a multiple
-    of KEY_STEP, and a mask: they count for nothing, unless they are no numbers."""
+    `spare`: rows after the last sequence, which count for nothing. `products_at`: the lengths, of TIMED_LENGTHS, at
+    which two products are faster than torch's fused kernel. That one is given the rows behind a sequence, too, up to a
+    multiple of KEY_STEP, and a mask: they count for nothing, unless they are no numbers."""
 
     def __init__(self, lengths: Sequence[int], heads: int, spare: int = 0, products_at: Sequence[int] = ()) -> None:
         self.heads, self.spare, self.products_at = heads, spare, products_at
         self.spans = spans_of(lengths)
-        self.alone = len(lengths) == 1 and nearest_length(lengths[0]) in products_at
+        self.alone = len(lengths) == 1
 
     def __call__(self, query: Tensor, key: Tensor, value: Tensor, *, firsts: bool = False) -> Tensor:
         if self.alone and not firsts:
@@ -64,20 +64,29 @@ class SpanAttention:
         """One sequence together with its spare rows, which count for nothing: oneDNN makes code for each new number of
         rows, a millisecond each, and nothing has to be put together again."""
         rows = len(query)
-        query, key, value = (self._heads(part, 1, rows) for part in (query, key, value))
-        return by_products(query, key, value, self.spare).transpose(1, 2).reshape(rows, -1)
+        queries = self._heads(query, 1, rows)
+        if self._by_products(rows - self.spare):
+            mixed = by_products(queries, self._heads(key, 1, rows), self._heads(value, 1, rows), self.spare)
+        else:
+            mixed = self._attend_fused(queries, key, value, rows - self.spare)
+        return mixed.transpose(1, 2).reshape(rows, -1)
 
     def _heads(self, tokens: Tensor, count: int, length: int) -> Tensor:
         return tokens.view(count, length, self.heads, -1).transpose(1, 2)
 
     def _attend(self, query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
         """Of a run of sequences of this length, whose keys and values come first in `key` and `value`."""
-        count = len(query)
-        if nearest_length(length) in self.products_at:
-            rows = count * length
-            return by_products(query, self._heads(key[:rows], count, length), self._heads(value[:rows], count, length))
+        if not self._by_products(length):
+            return self._attend_fused(query, key, value, length)
+        count, rows = len(query), len(query) * length
+        return by_products(query, self._heads(key[:rows], count, length), self._heads(value[:rows], count, length))
+
+    def _by_products(self, length: int) -> bool:
+        return nearest_length(length) in self.products_at
+
+    def _attend_fused(self, query: Tensor, key: Tensor, value: Tensor, length: int) -> Tensor:
         behind = -length % KEY_STEP
-        keys, values = (self._stretch(part, count, length, behind) for part in (key, value))
+        keys, values = (self._stretch(part, len(query), length, behind) for part in (key, value))
         return by_fused_kernel(query, keys, values, mask_of(length, behind, query.dtype) if behind else None)
 
     def _stretch(self, tokens: Tensor, count: int, length: int, behind: int) -> Tensor:
